@@ -1,0 +1,50 @@
+// Convolution (cross-correlation) of any rectangular kernel, stride, padding, dilation and grouping:
+// forward, gradient of the input, gradient of the weights. A linear layer is the case
+// h = w = kh = kw = 1.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/machine.h"
+#include "kernels/kernel.h"
+#include "resnet/tensor.h"
+
+namespace resnet::kernels {
+
+struct ConvGeometry {
+  std::int64_t n = 1;             // images
+  std::int64_t ci = 1, co = 1;    // channels in and out
+  std::int64_t h = 1, w = 1;      // input pixels
+  std::int64_t kh = 1, kw = 1;    // kernel pixels
+  std::int64_t sh = 1, sw = 1;    // stride
+  std::int64_t ph = 0, pw = 0;    // zero pixels per side
+  std::int64_t dh = 1, dw = 1;    // dilation
+  std::int64_t groups = 1;        // ci and co are multiples of it
+
+  std::int64_t ho() const noexcept { return (h + 2 * ph - dh * (kh - 1) - 1) / sh + 1; }
+  std::int64_t wo() const noexcept { return (w + 2 * pw - dw * (kw - 1) - 1) / sw + 1; }
+  /// Multiplications and additions of one pass, every tap counted also where it meets padding.
+  double flops() const noexcept {
+    return 2.0 * static_cast<double>(n * ho() * wo() * co) * static_cast<double>(kh * kw * (ci / groups));
+  }
+};
+
+/// Readable references in double on the public layouts: x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw],
+/// y [N,Co,Ho,Wo]. `bias` [Co] may have null data. The gradients overwrite their result.
+void reference_conv_forward(const ConvGeometry& g, View<const double> x, View<const double> w,
+                            View<const double> bias, View<double> y);
+void reference_conv_input_gradient(const ConvGeometry& g, View<const double> dy,
+                                   View<const double> w, View<double> dx);
+void reference_conv_weight_gradient(const ConvGeometry& g, View<const double> x,
+                                    View<const double> dy, View<double> dw);
+
+/// Native kernels on the layouts of kernel.h. Operands:
+///   forward          x, w, bias (optional) -> y
+///   input gradient   dy, w -> dx
+///   weight gradient  x, dy -> dw
+std::unique_ptr<Kernel> make_conv_forward(const ConvGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_conv_input_gradient(const ConvGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_conv_weight_gradient(const ConvGeometry& g, Isa isa);
+
+}  // namespace resnet::kernels

@@ -1,0 +1,50 @@
+// The contract of every native kernel.
+//
+// A kernel is prepared once for its shapes and its instruction set, is immutable from then on, and
+// runs any number of times. Its work is a few phases, each a grid of numbered tasks; all tasks of a
+// phase finish before the next phase starts. The grids, and what a task computes, are functions of
+// shapes and instruction set alone, never of the number of threads: that is what makes results the
+// same for any number of them.
+//
+// Layouts behind this contract: activations NHWC (row-major [N][H][W][C]), convolution weights
+// [kh][kw][ci][co], linear weights [in][out], everything per channel [C]; f32 unless said.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace resnet::kernels {
+
+/// Where one run of a kernel finds its data.
+struct Call {
+  void* const* operands = nullptr;  ///< inputs, then outputs, in the order of the kernel's contract;
+                                    ///< null where the contract calls an operand optional
+  std::byte* workspace = nullptr;   ///< workspace_bytes(), shared by all tasks of the call
+  std::byte* scratch = nullptr;     ///< scratch_bytes(), of this task's thread alone
+
+  template <class T>
+  T* operand(int i) const noexcept { return static_cast<T*>(operands[i]); }
+};
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  /// Family and algorithm, e.g. "conv_forward/patch6x16", in the printed plan.
+  virtual std::string_view name() const noexcept = 0;
+  virtual std::int64_t workspace_bytes() const noexcept { return 0; }
+  virtual std::int64_t scratch_bytes() const noexcept { return 0; }
+  virtual int phases() const noexcept { return 1; }
+  virtual std::int64_t tasks(int phase) const noexcept = 0;
+  /// Runs one task. Allocates nothing, decides nothing, never fails: everything was proven when
+  /// the kernel was made. All buffers are aligned to 64 bytes.
+  virtual void run(const Call& call, int phase, std::int64_t task) const noexcept = 0;
+
+ protected:
+  Kernel() = default;
+  Kernel(const Kernel&) = default;
+  Kernel& operator=(const Kernel&) = default;
+};
+
+}  // namespace resnet::kernels

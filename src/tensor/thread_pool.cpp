@@ -1,0 +1,72 @@
+#include "tensor/thread_pool.h"
+
+#include <algorithm>
+
+namespace resnet {
+namespace {
+
+// A worker that waits spins this often before it sleeps: about 20 us, the gap between two kernel
+// calls of a step, so that a futex call (5 to 50 us) is paid between steps only.
+constexpr int kSpins = 2000;
+
+template <class T>
+void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    __builtin_ia32_pause();
+  }
+  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int thread = 1; thread < std::max(1, threads); ++thread) {
+    workers_.emplace_back([this, thread] { work(thread); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(const Job& job) noexcept {
+  if (workers_.empty() || job.tasks <= 1) {
+    for (std::int64_t task = 0; task < job.tasks; ++task) job.call(job.body, task, 0);
+    return;
+  }
+  job_ = job;
+  next_.store(0, std::memory_order_relaxed);
+  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  take_tasks(0);
+  for (int left = running_.load(std::memory_order_acquire); left != 0;
+       left = running_.load(std::memory_order_acquire)) {
+    wait_while_equal(running_, left);
+  }
+}
+
+void ThreadPool::take_tasks(int thread) noexcept {
+  const Job job = job_;
+  for (std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed); task < job.tasks;
+       task = next_.fetch_add(1, std::memory_order_relaxed)) {
+    job.call(job.body, task, thread);
+  }
+}
+
+void ThreadPool::work(int thread) noexcept {
+  std::uint32_t seen = 0;
+  while (true) {
+    wait_while_equal(generation_, seen);
+    ++seen;
+    if (stop_.load(std::memory_order_relaxed)) return;
+    take_tasks(thread);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+  }
+}
+
+}  // namespace resnet
