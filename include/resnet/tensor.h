@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "resnet/error.h"
 
@@ -58,6 +59,11 @@ struct View {
 
   std::span<T> span() const noexcept { return {data, static_cast<std::size_t>(shape.elements())}; }
   T& operator[](std::int64_t i) const noexcept { return data[i]; }
+  operator View<const T>() const noexcept  // NOLINT(google-explicit-constructor): as T* to const T*
+    requires(!std::is_const_v<T>)
+  {
+    return {data, shape};
+  }
 };
 
 template <class T>

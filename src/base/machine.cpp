@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 
 #include "resnet/error.h"
@@ -71,6 +72,15 @@ int usable_cores() {
   CPU_ZERO(&set);
   const int affinity = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
   return std::max(1, std::min(affinity, cgroup_cores()));
+}
+
+int default_threads() {
+  if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
+    const long threads = std::strtol(text, nullptr, 10);
+    constexpr long kMost = 1024;
+    if (threads >= 1) return static_cast<int>(std::min(threads, kMost));
+  }
+  return usable_cores();
 }
 
 std::int64_t peak_rss_bytes() {

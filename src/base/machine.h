@@ -27,6 +27,9 @@ std::string cpu_model();
 /// Cores that affinity and cgroup quota leave to this process, at least 1.
 int usable_cores();
 
+/// Threads to use unless told otherwise: OMP_NUM_THREADS if it is a number >= 1, else usable_cores().
+int default_threads();
+
 /// Highest resident memory of this process so far, bytes.
 std::int64_t peak_rss_bytes();
 

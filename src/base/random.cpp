@@ -39,8 +39,9 @@ double RandomStream::normal(std::uint64_t index) const {
 }
 
 std::uint64_t RandomStream::below(std::uint64_t index, std::uint64_t bound) const {
+  __extension__ using Wide = unsigned __int128;
   const std::uint64_t draw = (std::uint64_t{word(2 * index)} << 32U) | word(2 * index + 1);
-  return static_cast<std::uint64_t>((static_cast<unsigned __int128>(draw) * bound) >> 64U);
+  return static_cast<std::uint64_t>((static_cast<Wide>(draw) * bound) >> 64U);
 }
 
 }  // namespace resnet

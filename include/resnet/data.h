@@ -1,0 +1,142 @@
+// Data sets, their preprocessing, and the loader that makes batches of them beside the training.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "resnet/tensor.h"
+
+namespace resnet::data {
+
+/// A picture: bytes [height][width][channels], row-major, channels 1 (gray) or 3 (RGB).
+struct Image {
+  std::int64_t height = 0, width = 0, channels = 0;
+  std::vector<std::uint8_t> pixels;
+};
+
+/// Where a resize goes: nothing (keep the size); one number: torchvision's rule (the shorter side
+/// becomes it, the longer side keeps the proportion, truncated); two: exactly height x width.
+struct Resize {
+  std::int64_t height = 0, width = 0;  // pixels; 0 x 0: keep; height > 0, width = 0: the shorter side
+  Resize() = default;
+  Resize(int shorter_side) : height(shorter_side) {}  // NOLINT(google-explicit-constructor): `.resize = 96`
+  Resize(std::int64_t h, std::int64_t w) : height(h), width(w) {}
+};
+
+/// The bytes of `image` at height x width, equal to PIL's BILINEAR byte for byte.
+/// Throws ShapeError if a size is zero or larger than 65,535.
+/// Source: Pillow, Resample.c (triangle filter, 22-bit fixed point, two passes rounded to bytes).
+Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width);
+
+/// What happens to an image before the network sees it; stored in a model file.
+struct Preprocessing {
+  Resize resize;
+  std::int64_t channels = 1;  // bytes / 255 -> [0, 1], as ToTensor
+  bool operator==(const Preprocessing&) const;
+};
+/// One line of JSON, and back. Throws FormatError.
+std::string to_json(const Preprocessing& preprocessing);
+Preprocessing preprocessing_from_json(const std::string& text);
+
+/// The image as f32 [C,H,W] in [0, 1] after `preprocessing`, written to `out` (C*H*W floats);
+/// gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels differ.
+Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
+void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out);
+
+enum class Split { train, test };
+
+struct DatasetOptions {
+  Resize resize;
+  std::filesystem::path dir;      // empty: $RESNET_DATA_DIR, then the system's folder
+  std::int64_t limit = 0;         // use the first so many examples; 0: all
+};
+
+/// Labelled images of one size, held as bytes as they were stored. Cheap to copy.
+class Dataset {
+ public:
+  /// Where the bytes are. Implementations are immutable and may be read by several threads.
+  class Source {
+   public:
+    virtual ~Source() = default;
+    virtual std::int64_t size() const = 0;
+    virtual std::int32_t label(std::int64_t i) const = 0;
+    virtual void image(std::int64_t i, Image& out) const = 0;  ///< reuses the memory of `out`
+  };
+
+  Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
+          Preprocessing preprocessing, Shape example, std::int64_t limit = 0);
+
+  std::int64_t size() const noexcept { return size_; }
+  const std::string& name() const noexcept { return name_; }
+  const std::vector<std::string>& classes() const noexcept { return classes_; }
+  const Preprocessing& preprocessing() const noexcept { return preprocessing_; }
+  const Shape& example_shape() const noexcept { return example_; }  ///< [C,H,W] after preprocessing
+  std::int32_t label(std::int64_t i) const { return source_->label(i); }
+  Image image(std::int64_t i) const;  ///< as stored
+
+  const Source& source() const noexcept { return *source_; }
+
+ private:
+  std::shared_ptr<const Source> source_;
+  std::string name_;
+  std::vector<std::string> classes_;
+  Preprocessing preprocessing_;
+  Shape example_;
+  std::int64_t size_ = 0;
+};
+
+/// Fashion-MNIST: 60,000 and 10,000 gray images of 28x28, ten classes.
+/// Throws IoError (with the command that installs the data) or FormatError.
+Dataset fashion_mnist(Split split, const DatasetOptions& options = {});
+/// The four MNIST files, with or without .gz, in options.dir; classes = highest label + 1.
+Dataset idx(Split split, const DatasetOptions& options);
+/// CIFAR's binary records in options.dir, 32x32 RGB. CIFAR-100 has its fine labels.
+Dataset cifar10(Split split, const DatasetOptions& options);
+Dataset cifar100(Split split, const DatasetOptions& options);
+/// `fashion-mnist`, `cifar10`, `cifar100` or `idx:DIR`. Throws ConfigError for any other text.
+Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
+
+/// A batch as the network takes it.
+struct Batch {
+  Tensor images;  // f32 [N,C,H,W]
+  Tensor labels;  // i32 [N]
+  std::int64_t size() const noexcept { return labels.empty() ? 0 : labels.shape()[0]; }
+};
+
+/// The order of one epoch: a permutation of [0, size) that depends on (seed, epoch) alone.
+std::vector<std::int64_t> shuffled(std::int64_t size, std::uint64_t seed, std::int64_t epoch);
+
+struct LoaderOptions {
+  std::int64_t batch_size = 256;  // the last batch of an epoch may be shorter
+  int prefetch = 3;               // batches made ahead
+  int threads = 1;                // that make them
+};
+
+/// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
+/// it delivers depends on data set, order and batch size alone. Memory: `prefetch` + 1 batches.
+class Loader {
+ public:
+  Loader(Dataset dataset, LoaderOptions options = {});
+  ~Loader();
+  Loader(Loader&&) noexcept;
+  Loader& operator=(Loader&&) noexcept;
+
+  std::int64_t batches() const noexcept;  ///< of one epoch
+
+  /// Begins an epoch in this order (indices into the data set; empty: as stored).
+  void start(std::vector<std::int64_t> order = {});
+  /// The next batch, or null at the end of the epoch. It stays valid until the next call.
+  /// Rethrows what went wrong in a loader's thread.
+  const Batch* next();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace resnet::data

@@ -1,0 +1,121 @@
+// What a person sees of a run: progress bar, live curves, the run's folder, and the chapter's plot as
+// SVG and as text. Observers of fit(); they write to the screen they are given and nowhere else.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "resnet/train.h"
+
+namespace resnet {
+
+/// What a stream can show.
+struct Terminal {
+  bool interactive = false;     // a terminal whose cursor can be moved; else: plain lines
+  int width = 80, height = 24;  // cells
+  int colors = 0;               // 0, 16 or 256
+  bool utf8 = false;            // else ASCII
+};
+
+/// Describes the stream behind `fd` as it is now: interactive if it is a terminal and TERM is neither
+/// empty nor "dumb"; colours unless NO_COLOR is set; its size from the terminal, narrowed by COLUMNS
+/// and LINES; UTF-8 from LC_ALL, LC_CTYPE and LANG.
+Terminal terminal_of(int fd);
+
+/// The lowest lines of a terminal, owned by one painter, so that a plot and a bar share them without
+/// treading on each other. A frame is one write in which only changed lines are painted; lines
+/// printed above it scroll away as usual. On a stream that is not interactive it only prints lines.
+/// Safe to use from several threads. A stream that fails is written to no more.
+class Screen {
+ public:
+  using Write = std::function<bool(std::string_view)>;  // false: the stream has failed
+  using Look = std::function<Terminal()>;
+  using Clock = std::function<double()>;  // seconds, monotonic
+  /// Lines of text, without control characters but colours, at most Terminal::width cells each.
+  using Panel = std::function<std::vector<std::string>(const Terminal&)>;
+
+  enum class Slot { plot, bar };  // from top to bottom
+
+  /// Looks at the terminal again for every frame, so that a new size is honoured.
+  Screen(Write write, Look look, Clock clock = {});
+  ~Screen();
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  /// The one screen of a file descriptor: the same object for everybody, as long as somebody has it.
+  static std::shared_ptr<Screen> of(int fd);
+
+  Terminal terminal() const { return look_(); }
+  double now() const { return clock_(); }
+
+  void show(Slot slot, Panel panel);  ///< from now on, until keep() or remove()
+  void keep(Slot slot);               ///< paints it a last time; it stays where it is and scrolls away
+  void remove(Slot slot);             ///< clears it
+  void print_above(std::string_view line);
+  /// Paints, at most ten times a second unless `now`.
+  void refresh(bool at_once = false);
+
+ private:
+  void paint(std::span<const std::string> above);
+  std::vector<std::string> render(const Terminal& terminal) const;
+
+  mutable std::mutex mutex_;
+  Write write_;
+  Look look_;
+  Clock clock_;
+  bool failed_ = false;
+  Panel panels_[2];
+  std::vector<std::string> painted_;  // lines of the frame on the screen; the cursor is on the last
+  int painted_width_ = 0;
+  double painted_at_ = -1e9;
+};
+
+struct ReportOptions {
+  std::shared_ptr<Screen> screen = nullptr;  // null: standard error, Screen::of(2)
+  std::vector<CurvePoint> earlier = {};      // of a run that is resumed: what came before
+};
+
+/// A progress bar in tqdm's form for the epoch that runs, and a line for every finished epoch; on a
+/// stream that is not interactive the lines alone.
+std::shared_ptr<Observer> progress(ReportOptions options = {});
+
+/// The curves, redrawn in place while they grow; the last picture stays. Shows nothing on a stream
+/// that is not interactive or in fewer than 40 x 12 cells.
+std::shared_ptr<Observer> curves(ReportOptions options = {});
+
+/// Keeps the records of a run in `folder`, which is made if need be: metrics.csv as points come,
+/// curves.svg after every epoch, result.json at the end. Throws IoError.
+std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<CurvePoint> earlier = {});
+
+/// The curves of one run.
+struct Series {
+  std::string name = {};            // tells runs apart where there are several
+  std::string model = {}, dataset = {};  // of the title; may be empty
+  std::int64_t epochs = 0;          // length of the x axis; 0: as far as the points go
+  std::vector<CurvePoint> points = {};
+};
+
+/// The curves that a run's folder (or a metrics.csv) holds. Throws IoError or FormatError.
+Series load_series(const std::filesystem::path& run);
+
+/// The chapter's plot: train loss solid, train accuracy dashed, test accuracy dash-dotted over epochs.
+/// Self-contained, without scripts; light or dark as the reader's system is. Several runs share the
+/// styles and differ in marker and opacity. Values that are not finite leave a gap.
+std::string curves_svg(std::span<const Series> runs);
+
+struct TextPlotOptions {
+  int width = 80, height = 18;  // cells; several runs add a line each
+  int colors = 0;               // 0, 16 or 256
+  bool utf8 = true;             // braille dots; else ASCII
+};
+
+/// The same plot as text: lines that end in '\n'. Empty in fewer than 24 x 8 cells.
+std::string curves_text(std::span<const Series> runs, const TextPlotOptions& options = {});
+
+}  // namespace resnet

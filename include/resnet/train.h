@@ -1,0 +1,109 @@
+// Training and evaluation as the chapter defines them. The trainer emits what happens to observers
+// and prints nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "resnet/data.h"
+#include "resnet/engine.h"
+#include "resnet/nn.h"
+
+namespace resnet {
+
+/// What an observer learns before the first step.
+struct RunInfo {
+  std::string model;        // e.g. "d2l_resnet18"
+  std::string dataset;      // e.g. "fashion-mnist"
+  std::int64_t train_examples = 0, test_examples = 0;
+  std::int64_t epochs = 0, batches = 0;  // batches of one epoch
+  std::int64_t batch_size = 0;
+  std::string device;       // "cpu"
+};
+
+/// Running, train-mode averages of the epoch so far.
+struct Progress {
+  std::int64_t epoch = 0;        // from 0
+  std::int64_t batch = 0;        // batches of this epoch that are done
+  std::int64_t examples = 0;     // examples of this epoch that are done
+  double loss = 0, train_acc = 0;
+  double examples_per_second = 0;  // over all steps so far
+};
+
+/// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too.
+struct CurvePoint {
+  double x = 0;  // epochs
+  double loss = 0, train_acc = 0;
+  double test_acc = -1;  // negative: not measured at this point
+};
+
+/// The figures of a run, the chapter's two lines and what belongs to them.
+struct FitResult {
+  double loss = 0, train_acc = 0;  // running, train-mode averages over the last epoch
+  double test_acc = 0;             // evaluation mode, after the last step
+  double examples_per_second = 0;  // examples / time in steps
+  std::string device;              // "cpu"
+  std::string cpu_model;
+  std::uint64_t seed = 0;
+  std::int64_t epochs = 0;         // finished
+  std::int64_t steps = 0;
+  int threads = 0;
+  std::string isa;
+  std::string weights_sha256;
+  bool complete = false;           // false: stopped early
+};
+
+/// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`.
+std::ostream& operator<<(std::ostream& out, const FitResult& result);
+
+/// Sees a run and cannot influence it. Called in the training thread, between steps.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_start(const RunInfo&) {}
+  virtual void on_step(const Progress&) {}
+  virtual void on_point(const CurvePoint&) {}
+  virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
+  virtual void on_finish(const FitResult&) {}
+};
+
+/// Options of a run, with the chapter's values. Their flags, help and config.toml follow from
+/// train_option_table() in src/train/options.h.
+struct FitOptions {
+  std::int64_t epochs = 10;
+  std::int64_t batch_size = 256;
+  float lr = 0.05F;
+  std::uint64_t seed = 0;
+  std::int64_t steps = 0;  // stop after so many optimiser steps over all epochs; 0: never
+  EngineOptions engine;
+  std::vector<std::shared_ptr<Observer>> observers;
+  const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
+};
+
+/// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
+/// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data, ConfigError for impossible
+/// options.
+FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
+              const FitOptions& options = {});
+
+struct Evaluation {
+  std::int64_t examples = 0;
+  double test_acc = 0;
+  double loss = 0;  // mean cross-entropy, evaluation mode
+  std::vector<std::int64_t> confusion;  // [true][predicted], row-major, classes x classes
+};
+
+struct EvaluateOptions {
+  std::int64_t batch_size = 256;
+  EngineOptions engine;
+};
+
+/// Accuracy in evaluation mode.
+Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
+Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256);
+
+}  // namespace resnet

@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+"""Writes tests/golden/*.json: what PyTorch and Pillow compute. See README.md for the schema."""
+
+import argparse
+import functools
+import pathlib
+
+import torch
+
+import golden
+import philox
+import training
+from batch_norm import batch_norm
+from resize import resize_bilinear
+
+LEARNING_RATES = {"d2l_resnet18": 0.05, "resnet18": 0.05, "resnet50": 0.05}
+
+CASES = {
+    "resize_bilinear": resize_bilinear,
+    "batch_norm": batch_norm,
+    **{model: functools.partial(training.gradients, model) for model in training.MODELS},
+    **{f"{model}_ten_steps": functools.partial(training.ten_steps, model, lr) for model, lr in LEARNING_RATES.items()},
+    "d2l_resnet18_step": training.one_step,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=sorted(CASES), help="make this one only")
+    default = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
+    parser.add_argument("--out", type=pathlib.Path, default=default, help="folder to write to")
+    options = parser.parse_args()
+
+    torch.set_num_threads(2)
+    philox.check()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in [options.case] if options.case else CASES:
+        header = {"case": name, "generator": "philox4x32-10", "seed": golden.SEED}
+        golden.write(options.out / f"{name}.json", {**header, **CASES[name]()})
+
+
+if __name__ == "__main__":
+    main()

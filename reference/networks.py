@@ -1,0 +1,106 @@
+"""The networks of the golden files, filled with numbers that depend on the tensor's name only."""
+
+import math
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from golden import SEED, digits
+from philox import fill
+
+
+class Residual(nn.Module):
+    """The chapter's block (d2l/torch.py): biases everywhere, no norm behind the 1x1 convolution."""
+
+    def __init__(self, in_channels, channels, use_1x1conv=False, strides=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, stride=strides)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.conv3 = nn.Conv2d(in_channels, channels, kernel_size=1, stride=strides) if use_1x1conv else None
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.conv3:
+            x = self.conv3(x)
+        return F.relu(y + x)
+
+
+def d2l_resnet18(classes):
+    def module(in_channels, channels):
+        halve = in_channels != channels
+        return nn.Sequential(Residual(in_channels, channels, use_1x1conv=halve, strides=2 if halve else 1),
+                             Residual(channels, channels))
+
+    stem = nn.Sequential(nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(),
+                         nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
+    net = nn.Sequential(stem, module(64, 64), module(64, 128), module(128, 256), module(256, 512),
+                        nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(512, classes))
+    assert classes != 10 or sum(p.numel() for p in net.parameters()) == 11_178_378
+    return net
+
+
+def build(model, classes):
+    if model == "d2l_resnet18":
+        return d2l_resnet18(classes)
+    net = torchvision.models.get_model(model, weights=None, num_classes=classes)
+    tensors, parameters = {"resnet18": (122, 11_689_512), "resnet50": (320, 25_557_032)}[model]
+    assert len(net.state_dict()) == tensors
+    fewer = (1000 - classes) * (net.fc.in_features + 1)
+    assert sum(p.numel() for p in net.parameters()) == parameters - fewer
+    return net
+
+
+def stages(net):
+    """(name, function) pairs that make up the forward pass."""
+    if isinstance(net, nn.Sequential):
+        return list(net.named_children())
+    stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+    layers = [(name, getattr(net, name)) for name in ("layer1", "layer2", "layer3", "layer4", "avgpool")]
+    return [("stem", stem), *layers, ("fc", lambda x: net.fc(torch.flatten(x, 1)))]
+
+
+def recipes(net):
+    """{tensor: {shape, center, scale}}: near the network's own initialisation, no two channels alike."""
+    modules = dict(net.named_modules())
+    xavier = isinstance(net, nn.Sequential)
+    result = {}
+    for name, tensor in net.state_dict().items():
+        owner, _, leaf = name.rpartition(".")
+        module = modules[owner]
+        if leaf == "num_batches_tracked":
+            continue
+        if isinstance(module, nn.BatchNorm2d):
+            center, scale = {"weight": (1, 0.2), "bias": (0, 0.1), "running_mean": (0, 0.1),
+                             "running_var": (1, 0.2)}[leaf]
+        else:
+            fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(module.weight)
+            default = leaf == "bias" or isinstance(module, nn.Linear) and not xavier
+            variance = 1 / (3 * fan_in) if default else 2 / (fan_in + fan_out) if xavier else 2 / fan_out
+            center, scale = 0, digits(math.sqrt(3 * variance), 6)
+        result[name] = {"shape": list(tensor.shape), "center": center, "scale": scale}
+    return result
+
+
+def load(net, dtype):
+    """Fills `net` by its recipes; the numbers are float32 ones whatever `dtype` is."""
+    state = {name: torch.from_numpy(fill(SEED, name, **recipe)) for name, recipe in recipes(net).items()}
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+    return net.to(dtype)
+
+
+def running(net):
+    """Running statistics by name, as float arrays."""
+    return {name: tensor.numpy().copy() for name, tensor in net.state_dict().items()
+            if name.endswith(("running_mean", "running_var"))}
+
+
+def bias_before_norm(net):
+    """Names of convolution biases that a batch norm cancels: their gradient is exactly 0."""
+    return [name for name, _ in net.named_parameters()
+            if isinstance(net, nn.Sequential) and (name == "0.0.bias" or name.endswith(("conv1.bias", "conv2.bias")))]

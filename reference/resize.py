@@ -1,0 +1,48 @@
+"""Bilinear resizing as Pillow does it, pinned byte by byte."""
+
+import hashlib
+
+import PIL
+from PIL import Image
+
+from golden import SEED
+from philox import words
+
+# {in height, in width, out height, out width}: the chapter's own, then the corners of the algorithm.
+_CHOSEN = [
+    (28, 28, 96, 96), (28, 28, 224, 224), (28, 28, 64, 64), (28, 28, 32, 32), (28, 28, 28, 28),
+    (28, 28, 14, 14), (28, 28, 7, 7), (28, 28, 27, 29), (28, 28, 96, 28), (28, 28, 28, 96),
+    (28, 28, 1, 1), (32, 32, 96, 96), (32, 32, 224, 224), (32, 32, 16, 16), (1, 1, 1, 1),
+    (1, 1, 96, 96), (1, 28, 96, 96), (28, 1, 96, 96), (1, 28, 1, 96), (28, 1, 96, 1),
+    (96, 96, 28, 28), (96, 96, 1, 96), (96, 96, 96, 1), (2, 2, 1, 1), (2, 2, 3, 3), (3, 3, 2, 2),
+    (1, 300, 1, 7), (300, 1, 7, 1), (300, 200, 1, 1), (300, 200, 299, 201), (500, 375, 256, 341),
+    (375, 500, 256, 341), (480, 640, 224, 224), (17, 31, 31, 17), (5, 7, 500, 300), (255, 256, 256, 255),
+]
+
+
+def _pairs(name, count):
+    """`count` sizes: the chosen ones first, then drawn ones, small and large, each met once."""
+    pairs = list(dict.fromkeys(_CHOSEN))[:count]
+    draws = words(SEED, name, 64 * count).astype(int).tolist()
+    spans = (4, 16, 48, 160)
+    for i in range(0, len(draws), 8):
+        pair = tuple(1 + draws[i + j] % spans[draws[i + 4 + j] % 4] for j in range(4))
+        if len(pairs) < count and pair not in pairs:
+            pairs.append(pair)
+    return pairs
+
+
+def _case(size, channels):
+    h_in, w_in, h_out, w_out = size
+    pixels = words(SEED, f"resize/{h_in}x{w_in}", h_in * w_in * channels).astype("uint8")  # & 255
+    picture = Image.frombytes({1: "L", 3: "RGB"}[channels], (w_in, h_in), pixels.tobytes())
+    out = picture.resize((w_out, h_out), Image.BILINEAR).tobytes()
+    assert len(out) == h_out * w_out * channels
+    return {"channels": channels, "in": [h_in, w_in], "out": [h_out, w_out],
+            "sha256": hashlib.sha256(out).hexdigest()}
+
+
+def resize_bilinear():
+    cases = [_case(size, 1) for size in _pairs("resize/gray", 260)]
+    cases += [_case(size, 3) for size in _pairs("resize/rgb", 60)]
+    return {"pillow": PIL.__version__, "cases": cases}

@@ -1,0 +1,153 @@
+#include "bench/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+#include "base/machine.h"
+#include "base/random.h"
+#include "compiler/training.h"
+#include "kernels/peak/peak.h"
+#include "ops/operation.h"
+#include "resnet/data.h"
+#include "tensor/thread_pool.h"
+
+namespace resnet::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// Images that a network can tell apart: a wave for each class under noise; another batch each step.
+data::Batch make_batch(const Shape& images, std::int64_t classes, std::int64_t step) {
+  data::Batch batch;
+  batch.images = Tensor(images);
+  batch.labels = Tensor(Shape{images[0]}, DType::i32);
+  const RandomStream noise(static_cast<std::uint64_t>(step), "bench/noise");
+  const std::int64_t example = images.elements() / images[0];
+  auto pixels = batch.images.values();
+  auto labels = batch.labels.view<std::int32_t>();
+  for (std::int64_t n = 0; n < images[0]; ++n) {
+    const std::int64_t label = (n + step) % classes;
+    labels[n] = static_cast<std::int32_t>(label);
+    for (std::int64_t i = 0; i < example; ++i) {
+      const double wave = std::sin(static_cast<double>(i) * 0.01 * static_cast<double>(label + 1));
+      const auto at = static_cast<std::size_t>(n * example + i);
+      pixels[at] = 0.5F + 0.25F * static_cast<float>(wave) + 0.25F * (noise.uniform(at) - 0.5F);
+    }
+  }
+  return batch;
+}
+
+// FLOPs of the direct convolutions and linear layers of one training step.
+double step_flops(const nn::Module& net, const Shape& images) {
+  const graph::Graph graph =
+      compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update);
+  double flops = 0;
+  for (const graph::Node& node : graph.nodes()) {
+    const std::string_view op = node.op->name();
+    if (!op.starts_with("conv2d") && !op.starts_with("linear")) continue;
+    std::vector<const graph::ValueType*> inputs;
+    std::vector<graph::ValueType> outputs;
+    for (const auto id : node.inputs) inputs.push_back(id == graph::kNone ? nullptr : &graph.value(id).type);
+    for (const auto id : node.outputs) outputs.push_back(graph.value(id).type);
+    flops += ops::operation(node).cost({node.attributes, inputs, outputs}).flops;
+  }
+  return flops;
+}
+
+}  // namespace
+
+double peak_gflops(int threads, const std::string& isa) {
+  const Isa level = isa_named(isa).value_or(best_isa());
+  ThreadPool pool(threads);
+  constexpr std::int64_t kTasksPerThread = 8;  // about 16 ms a try
+  const auto kernel = kernels::make_peak(kTasksPerThread * threads, level);
+  std::vector<AlignedBuffer> scratch;
+  for (int thread = 0; thread < threads; ++thread) {
+    scratch.emplace_back(static_cast<std::size_t>(kernel->scratch_bytes()));
+  }
+  double best = 0;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const auto begin = Clock::now();
+    pool.parallel_for(kernel->tasks(0), [&](std::int64_t task, int thread) {
+      kernels::Call call;
+      call.scratch = scratch[static_cast<std::size_t>(thread)].data();
+      kernel->run(call, 0, task);
+    });
+    const double flops = kernels::peak_flops_per_task(level) * static_cast<double>(kernel->tasks(0));
+    best = std::max(best, flops / seconds_since(begin) / 1e9);
+  }
+  return best;
+}
+
+TrainBench train_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+                       const EngineOptions& options) {
+  const auto engine = make_native_engine(network_of(net, images), options);
+  constexpr std::int64_t kWarmUp = 2;
+  constexpr std::int64_t kBatches = 4;
+  constexpr float kLearningRate = 0.02F;
+  std::vector<data::Batch> batches;
+  for (std::int64_t i = 0; i < kBatches; ++i) batches.push_back(make_batch(images, classes, i));
+
+  TrainBench result;
+  result.peak_gflops = peak_gflops(engine->threads(), engine->isa());
+  std::vector<double> times;
+  for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
+    const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
+    const auto begin = Clock::now();
+    engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+    if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
+  }
+  result.peak_gflops = std::max(result.peak_gflops, peak_gflops(engine->threads(), engine->isa()));
+  std::sort(times.begin(), times.end());
+  result.median_ms = times[times.size() / 2];
+  result.min_ms = times.front();
+  result.max_ms = times.back();
+  const auto examples = static_cast<double>(images[0]);
+  result.examples_per_second = examples / result.median_ms * 1e3;
+  result.direct_flops = step_flops(net, images) / examples;
+  result.direct_limit_examples_per_second = result.peak_gflops * 1e9 / result.direct_flops;
+  result.fraction_of_direct_limit = result.examples_per_second / result.direct_limit_examples_per_second;
+  result.arena_bytes = engine->arena_bytes();
+  result.peak_rss_bytes = peak_rss_bytes();
+  result.threads = engine->threads();
+  result.isa = engine->isa();
+  return result;
+}
+
+double loader_rate(const data::Dataset& dataset, std::int64_t batch_size) {
+  data::Loader loader(dataset, {.batch_size = batch_size});
+  const auto begin = Clock::now();
+  loader.start(data::shuffled(dataset.size(), 0, 0));
+  std::int64_t examples = 0;
+  while (const data::Batch* batch = loader.next()) examples += batch->size();
+  return static_cast<double>(examples) / seconds_since(begin);
+}
+
+double check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes,
+                               const EngineOptions& options) {
+  const Shape small{std::min<std::int64_t>(images[0], 2), images[1], images[2], images[3]};
+  const auto native = make_native_engine(network_of(net, small), options);
+  const auto reference = make_reference_engine(network_of(net, small), options);
+  const data::Batch batch = make_batch(small, classes, 0);
+  native->gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
+  reference->gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
+  const State ours = native->gradient_values();
+  const State theirs = reference->gradient_values();
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    for (std::size_t j = 0; j < ours[i].second.values().size(); ++j) {
+      const double a = ours[i].second.values()[j];
+      const double b = theirs[i].second.values()[j];
+      difference += (a - b) * (a - b);
+      norm += b * b;
+    }
+  }
+  return std::sqrt(difference / std::max(norm, 1e-300));
+}
+
+}  // namespace resnet::bench

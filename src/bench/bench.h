@@ -1,0 +1,40 @@
+// Measures, always beside the machine's peak of the same run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "resnet/data.h"
+#include "resnet/engine.h"
+
+namespace resnet::bench {
+
+/// Sustained f32 multiply-adds of `threads` threads on registers alone, GFLOP/s: best of a few tries.
+double peak_gflops(int threads, const std::string& isa);
+
+struct TrainBench {
+  double examples_per_second = 0;  // from the median step
+  double median_ms = 0, min_ms = 0, max_ms = 0;
+  double peak_gflops = 0;
+  double direct_flops = 0;  // of the direct convolutions of one example's step
+  double direct_limit_examples_per_second = 0;
+  double fraction_of_direct_limit = 0;
+  std::int64_t arena_bytes = 0, peak_rss_bytes = 0;
+  int threads = 0;
+  std::string isa;
+};
+
+/// Times `steps` whole training steps (after two that do not count) of a network on data that
+/// changes from step to step. `images` is [N,C,H,W].
+TrainBench train_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+                       const EngineOptions& options);
+
+/// Examples per second of the loader alone over one epoch.
+double loader_rate(const data::Dataset& dataset, std::int64_t batch_size);
+
+/// Relative l2 difference between the native and the reference gradient of all parameters, on a small
+/// batch of the same images: the answer is checked before it is timed.
+double check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes,
+                               const EngineOptions& options);
+
+}  // namespace resnet::bench

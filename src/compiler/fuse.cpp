@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <optional>
+
+#include "compiler/compile.h"
+#include "ops/operation.h"
+
+namespace resnet::compiler {
+namespace {
+
+using graph::Graph;
+using graph::kNone;
+using graph::Node;
+using graph::Role;
+using graph::ValueId;
+using ops::FusionRole;
+
+// The nodes while they are being merged, in the numbering of the original graph. A merged node
+// stands at one of the two places and the other is empty.
+class Draft {
+ public:
+  explicit Draft(const Graph& graph) : graph_(graph), nodes_(graph.nodes().begin(), graph.nodes().end()) {}
+
+  void merge_epilogues() {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      if (!nodes_[j]) continue;
+      const FusionRole role = ops::operation(*nodes_[j]).role();
+      if (role != FusionRole::add && role != FusionRole::relu) continue;
+      for (std::size_t operand = 0; operand < nodes_[j]->inputs.size(); ++operand) {
+        if (merge_into_producer(j, operand, role)) break;
+      }
+    }
+  }
+
+  void merge_prologues() {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      if (!nodes_[j] || ops::operation(*nodes_[j]).role() != FusionRole::relu_gradient) continue;
+      for (const std::size_t consumer : consumers(nodes_[j]->outputs[0])) {
+        if (merge_into_consumer(j, consumer)) break;
+      }
+    }
+  }
+
+  Graph rebuild() const {
+    Graph result;
+    std::vector<ValueId> renumbered(graph_.values().size(), kNone);
+    const auto renumber = [&](ValueId id) { return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)]; };
+    for (std::size_t i = 0; i < graph_.values().size(); ++i) {
+      const graph::ValueInfo& value = graph_.values()[i];
+      if (value.role != Role::computed) renumbered[i] = result.add_state(value.role, value.name, value.type);
+    }
+    for (const std::optional<Node>& node : nodes_) {
+      if (!node) continue;
+      std::vector<ValueId> inputs;
+      for (const ValueId id : node->inputs) inputs.push_back(renumber(id));
+      const auto outputs = result.add_node(*node->op, node->name, node->attributes, std::move(inputs));
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        renumbered[static_cast<std::size_t>(node->outputs[i])] = outputs[i];
+      }
+    }
+    for (const auto& [name, id] : graph_.outputs()) result.add_output(name, renumber(id));
+    for (const graph::Update& update : graph_.updates()) {
+      result.add_update(renumber(update.state), renumber(update.value));
+    }
+    return result;
+  }
+
+ private:
+  std::vector<std::size_t> consumers(ValueId id) const {
+    std::vector<std::size_t> result;
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      if (nodes_[j]) result.insert(result.end(), static_cast<std::size_t>(std::count(nodes_[j]->inputs.begin(), nodes_[j]->inputs.end(), id)), j);
+    }
+    return result;
+  }
+
+  bool leaves(ValueId id) const {
+    const auto is = [id](const auto& pair) { return pair.second == id; };
+    return std::any_of(graph_.outputs().begin(), graph_.outputs().end(), is) ||
+           std::any_of(graph_.updates().begin(), graph_.updates().end(),
+                       [id](const graph::Update& update) { return update.value == id; });
+  }
+
+  std::optional<std::size_t> producer(ValueId id) const {
+    for (std::size_t k = 0; k < nodes_.size(); ++k) {
+      if (nodes_[k] && std::count(nodes_[k]->outputs.begin(), nodes_[k]->outputs.end(), id) > 0) return k;
+    }
+    return std::nullopt;
+  }
+
+  // Node j (an addition or a ReLU) becomes the end of the node that makes its operand. The merged
+  // node stands at j, where all its operands exist.
+  bool merge_into_producer(std::size_t j, std::size_t operand, FusionRole role) {
+    const Node& node = *nodes_[j];
+    const ValueId value = node.inputs[operand];
+    const auto k = producer(value);
+    if (!k || nodes_[*k]->outputs[0] != value) return false;
+    if (consumers(value).size() != 1 || leaves(value)) return false;
+    const Node& carrier = *nodes_[*k];
+    if (!ops::operation(carrier).carries(carrier.attributes, role)) return false;
+    for (std::size_t i = 1; i < carrier.outputs.size(); ++i) {
+      const auto readers = consumers(carrier.outputs[i]);
+      if (!readers.empty() && readers.front() <= j) return false;
+    }
+    Node merged = carrier;
+    merged.attributes.set(role == FusionRole::add ? "add" : "relu", std::int64_t{1});
+    if (role == FusionRole::add) merged.inputs.push_back(node.inputs[1 - operand]);
+    merged.outputs[0] = node.outputs[0];
+    nodes_[j] = std::move(merged);
+    nodes_[*k].reset();
+    return true;
+  }
+
+  // Node j (a ReLU's gradient) becomes the start of node `c`, which stands at j from then on: all
+  // its other operands must exist there.
+  bool merge_into_consumer(std::size_t j, std::size_t c) {
+    const Node& mask = *nodes_[j];
+    const Node& carrier = *nodes_[c];
+    const ValueId masked = mask.outputs[0];
+    if (carrier.inputs[0] != masked || leaves(masked)) return false;
+    if (!ops::operation(carrier).carries(carrier.attributes, FusionRole::relu_gradient)) return false;
+    for (std::size_t i = 1; i < carrier.inputs.size(); ++i) {
+      const auto k = carrier.inputs[i] == kNone ? std::nullopt : producer(carrier.inputs[i]);
+      if (k && *k >= j) return false;
+    }
+    Node merged = carrier;
+    merged.attributes.set("relu", std::int64_t{1});
+    merged.inputs[0] = mask.inputs[0];
+    merged.inputs.push_back(mask.inputs[1]);
+    if (consumers(masked).size() > 1) {
+      merged.attributes.set("add", std::int64_t{1});
+      merged.outputs.push_back(masked);
+    }
+    nodes_[c].reset();
+    nodes_[j] = std::move(merged);
+    return true;
+  }
+
+  const Graph& graph_;
+  std::vector<std::optional<Node>> nodes_;
+};
+
+}  // namespace
+
+Graph fuse(const Graph& graph) {
+  Draft draft(graph);
+  draft.merge_epilogues();
+  draft.merge_prologues();
+  return draft.rebuild();
+}
+
+}  // namespace resnet::compiler

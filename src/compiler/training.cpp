@@ -1,0 +1,128 @@
+#include "compiler/training.h"
+
+#include "ops/operation.h"
+
+namespace resnet::compiler {
+namespace {
+
+using graph::Graph;
+using graph::kNone;
+using graph::Node;
+using graph::Role;
+using graph::ValueId;
+
+std::size_t at(ValueId id) { return static_cast<std::size_t>(id); }
+
+class Scope final : public ops::GradientScope {
+ public:
+  Scope(Graph& graph, const std::vector<bool>& wanted, std::vector<ValueId>& gradients, Node node)
+      : graph_(graph), wanted_(wanted), gradients_(gradients), node_(std::move(node)) {}
+
+  const Node& node() const override { return node_; }
+  const graph::ValueType& type(ValueId id) const override { return graph_.value(id).type; }
+  ValueId output_gradient(std::size_t i) const override { return gradients_[at(node_.outputs.at(i))]; }
+  bool wants(std::size_t i) const override {
+    const ValueId id = node_.inputs.at(i);
+    return id != kNone && wanted_[at(id)];
+  }
+  std::vector<ValueId> emit(std::string_view op, graph::Attributes attributes,
+                            std::vector<ValueId> inputs) override {
+    return graph_.add_node(ops::get(op), node_.name, std::move(attributes), std::move(inputs));
+  }
+  void set(std::size_t i, ValueId gradient) override {
+    ValueId& sum = gradients_[at(node_.inputs.at(i))];
+    sum = sum == kNone ? gradient : emit("add", {}, {sum, gradient})[0];
+  }
+  bool sums_to_zero(ValueId id) const override {
+    const std::int32_t producer = graph_.value(id).producer;
+    if (producer < 0) return false;
+    const Node& maker = graph_.nodes()[static_cast<std::size_t>(producer)];
+    for (std::size_t i = 0; i < maker.outputs.size(); ++i) {
+      if (maker.outputs[i] == id) return ops::operation(maker).sums_to_zero(maker.attributes, i);
+    }
+    return false;
+  }
+
+ private:
+  Graph& graph_;
+  const std::vector<bool>& wanted_;
+  std::vector<ValueId>& gradients_;
+  Node node_;  // a copy: the graph's nodes move while it grows
+};
+
+}  // namespace
+
+std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& wanted) {
+  // Which values depend on a wanted one, and so need a gradient on the way to it.
+  std::vector<bool> needed(graph.values().size(), false);
+  for (const ValueId id : wanted) needed[at(id)] = true;
+  for (const Node& node : graph.nodes()) {
+    bool any = false;
+    for (const ValueId id : node.inputs) any = any || (id != kNone && needed[at(id)]);
+    for (const ValueId id : node.outputs) needed[at(id)] = any;
+  }
+
+  std::vector<ValueId> gradients(graph.values().size(), kNone);
+  const std::int32_t loss_node = graph.value(loss).producer;
+  for (std::int32_t i = loss_node; i >= 0; --i) {
+    Node node = graph.nodes()[static_cast<std::size_t>(i)];
+    const bool reached = i == loss_node || gradients[at(node.outputs.at(0))] != kNone;
+    if (!reached || !needed[at(node.outputs.at(0))]) continue;
+    const auto& operation = ops::operation(node);
+    Scope scope(graph, needed, gradients, std::move(node));
+    operation.gradient(scope);
+  }
+
+  std::vector<ValueId> result;
+  result.reserve(wanted.size());
+  for (const ValueId id : wanted) result.push_back(gradients[at(id)]);
+  return result;
+}
+
+Graph training_step(Graph graph, StepKind kind) {
+  const ValueId logits = graph.output(kOutput);
+  const Shape shape = graph.value(logits).type.shape;
+  if (shape.rank() != 2) {
+    throw ShapeError("training expects an output [N,classes], got " + to_string(shape),
+                     "end the network with Flatten and Linear");
+  }
+  const ValueId labels = graph.add_input(kLabels, {Shape{shape[0]}, DType::i32});
+  const auto loss = graph.add_node(ops::get("cross_entropy"), "loss", {}, {logits, labels});
+  graph.add_output(kLossSum, loss[0]);
+  graph.add_output(kCorrect, loss[1]);
+
+  const std::vector<ValueId> parameters = graph.with_role(Role::parameter);
+  const std::vector<ValueId> gradients = differentiate(graph, loss[0], parameters);
+  const ValueId lr = kind == StepKind::update ? graph.add_input(kLearningRate, {Shape{1}, DType::f32}) : kNone;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients[i] == kNone) continue;  // zero: the update would change nothing
+    const std::string name = graph.value(parameters[i]).name;
+    if (kind == StepKind::update) {
+      graph.add_update(parameters[i],
+                       graph.add_node(ops::get("sgd"), name, {}, {parameters[i], gradients[i], lr})[0]);
+    } else {
+      const graph::ValueType type = graph.value(parameters[i]).type;
+      graph.add_update(graph.add_state(Role::buffer, gradient_name(name), type), gradients[i]);
+    }
+  }
+  return graph;
+}
+
+Graph apply_step(const Graph& step) {
+  Graph graph;
+  const ValueId lr = graph.add_input(kLearningRate, {Shape{1}, DType::f32});
+  for (const ValueId id : step.with_role(Role::parameter)) {
+    const graph::ValueInfo& parameter = step.value(id);
+    bool kept = false;
+    for (const graph::Update& update : step.updates()) {
+      kept = kept || step.value(update.state).name == gradient_name(parameter.name);
+    }
+    const ValueId value = graph.add_state(Role::parameter, parameter.name, parameter.type);
+    if (!kept) continue;
+    const ValueId gradient = graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type);
+    graph.add_update(value, graph.add_node(ops::get("sgd"), parameter.name, {}, {value, gradient, lr})[0]);
+  }
+  return graph;
+}
+
+}  // namespace resnet::compiler

@@ -1,0 +1,42 @@
+// Turns a network's graph into the graph of a training step.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/graph.h"
+
+namespace resnet::compiler {
+
+/// Appends the gradient of `loss` to the graph, by the chain rule in reverse order of the nodes.
+/// Gives for each value of `wanted` its gradient, or kNone where it is zero by algebra (nothing
+/// depends on it, or a bias in front of a batch norm).
+std::vector<graph::ValueId> differentiate(graph::Graph& graph, graph::ValueId loss,
+                                          const std::vector<graph::ValueId>& wanted);
+
+enum class StepKind : std::uint8_t {
+  update,     // forward, backward, SGD
+  gradients,  // forward and backward; gradients are kept as buffers "gradient/<parameter>"
+};
+
+/// Names of the step's inputs and outputs. The network's own are "images" and "output".
+inline constexpr const char* kImages = "images";
+inline constexpr const char* kOutput = "output";
+inline constexpr const char* kLabels = "labels";
+inline constexpr const char* kLearningRate = "lr";
+inline constexpr const char* kSeedStep = "seed_step";
+inline constexpr const char* kLossSum = "loss_sum";
+inline constexpr const char* kCorrect = "correct";
+
+/// The state that keeps the gradient of a parameter between gradients() and apply().
+inline std::string gradient_name(const std::string& parameter) { return "gradient/" + parameter; }
+
+/// The step of a network traced in train mode: its output [N,classes], softmax cross-entropy of the
+/// labels, gradients, updates. Throws ShapeError if the output is not [N,classes].
+graph::Graph training_step(graph::Graph network, StepKind kind);
+
+/// SGD of every parameter with the gradients that `step` (of kind gradients) keeps.
+graph::Graph apply_step(const graph::Graph& step);
+
+}  // namespace resnet::compiler

@@ -1,0 +1,26 @@
+// What both engines check and share about state and labels.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "resnet/engine.h"
+
+namespace resnet::engine {
+
+/// Roles of the f32 state values, by name.
+std::map<std::string, graph::Role> state_roles(const Network& network);
+
+/// Every state value of the graphs must be in the network's state, with its shape. Throws ShapeError.
+void check_state_names(const Network& network);
+
+/// Every value of `given` must exist in `have` with its shape and dtype. Throws ShapeError.
+void check_state(const State& have, const State& given);
+
+/// Labels must be one per image and within [0, classes). Throws ShapeError.
+void check_labels(View<const std::int32_t> labels, const Shape& expected, std::int64_t classes);
+
+/// Adds the training steps to a count of tracked batches (i64 scalar).
+void advance_count(Tensor& count, std::int64_t steps);
+
+}  // namespace resnet::engine

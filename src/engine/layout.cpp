@@ -1,0 +1,77 @@
+#include "engine/layout.h"
+
+#include <algorithm>
+
+namespace resnet::engine {
+namespace {
+
+// to[j][i] = from[i][j]
+void transpose(const float* from, float* to, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t kTile = 32;  // both sides of a tile stay in L1
+  for (std::int64_t i0 = 0; i0 < rows; i0 += kTile) {
+    for (std::int64_t j0 = 0; j0 < columns; j0 += kTile) {
+      for (std::int64_t i = i0; i < std::min(rows, i0 + kTile); ++i) {
+        for (std::int64_t j = j0; j < std::min(columns, j0 + kTile); ++j) to[j * rows + i] = from[i * columns + j];
+      }
+    }
+  }
+}
+
+// Weights as a matrix: [Co][Ci*Kh*Kw] in the public layout, [Kh*Kw][Ci][Co] behind the plan.
+struct WeightExtents {
+  std::int64_t co, ci, taps;
+};
+
+bool is_weight(graph::Role role, const Shape& shape) {
+  return role == graph::Role::parameter && (shape.rank() == 4 || shape.rank() == 2);
+}
+
+WeightExtents weight_extents(const Shape& shape) {
+  return {shape[0], shape[1], shape.rank() == 4 ? shape[2] * shape[3] : 1};
+}
+
+}  // namespace
+
+void state_to_native(graph::Role role, View<const float> from, float* to) {
+  if (!is_weight(role, from.shape)) {
+    std::copy_n(from.data, from.shape.elements(), to);
+    return;
+  }
+  const auto [co, ci, taps] = weight_extents(from.shape);
+  for (std::int64_t o = 0; o < co; ++o) {
+    for (std::int64_t i = 0; i < ci; ++i) {
+      for (std::int64_t t = 0; t < taps; ++t) to[(t * ci + i) * co + o] = from.data[(o * ci + i) * taps + t];
+    }
+  }
+}
+
+void state_from_native(graph::Role role, const Shape& shape, const float* from, float* to) {
+  if (!is_weight(role, shape)) {
+    std::copy_n(from, shape.elements(), to);
+    return;
+  }
+  const auto [co, ci, taps] = weight_extents(shape);
+  for (std::int64_t o = 0; o < co; ++o) {
+    for (std::int64_t i = 0; i < ci; ++i) {
+      for (std::int64_t t = 0; t < taps; ++t) to[(o * ci + i) * taps + t] = from[(t * ci + i) * co + o];
+    }
+  }
+}
+
+void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first, std::int64_t last) {
+  const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
+  const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
+  for (std::int64_t n = first; n < last; ++n) {
+    transpose(from + n * image, to + n * image, channels, image / channels);
+  }
+}
+
+void activation_from_native(const Shape& shape, const float* from, float* to, std::int64_t first, std::int64_t last) {
+  const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
+  const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
+  for (std::int64_t n = first; n < last; ++n) {
+    transpose(from + n * image, to + n * image, image / channels, channels);
+  }
+}
+
+}  // namespace resnet::engine

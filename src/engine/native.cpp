@@ -1,0 +1,236 @@
+// The native engine: graph -> plan -> executor.
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "base/machine.h"
+#include "compiler/compile.h"
+#include "compiler/training.h"
+#include "engine/checks.h"
+#include "engine/layout.h"
+#include "exec/executor.h"
+#include "ops/operation.h"
+#include "resnet/engine.h"
+
+namespace resnet {
+namespace {
+
+using compiler::StepKind;
+using graph::Graph;
+using graph::Role;
+
+Isa chosen_isa(const EngineOptions& options) {
+  const Isa best = best_isa();
+  if (options.isa.empty()) return best;
+  const std::optional<Isa> wanted = isa_named(options.isa);
+  if (!wanted) throw ConfigError("--isa cannot be '" + options.isa + "'", "use avx2, avx512 or avx512_bf16");
+  if (*wanted > best) {
+    throw ConfigError("this processor has no " + options.isa + " (" + cpu_model() + ")",
+                      "its strongest level is " + std::string(name_of(best)));
+  }
+  return *wanted;
+}
+
+int chosen_threads(const EngineOptions& options) {
+  if (options.threads < 0) throw ConfigError("--threads cannot be negative", "use 1 or more");
+  return options.threads == 0 ? default_threads() : options.threads;
+}
+
+class NativeEngine final : public Engine {
+ public:
+  NativeEngine(Network network, const EngineOptions& options)
+      : network_(std::move(network)),
+        options_(options),
+        isa_(chosen_isa(options)),
+        pool_(chosen_threads(options)),
+        arena_(pool_.threads()) {
+    if (options.precision == Precision::bf16) {
+      throw ConfigError("--precision bf16 is not available yet", "use --precision f32");
+    }
+    for (const auto& [name, tensor] : network_.state) {
+      if (tensor.dtype() == DType::f32) layout_.add(name, tensor.shape());
+    }
+    arena_.reserve(layout_.bytes(), 0, 0);
+    engine::check_state_names(network_);
+    set_state(network_.state);
+  }
+
+  StepResult step(View<const float> images, View<const std::int32_t> labels, float lr) override {
+    return run_step(compiled(Kind::step, images.shape), images, labels, lr);
+  }
+
+  StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
+    return run_step(compiled(Kind::gradients, images.shape), images, labels, 0);
+  }
+
+  void apply(float lr) override {
+    if (!apply_graph_) throw ConfigError("apply() before gradients()");
+    exec::Executor& executor = compiled(Kind::apply, {});
+    if (const plan::Slot* slot = executor.plan().input(compiler::kLearningRate)) write(executor, *slot, &lr);
+    executor.run(pool_);
+  }
+
+  Tensor infer(View<const float> images) override {
+    exec::Executor& executor = compiled(Kind::infer, images.shape);
+    write_images(executor, images);
+    executor.run(pool_);
+    const plan::Slot& slot = *executor.plan().output(compiler::kOutput);
+    Tensor result(slot.shape);
+    const auto* from = reinterpret_cast<const float*>(executor.data(slot));
+    float* to = result.values().data();
+    pool_.parallel_for(slot.shape[0], [&](std::int64_t n, int) {
+      engine::activation_from_native(slot.shape, from, to, n, n + 1);
+    });
+    return result;
+  }
+
+  State state() const override {
+    State result;
+    for (const auto& [name, tensor] : network_.state) {
+      Tensor value(tensor.shape(), tensor.dtype());
+      if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
+        engine::state_from_native(role_of(name), tensor.shape(), state_data(*entry), value.values().data());
+      } else {
+        value = tensor;
+        engine::advance_count(value, train_steps_);
+      }
+      result.emplace_back(name, std::move(value));
+    }
+    return result;
+  }
+
+  void set_state(const State& state) override {
+    engine::check_state(network_.state, state);
+    for (auto& [name, tensor] : network_.state) {
+      for (const auto& [given_name, given] : state) {
+        if (given_name != name) continue;
+        if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
+          engine::state_to_native(role_of(name), given.view<float>(), state_data(*entry));
+        } else {
+          tensor = given;
+        }
+      }
+    }
+    train_steps_ = 0;
+  }
+
+  State gradient_values() const override {
+    if (!apply_graph_) throw ConfigError("gradient_values() before gradients()");
+    State result;
+    for (const auto& [name, tensor] : network_.state) {
+      if (role_of(name) != Role::parameter) continue;
+      Tensor value(tensor.shape());  // zero where the gradient is zero by algebra
+      if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
+        engine::state_from_native(Role::parameter, tensor.shape(), state_data(*entry), value.values().data());
+      }
+      result.emplace_back(name, std::move(value));
+    }
+    return result;
+  }
+
+  std::string isa() const override { return std::string(name_of(isa_)); }
+  int threads() const override { return pool_.threads(); }
+  std::int64_t arena_bytes() const override { return arena_.bytes(); }
+
+  std::string describe(const Shape& images, Mode mode) override {
+    return plan::to_string(compiled(mode == Mode::train ? Kind::step : Kind::infer, images).plan());
+  }
+
+ private:
+  enum class Kind : std::uint8_t { step, gradients, apply, infer };
+
+  float* state_data(const plan::StateLayout::Entry& entry) const {
+    return reinterpret_cast<float*>(arena_.state() + entry.offset);
+  }
+
+  Role role_of(const std::string& name) const {
+    const auto found = roles_.find(name);
+    return found == roles_.end() ? Role::buffer : found->second;
+  }
+
+  Graph graph_of(Kind kind, const Shape& images) {
+    if (kind == Kind::apply) return *apply_graph_;
+    if (kind == Kind::infer) return network_.eval.reshaped({{compiler::kImages, images}});
+    if (!network_.train) {
+      throw ConfigError("this network cannot be trained: it was made for inference",
+                        "build it from its module and load the weights into that");
+    }
+    Graph graph = network_.train->reshaped({{compiler::kImages, images}});
+    return compiler::training_step(std::move(graph), kind == Kind::step ? StepKind::update : StepKind::gradients);
+  }
+
+  exec::Executor& compiled(Kind kind, const Shape& images) {
+    const auto key = std::pair(kind, std::vector<std::int64_t>(images.begin(), images.end()));
+    const auto found = executors_.find(key);
+    if (found != executors_.end()) return *found->second;
+    Graph graph = graph_of(kind, images);
+    if (kind == Kind::gradients && !apply_graph_) {
+      for (const graph::ValueId id : graph.with_role(Role::buffer)) {
+        layout_.add(graph.value(id).name, graph.value(id).type.shape);
+      }
+      apply_graph_ = compiler::apply_step(graph);
+    }
+    if (options_.fuse) graph = compiler::fuse(graph);
+    auto executor = std::make_unique<exec::Executor>(compiler::compile(graph, layout_, isa_));
+    const plan::Plan& plan = executor->plan();
+    const bool moved = arena_.reserve(layout_.bytes(), plan.work_bytes, plan.scratch_bytes);
+    executor->bind(arena_);
+    exec::Executor& result = *(executors_[key] = std::move(executor));
+    if (moved) {
+      for (auto& [other, bound] : executors_) bound->bind(arena_);
+    }
+    return result;
+  }
+
+  static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
+    std::memcpy(executor.data(slot), from, static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
+  }
+
+  void write_images(exec::Executor& executor, View<const float> images) {
+    const plan::Slot& slot = *executor.plan().input(compiler::kImages);
+    auto* to = reinterpret_cast<float*>(executor.data(slot));
+    pool_.parallel_for(images.shape[0], [&](std::int64_t n, int) {
+      engine::activation_to_native(images.shape, images.data, to, n, n + 1);
+    });
+  }
+
+  StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels, float lr) {
+    const plan::Plan& plan = executor.plan();
+    const plan::Slot& label_slot = *plan.input(compiler::kLabels);
+    engine::check_labels(labels, label_slot.shape, classes_of(plan));
+    write_images(executor, images);
+    write(executor, label_slot, labels.data);
+    if (const plan::Slot* slot = plan.input(compiler::kLearningRate)) write(executor, *slot, &lr);
+    if (const plan::Slot* slot = plan.input(compiler::kSeedStep)) {
+      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed), train_steps_};
+      write(executor, *slot, seed_step.data());
+    }
+    executor.run(pool_);
+    ++train_steps_;
+    StepResult result;
+    std::memcpy(&result.loss_sum, executor.data(*plan.output(compiler::kLossSum)), sizeof result.loss_sum);
+    std::memcpy(&result.correct, executor.data(*plan.output(compiler::kCorrect)), sizeof result.correct);
+    return result;
+  }
+
+  static std::int64_t classes_of(const plan::Plan& plan) { return plan.output(compiler::kOutput)->shape[1]; }
+
+  Network network_;  // its state holds the values of what is not f32, and shapes of the rest
+  EngineOptions options_;
+  Isa isa_;
+  ThreadPool pool_;
+  exec::Arena arena_;
+  plan::StateLayout layout_;
+  std::map<std::string, Role> roles_ = engine::state_roles(network_);
+  std::map<std::pair<Kind, std::vector<std::int64_t>>, std::unique_ptr<exec::Executor>> executors_;
+  std::optional<Graph> apply_graph_;
+  std::int64_t train_steps_ = 0;  // since the state was set
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options) {
+  return std::make_unique<NativeEngine>(std::move(network), options);
+}
+
+}  // namespace resnet

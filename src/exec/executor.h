@@ -1,0 +1,58 @@
+// Runs a Plan out of one arena; decides nothing.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "plan/plan.h"
+#include "tensor/thread_pool.h"
+
+namespace resnet::exec {
+
+/// The memory of an engine: state, work that all its plans share, and scratch for each thread. It
+/// only grows, and only while plans are made.
+class Arena {
+ public:
+  explicit Arena(int threads) : threads_(threads) {}
+
+  /// Makes room; state keeps its content and new state is zero. Gives true if anything moved.
+  bool reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int64_t scratch_bytes);
+
+  std::byte* state() const noexcept { return state_.data(); }
+  std::byte* work() const noexcept { return work_.data(); }
+  std::byte* scratch(int thread) const noexcept {
+    return scratch_.data() + static_cast<std::int64_t>(thread) * scratch_stride_;
+  }
+  std::int64_t bytes() const noexcept {
+    return static_cast<std::int64_t>(state_.size() + work_.size() + scratch_.size());
+  }
+
+ private:
+  int threads_;
+  AlignedBuffer state_, work_, scratch_;
+  std::int64_t scratch_stride_ = 0;
+};
+
+/// A plan bound to an arena: every address is known.
+class Executor {
+ public:
+  explicit Executor(plan::Plan plan) : plan_(std::move(plan)) {}
+
+  const plan::Plan& plan() const noexcept { return plan_; }
+  /// Takes the arena's addresses; again whenever they have moved.
+  void bind(const Arena& arena);
+  /// Runs all calls in order. Allocates nothing.
+  void run(ThreadPool& pool) const noexcept;
+
+  /// The memory of an input or output.
+  std::byte* data(const plan::Slot& slot) const noexcept { return addresses_[static_cast<std::size_t>(slot.buffer)]; }
+
+ private:
+  plan::Plan plan_;
+  const Arena* arena_ = nullptr;
+  std::vector<std::byte*> addresses_;  // of buffers
+  std::vector<void*> operands_;        // of all calls, one after the other
+  std::vector<kernels::Call> calls_;   // without scratch
+};
+
+}  // namespace resnet::exec

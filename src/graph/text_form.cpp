@@ -1,0 +1,149 @@
+// The JSON text form of a graph. Reading rebuilds the graph by adding, so whatever is read has been
+// verified like a graph that a module built.
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "resnet/graph.h"
+
+namespace resnet::graph {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<const char*, 3> kRoleNames = {"input", "parameter", "buffer"};
+constexpr std::array<DType, 5> kDTypes = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8};
+
+[[noreturn]] void malformed(const std::string& what) {
+  throw FormatError("graph: " + what, "the file was not written by this program, or is damaged");
+}
+
+const json& member(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key)) malformed(std::string("'") + key + "' is missing");
+  return object.at(key);
+}
+
+const json& list(const json& object, const char* key) {
+  const json& value = member(object, key);
+  if (!value.is_array()) malformed(std::string("'") + key + "' is not a list");
+  return value;
+}
+
+std::string text(const json& object, const char* key) {
+  const json& value = member(object, key);
+  if (!value.is_string()) malformed(std::string("'") + key + "' is not a text");
+  return value.get<std::string>();
+}
+
+std::int64_t whole(const json& value) {
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
+    malformed("a whole number was expected, got " + value.dump());
+  }
+  return value.get<std::int64_t>();
+}
+
+std::vector<std::int64_t> wholes(const json& value) {
+  if (!value.is_array()) malformed("a list of whole numbers was expected");
+  std::vector<std::int64_t> numbers;
+  for (const json& entry : value) numbers.push_back(whole(entry));
+  return numbers;
+}
+
+DType dtype_named(const std::string& name) {
+  for (const DType dtype : kDTypes) {
+    if (name_of(dtype) == name) return dtype;
+  }
+  malformed("unknown dtype '" + name + "'");
+}
+
+Role role_named(const std::string& name) {
+  for (std::size_t i = 0; i < kRoleNames.size(); ++i) {
+    if (kRoleNames.at(i) == name) return static_cast<Role>(i);
+  }
+  malformed("unknown role '" + name + "'");
+}
+
+json attribute_json(const Attributes::Entry& entry) {
+  return std::visit([](const auto& value) { return json(value); }, entry);
+}
+
+Attributes::Entry attribute_entry(const json& value) {
+  if (value.is_number_float()) return value.get<double>();
+  if (value.is_array()) return wholes(value);
+  return whole(value);
+}
+
+}  // namespace
+
+std::string to_json(const Graph& graph) {
+  // Values are renumbered so that inputs and state come first, then the outputs of the nodes in order.
+  std::vector<ValueId> order(graph.values().size(), kNone);
+  ValueId next = 0;
+  json values = json::array();
+  for (std::size_t i = 0; i < graph.values().size(); ++i) {
+    const ValueInfo& value = graph.values()[i];
+    if (value.role == Role::computed) continue;
+    order[i] = next++;
+    values.push_back({{"name", value.name},
+                      {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
+                      {"dtype", name_of(value.type.dtype)},
+                      {"shape", std::vector<std::int64_t>(value.type.shape.begin(), value.type.shape.end())}});
+  }
+  const auto number = [&](ValueId id) { return id == kNone ? kNone : order[static_cast<std::size_t>(id)]; };
+  json nodes = json::array();
+  for (const Node& node : graph.nodes()) {
+    json attributes = json::object();
+    for (const auto& [name, entry] : node.attributes.entries()) attributes[name] = attribute_json(entry);
+    json inputs = json::array();
+    for (const ValueId id : node.inputs) inputs.push_back(number(id));
+    for (const ValueId id : node.outputs) order[static_cast<std::size_t>(id)] = next++;
+    nodes.push_back({{"op", node.op->name()}, {"name", node.name}, {"attributes", attributes}, {"inputs", inputs}});
+  }
+  json outputs = json::array();
+  for (const auto& [name, id] : graph.outputs()) outputs.push_back({{"name", name}, {"value", number(id)}});
+  return json{{"version", 1}, {"values", values}, {"nodes", nodes}, {"outputs", outputs}}.dump();
+}
+
+Graph from_json(const std::string& document, const OpRules* (*find)(std::string_view)) {
+  const json root = parse_json(document);
+  if (whole(member(root, "version")) != 1) malformed("version 1 was expected");
+  Graph graph;
+  std::vector<ValueId> ids;
+  const auto resolve = [&](const json& value, bool optional) {
+    const std::int64_t number = whole(value);
+    if (optional && number == kNone) return kNone;
+    if (number < 0 || number >= static_cast<std::int64_t>(ids.size())) {
+      malformed("value " + std::to_string(number) + " is used before it exists");
+    }
+    return ids[static_cast<std::size_t>(number)];
+  };
+  for (const json& value : list(root, "values")) {
+    const std::vector<std::int64_t> extents = wholes(member(value, "shape"));
+    const std::size_t before = graph.values().size();
+    ids.push_back(graph.add_state(role_named(text(value, "role")), text(value, "name"),
+                                  {Shape(extents), dtype_named(text(value, "dtype"))}));
+    if (graph.values().size() == before) malformed("two values are called '" + text(value, "name") + "'");
+  }
+  for (const json& node : list(root, "nodes")) {
+    const std::string op = text(node, "op");
+    const OpRules* rules = find(op);
+    if (rules == nullptr) {
+      throw FormatError("graph: unknown operation '" + op + "'", "it was written by a newer version of this program");
+    }
+    const json& settings = member(node, "attributes");
+    if (!settings.is_object()) malformed("'attributes' is not an object");
+    Attributes attributes;
+    for (const auto& [name, value] : settings.items()) attributes.set(name, attribute_entry(value));
+    std::vector<ValueId> inputs;
+    for (const json& value : list(node, "inputs")) inputs.push_back(resolve(value, true));
+    for (const ValueId id : graph.add_node(*rules, text(node, "name"), std::move(attributes), std::move(inputs))) {
+      ids.push_back(id);
+    }
+  }
+  for (const json& output : list(root, "outputs")) {
+    graph.add_output(text(output, "name"), resolve(member(output, "value"), false));
+  }
+  return graph;
+}
+
+}  // namespace resnet::graph

@@ -1,0 +1,288 @@
+#include "kernels/conv/conv_simd.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv/conv_simd.cpp"
+#include "kernels/simd.h"
+
+#if RESNET_VECTOR_TARGET
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels::conv {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+constexpr D d;
+constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
+
+// The tile lives in registers: 6 x 2 sums + 2 of the panel + 1 broadcast of 16 (AVX2), or 6 x 4 + 4
+// + 1 of 32 (AVX-512). Twelve sums and more hide the latency of two fused multiply-adds a cycle.
+constexpr int kTileRows = 6;
+constexpr int kVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+constexpr std::int64_t kPanel = kVectors * kLanes;
+
+// As few tiles as possible, as equal as possible: 13 rows are 5 + 4 + 4, not 6 + 6 + 1.
+class Tiling {
+ public:
+  explicit Tiling(std::int64_t rows)
+      : number_((rows + kTileRows - 1) / kTileRows),
+        each_(number_ > 0 ? rows / number_ : 0),
+        larger_(number_ > 0 ? rows % number_ : 0) {}
+  std::int64_t number() const { return number_; }
+  std::int64_t begin(std::int64_t tile) const { return tile * each_ + std::min(tile, larger_); }
+  std::int64_t size(std::int64_t tile) const { return each_ + (tile < larger_ ? 1 : 0); }
+
+ private:
+  std::int64_t number_, each_, larger_;
+};
+
+template <int R, int N>
+HWY_INLINE void clear(V (&acc)[R][N]) {
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) acc[r][v] = hn::Zero(d);
+  }
+}
+
+// ---- forward and input gradient
+
+// Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
+// which is also the more accurate order. The same holds below.
+template <int R, int N>
+HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
+  const float* in[R];
+  V acc[R][N];
+  clear(acc);
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) in[r] = args.source + rows[r].in;
+  for (std::int64_t s = 0; s < args.segment_count; ++s) {
+    const Segment segment = args.segments[s];
+    const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
+    const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
+    for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
+      V b[N];
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        const V a = hn::Set(d, in[r][k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(a, b[v], acc[r][v]);
+      }
+    }
+  }
+  const bool whole = args.columns == N * kLanes;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(args.columns - (N - 1) * kLanes));
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) {
+      float* HWY_RESTRICT out = args.out + rows[r].out + v * kLanes;
+      if (v + 1 < N || whole) {
+        const V old = args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::LoadU(d, out);
+        hn::StoreU(hn::Add(old, acc[r][v]), d, out);
+      } else {
+        const V old = args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::MaskedLoad(mask, d, out);
+        hn::BlendedStore(hn::Add(old, acc[r][v]), mask, d, out);
+      }
+    }
+  }
+}
+
+template <int N>
+void multiply_panel(const MultiplyArgs& args) {
+  const Tiling tiling(args.count);
+  for (std::int64_t t = 0; t < tiling.number(); ++t) {
+    const Row* rows = args.rows + tiling.begin(t);
+    switch (tiling.size(t)) {
+      case 1: multiply_tile<1, N>(args, rows); break;
+      case 2: multiply_tile<2, N>(args, rows); break;
+      case 3: multiply_tile<3, N>(args, rows); break;
+      case 4: multiply_tile<4, N>(args, rows); break;
+      case 5: multiply_tile<5, N>(args, rows); break;
+      default: multiply_tile<6, N>(args, rows); break;
+    }
+  }
+}
+
+void multiply(const MultiplyArgs& args) {
+  switch ((args.columns + kLanes - 1) / kLanes) {
+    case 1: multiply_panel<1>(args); break;
+#if HWY_TARGET == HWY_AVX2
+    default: multiply_panel<2>(args); break;
+#else
+    case 2: multiply_panel<2>(args); break;
+    case 3: multiply_panel<3>(args); break;
+    default: multiply_panel<4>(args); break;
+#endif
+  }
+}
+
+// ---- weight gradient
+
+// Pixels of a piece: one panel of its dy (8 KiB with AVX2, 24 KiB with AVX-512) stays in the
+// first-level cache while the tiles of x pass by.
+constexpr std::int64_t kPixels = HWY_TARGET == HWY_AVX2 ? 128 : 96;
+// Tiles of x packed at a time, 64 KiB: they stay in the second level while the panels of dy pass by.
+constexpr std::int64_t kTiles = 16;
+constexpr std::int64_t kTileStride = 8;  // floats of a packed tile, a pixel
+
+// The last vector is filled up with zeros.
+HWY_INLINE void copy_padded(const float* HWY_RESTRICT from, float* HWY_RESTRICT to, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) hn::Store(hn::LoadU(d, from + i), d, to + i);
+  if (i == count) return;
+  hn::Store(hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(count - i)), d, from + i), d, to + i);
+}
+
+// [panel][pixel][column], the last panel as narrow as whole vectors allow.
+void pack_dy(const AccumulateArgs& args, float* HWY_RESTRICT to) {
+  const std::int64_t whole = args.outputs / kPanel, rest = args.outputs % kPanel;
+  const std::int64_t padded_rest = (rest + kLanes - 1) / kLanes * kLanes;
+  for (std::int64_t k = 0; k < args.pixel_count; ++k) {
+    const float* HWY_RESTRICT from = args.dy + args.pixels[k].out;
+    for (std::int64_t p = 0; p < whole; ++p) {
+      float* HWY_RESTRICT panel = to + p * (kPixels * kPanel) + k * kPanel;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) hn::Store(hn::LoadU(d, from + p * kPanel + v * kLanes), d, panel + v * kLanes);
+    }
+    if (rest != 0) copy_padded(from + whole * kPanel, to + whole * (kPixels * kPanel) + k * padded_rest, rest);
+  }
+}
+
+// [pixel][kTileStride], of one tile of columns.
+template <int R>
+void pack_tile(const AccumulateArgs& args, const Row* columns, float* HWY_RESTRICT to) {
+  const hn::CappedTag<float, kTileStride> d8;
+  if (columns[R - 1].in - columns[0].in == R - 1) {  // columns ascend, so they are neighbours
+    const auto mask = hn::FirstN(d8, R);
+    const float* HWY_RESTRICT from = args.source + columns[0].in;
+    for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
+      hn::Store(hn::MaskedLoad(mask, d8, from + args.pixels[k].in), d8, to);
+    }
+    return;
+  }
+  const float* from[R];
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) from[r] = args.source + columns[r].in;
+  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) to[r] = from[r][args.pixels[k].in];
+  }
+}
+
+template <int R, int N>
+HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT dy, std::int64_t pixels,
+                                  const Row* columns, float* HWY_RESTRICT sums) {
+  V acc[R][N];
+  clear(acc);
+  for (std::int64_t k = 0; k < pixels; ++k, x += kTileStride, dy += N * kLanes) {
+    V b[N];
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) b[v] = hn::Load(d, dy + v * kLanes);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      const V a = hn::Set(d, x[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(a, b[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) {
+      float* HWY_RESTRICT sum = sums + columns[r].out + v * kLanes;
+      hn::Store(hn::Add(hn::Load(d, sum), acc[r][v]), d, sum);
+    }
+  }
+}
+
+template <int R>
+HWY_INLINE void accumulate_tile(const float* x, const float* dy, const AccumulateArgs& args, std::int64_t outputs,
+                                const Row* columns, float* sums) {
+  switch ((outputs + kLanes - 1) / kLanes) {
+    case 1: accumulate_tile<R, 1>(x, dy, args.pixel_count, columns, sums); break;
+#if HWY_TARGET == HWY_AVX2
+    default: accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums); break;
+#else
+    case 2: accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums); break;
+    case 3: accumulate_tile<R, 3>(x, dy, args.pixel_count, columns, sums); break;
+    default: accumulate_tile<R, 4>(x, dy, args.pixel_count, columns, sums); break;
+#endif
+  }
+}
+
+void accumulate(const AccumulateArgs& args) {
+  float* packed_x = args.packed;
+  float* packed_dy = packed_x + kTiles * kPixels * kTileStride;
+  pack_dy(args, packed_dy);
+  const Tiling tiling(args.column_count);
+  for (std::int64_t begin = 0; begin < tiling.number(); begin += kTiles) {
+    const std::int64_t end = std::min(begin + kTiles, tiling.number());
+    for (std::int64_t t = begin; t < end; ++t) {
+      const Row* columns = args.columns + tiling.begin(t);
+      float* x = packed_x + (t - begin) * (kPixels * kTileStride);
+      switch (tiling.size(t)) {
+        case 1: pack_tile<1>(args, columns, x); break;
+        case 2: pack_tile<2>(args, columns, x); break;
+        case 3: pack_tile<3>(args, columns, x); break;
+        case 4: pack_tile<4>(args, columns, x); break;
+        case 5: pack_tile<5>(args, columns, x); break;
+        default: pack_tile<6>(args, columns, x); break;
+      }
+    }
+    for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
+      const float* dy = packed_dy + p * (kPixels * kPanel);
+      float* sums = args.sums + p * args.sums_stride;
+      const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
+      for (std::int64_t t = begin; t < end; ++t) {
+        const Row* columns = args.columns + tiling.begin(t);
+        const float* x = packed_x + (t - begin) * (kPixels * kTileStride);
+        switch (tiling.size(t)) {
+          case 1: accumulate_tile<1>(x, dy, args, outputs, columns, sums); break;
+          case 2: accumulate_tile<2>(x, dy, args, outputs, columns, sums); break;
+          case 3: accumulate_tile<3>(x, dy, args, outputs, columns, sums); break;
+          case 4: accumulate_tile<4>(x, dy, args, outputs, columns, sums); break;
+          case 5: accumulate_tile<5>(x, dy, args, outputs, columns, sums); break;
+          default: accumulate_tile<6>(x, dy, args, outputs, columns, sums); break;
+        }
+      }
+    }
+  }
+}
+
+void add(const float* HWY_RESTRICT x, float* HWY_RESTRICT sum, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::Add(hn::LoadU(d, sum + i), hn::LoadU(d, x + i)), d, sum + i);
+  }
+  for (; i < count; ++i) sum[i] += x[i];
+}
+
+}  // namespace
+
+const ConvFunctions kConvFunctions = {.lanes = kLanes,
+                                      .columns = kPanel,
+                                      .pixels = kPixels,
+                                      .multiply = &multiply,
+                                      .accumulate = &accumulate,
+                                      .add = &add,
+                                      .packed_x_floats = kTiles * kPixels * kTileStride};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels::conv
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace resnet::kernels::conv {
+
+const ConvFunctions& conv_functions(Isa isa) { return RESNET_FOR_ISA(isa, kConvFunctions); }
+
+}  // namespace resnet::kernels::conv
+#endif

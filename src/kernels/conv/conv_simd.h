@@ -1,0 +1,57 @@
+// What the vector code of the convolutions does: two walks of one outer-product tile, and packing.
+#pragma once
+
+#include <cstdint>
+
+#include "base/machine.h"
+#include "kernels/conv/patches.h"
+
+namespace resnet::kernels::conv {
+
+/// out[rows[i].out + j] = bias[j] + sum_k P[i][k] * panel[k][j], j < columns
+struct MultiplyArgs {
+  const float* source = nullptr;  // P[i][k] = source[rows[i].in + segment.source + k], and it meets
+                                  // row segment.k + k of the panel
+  const Row* rows = nullptr;
+  std::int64_t count = 0;
+  const Segment* segments = nullptr;
+  std::int64_t segment_count = 0;
+  const float* panel = nullptr;  // [k][columns, padded to whole vectors]
+  std::int64_t columns = 0;      // 1..ConvFunctions::columns
+  const float* bias = nullptr;   // padded as the panel; null: add to `out` instead
+  float* out = nullptr;
+};
+
+/// sums[panel][columns[i].out + j] += sum_k source[pixels[k].in + columns[i].in] * dy[pixels[k].out + j]
+struct AccumulateArgs {
+  const float* source = nullptr;
+  const float* dy = nullptr;
+  const Row* pixels = nullptr;
+  std::int64_t pixel_count = 0;  // 1..ConvFunctions::pixels
+  const Row* columns = nullptr;
+  std::int64_t column_count = 0;
+  std::int64_t outputs = 0;  // columns of dy, cut into panels of ConvFunctions::columns
+  float* sums = nullptr;     // all panels as wide as the first
+  std::int64_t sums_stride = 0;  // floats between panels
+  float* packed = nullptr;   // of packed_floats(panels)
+};
+
+struct ConvFunctions {
+  std::int64_t lanes = 0;    // floats of a vector
+  std::int64_t columns = 0;  // of a full panel: as many vectors as keep a tile in registers
+  std::int64_t pixels = 0;   // of one call of accumulate, at most
+  void (*multiply)(const MultiplyArgs&) = nullptr;
+  void (*accumulate)(const AccumulateArgs&) = nullptr;
+  void (*add)(const float* x, float* sum, std::int64_t count) = nullptr;  // sum += x
+  std::int64_t packed_x_floats = 0;
+
+  std::int64_t panels(std::int64_t n) const noexcept { return (n + columns - 1) / columns; }
+  std::int64_t padded_columns(std::int64_t n) const noexcept { return (n + lanes - 1) / lanes * lanes; }
+  std::int64_t packed_floats(std::int64_t panel_count) const noexcept {
+    return packed_x_floats + panel_count * pixels * columns;
+  }
+};
+
+const ConvFunctions& conv_functions(Isa isa);
+
+}  // namespace resnet::kernels::conv

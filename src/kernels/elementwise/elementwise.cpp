@@ -1,0 +1,114 @@
+#include "kernels/elementwise/elementwise.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/channel_grid.h"
+#include "kernels/elementwise/elementwise_simd.h"
+
+namespace resnet::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+enum class Map : std::uint8_t { relu, relu_gradient, add, sgd };
+
+/// One sweep over operands of equal size.
+class Elementwise final : public Kernel {
+ public:
+  Elementwise(Map map, Index elements, Isa isa)
+      : map_(map), elements_(elements), functions_(elementwise_functions(isa)) {}
+
+  std::string_view name() const noexcept override {
+    switch (map_) {
+      case Map::relu:
+        return "relu/sweep";
+      case Map::relu_gradient:
+        return "relu_gradient/sweep";
+      case Map::add:
+        return "add/sweep";
+      case Map::sgd:
+        return "sgd/sweep";
+    }
+    return "";
+  }
+  Index tasks(int) const noexcept override { return (elements_ + kChunk - 1) / kChunk; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const Index begin = task * kChunk;
+    const Index count = std::min(kChunk, elements_ - begin);
+    const auto in = [&](int i) { return call.operand<const float>(i) + begin; };
+    const auto out = [&](int i) { return call.operand<float>(i) + begin; };
+    switch (map_) {
+      case Map::relu:
+        return functions_.relu(in(0), out(1), count);
+      case Map::relu_gradient:
+        return functions_.relu_gradient(in(0), in(1), out(2), count);
+      case Map::add:
+        return functions_.add(in(0), in(1), out(2), count);
+      case Map::sgd:
+        return functions_.sgd(in(0), in(1), *call.operand<const float>(2), out(3), count);
+    }
+  }
+
+ private:
+  static constexpr Index kChunk = 16 * 1024;  // 128 KiB or more of traffic a task
+
+  Map map_;
+  Index elements_;
+  const ElementwiseFunctions& functions_;
+};
+
+class ChannelSum final : public Kernel {
+ public:
+  ChannelSum(Index rows, Index c, Isa isa) : grid_(rows, c), functions_(elementwise_functions(isa)) {}
+
+  std::string_view name() const noexcept override { return "channel_sum/chunks"; }
+  Index workspace_bytes() const noexcept override { return grid_.sums_size(1) * Index{sizeof(float)}; }
+  Index scratch_bytes() const noexcept override { return grid_.period() * Index{sizeof(float)}; }
+  int phases() const noexcept override { return 2; }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : grid_.groups(); }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    auto* chunk_sums = reinterpret_cast<float*>(call.workspace);
+    if (phase == 0) {
+      auto* places = reinterpret_cast<float*>(call.scratch);
+      functions_.channel_sum(call.operand<const float>(0) + grid_.begin(task), grid_.count(task),
+                             grid_.period(), places);
+      grid_.store_sums(places, chunk_sums, task, 0, 1);
+      return;
+    }
+    std::array<double, ChannelGrid::kLanes> total{};
+    const auto lanes = static_cast<std::size_t>(grid_.group_size(task));
+    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
+      const float* line = chunk_sums + grid_.sums_at(task, chunk, 0, 1);
+      for (std::size_t i = 0; i < lanes; ++i) total[i] += double{line[i]};
+    }
+    float* sum = call.operand<float>(1) + grid_.group_begin(task);
+    for (std::size_t i = 0; i < lanes; ++i) sum[i] = static_cast<float>(total[i]);
+  }
+
+ private:
+  ChannelGrid grid_;
+  const ElementwiseFunctions& functions_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa) {
+  return std::make_unique<Elementwise>(Map::relu, elements, isa);
+}
+std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa) {
+  return std::make_unique<Elementwise>(Map::relu_gradient, elements, isa);
+}
+std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa) {
+  return std::make_unique<Elementwise>(Map::add, elements, isa);
+}
+std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa) {
+  return std::make_unique<Elementwise>(Map::sgd, elements, isa);
+}
+std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa) {
+  return std::make_unique<ChannelSum>(rows, c, isa);
+}
+
+}  // namespace resnet::kernels

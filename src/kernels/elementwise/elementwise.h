@@ -1,0 +1,43 @@
+// What works element by element, channel by channel, or only moves data.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/machine.h"
+#include "kernels/kernel.h"
+#include "resnet/tensor.h"
+
+namespace resnet::kernels {
+
+/// References in double; all views of one call have equal size, except where said.
+void reference_relu(View<const double> x, View<double> y);
+void reference_relu_gradient(View<const double> dy, View<const double> y, View<double> dx);  // dy where y > 0
+void reference_add(View<const double> a, View<const double> b, View<double> y);
+void reference_channel_sum(View<const double> x, View<double> sum);  // x [N,C] or [N,C,...], sum [C]
+void reference_sgd(View<const double> param, View<const double> grad, double lr, View<double> updated);
+/// y = x / (1 - p) where kept, else 0. Element i of the public layout [N, rest...] is kept when the random
+/// number of (seed, stream `layer`, step, i) is >= p.
+void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
+                       View<const double> x, View<double> y);
+
+/// Native kernels. Operands (an output may be the same memory as an input of its size, except flatten):
+///   relu             x -> y
+///   relu gradient    dy, y -> dx
+///   add              a, b -> y
+///   channel sum      x [rows][c] -> sum [c]        (fixed chunks, merged in double)
+///   sgd              param, grad, lr (one f32) -> updated
+///   dropout          x, seed_step (i64 [2]) -> y   (its gradient is itself, applied to dy)
+///   flatten          x [n][pixels][c] -> y [n][c*pixels] in NCHW order;  unflatten is the way back
+std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa);
+std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa);
+std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa);
+std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa);
+std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa);
+/// The tensor is [n][pixels][c] in memory; numbering follows the public layout [n][c][pixels].
+std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
+                                     std::int64_t pixels, Isa isa);
+std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa);
+std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa);
+
+}  // namespace resnet::kernels

@@ -1,0 +1,126 @@
+// Kernels that know both layouts, [n][pixels][c] in memory and [n][c][pixels] outside: flatten, its way
+// back, and dropout, whose random numbers are numbered as the public layout is.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/elementwise/dropout_stream.h"
+#include "kernels/elementwise/elementwise.h"
+
+namespace resnet::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+/// Each image is a matrix; a task takes some images, or of a large one some of its columns (of x).
+class Transpose final : public Kernel {
+ public:
+  Transpose(std::string_view name, Index n, Index rows, Index columns)
+      : name_(name), n_(n), rows_(rows), columns_(columns) {
+    constexpr Index kTaskElements = 16 * 1024;  // 128 KiB of traffic
+    columns_per_task_ =
+        std::clamp(kTaskElements / std::max<Index>(1, rows), std::min(kTile, columns), columns);
+    columns_per_task_ = std::max<Index>(1, columns_per_task_);
+    images_per_task_ = std::max<Index>(1, kTaskElements / std::max<Index>(1, rows * columns));
+  }
+
+  std::string_view name() const noexcept override { return name_; }
+  Index tasks(int) const noexcept override {
+    return (n_ + images_per_task_ - 1) / images_per_task_ * column_tasks();
+  }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const auto* x = call.operand<const float>(0);
+    auto* y = call.operand<float>(1);
+    const Index first_image = task / column_tasks() * images_per_task_;
+    const Index last_image = std::min(n_, first_image + images_per_task_);
+    const Index first = task % column_tasks() * columns_per_task_;
+    const Index last = std::min(columns_, first + columns_per_task_);
+    for (Index image = first_image; image < last_image; ++image) {
+      const Index at = image * rows_ * columns_;
+      if (rows_ == 1 || columns_ == 1) {
+        std::memcpy(y + at + first * rows_, x + at + first * rows_,
+                    static_cast<std::size_t>((last - first) * rows_) * sizeof(float));
+      } else {
+        transpose(x + at, first, last, y + at);
+      }
+    }
+  }
+
+ private:
+  static constexpr Index kTile = 16;  // a cache line of f32, read from 16 rows and written to 16 columns
+
+  void transpose(const float* x, Index first, Index last, float* y) const noexcept {
+    for (Index column0 = first; column0 < last; column0 += kTile) {
+      const Index column1 = std::min(last, column0 + kTile);
+      for (Index row0 = 0; row0 < rows_; row0 += kTile) {
+        const Index row1 = std::min(rows_, row0 + kTile);
+        for (Index column = column0; column < column1; ++column) {
+          for (Index row = row0; row < row1; ++row) y[column * rows_ + row] = x[row * columns_ + column];
+        }
+      }
+    }
+  }
+  Index column_tasks() const noexcept { return (columns_ + columns_per_task_ - 1) / columns_per_task_; }
+
+  std::string_view name_;
+  Index n_, rows_, columns_;
+  Index columns_per_task_ = 1, images_per_task_ = 1;
+};
+
+class Dropout final : public Kernel {
+ public:
+  Dropout(double p, std::uint64_t layer, Index n, Index c, Index pixels)
+      : layer_(layer),
+        // uniform() is word / 2^8 on a grid of 2^-24; p * 2^24 is exact, so this is uniform() >= p.
+        threshold_(static_cast<std::uint32_t>(std::ceil(p * 0x1p24))),
+        scale_(p < 1.0 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0F),
+        elements_(n * c * pixels),
+        c_(c),
+        pixels_(pixels) {}
+
+  std::string_view name() const noexcept override { return "dropout/sweep"; }
+  Index tasks(int) const noexcept override { return (elements_ + kChunk - 1) / kChunk; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const auto* x = call.operand<const float>(0);
+    const auto* seed_step = call.operand<const std::int64_t>(1);
+    auto* y = call.operand<float>(2);
+    const RandomStream random = dropout_stream(layer_, seed_step[0], seed_step[1]);
+    const Index end = std::min(elements_, (task + 1) * kChunk);
+    Index pixel = task * kChunk % pixels_;
+    Index plane = task * kChunk / pixels_;  // (image, channel)
+    for (Index i = task * kChunk; i < end; ++i) {
+      const Index place = (plane / c_ * pixels_ + pixel) * c_ + plane % c_;
+      const bool kept = random.word(static_cast<std::uint64_t>(i)) >> 8U >= threshold_;
+      y[place] = kept ? x[place] * scale_ : 0.0F;
+      if (++pixel == pixels_) {
+        pixel = 0;
+        ++plane;
+      }
+    }
+  }
+
+ private:
+  static constexpr Index kChunk = 4 * 1024;  // it is the random numbers that take the time
+
+  std::uint64_t layer_;
+  std::uint32_t threshold_;
+  float scale_;
+  Index elements_, c_, pixels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
+                                     std::int64_t pixels, Isa) {
+  return std::make_unique<Dropout>(p, layer, n, c, pixels);
+}
+std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa) {
+  return std::make_unique<Transpose>("flatten/transpose", n, pixels, c);
+}
+std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa) {
+  return std::make_unique<Transpose>("unflatten/transpose", n, c, pixels);
+}
+
+}  // namespace resnet::kernels

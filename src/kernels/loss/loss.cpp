@@ -1,0 +1,125 @@
+#include "kernels/loss/loss.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace resnet::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+/// Rows in fixed chunks of about 4096 exponentials, which take some 50 us.
+class RowKernel : public Kernel {
+ public:
+  RowKernel(Index n, Index classes)
+      : n_(n), classes_(classes), rows_per_task_(std::max<Index>(1, 4096 / std::max<Index>(1, classes))) {}
+
+ protected:
+  struct Rows {
+    Index first, last;
+  };
+  Index chunks() const noexcept { return (n_ + rows_per_task_ - 1) / rows_per_task_; }
+  Rows rows(Index chunk) const noexcept {
+    return {chunk * rows_per_task_, std::min(n_, (chunk + 1) * rows_per_task_)};
+  }
+  const float* logits(const Call& call, Index row) const noexcept {
+    return call.operand<const float>(0) + row * classes_;
+  }
+  Index label(const Call& call, Index row) const noexcept { return call.operand<const std::int32_t>(1)[row]; }
+
+  /// The first largest; a NaN counts as largest, as in PyTorch.
+  Index argmax(const float* row) const noexcept {
+    Index best = 0;
+    for (Index k = 1; k < classes_; ++k) {
+      if (row[k] > row[best] || (std::isnan(row[k]) && !std::isnan(row[best]))) best = k;
+    }
+    return best;
+  }
+
+  Index n_;
+  Index classes_;
+
+ private:
+  Index rows_per_task_;
+};
+
+class CrossEntropy final : public RowKernel {
+ public:
+  using RowKernel::RowKernel;
+  std::string_view name() const noexcept override { return "cross_entropy/rows"; }
+  Index workspace_bytes() const noexcept override { return chunks() * Index{sizeof(Partial)}; }
+  int phases() const noexcept override { return 2; }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? chunks() : 1; }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    auto* partials = reinterpret_cast<Partial*>(call.workspace);
+    if (phase == 0) {
+      partials[task] = partial(call, rows(task));
+      return;
+    }
+    Partial total;
+    for (Index chunk = 0; chunk < chunks(); ++chunk) {
+      total.loss += partials[chunk].loss;
+      total.correct += partials[chunk].correct;
+    }
+    *call.operand<double>(2) = total.loss;
+    *call.operand<std::int64_t>(3) = total.correct;
+  }
+
+ private:
+  struct Partial {
+    double loss = 0;
+    std::int64_t correct = 0;
+  };
+
+  Partial partial(const Call& call, Rows range) const noexcept {
+    Partial sum;
+    for (Index row = range.first; row < range.last; ++row) {
+      const float* logit = logits(call, row);
+      const Index best = argmax(logit);
+      const auto largest = double{logit[best]};
+      double exp_sum = 0;
+      for (Index k = 0; k < classes_; ++k) exp_sum += std::exp(double{logit[k]} - largest);
+      sum.loss += std::log(exp_sum) - (double{logit[label(call, row)]} - largest);
+      sum.correct += best == label(call, row) ? 1 : 0;
+    }
+    return sum;
+  }
+};
+
+class CrossEntropyGradient final : public RowKernel {
+ public:
+  using RowKernel::RowKernel;
+  std::string_view name() const noexcept override { return "cross_entropy_gradient/rows"; }
+  Index scratch_bytes() const noexcept override { return classes_ * Index{sizeof(double)}; }
+  Index tasks(int) const noexcept override { return chunks(); }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    auto* exps = reinterpret_cast<double*>(call.scratch);
+    const Rows range = rows(task);
+    for (Index row = range.first; row < range.last; ++row) {
+      const float* logit = logits(call, row);
+      const auto largest = double{logit[argmax(logit)]};
+      double exp_sum = 0;
+      for (Index k = 0; k < classes_; ++k) {
+        exps[k] = std::exp(double{logit[k]} - largest);
+        exp_sum += exps[k];
+      }
+      const double scale = 1.0 / (exp_sum * static_cast<double>(n_));
+      exps[label(call, row)] -= exp_sum;  // (softmax - 1) / n, rounded once
+      float* dlogit = call.operand<float>(2) + row * classes_;
+      for (Index k = 0; k < classes_; ++k) dlogit[k] = static_cast<float>(exps[k] * scale);
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_cross_entropy(std::int64_t n, std::int64_t classes, Isa) {
+  return std::make_unique<CrossEntropy>(n, classes);
+}
+std::unique_ptr<Kernel> make_cross_entropy_gradient(std::int64_t n, std::int64_t classes, Isa) {
+  return std::make_unique<CrossEntropyGradient>(n, classes);
+}
+
+}  // namespace resnet::kernels

@@ -1,0 +1,315 @@
+#include "kernels/norm/norm.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "kernels/channel_grid.h"
+#include "kernels/norm/norm_simd.h"
+
+namespace resnet::kernels {
+namespace {
+
+using Index = std::int64_t;
+using GroupSums = std::array<double, ChannelGrid::kLanes>;
+
+/// What the three kernels share: the grid; in the workspace tables of one period, then sums of chunks.
+class NormKernel : public Kernel {
+ public:
+  NormKernel(const NormGeometry& geometry, Isa isa)
+      : g_(geometry), grid_(geometry.rows(), geometry.c), functions_(norm_functions(isa)) {}
+
+ protected:
+  Index table_bytes(int tables) const noexcept { return tables * grid_.period() * Index{sizeof(float)}; }
+  Index sums_bytes(int kinds) const noexcept { return grid_.sums_size(kinds) * Index{sizeof(float)}; }
+
+  float* table(std::byte* memory, int i) const noexcept {
+    return reinterpret_cast<float*>(memory) + i * grid_.period();
+  }
+
+  /// Writes the number of `channel` wherever it stands in the period.
+  void spread(float* table, Index channel, double value) const noexcept {
+    const auto rounded = static_cast<float>(value);
+    for (Index j = channel; j < grid_.period(); j += grid_.channels()) table[j] = rounded;
+  }
+
+  /// The last sweep of a kernel starts where the one before ended: that part is still in the cache.
+  Index reversed(Index task) const noexcept { return grid_.chunks() - 1 - task; }
+
+  NormGeometry g_;
+  ChannelGrid grid_;
+  const NormFunctions& functions_;
+};
+
+/// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
+/// (if add), then z; and the tables of z = (x - mean) * scale + offset.
+class NormForward : public NormKernel {
+ public:
+  using NormKernel::NormKernel;
+
+ protected:
+  enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
+
+  int outputs() const noexcept { return g_.add ? 6 : 5; }
+
+  /// The mean is rounded to f32, so that x - mean is exact where they are close; what the rounding left
+  /// goes into the offset.
+  void set_tables(const Call& call, Index channel, double mean, double inv_std) const noexcept {
+    const double rounded = static_cast<double>(static_cast<float>(mean));
+    const double scale = double{call.operand<const float>(1)[channel]} * inv_std;
+    spread(table(call.workspace, kMean), channel, rounded);
+    spread(table(call.workspace, kScale), channel, scale);
+    spread(table(call.workspace, kOffset), channel,
+           double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
+  }
+
+  void apply(const Call& call, Index chunk) const noexcept {
+    const Index begin = grid_.begin(chunk);
+    functions_.apply({.x = call.operand<const float>(0) + begin,
+                      .residual = g_.add ? call.operand<const float>(5) + begin : nullptr,
+                      .count = grid_.count(chunk),
+                      .period = grid_.period(),
+                      .mean = table(call.workspace, kMean),
+                      .scale = table(call.workspace, kScale),
+                      .offset = table(call.workspace, kOffset),
+                      .relu = g_.relu,
+                      .z = call.operand<float>(outputs()) + begin});
+  }
+};
+
+class NormTrain final : public NormForward {
+ public:
+  using NormForward::NormForward;
+  std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
+  Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
+  Index scratch_bytes() const noexcept override { return table_bytes(kSums); }
+  int phases() const noexcept override { return 3; }
+  Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    if (phase == 0) return gather(call, task);
+    if (phase == 1) return merge(call, task);
+    apply(call, reversed(task));
+  }
+
+ private:
+  enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
+
+  float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
+
+  void gather(const Call& call, Index chunk) const noexcept {
+    const float* x = call.operand<const float>(0) + grid_.begin(chunk);
+    float* shift = table(call.scratch, kShift);
+    choose_shift(x, grid_.rows(chunk), shift);
+    functions_.sums({.x = x,
+                     .count = grid_.count(chunk),
+                     .period = grid_.period(),
+                     .shift = shift,
+                     .sum = table(call.scratch, kSum),
+                     .squares = table(call.scratch, kSquares)});
+    for (Index group = 0; group < grid_.groups(); ++group) {
+      std::copy_n(shift + grid_.group_begin(group), grid_.group_size(group),
+                  sums(call) + grid_.sums_at(group, chunk, kShift, kSums));
+    }
+    grid_.store_sums(table(call.scratch, kSum), sums(call), chunk, kSum, kSums);
+    grid_.store_sums(table(call.scratch, kSquares), sums(call), chunk, kSquares, kSums);
+  }
+
+  // The mean of the first few rows, so that one outlier in front spoils little.
+  void choose_shift(const float* x, Index rows, float* shift) const noexcept {
+    const Index first = std::min<Index>(rows, 4);
+    const float share = 1.0F / static_cast<float>(first);
+    std::fill_n(shift, g_.c, 0.0F);
+    for (Index row = 0; row < first; ++row) {
+      for (Index channel = 0; channel < g_.c; ++channel) shift[channel] += share * x[row * g_.c + channel];
+    }
+    grid_.repeat(shift);
+  }
+
+  // Sums about many shifts become sums about the common mean: with d = value - shift over n values
+  // and e = mean - shift, sum (value - mean)^2 = sum d^2 - e * (2 * sum d - n * e).
+  // Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
+  void merge(const Call& call, Index group) const noexcept {
+    const auto lanes = static_cast<std::size_t>(grid_.group_size(group));
+    const auto line = [&](Index chunk, Sum which) {
+      return sums(call) + grid_.sums_at(group, chunk, which, kSums);
+    };
+    GroupSums mean{};
+    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
+      const auto n = static_cast<double>(grid_.rows(chunk));
+      const float* shift = line(chunk, kShift);
+      const float* sum = line(chunk, kSum);
+      for (std::size_t i = 0; i < lanes; ++i) mean[i] += n * double{shift[i]} + double{sum[i]};
+    }
+    for (double& m : mean) m /= static_cast<double>(g_.rows());
+    GroupSums squares{};
+    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
+      const auto n = static_cast<double>(grid_.rows(chunk));
+      const float* shift = line(chunk, kShift);
+      const float* sum = line(chunk, kSum);
+      const float* square = line(chunk, kSquares);
+      for (std::size_t i = 0; i < lanes; ++i) {
+        const double e = mean[i] - double{shift[i]};
+        squares[i] += double{square[i]} - e * (2.0 * double{sum[i]} - n * e);
+      }
+    }
+    for (Index i = 0; i < grid_.group_size(group); ++i) {
+      const auto lane = static_cast<std::size_t>(i);
+      const double sum = squares[lane] < 0 ? 0.0 : squares[lane];  // rounding; NaN stays NaN
+      finish(call, grid_.group_begin(group) + i, mean[lane], sum);
+    }
+  }
+
+  void finish(const Call& call, Index channel, double mean, double squares) const noexcept {
+    const auto rows = static_cast<double>(g_.rows());
+    const double inv_std = 1.0 / std::sqrt(squares / rows + g_.eps);
+    set_tables(call, channel, mean, inv_std);
+    call.operand<float>(outputs() + 1)[channel] = static_cast<float>(mean);
+    call.operand<float>(outputs() + 2)[channel] = static_cast<float>(inv_std);
+    const auto update = [&](int old, int updated, double value) {
+      float* out = call.operand<float>(updated);
+      if (out == nullptr) return;
+      const double running = double{call.operand<const float>(old)[channel]};
+      out[channel] = static_cast<float>((1.0 - g_.momentum) * running + g_.momentum * value);
+    };
+    update(3, outputs() + 3, mean);
+    update(4, outputs() + 4, squares / std::max(rows - 1.0, 1.0));
+  }
+};
+
+class NormEval final : public NormForward {
+ public:
+  using NormForward::NormForward;
+  std::string_view name() const noexcept override { return "norm_eval/apply"; }
+  Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
+  int phases() const noexcept override { return 2; }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.groups() : grid_.chunks(); }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    if (phase == 0) return prepare(call, task);
+    apply(call, task);
+  }
+
+ private:
+  void prepare(const Call& call, Index group) const noexcept {
+    const Index first = grid_.group_begin(group);
+    for (Index channel = first; channel < first + grid_.group_size(group); ++channel) {
+      const double variance = double{call.operand<const float>(4)[channel]};
+      set_tables(call, channel, double{call.operand<const float>(3)[channel]},
+                 1.0 / std::sqrt(variance + g_.eps));
+    }
+  }
+};
+
+class NormGradient final : public NormKernel {
+ public:
+  using NormKernel::NormKernel;
+  std::string_view name() const noexcept override { return "norm_gradient/sums+apply"; }
+  Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
+  Index scratch_bytes() const noexcept override { return table_bytes(kSums + 1); }
+  int phases() const noexcept override { return 3; }
+  Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    if (phase == 0) return gather(call, task);
+    if (phase == 1) return merge(call, task);
+    apply(call, reversed(task));
+  }
+
+ private:
+  enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kTables };
+  enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
+
+  float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
+  int outputs() const noexcept { return g_.relu ? 6 : 5; }
+  /// z from element `begin` on, or null where it plays no part.
+  const float* z(const Call& call, Index begin) const noexcept {
+    return g_.relu ? call.operand<const float>(5) + begin : nullptr;
+  }
+
+  void gather(const Call& call, Index chunk) const noexcept {
+    float* mean = table(call.scratch, kSums);
+    std::copy_n(call.operand<const float>(3), g_.c, mean);
+    grid_.repeat(mean);
+    const Index begin = grid_.begin(chunk);
+    functions_.gradient_sums({.dz = call.operand<const float>(0) + begin,
+                              .x = call.operand<const float>(1) + begin,
+                              .z = z(call, begin),
+                              .count = grid_.count(chunk),
+                              .period = grid_.period(),
+                              .mean = mean,
+                              .sum_dz = table(call.scratch, kSumDz),
+                              .sum_dz_x = table(call.scratch, kSumDzX),
+                              .sum_x = table(call.scratch, kSumX)});
+    for (int which = 0; which < kSums; ++which) {
+      grid_.store_sums(table(call.scratch, which), sums(call), chunk, which, kSums);
+    }
+  }
+
+  void merge(const Call& call, Index group) const noexcept {
+    const auto lanes = static_cast<std::size_t>(grid_.group_size(group));
+    std::array<GroupSums, kSums> total{};
+    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
+      for (int which = 0; which < kSums; ++which) {
+        const float* line = sums(call) + grid_.sums_at(group, chunk, which, kSums);
+        GroupSums& sum = total[static_cast<std::size_t>(which)];
+        for (std::size_t i = 0; i < lanes; ++i) sum[i] += double{line[i]};
+      }
+    }
+    for (Index i = 0; i < grid_.group_size(group); ++i) {
+      const auto lane = static_cast<std::size_t>(i);
+      finish(call, grid_.group_begin(group) + i, total[kSumDz][lane], total[kSumDzX][lane],
+             total[kSumX][lane]);
+    }
+  }
+
+  // With a = gamma * inv_std: dx = a * (dz - sum(dz) / rows - xhat * sum(dz * xhat) / rows).
+  void finish(const Call& call, Index channel, double sum_dz, double sum_dz_x, double sum_x) const noexcept {
+    const auto rows = static_cast<double>(g_.rows());
+    const double mean = double{call.operand<const float>(3)[channel]};
+    const double inv_std = double{call.operand<const float>(4)[channel]};
+    // The mean came rounded to f32, which is much where it is 1000 standard deviations; the sum of
+    // x - mean tells by how much. A mean that is off by more was meant to be.
+    double rest = sum_x / rows;
+    if (!(std::abs(rest) <= 0x1p-23 * std::abs(mean))) rest = 0;
+    const double dgamma = inv_std * (sum_dz_x - rest * sum_dz);
+    const double scale_dz = double{call.operand<const float>(2)[channel]} * inv_std;
+    const double scale_x = -scale_dz * inv_std * dgamma / rows;
+    spread(table(call.workspace, kCentre), channel, mean);
+    spread(table(call.workspace, kScaleDz), channel, scale_dz);
+    spread(table(call.workspace, kScaleX), channel, scale_x);
+    spread(table(call.workspace, kConstant), channel, -scale_dz * sum_dz / rows - scale_x * rest);
+    call.operand<float>(outputs() + 1)[channel] = static_cast<float>(dgamma);
+    call.operand<float>(outputs() + 2)[channel] = static_cast<float>(sum_dz);
+  }
+
+  void apply(const Call& call, Index chunk) const noexcept {
+    const Index begin = grid_.begin(chunk);
+    float* dresidual = g_.add ? call.operand<float>(outputs() + 3) : nullptr;
+    functions_.gradient_apply({.dz = call.operand<const float>(0) + begin,
+                               .x = call.operand<const float>(1) + begin,
+                               .z = z(call, begin),
+                               .count = grid_.count(chunk),
+                               .period = grid_.period(),
+                               .mean = table(call.workspace, kCentre),
+                               .scale_dz = table(call.workspace, kScaleDz),
+                               .scale_x = table(call.workspace, kScaleX),
+                               .offset = table(call.workspace, kConstant),
+                               .dx = call.operand<float>(outputs()) + begin,
+                               .dresidual = dresidual != nullptr ? dresidual + begin : nullptr});
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa) {
+  return std::make_unique<NormTrain>(g, isa);
+}
+std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa) {
+  return std::make_unique<NormEval>(g, isa);
+}
+std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa) {
+  return std::make_unique<NormGradient>(g, isa);
+}
+
+}  // namespace resnet::kernels

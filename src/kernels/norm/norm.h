@@ -1,0 +1,51 @@
+// Batch normalisation over [rows][channels], rows = N*H*W.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/machine.h"
+#include "kernels/kernel.h"
+#include "resnet/tensor.h"
+
+namespace resnet::kernels {
+
+struct NormGeometry {
+  std::int64_t n = 1, c = 1, pixels = 1;  // images, channels, H*W
+  double eps = 1e-5;
+  double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch
+  bool add = false;       // z = y + residual before the ReLU
+  bool relu = false;      // z = max(z, 0)
+
+  std::int64_t rows() const noexcept { return n * pixels; }
+};
+
+/// References in double on [N,C,pixels]. Variance is biased to normalise and unbiased for the running
+/// estimate. Fused options (add, relu) do not apply to them.
+void reference_norm_train(const NormGeometry& g, View<const double> x, View<const double> gamma,
+                          View<const double> beta, View<const double> running_mean,
+                          View<const double> running_var, View<double> y, View<double> mean,
+                          View<double> inv_std, View<double> new_running_mean, View<double> new_running_var);
+void reference_norm_eval(const NormGeometry& g, View<const double> x, View<const double> gamma,
+                         View<const double> beta, View<const double> running_mean,
+                         View<const double> running_var, View<double> y);
+void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<const double> x,
+                             View<const double> gamma, View<const double> mean, View<const double> inv_std,
+                             View<double> dx, View<double> dgamma, View<double> dbeta);
+
+/// Native kernels on NHWC. Operands:
+///   train     x, gamma, beta, running_mean, running_var, residual (if add)
+///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional)
+///             The new running values may be the same memory as the old ones. z may be the same
+///             memory as residual, never as x.
+///   eval      x, gamma, beta, running_mean, running_var, residual (if add) -> z (may be x or residual)
+///   gradient  dz, x, gamma, mean, inv_std, z (if relu) -> dx, dgamma, dbeta, dresidual (if add; optional)
+///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
+///             dx or dresidual may be the same memory as dz (not both).
+/// Sums are taken about a per-channel shift, in fixed chunks merged in double: within 1e-6 (relative
+/// to the largest |y|) of the reference, also where the mean is 1000 standard deviations.
+std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa);
+
+}  // namespace resnet::kernels

@@ -1,0 +1,121 @@
+#include "kernels/pool/pool.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/pool/pool_simd.h"
+
+namespace resnet::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+/// Pixels of the map inside each of `outputs` windows along one axis.
+std::vector<Range> window_ranges(Index outputs, Index pixels, Index kernel, Index stride, Index padding) {
+  std::vector<Range> ranges;
+  for (Index o = 0; o < outputs; ++o) {
+    const Index first = o * stride - padding;
+    const Range inside = {std::max<Index>(0, first), std::min(pixels, first + kernel)};
+    ranges.push_back(inside);
+  }
+  return ranges;
+}
+
+/// Windows that cover each of `pixels` pixels along one axis; an empty range where there are none.
+std::vector<Range> covering_ranges(Index outputs, Index pixels, Index kernel, Index stride, Index padding) {
+  std::vector<Range> ranges;
+  for (Index i = 0; i < pixels; ++i) {
+    const Index reach = i + padding - kernel + 1;  // the first window begins here or after
+    const Index first = reach > 0 ? (reach + stride - 1) / stride : 0;
+    const Index last = std::min(outputs, (i + padding) / stride + 1);
+    ranges.push_back({first, std::max(first, last)});
+  }
+  return ranges;
+}
+
+enum class Pass : std::uint8_t { max, max_gradient, avg, avg_gradient };
+
+class Pool final : public Kernel {
+ public:
+  Pool(Pass pass, const PoolGeometry& g, Isa isa)
+      : pass_(pass),
+        g_(g),
+        functions_(pool_functions(isa)),
+        window_rows_(window_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
+        window_columns_(window_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)),
+        covering_rows_(covering_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
+        covering_columns_(covering_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)),
+        rows_(g.n * (backward() ? g.h : g.ho())) {
+    constexpr Index kTaskBytes = 128 * 1024;  // of the larger map
+    const Index bytes = std::max(g.h * g.w, g.ho() * g.wo()) * g.n * g.c * Index{sizeof(float)};
+    const Index bytes_per_row = std::max<Index>(1, bytes / std::max<Index>(1, rows_));
+    rows_per_task_ = std::max<Index>(1, kTaskBytes / bytes_per_row);
+  }
+  Pool(const Pool&) = delete;
+
+  std::string_view name() const noexcept override {
+    switch (pass_) {
+      case Pass::max:
+        return "max_pool/rows";
+      case Pass::max_gradient:
+        return "max_pool_gradient/gather";
+      case Pass::avg:
+        return "avg_pool/rows";
+      case Pass::avg_gradient:
+        return "avg_pool_gradient/gather";
+    }
+    return "";
+  }
+  Index tasks(int) const noexcept override { return (rows_ + rows_per_task_ - 1) / rows_per_task_; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const Range rows = {task * rows_per_task_, std::min(rows_, (task + 1) * rows_per_task_)};
+    const PoolTables tables = {.g = g_,
+                               .window_rows = window_rows_.data(),
+                               .window_columns = window_columns_.data(),
+                               .covering_rows = covering_rows_.data(),
+                               .covering_columns = covering_columns_.data()};
+    const auto* in = call.operand<const float>(0);
+    switch (pass_) {
+      case Pass::max:
+        return functions_.max(tables, rows, in, call.operand<float>(1), call.operand<void>(2));
+      case Pass::max_gradient:
+        return functions_.max_gradient(tables, rows, in, call.operand<const void>(1), call.operand<float>(2));
+      case Pass::avg:
+        return functions_.avg(tables, rows, in, call.operand<float>(1));
+      case Pass::avg_gradient:
+        return functions_.avg_gradient(tables, rows, in, call.operand<float>(1));
+    }
+  }
+
+ private:
+  bool backward() const noexcept { return pass_ == Pass::max_gradient || pass_ == Pass::avg_gradient; }
+
+  Pass pass_;
+  PoolGeometry g_;
+  const PoolFunctions& functions_;
+  std::vector<Range> window_rows_, window_columns_, covering_rows_, covering_columns_;
+  Index rows_;  // of the result, in all images
+  Index rows_per_task_ = 1;
+};
+
+}  // namespace
+
+DType max_pool_index_dtype(const PoolGeometry& g) {
+  return g.kh * g.kw <= 256 ? DType::u8 : DType::i32;
+}
+
+std::unique_ptr<Kernel> make_max_pool(const PoolGeometry& g, Isa isa) {
+  return std::make_unique<Pool>(Pass::max, g, isa);
+}
+std::unique_ptr<Kernel> make_max_pool_gradient(const PoolGeometry& g, Isa isa) {
+  return std::make_unique<Pool>(Pass::max_gradient, g, isa);
+}
+std::unique_ptr<Kernel> make_avg_pool(const PoolGeometry& g, Isa isa) {
+  return std::make_unique<Pool>(Pass::avg, g, isa);
+}
+std::unique_ptr<Kernel> make_avg_pool_gradient(const PoolGeometry& g, Isa isa) {
+  return std::make_unique<Pool>(Pass::avg_gradient, g, isa);
+}
+
+}  // namespace resnet::kernels

@@ -1,0 +1,311 @@
+#include "kernels/pool/pool_simd.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/pool/pool_simd.cpp"
+#include "kernels/simd.h"
+
+#if RESNET_VECTOR_TARGET
+#include "kernels/lanes.h"
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+using DI = hn::RebindToSigned<D>;
+using VI = hn::Vec<DI>;
+using DByte = hn::Rebind<std::uint8_t, DI>;
+using Index = std::int64_t;
+
+// Indices of a whole vector or of the first lanes, as u8 or i32; there are no masked moves of bytes.
+HWY_INLINE void store_index(const Whole&, VI v, std::uint8_t* p) {
+  hn::StoreU(hn::DemoteTo(DByte(), v), DByte(), p);
+}
+HWY_INLINE void store_index(const Whole&, VI v, std::int32_t* p) {
+  hn::StoreU(v, DI(), p);
+}
+HWY_INLINE VI load_index(const Whole&, const std::uint8_t* p) {
+  return hn::PromoteTo(DI(), hn::LoadU(DByte(), p));
+}
+HWY_INLINE VI load_index(const Whole&, const std::int32_t* p) {
+  return hn::LoadU(DI(), p);
+}
+template <class T>
+HWY_INLINE void store_index(const Part& part, VI v, T* p) {
+  std::array<T, hn::MaxLanes(DI())> all;
+  store_index(Whole(), v, all.data());
+  std::copy_n(all.data(), part.count, p);
+}
+template <class T>
+HWY_INLINE VI load_index(const Part& part, const T* p) {
+  std::array<T, hn::MaxLanes(DI())> all{};
+  std::copy_n(p, part.count, all.data());
+  return load_index(Whole(), all.data());
+}
+
+/// Calls op.run<K>(access, channel) for all channels, K vectors side by side.
+template <class Op>
+HWY_INLINE void for_channels(const Op& op, Index channels) {
+  Index i = 0;
+  for (; i + 4 * lanes() <= channels; i += 4 * lanes()) op.template run<4>(Whole(), i);
+  for (; i + lanes() <= channels; i += lanes()) op.template run<1>(Whole(), i);
+  if (i < channels) op.template run<1>(Part(channels - i), i);
+}
+
+/// One window, its part inside the map.
+template <bool kIndex, class T>
+struct MaxWindow {
+  const float* x;  // its first pixel
+  Index rows, columns, row_stride, pixel_stride;
+  std::int32_t first_tap, taps_per_row;
+  float* y;
+  T* index;
+
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    V best[K];
+    VI place[K];
+    for (int k = 0; k < K; ++k) {
+      best[k] = at.load(x + channel + k * lanes());
+      place[k] = hn::Set(DI(), first_tap);
+    }
+    for (Index row = 0; row < rows; ++row) {
+      const float* pixel = x + row * row_stride + channel;
+      std::int32_t tap = first_tap + static_cast<std::int32_t>(row) * taps_per_row;
+      for (Index column = 0; column < columns; ++column, ++tap, pixel += pixel_stride) {
+        const VI here = hn::Set(DI(), tap);
+        for (int k = 0; k < K; ++k) {
+          const V v = at.load(pixel + k * lanes());
+          const auto larger = hn::Or(hn::Gt(v, best[k]), hn::IsNaN(v));
+          best[k] = hn::IfThenElse(larger, v, best[k]);
+          if constexpr (kIndex) place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
+        }
+      }
+    }
+    for (int k = 0; k < K; ++k) {
+      at.store(best[k], y + channel + k * lanes());
+      if constexpr (kIndex) store_index(at, place[k], index + channel + k * lanes());
+    }
+  }
+};
+
+template <bool kIndex, class T>
+void max_rows(const PoolTables& t, Range rows, const float* x, float* y, T* index) {
+  const PoolGeometry& g = t.g;
+  for (Index row = rows.first; row < rows.last; ++row) {
+    const Index oh = row % g.ho();
+    const float* image = x + row / g.ho() * g.h * g.w * g.c;
+    const Range inside_h = t.window_rows[oh];
+    for (Index ow = 0; ow < g.wo(); ++ow) {
+      const Range inside_w = t.window_columns[ow];
+      const Index first_tap =
+          (inside_h.first - (oh * g.sh - g.ph)) * g.kw + inside_w.first - (ow * g.sw - g.pw);
+      const Index output = (row * g.wo() + ow) * g.c;
+      const MaxWindow<kIndex, T> window = {.x = image + (inside_h.first * g.w + inside_w.first) * g.c,
+                                           .rows = inside_h.size(),
+                                           .columns = inside_w.size(),
+                                           .row_stride = g.w * g.c,
+                                           .pixel_stride = g.c,
+                                           .first_tap = static_cast<std::int32_t>(first_tap),
+                                           .taps_per_row = static_cast<std::int32_t>(g.kw),
+                                           .y = y + output,
+                                           .index = kIndex ? index + output : nullptr};
+      for_channels(window, g.c);
+    }
+  }
+}
+
+bool byte_index(const PoolGeometry& g) {
+  return max_pool_index_dtype(g) == DType::u8;
+}
+
+void max(const PoolTables& t, Range rows, const float* x, float* y, void* index) {
+  auto* const bytes = static_cast<std::uint8_t*>(index);
+  if (index == nullptr) return max_rows<false>(t, rows, x, y, bytes);
+  if (byte_index(t.g)) return max_rows<true>(t, rows, x, y, bytes);
+  max_rows<true>(t, rows, x, y, static_cast<std::int32_t*>(index));
+}
+
+/// One pixel of dx gathers from the windows that cover it, in the order of their numbers.
+template <class T>
+struct MaxPixel {
+  const float* dy;  // the first window
+  const T* index;
+  Index rows, columns, row_stride, pixel_stride;
+  std::int32_t tap, tap_down,
+      tap_right;  // the pixel's place in the first window, less in those below or right
+  float* dx;
+
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    V sum[K];
+    for (int k = 0; k < K; ++k) sum[k] = hn::Zero(D());
+    for (Index row = 0; row < rows; ++row) {
+      Index window = row * row_stride + channel;
+      std::int32_t place = tap - static_cast<std::int32_t>(row) * tap_down;
+      for (Index column = 0; column < columns; ++column, place -= tap_right, window += pixel_stride) {
+        const VI here = hn::Set(DI(), place);
+        for (int k = 0; k < K; ++k) {
+          const auto chosen = hn::Eq(load_index(at, index + window + k * lanes()), here);
+          const V share = at.load(dy + window + k * lanes());
+          sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(D(), chosen), share));
+        }
+      }
+    }
+    for (int k = 0; k < K; ++k) at.store(sum[k], dx + channel + k * lanes());
+  }
+};
+
+template <class T>
+void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const T* index, float* dx) {
+  const PoolGeometry& g = t.g;
+  for (Index row = rows.first; row < rows.last; ++row) {
+    const Index h = row % g.h;
+    const Index image = row / g.h * g.ho() * g.wo();
+    const Range over_h = t.covering_rows[h];
+    for (Index w = 0; w < g.w; ++w) {
+      const Range over_w = t.covering_columns[w];
+      const Index tap = (h + g.ph - over_h.first * g.sh) * g.kw + w + g.pw - over_w.first * g.sw;
+      const Index first = (image + over_h.first * g.wo() + over_w.first) * g.c;
+      const MaxPixel<T> pixel = {.dy = dy + first,
+                                 .index = index + first,
+                                 .rows = over_h.size(),
+                                 .columns = over_w.size(),
+                                 .row_stride = g.wo() * g.c,
+                                 .pixel_stride = g.c,
+                                 .tap = static_cast<std::int32_t>(tap),
+                                 .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
+                                 .tap_right = static_cast<std::int32_t>(g.sw),
+                                 .dx = dx + (row * g.w + w) * g.c};
+      for_channels(pixel, g.c);
+    }
+  }
+}
+
+void max_gradient(const PoolTables& t, Range rows, const float* dy, const void* index, float* dx) {
+  if (byte_index(t.g)) return max_gradient_rows(t, rows, dy, static_cast<const std::uint8_t*>(index), dx);
+  max_gradient_rows(t, rows, dy, static_cast<const std::int32_t*>(index), dx);
+}
+
+/// Adds K pixels to the sums of one window; eight at once, so that few sums are long.
+template <int kPixels>
+struct AddPixels {
+  const float* x;
+  Index pixel_stride;
+  float* sums;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = channel + k * lanes();
+      V sum = at.load(x + i);
+      for (int p = 1; p < kPixels; ++p) sum = hn::Add(sum, at.load(x + i + p * pixel_stride));
+      at.store(hn::Add(at.load(sums + i), sum), sums + i);
+    }
+  }
+};
+
+void add_pixels(const float* x, Index pixels, Index channels, float* sums) {
+  for (; pixels >= 8; pixels -= 8, x += 8 * channels) {
+    for_channels(AddPixels<8>{x, channels, sums}, channels);
+  }
+  for (; pixels > 0; --pixels, x += channels) for_channels(AddPixels<1>{x, channels, sums}, channels);
+}
+
+struct Scale {
+  const float* x;
+  V factor;
+  float* y;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = channel + k * lanes();
+      at.store(hn::Mul(at.load(x + i), factor), y + i);
+    }
+  }
+};
+
+float share_of(const PoolTables& t, Index oh, Index ow) {
+  const PoolGeometry& g = t.g;
+  const Index pixels = g.count_padding ? g.kh * g.kw : t.window_rows[oh].size() * t.window_columns[ow].size();
+  return 1.0F / static_cast<float>(pixels);
+}
+
+void avg(const PoolTables& t, Range rows, const float* x, float* y) {
+  const PoolGeometry& g = t.g;
+  for (Index row = rows.first; row < rows.last; ++row) {
+    const Index oh = row % g.ho();
+    const float* image = x + row / g.ho() * g.h * g.w * g.c;
+    const Range inside_h = t.window_rows[oh];
+    for (Index ow = 0; ow < g.wo(); ++ow) {
+      const Range inside_w = t.window_columns[ow];
+      float* out = y + (row * g.wo() + ow) * g.c;
+      std::fill_n(out, g.c, 0.0F);
+      if (inside_w.size() == g.w) {  // whole rows are one run of pixels
+        add_pixels(image + inside_h.first * g.w * g.c, inside_h.size() * g.w, g.c, out);
+      } else {
+        for (Index h = inside_h.first; h < inside_h.last; ++h) {
+          add_pixels(image + (h * g.w + inside_w.first) * g.c, inside_w.size(), g.c, out);
+        }
+      }
+      for_channels(Scale{out, hn::Set(D(), share_of(t, oh, ow)), out}, g.c);
+    }
+  }
+}
+
+struct AddScaled {
+  const float* x;
+  V factor;
+  float* y;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = channel + k * lanes();
+      at.store(hn::MulAdd(at.load(x + i), factor, at.load(y + i)), y + i);
+    }
+  }
+};
+
+void avg_gradient(const PoolTables& t, Range rows, const float* dy, float* dx) {
+  const PoolGeometry& g = t.g;
+  for (Index row = rows.first; row < rows.last; ++row) {
+    const Index image = row / g.h * g.ho() * g.wo();
+    const Range over_h = t.covering_rows[row % g.h];
+    for (Index w = 0; w < g.w; ++w) {
+      const Range over_w = t.covering_columns[w];
+      float* out = dx + (row * g.w + w) * g.c;
+      bool first = true;
+      for (Index oh = over_h.first; oh < over_h.last; ++oh) {
+        for (Index ow = over_w.first; ow < over_w.last; ++ow) {
+          const float* window = dy + (image + oh * g.wo() + ow) * g.c;
+          const V factor = hn::Set(D(), share_of(t, oh, ow));
+          if (first) {
+            for_channels(Scale{window, factor, out}, g.c);
+          } else {
+            for_channels(AddScaled{window, factor, out}, g.c);
+          }
+          first = false;
+        }
+      }
+      if (first) std::fill_n(out, g.c, 0.0F);
+    }
+  }
+}
+
+}  // namespace
+
+const PoolFunctions kPoolFunctions = {&max, &max_gradient, &avg, &avg_gradient};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace resnet::kernels {
+const PoolFunctions& pool_functions(Isa isa) {
+  return RESNET_FOR_ISA(isa, kPoolFunctions);
+}
+}  // namespace resnet::kernels
+#endif

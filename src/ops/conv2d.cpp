@@ -1,0 +1,196 @@
+// conv2d and linear with their two gradients each: one algebra, since a linear layer is the
+// convolution of a 1x1 map by a 1x1 kernel.
+#include <array>
+
+#include "kernels/conv/conv.h"
+#include "ops/lists.h"
+#include "ops/rules.h"
+
+namespace resnet::ops {
+namespace {
+
+using kernels::ConvGeometry;
+
+// Geometry of x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw] and a conv2d node's attributes.
+ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
+  const Pair stride = pair_of(attributes, "stride", 1);
+  const Pair padding = pair_of(attributes, "padding", 0);
+  const Pair dilation = pair_of(attributes, "dilation", 1);
+  const std::int64_t groups = attributes.integer("groups");
+  expect(groups >= 1 && w[0] % groups == 0 && x[1] % groups == 0,
+         "expected channels that " + std::to_string(groups) + " groups divide");
+  expect(x[1] == w[1] * groups,
+         "expected " + std::to_string(w[1] * groups) + " input channels, got " + std::to_string(x[1]));
+  ConvGeometry g{.n = x[0], .ci = x[1], .co = w[0], .h = x[2], .w = x[3], .kh = w[2], .kw = w[3],
+                 .sh = stride.h, .sw = stride.w, .ph = padding.h, .pw = padding.w,
+                 .dh = dilation.h, .dw = dilation.w, .groups = groups};
+  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
+  expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
+         "expected an input at least as large as the kernel after padding");
+  return g;
+}
+
+// Geometry of x [N,F], w [O,F].
+ConvGeometry linear_geometry(const Shape& x, const Shape& w) {
+  expect(x[1] == w[1], "expected " + std::to_string(w[1]) + " input features, got " + std::to_string(x[1]));
+  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
+  return {.n = x[0], .ci = x[1], .co = w[0]};
+}
+
+template <bool kLinear>
+constexpr int kRank = kLinear ? 2 : 4;
+
+template <bool kLinear>
+Shape output_shape(const ConvGeometry& g) {
+  return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
+}
+
+constexpr const char* kReason = "patch matrix product, serves every shape; border taps skipped";
+
+template <bool kLinear>
+ConvGeometry geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
+  if constexpr (kLinear) return linear_geometry(x, w);
+  return conv_geometry(attributes, x, w);
+}
+
+// A gradient node lacks one of x and w: the one it computes, whose shape is its attribute `extents`.
+template <bool kLinear>
+Shape stored_shape(const Attributes& attributes) {
+  const Shape shape(attributes.integers("extents"));
+  expect(shape.rank() == kRank<kLinear>, "expected extents of " + std::to_string(kRank<kLinear>) + " axes");
+  return shape;
+}
+
+std::vector<std::int64_t> extents(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
+template <bool kLinear>
+class Forward final : public Operation {
+ public:
+  std::string_view name() const noexcept override { return kLinear ? "linear" : "conv2d"; }
+
+  std::vector<ValueType> infer(const Attributes& attributes,
+                               std::span<const ValueType* const> inputs) const override {
+    expect_operands(inputs, 2, 3);
+    const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
+    const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
+    const ConvGeometry g = geometry_of<kLinear>(attributes, x, w);
+    if (inputs.size() == 3 && inputs[2] != nullptr) {
+      expect(inputs[2]->shape == Shape{g.co}, "expected a bias of shape " + to_string(Shape{g.co}));
+    }
+    return {{output_shape<kLinear>(g), DType::f32}};
+  }
+
+  void gradient(GradientScope& scope) const override {
+    const ValueId dy = scope.output_gradient(0);
+    const std::string family(name());
+    if (scope.wants(0)) {
+      Attributes attributes = scope.node().attributes;
+      attributes.set("extents", extents(scope.type(scope.input(0)).shape));
+      scope.set(0, scope.emit(family + "_input_gradient", attributes, {dy, scope.input(1)})[0]);
+    }
+    if (scope.wants(1)) {
+      Attributes attributes = scope.node().attributes;
+      attributes.set("extents", extents(scope.type(scope.input(1)).shape));
+      scope.set(1, scope.emit(family + "_weight_gradient", attributes, {scope.input(0), dy})[0]);
+    }
+    // A bias in front of a batch norm has gradient zero exactly: no sum of rounding noise.
+    if (scope.node().inputs.size() == 3 && scope.wants(2) && !scope.sums_to_zero(dy)) {
+      scope.set(2, scope.emit("channel_sum", {}, {dy})[0]);
+    }
+  }
+
+  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
+
+  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
+                std::span<const View<double>> outputs) const override {
+    kernels::reference_conv_forward(geometry(s), inputs[0], inputs[1],
+                                    inputs.size() == 3 ? inputs[2] : View<const double>{}, outputs[0]);
+  }
+
+  Lowering lower(const Signature& s, Isa isa) const override {
+    return {kernels::make_conv_forward(geometry(s), isa), kReason};
+  }
+
+ private:
+  static ConvGeometry geometry(const Signature& s) {
+    return geometry_of<kLinear>(s.attributes, s.inputs[0]->shape, s.inputs[1]->shape);
+  }
+};
+
+// dy, w -> dx
+template <bool kLinear>
+class InputGradient final : public Operation {
+ public:
+  std::string_view name() const noexcept override {
+    return kLinear ? "linear_input_gradient" : "conv2d_input_gradient";
+  }
+  std::vector<ValueType> infer(const Attributes& attributes,
+                               std::span<const ValueType* const> inputs) const override {
+    expect_operands(inputs, 2, 2);
+    const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
+    const Shape dx = stored_shape<kLinear>(attributes);
+    const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, dx, w));
+    expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
+    return {{dx, DType::f32}};
+  }
+  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
+  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
+                std::span<const View<double>> outputs) const override {
+    kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
+  }
+  Lowering lower(const Signature& s, Isa isa) const override {
+    return {kernels::make_conv_input_gradient(geometry(s), isa), kReason};
+  }
+
+ private:
+  static ConvGeometry geometry(const Signature& s) {
+    return geometry_of<kLinear>(s.attributes, stored_shape<kLinear>(s.attributes), s.inputs[1]->shape);
+  }
+};
+
+// x, dy -> dw
+template <bool kLinear>
+class WeightGradient final : public Operation {
+ public:
+  std::string_view name() const noexcept override {
+    return kLinear ? "linear_weight_gradient" : "conv2d_weight_gradient";
+  }
+  std::vector<ValueType> infer(const Attributes& attributes,
+                               std::span<const ValueType* const> inputs) const override {
+    expect_operands(inputs, 2, 2);
+    const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
+    const Shape dw = stored_shape<kLinear>(attributes);
+    const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, x, dw));
+    expect(inputs[1]->shape == dy, "expected an output gradient of shape " + to_string(dy));
+    return {{dw, DType::f32}};
+  }
+  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
+  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
+                std::span<const View<double>> outputs) const override {
+    kernels::reference_conv_weight_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
+  }
+  Lowering lower(const Signature& s, Isa isa) const override {
+    return {kernels::make_conv_weight_gradient(geometry(s), isa), kReason};
+  }
+
+ private:
+  static ConvGeometry geometry(const Signature& s) {
+    return geometry_of<kLinear>(s.attributes, s.inputs[0]->shape, stored_shape<kLinear>(s.attributes));
+  }
+};
+
+template <bool kLinear>
+OperationList operations() {
+  static const Forward<kLinear> forward;
+  static const InputGradient<kLinear> input_gradient;
+  static const WeightGradient<kLinear> weight_gradient;
+  static const std::array<const Operation*, 3> list = {&forward, &input_gradient, &weight_gradient};
+  return list;
+}
+
+}  // namespace
+
+OperationList conv2d_operations() { return operations<false>(); }
+OperationList linear_operations() { return operations<true>(); }
+
+}  // namespace resnet::ops

@@ -1,0 +1,107 @@
+// What an operation is: one object that owns its shape rule, its gradient, its cost, its readable
+// evaluation in double and its native kernel. Passes, executor, trainer and files know this
+// interface and no single operation.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/machine.h"
+#include "kernels/kernel.h"
+#include "resnet/graph.h"
+
+namespace resnet::ops {
+
+using graph::Attributes;
+using graph::ValueId;
+using graph::ValueType;
+
+/// Types of a node's operands; null for an absent optional input.
+struct Signature {
+  const Attributes& attributes;
+  std::span<const ValueType* const> inputs;
+  std::span<const ValueType> outputs;
+};
+
+/// Floating-point operations of one evaluation (a multiplication and an addition count two) of the
+/// direct algorithm, padding counted.
+struct Cost {
+  double flops = 0;
+};
+
+/// What the gradient rule of a node sees and writes.
+class GradientScope {
+ public:
+  virtual ~GradientScope() = default;
+  virtual const graph::Node& node() const = 0;
+  ValueId input(std::size_t i) const { return node().inputs.at(i); }
+  ValueId output(std::size_t i) const { return node().outputs.at(i); }
+  virtual const ValueType& type(ValueId value) const = 0;
+  /// Gradient of output i, or kNone if nothing depends on it.
+  virtual ValueId output_gradient(std::size_t i) const = 0;
+  /// Whether anybody asks for the gradient of input i.
+  virtual bool wants(std::size_t i) const = 0;
+  /// Adds a node of the gradient graph.
+  virtual std::vector<ValueId> emit(std::string_view op, Attributes attributes, std::vector<ValueId> inputs) = 0;
+  /// Gradient of input i; contributions to one value are summed.
+  virtual void set(std::size_t i, ValueId gradient) = 0;
+  /// Whether the sum of `value` over all axes but the channels is zero by the algebra of its producer.
+  virtual bool sums_to_zero(ValueId value) const = 0;
+};
+
+/// The kernel chosen for a node, and why: for the printed plan.
+struct Lowering {
+  std::unique_ptr<kernels::Kernel> kernel;
+  std::string reason;
+};
+
+/// The part an operation can play in a neighbour that carries it.
+///   add, relu       at the end of its producer: attribute `add` (the residual becomes the last
+///                   input) or `relu`
+///   relu_gradient   at the start of its consumer's input 0: attribute `relu` (the ReLU's output
+///                   becomes the last input); where others read the masked gradient too, attribute
+///                   `add` gives it as one more output
+enum class FusionRole : std::uint8_t { none, add, relu, relu_gradient };
+
+class Operation : public graph::OpRules {
+ public:
+  /// Emits the gradient. The default throws: the operation is not differentiable.
+  virtual void gradient(GradientScope& scope) const;
+  virtual Cost cost(const Signature& signature) const;
+  /// The readable reference: every operand in double, public layout. An absent input has null data,
+  /// and so has an output that nobody reads.
+  virtual void evaluate(const Signature& signature, std::span<const View<const double>> inputs,
+                        std::span<const View<double>> outputs) const = 0;
+  /// The native kernel, chosen by a rule on shapes and instruction set. Its operands are the node's
+  /// inputs, then its outputs.
+  virtual Lowering lower(const Signature& signature, Isa isa) const = 0;
+
+  /// The input whose memory output i may take over when it is read here for the last time, in order
+  /// of preference.
+  virtual std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const;
+  /// Whether the kernel leaves output i out when nobody reads it (its operand is then null).
+  virtual bool optional_output(const Attributes& attributes, std::size_t output) const;
+  /// Whether output i, summed over all axes but the channels, is zero by algebra.
+  virtual bool sums_to_zero(const Attributes& attributes, std::size_t output) const;
+  virtual FusionRole role() const { return FusionRole::none; }
+  /// Whether a node with these attributes can carry a neighbour that plays `role`.
+  virtual bool carries(const Attributes& attributes, FusionRole role) const;
+};
+
+/// All operations, in the explicit list of registry.cpp.
+std::span<const Operation* const> all();
+/// The operation called `name`, or null.
+const Operation* find(std::string_view name);
+/// As find(), for names that our own code writes. Throws FormatError if there is none.
+const Operation& get(std::string_view name);
+/// find() as graph::from_json wants it.
+const graph::OpRules* find_rules(std::string_view name);
+
+/// The operation of a node.
+inline const Operation& operation(const graph::Node& node) { return static_cast<const Operation&>(*node.op); }
+
+}  // namespace resnet::ops

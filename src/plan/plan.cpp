@@ -1,0 +1,68 @@
+#include "plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace resnet::plan {
+namespace {
+
+const Slot* slot_named(const std::vector<Slot>& slots, const std::string& name) noexcept {
+  const auto found = std::find_if(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.name == name; });
+  return found == slots.end() ? nullptr : &*found;
+}
+
+std::string place(const Plan& plan, int buffer) {
+  if (buffer < 0) return "-";
+  const Buffer& b = plan.buffers[static_cast<std::size_t>(buffer)];
+  return fmt::format("{}+{}", b.region == Region::state ? "state" : "work", b.offset);
+}
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+}  // namespace
+
+const Slot* Plan::input(const std::string& name) const noexcept { return slot_named(inputs, name); }
+const Slot* Plan::output(const std::string& name) const noexcept { return slot_named(outputs, name); }
+
+const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape& shape) {
+  const auto found = entries_.find(name);
+  if (found != entries_.end()) {
+    if (!(found->second.shape == shape)) {
+      throw ShapeError("state '" + name + "': expected " + to_string(found->second.shape) + ", got " +
+                       to_string(shape));
+    }
+    return found->second;
+  }
+  const auto bytes = shape.elements() * static_cast<std::int64_t>(sizeof(float));
+  Entry& entry = entries_[name];
+  entry = {shape, bytes_, bytes};
+  bytes_ += aligned(bytes);
+  return entry;
+}
+
+const StateLayout::Entry* StateLayout::find(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::string to_string(const Plan& plan) {
+  std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.isa, "call", "node", "kernel",
+                                 "MFLOP", "operands; reason");
+  for (std::size_t i = 0; i < plan.calls.size(); ++i) {
+    const Call& call = plan.calls[i];
+    std::string operands;
+    for (const int buffer : call.operands) operands += (operands.empty() ? "" : " ") + place(plan, buffer);
+    if (call.workspace >= 0) operands += " workspace " + place(plan, call.workspace);
+    fmt::format_to(std::back_inserter(text), "{:>4}  {:<28} {:<34} {:>10.1f}  {}; {}\n", i, call.node,
+                   call.kernel->name(), call.flops / 1e6, operands, call.reason);
+  }
+  fmt::format_to(std::back_inserter(text),
+                 "state {:.1f} MiB, work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n",
+                 static_cast<double>(plan.state_bytes) / kMiB, static_cast<double>(plan.work_bytes) / kMiB,
+                 static_cast<double>(plan.live_bytes) / kMiB, static_cast<double>(plan.scratch_bytes) / 1024.0);
+  return text;
+}
+
+}  // namespace resnet::plan

@@ -1,0 +1,78 @@
+// A compiled step as data: kernel calls on fixed places in one arena. Immutable once made; the same
+// text on every machine of an instruction set.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+#include "resnet/tensor.h"
+
+namespace resnet::plan {
+
+/// State lives from step to step; work is void between steps.
+enum class Region : std::uint8_t { state, work };
+
+struct Buffer {
+  Region region = Region::work;
+  std::int64_t offset = 0;  // bytes, multiple of 64
+  std::int64_t bytes = 0;
+  int first = 0, last = 0;  // calls of its life; state: all
+};
+
+struct Call {
+  std::shared_ptr<const kernels::Kernel> kernel;
+  std::string op, node, reason;
+  std::vector<int> operands;  // buffers, -1: absent
+  int workspace = -1;         // buffer, -1: none
+  double flops = 0;           // of the direct algorithm
+};
+
+/// A value that the engine reads or writes from outside.
+struct Slot {
+  std::string name;
+  Shape shape;  // public layout
+  DType dtype = DType::f32;
+  int buffer = -1;
+};
+
+struct Plan {
+  std::vector<Buffer> buffers;
+  std::vector<Call> calls;
+  std::vector<Slot> inputs, outputs;
+  std::int64_t state_bytes = 0, work_bytes = 0;
+  std::int64_t scratch_bytes = 0;  // of one thread
+  std::int64_t live_bytes = 0;     // most bytes of work alive at once: the bound below work_bytes
+  std::string isa;
+
+  const Slot* input(const std::string& name) const noexcept;
+  const Slot* output(const std::string& name) const noexcept;
+};
+
+/// Where each state value lies, shared by all plans of an engine.
+class StateLayout {
+ public:
+  struct Entry {
+    Shape shape;
+    std::int64_t offset = 0, bytes = 0;
+  };
+  /// Appends f32 state; asking again for a name gives the same place.
+  const Entry& add(const std::string& name, const Shape& shape);
+  const Entry* find(const std::string& name) const;
+  std::int64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  std::map<std::string, Entry> entries_;
+  std::int64_t bytes_ = 0;
+};
+
+/// Rounds up to the alignment of buffers.
+inline std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/// The listing of `resnet plan`: a line a call (kernel, shapes' bytes, place), then memory.
+std::string to_string(const Plan& plan);
+
+}  // namespace resnet::plan

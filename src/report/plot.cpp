@@ -1,0 +1,95 @@
+#include "report/plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace resnet::report {
+
+const std::array<Curve, 3> kCurves = {{
+    {"train loss", [](const CurvePoint& p) { return p.loss; }},
+    {"train acc", [](const CurvePoint& p) { return p.train_acc; }},
+    {"test acc", [](const CurvePoint& p) { return p.test_acc; }},
+}};
+
+namespace {
+
+/// Negative says not measured, for all three.
+bool is_measured(double value) { return !(value < 0); }
+
+}  // namespace
+
+std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
+  std::vector<std::vector<XY>> result;
+  bool gap = true;
+  for (const CurvePoint& point : run.points) {
+    const double value = curve.value(point);
+    if (!is_measured(value)) continue;
+    if (!std::isfinite(value) || !std::isfinite(point.x)) {
+      gap = true;
+      continue;
+    }
+    if (gap) result.emplace_back();
+    gap = false;
+    result.back().push_back({point.x, value});
+  }
+  return result;
+}
+
+Last last_of(const Curve& curve, const Series& run) {
+  for (auto point = run.points.rbegin(); point != run.points.rend(); ++point) {
+    if (is_measured(curve.value(*point))) return {true, point->x, curve.value(*point)};
+  }
+  return {};
+}
+
+Ranges ranges_of(std::span<const Series> runs) {
+  Ranges ranges;
+  double top = 1;
+  for (const Series& run : runs) {
+    ranges.x = std::max(ranges.x, static_cast<double>(run.epochs));
+    for (const Curve& curve : kCurves) {
+      for (const std::vector<XY>& piece : pieces(curve, run)) {
+        for (const XY& point : piece) {
+          ranges.x = std::max(ranges.x, std::ceil(point.x - 1e-9));
+          top = std::max(top, point.y);
+        }
+      }
+    }
+  }
+  ranges.y = 1.04 * std::min(top, kTallest);
+  return ranges;
+}
+
+Ticks ticks(double end, int most, bool whole_numbers) {
+  Ticks result;
+  most = std::max(most, 1);
+  double power = whole_numbers ? 1 : std::pow(10, std::floor(std::log10(end / most)));
+  for (int digit = 0;; digit = (digit + 1) % 3) {
+    result.step = power * (digit == 0 ? 1 : digit == 1 ? 2 : 5);
+    if (end / result.step < most + 1e-9) break;
+    if (digit == 2) power *= 10;
+  }
+  result.decimals = std::max(0, static_cast<int>(-std::floor(std::log10(result.step) + 1e-9)));
+  for (int i = 0; i * result.step <= end * (1 + 1e-9); ++i) result.at.push_back(i * result.step);
+  return result;
+}
+
+std::string title_of(std::span<const Series> runs) {
+  if (runs.empty()) return "no runs";
+  std::string model = runs.front().model, dataset = runs.front().dataset;
+  for (const Series& run : runs) {
+    if (run.model != model) model.clear();
+    if (run.dataset != dataset) dataset.clear();
+  }
+  std::string title = model.empty() ? "training" : model;
+  if (!dataset.empty()) title += " on " + dataset;
+  if (runs.size() > 1) {
+    title = model.empty() && dataset.empty() ? fmt::format("{} runs", runs.size())
+                                             : fmt::format("{}: {} runs", title, runs.size());
+  }
+  return title;
+}
+
+}  // namespace resnet::report

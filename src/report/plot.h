@@ -1,0 +1,55 @@
+// What both plots share: the three curves, their ranges and their ticks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "resnet/report.h"
+
+namespace resnet::report {
+
+struct XY {
+  double x = 0, y = 0;
+};
+
+/// One of the chapter's three curves.
+struct Curve {
+  const char* name;
+  double (*value)(const CurvePoint&);
+};
+extern const std::array<Curve, 3> kCurves;  // train loss, train acc, test acc
+
+/// The curve as pieces without gaps: measured points, cut where a value is not finite.
+std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run);
+
+/// Its last measured value, finite or not; NaN with no points: see `measured`.
+struct Last {
+  bool measured = false;
+  double x = 0, value = 0;
+};
+Last last_of(const Curve& curve, const Series& run);
+
+/// 0 is the left and lower end of both axes: the first epoch is in the picture while it runs.
+struct Ranges {
+  double x = 1;  // epochs of the longest run
+  double y = 1;  // a little above the largest value, at least 1 (accuracies), at most kTallest
+};
+/// A loss above this leaves the picture at the top: a run that diverges must not flatten the others.
+inline constexpr double kTallest = 10;
+Ranges ranges_of(std::span<const Series> runs);
+
+/// 0, step, 2*step … <= end, at most `most` + 1 of them; step is 1, 2 or 5 times a power of ten.
+struct Ticks {
+  double step = 1;
+  int decimals = 0;  // digits after the point that labels need
+  std::vector<double> at;
+};
+Ticks ticks(double end, int most, bool whole_numbers);
+
+/// "d2l_resnet18 on fashion-mnist", as far as the runs agree; "3 runs" where they do not.
+std::string title_of(std::span<const Series> runs);
+
+}  // namespace resnet::report

@@ -1,0 +1,188 @@
+// The painter. A frame starts with the cursor on the last line of the frame before, in column 0
+// (where a ^C that the terminal echoes is painted over by the next frame and cannot wrap).
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include "report/text.h"
+#include "resnet/report.h"
+
+namespace resnet {
+
+namespace {
+
+constexpr double kFrameSeconds = 0.1;
+
+// Synchronised output: terminals that know it show the frame at once, the others ignore it.
+constexpr std::string_view kBegin = "\x1b[?2026h", kEnd = "\x1b[?2026l";
+constexpr std::string_view kClearRight = "\x1b[K";
+// From column 0 of the top row tmux takes ED for a whole cleared screen and moves the old one into the
+// scrollback, where it would be seen twice; so clear from column 1.
+constexpr std::string_view kClearBelow = " \x1b[J\r";
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Rows that `lines` take on a terminal that has become `width` wide and wraps what was written
+/// before, as most do.
+int rows_at(std::span<const std::string> lines, int width) {
+  int rows = 0;
+  for (const std::string& line : lines) rows += std::max(1, (report::cells(line) + width - 1) / width);
+  return rows;
+}
+
+/// A line, cleared behind its end. A line that fills its row needs no clearing, and must not have it:
+/// the cursor still stands on the last cell.
+void put(std::string& frame, const std::string& line, int width) {
+  frame += line;
+  const int taken = report::cells(line);
+  if (taken == 0 || taken % width != 0) frame += kClearRight;
+}
+
+}  // namespace
+
+Screen::Screen(Write write, Look look, Clock clock)
+    : write_(std::move(write)), look_(std::move(look)), clock_(clock ? std::move(clock) : steady_seconds) {}
+
+Screen::~Screen() {
+  for (Panel& panel : panels_) panel = nullptr;
+  if (!painted_.empty()) paint({});
+}
+
+std::shared_ptr<Screen> Screen::of(int fd) {
+  static std::mutex mutex;
+  static std::map<int, std::weak_ptr<Screen>> screens;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<Screen> screen = screens[fd].lock();
+  if (!screen) {
+    screen = std::make_shared<Screen>([fd](std::string_view text) { return write_all(fd, text); },
+                                      [fd] { return terminal_of(fd); });
+    screens[fd] = screen;
+  }
+  return screen;
+}
+
+void Screen::show(Slot slot, Panel panel) {
+  const std::lock_guard lock(mutex_);
+  panels_[static_cast<std::size_t>(slot)] = std::move(panel);
+  paint({});
+}
+
+void Screen::keep(Slot slot) {
+  const std::lock_guard lock(mutex_);
+  Panel panel = std::exchange(panels_[static_cast<std::size_t>(slot)], nullptr);
+  if (!panel) return;
+  const Terminal terminal = look_();
+  if (!terminal.interactive) return;
+  std::vector<std::string> lines = panel(terminal);
+  for (std::string& line : lines) line = report::clip(line, terminal.width);
+  paint(lines);
+}
+
+void Screen::remove(Slot slot) {
+  const std::lock_guard lock(mutex_);
+  panels_[static_cast<std::size_t>(slot)] = nullptr;
+  paint({});
+}
+
+void Screen::print_above(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  const std::vector<std::string> lines{std::string(line)};
+  paint(lines);
+}
+
+void Screen::refresh(bool at_once) {
+  const std::lock_guard lock(mutex_);
+  if (at_once || clock_() - painted_at_ >= kFrameSeconds) paint({});
+}
+
+std::vector<std::string> Screen::render(const Terminal& terminal) const {
+  std::vector<std::string> lines;
+  for (const Panel& panel : panels_) {
+    if (!panel) continue;
+    for (std::string& line : panel(terminal)) {
+      if (report::cells(line) > terminal.width) line = report::clip(line, terminal.width);
+      lines.push_back(std::move(line));
+    }
+  }
+  // The cursor cannot go back to lines that have left the screen at the top.
+  const auto most = static_cast<std::size_t>(std::max(1, terminal.height - 1));
+  if (lines.size() > most) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(most));
+  return lines;
+}
+
+void Screen::paint(std::span<const std::string> above) {
+  if (failed_) return;
+  const Terminal terminal = look_();
+  painted_at_ = clock_();
+  std::string frame;
+  if (!terminal.interactive) {
+    for (const std::string& line : above) frame += line + "\n";
+    if (!frame.empty()) failed_ = !write_(frame);
+    return;
+  }
+  const int width = std::max(1, terminal.width);
+  std::vector<std::string> lines = render(terminal);
+
+  // Everything is painted anew after a change of width or below new lines; otherwise what stands
+  // above the first changed line stays untouched.
+  const bool anew = width != painted_width_ || !above.empty();
+  std::size_t first = 0;
+  if (!anew) {
+    while (first < lines.size() && first < painted_.size() && lines[first] == painted_[first]) ++first;
+    if (first == lines.size() && first == painted_.size()) return;
+  }
+  if (painted_.empty() && lines.empty() && above.empty()) return;
+
+  int up = 0;  // from the last painted line to where this frame begins
+  if (!painted_.empty()) {
+    const std::size_t last = painted_.size() - 1;
+    first = std::min({first, last, lines.empty() ? std::size_t{0} : lines.size() - 1});
+    up = rows_at(std::span(painted_).subspan(first, last - first), width);
+  } else {
+    first = 0;
+  }
+  frame += kBegin;
+  frame += "\r";
+  if (up > 0) frame += fmt::format("\x1b[{}A", up);
+  if (anew && width != painted_width_) frame += kClearBelow;
+  for (const std::string& line : above) {
+    put(frame, line, width);
+    frame += "\r\n";
+  }
+  for (std::size_t i = first; i < lines.size(); ++i) {
+    const bool same = !anew && i < painted_.size() && lines[i] == painted_[i];
+    if (!same) put(frame, lines[i], width);
+    frame += i + 1 < lines.size() ? "\r\n" : "\r";
+  }
+  if (lines.empty()) {
+    frame += kClearBelow;
+  } else if (static_cast<std::size_t>(rows_at(above, width)) + lines.size() < painted_.size()) {
+    // Lines of the old frame stand below the new one.
+    frame += "\r\n";
+    frame += kClearBelow;
+    frame += "\x1b[1A";
+  }
+  frame += kEnd;
+  painted_ = std::move(lines);
+  painted_width_ = width;
+  failed_ = !write_(frame);
+}
+
+}  // namespace resnet

@@ -1,0 +1,63 @@
+#include <algorithm>
+#include <cmath>
+
+#include "resnet/train.h"
+
+namespace resnet {
+namespace {
+
+// Index of the first largest of `count` numbers.
+std::int64_t argmax(const float* values, std::int64_t count) {
+  return std::max_element(values, values + count) - values;
+}
+
+// Cross-entropy of one row of logits, nats.
+double cross_entropy(const float* logits, std::int64_t classes, std::int64_t label) {
+  const double largest = *std::max_element(logits, logits + classes);
+  double sum = 0;
+  for (std::int64_t k = 0; k < classes; ++k) sum += std::exp(static_cast<double>(logits[k]) - largest);
+  return std::log(sum) + largest - static_cast<double>(logits[label]);
+}
+
+}  // namespace
+
+Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size) {
+  const auto classes = static_cast<std::int64_t>(test.classes().size());
+  Evaluation result;
+  result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+  data::Loader loader(test, {.batch_size = batch_size});
+  loader.start();
+  while (const data::Batch* batch = loader.next()) {
+    const Tensor logits = engine.infer(batch->images.view<float>());
+    if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
+      throw ShapeError("expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
+                       "the network must have at least as many classes as the data");
+    }
+    const std::int64_t outputs = logits.shape()[1];
+    const auto labels = batch->labels.view<std::int32_t>();
+    for (std::int64_t n = 0; n < batch->size(); ++n) {
+      const float* row = logits.values().data() + n * outputs;
+      const std::int64_t predicted = argmax(row, outputs);
+      const std::int64_t label = labels[n];
+      loss_sum += cross_entropy(row, outputs, label);
+      correct += predicted == label ? 1 : 0;
+      if (predicted < classes) ++result.confusion[static_cast<std::size_t>(label * classes + predicted)];
+    }
+    result.examples += batch->size();
+  }
+  const auto examples = static_cast<double>(std::max<std::int64_t>(1, result.examples));
+  result.test_acc = static_cast<double>(correct) / examples;
+  result.loss = loss_sum / examples;
+  return result;
+}
+
+Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options) {
+  const Shape& example = test.example_shape();
+  const auto engine = make_native_engine(
+      network_of(net, {options.batch_size, example[0], example[1], example[2]}), options.engine);
+  return evaluate(*engine, test, options.batch_size);
+}
+
+}  // namespace resnet

@@ -1,0 +1,160 @@
+// The chapter's training loop: running train-mode averages, evaluation once an epoch, a timer around
+// the steps alone.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <ostream>
+
+#include "base/machine.h"
+#include "io/model_hash.h"
+#include "nn/state.h"
+#include "resnet/train.h"
+
+namespace resnet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void check_options(const FitOptions& options) {
+  if (options.epochs < 1) throw ConfigError("--epochs must be at least 1");
+  if (options.batch_size < 1) throw ConfigError("--batch-size must be at least 1");
+  if (options.steps < 0) throw ConfigError("--steps cannot be negative");
+  if (!std::isfinite(options.lr) || options.lr < 0) {
+    throw ConfigError("--lr must be a finite number of at least 0", "the chapter uses 0.05");
+  }
+}
+
+// One run: what the loop carries from batch to batch.
+class Run {
+ public:
+  Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test, const FitOptions& options)
+      : net_(net), train_(train), test_(test), options_(options),
+        loader_(train, {.batch_size = options.batch_size}) {
+    nn::init_unset(net, net.scheme(), options.seed);
+    EngineOptions engine_options = options.engine;
+    engine_options.seed = options.seed;
+    const Shape& example = train.example_shape();
+    const Shape images{std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
+    engine_ = make_native_engine(network_of(net, images), engine_options);
+  }
+
+  FitResult execute() {
+    announce();
+    for (std::int64_t epoch = 0; epoch < options_.epochs && !stopped(); ++epoch) run_epoch(epoch);
+    return finish();
+  }
+
+ private:
+  void announce() {
+    RunInfo info;
+    info.model = net_.title();
+    info.dataset = train_.name();
+    info.train_examples = train_.size();
+    info.test_examples = test_.size();
+    info.epochs = options_.epochs;
+    info.batches = loader_.batches();
+    info.batch_size = options_.batch_size;
+    info.device = "cpu";
+    for (const auto& observer : options_.observers) observer->on_start(info);
+  }
+
+  bool interrupted() const { return options_.stop != nullptr && options_.stop->load(); }
+  bool out_of_steps() const { return options_.steps > 0 && steps_ >= options_.steps; }
+  bool stopped() const { return interrupted() || out_of_steps(); }
+
+  void run_epoch(std::int64_t epoch) {
+    double loss_sum = 0;
+    std::int64_t correct = 0;
+    progress_ = {};
+    progress_.epoch = epoch;
+    const std::int64_t batches = loader_.batches();
+    const std::int64_t every = std::max<std::int64_t>(1, batches / 5);  // the chapter's points
+    loader_.start(data::shuffled(train_.size(), options_.seed, epoch));
+    while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
+      const auto begin = Clock::now();
+      const StepResult step =
+          engine_->step(batch->images.view<float>(), batch->labels.view<std::int32_t>(), options_.lr);
+      seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+      ++steps_;
+      examples_ += batch->size();
+      loss_sum += step.loss_sum;
+      correct += step.correct;
+      progress_.batch += 1;
+      progress_.examples += batch->size();
+      progress_.loss = loss_sum / static_cast<double>(progress_.examples);
+      progress_.train_acc = static_cast<double>(correct) / static_cast<double>(progress_.examples);
+      progress_.examples_per_second = static_cast<double>(examples_) / seconds_;
+      for (const auto& observer : options_.observers) observer->on_step(progress_);
+      const bool last = progress_.batch == batches;
+      if (!last && progress_.batch % every == 0) emit_point(-1);
+    }
+    if (progress_.batch == batches) ++epochs_;
+    if (interrupted() || progress_.batch == 0) return;
+    test_acc_ = evaluate(*engine_, test_, options_.batch_size).test_acc;
+    evaluated_ = true;
+    emit_point(test_acc_);
+    for (const auto& observer : options_.observers) observer->on_epoch(progress_, test_acc_);
+  }
+
+  void emit_point(double test_acc) {
+    const double x = static_cast<double>(progress_.epoch) +
+                     static_cast<double>(progress_.batch) / static_cast<double>(loader_.batches());
+    const CurvePoint point{x, progress_.loss, progress_.train_acc, test_acc};
+    for (const auto& observer : options_.observers) observer->on_point(point);
+  }
+
+  FitResult finish() {
+    const State state = engine_->state();
+    nn::set_state(net_, state);
+    FitResult result;
+    result.loss = progress_.loss;
+    result.train_acc = progress_.train_acc;
+    result.test_acc = test_acc_;
+    result.examples_per_second = seconds_ > 0 ? static_cast<double>(examples_) / seconds_ : 0;
+    result.device = "cpu";
+    result.cpu_model = cpu_model();
+    result.seed = options_.seed;
+    result.epochs = epochs_;
+    result.steps = steps_;
+    result.threads = engine_->threads();
+    result.isa = engine_->isa();
+    result.weights_sha256 = io::weights_sha256(state);
+    result.complete = evaluated_ && !interrupted();
+    for (const auto& observer : options_.observers) observer->on_finish(result);
+    return result;
+  }
+
+  nn::Module& net_;
+  const data::Dataset& train_;
+  const data::Dataset& test_;
+  const FitOptions& options_;
+  data::Loader loader_;
+  std::unique_ptr<Engine> engine_;
+  Progress progress_;
+  double test_acc_ = 0;
+  bool evaluated_ = false;
+  double seconds_ = 0;          // in steps
+  std::int64_t examples_ = 0;   // of all epochs
+  std::int64_t steps_ = 0, epochs_ = 0;
+};
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const FitResult& result) {
+  return out << fmt::format("loss {:.3f}, train acc {:.3f}, test acc {:.3f}\n{:.1f} examples/sec on {}\n", result.loss,
+                            result.train_acc, result.test_acc, result.examples_per_second, result.device);
+}
+
+FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test, const FitOptions& options) {
+  check_options(options);
+  if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
+  if (!(train.example_shape() == test.example_shape())) {
+    throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
+                         to_string(test.example_shape()) + " differ",
+                     "give both the same --resize");
+  }
+  return Run(net, train, test, options).execute();
+}
+
+}  // namespace resnet

@@ -1,0 +1,338 @@
+// The native convolutions against the readable ones in double, for every instruction set of this
+// machine, on shapes that nobody would think of.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/machine.h"
+#include "kernels/conv/conv.h"
+#include "tensor/thread_pool.h"
+
+namespace resnet::kernels {
+namespace {
+
+enum class Pass { forward, input_gradient, weight_gradient };
+constexpr Pass kPasses[] = {Pass::forward, Pass::input_gradient, Pass::weight_gradient};
+
+const char* name_of(Pass pass) {
+  return pass == Pass::forward ? "forward" : pass == Pass::input_gradient ? "input gradient" : "weight gradient";
+}
+
+std::string text_of(const ConvGeometry& g) {
+  const auto pair = [](std::int64_t a, std::int64_t b) { return std::to_string(a) + "x" + std::to_string(b); };
+  return "n " + std::to_string(g.n) + ", " + std::to_string(g.ci) + " -> " + std::to_string(g.co) + " channels in " +
+         std::to_string(g.groups) + " groups, map " + pair(g.h, g.w) + ", kernel " + pair(g.kh, g.kw) + ", stride " +
+         pair(g.sh, g.sw) + ", padding " + pair(g.ph, g.pw) + ", dilation " + pair(g.dh, g.dw);
+}
+
+using Doubles = std::vector<double>;
+
+// The tensors of one problem in the public layouts.
+struct Problem {
+  ConvGeometry g;
+  Doubles x, w, bias, dy;
+
+  Shape x_shape() const { return {g.n, g.ci, g.h, g.w}; }
+  Shape w_shape() const { return {g.co, g.ci / g.groups, g.kh, g.kw}; }
+  Shape y_shape() const { return {g.n, g.co, g.ho(), g.wo()}; }
+  Shape result_shape(Pass pass) const {
+    return pass == Pass::forward ? y_shape() : pass == Pass::input_gradient ? x_shape() : w_shape();
+  }
+};
+
+Problem random_problem(const ConvGeometry& g, std::uint64_t seed, bool integers) {
+  std::mt19937_64 bits(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  std::uniform_int_distribution<int> small(-4, 4);
+  Problem p{.g = g, .x = {}, .w = {}, .bias = {}, .dy = {}};
+  const auto fill = [&](Doubles& values, std::int64_t count) {
+    values.resize(static_cast<std::size_t>(count));
+    for (double& v : values) v = integers ? static_cast<double>(small(bits)) : static_cast<double>(uniform(bits));
+  };
+  fill(p.x, p.x_shape().elements());
+  fill(p.w, p.w_shape().elements());
+  fill(p.bias, g.co);
+  fill(p.dy, p.y_shape().elements());
+  return p;
+}
+
+Doubles reference(const Problem& p, Pass pass) {
+  Doubles result(static_cast<std::size_t>(p.result_shape(pass).elements()),
+                 std::numeric_limits<double>::quiet_NaN());
+  const View<const double> x{p.x.data(), p.x_shape()}, w{p.w.data(), p.w_shape()}, dy{p.dy.data(), p.y_shape()};
+  const View<const double> bias{p.bias.empty() ? nullptr : p.bias.data(), {p.g.co}};
+  const View<double> out{result.data(), p.result_shape(pass)};
+  switch (pass) {
+    case Pass::forward: reference_conv_forward(p.g, x, w, bias, out); break;
+    case Pass::input_gradient: reference_conv_input_gradient(p.g, dy, w, out); break;
+    case Pass::weight_gradient: reference_conv_weight_gradient(p.g, x, dy, out); break;
+  }
+  return result;
+}
+
+Problem absolute(Problem p) {
+  for (Doubles* values : {&p.x, &p.w, &p.bias, &p.dy}) {
+    for (double& v : *values) v = std::abs(v);
+  }
+  return p;
+}
+
+// Index behind the kernels' contract of element i of a tensor of that public shape: [A,B,H,W] is
+// [A][H][W][B] for images, [H][W][B][A] for weights.
+std::int64_t native_index(const Shape& shape, std::int64_t i, bool weights) {
+  const std::int64_t w = i % shape[3], h = i / shape[3] % shape[2], b = i / shape[3] / shape[2] % shape[1],
+                     a = i / shape[3] / shape[2] / shape[1];
+  if (weights) return ((h * shape[3] + w) * shape[1] + b) * shape[0] + a;
+  return ((a * shape[2] + h) * shape[3] + w) * shape[1] + b;
+}
+
+AlignedBuffer to_native(const Doubles& values, const Shape& shape, bool weights) {
+  AlignedBuffer buffer(values.size() * sizeof(float));
+  auto* to = reinterpret_cast<float*>(buffer.data());
+  for (std::int64_t i = 0; i < shape.elements(); ++i) {
+    to[native_index(shape, i, weights)] = static_cast<float>(values[static_cast<std::size_t>(i)]);
+  }
+  return buffer;
+}
+
+// Bytes that read as NaN in f32, and canaries behind the end.
+class Poisoned {
+ public:
+  explicit Poisoned(std::int64_t bytes) : bytes_(static_cast<std::size_t>(bytes)), buffer_(bytes_ + kCanary) {
+    std::memset(buffer_.data(), 0xFF, bytes_ + kCanary);
+  }
+  std::byte* data() const { return buffer_.data(); }
+  bool intact() const {
+    for (std::size_t i = 0; i < kCanary; ++i) {
+      if (buffer_.data()[bytes_ + i] != std::byte{0xFF}) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kCanary = 256;
+  std::size_t bytes_;
+  AlignedBuffer buffer_;
+};
+
+std::unique_ptr<Kernel> make(const ConvGeometry& g, Pass pass, Isa isa) {
+  switch (pass) {
+    case Pass::forward: return make_conv_forward(g, isa);
+    case Pass::input_gradient: return make_conv_input_gradient(g, isa);
+    case Pass::weight_gradient: return make_conv_weight_gradient(g, isa);
+  }
+  return nullptr;
+}
+
+ThreadPool& pool(int threads) {
+  static ThreadPool pools[] = {ThreadPool(1), ThreadPool(2), ThreadPool(3), ThreadPool(4)};
+  return pools[threads - 1];
+}
+
+// Runs a kernel on poisoned memory; the result in the kernel's own layout.
+std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel, int threads) {
+  const AlignedBuffer x = to_native(p.x, p.x_shape(), false), w = to_native(p.w, p.w_shape(), true),
+                      dy = to_native(p.dy, p.y_shape(), false),
+                      bias = to_native(p.bias, {static_cast<std::int64_t>(p.bias.size()), 1, 1, 1}, false);
+  const std::int64_t count = p.result_shape(pass).elements();
+  const Poisoned out(count * static_cast<std::int64_t>(sizeof(float))), workspace(kernel.workspace_bytes());
+  std::vector<Poisoned> scratch;
+  for (int thread = 0; thread < threads; ++thread) scratch.emplace_back(kernel.scratch_bytes());
+  std::vector<void*> operands;
+  switch (pass) {
+    case Pass::forward: operands = {x.data(), w.data(), bias.data(), out.data()}; break;
+    case Pass::input_gradient: operands = {dy.data(), w.data(), out.data()}; break;
+    case Pass::weight_gradient: operands = {x.data(), dy.data(), out.data()}; break;
+  }
+  for (int phase = 0; phase < kernel.phases(); ++phase) {
+    pool(threads).parallel_for(kernel.tasks(phase), [&](std::int64_t task, int thread) {
+      kernel.run({operands.data(), workspace.data(), scratch[static_cast<std::size_t>(thread)].data()}, phase, task);
+    });
+  }
+  EXPECT_TRUE(out.intact()) << "wrote behind the result";
+  EXPECT_TRUE(workspace.intact()) << "wrote behind the workspace";
+  for (const Poisoned& s : scratch) EXPECT_TRUE(s.intact()) << "wrote behind the scratch memory";
+  const auto* values = reinterpret_cast<const float*>(out.data());
+  return {values, values + count};
+}
+
+std::vector<Isa> isas() {
+  std::vector<Isa> result;
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    if (isa <= best_isa()) {
+      result.push_back(isa);
+    } else {
+      std::cout << "not run on this machine: " << name_of(isa) << "\n";
+    }
+  }
+  return result;
+}
+
+// Length of the longest sum in one result.
+std::int64_t terms(const ConvGeometry& g, Pass pass) {
+  switch (pass) {
+    case Pass::forward: return g.kh * g.kw * (g.ci / g.groups) + 1;
+    case Pass::input_gradient: return g.kh * g.kw * (g.co / g.groups);
+    case Pass::weight_gradient: return g.n * g.ho() * g.wo();
+  }
+  return 0;
+}
+
+// `integers`: inputs whose sums are exact in f32, so nothing may differ. Otherwise every result may
+// be off by (terms + 1) * epsilon * sum |a||b|: the bound of a sum in any order.
+void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, bool with_bias) {
+  Problem p = random_problem(g, seed, integers);
+  if (!with_bias) p.bias.clear();
+  for (const Pass pass : kPasses) {
+    const Doubles expected = reference(p, pass);
+    const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : reference(absolute(p), pass);
+    const std::unique_ptr<Kernel> kernel = make(g, pass, isa);
+    const std::vector<float> actual = run_native(p, pass, *kernel, 1);
+    const double epsilon = std::numeric_limits<float>::epsilon() / 2;
+    std::int64_t worst = -1;
+    double worst_excess = 0.0;
+    for (std::int64_t i = 0; i < p.result_shape(pass).elements(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const auto native = static_cast<std::size_t>(
+          native_index(p.result_shape(pass), i, pass == Pass::weight_gradient));
+      const double tolerance = static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
+      const double excess = std::abs(static_cast<double>(actual[native]) - expected[at]) - tolerance;
+      if (!(excess <= worst_excess)) {  // also when it is NaN
+        worst = i;
+        worst_excess = std::isnan(excess) ? std::numeric_limits<double>::infinity() : excess;
+      }
+    }
+    if (worst >= 0) {
+      const auto at = static_cast<std::size_t>(worst);
+      const auto native = static_cast<std::size_t>(
+          native_index(p.result_shape(pass), worst, pass == Pass::weight_gradient));
+      ADD_FAILURE() << kernel->name() << " (" << name_of(pass) << ", " << name_of(isa) << "), seed " << seed
+                    << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  " << text_of(g)
+                    << "\n  element " << worst << " of " << p.result_shape(pass) << ": expected " << expected[at]
+                    << ", got " << actual[native] << ", tolerance "
+                    << static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
+    }
+    for (int threads = 2; threads <= 4; ++threads) {
+      const std::vector<float> again = run_native(p, pass, *kernel, threads);
+      EXPECT_EQ(std::memcmp(actual.data(), again.data(), actual.size() * sizeof(float)), 0)
+          << kernel->name() << " differs with " << threads << " threads, seed " << seed << "\n  " << text_of(g);
+    }
+  }
+}
+
+ConvGeometry random_geometry(std::uint64_t seed) {
+  std::mt19937_64 bits(seed * 7919 + 17);
+  const auto between = [&bits](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
+  };
+  const auto one_of = [&](std::initializer_list<std::int64_t> values) {
+    return values.begin()[between(0, static_cast<std::int64_t>(values.size()) - 1)];
+  };
+  while (true) {
+    ConvGeometry g;
+    g.groups = one_of({1, 1, 1, 1, 2, 3, 8});
+    const std::int64_t most = g.groups == 1 ? 70 : 70 / g.groups;
+    g.n = between(1, 9);
+    g.ci = g.groups * one_of({1, 3, between(1, most), between(1, most)});
+    g.co = g.groups * one_of({1, 8, between(1, most), between(1, most)});
+    g.h = one_of({1, 3, between(1, 12), between(1, 25)});
+    g.w = one_of({1, 3, between(1, 12), between(1, 25)});
+    g.kh = one_of({1, 3, between(1, 7)});
+    g.kw = one_of({1, 3, between(1, 7)});
+    g.sh = between(1, 3);
+    g.sw = between(1, 3);
+    g.dh = one_of({1, 1, 1, 2, 3});
+    g.dw = one_of({1, 1, 1, 2, 3});
+    g.ph = one_of({0, g.kh / 2, between(0, 8)});
+    g.pw = one_of({0, g.kw / 2, between(0, 8)});
+    if (g.h + 2 * g.ph < g.dh * (g.kh - 1) + 1 || g.w + 2 * g.pw < g.dw * (g.kw - 1) + 1) continue;
+    if (g.flops() > 3e7) continue;  // three passes, four times each, against a slow reference
+    return g;
+  }
+}
+
+class ConvPerIsa : public testing::TestWithParam<Isa> {};
+
+TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForRandomShapes) {
+  for (std::uint64_t seed = 0; seed < 250; ++seed) {
+    compare(random_geometry(seed), GetParam(), seed, true, seed % 2 == 0);
+    if (HasFailure()) break;
+  }
+}
+
+TEST_P(ConvPerIsa, StaysWithinTheErrorOfASumOnFloatsForRandomShapes) {
+  for (std::uint64_t seed = 1000; seed < 1200; ++seed) {
+    compare(random_geometry(seed), GetParam(), seed, false, seed % 2 == 0);
+    if (HasFailure()) break;
+  }
+}
+
+// Shapes that cross every internal edge: chunks of columns, parts of channels, blocks, strips.
+TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
+  const ConvGeometry shapes[] = {
+      {.n = 3, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 5, .ci = 128, .co = 136, .h = 12, .w = 12, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 7, .ci = 256, .co = 80, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 13, .ci = 512, .co = 40, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 1, .ci = 300, .co = 520, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 4, .ci = 64, .co = 128, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
+      {.n = 6, .ci = 64, .co = 128, .h = 24, .w = 24, .sh = 2, .sw = 2},
+      {.n = 3, .ci = 1, .co = 64, .h = 96, .w = 96, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3, .pw = 3},
+      {.n = 1, .ci = 3, .co = 64, .h = 97, .w = 61, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3, .pw = 3},
+      {.n = 2, .ci = 7, .co = 24, .h = 97, .w = 61, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 255, .ci = 512, .co = 10},
+      {.n = 2, .ci = 96, .co = 96, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 96},
+      {.n = 2, .ci = 128, .co = 128, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 32},
+  };
+  for (const ConvGeometry& g : shapes) compare(g, GetParam(), 7, true, true);
+}
+
+INSTANTIATE_TEST_SUITE_P(AllIsas, ConvPerIsa, testing::ValuesIn(isas()),
+                         [](const testing::TestParamInfo<Isa>& isa) { return std::string(name_of(isa.param)); });
+
+// Long sums are sums of short ones: far better than the bound. 147,456 products in one chain would
+// be off by about 1e-3 here.
+TEST(ConvAccuracy, WeightGradientOverABatchOf64StaysNearDouble) {
+  const ConvGeometry g{.n = 64, .ci = 2, .co = 8, .h = 48, .w = 48, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
+  Problem p = absolute(random_problem(g, 3, false));
+  const Doubles expected = reference(p, Pass::weight_gradient);
+  for (const Isa isa : isas()) {
+    const auto kernel = make(g, Pass::weight_gradient, isa);
+    const std::vector<float> actual = run_native(p, Pass::weight_gradient, *kernel, 2);
+    for (std::int64_t i = 0; i < p.w_shape().elements(); ++i) {
+      const double wanted = expected[static_cast<std::size_t>(i)];
+      EXPECT_NEAR(actual[static_cast<std::size_t>(native_index(p.w_shape(), i, true))], wanted, 2e-6 * wanted);
+    }
+  }
+}
+
+TEST(ConvErrors, RefuseWhatIsNoConvolution) {
+  const ConvGeometry good{.n = 1, .ci = 4, .co = 4, .h = 5, .w = 5, .kh = 3, .kw = 3};
+  const auto with = [&good](auto change) {
+    ConvGeometry g = good;
+    change(g);
+    return g;
+  };
+  const ConvGeometry bad[] = {
+      with([](ConvGeometry& g) { g.n = 0; }),      with([](ConvGeometry& g) { g.sw = 0; }),
+      with([](ConvGeometry& g) { g.ph = -1; }),    with([](ConvGeometry& g) { g.groups = 3; }),
+      with([](ConvGeometry& g) { g.kh = 6; }),     with([](ConvGeometry& g) { g.n = std::int64_t{1} << 60; }),
+      with([](ConvGeometry& g) { g.dw = 3; }),
+  };
+  for (const ConvGeometry& g : bad) {
+    EXPECT_THROW(make_conv_forward(g, Isa::avx2), ShapeError) << text_of(g);
+    EXPECT_THROW(make_conv_input_gradient(g, Isa::avx2), ShapeError) << text_of(g);
+    EXPECT_THROW(make_conv_weight_gradient(g, Isa::avx2), ShapeError) << text_of(g);
+  }
+}
+
+}  // namespace
+}  // namespace resnet::kernels

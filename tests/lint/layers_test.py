@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""tools/check_layers.py sees what it must see: each case is a small tree that breaks one rule.
+
+Usage: layers_test.py
+"""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+CHECK = Path(__file__).resolve().parents[2] / "tools" / "check_layers.py"
+
+# A house in order: every room's rule is used, and no case below may owe its offence to it.
+SOUND = {
+    "include/resnet/error.h": "#include <string>\n",
+    "include/resnet/tensor.h": '#include "resnet/error.h"\n',
+    "include/resnet/nn.h": '#include "resnet/tensor.h"\n',
+    "include/resnet/report.h": "void progress(std::ostream& out = std::cerr);\n",
+    "include/resnet/resnet.h": '#include "resnet/nn.h"\n',
+    "src/base/random.h": "// exit(1) and std::cout in a comment\n",
+    "src/kernels/conv/conv.h": '#include <hwy/highway.h>\n#include "base/random.h"\n#include "resnet/tensor.h"\n',
+    "src/ops/conv.cpp": '#include "kernels/conv/conv.h"\nconst char* kText = "printf(exit(abort()))";\nint kMillion = 1\'000\'000;\n',
+    "src/compiler/passes.h": "void memory_exit(int); void f() { a.exit(1); std::snprintf(b, 1, c); }\n",
+    "src/cli/main.cpp": '#include <CLI/CLI.hpp>\n#include "compiler/passes.h"\nint main() { std::cout << 1; std::exit(2); }\n',
+}
+
+
+class Layers(unittest.TestCase):
+    def run_on(self, extra):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in {**SOUND, **extra}.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            result = subprocess.run([sys.executable, str(CHECK), folder], capture_output=True, text=True, check=False)
+            self.assertEqual(result.stderr, "")
+            return result.returncode, result.stdout.splitlines()[:-1]
+
+    def test_a_house_in_order_passes(self):
+        self.assertEqual(self.run_on({}), (0, []))
+
+    def refused(self, name, text, *expected):
+        code, lines = self.run_on({name: text})
+        self.assertEqual((code, len(lines)), (1, 1), lines)
+        for part in (name + ":", *expected):
+            self.assertIn(part, lines[0])
+
+    def test_a_forbidden_include_fails_with_its_place(self):
+        self.refused("src/nn/linear.cpp", '#include <vector>\n\n#include "compiler/passes.h"\n',
+                     "src/nn/linear.cpp:3: 'nn' may not include 'compiler/passes.h' ('compiler', rank 4 -> 4)",
+                     "allowed: base, tensor")
+
+    def test_include_upwards(self):
+        self.refused("src/kernels/conv/fast.cpp", '#include "ops/conv.cpp"\n', "rank 2 -> 3")
+
+    def test_exec_cannot_see_the_graph(self):
+        self.refused("src/exec/run.cpp", '#include "graph/graph.h"\n', "no file 'graph/graph.h'")
+        self.refused("src/exec/run.cpp", '#include "resnet/nn.h"\n', "'exec' may not include 'resnet/nn.h'")
+
+    def test_public_header_of_a_higher_room(self):
+        self.refused("src/graph/graph.cpp", '#include "resnet/nn.h"\n', "'nn', rank 2 -> 4")
+
+    def test_public_header_with_private_parts(self):
+        self.refused("include/resnet/graph.h", '#include "base/random.h"\n', "is not installed")
+        self.refused("include/resnet/graph.h", "#include <fmt/format.h>\n", "a public header includes the standard library")
+
+    def test_the_umbrella_is_for_users(self):
+        self.refused("src/report/report.cpp", '#include "resnet/resnet.h"\n', "is for users")
+
+    def test_vectors_stay_in_the_kernels(self):
+        self.refused("src/ops/relu.cpp", "#include <hwy/highway.h>\n", "Highway belongs to kernels")
+        self.refused("src/exec/run.cpp", "#include <libxsmm.h>\n", "libxsmm belongs to kernels")
+
+    def test_the_command_line_stays_in_the_program(self):
+        self.refused("src/train/options.cpp", "#include <CLI/CLI.hpp>\n", "CLI11 belongs to cli")
+
+    def test_missing_file(self):
+        self.refused("src/base/file.cpp", '#include "base/fiel.h"\n', "no file 'base/fiel.h'")
+
+    def test_relative_names(self):
+        self.refused("src/base/file.cpp", '#include "random.h"\n', "write 'base/random.h'")
+        self.refused("src/ops/relu.cpp", '#include "../compiler/passes.h"\n', "without '..'")
+
+    def test_a_file_that_hides_behind_a_macro(self):
+        self.refused("src/base/file.cpp", "#include HEADER\n", "include a file by its name")
+
+    def test_a_room_that_is_not_in_the_table(self):
+        self.refused("src/utils/string.h", "\n", "'src/utils' is not in the table")
+        self.refused("include/resnet/utils.h", "\n", "'utils.h' is not in the table")
+
+    def test_the_library_neither_prints_nor_exits(self):
+        for text in ("std::cout << 1;", "std::cerr << 1;", "printf(x);", "std::printf(x);", "std::puts(x);",
+                     "fprintf(stderr, x);", 'fmt::print("x");', "exit(1);", "::exit(1);", "std::abort();",
+                     "std::terminate();"):
+            with self.subTest(text):
+                self.refused("src/train/fit.cpp", "\n" + text + "\n", "src/train/fit.cpp:2", "belongs to cli")
+
+    def test_reporting_writes_where_it_is_told(self):
+        self.refused("src/report/bar.cpp", "void draw() { std::cerr << 1; }\n", "'std::cerr' in 'report'")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Holds README.md and docs/ to the tree: every relative link leads to a file (and to a heading, if it
+names one), and every path of ours that the text names exists. `<name>` in a path stands for any name.
+
+Usage: check_docs.py [ROOT]      (default: the repository of this script)
+Prints one line per offence, exit code 1 if there is any.
+"""
+import re
+import sys
+from pathlib import Path
+
+# Folders whose files the text may name, and files of the root.
+FOLDERS = ["src", "include", "tests", "bench", "fuzz", "examples", "docs", "tools", "cmake", "reference", ".ci"]
+FOLDER = "|".join(map(re.escape, FOLDERS))
+
+LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:src|href|srcset)="([^"\s]+)[^"]*\"""", re.MULTILINE)
+NAMED = re.compile(rf"(?<![\w./<>~$-])(?:(?:\./)?(?:{FOLDER})/[\w./<>*+-]*|\./[\w-]+\.sh)(?![\w])")
+CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
+
+
+def blank(match):
+    return "".join("\n" if c == "\n" else " " for c in match[0])
+
+
+def slugs(markdown):
+    """The anchors of a file's headings, as the usual viewers make them."""
+    found = set(re.findall(r'(?:id|name)="([^"]+)"', markdown))
+    text = re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+    for heading in re.findall(r"^#{1,6}\s+(.*?)\s*#*$", text, re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        unique, n = slug, 0
+        while unique in found:
+            n += 1
+            unique = f"{slug}-{n}"
+        found.add(unique)
+    return found
+
+
+def check(root):
+    files = [f for f in [root / "README.md"] if f.is_file()] + sorted((root / "docs").rglob("*.md"))
+    offences = []
+
+    def say(file, text, position, message):
+        line = text.count("\n", 0, position) + 1
+        offences.append(f"{file.relative_to(root)}:{line}: {message}")
+
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        prose = CODE.sub(blank, text)
+        links = list(LINK.finditer(prose))
+        for match in links:
+            link = next(group for group in match.groups() if group)
+            if re.match(r"[a-z][a-z0-9+.-]*:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (root / path.lstrip("/") if path.startswith("/") else file.parent / path) if path else file
+            if not target.exists():
+                say(file, text, match.start(), f"the link '{link}' leads to no file")
+            elif anchor and target.suffix == ".md" and anchor not in slugs(target.read_text(encoding="utf-8")):
+                say(file, text, match.start(), f"the link '{link}' leads to no heading")
+        without_links = re.sub(LINK, blank, text)
+        for match in NAMED.finditer(without_links):
+            name = match[0].rstrip(".").removeprefix("./")
+            pattern = re.sub(r"<[^>]*>", "*", name)
+            exists = any(root.glob(pattern)) if "*" in pattern else (root / name).exists()
+            if not exists:
+                say(file, text, match.start(), f"there is no '{name}'")
+    return files, offences
+
+
+def main():
+    root = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    files, offences = check(root)
+    for offence in offences:
+        print(offence)
+    print(f"{len(files)} files, {len(offences)} offences")
+    return 1 if offences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

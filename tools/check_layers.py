@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Holds the includes of src/ and include/ to the house of docs/architecture.md.
+
+A folder of src/ (a room) may include its own files, its neighbours, and whatever those may include.
+A public header is the front of one room and obeys that room's rule. If the house is wrong, change
+this table and the code in one commit, and say why.
+
+Usage: check_layers.py [ROOT]      (default: the repository of this script)
+Prints one line per offence, exit code 1 if there is any.
+"""
+import re
+import sys
+from pathlib import Path
+
+# room: (rank, public headers, neighbours)
+HOUSE = {
+    "base":     (0, ["error.h"],           []),
+    "tensor":   (1, ["tensor.h"],          ["base"]),
+    "kernels":  (2, [],                    ["tensor"]),
+    "graph":    (2, ["graph.h"],           ["tensor"]),
+    "data":     (2, ["data.h"],            ["tensor"]),
+    "ops":      (3, [],                    ["graph", "kernels"]),
+    "plan":     (3, [],                    ["kernels"]),
+    "nn":       (4, ["nn.h", "models.h"],  ["ops"]),
+    "compiler": (4, [],                    ["ops", "plan"]),
+    "exec":     (4, [],                    ["plan"]),
+    "engine":   (5, ["engine.h"],          ["nn", "compiler", "exec"]),
+    "io":       (5, ["model_file.h"],      ["nn", "data"]),
+    "train":    (6, ["train.h"],           ["engine", "io", "data"]),
+    "report":   (7, ["report.h"],          ["train"]),
+    "bench":    (7, [],                    ["train"]),
+    "cli":      (8, [],                    ["report", "bench"]),
+}
+
+# For users alone; nothing of ours includes it.
+UMBRELLA = "resnet.h"
+
+# Third-party headers that only some rooms may see: (pattern, whose, rooms).
+GUARDED = [
+    (r"hwy/", "Highway", ["kernels"]),
+    (r"libxsmm", "libxsmm", ["kernels"]),
+    (r"CLI/", "CLI11", ["cli"]),
+]
+
+# The library never prints, exits or aborts; only these rooms may.
+MAY_SPEAK = ["cli"]
+SPEECH = [
+    (r"\bstd::w?(?:cout|cerr|clog)\b", "a global stream"),
+    (r"\b(?:stdout|stderr)\b", "a global stream"),
+    (r"(?<![\w.>])(?:std::)?v?printf\s*\(", "stdout"),
+    (r"(?<![\w.>])(?:std::)?(?:puts|putchar|perror)\s*\(", "stdout"),
+    (r"\bfmt::print(?:ln)?\s*\(\s*(?:FMT_STRING\s*\(\s*)?R?\"", "stdout"),
+    (r"(?<![\w.>:])(?:std::|::)?(?:exit|_exit|_Exit|quick_exit|abort)\s*\(", "the end of the process"),
+    (r"\bstd::terminate\s*\(", "the end of the process"),
+]
+# What a caller may override is his choice: a default argument in the header of the room that reports.
+DEFAULT_STREAM = {"report": r"std::ostream\s*&\s*\w*\s*=\s*(?=std::(?:cerr|cout)\b)"}
+
+TOKEN = re.compile(
+    r"""(?P<comment>//(?:[^\n\\]|\\.|\\\n)*|/\*.*?\*/)"""
+    r"""|(?P<raw>R"(?P<delimiter>[^()\s\\]{0,16})\(.*?\)(?P=delimiter)")"""
+    r"""|(?P<string>"(?:[^"\\\n]|\\.)*")"""
+    r"""|(?P<char>(?<![0-9a-fA-F])'(?:[^'\\\n]|\\.)+')""",
+    re.DOTALL | re.VERBOSE,
+)
+INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+
+
+def blank(text, keep_ends=0):
+    """The same number of lines and columns without the content."""
+    inner = "".join("\n" if c == "\n" else " " for c in text[keep_ends:len(text) - keep_ends])
+    return text[:keep_ends] + inner + text[len(text) - keep_ends:]
+
+
+def without_comments(text):
+    return TOKEN.sub(lambda m: blank(m[0]) if m["comment"] else m[0], text)
+
+
+def without_strings(text):
+    return TOKEN.sub(lambda m: m[0] if m["comment"] else blank(m[0], 2 if m["raw"] else 1), text)
+
+
+def visible(room):
+    """The room itself and everything that it may include."""
+    seen, todo = set(), [room]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += HOUSE[name][2]
+    return seen
+
+
+FRONT = {header: room for room, (_, headers, _) in HOUSE.items() for header in headers}
+
+
+class Checker:
+    def __init__(self, root):
+        self.root = root
+        self.offences = []
+
+    def say(self, file, line, message):
+        self.offences.append(f"{file.relative_to(self.root)}:{line}: {message}")
+
+    def room_of(self, path):
+        """The room of a path below the root, 'umbrella', or None."""
+        parts = path.parts
+        if parts[:2] == ("include", "resnet") and len(parts) == 3:
+            return "umbrella" if parts[2] == UMBRELLA else FRONT.get(parts[2])
+        if parts[0] == "src" and len(parts) > 2:
+            return parts[1] if parts[1] in HOUSE else None
+        return None
+
+    def check_include(self, file, line, room, public, written):
+        if not (written[:1] in '"<' and written[-1:] in '">') or len(written) < 3:
+            return self.say(file, line, f"include a file by its name, not '{written}'")
+        name = written[1:-1]
+        if ".." in Path(name).parts:
+            return self.say(file, line, f"write '{name}' as seen from src/ or include/, without '..'")
+        target = next((p for p in (Path("src", name), Path("include", name)) if (self.root / p).is_file()), None)
+        if target is None:
+            if written[0] == '"':
+                near = file.parent / name
+                hint = f"; write '{near.relative_to(self.root / 'src')}'" if near.is_file() else ""
+                return self.say(file, line, f"no file '{name}' in src/ or include/{hint}")
+            for pattern, whose, rooms in GUARDED:
+                if re.match(pattern, name) and room not in rooms:
+                    return self.say(file, line, f"'{room}' may not include '{name}': {whose} belongs to {', '.join(rooms)}")
+            if public and re.search(r"[/.]", name):
+                self.say(file, line, f"a public header includes the standard library and public headers, not '{name}'")
+            return None
+        if public and target.parts[0] == "src":
+            return self.say(file, line, f"a public header may not include '{name}', which is not installed")
+        other = self.room_of(target)
+        if room == "umbrella":
+            return None
+        if other == "umbrella":
+            return self.say(file, line, f"'{name}' is for users; include the headers that are meant")
+        if other is not None and other not in visible(room):
+            self.say(file, line, f"'{room}' may not include '{name}' ('{other}', rank {HOUSE[room][0]} -> {HOUSE[other][0]}); "
+                                 f"allowed: {', '.join(sorted(visible(room), key=lambda r: (HOUSE[r][0], r)))}")
+        return None
+
+    def check_speech(self, file, room, text):
+        if room in MAY_SPEAK or room == "umbrella":
+            return
+        if room in DEFAULT_STREAM:
+            text = re.sub(DEFAULT_STREAM[room] + r"std::\w+", lambda m: " " * len(m[0]), text)
+        for pattern, what in SPEECH:
+            for match in re.finditer(pattern, text):
+                line = text.count("\n", 0, match.start()) + 1
+                found = re.sub(r"\s*\(.*", "()", match[0])
+                self.say(file, line, f"'{found}' in '{room}': {what} belongs to {', '.join(MAY_SPEAK)}")
+
+    def check_file(self, file):
+        path = file.relative_to(self.root)
+        room = self.room_of(path)
+        if room is None:
+            kind = "public header" if path.parts[0] == "include" else "folder"
+            name = path.name if kind == "public header" else "/".join(path.parts[:-1])
+            return self.say(file, 1, f"the {kind} '{name}' is not in the table of tools/check_layers.py")
+        text = without_comments(file.read_text(encoding="utf-8"))
+        for match in INCLUDE.finditer(text):
+            self.check_include(file, text.count("\n", 0, match.start()) + 1, room, path.parts[0] == "include", match[1])
+        self.check_speech(file, room, without_strings(text))
+        return None
+
+    def run(self):
+        files = [f for top in ("src", "include") for f in sorted((self.root / top).rglob("*"))
+                 if f.suffix in (".h", ".hpp", ".cpp", ".cc", ".inc")]
+        for file in files:
+            self.check_file(file)
+        if not files:
+            self.offences.append(f"{self.root}: no sources below src/ and include/")
+        return len(files)
+
+
+def check_table():
+    """A neighbour stands lower; that also keeps the house free of circles."""
+    for room, (rank, _, neighbours) in HOUSE.items():
+        for other in neighbours:
+            assert HOUSE[other][0] < rank, f"{room} (rank {rank}) may not stand on {other} (rank {HOUSE[other][0]})"
+
+
+def main():
+    root = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    check_table()
+    checker = Checker(root)
+    count = checker.run()
+    for offence in checker.offences:
+        print(offence)
+    print(f"{count} files, {len(checker.offences)} offences")
+    return 1 if checker.offences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

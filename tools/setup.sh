@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs the Debian or Ubuntu packages that a job needs and that are missing; says which before it
+# does, and nothing at all when none is.
+#
+# Usage: tools/setup.sh train|test|full
+#   train  to build the program and train with it
+#   test   the above, and what ./test.sh needs
+#   full   the above, and what ./test.sh --full needs
+set -eu
+
+train="g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
+       libtomlplusplus-dev zlib1g-dev libmd-dev dataset-fashion-mnist"
+test="libgtest-dev libbenchmark-dev clang-format python3"
+full="clang-tidy"
+
+case "${1:-}" in
+  train) wanted="$train" ;;
+  test)  wanted="$train $test" ;;
+  full)  wanted="$train $test $full" ;;
+  *)     echo "usage: tools/setup.sh train|test|full" >&2; exit 2 ;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "This system has no apt; going on with what is there. Needed are (by their Debian names):" $wanted >&2
+  exit 0
+fi
+
+# Names as given and as 'name:architecture', the state first; unknown names only make it say so.
+installed=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
+            sed -n 's/^installed //p' || true)
+missing=
+for package in $wanted; do
+  echo "$installed" | grep -qxF "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "Missing packages, and neither root nor sudo to install them. As root: apt-get install$missing" >&2
+    exit 1
+  fi
+  as_root=sudo
+fi
+
+echo "Installing with${as_root:+ $as_root} apt-get:$missing" >&2
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends $missing >&2
