@@ -50,17 +50,22 @@ std::string bar_text(const BarState& state, int width, bool utf8) {
     if (p.batch >= state.batches) figures.emplace_back("testing");
   }
   const std::string before = fmt::format("Epoch {}/{}: {:3.0f}%|", p.epoch + 1, state.epochs, fraction * 100);
+  bool times = true;
   while (true) {
-    std::string after = fmt::format("| {}/{} [{}<{}, {}", p.batch, state.batches, interval(state.seconds),
-                                    interval(left), rate_text(rate));
-    for (const std::string& figure : figures) after += ", " + figure;
-    after += "]";
+    std::string after = fmt::format("| {}/{}", p.batch, state.batches);
+    if (times) {
+      after += fmt::format(" [{}<{}, {}", interval(state.seconds), interval(left), rate_text(rate));
+      for (const std::string& figure : figures) after += ", " + figure;
+      after += "]";
+    }
     const int room = width - cells(before) - cells(after);
     if (room < kShortestBar && !figures.empty()) {
       figures.pop_back();
-      continue;
+    } else if (room < 1 && times) {
+      times = false;
+    } else {
+      return clip(before + fill(fraction, std::max(1, room), utf8) + after, width);
     }
-    return clip(before + fill(fraction, std::max(1, room), utf8) + after, width);
   }
 }
 

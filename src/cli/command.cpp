@@ -1,0 +1,88 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "io/run_record.h"
+#include "resnet/models.h"
+
+namespace resnet::cli {
+
+Command::Command(CLI::App& program, const std::string& name, const std::string& description)
+    : app_(program.add_subcommand(name, description)) {
+  app_->allow_extras();  // check_rest() says more than the parser would
+}
+
+void Command::check_rest() const {
+  const std::vector<std::string> rest = app_->remaining();
+  if (rest.empty()) return;
+  const std::string flag = rest.front().substr(0, rest.front().find('='));
+  if (!flag.starts_with('-')) {
+    throw ConfigError(fmt::format("resnet {} takes no '{}'", app_->get_name(), flag),
+                      fmt::format("resnet {} --help shows what it takes", app_->get_name()));
+  }
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app_->get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  const std::string near = train::nearest(flag, flags);
+  throw ConfigError(fmt::format("resnet {} has no flag {}", app_->get_name(), flag),
+                    near.empty() ? fmt::format("resnet {} --help lists its flags", app_->get_name())
+                                 : fmt::format("did you mean {}?", near));
+}
+
+void Command::accept(const std::vector<std::string>& names) {
+  const train::Settings defaults;
+  for (const train::Option& option : train::options()) {
+    if (std::find(names.begin(), names.end(), option.name) == names.end()) continue;
+    const std::string name = option.name;
+    CLI::Option* flag = app_->add_option_function<std::string>(
+        "--" + name, [this, name](const std::string& text) { given_.emplace_back(name, text); }, option.help);
+    flag->type_name(option.placeholder);
+    flag->default_str(option.get(defaults));
+  }
+}
+
+train::Settings Command::settings(train::Settings base) const {
+  for (const auto& [name, text] : given_) train::option(name).set(base, text);
+  return base;
+}
+
+bool Command::given(const std::string& name) const {
+  return std::any_of(given_.begin(), given_.end(), [&](const auto& entry) { return entry.first == name; });
+}
+
+nn::Sequential make_model(const train::Settings& settings, std::int64_t in_channels, std::int64_t classes) {
+  models::ResNetOptions options;
+  options.in_channels = static_cast<int>(in_channels);
+  options.classes = static_cast<int>(classes);
+  options.blocks.assign(settings.blocks.begin(), settings.blocks.end());
+  options.channels.assign(settings.channels.begin(), settings.channels.end());
+  if (!settings.block.empty()) {
+    options.block = settings.block == "basic" ? models::Block::basic : models::Block::bottleneck;
+  }
+  return models::make(settings.model, options);
+}
+
+std::filesystem::path model_path(const std::string& run) {
+  const std::filesystem::path path(run);
+  if (std::filesystem::is_directory(path)) {
+    const auto file = path / io::kModelFile;
+    if (!std::filesystem::exists(file)) {
+      throw IoError(fmt::format("{} holds no {}", run, io::kModelFile), "is it the folder of a finished run?");
+    }
+    return file;
+  }
+  if (!std::filesystem::exists(path)) {
+    throw IoError(fmt::format("there is no {}", run), "give a run's folder or a .safetensors file");
+  }
+  return path;
+}
+
+void report(const std::string& message, const std::string& hint) {
+  fmt::print(stderr, "resnet: {}\n", message);
+  if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+}
+
+}  // namespace resnet::cli

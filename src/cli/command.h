@@ -1,0 +1,60 @@
+// What the commands share: their options, their output, their errors.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/nn.h"
+#include "train/settings.h"
+
+namespace resnet::cli {
+
+enum ExitCode : int { kDone = 0, kFailed = 1, kBadValue = 2 };
+
+/// One subcommand. Its flags are read from the command line first and set afterwards, so that
+/// --config comes before them wherever it stands.
+class Command {
+ public:
+  Command(CLI::App& program, const std::string& name, const std::string& description);
+  virtual ~Command() = default;
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+
+  CLI::App& app() noexcept { return *app_; }
+  /// Throws ConfigError for words that are no flags of this command.
+  void check_rest() const;
+  virtual int run() = 0;
+
+ protected:
+  /// Flags from the table of options, in its order.
+  void accept(const std::vector<std::string>& names);
+  /// What the flags say, over `base`.
+  train::Settings settings(train::Settings base = {}) const;
+  bool given(const std::string& name) const;
+
+ private:
+  CLI::App* app_;
+  std::vector<std::pair<std::string, std::string>> given_;
+};
+
+/// The network that the settings describe, for these images and classes; not initialised.
+nn::Sequential make_model(const train::Settings& settings, std::int64_t in_channels, std::int64_t classes);
+
+/// The model file of RUN: a folder with model.safetensors in it, or the file itself. Throws IoError.
+std::filesystem::path model_path(const std::string& run);
+
+/// `message` and `hint` on stderr, a line each.
+void report(const std::string& message, const std::string& hint);
+
+// The commands; each adds itself to the program.
+std::unique_ptr<Command> make_train(CLI::App& program);
+std::unique_ptr<Command> make_eval(CLI::App& program);
+std::unique_ptr<Command> make_summary(CLI::App& program);
+std::unique_ptr<Command> make_plan(CLI::App& program);
+std::unique_ptr<Command> make_bench(CLI::App& program);
+std::unique_ptr<Command> make_plot(CLI::App& program);
+
+}  // namespace resnet::cli

@@ -1,0 +1,101 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "resnet/model_file.h"
+
+namespace resnet::cli {
+namespace {
+
+class Eval final : public Command {
+ public:
+  explicit Eval(CLI::App& program) : Command(program, "eval", "Accuracy of a trained network on a test set.") {
+    app().add_option("RUN", run_, "a run's folder or a .safetensors file")->required();
+    accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
+    app().add_flag("--json", json_, "print the figures as JSON");
+  }
+
+  int run() override {
+    train::Settings chosen = settings();
+    Model model = load_model(model_path(run_), train::engine_options(chosen));
+    chosen.resize = model.preprocessing().resize;
+    const data::Dataset test = train::open_data(chosen, data::Split::test);
+    if (test.classes().size() != model.classes().size()) {
+      throw FormatError(fmt::format("the network knows {} classes, {} has {}", model.classes().size(), test.name(),
+                                    test.classes().size()),
+                        "give the data set that it was trained for with --data");
+    }
+    const Evaluation figures = evaluate(model.engine(), test, chosen.batch_size);
+    if (json_) {
+      print_json(figures, test);
+    } else {
+      print_table(figures, test);
+    }
+    return kDone;
+  }
+
+ private:
+  static void print_json(const Evaluation& figures, const data::Dataset& test) {
+    nlohmann::ordered_json classes = nlohmann::ordered_json::array();
+    for (std::size_t k = 0; k < test.classes().size(); ++k) {
+      const ClassFigures of = class_figures(figures, test.classes().size(), k);
+      classes.push_back({{"name", test.classes()[k]},
+                         {"examples", of.examples},
+                         {"precision", of.precision},
+                         {"recall", of.recall}});
+    }
+    const nlohmann::ordered_json object = {{"test_acc", figures.test_acc},   {"loss", figures.loss},
+                                           {"examples", figures.examples},   {"data", test.name()},
+                                           {"classes", classes},             {"confusion", figures.confusion}};
+    std::cout << object.dump() << '\n';
+  }
+
+  static void print_table(const Evaluation& figures, const data::Dataset& test) {
+    const std::size_t count = test.classes().size();
+    fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n\n", figures.test_acc, figures.loss, figures.examples,
+               test.name());
+    fmt::print("{:<16} {:>8} {:>9} {:>9}\n", "class", "examples", "precision", "recall");
+    for (std::size_t k = 0; k < count; ++k) {
+      const ClassFigures of = class_figures(figures, count, k);
+      fmt::print("{:<16} {:>8} {:>9.4f} {:>9.4f}\n", test.classes()[k], of.examples, of.precision, of.recall);
+    }
+    constexpr std::size_t kMostColumns = 20;  // wider matrices are for --json
+    if (count > kMostColumns) return;
+    fmt::print("\nconfusion, a row for each true class, a column for each answer\n{:<16}", "");
+    for (std::size_t k = 0; k < count; ++k) fmt::print(" {:>5}", k);
+    fmt::print("\n");
+    for (std::size_t k = 0; k < count; ++k) {
+      fmt::print("{:>2} {:<13}", k, test.classes()[k]);
+      for (std::size_t j = 0; j < count; ++j) fmt::print(" {:>5}", figures.confusion[k * count + j]);
+      fmt::print("\n");
+    }
+  }
+
+  struct ClassFigures {
+    std::int64_t examples = 0;
+    double precision = 0, recall = 0;
+  };
+
+  static ClassFigures class_figures(const Evaluation& figures, std::size_t count, std::size_t k) {
+    std::int64_t truly = 0;
+    std::int64_t answered = 0;
+    for (std::size_t j = 0; j < count; ++j) {
+      truly += figures.confusion[k * count + j];
+      answered += figures.confusion[j * count + k];
+    }
+    const auto hits = static_cast<double>(figures.confusion[k * count + k]);
+    return {truly, answered == 0 ? 0 : hits / static_cast<double>(answered),
+            truly == 0 ? 0 : hits / static_cast<double>(truly)};
+  }
+
+  std::string run_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_eval(CLI::App& program) { return std::make_unique<Eval>(program); }
+
+}  // namespace resnet::cli

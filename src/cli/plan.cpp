@@ -1,0 +1,42 @@
+#include <fmt/format.h>
+
+#include "cli/command.h"
+
+namespace resnet::cli {
+namespace {
+
+class Plan final : public Command {
+ public:
+  explicit Plan(CLI::App& program) : Command(program, "plan", "The compiled step: kernels, memory, and why.") {
+    accept({"model", "blocks", "channels", "block", "input", "precision", "isa"});
+    app().add_option("--mode", mode_, "train or eval")->type_name("MODE")->default_str("train");
+    app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
+    app().add_flag("--no-fuse", no_fuse_, "every operation by itself");
+  }
+
+  int run() override {
+    train::Settings chosen = settings();
+    const Shape images = chosen.input.rank() == 0 ? Shape{256, 1, 96, 96} : chosen.input;
+    if (mode_ != "train" && mode_ != "eval") {
+      throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
+    }
+    nn::Sequential net = make_model(chosen, images[1], classes_);
+    nn::init_unset(net, net.scheme(), chosen.seed);
+    EngineOptions options = train::engine_options(chosen);
+    options.fuse = !no_fuse_;
+    const auto engine = make_native_engine(network_of(net, images), options);
+    fmt::print("{}", engine->describe(images, mode_ == "train" ? Mode::train : Mode::eval));
+    return kDone;
+  }
+
+ private:
+  std::string mode_ = "train";
+  std::int64_t classes_ = 10;
+  bool no_fuse_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_plan(CLI::App& program) { return std::make_unique<Plan>(program); }
+
+}  // namespace resnet::cli

@@ -1,0 +1,44 @@
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include "base/files.h"
+#include "cli/command.h"
+#include "resnet/report.h"
+
+namespace resnet::cli {
+namespace {
+
+class Plot final : public Command {
+ public:
+  explicit Plot(CLI::App& program) : Command(program, "plot", "Curves of one run or several.") {
+    app().add_option("RUN", runs_, "folders of runs")->required();
+    app().add_option("--svg", svg_, "write an SVG picture instead")->type_name("FILE");
+  }
+
+  int run() override {
+    std::vector<Series> series;
+    for (const std::string& run : runs_) series.push_back(load_series(run));
+    if (!svg_.empty()) {
+      write_file(svg_, curves_svg(series));
+      return kDone;
+    }
+    const Terminal terminal = terminal_of(STDOUT_FILENO);
+    TextPlotOptions options;
+    options.width = terminal.width;
+    options.colors = terminal.colors;
+    options.utf8 = terminal.utf8;
+    fmt::print("{}", curves_text(series, options));
+    return kDone;
+  }
+
+ private:
+  std::vector<std::string> runs_;
+  std::string svg_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_plot(CLI::App& program) { return std::make_unique<Plot>(program); }
+
+}  // namespace resnet::cli

@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+#include <fstream>
+#include <iostream>
+
+#include "base/files.h"
+#include "cli/command.h"
+#include "io/run_record.h"
+#include "resnet/model_file.h"
+#include "resnet/report.h"
+
+namespace resnet::cli {
+namespace {
+
+std::atomic<bool> g_stop{false};
+std::atomic<int> g_signal{0};
+
+// The first signal lets the step finish and saves; the second ends the program as usual.
+extern "C" void on_signal(int signal) {
+  g_stop.store(true);
+  g_signal.store(signal);
+  std::signal(signal, SIG_DFL);
+}
+
+class Train final : public Command {
+ public:
+  explicit Train(CLI::App& program)
+      : Command(program, "train",
+                "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
+    accept({"data", "data-dir", "resize", "limit-train", "limit-test", "model", "blocks", "channels", "block",
+            "batch-size", "epochs", "steps", "lr", "seed", "threads", "precision", "isa", "device", "out"});
+    app().add_option("--config", config_, "settings from a run's config.toml; flags override them")->type_name("FILE");
+    app().add_flag("--json", json_, "print the result as JSON");
+    app().add_flag("--quiet", quiet_, "no progress bar, no curves");
+  }
+
+  int run() override {
+    const train::Settings chosen = settings(base());
+    const data::Dataset training = train::open_data(chosen, data::Split::train);
+    const data::Dataset test = train::open_data(chosen, data::Split::test);
+    const Shape& example = training.example_shape();
+    nn::Sequential net = make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
+    // Shapes that do not fit are found before a folder is made.
+    nn::trace(net, {chosen.batch_size, example[0], example[1], example[2]}, Mode::train);
+
+    const std::filesystem::path folder = make_folder(chosen);
+    write_file(folder / io::kConfigFile, train::to_toml(chosen));
+    if (!quiet_ && chosen.device == "auto") fmt::print(stderr, "device: cpu (this build has no GPU engine)\n");
+
+    FitOptions options = train::fit_options(chosen);
+    options.stop = &g_stop;
+    if (!quiet_) options.observers = {curves(), progress()};
+    options.observers.push_back(run_folder(folder));
+    std::signal(SIGINT, on_signal);
+    std::signal(SIGTERM, on_signal);
+    const FitResult result = fit(net, training, test, options);
+    save_model(folder / io::kModelFile, net, training);
+    io::write_result(folder / io::kResultFile, result);
+
+    if (!quiet_) fmt::print(stderr, "run: {}\n", folder.string());
+    if (json_) {
+      std::cout << io::to_json(result) << '\n';
+    } else {
+      std::cout << result;
+    }
+    std::cout.flush();
+    constexpr int kSignalBase = 128;
+    return g_signal.load() == 0 ? kDone : kSignalBase + g_signal.load();
+  }
+
+ private:
+  train::Settings base() const {
+    if (config_.empty()) return {};
+    return train::settings_from_toml(read_text(config_), config_);
+  }
+
+  // The folder of the run, made. An existing run is never overwritten.
+  static std::filesystem::path make_folder(const train::Settings& chosen) {
+    namespace fs = std::filesystem;
+    fs::path folder = chosen.out;
+    if (folder.empty()) {
+      for (int n = 1; folder.empty() || fs::exists(folder); ++n) {
+        folder = fs::path("runs") / fmt::format("{}-{}", chosen.model, n);
+      }
+    } else if (fs::exists(folder / io::kConfigFile) || fs::exists(folder / io::kModelFile)) {
+      throw IoError(fmt::format("{} already holds a run", folder.string()),
+                    "give another --out; nothing of it was touched");
+    }
+    make_directories(folder);
+    return folder;
+  }
+
+  std::string config_;
+  bool json_ = false;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_train(CLI::App& program) { return std::make_unique<Train>(program); }
+
+}  // namespace resnet::cli

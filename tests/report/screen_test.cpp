@@ -1,0 +1,212 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "report/simulated_run.h"
+
+namespace resnet::report {
+namespace {
+
+constexpr const char* kLines =
+    "epoch 1/3  loss 0.600  train acc 0.800  test acc 0.800  256.0 examples/sec  [00:10]\n"
+    "epoch 2/3  loss 0.400  train acc 0.880  test acc 0.840  256.0 examples/sec  [00:20]\n"
+    "epoch 3/3  loss 0.300  train acc 0.914  test acc 0.857  256.0 examples/sec  [00:30]\n";
+
+Terminal terminal(int width, int height, int colors = 256, bool utf8 = true) {
+  return {.interactive = true, .width = width, .height = height, .colors = colors, .utf8 = utf8};
+}
+
+std::string final_plot(const Stage& stage, int height) {
+  Series series{.epochs = 3, .points = learning(3)};
+  return curves_text(std::span(&series, 1), {.width = std::min(stage.terminal.width, 100),
+                                             .height = height,
+                                             .colors = 0,
+                                             .utf8 = stage.terminal.utf8});
+}
+
+TEST(Progress, IsALineAnEpochWhereThereIsNoTerminal) {
+  Stage stage({});
+  simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run());
+  EXPECT_EQ(stage.raw, kLines);
+}
+
+TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen});
+  std::string seen;
+  simulate(stage, {bar}, small_run(), learning(3), [&](std::int64_t epoch, std::int64_t batch) {
+    if (epoch == 1 && batch == 5) seen = stage.display.text();
+  });
+  EXPECT_EQ(seen,
+            "epoch 1/3  loss 0.600  train acc 0.800  test acc 0.800  256.0 examples/sec  [00:10]\n"
+            "Epoch 2/3:  40%|████▊       | 4/10 [00:04<00:06,  1.00it/s, loss=0.500, acc=0.842, 256.0 examples/s]\n");
+  EXPECT_EQ(stage.display.text(), kLines) << "the bar goes when all is done";
+}
+
+TEST(Progress, BeginsAResumedRunWhereItStopped) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen, .earlier = {{.x = 1.4, .loss = 0.5, .train_acc = 0.8}}});
+  bar->on_start(small_run());
+  EXPECT_EQ(stage.display.text().substr(0, 16), "Epoch 2/3:  40%|");
+  stage.now += 2;
+  bar->on_step({1, 5, 1280, 0.5, 0.8, 256});
+  EXPECT_NE(stage.display.text().find("5/10 [00:02<00:10,  2.00s/it"), std::string::npos) << stage.display.text();
+}
+
+TEST(Progress, SaysHowFarAnInterruptedRunCame) {
+  Stage stage({});
+  const auto bar = progress({.screen = stage.screen});
+  bar->on_start(small_run());
+  stage.now = 4;
+  bar->on_step({0, 4, 1024, 0.5, 0.8, 256});
+  bar->on_finish({});
+  EXPECT_EQ(stage.raw, "epoch 1/3 (4/10)  loss 0.500  train acc 0.800  256.0 examples/sec  [00:04]\n");
+}
+
+TEST(Progress, LeavesTheBarWhereAnErrorEndsTheRun) {
+  Stage stage(terminal(100, 24));
+  {
+    const auto bar = progress({.screen = stage.screen});
+    bar->on_start(small_run());
+    stage.now = 4;
+    bar->on_step({0, 1, 256, 0.5, 0.8, 256});
+  }
+  EXPECT_EQ(stage.display.text(),
+            "Epoch 1/3:  10%|█▏          | 1/10 [00:04<00:36,  4.00s/it, loss=0.500, acc=0.800, 256.0 examples/s]\n");
+  stage.display.feed("error");
+  EXPECT_NE(stage.display.text().find("]\nerror\n"), std::string::npos) << "the next line begins below";
+}
+
+TEST(Screen, LeavesTheFinalPlotBelowTheLinesInBothOrdersOfObservers) {
+  for (const bool bar_first : {false, true}) {
+    Stage stage(terminal(90, 30));
+    auto bar = progress({.screen = stage.screen});
+    auto plot = curves({.screen = stage.screen});
+    if (!bar_first) std::swap(bar, plot);
+    simulate(stage, {bar, plot}, small_run());
+    EXPECT_EQ(stage.display.text(), kLines + final_plot(stage, 18));
+  }
+}
+
+TEST(Screen, PaintsCleanFramesAtEveryWidth) {
+  for (int width = 1; width <= 200; ++width) {
+    for (const int height : {1, 2, 5, 12, 24, 60}) {
+      for (const bool utf8 : {false, true}) {
+        Stage stage(terminal(width, height, 256, utf8));
+        simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run());
+        SCOPED_TRACE(::testing::Message() << width << " x " << height << (utf8 ? " utf8" : " ascii"));
+        ASSERT_EQ(stage.display.wraps, 0);
+        ASSERT_EQ(stage.display.clamped, 0) << "the cursor goes up as many lines as were painted";
+        ASSERT_EQ(stage.display.unknown, 0);
+        ASSERT_TRUE(stage.display.synchronised());
+        ASSERT_EQ(stage.display.cursor_x(), 0);
+        if (width < 83) continue;  // the lines are shortened there
+        const bool plot = height >= 12;
+        ASSERT_EQ(stage.display.text(), kLines + (plot ? final_plot(stage, std::min(height - 4, 18)) : ""));
+      }
+    }
+  }
+}
+
+TEST(Screen, HonoursNoColor) {
+  Stage plain(terminal(90, 30, 0));
+  simulate(plain, {progress({.screen = plain.screen}), curves({.screen = plain.screen})}, small_run());
+  EXPECT_EQ(plain.display.colors, 0);
+  EXPECT_NE(plain.raw.find("⡀"), std::string::npos);
+
+  Stage colored(terminal(90, 30, 16));
+  simulate(colored, {progress({.screen = colored.screen}), curves({.screen = colored.screen})}, small_run());
+  EXPECT_GT(colored.display.colors, 0);
+  EXPECT_EQ(colored.display.text(), plain.display.text());
+}
+
+TEST(Screen, FollowsAChangeOfSizeAndLeavesNoOldFrame) {
+  // The terminal here does not wrap old lines anew, so let it grow: nothing was cut, nothing may stay.
+  Stage stage(terminal(60, 30));
+  stage.display = VirtualTerminal(120, 30);
+  simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(), learning(3),
+           [&](std::int64_t epoch, std::int64_t batch) {
+             if (epoch == 0 && batch == 6) stage.terminal.width = 120;
+           });
+  EXPECT_EQ(stage.display.text(), kLines + final_plot(stage, 18));
+  EXPECT_EQ(stage.display.wraps, 0);
+}
+
+TEST(Screen, CountsTheRowsThatOldLinesTakeOnANarrowerTerminal) {
+  Stage stage(terminal(40, 10));
+  stage.screen->show(Screen::Slot::plot, [](const Terminal& t) {
+    return std::vector<std::string>{std::string(static_cast<std::size_t>(t.width), 'x'), "y"};
+  });
+  stage.screen->show(Screen::Slot::bar, [](const Terminal&) { return std::vector<std::string>{"bar"}; });
+  stage.raw.clear();
+  stage.terminal.width = 15;  // 40 cells now take three rows
+  stage.screen->refresh(true);
+  EXPECT_EQ(stage.raw.substr(0, std::string("\x1b[?2026h\r\x1b[4A").size()), "\x1b[?2026h\r\x1b[4A");
+}
+
+TEST(Screen, PaintsTenTimesASecondAtMost) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen});
+  bar->on_start(small_run(3, 10000));
+  const int before = stage.frames;
+  for (std::int64_t batch = 1; batch <= 1000; ++batch) {
+    stage.now += 0.001;
+    bar->on_step({0, batch, batch, 0.5, 0.8, 256});
+  }
+  EXPECT_GE(stage.frames - before, 9);
+  EXPECT_LE(stage.frames - before, 10);
+}
+
+TEST(Screen, WritesOnlyTheLinesThatChanged) {
+  Stage stage(terminal(100, 24));
+  std::string last = "one";
+  stage.screen->show(Screen::Slot::plot, [](const Terminal&) { return std::vector<std::string>{"plot", "axis"}; });
+  stage.screen->show(Screen::Slot::bar, [&](const Terminal&) { return std::vector<std::string>{last}; });
+  stage.raw.clear();
+  stage.screen->refresh(true);
+  EXPECT_EQ(stage.raw, "");
+  last = "two";
+  stage.screen->refresh(true);
+  EXPECT_EQ(stage.raw, "\x1b[?2026h\rtwo\x1b[K\r\x1b[?2026l");
+  EXPECT_EQ(stage.display.text(), "plot\naxis\ntwo\n");
+}
+
+TEST(Screen, PrintsLinesAboveThatMayBeLongerThanARow) {
+  Stage stage(terminal(20, 6));
+  stage.screen->show(Screen::Slot::bar, [](const Terminal&) { return std::vector<std::string>{"the bar of the run"}; });
+  stage.screen->print_above("warning: this line is longer");
+  stage.screen->print_above("");
+  stage.screen->print_above("exactly twenty cells");
+  EXPECT_EQ(stage.display.text(),
+            "warning: this line i\ns longer\n\nexactly twenty cells\nthe bar of the run\n");
+}
+
+TEST(Screen, StaysSilentAfterTheStreamFailed) {
+  Stage stage(terminal(90, 30));
+  stage.broken = true;
+  simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run());
+  EXPECT_EQ(stage.frames, 1);
+}
+
+TEST(Screen, IsOneForAFileDescriptor) {
+  const auto screen = Screen::of(2);
+  EXPECT_EQ(screen, Screen::of(2));
+  EXPECT_NE(screen, Screen::of(1));
+}
+
+TEST(Screen, SurvivesARunThatDiverges) {
+  auto points = learning(3);
+  for (std::size_t i = 5; i < points.size(); ++i) {
+    points[i].loss = i % 2 == 0 ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::quiet_NaN();
+  }
+  Stage stage(terminal(90, 30));
+  simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(), points,
+           [](std::int64_t, std::int64_t) {});
+  EXPECT_NE(stage.display.text().find("epoch 3/3  loss inf  train acc 0.914"), std::string::npos)
+      << stage.display.text();
+  EXPECT_EQ(stage.display.wraps + stage.display.clamped + stage.display.unknown, 0);
+}
+
+}  // namespace
+}  // namespace resnet::report

@@ -1,0 +1,151 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "report/simulated_run.h"
+#include "report/text.h"
+
+namespace resnet::report {
+namespace {
+
+std::string plot(const Series& series, int width, int height, bool utf8, int colors = 0) {
+  return curves_text(std::span(&series, 1), {.width = width, .height = height, .colors = colors, .utf8 = utf8});
+}
+
+/// Lines of `text`; checks that none is wider than `width`.
+int lines_of(const std::string& text, int width) {
+  int lines = 0;
+  for (std::size_t at = 0; at < text.size(); ++lines) {
+    const std::size_t end = text.find('\n', at);
+    EXPECT_LE(cells(text.substr(at, end - at)), width);
+    at = end + 1;
+  }
+  return lines;
+}
+
+TEST(CurvesText, DrawsTheThreeCurvesInBraille) {
+  EXPECT_EQ(plot({.epochs = 3, .points = learning(3)}, 44, 12, true),
+            R"(── train loss   ╌╌ train acc   ─· test acc
+  1.0 ┤  ⠐⢄
+      │    ⠑⢄         ⣀⣀⡀⢀⣤⣤⡄⢀⡔⢒⣂⣀⡒⢒⡂⠠⠶⠶⠅⠠⠍⠩
+      │      ⠉⣢⡤⠂ ⠉⠉⠉⠉⠁⠈⠁
+      │   ⣀⠤⠂  ⠈⠑⠢⢄⣀
+  0.5 ┤  ⠈          ⠉⠒⠒⠤⠤⢄⣀⡀
+      │                    ⠈⠑⠒⠢⠤⠤⠤⠤⣀⣀⡀
+      │                              ⠈⠉⠉⠉⠉⠑⠒
+      │
+      │
+    0 └────────────┬───────────┬───────────┬
+epoch              1           2           3
+)");
+}
+
+TEST(CurvesText, DrawsThemInAscii) {
+  EXPECT_EQ(plot({.epochs = 3, .points = learning(3)}, 44, 12, false),
+            R"(* train loss   + train acc   o test acc
+  1.0 +  **
+      |    **            ++++++++++++ooooooo
+      |      ++++++oooooooooooooooooo
+      |    ++   ****
+  0.5 +  ++         ********
+      |                     ************
+      |                                 ****
+      |
+      |
+    0 +------------+-----------+-----------+
+epoch              1           2           3
+)");
+}
+
+TEST(CurvesText, KeepsItsAxisWhileTheRunGrows) {
+  auto points = learning(3);
+  points.resize(1);
+  EXPECT_EQ(plot({.epochs = 3, .points = points}, 44, 8, true),
+            R"(── train loss   ╌╌ train acc   ─· test acc
+    1 ┤  ⠛
+      │
+      │  ⠛
+      │
+      │
+    0 └────────────┬───────────┬───────────┬
+epoch              1           2           3
+)");
+}
+
+TEST(CurvesText, IsAnEmptyFieldWithoutPoints) {
+  EXPECT_EQ(plot({.epochs = 3}, 44, 8, true),
+            R"(── train loss   ╌╌ train acc   ─· test acc
+    1 ┤
+      │
+      │
+      │
+      │
+    0 └────────────┬───────────┬───────────┬
+epoch              1           2           3
+)");
+}
+
+TEST(CurvesText, MarksTheEndsOfSeveralRunsAndListsThem) {
+  const Series runs[] = {{.name = "runs/first", .epochs = 3, .points = learning(3)},
+                         {.name = "runs/\x1b[2Jsecond", .epochs = 2, .points = learning(2)}};
+  EXPECT_EQ(curves_text(runs, {.width = 70, .height = 12, .utf8 = false}),
+            R"(* train loss   + train acc   o test acc
+  1.0 +    **
+      |      ****                     ++++++++++b++++++++++ooooooooooa
+      |          +++++++++++ooooooooooooooooooooboooooooooo
+      |      ++++     ********
+  0.5 +    ++                 ************
+      |                                   ******b**************
+      |                                                        ******a
+      |
+      |
+    0 +---------------------+-------------------+--------------------+
+epoch                       1                   2                    3
+a runs/first       train loss 0.300  train acc 0.914  test acc 0.857
+b runs/?[2Jsecond  train loss 0.400  train acc 0.880  test acc 0.840
+)");
+}
+
+TEST(CurvesText, LeavesAGapWhereALossIsNotFinite) {
+  auto points = learning(3);
+  for (std::size_t i = 5; i < 10; ++i) points[i].loss = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t i = 10; i < 15; ++i) points[i].loss = std::numeric_limits<double>::infinity();
+  const std::string text = plot({.epochs = 3, .points = points}, 60, 12, false);
+  EXPECT_EQ(text.substr(0, text.find('\n')), "* train loss inf   + train acc 0.914   o test acc 0.857");
+  EXPECT_EQ(lines_of(text, 60), 12);
+}
+
+TEST(CurvesText, LetsAHugeLossLeaveThePictureAtTheTop) {
+  auto points = learning(3);
+  points[0].loss = 1e30;
+  const std::string text = plot({.epochs = 3, .points = points}, 60, 14, true);
+  EXPECT_NE(text.find("10 ┤"), std::string::npos) << text;
+  EXPECT_EQ(lines_of(text, 60), 14);
+}
+
+TEST(CurvesText, NeverExceedsItsCells) {
+  for (int width = 1; width <= 200; ++width) {
+    for (const int height : {1, 7, 8, 9, 18, 50}) {
+      for (const std::int64_t epochs : {1, 10, 1000}) {
+        for (const bool utf8 : {false, true}) {
+          const std::string text = plot({.epochs = epochs, .points = learning(1)}, width, height, utf8, 256);
+          ASSERT_EQ(lines_of(text, width), width >= 24 && height >= 8 ? height : 0) << width << " x " << height;
+        }
+      }
+      const Series runs[] = {{.name = std::string(300, 'n'), .points = learning(2)}, {.name = "残差", .points = {}}};
+      const std::string text = curves_text(runs, {.width = width, .height = height});
+      ASSERT_EQ(lines_of(text, width), width >= 24 && height >= 8 ? height + 2 : 0);
+    }
+  }
+}
+
+TEST(CurvesText, ColoursOnlyWhereAsked) {
+  const Series series{.epochs = 3, .points = learning(3)};
+  EXPECT_EQ(plot(series, 60, 12, true, 0).find('\x1b'), std::string::npos);
+  EXPECT_NE(plot(series, 60, 12, true, 16).find("\x1b[35m"), std::string::npos);
+  EXPECT_NE(plot(series, 60, 12, true, 256).find("\x1b[38;5;164m"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace resnet::report
