@@ -77,6 +77,10 @@ def recipes(net):
         if isinstance(module, nn.BatchNorm2d):
             center, scale = {"weight": (1, 0.2), "bias": (0, 0.1), "running_mean": (0, 0.1),
                              "running_var": (1, 0.2)}[leaf]
+            if name.endswith("bn3.weight"):
+                # Sixteen bottlenecks at full strength amplify rounding until ReLUs flip: float32
+                # gradients are then 2 to 20 % off. At a fifth they are within 1e-5 and can be pinned.
+                center, scale = 0.2, 0.04
         else:
             fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(module.weight)
             default = leaf == "bias" or isinstance(module, nn.Linear) and not xavier

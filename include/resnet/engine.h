@@ -17,11 +17,11 @@ namespace resnet {
 enum class Precision : std::uint8_t { f32, bf16 };
 
 struct EngineOptions {
-  int threads = 0;        // 0: what affinity and cgroup allow
-  std::string isa;        // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
+  int threads = 0;  // 0: what affinity and cgroup allow
+  std::string isa;  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
   Precision precision = Precision::f32;
-  std::uint64_t seed = 0; // of dropout
-  bool fuse = true;       // false: every operation by itself (for tests and explanation)
+  std::uint64_t seed = 0;  // of dropout
+  bool fuse = true;        // false: every operation by itself (for tests and explanation)
 };
 
 /// What a training step reports, in train mode, before its update.

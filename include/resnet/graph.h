@@ -43,7 +43,7 @@ class Attributes {
   Attributes(std::initializer_list<std::pair<const std::string, Entry>> entries) : entries_(entries) {}
 
   bool has(const std::string& name) const { return entries_.contains(name); }
-  std::int64_t integer(const std::string& name) const;   ///< throws FormatError if absent or another type
+  std::int64_t integer(const std::string& name) const;  ///< throws FormatError if absent or another type
   std::int64_t integer_or(const std::string& name, std::int64_t otherwise) const;
   double real(const std::string& name) const;
   const std::vector<std::int64_t>& integers(const std::string& name) const;
@@ -105,8 +105,8 @@ class Graph {
   const std::vector<Update>& updates() const noexcept { return updates_; }
 
   const ValueInfo& value(ValueId id) const { return values_.at(static_cast<std::size_t>(id)); }
-  ValueId input(std::string_view name) const;   ///< throws FormatError if there is none
-  ValueId output(std::string_view name) const;  ///< throws FormatError if there is none
+  ValueId input(std::string_view name) const;       ///< throws FormatError if there is none
+  ValueId output(std::string_view name) const;      ///< throws FormatError if there is none
   std::vector<ValueId> with_role(Role role) const;  ///< in the order of adding
 
   /// The same network for inputs of other shapes, named as here; everything is inferred anew.

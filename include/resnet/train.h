@@ -17,19 +17,19 @@ namespace resnet {
 
 /// What an observer learns before the first step.
 struct RunInfo {
-  std::string model;        // e.g. "d2l_resnet18"
-  std::string dataset;      // e.g. "fashion-mnist"
+  std::string model;    // e.g. "d2l_resnet18"
+  std::string dataset;  // e.g. "fashion-mnist"
   std::int64_t train_examples = 0, test_examples = 0;
   std::int64_t epochs = 0, batches = 0;  // batches of one epoch
   std::int64_t batch_size = 0;
-  std::string device;       // "cpu"
+  std::string device;  // "cpu"
 };
 
 /// Running, train-mode averages of the epoch so far.
 struct Progress {
-  std::int64_t epoch = 0;        // from 0
-  std::int64_t batch = 0;        // batches of this epoch that are done
-  std::int64_t examples = 0;     // examples of this epoch that are done
+  std::int64_t epoch = 0;     // from 0
+  std::int64_t batch = 0;     // batches of this epoch that are done
+  std::int64_t examples = 0;  // examples of this epoch that are done
   double loss = 0, train_acc = 0;
   double examples_per_second = 0;  // over all steps so far
 };
@@ -49,12 +49,12 @@ struct FitResult {
   std::string device;              // "cpu"
   std::string cpu_model;
   std::uint64_t seed = 0;
-  std::int64_t epochs = 0;         // finished
+  std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
   int threads = 0;
   std::string isa;
   std::string weights_sha256;
-  bool complete = false;           // false: stopped early
+  bool complete = false;  // false: stopped early
 };
 
 /// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`.
@@ -85,15 +85,15 @@ struct FitOptions {
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
-/// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data, ConfigError for impossible
-/// options.
+/// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
+/// ConfigError for impossible options.
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 
 struct Evaluation {
   std::int64_t examples = 0;
   double test_acc = 0;
-  double loss = 0;  // mean cross-entropy, evaluation mode
+  double loss = 0;                      // mean cross-entropy, evaluation mode
   std::vector<std::int64_t> confusion;  // [true][predicted], row-major, classes x classes
 };
 

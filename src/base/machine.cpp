@@ -35,7 +35,9 @@ int cgroup_cores() {
 
 }  // namespace
 
-std::string_view name_of(Isa isa) { return kIsaNames.at(static_cast<std::size_t>(isa)); }
+std::string_view name_of(Isa isa) {
+  return kIsaNames.at(static_cast<std::size_t>(isa));
+}
 
 std::optional<Isa> isa_named(std::string_view name) {
   for (std::size_t i = 0; i < kIsaNames.size(); ++i) {

@@ -34,9 +34,7 @@ class RandomStream {
   std::uint32_t word(std::uint64_t index) const;
 
   /// Uniform in [0, 1) on a grid of 2^-24.
-  float uniform(std::uint64_t index) const {
-    return static_cast<float>(word(index) >> 8U) * 0x1p-24F;
-  }
+  float uniform(std::uint64_t index) const { return static_cast<float>(word(index) >> 8U) * 0x1p-24F; }
 
   /// Standard normal, by Box and Muller from words 2*index and 2*index + 1.
   double normal(std::uint64_t index) const;

@@ -18,7 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 // Images that a network can tell apart: a wave for each class under noise; another batch each step.
 data::Batch make_batch(const Shape& images, std::int64_t classes, std::int64_t step) {

@@ -1,9 +1,10 @@
+#include "bench/bench.h"
+
 #include <fmt/format.h>
 
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "bench/bench.h"
 #include "cli/command.h"
 
 namespace resnet::cli {
@@ -14,10 +15,11 @@ constexpr double kMiB = 1024.0 * 1024.0;
 class Bench final : public Command {
  public:
   explicit Bench(CLI::App& program)
-      : Command(program, "bench", "Throughput against what the machine can do: resnet bench train | loader.") {
+      : Command(program, "bench",
+                "Throughput against what the machine can do: resnet bench train | loader.") {
     app().add_option("WHAT", what_, "train: whole training steps; loader: the data alone")->required();
-    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps", "seed", "threads",
-            "precision", "isa"});
+    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps", "seed",
+            "threads", "precision", "isa"});
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
     app().add_flag("--check", check_, "compare with the reference engine first");
     app().add_flag("--json", json_, "print the figures as JSON");
@@ -44,8 +46,9 @@ class Bench final : public Command {
       // f32 against double through a whole untrained network; a wrong kernel is off by far more.
       constexpr double kTolerance = 1e-2;
       if (!(difference <= kTolerance)) {
-        throw FormatError(fmt::format("the gradient differs from the reference by {:.2e} (l2), more than {:.0e}",
-                                      difference, kTolerance));
+        throw FormatError(
+            fmt::format("the gradient differs from the reference by {:.2e} (l2), more than {:.0e}",
+                        difference, kTolerance));
       }
     }
     constexpr std::int64_t kSteps = 7;
@@ -73,8 +76,9 @@ class Bench final : public Command {
     if (check_) fmt::print("gradient within {:.1e} (l2) of the reference\n", difference);
     fmt::print("{:.1f} examples/s; step {:.1f} ms (median; {:.1f} to {:.1f})\n", figures.examples_per_second,
                figures.median_ms, figures.min_ms, figures.max_ms);
-    fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n", figures.peak_gflops,
-               figures.direct_limit_examples_per_second, figures.fraction_of_direct_limit);
+    fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
+               figures.peak_gflops, figures.direct_limit_examples_per_second,
+               figures.fraction_of_direct_limit);
     fmt::print("arena {:.0f} MiB, peak RSS {:.0f} MiB\n", static_cast<double>(figures.arena_bytes) / kMiB,
                static_cast<double>(figures.peak_rss_bytes) / kMiB);
     return kDone;
@@ -84,7 +88,8 @@ class Bench final : public Command {
     const data::Dataset training = train::open_data(chosen, data::Split::train);
     const double rate = bench::loader_rate(training, chosen.batch_size);
     if (json_) {
-      std::cout << nlohmann::ordered_json{{"data", training.name()}, {"examples_per_second", rate}}.dump() << '\n';
+      std::cout << nlohmann::ordered_json{{"data", training.name()}, {"examples_per_second", rate}}.dump()
+                << '\n';
     } else {
       fmt::print("{} at {}: {:.0f} examples/s\n", training.name(), to_string(training.example_shape()), rate);
     }
@@ -99,6 +104,8 @@ class Bench final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_bench(CLI::App& program) { return std::make_unique<Bench>(program); }
+std::unique_ptr<Command> make_bench(CLI::App& program) {
+  return std::make_unique<Bench>(program);
+}
 
 }  // namespace resnet::cli

@@ -70,7 +70,8 @@ std::filesystem::path model_path(const std::string& run) {
   if (std::filesystem::is_directory(path)) {
     const auto file = path / io::kModelFile;
     if (!std::filesystem::exists(file)) {
-      throw IoError(fmt::format("{} holds no {}", run, io::kModelFile), "is it the folder of a finished run?");
+      throw IoError(fmt::format("{} holds no {}", run, io::kModelFile),
+                    "is it the folder of a finished run?");
     }
     return file;
   }

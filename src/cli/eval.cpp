@@ -11,7 +11,8 @@ namespace {
 
 class Eval final : public Command {
  public:
-  explicit Eval(CLI::App& program) : Command(program, "eval", "Accuracy of a trained network on a test set.") {
+  explicit Eval(CLI::App& program)
+      : Command(program, "eval", "Accuracy of a trained network on a test set.") {
     app().add_option("RUN", run_, "a run's folder or a .safetensors file")->required();
     accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
     app().add_flag("--json", json_, "print the figures as JSON");
@@ -23,8 +24,8 @@ class Eval final : public Command {
     chosen.resize = model.preprocessing().resize;
     const data::Dataset test = train::open_data(chosen, data::Split::test);
     if (test.classes().size() != model.classes().size()) {
-      throw FormatError(fmt::format("the network knows {} classes, {} has {}", model.classes().size(), test.name(),
-                                    test.classes().size()),
+      throw FormatError(fmt::format("the network knows {} classes, {} has {}", model.classes().size(),
+                                    test.name(), test.classes().size()),
                         "give the data set that it was trained for with --data");
     }
     const Evaluation figures = evaluate(model.engine(), test, chosen.batch_size);
@@ -46,16 +47,16 @@ class Eval final : public Command {
                          {"precision", of.precision},
                          {"recall", of.recall}});
     }
-    const nlohmann::ordered_json object = {{"test_acc", figures.test_acc},   {"loss", figures.loss},
-                                           {"examples", figures.examples},   {"data", test.name()},
-                                           {"classes", classes},             {"confusion", figures.confusion}};
+    const nlohmann::ordered_json object = {{"test_acc", figures.test_acc}, {"loss", figures.loss},
+                                           {"examples", figures.examples}, {"data", test.name()},
+                                           {"classes", classes},           {"confusion", figures.confusion}};
     std::cout << object.dump() << '\n';
   }
 
   static void print_table(const Evaluation& figures, const data::Dataset& test) {
     const std::size_t count = test.classes().size();
-    fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n\n", figures.test_acc, figures.loss, figures.examples,
-               test.name());
+    fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n\n", figures.test_acc, figures.loss,
+               figures.examples, test.name());
     fmt::print("{:<16} {:>8} {:>9} {:>9}\n", "class", "examples", "precision", "recall");
     for (std::size_t k = 0; k < count; ++k) {
       const ClassFigures of = class_figures(figures, count, k);
@@ -96,6 +97,8 @@ class Eval final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_eval(CLI::App& program) { return std::make_unique<Eval>(program); }
+std::unique_ptr<Command> make_eval(CLI::App& program) {
+  return std::make_unique<Eval>(program);
+}
 
 }  // namespace resnet::cli

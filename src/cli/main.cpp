@@ -19,8 +19,9 @@ std::string version_text() {
   } catch (const ConfigError&) {
     isa = "none that the engine serves (AVX2 is needed)";
   }
-  return fmt::format("resnet {}\ninstruction set: {}\nlibraries: Highway, zlib, fmt {}.{}.{}, CLI11 {}", kVersion, isa,
-                     FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100, CLI11_VERSION);
+  return fmt::format("resnet {}\ninstruction set: {}\nlibraries: Highway, zlib, fmt {}.{}.{}, CLI11 {}",
+                     kVersion, isa, FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100,
+                     CLI11_VERSION);
 }
 
 // Exit codes of an error: 2 for a value that a flag cannot take, 1 for a file, the data or the machine.
@@ -36,8 +37,9 @@ int run(int argc, char** argv) {
   program.require_subcommand(0, 1);
   program.allow_extras();
   program.get_formatter()->column_width(34);
-  program.footer("resnet COMMAND --help shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
-                 "or the machine failed; 2 a flag cannot take its value; 130, 143 interrupted after saving.");
+  program.footer(
+      "resnet COMMAND --help shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
+      "or the machine failed; 2 a flag cannot take its value; 130, 143 interrupted after saving.");
   std::vector<std::unique_ptr<Command>> commands;
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make(program));

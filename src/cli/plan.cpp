@@ -7,7 +7,8 @@ namespace {
 
 class Plan final : public Command {
  public:
-  explicit Plan(CLI::App& program) : Command(program, "plan", "The compiled step: kernels, memory, and why.") {
+  explicit Plan(CLI::App& program)
+      : Command(program, "plan", "The compiled step: kernels, memory, and why.") {
     accept({"model", "blocks", "channels", "block", "input", "precision", "isa"});
     app().add_option("--mode", mode_, "train or eval")->type_name("MODE")->default_str("train");
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
@@ -37,6 +38,8 @@ class Plan final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_plan(CLI::App& program) { return std::make_unique<Plan>(program); }
+std::unique_ptr<Command> make_plan(CLI::App& program) {
+  return std::make_unique<Plan>(program);
+}
 
 }  // namespace resnet::cli

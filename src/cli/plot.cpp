@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include "base/files.h"
@@ -39,6 +38,8 @@ class Plot final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_plot(CLI::App& program) { return std::make_unique<Plot>(program); }
+std::unique_ptr<Command> make_plot(CLI::App& program) {
+  return std::make_unique<Plot>(program);
+}
 
 }  // namespace resnet::cli

@@ -31,7 +31,9 @@ class Train final : public Command {
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
     accept({"data", "data-dir", "resize", "limit-train", "limit-test", "model", "blocks", "channels", "block",
             "batch-size", "epochs", "steps", "lr", "seed", "threads", "precision", "isa", "device", "out"});
-    app().add_option("--config", config_, "settings from a run's config.toml; flags override them")->type_name("FILE");
+    app()
+        .add_option("--config", config_, "settings from a run's config.toml; flags override them")
+        ->type_name("FILE");
     app().add_flag("--json", json_, "print the result as JSON");
     app().add_flag("--quiet", quiet_, "no progress bar, no curves");
   }
@@ -47,7 +49,8 @@ class Train final : public Command {
 
     const std::filesystem::path folder = make_folder(chosen);
     write_file(folder / io::kConfigFile, train::to_toml(chosen));
-    if (!quiet_ && chosen.device == "auto") fmt::print(stderr, "device: cpu (this build has no GPU engine)\n");
+    if (!quiet_ && chosen.device == "auto")
+      fmt::print(stderr, "device: cpu (this build has no GPU engine)\n");
 
     FitOptions options = train::fit_options(chosen);
     options.stop = &g_stop;
@@ -99,6 +102,8 @@ class Train final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_train(CLI::App& program) { return std::make_unique<Train>(program); }
+std::unique_ptr<Command> make_train(CLI::App& program) {
+  return std::make_unique<Train>(program);
+}
 
 }  // namespace resnet::cli

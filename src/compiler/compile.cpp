@@ -17,7 +17,9 @@ using plan::Buffer;
 using plan::Plan;
 using plan::Region;
 
-std::size_t at(std::int64_t id) { return static_cast<std::size_t>(id); }
+std::size_t at(std::int64_t id) {
+  return static_cast<std::size_t>(id);
+}
 
 std::int64_t bytes_of(const graph::ValueType& type) {
   return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
@@ -154,8 +156,9 @@ void assign_offsets(Plan& plan) {
   for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
     if (plan.buffers[i].region == Region::work) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return plan.buffers[a].bytes > plan.buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return plan.buffers[a].bytes > plan.buffers[b].bytes;
+  });
   std::vector<std::size_t> placed;  // by offset
   for (const std::size_t i : order) {
     Buffer& buffer = plan.buffers[i];
@@ -167,9 +170,9 @@ void assign_offsets(Plan& plan) {
       offset = std::max(offset, plan::aligned(other.offset + other.bytes));
     }
     buffer.offset = offset;
-    const auto position = std::upper_bound(placed.begin(), placed.end(), offset, [&](std::int64_t o, std::size_t j) {
-      return o < plan.buffers[j].offset;
-    });
+    const auto position =
+        std::upper_bound(placed.begin(), placed.end(), offset,
+                         [&](std::int64_t o, std::size_t j) { return o < plan.buffers[j].offset; });
     placed.insert(position, i);
     plan.work_bytes = std::max(plan.work_bytes, plan::aligned(offset + buffer.bytes));
   }
@@ -208,7 +211,8 @@ Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa) {
     call.flops = operation.cost(signature).flops;
     for (const ValueId id : node.inputs) call.operands.push_back(placement.buffer(id));
     for (const ValueId id : node.outputs) call.operands.push_back(placement.buffer(id));
-    call.workspace = placement.add_workspace(call.kernel->workspace_bytes(), static_cast<int>(plan.calls.size()));
+    call.workspace =
+        placement.add_workspace(call.kernel->workspace_bytes(), static_cast<int>(plan.calls.size()));
     plan.scratch_bytes = std::max(plan.scratch_bytes, plan::aligned(call.kernel->scratch_bytes()));
     plan.calls.push_back(std::move(call));
   }
@@ -216,7 +220,8 @@ Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa) {
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
     const graph::ValueInfo& value = graph.values()[i];
     if (value.role == Role::input) {
-      plan.inputs.push_back({value.name, value.type.shape, value.type.dtype, placement.buffer(static_cast<ValueId>(i))});
+      plan.inputs.push_back(
+          {value.name, value.type.shape, value.type.dtype, placement.buffer(static_cast<ValueId>(i))});
     }
   }
   for (const auto& [name, id] : graph.outputs()) {

@@ -43,7 +43,9 @@ class Draft {
   Graph rebuild() const {
     Graph result;
     std::vector<ValueId> renumbered(graph_.values().size(), kNone);
-    const auto renumber = [&](ValueId id) { return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)]; };
+    const auto renumber = [&](ValueId id) {
+      return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
+    };
     for (std::size_t i = 0; i < graph_.values().size(); ++i) {
       const graph::ValueInfo& value = graph_.values()[i];
       if (value.role != Role::computed) renumbered[i] = result.add_state(value.role, value.name, value.type);
@@ -68,7 +70,10 @@ class Draft {
   std::vector<std::size_t> consumers(ValueId id) const {
     std::vector<std::size_t> result;
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (nodes_[j]) result.insert(result.end(), static_cast<std::size_t>(std::count(nodes_[j]->inputs.begin(), nodes_[j]->inputs.end(), id)), j);
+      if (nodes_[j])
+        result.insert(
+            result.end(),
+            static_cast<std::size_t>(std::count(nodes_[j]->inputs.begin(), nodes_[j]->inputs.end(), id)), j);
     }
     return result;
   }

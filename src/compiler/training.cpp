@@ -11,7 +11,9 @@ using graph::Node;
 using graph::Role;
 using graph::ValueId;
 
-std::size_t at(ValueId id) { return static_cast<std::size_t>(id); }
+std::size_t at(ValueId id) {
+  return static_cast<std::size_t>(id);
+}
 
 class Scope final : public ops::GradientScope {
  public:
@@ -93,7 +95,8 @@ Graph training_step(Graph graph, StepKind kind) {
 
   const std::vector<ValueId> parameters = graph.with_role(Role::parameter);
   const std::vector<ValueId> gradients = differentiate(graph, loss[0], parameters);
-  const ValueId lr = kind == StepKind::update ? graph.add_input(kLearningRate, {Shape{1}, DType::f32}) : kNone;
+  const ValueId lr =
+      kind == StepKind::update ? graph.add_input(kLearningRate, {Shape{1}, DType::f32}) : kNone;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (gradients[i] == kNone) continue;  // zero: the update would change nothing
     const std::string name = graph.value(parameters[i]).name;

@@ -30,7 +30,9 @@ inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kCorrect = "correct";
 
 /// The state that keeps the gradient of a parameter between gradients() and apply().
-inline std::string gradient_name(const std::string& parameter) { return "gradient/" + parameter; }
+inline std::string gradient_name(const std::string& parameter) {
+  return "gradient/" + parameter;
+}
 
 /// The step of a network traced in train mode: its output [N,classes], softmax cross-entropy of the
 /// labels, gradients, updates. Throws ShapeError if the output is not [N,classes].

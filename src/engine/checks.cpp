@@ -6,7 +6,8 @@ namespace resnet::engine {
 namespace {
 
 const Tensor* find(const State& state, const std::string& name) {
-  const auto found = std::find_if(state.begin(), state.end(), [&](const auto& entry) { return entry.first == name; });
+  const auto found =
+      std::find_if(state.begin(), state.end(), [&](const auto& entry) { return entry.first == name; });
   return found == state.end() ? nullptr : &found->second;
 }
 
@@ -28,7 +29,8 @@ std::map<std::string, graph::Role> state_roles(const Network& network) {
   std::map<std::string, graph::Role> roles;
   const auto collect = [&](const graph::Graph& graph) {
     for (const graph::ValueInfo& value : graph.values()) {
-      if (value.role == graph::Role::parameter || value.role == graph::Role::buffer) roles[value.name] = value.role;
+      if (value.role == graph::Role::parameter || value.role == graph::Role::buffer)
+        roles[value.name] = value.role;
     }
   };
   collect(network.eval);
@@ -46,7 +48,8 @@ void check_state(const State& have, const State& given) {
     const Tensor* own = find(have, name);
     if (own == nullptr) throw ShapeError("the network has no state '" + name + "'");
     if (!(own->shape() == tensor.shape()) || own->dtype() != tensor.dtype()) {
-      throw ShapeError("'" + name + "': expected " + to_string(own->shape()) + ", got " + to_string(tensor.shape()));
+      throw ShapeError("'" + name + "': expected " + to_string(own->shape()) + ", got " +
+                       to_string(tensor.shape()));
     }
   }
 }
@@ -57,8 +60,9 @@ void check_labels(View<const std::int32_t> labels, const Shape& expected, std::i
   }
   for (const std::int32_t label : labels.span()) {
     if (label < 0 || label >= classes) {
-      throw ShapeError("label " + std::to_string(label) + " of a network of " + std::to_string(classes) + " classes",
-                       "build the network with as many classes as the data has");
+      throw ShapeError(
+          "label " + std::to_string(label) + " of a network of " + std::to_string(classes) + " classes",
+          "build the network with as many classes as the data has");
     }
   }
 }

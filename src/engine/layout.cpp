@@ -11,7 +11,8 @@ void transpose(const float* from, float* to, std::int64_t rows, std::int64_t col
   for (std::int64_t i0 = 0; i0 < rows; i0 += kTile) {
     for (std::int64_t j0 = 0; j0 < columns; j0 += kTile) {
       for (std::int64_t i = i0; i < std::min(rows, i0 + kTile); ++i) {
-        for (std::int64_t j = j0; j < std::min(columns, j0 + kTile); ++j) to[j * rows + i] = from[i * columns + j];
+        for (std::int64_t j = j0; j < std::min(columns, j0 + kTile); ++j)
+          to[j * rows + i] = from[i * columns + j];
       }
     }
   }
@@ -58,7 +59,8 @@ void state_from_native(graph::Role role, const Shape& shape, const float* from, 
   }
 }
 
-void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first, std::int64_t last) {
+void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first,
+                          std::int64_t last) {
   const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
   const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
   for (std::int64_t n = first; n < last; ++n) {
@@ -66,7 +68,8 @@ void activation_to_native(const Shape& shape, const float* from, float* to, std:
   }
 }
 
-void activation_from_native(const Shape& shape, const float* from, float* to, std::int64_t first, std::int64_t last) {
+void activation_from_native(const Shape& shape, const float* from, float* to, std::int64_t first,
+                            std::int64_t last) {
   const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
   const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
   for (std::int64_t n = first; n < last; ++n) {

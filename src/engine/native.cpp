@@ -156,7 +156,8 @@ class NativeEngine final : public Engine {
                         "build it from its module and load the weights into that");
     }
     Graph graph = network_.train->reshaped({{compiler::kImages, images}});
-    return compiler::training_step(std::move(graph), kind == Kind::step ? StepKind::update : StepKind::gradients);
+    return compiler::training_step(std::move(graph),
+                                   kind == Kind::step ? StepKind::update : StepKind::gradients);
   }
 
   exec::Executor& compiled(Kind kind, const Shape& images) {
@@ -183,7 +184,8 @@ class NativeEngine final : public Engine {
   }
 
   static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
-    std::memcpy(executor.data(slot), from, static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
+    std::memcpy(executor.data(slot), from,
+                static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
   }
 
   void write_images(exec::Executor& executor, View<const float> images) {
@@ -194,7 +196,8 @@ class NativeEngine final : public Engine {
     });
   }
 
-  StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels, float lr) {
+  StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,
+                      float lr) {
     const plan::Plan& plan = executor.plan();
     const plan::Slot& label_slot = *plan.input(compiler::kLabels);
     engine::check_labels(labels, label_slot.shape, classes_of(plan));

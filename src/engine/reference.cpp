@@ -4,18 +4,16 @@
 
 #include "compiler/training.h"
 #include "engine/checks.h"
-#include "ops/operation.h"
+#include "engine/interpreter.h"
 #include "resnet/engine.h"
 
 namespace resnet {
 namespace {
 
 using graph::Graph;
-using graph::kNone;
 using graph::Role;
-using graph::ValueId;
 
-using Values = std::vector<double>;
+using engine::Values;
 
 class ReferenceEngine final : public Engine {
  public:
@@ -33,11 +31,12 @@ class ReferenceEngine final : public Engine {
   }
   void apply(float lr) override {
     if (!apply_graph_) throw ConfigError("apply() before gradients()");
-    run(*apply_graph_, {{compiler::kLearningRate, {lr}}});
+    engine::interpret(*apply_graph_, {{compiler::kLearningRate, {lr}}}, values_);
   }
   Tensor infer(View<const float> images) override {
     const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}});
-    const auto outputs = run(graph, {{compiler::kImages, Values(images.data, images.data + images.shape.elements())}});
+    const auto outputs = engine::interpret(
+        graph, {{compiler::kImages, Values(images.data, images.data + images.shape.elements())}}, values_);
     Tensor result(graph.value(graph.output(compiler::kOutput)).type.shape);
     const Values& values = outputs.at(compiler::kOutput);
     for (std::size_t i = 0; i < values.size(); ++i) result.values()[i] = static_cast<float>(values[i]);
@@ -63,7 +62,8 @@ class ReferenceEngine final : public Engine {
       for (const auto& [given_name, given] : state) {
         if (given_name == name) tensor = given;
       }
-      if (tensor.dtype() == DType::f32) values_[name] = Values(tensor.values().begin(), tensor.values().end());
+      if (tensor.dtype() == DType::f32)
+        values_[name] = Values(tensor.values().begin(), tensor.values().end());
     }
     train_steps_ = 0;
   }
@@ -89,75 +89,28 @@ class ReferenceEngine final : public Engine {
     for (std::size_t i = 0; i < values.size(); ++i) tensor.values()[i] = static_cast<float>(values[i]);
   }
 
-  StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels, float lr) {
+  StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels,
+                      float lr) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
     const Graph graph =
         compiler::training_step(network_.train->reshaped({{compiler::kImages, images.shape}}), kind);
     engine::check_labels(labels, Shape{images.shape[0]},
                          graph.value(graph.output(compiler::kOutput)).type.shape[1]);
     if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph);
-    const auto outputs =
-        run(graph, {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
-                    {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
-                    {compiler::kLearningRate, {lr}},
-                    {compiler::kSeedStep, {static_cast<double>(seed_), static_cast<double>(train_steps_)}}});
+    const auto outputs = engine::interpret(
+        graph,
+        {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
+         {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
+         {compiler::kLearningRate, {lr}},
+         {compiler::kSeedStep, {static_cast<double>(seed_), static_cast<double>(train_steps_)}}},
+        values_);
     ++train_steps_;
     return {outputs.at(compiler::kLossSum)[0], static_cast<std::int64_t>(outputs.at(compiler::kCorrect)[0])};
   }
 
-  // Evaluates the graph; updates the state; gives the outputs.
-  std::map<std::string, Values> run(const Graph& graph, const std::map<std::string, Values>& inputs) {
-    const std::size_t count = graph.values().size();
-    std::vector<Values> values(count);
-    std::vector<int> reads(count, 0);  // that are still to come
-    for (const graph::Node& node : graph.nodes()) {
-      for (const ValueId id : node.inputs) {
-        if (id != kNone) ++reads[static_cast<std::size_t>(id)];
-      }
-    }
-    for (const auto& [name, id] : graph.outputs()) ++reads[static_cast<std::size_t>(id)];
-    for (const graph::Update& update : graph.updates()) ++reads[static_cast<std::size_t>(update.value)];
-    for (std::size_t i = 0; i < count; ++i) {
-      const graph::ValueInfo& value = graph.values()[i];
-      if (value.role == Role::input) values[i] = inputs.at(value.name);
-      if (value.role == Role::parameter || value.role == Role::buffer) values[i] = values_[value.name];
-    }
-    for (const graph::Node& node : graph.nodes()) {
-      std::vector<const graph::ValueType*> input_types;
-      std::vector<graph::ValueType> output_types;
-      std::vector<View<const double>> in;
-      std::vector<View<double>> out;
-      for (const ValueId id : node.inputs) {
-        input_types.push_back(id == kNone ? nullptr : &graph.value(id).type);
-        if (id == kNone) {
-          in.emplace_back();
-        } else {
-          in.push_back({values[static_cast<std::size_t>(id)].data(), graph.value(id).type.shape});
-        }
-      }
-      for (const ValueId id : node.outputs) {
-        const graph::ValueType& type = graph.value(id).type;
-        output_types.push_back(type);
-        Values& result = values[static_cast<std::size_t>(id)];
-        result.assign(static_cast<std::size_t>(type.shape.elements()), 0.0);
-        out.push_back({result.data(), type.shape});
-      }
-      ops::operation(node).evaluate({node.attributes, input_types, output_types}, in, out);
-      for (const ValueId id : node.inputs) {
-        if (id != kNone && --reads[static_cast<std::size_t>(id)] == 0) Values().swap(values[static_cast<std::size_t>(id)]);
-      }
-    }
-    for (const graph::Update& update : graph.updates()) {
-      values_[graph.value(update.state).name] = values[static_cast<std::size_t>(update.value)];
-    }
-    std::map<std::string, Values> outputs;
-    for (const auto& [name, id] : graph.outputs()) outputs[name] = values[static_cast<std::size_t>(id)];
-    return outputs;
-  }
-
   Network network_;
   std::uint64_t seed_;
-  std::map<std::string, Values> values_;  // state
+  engine::NamedValues values_;  // state
   std::optional<Graph> apply_graph_;
   std::int64_t train_steps_ = 0;
 };

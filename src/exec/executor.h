@@ -45,7 +45,9 @@ class Executor {
   void run(ThreadPool& pool) const noexcept;
 
   /// The memory of an input or output.
-  std::byte* data(const plan::Slot& slot) const noexcept { return addresses_[static_cast<std::size_t>(slot.buffer)]; }
+  std::byte* data(const plan::Slot& slot) const noexcept {
+    return addresses_[static_cast<std::size_t>(slot.buffer)];
+  }
 
  private:
   plan::Plan plan_;

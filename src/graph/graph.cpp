@@ -125,7 +125,9 @@ std::vector<ValueId> Graph::with_role(Role role) const {
 Graph Graph::reshaped(const std::map<std::string, Shape>& inputs) const {
   Graph result;
   std::vector<ValueId> renumbered(values_.size(), kNone);
-  const auto renumber = [&](ValueId id) { return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)]; };
+  const auto renumber = [&](ValueId id) {
+    return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
+  };
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const ValueInfo& value = values_[i];
     if (value.role == Role::computed) continue;

@@ -84,10 +84,11 @@ std::string to_json(const Graph& graph) {
     const ValueInfo& value = graph.values()[i];
     if (value.role == Role::computed) continue;
     order[i] = next++;
-    values.push_back({{"name", value.name},
-                      {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
-                      {"dtype", name_of(value.type.dtype)},
-                      {"shape", std::vector<std::int64_t>(value.type.shape.begin(), value.type.shape.end())}});
+    values.push_back(
+        {{"name", value.name},
+         {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
+         {"dtype", name_of(value.type.dtype)},
+         {"shape", std::vector<std::int64_t>(value.type.shape.begin(), value.type.shape.end())}});
   }
   const auto number = [&](ValueId id) { return id == kNone ? kNone : order[static_cast<std::size_t>(id)]; };
   json nodes = json::array();
@@ -97,7 +98,8 @@ std::string to_json(const Graph& graph) {
     json inputs = json::array();
     for (const ValueId id : node.inputs) inputs.push_back(number(id));
     for (const ValueId id : node.outputs) order[static_cast<std::size_t>(id)] = next++;
-    nodes.push_back({{"op", node.op->name()}, {"name", node.name}, {"attributes", attributes}, {"inputs", inputs}});
+    nodes.push_back(
+        {{"op", node.op->name()}, {"name", node.name}, {"attributes", attributes}, {"inputs", inputs}});
   }
   json outputs = json::array();
   for (const auto& [name, id] : graph.outputs()) outputs.push_back({{"name", name}, {"value", number(id)}});
@@ -128,7 +130,8 @@ Graph from_json(const std::string& document, const OpRules* (*find)(std::string_
     const std::string op = text(node, "op");
     const OpRules* rules = find(op);
     if (rules == nullptr) {
-      throw FormatError("graph: unknown operation '" + op + "'", "it was written by a newer version of this program");
+      throw FormatError("graph: unknown operation '" + op + "'",
+                        "it was written by a newer version of this program");
     }
     const json& settings = member(node, "attributes");
     if (!settings.is_object()) malformed("'attributes' is not an object");
@@ -136,7 +139,8 @@ Graph from_json(const std::string& document, const OpRules* (*find)(std::string_
     for (const auto& [name, value] : settings.items()) attributes.set(name, attribute_entry(value));
     std::vector<ValueId> inputs;
     for (const json& value : list(node, "inputs")) inputs.push_back(resolve(value, true));
-    for (const ValueId id : graph.add_node(*rules, text(node, "name"), std::move(attributes), std::move(inputs))) {
+    for (const ValueId id :
+         graph.add_node(*rules, text(node, "name"), std::move(attributes), std::move(inputs))) {
       ids.push_back(id);
     }
   }

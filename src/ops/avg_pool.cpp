@@ -65,7 +65,8 @@ class AvgPoolGradient final : public Operation {
     kernels::reference_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), in[0], out[0]);
   }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), isa), "one sweep"};
+    return {kernels::make_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), isa),
+            "one sweep"};
   }
 };
 

@@ -15,19 +15,25 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
   const double eps = attributes.real("eps");
   const double momentum = attributes.real("momentum");
   expect(eps > 0 && momentum >= 0 && momentum <= 1, "expected eps > 0 and momentum within [0, 1]");
-  return {.n = x[0], .c = x[1], .pixels = x[2] * x[3], .eps = eps, .momentum = momentum,
-          .add = attributes.integer_or("add", 0) != 0, .relu = attributes.integer_or("relu", 0) != 0};
+  return {.n = x[0],
+          .c = x[1],
+          .pixels = x[2] * x[3],
+          .eps = eps,
+          .momentum = momentum,
+          .add = attributes.integer_or("add", 0) != 0,
+          .relu = attributes.integer_or("relu", 0) != 0};
 }
 
-void expect_channels(std::span<const ValueType* const> inputs, std::size_t first, std::size_t last, std::int64_t c) {
+void expect_channels(std::span<const ValueType* const> inputs, std::size_t first, std::size_t last,
+                     std::int64_t c) {
   for (std::size_t i = first; i <= last; ++i) {
-    expect(inputs[i]->shape == Shape{c},
-           "expected " + std::to_string(c) + " channels, got operand " + std::to_string(i) + " of shape " +
-               to_string(inputs[i]->shape));
+    expect(inputs[i]->shape == Shape{c}, "expected " + std::to_string(c) + " channels, got operand " +
+                                             std::to_string(i) + " of shape " + to_string(inputs[i]->shape));
   }
 }
 
-// x, weight, bias, running mean, running variance, [residual] -> y | y, mean, 1/std, new running mean, variance
+// x, weight, bias, running mean, running variance, [residual] -> y | y, mean, 1/std, new running mean,
+// variance
 class BatchNorm final : public Operation {
  public:
   std::string_view name() const noexcept override { return "batch_norm"; }
@@ -52,11 +58,11 @@ class BatchNorm final : public Operation {
 
   void gradient(GradientScope& scope) const override {
     if (scope.node().attributes.integer("training") == 0) Operation::gradient(scope);
-    const auto result = scope.emit("batch_norm_gradient",
-                                   {{"eps", scope.node().attributes.real("eps")},
-                                    {"momentum", scope.node().attributes.real("momentum")}},
-                                   {scope.output_gradient(0), scope.input(0), scope.input(1), scope.output(1),
-                                    scope.output(2)});
+    const auto result = scope.emit(
+        "batch_norm_gradient",
+        {{"eps", scope.node().attributes.real("eps")},
+         {"momentum", scope.node().attributes.real("momentum")}},
+        {scope.output_gradient(0), scope.input(0), scope.input(1), scope.output(1), scope.output(2)});
     for (std::size_t i = 0; i < 3; ++i) {
       if (scope.wants(i)) scope.set(i, result[i]);
     }
@@ -72,7 +78,8 @@ class BatchNorm final : public Operation {
     if (s.attributes.integer("training") == 0) {
       kernels::reference_norm_eval(g, in[0], in[1], in[2], in[3], in[4], out[0]);
     } else {
-      kernels::reference_norm_train(g, in[0], in[1], in[2], in[3], in[4], out[0], out[1], out[2], out[3], out[4]);
+      kernels::reference_norm_train(g, in[0], in[1], in[2], in[3], in[4], out[0], out[1], out[2], out[3],
+                                    out[4]);
     }
   }
 
@@ -86,7 +93,8 @@ class BatchNorm final : public Operation {
     const bool add = attributes.integer_or("add", 0) != 0;
     if (output == 3 || output == 4) return {output};
     if (output != 0) return {};
-    if (attributes.integer("training") != 0) return add ? std::vector<std::size_t>{5} : std::vector<std::size_t>{};
+    if (attributes.integer("training") != 0)
+      return add ? std::vector<std::size_t>{5} : std::vector<std::size_t>{};
     return add ? std::vector<std::size_t>{0, 5} : std::vector<std::size_t>{0};
   }
 
@@ -110,7 +118,8 @@ class BatchNormGradient final : public Operation {
     expect_operands(inputs, relu ? 6 : 5, relu ? 6 : 5);
     const Shape& x = expect_rank(inputs, 1, 4);
     const NormGeometry g = norm_geometry(attributes, x);
-    expect(inputs[0]->shape == x && (!relu || inputs[5]->shape == x), "expected operands of shape " + to_string(x));
+    expect(inputs[0]->shape == x && (!relu || inputs[5]->shape == x),
+           "expected operands of shape " + to_string(x));
     expect_channels(inputs, 2, 4, g.c);
     const ValueType channel{Shape{g.c}, DType::f32};
     std::vector<ValueType> results = {{x, DType::f32}, channel, channel};
@@ -120,8 +129,8 @@ class BatchNormGradient final : public Operation {
 
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {
-    kernels::reference_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), in[0], in[1], in[2], in[3],
-                                     in[4], out[0], out[1], out[2]);
+    kernels::reference_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), in[0], in[1], in[2],
+                                     in[3], in[4], out[0], out[1], out[2]);
   }
 
   Lowering lower(const Signature& s, Isa isa) const override {

@@ -21,9 +21,20 @@ ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const S
          "expected channels that " + std::to_string(groups) + " groups divide");
   expect(x[1] == w[1] * groups,
          "expected " + std::to_string(w[1] * groups) + " input channels, got " + std::to_string(x[1]));
-  ConvGeometry g{.n = x[0], .ci = x[1], .co = w[0], .h = x[2], .w = x[3], .kh = w[2], .kw = w[3],
-                 .sh = stride.h, .sw = stride.w, .ph = padding.h, .pw = padding.w,
-                 .dh = dilation.h, .dw = dilation.w, .groups = groups};
+  ConvGeometry g{.n = x[0],
+                 .ci = x[1],
+                 .co = w[0],
+                 .h = x[2],
+                 .w = x[3],
+                 .kh = w[2],
+                 .kw = w[3],
+                 .sh = stride.h,
+                 .sw = stride.w,
+                 .ph = padding.h,
+                 .pw = padding.w,
+                 .dh = dilation.h,
+                 .dw = dilation.w,
+                 .groups = groups};
   expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
   expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
          "expected an input at least as large as the kernel after padding");
@@ -61,7 +72,9 @@ Shape stored_shape(const Attributes& attributes) {
   return shape;
 }
 
-std::vector<std::int64_t> extents(const Shape& shape) { return {shape.begin(), shape.end()}; }
+std::vector<std::int64_t> extents(const Shape& shape) {
+  return {shape.begin(), shape.end()};
+}
 
 template <bool kLinear>
 class Forward final : public Operation {
@@ -190,7 +203,11 @@ OperationList operations() {
 
 }  // namespace
 
-OperationList conv2d_operations() { return operations<false>(); }
-OperationList linear_operations() { return operations<true>(); }
+OperationList conv2d_operations() {
+  return operations<false>();
+}
+OperationList linear_operations() {
+  return operations<true>();
+}
 
 }  // namespace resnet::ops

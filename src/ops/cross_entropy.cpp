@@ -25,7 +25,8 @@ class CrossEntropy final : public Operation {
     return {{Shape{1}, DType::f64}, {Shape{1}, DType::i64}};
   }
   void gradient(GradientScope& scope) const override {
-    if (scope.wants(0)) scope.set(0, scope.emit("cross_entropy_gradient", {}, {scope.input(0), scope.input(1)})[0]);
+    if (scope.wants(0))
+      scope.set(0, scope.emit("cross_entropy_gradient", {}, {scope.input(0), scope.input(1)})[0]);
   }
   void evaluate(const Signature&, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {

@@ -25,17 +25,20 @@ class Dropout final : public Operation {
   }
   void gradient(GradientScope& scope) const override {
     if (!scope.wants(0)) return;
-    scope.set(0, scope.emit("dropout", scope.node().attributes, {scope.output_gradient(0), scope.input(1)})[0]);
+    scope.set(0,
+              scope.emit("dropout", scope.node().attributes, {scope.output_gradient(0), scope.input(1)})[0]);
   }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {
-    kernels::reference_dropout(s.attributes.real("p"), static_cast<std::uint64_t>(s.attributes.integer("layer")),
-                               static_cast<std::int64_t>(in[1][0]), static_cast<std::int64_t>(in[1][1]), in[0], out[0]);
+    kernels::reference_dropout(
+        s.attributes.real("p"), static_cast<std::uint64_t>(s.attributes.integer("layer")),
+        static_cast<std::int64_t>(in[1][0]), static_cast<std::int64_t>(in[1][1]), in[0], out[0]);
   }
   Lowering lower(const Signature& s, Isa isa) const override {
     const Shape& x = s.inputs[0]->shape;
-    return {kernels::make_dropout(s.attributes.real("p"), static_cast<std::uint64_t>(s.attributes.integer("layer")),
-                                  x[0], x[1], pixels_of(x), isa),
+    return {kernels::make_dropout(s.attributes.real("p"),
+                                  static_cast<std::uint64_t>(s.attributes.integer("layer")), x[0], x[1],
+                                  pixels_of(x), isa),
             "counter-based mask, never stored"};
   }
   std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }

@@ -9,7 +9,9 @@
 namespace resnet::ops {
 namespace {
 
-void copy(View<const double> x, View<double> y) { std::copy_n(x.data, x.shape.elements(), y.data); }
+void copy(View<const double> x, View<double> y) {
+  std::copy_n(x.data, x.shape.elements(), y.data);
+}
 
 class Flatten final : public Operation {
  public:
@@ -43,7 +45,8 @@ class Unflatten final : public Operation {
     expect_operands(inputs, 1, 1);
     const Shape& x = expect_rank(inputs, 0, 2);
     const Shape map(attributes.integers("map"));
-    expect(map.rank() == 3 && map.elements() == x[1], "expected a map of " + std::to_string(x[1]) + " elements");
+    expect(map.rank() == 3 && map.elements() == x[1],
+           "expected a map of " + std::to_string(x[1]) + " elements");
     return {{Shape{x[0], map[0], map[1], map[2]}, DType::f32}};
   }
   void evaluate(const Signature&, std::span<const View<const double>> in,

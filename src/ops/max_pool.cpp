@@ -51,7 +51,8 @@ class MaxPoolGradient final : public Operation {
   }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {
-    kernels::reference_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), in[0], in[1], out[0]);
+    kernels::reference_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), in[0], in[1],
+                                         out[0]);
   }
   Lowering lower(const Signature& s, Isa isa) const override {
     return {kernels::make_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), isa),

@@ -8,15 +8,25 @@ void Operation::gradient(GradientScope&) const {
   throw FormatError("operation '" + std::string(name()) + "' has no gradient");
 }
 
-Cost Operation::cost(const Signature&) const { return {}; }
+Cost Operation::cost(const Signature&) const {
+  return {};
+}
 
-std::vector<std::size_t> Operation::in_place(const Attributes&, std::size_t) const { return {}; }
+std::vector<std::size_t> Operation::in_place(const Attributes&, std::size_t) const {
+  return {};
+}
 
-bool Operation::optional_output(const Attributes&, std::size_t) const { return false; }
+bool Operation::optional_output(const Attributes&, std::size_t) const {
+  return false;
+}
 
-bool Operation::sums_to_zero(const Attributes&, std::size_t) const { return false; }
+bool Operation::sums_to_zero(const Attributes&, std::size_t) const {
+  return false;
+}
 
-bool Operation::carries(const Attributes&, FusionRole) const { return false; }
+bool Operation::carries(const Attributes&, FusionRole) const {
+  return false;
+}
 
 Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least) {
   constexpr std::int64_t kMost = 1 << 20;  // keeps every product of two within 64 bits

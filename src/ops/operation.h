@@ -46,7 +46,8 @@ class GradientScope {
   /// Whether anybody asks for the gradient of input i.
   virtual bool wants(std::size_t i) const = 0;
   /// Adds a node of the gradient graph.
-  virtual std::vector<ValueId> emit(std::string_view op, Attributes attributes, std::vector<ValueId> inputs) = 0;
+  virtual std::vector<ValueId> emit(std::string_view op, Attributes attributes,
+                                    std::vector<ValueId> inputs) = 0;
   /// Gradient of input i; contributions to one value are summed.
   virtual void set(std::size_t i, ValueId gradient) = 0;
   /// Whether the sum of `value` over all axes but the channels is zero by the algebra of its producer.
@@ -102,6 +103,8 @@ const Operation& get(std::string_view name);
 const graph::OpRules* find_rules(std::string_view name);
 
 /// The operation of a node.
-inline const Operation& operation(const graph::Node& node) { return static_cast<const Operation&>(*node.op); }
+inline const Operation& operation(const graph::Node& node) {
+  return static_cast<const Operation&>(*node.op);
+}
 
 }  // namespace resnet::ops

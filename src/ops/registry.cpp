@@ -7,9 +7,9 @@ namespace resnet::ops {
 namespace {
 
 constexpr std::array kLists = {
-    conv2d_operations,    linear_operations,   batch_norm_operations, relu_operations,
-    add_operations,       channel_sum_operations, max_pool_operations, avg_pool_operations,
-    flatten_operations,   dropout_operations,  cross_entropy_operations, sgd_operations,
+    conv2d_operations,  linear_operations,      batch_norm_operations,    relu_operations,
+    add_operations,     channel_sum_operations, max_pool_operations,      avg_pool_operations,
+    flatten_operations, dropout_operations,     cross_entropy_operations, sgd_operations,
 };
 
 struct Registry {
@@ -32,7 +32,9 @@ const Registry& registry() {
 
 }  // namespace
 
-std::span<const Operation* const> all() { return registry().list; }
+std::span<const Operation* const> all() {
+  return registry().list;
+}
 
 const Operation* find(std::string_view name) {
   const auto found = registry().by_name.find(name);
@@ -45,6 +47,8 @@ const Operation& get(std::string_view name) {
   return *operation;
 }
 
-const graph::OpRules* find_rules(std::string_view name) { return find(name); }
+const graph::OpRules* find_rules(std::string_view name) {
+  return find(name);
+}
 
 }  // namespace resnet::ops

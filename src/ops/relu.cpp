@@ -14,7 +14,8 @@ class Relu final : public Operation {
     return infer_elementwise(inputs, 1);
   }
   void gradient(GradientScope& scope) const override {
-    if (scope.wants(0)) scope.set(0, scope.emit("relu_gradient", {}, {scope.output_gradient(0), scope.output(0)})[0]);
+    if (scope.wants(0))
+      scope.set(0, scope.emit("relu_gradient", {}, {scope.output_gradient(0), scope.output(0)})[0]);
   }
   Cost cost(const Signature& s) const override { return {elements_of(s)}; }
   void evaluate(const Signature&, std::span<const View<const double>> in,

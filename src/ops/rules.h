@@ -19,16 +19,19 @@ inline void expect_operands(std::span<const ValueType* const> inputs, std::size_
                             std::size_t floats = 99) {
   expect(inputs.size() >= required && inputs.size() <= most,
          "expected " + std::to_string(required) + " operands, got " + std::to_string(inputs.size()));
-  for (std::size_t i = 0; i < required; ++i) expect(inputs[i] != nullptr, "operand " + std::to_string(i) + " is absent");
+  for (std::size_t i = 0; i < required; ++i)
+    expect(inputs[i] != nullptr, "operand " + std::to_string(i) + " is absent");
   for (std::size_t i = 0; i < std::min(floats, inputs.size()); ++i) {
-    expect(inputs[i] == nullptr || inputs[i]->dtype == DType::f32, "expected operand " + std::to_string(i) + " in f32");
+    expect(inputs[i] == nullptr || inputs[i]->dtype == DType::f32,
+           "expected operand " + std::to_string(i) + " in f32");
   }
 }
 
 /// Checks operand `i`: its rank.
 inline const Shape& expect_rank(std::span<const ValueType* const> inputs, std::size_t i, int rank) {
   const Shape& shape = inputs[i]->shape;
-  expect(shape.rank() == rank, "expected an operand of " + std::to_string(rank) + " axes, got " + to_string(shape));
+  expect(shape.rank() == rank,
+         "expected an operand of " + std::to_string(rank) + " axes, got " + to_string(shape));
   return shape;
 }
 
@@ -39,6 +42,8 @@ struct Pair {
 Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least);
 
 /// Pixels of an [N,C,H,W] or [N,C] shape.
-inline std::int64_t pixels_of(const Shape& shape) { return shape.rank() == 4 ? shape[2] * shape[3] : 1; }
+inline std::int64_t pixels_of(const Shape& shape) {
+  return shape.rank() == 4 ? shape[2] * shape[3] : 1;
+}
 
 }  // namespace resnet::ops

@@ -9,7 +9,8 @@ namespace resnet::plan {
 namespace {
 
 const Slot* slot_named(const std::vector<Slot>& slots, const std::string& name) noexcept {
-  const auto found = std::find_if(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.name == name; });
+  const auto found =
+      std::find_if(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.name == name; });
   return found == slots.end() ? nullptr : &*found;
 }
 
@@ -23,8 +24,12 @@ constexpr double kMiB = 1024.0 * 1024.0;
 
 }  // namespace
 
-const Slot* Plan::input(const std::string& name) const noexcept { return slot_named(inputs, name); }
-const Slot* Plan::output(const std::string& name) const noexcept { return slot_named(outputs, name); }
+const Slot* Plan::input(const std::string& name) const noexcept {
+  return slot_named(inputs, name);
+}
+const Slot* Plan::output(const std::string& name) const noexcept {
+  return slot_named(outputs, name);
+}
 
 const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape& shape) {
   const auto found = entries_.find(name);
@@ -48,8 +53,8 @@ const StateLayout::Entry* StateLayout::find(const std::string& name) const {
 }
 
 std::string to_string(const Plan& plan) {
-  std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.isa, "call", "node", "kernel",
-                                 "MFLOP", "operands; reason");
+  std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.isa, "call", "node",
+                                 "kernel", "MFLOP", "operands; reason");
   for (std::size_t i = 0; i < plan.calls.size(); ++i) {
     const Call& call = plan.calls[i];
     std::string operands;
@@ -61,7 +66,8 @@ std::string to_string(const Plan& plan) {
   fmt::format_to(std::back_inserter(text),
                  "state {:.1f} MiB, work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n",
                  static_cast<double>(plan.state_bytes) / kMiB, static_cast<double>(plan.work_bytes) / kMiB,
-                 static_cast<double>(plan.live_bytes) / kMiB, static_cast<double>(plan.scratch_bytes) / 1024.0);
+                 static_cast<double>(plan.live_bytes) / kMiB,
+                 static_cast<double>(plan.scratch_bytes) / 1024.0);
   return text;
 }
 

@@ -70,7 +70,9 @@ class StateLayout {
 };
 
 /// Rounds up to the alignment of buffers.
-inline std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+inline std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 /// The listing of `resnet plan`: a line a call (kernel, shapes' bytes, place), then memory.
 std::string to_string(const Plan& plan);

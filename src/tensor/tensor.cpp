@@ -12,22 +12,32 @@ namespace resnet {
 
 std::size_t size_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return 4;
-    case DType::f64: return 8;
-    case DType::i32: return 4;
-    case DType::i64: return 8;
-    case DType::u8: return 1;
+    case DType::f32:
+      return 4;
+    case DType::f64:
+      return 8;
+    case DType::i32:
+      return 4;
+    case DType::i64:
+      return 8;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
 
 std::string_view name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::i32: return "i32";
-    case DType::i64: return "i64";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::i32:
+      return "i32";
+    case DType::i64:
+      return "i64";
+    case DType::u8:
+      return "u8";
   }
   return "?";
 }
@@ -62,7 +72,9 @@ std::string to_string(const Shape& shape) {
   return text + "]";
 }
 
-std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  return out << to_string(shape);
+}
 
 AlignedBuffer::AlignedBuffer(std::size_t bytes) : size_(bytes) {
   constexpr std::size_t kAlignment = 64;  // one cache line and one AVX-512 vector
@@ -74,14 +86,15 @@ AlignedBuffer::AlignedBuffer(std::size_t bytes) : size_(bytes) {
   data_.reset(p);
 }
 
-void AlignedBuffer::Free::operator()(std::byte* p) const noexcept { std::free(p); }
+void AlignedBuffer::Free::operator()(std::byte* p) const noexcept {
+  std::free(p);
+}
 
 Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), buffer_(bytes()) {
   if (bytes() > 0) std::memset(buffer_.data(), 0, bytes());
 }
 
-Tensor::Tensor(const Tensor& other)
-    : shape_(other.shape_), dtype_(other.dtype_), buffer_(other.bytes()) {
+Tensor::Tensor(const Tensor& other) : shape_(other.shape_), dtype_(other.dtype_), buffer_(other.bytes()) {
   if (bytes() > 0) std::memcpy(buffer_.data(), other.buffer_.data(), bytes());
 }
 

@@ -26,9 +26,8 @@ class ThreadPool {
   template <class Body>
   void parallel_for(std::int64_t tasks, const Body& body) noexcept {
     static_assert(std::is_invocable_v<const Body&, std::int64_t, int>);
-    run({tasks, &body, [](const void* b, std::int64_t task, int thread) {
-           (*static_cast<const Body*>(b))(task, thread);
-         }});
+    run({tasks, &body,
+         [](const void* b, std::int64_t task, int thread) { (*static_cast<const Body*>(b))(task, thread); }});
   }
 
  private:
@@ -44,7 +43,7 @@ class ThreadPool {
   Job job_;
   alignas(64) std::atomic<std::int64_t> next_{0};
   alignas(64) std::atomic<std::uint32_t> generation_{0};  // odd bits unused; a new value is a new job
-  alignas(64) std::atomic<int> running_{0};                // workers still busy with this job
+  alignas(64) std::atomic<int> running_{0};               // workers still busy with this job
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };

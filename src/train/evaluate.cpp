@@ -32,8 +32,9 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
   while (const data::Batch* batch = loader.next()) {
     const Tensor logits = engine.infer(batch->images.view<float>());
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
-      throw ShapeError("expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
-                       "the network must have at least as many classes as the data");
+      throw ShapeError(
+          "expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
+          "the network must have at least as many classes as the data");
     }
     const std::int64_t outputs = logits.shape()[1];
     const auto labels = batch->labels.view<std::int32_t>();

@@ -29,7 +29,10 @@ void check_options(const FitOptions& options) {
 class Run {
  public:
   Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test, const FitOptions& options)
-      : net_(net), train_(train), test_(test), options_(options),
+      : net_(net),
+        train_(train),
+        test_(test),
+        options_(options),
         loader_(train, {.batch_size = options.batch_size}) {
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
@@ -134,19 +137,21 @@ class Run {
   Progress progress_;
   double test_acc_ = 0;
   bool evaluated_ = false;
-  double seconds_ = 0;          // in steps
-  std::int64_t examples_ = 0;   // of all epochs
+  double seconds_ = 0;         // in steps
+  std::int64_t examples_ = 0;  // of all epochs
   std::int64_t steps_ = 0, epochs_ = 0;
 };
 
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const FitResult& result) {
-  return out << fmt::format("loss {:.3f}, train acc {:.3f}, test acc {:.3f}\n{:.1f} examples/sec on {}\n", result.loss,
-                            result.train_acc, result.test_acc, result.examples_per_second, result.device);
+  return out << fmt::format("loss {:.3f}, train acc {:.3f}, test acc {:.3f}\n{:.1f} examples/sec on {}\n",
+                            result.loss, result.train_acc, result.test_acc, result.examples_per_second,
+                            result.device);
 }
 
-FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test, const FitOptions& options) {
+FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
+              const FitOptions& options) {
   check_options(options);
   if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
   if (!(train.example_shape() == test.example_shape())) {

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <toml++/toml.h>
 
 #include "base/machine.h"
 #include "resnet/models.h"
@@ -21,7 +21,8 @@ namespace {
 }
 
 template <class Number>
-Number whole(std::string_view name, const std::string& text, Number least, Number most, const std::string& wanted) {
+Number whole(std::string_view name, const std::string& text, Number least, Number most,
+             const std::string& wanted) {
   Number value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
@@ -31,7 +32,8 @@ Number whole(std::string_view name, const std::string& text, Number least, Numbe
 }
 
 std::int64_t count(std::string_view name, const std::string& text, std::int64_t least, std::int64_t most) {
-  return whole<std::int64_t>(name, text, least, most, fmt::format("a whole number from {} to {}", least, most));
+  return whole<std::int64_t>(name, text, least, most,
+                             fmt::format("a whole number from {} to {}", least, most));
 }
 
 std::vector<std::int64_t> counts(std::string_view name, const std::string& text) {
@@ -51,14 +53,16 @@ data::Resize parse_resize(const std::string& text) {
   constexpr std::int64_t kMost = 65535;
   const std::string wanted = "a number of pixels (shorter side), or HxW, each from 1 to 65535";
   const std::size_t cross = text.find('x');
-  if (cross == std::string::npos) return {static_cast<int>(whole<std::int64_t>("resize", text, 1, kMost, wanted))};
+  if (cross == std::string::npos)
+    return {static_cast<int>(whole<std::int64_t>("resize", text, 1, kMost, wanted))};
   return {whole<std::int64_t>("resize", text.substr(0, cross), 1, kMost, wanted),
           whole<std::int64_t>("resize", text.substr(cross + 1), 1, kMost, wanted)};
 }
 
 std::string to_text(const data::Resize& resize) {
   if (resize.height == 0) return "";
-  return resize.width == 0 ? std::to_string(resize.height) : fmt::format("{}x{}", resize.height, resize.width);
+  return resize.width == 0 ? std::to_string(resize.height)
+                           : fmt::format("{}x{}", resize.height, resize.width);
 }
 
 float parse_lr(const std::string& text) {
@@ -73,8 +77,9 @@ float parse_lr(const std::string& text) {
 std::string one_of(std::string_view name, const std::string& text, const std::vector<std::string>& names) {
   if (std::find(names.begin(), names.end(), text) != names.end()) return text;
   const std::string near = nearest(text, names);
-  reject(name, text, near.empty() ? fmt::format("one of {}", fmt::join(names, ", "))
-                                  : fmt::format("one of {} (did you mean {}?)", fmt::join(names, ", "), near));
+  reject(name, text,
+         near.empty() ? fmt::format("one of {}", fmt::join(names, ", "))
+                      : fmt::format("one of {} (did you mean {}?)", fmt::join(names, ", "), near));
 }
 
 constexpr std::int64_t kMost = std::int64_t{1} << 40;
@@ -87,11 +92,12 @@ std::vector<Option> make_options() {
                     [=](Settings& s, const std::string& text) { s.*field = count(name, text, least, most); },
                     [=](const Settings& s) { return std::to_string(s.*field); }});
   };
-  const auto text = [&](std::string name, std::string placeholder, std::string help, std::string Settings::*field,
-                        std::vector<std::string> names) {
-    list.push_back({name, std::move(placeholder), std::move(help), true,
-                    [=](Settings& s, const std::string& t) { s.*field = names.empty() ? t : one_of(name, t, names); },
-                    [=](const Settings& s) { return s.*field; }});
+  const auto text = [&](std::string name, std::string placeholder, std::string help,
+                        std::string Settings::*field, std::vector<std::string> names) {
+    list.push_back(
+        {name, std::move(placeholder), std::move(help), true,
+         [=](Settings& s, const std::string& t) { s.*field = names.empty() ? t : one_of(name, t, names); },
+         [=](const Settings& s) { return s.*field; }});
   };
   const auto numbers = [&](std::string name, std::string help, std::vector<std::int64_t> Settings::*field) {
     list.push_back({name, "N,N,...", std::move(help), true,
@@ -100,8 +106,8 @@ std::vector<Option> make_options() {
   };
 
   text("data", "SET", "data set: fashion-mnist, cifar10, cifar100 or idx:DIR", &Settings::data, {});
-  text("data-dir", "DIR", "folder of the data set; default $RESNET_DATA_DIR, then the system's", &Settings::data_dir,
-       {});
+  text("data-dir", "DIR", "folder of the data set; default $RESNET_DATA_DIR, then the system's",
+       &Settings::data_dir, {});
   list.push_back({"resize", "N|HxW", "size of the images: shorter side, or exactly height x width", true,
                   [](Settings& s, const std::string& t) { s.resize = parse_resize(t); },
                   [](const Settings& s) { return to_text(s.resize); }});
@@ -115,7 +121,9 @@ std::vector<Option> make_options() {
        {"basic", "bottleneck"});
   list.push_back({"input", "NxCxHxW", "shape of the input: images, channels, height, width", true,
                   [](Settings& s, const std::string& t) { s.input = parse_input(t); },
-                  [](const Settings& s) { return s.input.rank() == 0 ? "" : fmt::format("{}", fmt::join(s.input, "x")); }});
+                  [](const Settings& s) {
+                    return s.input.rank() == 0 ? "" : fmt::format("{}", fmt::join(s.input, "x"));
+                  }});
   number("batch-size", "N", "examples of a step", 1, 1 << 20, &Settings::batch_size);
   number("epochs", "N", "passes over the training set", 1, kMost, &Settings::epochs);
   number("steps", "N", "stop after N steps over all epochs; 0: never", 0, kMost, &Settings::steps);
@@ -128,14 +136,16 @@ std::vector<Option> make_options() {
                                                   "a whole number from 0 to 2^64-1");
                   },
                   [](const Settings& s) { return std::to_string(s.seed); }});
-  list.push_back({"threads", "N", "threads; default: what affinity and control group allow", true,
-                  [](Settings& s, const std::string& t) { s.threads = static_cast<int>(count("threads", t, 1, 1024)); },
-                  [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); }});
-  list.push_back({"precision", "f32|bf16", "type of operands and stored activations", true,
-                  [](Settings& s, const std::string& t) {
-                    s.precision = one_of("precision", t, {"f32", "bf16"}) == "f32" ? Precision::f32 : Precision::bf16;
-                  },
-                  [](const Settings& s) { return s.precision == Precision::f32 ? "f32" : "bf16"; }});
+  list.push_back(
+      {"threads", "N", "threads; default: what affinity and control group allow", true,
+       [](Settings& s, const std::string& t) { s.threads = static_cast<int>(count("threads", t, 1, 1024)); },
+       [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); }});
+  list.push_back(
+      {"precision", "f32|bf16", "type of operands and stored activations", true,
+       [](Settings& s, const std::string& t) {
+         s.precision = one_of("precision", t, {"f32", "bf16"}) == "f32" ? Precision::f32 : Precision::bf16;
+       },
+       [](const Settings& s) { return s.precision == Precision::f32 ? "f32" : "bf16"; }});
   text("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16", &Settings::isa,
        {"avx2", "avx512", "avx512_bf16"});
   text("device", "NAME", "auto or cpu", &Settings::device, {"auto", "cpu"});
@@ -226,7 +236,10 @@ data::Dataset open_data(const Settings& settings, data::Split split) {
 }
 
 EngineOptions engine_options(const Settings& settings) {
-  return {.threads = settings.threads, .isa = settings.isa, .precision = settings.precision, .seed = settings.seed};
+  return {.threads = settings.threads,
+          .isa = settings.isa,
+          .precision = settings.precision,
+          .seed = settings.seed};
 }
 
 FitOptions fit_options(const Settings& settings) {

@@ -25,7 +25,9 @@ class Peak final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_peak(std::int64_t tasks, Isa isa) { return std::make_unique<Peak>(tasks, isa); }
+std::unique_ptr<Kernel> make_peak(std::int64_t tasks, Isa isa) {
+  return std::make_unique<Peak>(tasks, isa);
+}
 
 double peak_flops_per_task(Isa isa) {
   return 2.0 * static_cast<double>(kRounds * kPeakChains * peak_functions(isa).lanes);

@@ -45,6 +45,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace resnet::kernels {
-const PeakFunctions& peak_functions(Isa isa) { return RESNET_FOR_ISA(isa, kPeakFunctions); }
+const PeakFunctions& peak_functions(Isa isa) {
+  return RESNET_FOR_ISA(isa, kPeakFunctions);
+}
 }  // namespace resnet::kernels
 #endif

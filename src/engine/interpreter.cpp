@@ -1,0 +1,61 @@
+#include "engine/interpreter.h"
+
+#include "ops/operation.h"
+
+namespace resnet::engine {
+
+using graph::kNone;
+using graph::Role;
+using graph::ValueId;
+
+NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, NamedValues& state) {
+  const std::size_t count = graph.values().size();
+  std::vector<Values> values(count);
+  std::vector<int> reads(count, 0);  // that are still to come
+  for (const graph::Node& node : graph.nodes()) {
+    for (const ValueId id : node.inputs) {
+      if (id != kNone) ++reads[static_cast<std::size_t>(id)];
+    }
+  }
+  for (const auto& [name, id] : graph.outputs()) ++reads[static_cast<std::size_t>(id)];
+  for (const graph::Update& update : graph.updates()) ++reads[static_cast<std::size_t>(update.value)];
+  for (std::size_t i = 0; i < count; ++i) {
+    const graph::ValueInfo& value = graph.values()[i];
+    if (value.role == Role::input) values[i] = inputs.at(value.name);
+    if (value.role == Role::parameter || value.role == Role::buffer) values[i] = state.at(value.name);
+  }
+  for (const graph::Node& node : graph.nodes()) {
+    std::vector<const graph::ValueType*> input_types;
+    std::vector<graph::ValueType> output_types;
+    std::vector<View<const double>> in;
+    std::vector<View<double>> out;
+    for (const ValueId id : node.inputs) {
+      input_types.push_back(id == kNone ? nullptr : &graph.value(id).type);
+      if (id == kNone) {
+        in.emplace_back();
+      } else {
+        in.push_back({values[static_cast<std::size_t>(id)].data(), graph.value(id).type.shape});
+      }
+    }
+    for (const ValueId id : node.outputs) {
+      const graph::ValueType& type = graph.value(id).type;
+      output_types.push_back(type);
+      Values& result = values[static_cast<std::size_t>(id)];
+      result.assign(static_cast<std::size_t>(type.shape.elements()), 0.0);
+      out.push_back({result.data(), type.shape});
+    }
+    ops::operation(node).evaluate({node.attributes, input_types, output_types}, in, out);
+    for (const ValueId id : node.inputs) {
+      if (id != kNone && --reads[static_cast<std::size_t>(id)] == 0)
+        Values().swap(values[static_cast<std::size_t>(id)]);
+    }
+  }
+  for (const graph::Update& update : graph.updates()) {
+    state[graph.value(update.state).name] = values[static_cast<std::size_t>(update.value)];
+  }
+  NamedValues outputs;
+  for (const auto& [name, id] : graph.outputs()) outputs[name] = values[static_cast<std::size_t>(id)];
+  return outputs;
+}
+
+}  // namespace resnet::engine

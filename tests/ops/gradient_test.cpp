@@ -1,0 +1,167 @@
+// The gradient rule of every operation against finite differences in double, at odd sizes, strides,
+// paddings and rectangular kernels. The last test fails when an operation of the list has no case.
+#include <set>
+
+#include "support/gradient_check.h"
+
+namespace resnet {
+namespace {
+
+using graph::Attributes;
+using graph::Graph;
+using graph::Role;
+using graph::ValueId;
+using test::expect_gradients_match;
+using test::random_values;
+
+// One operation on parameters of these shapes; the further inputs are constants.
+struct Case {
+  std::string op;
+  Attributes attributes;
+  std::vector<Shape> parameters;
+  double center = 0;
+};
+
+void check(const Case& c) {
+  Graph graph;
+  engine::NamedValues state;
+  engine::NamedValues inputs;
+  std::vector<ValueId> operands;
+  for (std::size_t i = 0; i < c.parameters.size(); ++i) {
+    const std::string name = "p" + std::to_string(i);
+    operands.push_back(graph.add_state(Role::parameter, name, {c.parameters[i], DType::f32}));
+    state[name] = random_values(name, c.parameters[i].elements(), c.center);
+  }
+  if (c.op == "dropout") {
+    operands.push_back(graph.add_input("seed_step", {Shape{2}, DType::i64}));
+    inputs["seed_step"] = {3, 5};
+  }
+  const ValueId y = graph.add_node(ops::get(c.op), c.op, c.attributes, operands)[0];
+  const ValueId loss = test::weighted_sum(graph, y);
+  inputs["r"] = random_values("r", graph.value(y).type.shape.elements());
+  SCOPED_TRACE(c.op);
+  expect_gradients_match(graph, loss, inputs, state);
+}
+
+Attributes window(std::int64_t kh, std::int64_t kw, std::int64_t sh, std::int64_t sw, std::int64_t ph,
+                  std::int64_t pw) {
+  return {{"kernel", std::vector<std::int64_t>{kh, kw}},
+          {"stride", std::vector<std::int64_t>{sh, sw}},
+          {"padding", std::vector<std::int64_t>{ph, pw}}};
+}
+
+Attributes conv(std::int64_t sh, std::int64_t sw, std::int64_t ph, std::int64_t pw, std::int64_t dh,
+                std::int64_t dw, std::int64_t groups) {
+  return {{"stride", std::vector<std::int64_t>{sh, sw}},
+          {"padding", std::vector<std::int64_t>{ph, pw}},
+          {"dilation", std::vector<std::int64_t>{dh, dw}},
+          {"groups", groups}};
+}
+
+std::vector<Case> cases() {
+  Attributes inside = window(3, 3, 2, 2, 1, 1);
+  inside.set("count_padding", std::int64_t{0});
+  const Attributes dropout = {{"p", 0.4}, {"layer", std::int64_t{11}}};
+  return {
+      {"conv2d", conv(1, 1, 1, 1, 1, 1, 1), {{2, 3, 5, 7}, {4, 3, 3, 3}, {4}}},
+      {"conv2d", conv(2, 3, 2, 0, 1, 1, 1), {{1, 2, 9, 11}, {3, 2, 5, 2}, {3}}},
+      {"conv2d", conv(2, 2, 3, 3, 1, 1, 1), {{2, 1, 13, 12}, {5, 1, 7, 7}}},
+      {"conv2d", conv(1, 2, 2, 1, 2, 1, 2), {{2, 4, 7, 6}, {6, 2, 3, 2}, {6}}},
+      {"conv2d", conv(2, 2, 0, 0, 1, 1, 1), {{2, 3, 5, 5}, {2, 3, 1, 1}, {2}}},
+      {"linear", {}, {{3, 7}, {5, 7}, {5}}},
+      {"relu", {}, {{3, 2, 4, 5}}, 1.5},   // all positive
+      {"relu", {}, {{3, 2, 4, 5}}, -1.5},  // all negative
+      {"relu", {}, {{4, 7}}},              // none nearer to zero than the steps
+      {"add", {}, {{2, 3, 2, 3}, {2, 3, 2, 3}}},
+      {"max_pool", window(3, 3, 2, 2, 1, 1), {{1, 2, 7, 6}}},
+      {"max_pool", window(2, 3, 1, 2, 1, 0), {{1, 1, 5, 7}}},
+      {"avg_pool", window(3, 2, 2, 1, 1, 1), {{2, 3, 7, 5}}},
+      {"avg_pool", inside, {{2, 2, 5, 6}}},
+      {"global_avg_pool", {}, {{2, 3, 4, 5}}},
+      {"flatten", {}, {{2, 3, 2, 3}}},
+      {"dropout", dropout, {{4, 9}}},
+      {"dropout", dropout, {{2, 3, 3, 2}}},
+  };
+}
+
+class OpGradient : public ::testing::TestWithParam<Case> {};
+
+TEST_P(OpGradient, MatchesFiniteDifferences) {
+  check(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, OpGradient, ::testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.op + "_" + std::to_string(info.index); });
+
+TEST(OpGradientOf, BatchNormMatchesFiniteDifferences) {
+  for (const Shape& x : {Shape{3, 2, 5, 3}, Shape{2, 5, 1, 1}, Shape{1, 1, 7, 1}}) {
+    Graph graph;
+    engine::NamedValues state;
+    std::vector<ValueId> operands;
+    const Shape channels{x[1]};
+    const auto add = [&](Role role, const std::string& name, const Shape& shape, double center,
+                         double scale) {
+      operands.push_back(graph.add_state(role, name, {shape, DType::f32}));
+      state[name] = random_values(name, shape.elements(), center, scale);
+    };
+    add(Role::parameter, "x", x, 0.3, 1);
+    add(Role::parameter, "weight", channels, 1, 0.5);
+    add(Role::parameter, "bias", channels, 0, 1);
+    add(Role::buffer, "running_mean", channels, 0, 1);
+    add(Role::buffer, "running_var", channels, 1, 0.5);
+    const Attributes attributes = {{"eps", 1e-5}, {"momentum", 0.1}, {"training", std::int64_t{1}}};
+    const ValueId y = graph.add_node(ops::get("batch_norm"), "bn", attributes, operands)[0];
+    const ValueId loss = test::weighted_sum(graph, y);
+    expect_gradients_match(graph, loss, {{"r", random_values("r", x.elements())}}, state);
+  }
+}
+
+TEST(OpGradientOf, CrossEntropyIsTheGradientOfTheMean) {
+  // Its own gradient rule is that of the mean; the value is the sum, so the numeric one is divided.
+  Graph graph;
+  const Shape shape{5, 7};
+  const ValueId logits = graph.add_state(Role::parameter, "logits", {shape, DType::f32});
+  const ValueId labels = graph.add_input("labels", {Shape{5}, DType::i32});
+  const ValueId loss = graph.add_node(ops::get("cross_entropy"), "loss", {}, {logits, labels})[0];
+  engine::NamedValues state = {{"logits", random_values("logits", shape.elements(), 0, 3)}};
+  const engine::NamedValues inputs = {{"labels", {0, 6, 3, 3, 1}}};
+  graph.add_output("loss", loss);
+  Graph gradient_graph = graph;
+  gradient_graph.add_output("d", compiler::differentiate(gradient_graph, loss, {logits})[0]);
+  const engine::Values analytic = engine::interpret(gradient_graph, inputs, state).at("d");
+  for (std::size_t i = 0; i < analytic.size(); ++i) {
+    const double h = 1e-5;
+    engine::NamedValues above = state;
+    engine::NamedValues below = state;
+    above["logits"][i] += h;
+    below["logits"][i] -= h;
+    const double numeric = (engine::interpret(graph, inputs, above).at("loss")[0] -
+                            engine::interpret(graph, inputs, below).at("loss")[0]) /
+                           (2 * h) / 5;
+    EXPECT_NEAR(analytic[i], numeric, 1e-9) << "logit " << i;
+  }
+}
+
+TEST(OpGradientOf, SecondUseOfAValueAddsItsGradient) {
+  Graph graph;
+  const Shape shape{2, 3};
+  const ValueId x = graph.add_state(Role::parameter, "x", {shape, DType::f32});
+  const ValueId doubled = graph.add_node(ops::get("add"), "twice", {}, {x, x})[0];
+  const ValueId thrice = graph.add_node(ops::get("add"), "thrice", {}, {doubled, x})[0];
+  const ValueId loss = test::weighted_sum(graph, thrice);
+  expect_gradients_match(graph, loss, {{"r", random_values("r", 6)}}, {{"x", random_values("x", 6)}});
+}
+
+TEST(OpGradientOf, EveryDifferentiableOperationIsTested) {
+  std::set<std::string> tested = {"batch_norm", "cross_entropy"};  // above, by themselves
+  for (const Case& c : cases()) tested.insert(c.op);
+  const std::set<std::string> no_gradient = {"sgd", "channel_sum", "unflatten"};  // of gradient graphs only
+  for (const ops::Operation* operation : ops::all()) {
+    const std::string name(operation->name());
+    if (name.ends_with("_gradient") || no_gradient.contains(name)) continue;
+    EXPECT_TRUE(tested.contains(name)) << "no gradient case for operation '" << name << "'";
+  }
+}
+
+}  // namespace
+}  // namespace resnet
