@@ -18,7 +18,7 @@ enum class Precision : std::uint8_t { f32, bf16 };
 
 struct EngineOptions {
   int threads = 0;  // 0: what affinity and cgroup allow
-  std::string isa;  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
+  std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
   Precision precision = Precision::f32;
   std::uint64_t seed = 0;  // of dropout
   bool fuse = true;        // false: every operation by itself (for tests and explanation)
@@ -76,13 +76,19 @@ struct Network {
 /// Traces a module for images [N,C,H,W]; its parameters must be set (init() does).
 Network network_of(const nn::Module& module, const Shape& images);
 
+/// The module's parameters and buffers by name; all must be set.
+State state_of(const nn::Module& module);
+/// Puts values into the module by name and marks them as set; names that it has not are an error, what
+/// is not named stays as it is. Nothing changes if anything does not fit. Throws ShapeError.
+void set_state(nn::Module& module, const State& state);
+
 /// The fast engine. Throws ConfigError if the machine cannot run what the options ask for.
 std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options = {});
 /// The oracle: the same graph, unfused, in double, one readable kernel at a time.
 std::unique_ptr<Engine> make_reference_engine(Network network, const EngineOptions& options = {});
 
-/// y = module(x) once, on the native engine. Unset parameters are initialised first (Scheme::chapter,
-/// seed 0); set ones are never touched. Mode::train uses batch statistics and leaves the running
+/// y = module(x) once, on the native engine. Unset parameters are initialised first (the module's own
+/// scheme, seed 0); set ones are never touched. Mode::train uses batch statistics and leaves the running
 /// ones alone. The compiled plan is kept with the module's graph and shape for the next call.
 Tensor forward(nn::Module& module, const Tensor& x, Mode mode = Mode::eval);
 

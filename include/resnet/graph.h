@@ -111,6 +111,8 @@ class Graph {
 
   /// The same network for inputs of other shapes, named as here; everything is inferred anew.
   Graph reshaped(const std::map<std::string, Shape>& inputs) const;
+  /// The same network, whose runs leave the state alone.
+  Graph without_updates() const;
 
  private:
   std::vector<ValueInfo> values_;

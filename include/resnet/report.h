@@ -95,9 +95,9 @@ std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<C
 
 /// The curves of one run.
 struct Series {
-  std::string name = {};            // tells runs apart where there are several
+  std::string name = {};                 // tells runs apart where there are several
   std::string model = {}, dataset = {};  // of the title; may be empty
-  std::int64_t epochs = 0;          // length of the x axis; 0: as far as the points go
+  std::int64_t epochs = 0;               // length of the x axis; 0: as far as the points go
   std::vector<CurvePoint> points = {};
 };
 

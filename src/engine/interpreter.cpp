@@ -1,5 +1,8 @@
 #include "engine/interpreter.h"
 
+#include <cmath>
+
+#include "base/random.h"
 #include "ops/operation.h"
 
 namespace resnet::engine {
@@ -8,7 +11,20 @@ using graph::kNone;
 using graph::Role;
 using graph::ValueId;
 
-NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, NamedValues& state) {
+namespace {
+
+void disturb(Values& values, double size, const RandomStream& random) {
+  double squares = 0;
+  for (const double v : values) squares += v * v;
+  const double most = size * std::sqrt(squares / static_cast<double>(values.size()));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] += most * (2.0 * static_cast<double>(random.word(i)) * 0x1p-32 - 1.0);
+  }
+}
+
+}  // namespace
+
+NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, NamedValues& state, Noise noise) {
   const std::size_t count = graph.values().size();
   std::vector<Values> values(count);
   std::vector<int> reads(count, 0);  // that are still to come
@@ -22,7 +38,10 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
   for (std::size_t i = 0; i < count; ++i) {
     const graph::ValueInfo& value = graph.values()[i];
     if (value.role == Role::input) values[i] = inputs.at(value.name);
-    if (value.role == Role::parameter || value.role == Role::buffer) values[i] = state.at(value.name);
+    if (value.role == Role::parameter || value.role == Role::buffer) {
+      // What is only written by an update need not exist yet.
+      if (const auto found = state.find(value.name); found != state.end()) values[i] = found->second;
+    }
   }
   for (const graph::Node& node : graph.nodes()) {
     std::vector<const graph::ValueType*> input_types;
@@ -45,6 +64,13 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
       out.push_back({result.data(), type.shape});
     }
     ops::operation(node).evaluate({node.attributes, input_types, output_types}, in, out);
+    for (const ValueId id : node.outputs) {
+      const graph::ValueType& type = graph.value(id).type;  // not labels, not places of a maximum
+      if (noise.size > 0 && type.dtype == DType::f32) {
+        disturb(values[static_cast<std::size_t>(id)], noise.size,
+                RandomStream(noise.seed, static_cast<std::uint64_t>(id)));
+      }
+    }
     for (const ValueId id : node.inputs) {
       if (id != kNone && --reads[static_cast<std::size_t>(id)] == 0)
         Values().swap(values[static_cast<std::size_t>(id)]);

@@ -139,6 +139,13 @@ class NativeEngine final : public Engine {
  private:
   enum class Kind : std::uint8_t { step, gradients, apply, infer };
 
+  // A plan for one kind of step and one shape of images.
+  struct Compiled {
+    Kind kind;
+    Shape images;
+    std::unique_ptr<exec::Executor> executor;
+  };
+
   float* state_data(const plan::StateLayout::Entry& entry) const {
     return reinterpret_cast<float*>(arena_.state() + entry.offset);
   }
@@ -161,9 +168,9 @@ class NativeEngine final : public Engine {
   }
 
   exec::Executor& compiled(Kind kind, const Shape& images) {
-    const auto key = std::pair(kind, std::vector<std::int64_t>(images.begin(), images.end()));
-    const auto found = executors_.find(key);
-    if (found != executors_.end()) return *found->second;
+    for (const Compiled& candidate : compiled_) {  // a handful; found without allocating
+      if (candidate.kind == kind && candidate.images == images) return *candidate.executor;
+    }
     Graph graph = graph_of(kind, images);
     if (kind == Kind::gradients && !apply_graph_) {
       for (const graph::ValueId id : graph.with_role(Role::buffer)) {
@@ -176,11 +183,11 @@ class NativeEngine final : public Engine {
     const plan::Plan& plan = executor->plan();
     const bool moved = arena_.reserve(layout_.bytes(), plan.work_bytes, plan.scratch_bytes);
     executor->bind(arena_);
-    exec::Executor& result = *(executors_[key] = std::move(executor));
+    compiled_.push_back({kind, images, std::move(executor)});
     if (moved) {
-      for (auto& [other, bound] : executors_) bound->bind(arena_);
+      for (const Compiled& other : compiled_) other.executor->bind(arena_);
     }
-    return result;
+    return *compiled_.back().executor;
   }
 
   static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
@@ -225,7 +232,7 @@ class NativeEngine final : public Engine {
   exec::Arena arena_;
   plan::StateLayout layout_;
   std::map<std::string, Role> roles_ = engine::state_roles(network_);
-  std::map<std::pair<Kind, std::vector<std::int64_t>>, std::unique_ptr<exec::Executor>> executors_;
+  std::vector<Compiled> compiled_;
   std::optional<Graph> apply_graph_;
   std::int64_t train_steps_ = 0;  // since the state was set
 };

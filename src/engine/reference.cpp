@@ -70,12 +70,14 @@ class ReferenceEngine final : public Engine {
   State gradient_values() const override {
     if (!apply_graph_) throw ConfigError("gradient_values() before gradients()");
     State result;
-    for (const graph::ValueId id : apply_graph_->with_role(Role::parameter)) {
-      const graph::ValueInfo& parameter = apply_graph_->value(id);
-      Tensor value(parameter.type.shape);
-      const auto found = values_.find(compiler::gradient_name(parameter.name));
+    const std::map<std::string, Role> roles = engine::state_roles(network_);
+    for (const auto& [name, tensor] : network_.state) {
+      const auto role = roles.find(name);
+      if (role == roles.end() || role->second != Role::parameter) continue;
+      Tensor value(tensor.shape());  // zero where the gradient is zero by algebra
+      const auto found = values_.find(compiler::gradient_name(name));
       if (found != values_.end()) store(found->second, value);
-      result.emplace_back(parameter.name, std::move(value));
+      result.emplace_back(name, std::move(value));
     }
     return result;
   }

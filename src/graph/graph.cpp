@@ -150,6 +150,12 @@ Graph Graph::reshaped(const std::map<std::string, Shape>& inputs) const {
   return result;
 }
 
+Graph Graph::without_updates() const {
+  Graph result = *this;
+  result.updates_.clear();
+  return result;
+}
+
 std::string to_string(const Graph& graph) {
   const auto label = [&](ValueId id) {
     if (id == kNone) return std::string("-");

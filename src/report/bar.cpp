@@ -71,7 +71,8 @@ std::string bar_text(const BarState& state, int width, bool utf8) {
 
 std::string epoch_text(const Progress& progress, std::int64_t epochs, std::int64_t batches, double test_acc,
                        double seconds, int width) {
-  std::vector<std::string> figures = {"loss " + figure(progress.loss), "train acc " + figure(progress.train_acc)};
+  std::vector<std::string> figures = {"loss " + figure(progress.loss),
+                                      "train acc " + figure(progress.train_acc)};
   if (test_acc >= 0) figures.push_back("test acc " + figure(test_acc));
   figures.push_back(fmt::format("{:.1f} examples/sec", progress.examples_per_second));
   figures.push_back("[" + interval(seconds) + "]");

@@ -8,7 +8,8 @@
 
 namespace resnet::report {
 
-/// Where a bar stands. tqdm's layout: `{desc}: {pct}%|{bar}| {n}/{total} [{elapsed}<{remaining}, {rate}, ...]`.
+/// Where a bar stands. tqdm's layout: `{desc}: {pct}%|{bar}| {n}/{total} [{elapsed}<{remaining}, {rate},
+/// ...]`.
 struct BarState {
   std::int64_t epochs = 0, batches = 0;
   Progress progress;

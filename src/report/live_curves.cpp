@@ -9,9 +9,9 @@ namespace resnet {
 
 namespace {
 
-constexpr int kLeastWidth = 40, kLeastHeight = 12;     // of a terminal: below, there is no room for both
-constexpr int kMostWidth = 100, kMostHeight = 18;      // of the plot: larger ones hide the work before
-constexpr int kLinesBesides = 4;                       // the bar, its predecessor and the prompt below
+constexpr int kLeastWidth = 40, kLeastHeight = 12;  // of a terminal: below, there is no room for both
+constexpr int kMostWidth = 100, kMostHeight = 18;   // of the plot: larger ones hide the work before
+constexpr int kLinesBesides = 4;                    // the bar, its predecessor and the prompt below
 
 class LiveCurves : public Observer {
  public:
@@ -82,6 +82,8 @@ class LiveCurves : public Observer {
 
 }  // namespace
 
-std::shared_ptr<Observer> curves(ReportOptions options) { return std::make_shared<LiveCurves>(std::move(options)); }
+std::shared_ptr<Observer> curves(ReportOptions options) {
+  return std::make_shared<LiveCurves>(std::move(options));
+}
 
 }  // namespace resnet

@@ -16,7 +16,9 @@ const std::array<Curve, 3> kCurves = {{
 namespace {
 
 /// Negative says not measured, for all three.
-bool is_measured(double value) { return !(value < 0); }
+bool is_measured(double value) {
+  return !(value < 0);
+}
 
 }  // namespace
 

@@ -92,7 +92,8 @@ class ProgressBar : public Observer {
   void print(const Progress& progress, double test_acc) {
     const std::int64_t batches = progress.batch < run_.batches ? run_.batches : 0;  // 0: a whole epoch
     const Terminal terminal = screen_->terminal();
-    screen_->print_above(report::epoch_text(progress, run_.epochs, batches, test_acc, screen_->now() - run_start_,
+    screen_->print_above(report::epoch_text(progress, run_.epochs, batches, test_acc,
+                                            screen_->now() - run_start_,
                                             terminal.interactive ? terminal.width : 0));
     stepped_ = false;
   }

@@ -60,11 +60,20 @@ std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : report::printable(text)) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -83,17 +92,19 @@ class Drawing {
   Drawing(std::span<const Series> runs) : runs_(runs), ranges_(report::ranges_of(runs)) {}
 
   std::string text() {
-    const double height = kHeight + (runs_.size() > 1 ? kRunLine * static_cast<double>(runs_.size()) + 32 : 0);
+    const double height =
+        kHeight + (runs_.size() > 1 ? kRunLine * static_cast<double>(runs_.size()) + 32 : 0);
     const std::string title = escaped(report::title_of(runs_));
-    add("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" "
+    add("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
+        "role=\"img\" "
         "aria-labelledby=\"title desc\">\n",
         kWidth, height);
     add("<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n", title, escaped(description()));
     out_ += "<style>";
     out_ += kStyleSheet;
     out_ += "</style>\n";
-    add("<clipPath id=\"field\"><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></clipPath>\n", kFieldLeft - 4,
-        kFieldTop, kFieldRight - kFieldLeft + 8, kFieldBottom - kFieldTop + 4);
+    add("<clipPath id=\"field\"><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></clipPath>\n",
+        kFieldLeft - 4, kFieldTop, kFieldRight - kFieldLeft + 8, kFieldBottom - kFieldTop + 4);
     add("<rect class=\"page\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n", kWidth, height);
     add("<text class=\"title\" x=\"{}\" y=\"38\">{}</text>\n", kFieldLeft, title);
     legend();
@@ -146,16 +157,19 @@ class Drawing {
     for (const double x : across.at) {
       if (x > 0) add("<path d=\"M{} {}V{}\"/>\n", pixel(x_of(x)), kFieldTop, kFieldBottom);
     }
-    add("</g>\n<path class=\"axis\" d=\"M{0} {1}V{2}H{3}\"/>\n", kFieldLeft, kFieldTop, kFieldBottom, kFieldRight);
+    add("</g>\n<path class=\"axis\" d=\"M{0} {1}V{2}H{3}\"/>\n", kFieldLeft, kFieldTop, kFieldBottom,
+        kFieldRight);
     for (const double y : up.at) {
-      add("<text class=\"number end\" x=\"{}\" y=\"{}\">{:.{}f}</text>\n", kFieldLeft - 10, pixel(y_of(y) + 4.5), y,
-          y == 0 ? 0 : up.decimals);
+      add("<text class=\"number end\" x=\"{}\" y=\"{}\">{:.{}f}</text>\n", kFieldLeft - 10,
+          pixel(y_of(y) + 4.5), y, y == 0 ? 0 : up.decimals);
     }
     for (const double x : across.at) {
       if (x == 0) continue;  // the corner's 0 stands left of it
-      add("<text class=\"number middle\" x=\"{}\" y=\"{}\">{:.0f}</text>\n", pixel(x_of(x)), kFieldBottom + 21, x);
+      add("<text class=\"number middle\" x=\"{}\" y=\"{}\">{:.0f}</text>\n", pixel(x_of(x)),
+          kFieldBottom + 21, x);
     }
-    add("<text class=\"middle\" x=\"{}\" y=\"{}\">epoch</text>\n", (kFieldLeft + kFieldRight) / 2, kFieldBottom + 45);
+    add("<text class=\"middle\" x=\"{}\" y=\"{}\">epoch</text>\n", (kFieldLeft + kFieldRight) / 2,
+        kFieldBottom + 45);
   }
 
   /// Runs fade from the first to the last, but stay visible.
@@ -199,23 +213,25 @@ class Drawing {
         } else if (runs_.size() == 1 && i == 2 && shown) {
           add("<circle class=\"ring test\" cx=\"{}\" cy=\"{}\" r=\"3\"/>\n", pixel(x), pixel(y));
         }
-        add("<circle class=\"hover\" cx=\"{}\" cy=\"{}\" r=\"7\"><title>{}{} {} at epoch {:.4g}</title></circle>\n", pixel(x),
-            pixel(y), runs_.size() > 1 ? escaped(series.name) + ": " : "", kCurves[i].name, report::figure(value), point.x);
+        add("<circle class=\"hover\" cx=\"{}\" cy=\"{}\" r=\"7\"><title>{}{} {} at epoch "
+            "{:.4g}</title></circle>\n",
+            pixel(x), pixel(y), runs_.size() > 1 ? escaped(series.name) + ": " : "", kCurves[i].name,
+            report::figure(value), point.x);
       }
     }
   }
 
   void marker(std::size_t run, const char* colour, double x, double y) {
     static constexpr const char* kShapes[] = {
-        "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z",  // disc
-        "m-3.3-3.3h6.6v6.6h-6.6z",                           // square
-        "m0-4.4l4.2 7.4h-8.4z",                              // triangle
-        "m0-4.7l4.7 4.7l-4.7 4.7l-4.7-4.7z",                 // diamond
-        "m0 4.4l4.2-7.4h-8.4z",                              // triangle, point down
+        "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z",       // disc
+        "m-3.3-3.3h6.6v6.6h-6.6z",                                // square
+        "m0-4.4l4.2 7.4h-8.4z",                                   // triangle
+        "m0-4.7l4.7 4.7l-4.7 4.7l-4.7-4.7z",                      // diamond
+        "m0 4.4l4.2-7.4h-8.4z",                                   // triangle, point down
         "m-4.4-1.5h2.9v-2.9h3v2.9h2.9v3h-2.9v2.9h-3v-2.9h-2.9z",  // cross
     };
-    add("<path class=\"{}\" d=\"M{} {}{}\"/>\n", colour == nullptr ? "mark" : fmt::format("dot {}", colour), pixel(x),
-        pixel(y), kShapes[run % std::size(kShapes)]);
+    add("<path class=\"{}\" d=\"M{} {}{}\"/>\n", colour == nullptr ? "mark" : fmt::format("dot {}", colour),
+        pixel(x), pixel(y), kShapes[run % std::size(kShapes)]);
   }
 
   /// The last values at the right, each beside the end of its curve, moved apart where they would touch.
@@ -234,9 +250,11 @@ class Drawing {
     }
     std::stable_sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.y < b.y; });
     constexpr double kApart = 17;
-    for (std::size_t i = 1; i < labels.size(); ++i) labels[i].y = std::max(labels[i].y, labels[i - 1].y + kApart);
+    for (std::size_t i = 1; i < labels.size(); ++i)
+      labels[i].y = std::max(labels[i].y, labels[i - 1].y + kApart);
     double lowest = kFieldBottom;
-    for (std::size_t i = labels.size(); i-- > 0; lowest = labels[i].y - kApart) labels[i].y = std::min(labels[i].y, lowest);
+    for (std::size_t i = labels.size(); i-- > 0; lowest = labels[i].y - kApart)
+      labels[i].y = std::min(labels[i].y, lowest);
     for (const Label& label : labels) {
       add("<text class=\"value {}\" x=\"{}\" y=\"{}\">{}</text>\n", kClass[label.curve], kFieldRight + 12,
           pixel(label.y + 4.5), label.text);
@@ -247,15 +265,15 @@ class Drawing {
     const double columns[] = {kFieldRight - 200, kFieldRight - 100, kFieldRight};
     double y = kHeight + 12;
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
-      add("<text class=\"end {}\" x=\"{}\" y=\"{}\">{}</text>\n", kClass[i], columns[i], pixel(y), kCurves[i].name);
+      add("<text class=\"end {}\" x=\"{}\" y=\"{}\">{}</text>\n", kClass[i], columns[i], pixel(y),
+          kCurves[i].name);
     }
     for (std::size_t run = 0; run < runs_.size(); ++run) {
       y += kRunLine;
       add("<g opacity=\"{}\">\n", pixel(opacity(run)));
       marker(run, nullptr, kFieldLeft + 5, y - 4.5);
       out_ += "</g>\n";
-      std::string name = report::printable(runs_[run].name);
-      if (report::cells(name) > 44) name = report::clip(name, 43) + "…";
+      const std::string name = report::shorten(report::printable(runs_[run].name), 44);
       add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", kFieldLeft + 20, pixel(y), escaped(name));
       for (std::size_t i = 0; i < kCurves.size(); ++i) {
         const Last last = report::last_of(kCurves[i], runs_[run]);
@@ -272,6 +290,8 @@ class Drawing {
 
 }  // namespace
 
-std::string curves_svg(std::span<const Series> runs) { return Drawing(runs).text(); }
+std::string curves_svg(std::span<const Series> runs) {
+  return Drawing(runs).text();
+}
 
 }  // namespace resnet

@@ -68,7 +68,8 @@ Terminal terminal_of(int fd) {
   winsize size{};
   const bool is_terminal = isatty(fd) == 1;
   if (!is_terminal || ioctl(fd, TIOCGWINSZ, &size) != 0) size = {};
-  return report::describe(is_terminal, size.ws_col, size.ws_row, [](const char* name) { return std::getenv(name); });
+  return report::describe(is_terminal, size.ws_col, size.ws_row,
+                          [](const char* name) { return std::getenv(name); });
 }
 
 }  // namespace resnet

@@ -27,7 +27,9 @@ bool is_combining(std::uint32_t c) {
 }
 
 Character character_at(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
+  };
   const std::uint32_t first = byte(at);
   if (first < 0x80) return {1, 1, first >= 0x20 && first != 0x7F};
   const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC2 ? 2 : 0;
@@ -40,7 +42,8 @@ Character character_at(std::string_view text, std::size_t at) {
   const std::uint32_t least = length == 2 ? 0x80 : length == 3 ? 0x800 : 0x10000;
   const bool valid = code >= least && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) &&
                      !(code >= 0x80 && code < 0xA0) && !(code >= 0x202A && code <= 0x202E) &&
-                     !(code >= 0x2066 && code <= 0x2069) && code != 0x2028 && code != 0x2029 && code != 0xFFFE && code != 0xFFFF;
+                     !(code >= 0x2066 && code <= 0x2069) && code != 0x2028 && code != 0x2029 &&
+                     code != 0xFFFE && code != 0xFFFF;
   return {length, is_combining(code) ? 0 : is_wide(code) ? 2 : 1, valid};
 }
 
@@ -86,6 +89,13 @@ std::string clip(std::string_view text, int width) {
   }
   if (colored) out += "\x1b[0m";
   return out;
+}
+
+std::string shorten(std::string_view text, int width, bool utf8) {
+  if (cells(text) <= width) return std::string(text);
+  const std::string ellipsis = utf8 ? "…" : "~";
+  while (!text.empty() && cells(text) > width - 1) text.remove_prefix(character_at(text, 0).bytes);
+  return clip(ellipsis + std::string(text), width);
 }
 
 std::string printable(std::string_view text) {

@@ -12,6 +12,10 @@ int cells(std::string_view text);
 /// The longest beginning of `text` that takes at most `width` cells. Colours in it stay closed.
 std::string clip(std::string_view text, int width);
 
+/// `text` in at most `width` cells, by an ellipsis for its beginning: names of runs differ at the end.
+/// The text must be printable.
+std::string shorten(std::string_view text, int width, bool utf8 = true);
+
 /// `text` with control characters and broken UTF-8 replaced by '?': names come from outside.
 std::string printable(std::string_view text);
 

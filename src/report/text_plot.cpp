@@ -26,7 +26,7 @@ struct Style {
   char letter;          // in ASCII
   const char* color16;  // SGR parameters
   const char* color256;
-  int on, off, dot;     // dash, gap and (if any) the dot within a doubled gap, in braille dots
+  int on, off, dot;  // dash, gap and (if any) the dot within a doubled gap, in braille dots
 };
 constexpr Style kStyles[] = {
     {"──", '*', "34", "38;5;32", 1, 0, 0},
@@ -36,14 +36,19 @@ constexpr Style kStyles[] = {
 
 std::string paint(const std::string& text, std::size_t curve, int colors) {
   if (colors == 0) return text;
-  return fmt::format("\x1b[{}m{}\x1b[0m", colors >= 256 ? kStyles[curve].color256 : kStyles[curve].color16, text);
+  return fmt::format("\x1b[{}m{}\x1b[0m", colors >= 256 ? kStyles[curve].color256 : kStyles[curve].color16,
+                     text);
 }
 
 /// A field of cells, each divided into dots: 2 x 4 in braille, 1 x 1 in ASCII.
 class Canvas {
  public:
   Canvas(int width, int height, bool utf8)
-      : width_(width), height_(height), across_(utf8 ? 2 : 1), down_(utf8 ? 4 : 1), cells_(static_cast<std::size_t>(width * height)) {}
+      : width_(width),
+        height_(height),
+        across_(utf8 ? 2 : 1),
+        down_(utf8 ? 4 : 1),
+        cells_(static_cast<std::size_t>(width * height)) {}
 
   int dots_x() const { return width_ * across_; }
   int dots_y() const { return height_ * down_; }
@@ -112,7 +117,8 @@ void draw(Canvas& canvas, std::size_t curve, const Series& run, const Ranges& ra
   int walked = 0;
   const auto pen = [&](int x, int y) {
     const int phase = walked++ % period;
-    const bool dotted = style.dot != 0 && phase >= style.on + style.off && phase < style.on + style.off + style.dot;
+    const bool dotted =
+        style.dot != 0 && phase >= style.on + style.off && phase < style.on + style.off + style.dot;
     if (!dashes || phase < style.on || dotted) canvas.dot(x, y, curve);
   };
   for (const std::vector<XY>& piece : report::pieces(kCurves[curve], run)) {
@@ -175,13 +181,13 @@ std::pair<std::string, std::string> x_axis(const Ticks& ticks, int width, bool u
   return {line, labels};
 }
 
-std::string table(std::span<const Series> runs, int width) {
+std::string table(std::span<const Series> runs, int width, bool utf8) {
   std::string text;
   int longest = 0;
   for (const Series& run : runs) longest = std::max(longest, report::cells(report::printable(run.name)));
   longest = std::clamp(longest, 1, std::max(8, width - 2 - 50));
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    std::string name = report::clip(report::printable(runs[i].name), longest);
+    std::string name = report::shorten(report::printable(runs[i].name), longest, utf8);
     name.append(static_cast<std::size_t>(longest - report::cells(name)), ' ');
     std::string line = fmt::format("{} {}", static_cast<char>('a' + i % 26), name);
     for (const report::Curve& curve : kCurves) {
@@ -200,7 +206,8 @@ std::string curves_text(std::span<const Series> runs, const TextPlotOptions& opt
   const Ranges ranges = report::ranges_of(runs);
   const int rows = options.height - 3;  // legend, axis, labels
   const Ticks y_ticks = report::ticks(ranges.y, std::max(2, rows / 2), false);
-  const int label_width = std::max(5, static_cast<int>(fmt::format("{:.{}f}", y_ticks.at.back(), y_ticks.decimals).size()));
+  const int label_width =
+      std::max(5, static_cast<int>(fmt::format("{:.{}f}", y_ticks.at.back(), y_ticks.decimals).size()));
   const int gutter = label_width + 2;  // label, space, axis
   const int columns = options.width - gutter;
   const int label_room = static_cast<int>(fmt::format("{:.0f}", ranges.x).size()) + 2;
@@ -223,8 +230,10 @@ std::string curves_text(std::span<const Series> runs, const TextPlotOptions& opt
   for (const double tick : y_ticks.at) {
     if (tick == 0) continue;
     const double dots = rows * (options.utf8 ? 4 : 1);
-    const int row = rows - 1 - static_cast<int>(std::lround(tick / ranges.y * (dots - 1))) / (options.utf8 ? 4 : 1);
-    labels[static_cast<std::size_t>(std::clamp(row, 0, rows - 1))] = fmt::format("{:.{}f}", tick, y_ticks.decimals);
+    const int row =
+        rows - 1 - static_cast<int>(std::lround(tick / ranges.y * (dots - 1))) / (options.utf8 ? 4 : 1);
+    labels[static_cast<std::size_t>(std::clamp(row, 0, rows - 1))] =
+        fmt::format("{:.{}f}", tick, y_ticks.decimals);
   }
   std::string text = legend(runs, options) + "\n";
   for (int row = 0; row < rows; ++row) {
@@ -238,7 +247,7 @@ std::string curves_text(std::span<const Series> runs, const TextPlotOptions& opt
   });
   text += fmt::format("{:>{}} {}{}\n", "0", label_width, options.utf8 ? "└" : "+", line);
   text += fmt::format("{:>{}}  {}\n", "epoch", label_width, numbers);
-  if (runs.size() > 1) text += table(runs, options.width);
+  if (runs.size() > 1) text += table(runs, options.width, options.utf8);
   return text;
 }
 

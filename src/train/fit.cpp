@@ -7,8 +7,7 @@
 #include <ostream>
 
 #include "base/machine.h"
-#include "io/model_hash.h"
-#include "nn/state.h"
+#include "resnet/model_file.h"
 #include "resnet/train.h"
 
 namespace resnet {
@@ -109,7 +108,7 @@ class Run {
 
   FitResult finish() {
     const State state = engine_->state();
-    nn::set_state(net_, state);
+    set_state(net_, state);
     FitResult result;
     result.loss = progress_.loss;
     result.train_acc = progress_.train_acc;
@@ -122,7 +121,7 @@ class Run {
     result.steps = steps_;
     result.threads = engine_->threads();
     result.isa = engine_->isa();
-    result.weights_sha256 = io::weights_sha256(state);
+    result.weights_sha256 = weights_sha256(state);
     result.complete = evaluated_ && !interrupted();
     for (const auto& observer : options_.observers) observer->on_finish(result);
     return result;

@@ -90,8 +90,9 @@ TEST_P(OpGradient, MatchesFiniteDifferences) {
   check(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, OpGradient, ::testing::ValuesIn(cases()),
-                         [](const auto& info) { return info.param.op + "_" + std::to_string(info.index); });
+INSTANTIATE_TEST_SUITE_P(Cases, OpGradient, ::testing::ValuesIn(cases()), [](const auto& tested) {
+  return tested.param.op + "_" + std::to_string(tested.index);
+});
 
 TEST(OpGradientOf, BatchNormMatchesFiniteDifferences) {
   for (const Shape& x : {Shape{3, 2, 5, 3}, Shape{2, 5, 1, 1}, Shape{1, 1, 7, 1}}) {

@@ -10,7 +10,8 @@
 namespace resnet::report {
 namespace {
 
-BarState state_at(std::int64_t epoch, std::int64_t batch, double seconds, double loss, double acc, double rate) {
+BarState state_at(std::int64_t epoch, std::int64_t batch, double seconds, double loss, double acc,
+                  double rate) {
   BarState state;
   state.epochs = 10;
   state.batches = 235;
@@ -27,9 +28,11 @@ BarState state_at(std::int64_t epoch, std::int64_t batch, double seconds, double
 TEST(Bar, IsTqdmsAtUsualWidths) {
   const BarState state = state_at(0, 101, 41.2, 0.512, 0.811, 127.3);
   EXPECT_EQ(bar_text(state, 103, true),
-            "Epoch 1/10:  43%|████▋      | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, acc=0.811, 127.3 examples/s]");
+            "Epoch 1/10:  43%|████▋      | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, acc=0.811, 127.3 "
+            "examples/s]");
   EXPECT_EQ(bar_text(state, 120, true),
-            "Epoch 1/10:  43%|████████████                | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, acc=0.811, "
+            "Epoch 1/10:  43%|████████████                | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, "
+            "acc=0.811, "
             "127.3 examples/s]");
 }
 
@@ -40,40 +43,47 @@ TEST(Bar, IsTqdmsBeforeTheFirstStep) {
 
 TEST(Bar, IsTqdmsWhereAStepTakesSeconds) {
   EXPECT_EQ(bar_text(state_at(0, 101, 121.2, 0.512, 0.811, 212), 120, true),
-            "Epoch 1/10:  43%|████████████                | 101/235 [02:01<02:40,  1.20s/it, loss=0.512, acc=0.811, "
+            "Epoch 1/10:  43%|████████████                | 101/235 [02:01<02:40,  1.20s/it, loss=0.512, "
+            "acc=0.811, "
             "212.0 examples/s]");
 }
 
 TEST(Bar, IsTqdmsAfterAnHourAndSaysThatItTests) {
-  EXPECT_EQ(bar_text(state_at(9, 235, 3700.5, 0.014, 0.996, 4680.2), 120, true),
-            "Epoch 10/10: 100%|███████████████| 235/235 [1:01:40<00:00, 15.75s/it, loss=0.014, acc=0.996, 4680.2 "
-            "examples/s, testing]");
+  EXPECT_EQ(
+      bar_text(state_at(9, 235, 3700.5, 0.014, 0.996, 4680.2), 120, true),
+      "Epoch 10/10: 100%|███████████████| 235/235 [1:01:40<00:00, 15.75s/it, loss=0.014, acc=0.996, 4680.2 "
+      "examples/s, testing]");
 }
 
 TEST(Bar, IsTqdmsInAResumedEpoch) {
   BarState state = state_at(2, 120, 10, 0.3, 0.9, 512);
   state.initial = 100;
-  EXPECT_EQ(bar_text(state, 110, true),
-            "Epoch 3/10:  51%|█████████▏        | 120/235 [00:10<00:57,  2.00it/s, loss=0.300, acc=0.900, 512.0 "
-            "examples/s]");
+  EXPECT_EQ(
+      bar_text(state, 110, true),
+      "Epoch 3/10:  51%|█████████▏        | 120/235 [00:10<00:57,  2.00it/s, loss=0.300, acc=0.900, 512.0 "
+      "examples/s]");
 }
 
 TEST(Bar, ShowsALossThatIsNoNumber) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(bar_text(state_at(1, 3, 7300, -nan, 0.1, 0.1), 110, true),
-            "Epoch 2/10:   1%|▏               | 3/235 [2:01:40<156:48:53, 2433.33s/it, loss=nan, acc=0.100, 0.1 "
-            "examples/s]");
+  EXPECT_EQ(
+      bar_text(state_at(1, 3, 7300, -nan, 0.1, 0.1), 110, true),
+      "Epoch 2/10:   1%|▏               | 3/235 [2:01:40<156:48:53, 2433.33s/it, loss=nan, acc=0.100, 0.1 "
+      "examples/s]");
 }
 
 TEST(Bar, IsAsciiWithoutUtf8) {
   EXPECT_EQ(bar_text(state_at(0, 101, 41.2, 0.512, 0.811, 127.3), 103, false),
-            "Epoch 1/10:  43%|####7      | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, acc=0.811, 127.3 examples/s]");
+            "Epoch 1/10:  43%|####7      | 101/235 [00:41<00:54,  2.45it/s, loss=0.512, acc=0.811, 127.3 "
+            "examples/s]");
 }
 
 TEST(Bar, LeavesFiguresOutFromTheRightWhereItIsNarrow) {
   const BarState state = state_at(9, 117, 60, 0.512, 0.811, 499.2);
-  EXPECT_EQ(bar_text(state, 80, true), "Epoch 10/10:  50%|██▍  | 117/235 [01:00<01:00,  1.95it/s, loss=0.512, acc=0.811]");
-  EXPECT_EQ(bar_text(state, 70, true), "Epoch 10/10:  50%|██▉   | 117/235 [01:00<01:00,  1.95it/s, loss=0.512]");
+  EXPECT_EQ(bar_text(state, 80, true),
+            "Epoch 10/10:  50%|██▍  | 117/235 [01:00<01:00,  1.95it/s, loss=0.512, acc=0.811]");
+  EXPECT_EQ(bar_text(state, 70, true),
+            "Epoch 10/10:  50%|██▉   | 117/235 [01:00<01:00,  1.95it/s, loss=0.512]");
   EXPECT_EQ(bar_text(state, 60, true), "Epoch 10/10:  50%|███▉    | 117/235 [01:00<01:00,  1.95it/s]");
   EXPECT_EQ(bar_text(state, 30, true), "Epoch 10/10:  50%|█▍ | 117/235");
   EXPECT_EQ(bar_text(state, 10, true), "Epoch 10/1");
@@ -130,11 +140,24 @@ TEST(Text, ClipsAtCharactersAndClosesColours) {
   EXPECT_EQ(clip("abc", 0), "");
 }
 
+TEST(Text, ShortensAtTheBeginning) {
+  EXPECT_EQ(shorten("runs/long-name-1", 16), "runs/long-name-1");
+  EXPECT_EQ(shorten("runs/long-name-1", 8), "…-name-1");
+  EXPECT_EQ(shorten("runs/long-name-1", 8, false), "~-name-1");
+  EXPECT_EQ(shorten("残差残差", 4), "…差");
+  EXPECT_EQ(shorten("abc", 0), "");
+}
+
 TEST(Text, ReplacesWhatATerminalWouldObey) {
   EXPECT_EQ(printable("run\x1b[2J\n\x7f"), "run?[2J??");
-  EXPECT_EQ(printable("a\xff" "b\xC3"), "a?b?");
+  EXPECT_EQ(printable("a\xff"
+                      "b\xC3"),
+            "a?b?");
   EXPECT_EQ(printable("\xC0\xAF"), "??") << "an overlong form";
-  EXPECT_EQ(printable("\xC2\x9B" "2J"), "?2J") << "CSI in one character";
+  EXPECT_EQ(printable("\xC2\x9B"
+                      "2J"),
+            "?2J")
+      << "CSI in one character";
   EXPECT_EQ(printable("残差 ü"), "残差 ü");
 }
 

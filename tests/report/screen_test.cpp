@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -40,7 +41,8 @@ TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
   });
   EXPECT_EQ(seen,
             "epoch 1/3  loss 0.600  train acc 0.800  test acc 0.800  256.0 examples/sec  [00:10]\n"
-            "Epoch 2/3:  40%|████▊       | 4/10 [00:04<00:06,  1.00it/s, loss=0.500, acc=0.842, 256.0 examples/s]\n");
+            "Epoch 2/3:  40%|████▊       | 4/10 [00:04<00:06,  1.00it/s, loss=0.500, acc=0.842, 256.0 "
+            "examples/s]\n");
   EXPECT_EQ(stage.display.text(), kLines) << "the bar goes when all is done";
 }
 
@@ -51,7 +53,8 @@ TEST(Progress, BeginsAResumedRunWhereItStopped) {
   EXPECT_EQ(stage.display.text().substr(0, 16), "Epoch 2/3:  40%|");
   stage.now += 2;
   bar->on_step({1, 5, 1280, 0.5, 0.8, 256});
-  EXPECT_NE(stage.display.text().find("5/10 [00:02<00:10,  2.00s/it"), std::string::npos) << stage.display.text();
+  EXPECT_NE(stage.display.text().find("5/10 [00:02<00:10,  2.00s/it"), std::string::npos)
+      << stage.display.text();
 }
 
 TEST(Progress, SaysHowFarAnInterruptedRunCame) {
@@ -73,7 +76,8 @@ TEST(Progress, LeavesTheBarWhereAnErrorEndsTheRun) {
     bar->on_step({0, 1, 256, 0.5, 0.8, 256});
   }
   EXPECT_EQ(stage.display.text(),
-            "Epoch 1/3:  10%|█▏          | 1/10 [00:04<00:36,  4.00s/it, loss=0.500, acc=0.800, 256.0 examples/s]\n");
+            "Epoch 1/3:  10%|█▏          | 1/10 [00:04<00:36,  4.00s/it, loss=0.500, acc=0.800, 256.0 "
+            "examples/s]\n");
   stage.display.feed("error");
   EXPECT_NE(stage.display.text().find("]\nerror\n"), std::string::npos) << "the next line begins below";
 }
@@ -122,15 +126,21 @@ TEST(Screen, HonoursNoColor) {
 }
 
 TEST(Screen, FollowsAChangeOfSizeAndLeavesNoOldFrame) {
-  // The terminal here does not wrap old lines anew, so let it grow: nothing was cut, nothing may stay.
-  Stage stage(terminal(60, 30));
-  stage.display = VirtualTerminal(120, 30);
-  simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(), learning(3),
-           [&](std::int64_t epoch, std::int64_t batch) {
-             if (epoch == 0 && batch == 6) stage.terminal.width = 120;
-           });
-  EXPECT_EQ(stage.display.text(), kLines + final_plot(stage, 18));
-  EXPECT_EQ(stage.display.wraps, 0);
+  for (const int width : {84, 99, 120, 200}) {
+    Stage stage(terminal(110, 40));
+    simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(),
+             learning(3), [&](std::int64_t epoch, std::int64_t batch) {
+               if (epoch == 0 && batch == 8) {
+                 const std::string seen = stage.display.text();
+                 EXPECT_EQ(std::count(seen.begin(), seen.end(), '\n'), 18 + 1) << seen;
+               }
+               if (epoch != 0 || batch != 6) return;
+               stage.terminal.width = width;
+               stage.display.resize(width);
+             });
+    EXPECT_EQ(stage.display.text(), kLines + final_plot(stage, 18)) << width;
+    EXPECT_EQ(stage.display.wraps + stage.display.clamped, 0) << width;
+  }
 }
 
 TEST(Screen, CountsTheRowsThatOldLinesTakeOnANarrowerTerminal) {
@@ -161,7 +171,9 @@ TEST(Screen, PaintsTenTimesASecondAtMost) {
 TEST(Screen, WritesOnlyTheLinesThatChanged) {
   Stage stage(terminal(100, 24));
   std::string last = "one";
-  stage.screen->show(Screen::Slot::plot, [](const Terminal&) { return std::vector<std::string>{"plot", "axis"}; });
+  stage.screen->show(Screen::Slot::plot, [](const Terminal&) {
+    return std::vector<std::string>{"plot", "axis"};
+  });
   stage.screen->show(Screen::Slot::bar, [&](const Terminal&) { return std::vector<std::string>{last}; });
   stage.raw.clear();
   stage.screen->refresh(true);
@@ -170,11 +182,30 @@ TEST(Screen, WritesOnlyTheLinesThatChanged) {
   stage.screen->refresh(true);
   EXPECT_EQ(stage.raw, "\x1b[?2026h\rtwo\x1b[K\r\x1b[?2026l");
   EXPECT_EQ(stage.display.text(), "plot\naxis\ntwo\n");
+
+  std::string first = "new";
+  stage.screen->show(Screen::Slot::plot, [&](const Terminal&) {
+    return std::vector<std::string>{first, "axis"};
+  });
+  EXPECT_EQ(stage.raw.find("axis"), std::string::npos);
+  EXPECT_EQ(stage.display.text(), "new\naxis\ntwo\n");
+}
+
+TEST(Screen, ShowsTheLowestLinesWhereThereIsNoRoomForAll) {
+  Stage stage(terminal(20, 4));
+  int frame = 0;
+  stage.screen->show(Screen::Slot::plot, [&](const Terminal&) {
+    return std::vector<std::string>{"1", "2", "3", "frame " + std::to_string(frame)};
+  });
+  for (frame = 1; frame < 4; ++frame) stage.screen->refresh(true);
+  EXPECT_EQ(stage.display.text(), "2\n3\nframe 3\n");
+  EXPECT_EQ(stage.display.clamped, 0);
 }
 
 TEST(Screen, PrintsLinesAboveThatMayBeLongerThanARow) {
   Stage stage(terminal(20, 6));
-  stage.screen->show(Screen::Slot::bar, [](const Terminal&) { return std::vector<std::string>{"the bar of the run"}; });
+  stage.screen->show(Screen::Slot::bar,
+                     [](const Terminal&) { return std::vector<std::string>{"the bar of the run"}; });
   stage.screen->print_above("warning: this line is longer");
   stage.screen->print_above("");
   stage.screen->print_above("exactly twenty cells");
@@ -198,7 +229,8 @@ TEST(Screen, IsOneForAFileDescriptor) {
 TEST(Screen, SurvivesARunThatDiverges) {
   auto points = learning(3);
   for (std::size_t i = 5; i < points.size(); ++i) {
-    points[i].loss = i % 2 == 0 ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::quiet_NaN();
+    points[i].loss =
+        i % 2 == 0 ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::quiet_NaN();
   }
   Stage stage(terminal(90, 30));
   simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(), points,

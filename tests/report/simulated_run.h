@@ -89,7 +89,8 @@ void simulate(Stage& stage, const std::vector<std::shared_ptr<Observer>>& observ
   for (const auto& observer : observers) observer->on_finish(result);
 }
 
-inline void simulate(Stage& stage, const std::vector<std::shared_ptr<Observer>>& observers, const RunInfo& run) {
+inline void simulate(Stage& stage, const std::vector<std::shared_ptr<Observer>>& observers,
+                     const RunInfo& run) {
   simulate(stage, observers, run, learning(run.epochs, run.batches), [](std::int64_t, std::int64_t) {});
 }
 

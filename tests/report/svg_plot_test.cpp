@@ -13,7 +13,9 @@
 namespace resnet::report {
 namespace {
 
-std::string svg(const Series& series) { return curves_svg(std::span(&series, 1)); }
+std::string svg(const Series& series) {
+  return curves_svg(std::span(&series, 1));
+}
 
 /// What is wrong with `text` as XML: tags that do not close each other, attributes without quotes or
 /// twice, '&' that begins no entity, characters that XML forbids. Empty if it is well-formed.
@@ -110,7 +112,8 @@ Scale scale_of(const std::string& text) {
 
 TEST(CurvesSvg, HoldsTheValuesOfThePoints) {
   const auto points = learning(10);
-  const std::string text = svg({.model = "d2l_resnet18", .dataset = "fashion-mnist", .epochs = 10, .points = points});
+  const std::string text =
+      svg({.model = "d2l_resnet18", .dataset = "fashion-mnist", .epochs = 10, .points = points});
   ASSERT_EQ(xml_error(text), "");
   const Scale scale = scale_of(text);
   const auto check = [&](const char* name, double (*value)(const CurvePoint&)) {
@@ -120,8 +123,10 @@ TEST(CurvesSvg, HoldsTheValuesOfThePoints) {
     for (const CurvePoint& point : points) {
       if (value(point) < 0) continue;
       ASSERT_LT(i, pieces[0].size()) << name;
-      EXPECT_NEAR((pieces[0][i].x - scale.zero_x) / scale.epoch, point.x, 0.011 / scale.epoch * 10) << name << " " << i;
-      EXPECT_NEAR((scale.zero_y - pieces[0][i].y) / scale.one, value(point), 0.02 / scale.one) << name << " " << i;
+      EXPECT_NEAR((pieces[0][i].x - scale.zero_x) / scale.epoch, point.x, 0.011 / scale.epoch * 10)
+          << name << " " << i;
+      EXPECT_NEAR((scale.zero_y - pieces[0][i].y) / scale.one, value(point), 0.02 / scale.one)
+          << name << " " << i;
       ++i;
     }
     EXPECT_EQ(i, pieces[0].size()) << name;
@@ -133,7 +138,8 @@ TEST(CurvesSvg, HoldsTheValuesOfThePoints) {
 }
 
 TEST(CurvesSvg, SaysWhatItShowsToThoseWhoCannotSeeIt) {
-  const std::string text = svg({.model = "d2l_resnet18", .dataset = "fashion-mnist", .epochs = 3, .points = learning(3)});
+  const std::string text =
+      svg({.model = "d2l_resnet18", .dataset = "fashion-mnist", .epochs = 3, .points = learning(3)});
   EXPECT_NE(text.find("role=\"img\" aria-labelledby=\"title desc\""), std::string::npos);
   EXPECT_NE(text.find("<title id=\"title\">d2l_resnet18 on fashion-mnist</title>"), std::string::npos);
   EXPECT_NE(text.find("Last values: train loss 0.300, train acc 0.914, test acc 0.857."), std::string::npos);
@@ -169,7 +175,9 @@ TEST(CurvesSvg, BreaksACurveWhereItIsNotFinite) {
   EXPECT_EQ(pieces[0].size(), 5U);
   EXPECT_EQ(pieces[1].size(), 7U);
   EXPECT_NE(text.find(">inf</text>"), std::string::npos);
-  EXPECT_EQ(std::regex_replace(text, std::regex("infinite|font|nan</text>|inf</text>|test acc nan|train loss inf"), "").find("nan"),
+  EXPECT_EQ(std::regex_replace(
+                text, std::regex("infinite|font|nan</text>|inf</text>|test acc nan|train loss inf"), "")
+                .find("nan"),
             std::string::npos)
       << "no coordinate is nan";
 }
@@ -187,12 +195,14 @@ TEST(CurvesSvg, StandsWithoutPointsAndWithOne) {
 
 TEST(CurvesSvg, TellsRunsApart) {
   std::vector<Series> runs;
-  for (int i = 0; i < 9; ++i) runs.push_back({.name = "run " + std::to_string(i), .model = "resnet18", .points = learning(2 + i)});
+  for (int i = 0; i < 9; ++i)
+    runs.push_back({.name = "run " + std::to_string(i), .model = "resnet18", .points = learning(2 + i)});
   const std::string text = curves_svg(runs);
   EXPECT_EQ(xml_error(text), "");
   EXPECT_NE(text.find(">resnet18: 9 runs</text>"), std::string::npos);
   EXPECT_EQ(curve(text, "loss").size(), 9U);
-  for (int i = 0; i < 9; ++i) EXPECT_NE(text.find(">run " + std::to_string(i) + "</text>"), std::string::npos);
+  for (int i = 0; i < 9; ++i)
+    EXPECT_NE(text.find(">run " + std::to_string(i) + "</text>"), std::string::npos);
   EXPECT_NE(text.find("opacity=\"0.4\""), std::string::npos) << "the last run, the faintest";
 }
 

@@ -10,7 +10,8 @@ namespace resnet::report {
 namespace {
 
 std::string plot(const Series& series, int width, int height, bool utf8, int colors = 0) {
-  return curves_text(std::span(&series, 1), {.width = width, .height = height, .colors = colors, .utf8 = utf8});
+  return curves_text(std::span(&series, 1),
+                     {.width = width, .height = height, .colors = colors, .utf8 = utf8});
 }
 
 /// Lines of `text`; checks that none is wider than `width`.
@@ -130,10 +131,12 @@ TEST(CurvesText, NeverExceedsItsCells) {
       for (const std::int64_t epochs : {1, 10, 1000}) {
         for (const bool utf8 : {false, true}) {
           const std::string text = plot({.epochs = epochs, .points = learning(1)}, width, height, utf8, 256);
-          ASSERT_EQ(lines_of(text, width), width >= 24 && height >= 8 ? height : 0) << width << " x " << height;
+          ASSERT_EQ(lines_of(text, width), width >= 24 && height >= 8 ? height : 0)
+              << width << " x " << height;
         }
       }
-      const Series runs[] = {{.name = std::string(300, 'n'), .points = learning(2)}, {.name = "残差", .points = {}}};
+      const Series runs[] = {{.name = std::string(300, 'n'), .points = learning(2)},
+                             {.name = "残差", .points = {}}};
       const std::string text = curves_text(runs, {.width = width, .height = height});
       ASSERT_EQ(lines_of(text, width), width >= 24 && height >= 8 ? height + 2 : 0);
     }

@@ -11,7 +11,8 @@ namespace resnet::report {
 
 class VirtualTerminal {
  public:
-  VirtualTerminal(int width, int height) : width_(width), height_(height), rows_(static_cast<std::size_t>(height)) {}
+  VirtualTerminal(int width, int height)
+      : width_(width), height_(height), rows_(static_cast<std::size_t>(height)) {}
 
   void feed(std::string_view text) {
     bytes += text.size();
@@ -27,6 +28,25 @@ class VirtualTerminal {
         at += length;
       }
     }
+  }
+
+  /// Another width; rows that are too long wrap anew, as in most terminals.
+  void resize(int width) {
+    std::vector<Row> rows;
+    int y = 0;
+    for (int old = 0; old < height_; ++old) {
+      Row row = std::move(rows_[static_cast<std::size_t>(old)]);
+      if (old == y_) y = static_cast<int>(rows.size());
+      while (row.size() > static_cast<std::size_t>(width)) {
+        rows.emplace_back(row.begin(), row.begin() + width);
+        row.erase(row.begin(), row.begin() + width);
+      }
+      rows.push_back(std::move(row));
+    }
+    rows.resize(static_cast<std::size_t>(height_));  // what is below was empty
+    rows_ = std::move(rows);
+    width_ = width;
+    y_ = y;
   }
 
   /// What has scrolled away and what is on the screen, without blanks at the ends of lines and empty
@@ -111,13 +131,16 @@ class VirtualTerminal {
         if (row().size() > static_cast<std::size_t>(x_)) row().resize(static_cast<std::size_t>(x_));
         for (int y = y_ + 1; y < height_; ++y) rows_[static_cast<std::size_t>(y)].clear();
         break;
-      case 'm': ++colors; break;
+      case 'm':
+        ++colors;
+        break;
       case 'h':
       case 'l':
         depth_ += text[end] == 'h' ? 1 : -1;
         if (parameters != "?2026") ++unknown;
         break;
-      default: ++unknown;
+      default:
+        ++unknown;
     }
     return end + 1;
   }

@@ -1,0 +1,72 @@
+// Model files: a trained network with all that using it takes, and weights in PyTorch's names.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/data.h"
+#include "resnet/engine.h"
+#include "resnet/graph.h"
+#include "resnet/nn.h"
+#include "resnet/tensor.h"
+
+namespace resnet {
+
+/// What a model file holds: the network as an inference graph, its state, what happens to an image
+/// before it, and what its outputs mean. The file is safetensors, readable by PyTorch: the state under
+/// its names, and metadata `resnet.format` ("1"), `resnet.graph`, `resnet.preprocessing` and
+/// `resnet.classes` (JSON texts), and `format` ("pt").
+struct ModelFile {
+  State state;         // in PyTorch's order
+  graph::Graph graph;  // evaluation mode, input "images", output "output"; any batch size
+  data::Preprocessing preprocessing;
+  std::vector<std::string> classes;  // by output; may be empty, or fewer than there are outputs
+};
+
+/// Writes a model file, atomically and durably: if it fails (IoError), what was there is still there.
+void save_model(const std::filesystem::path& path, const ModelFile& model);
+
+/// The same for a network and the data set that it was trained for.
+void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset);
+
+/// Reads a model file. The graph is verified like any graph, and its state values must be exactly the
+/// file's tensors (`num_batches_tracked` may be absent). Throws IoError, or FormatError with the
+/// file's name and what does not fit.
+ModelFile read_model(const std::filesystem::path& path);
+
+/// A network ready to answer. It needs no C++ of the modules that built it.
+class Model {
+ public:
+  explicit Model(ModelFile file, const EngineOptions& options = {});
+
+  /// Images [N,C,H,W], preprocessed -> the network's output, [N,classes] for a classifier.
+  Tensor infer(View<const float> images) { return engine_->infer(images); }
+
+  /// Class and probability (softmax) of a picture, the likeliest first. Outputs beyond the named
+  /// classes have their number as a name. Throws ShapeError if the network is no classifier.
+  std::vector<std::pair<std::string, float>> classify(const data::Image& image);
+
+  const graph::Graph& graph() const noexcept { return graph_; }
+  const data::Preprocessing& preprocessing() const noexcept { return preprocessing_; }
+  const std::vector<std::string>& classes() const noexcept { return classes_; }
+  Engine& engine() noexcept { return *engine_; }
+
+ private:
+  graph::Graph graph_;
+  data::Preprocessing preprocessing_;
+  std::vector<std::string> classes_;
+  std::unique_ptr<Engine> engine_;
+};
+
+/// read_model() on the native engine.
+Model load_model(const std::filesystem::path& path, const EngineOptions& options = {});
+
+/// Fills a network from a safetensors file, ours or PyTorch's, whose tensors must be exactly the
+/// network's by name, shape and dtype (`num_batches_tracked` may be absent). Throws IoError, or
+/// FormatError that names the first tensor that differs; the network is then untouched.
+void load_weights(nn::Module& net, const std::filesystem::path& path);
+
+}  // namespace resnet

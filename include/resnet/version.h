@@ -1,0 +1,8 @@
+// The version of this library and its program.
+#pragma once
+
+namespace resnet {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+}  // namespace resnet

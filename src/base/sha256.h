@@ -1,0 +1,23 @@
+// SHA-256, for names of content: weights, data sets. The computation is libmd's.
+#pragma once
+
+#include <sha256.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace resnet {
+
+class Sha256 {
+ public:
+  Sha256();
+  void update(std::span<const std::byte> bytes);
+  /// The digest of everything so far, 64 lower-case digits; more may follow.
+  std::string hex() const;
+
+ private:
+  SHA256_CTX context_{};
+};
+
+}  // namespace resnet

@@ -1,0 +1,15 @@
+// One number for a whole set of weights.
+#pragma once
+
+#include <string>
+
+#include "resnet/engine.h"
+
+namespace resnet::io {
+
+/// SHA-256, 64 lower-case digits, over all tensors in byte order of their names: name, NUL, dtype as
+/// safetensors writes it ("F32"), NUL, shape ("[64,1,7,7]", a scalar "[]"), NUL, little-endian elements.
+/// Independent of the order of `state` and of the file that holds it.
+std::string weights_sha256(const State& state);
+
+}  // namespace resnet::io

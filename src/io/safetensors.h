@@ -1,0 +1,44 @@
+// The safetensors format: named tensors after a JSON header. Strict in both directions.
+// Source: https://github.com/huggingface/safetensors (README, "Format").
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/tensor.h"
+
+namespace resnet::io {
+
+/// The same type as State, for files that hold something else.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using Metadata = std::map<std::string, std::string>;
+
+struct Safetensors {
+  NamedTensors tensors;  // in the order of the header
+  Metadata metadata;
+};
+
+/// "F32", "F64", "I32", "I64" or "U8".
+std::string_view safetensors_name(DType dtype);
+
+/// Writes the file, atomically and durably. Equal arguments give equal bytes. The header names the
+/// tensors in the order given; their data lie widest dtype first, so that each is aligned to its
+/// elements, as other readers need. Throws FormatError for what the format cannot hold (two tensors
+/// of one name, names that are not UTF-8), IoError if writing fails; the old file is then still there.
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const Metadata& metadata = {});
+
+/// Reads a file of dtypes F32, F64, I32, I64 and U8. Throws IoError if it cannot be read, FormatError
+/// with the file's name if anything in it is not as the format demands. Memory: the tensors and the
+/// header, which may have 16 MB; a file cannot ask for more than its own length.
+Safetensors read_safetensors(const std::filesystem::path& path);
+
+/// The same for bytes in memory; `name` stands for them in messages.
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name);
+
+}  // namespace resnet::io

@@ -1,0 +1,34 @@
+// How modules add nodes to the graph that is being built.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ops/operation.h"
+#include "resnet/nn.h"
+
+namespace resnet::nn {
+
+/// "path.name", or "name" at the root.
+std::string join(const std::string& path, const std::string& name);
+
+/// Adds a node and gives all its outputs.
+inline std::vector<graph::ValueId> emit(Value x, const char* op, const std::string& name,
+                                        graph::Attributes attributes, std::vector<graph::ValueId> inputs) {
+  return x.builder().graph.add_node(ops::get(op), name, std::move(attributes), std::move(inputs));
+}
+
+/// The list attribute of a pair of pixels.
+inline std::vector<std::int64_t> pair(Size2 size) {
+  return {size.height, size.width};
+}
+
+/// A name for what is called without a module, e.g. relu(x): beside the node that made x.
+inline std::string beside(Value x, const char* op) {
+  const graph::ValueInfo& info = x.builder().graph.value(x.id());
+  if (info.producer < 0) return op;
+  const std::size_t dot = info.name.rfind('.');
+  return dot == std::string::npos ? op : info.name.substr(0, dot + 1) + op;
+}
+
+}  // namespace resnet::nn

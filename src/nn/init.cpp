@@ -1,0 +1,80 @@
+// Initialisation. Every number is a function of (seed, parameter's name, index).
+#include <algorithm>
+#include <cmath>
+
+#include "base/random.h"
+#include "resnet/nn.h"
+
+namespace resnet::nn {
+namespace {
+
+void fill_uniform(Parameter& parameter, const RandomStream& stream, double bound) {
+  const auto values = parameter.value.values();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(bound * (2.0 * static_cast<double>(stream.word(i)) * 0x1p-32 - 1.0));
+  }
+}
+
+// Outputs that one input reaches, over the kernel's pixels.
+std::int64_t fan_out(const Shape& weight) {
+  return weight.rank() == 4 ? weight[0] * weight[2] * weight[3] : weight[0];
+}
+
+void fill_weight(Parameter& parameter, const RandomStream& stream, Scheme scheme) {
+  const bool convolution = parameter.shape.rank() == 4;
+  if (scheme == Scheme::chapter) {  // Glorot and Bengio 2010, gain 1
+    fill_uniform(parameter, stream,
+                 std::sqrt(6.0 / static_cast<double>(parameter.fan_in + fan_out(parameter.shape))));
+  } else if (convolution) {  // He et al., arXiv 1502.01852, fan-out
+    const double deviation = std::sqrt(2.0 / static_cast<double>(fan_out(parameter.shape)));
+    const auto values = parameter.value.values();
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(deviation * stream.normal(i));
+  } else {
+    fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
+  }
+}
+
+void initialise(const std::string& name, Parameter& parameter, Scheme scheme, std::uint64_t seed) {
+  const RandomStream stream(seed, "init/" + name);
+  if (parameter.kind == ParameterKind::batches_tracked) {
+    parameter.value = Tensor(Shape{}, DType::i64);
+    parameter.set = true;
+    return;
+  }
+  parameter.value = Tensor(parameter.shape);
+  const auto values = parameter.value.values();
+  switch (parameter.kind) {
+    case ParameterKind::weight:
+      fill_weight(parameter, stream, scheme);
+      break;
+    case ParameterKind::bias:
+      fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
+      break;
+    case ParameterKind::norm_weight:
+    case ParameterKind::running_var:
+      std::fill(values.begin(), values.end(), 1.0F);
+      break;
+    case ParameterKind::norm_bias:
+    case ParameterKind::running_mean:
+    case ParameterKind::batches_tracked:
+      break;  // zero already
+  }
+  parameter.set = true;
+}
+
+}  // namespace
+
+void init(Module& module, Scheme scheme, std::uint64_t seed) {
+  for_each_parameter(module, [&](const std::string& name, Parameter& parameter) {
+    initialise(name, parameter, scheme, seed);
+  });
+}
+
+void init_unset(Module& module, Scheme scheme, std::uint64_t seed) {
+  for_each_parameter(module, [&](const std::string& name, Parameter& parameter) {
+    if (!parameter.set) initialise(name, parameter, scheme, seed);
+  });
+}
+
+}  // namespace resnet::nn

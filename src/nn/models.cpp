@@ -1,0 +1,185 @@
+#include "resnet/models.h"
+
+#include <algorithm>
+#include <array>
+
+namespace resnet::models {
+namespace {
+
+// Source of the block counts: He et al., arXiv 1512.03385, table 1.
+struct Configuration {
+  const char* name;
+  std::array<std::int64_t, 4> blocks;
+  Block block;
+  bool chapter;  // else torchvision's
+};
+
+constexpr std::array<Configuration, 10> kConfigurations = {{
+    {"d2l_resnet18", {2, 2, 2, 2}, Block::basic, true},
+    {"d2l_resnet34", {3, 4, 6, 3}, Block::basic, true},
+    {"d2l_resnet50", {3, 4, 6, 3}, Block::bottleneck, true},
+    {"d2l_resnet101", {3, 4, 23, 3}, Block::bottleneck, true},
+    {"d2l_resnet152", {3, 8, 36, 3}, Block::bottleneck, true},
+    {"resnet18", {2, 2, 2, 2}, Block::basic, false},
+    {"resnet34", {3, 4, 6, 3}, Block::basic, false},
+    {"resnet50", {3, 4, 6, 3}, Block::bottleneck, false},
+    {"resnet101", {3, 4, 23, 3}, Block::bottleneck, false},
+    {"resnet152", {3, 8, 36, 3}, Block::bottleneck, false},
+}};
+
+// What is to be built, checked and complete.
+struct Plan {
+  std::int64_t in_channels, classes;
+  std::vector<std::int64_t> blocks, widths;
+  Block block;
+  std::int64_t expansion() const { return block == Block::bottleneck ? 4 : 1; }
+  std::int64_t stem() const { return widths.front(); }
+};
+
+Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
+  Plan plan{options.in_channels, options.classes, options.blocks, options.channels,
+            options.block.value_or(configuration.block)};
+  if (plan.in_channels < 1 || plan.classes < 1) {
+    throw ConfigError(std::string(configuration.name) + ": channels and classes must be at least 1");
+  }
+  constexpr std::int64_t kFirstWidth = 64;  // doubled at every stage
+  if (plan.blocks.empty() && plan.widths.empty()) {
+    plan.blocks.assign(configuration.blocks.begin(), configuration.blocks.end());
+  }
+  if (plan.blocks.empty()) {
+    const auto& own = configuration.blocks;
+    if (plan.widths.size() > own.size()) {
+      throw ConfigError(std::string(configuration.name) + ": " + std::to_string(plan.widths.size()) +
+                            " stages by --channels, and no --blocks for them",
+                        "give --blocks with as many numbers");
+    }
+    plan.blocks.assign(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(plan.widths.size()));
+  }
+  if (plan.widths.empty()) {
+    for (std::size_t i = 0; i < plan.blocks.size(); ++i)
+      plan.widths.push_back(kFirstWidth << std::min<std::size_t>(i, 16));
+  }
+  if (plan.blocks.size() != plan.widths.size()) {
+    throw ConfigError(std::string(configuration.name) + ": " + std::to_string(plan.blocks.size()) +
+                          " stages by --blocks, " + std::to_string(plan.widths.size()) + " by --channels",
+                      "give both as many numbers");
+  }
+  const auto positive = [](std::int64_t n) { return n >= 1; };
+  if (!std::all_of(plan.blocks.begin(), plan.blocks.end(), positive) ||
+      !std::all_of(plan.widths.begin(), plan.widths.end(), positive)) {
+    throw ConfigError(std::string(configuration.name) + ": every stage needs at least 1 block and 1 channel");
+  }
+  return plan;
+}
+
+nn::Sequential chapter_network(const Plan& plan) {
+  using namespace nn;
+  Sequential net;
+  net.push_back(Sequential(Conv2d{plan.in_channels, plan.stem(), {.kernel = 7, .stride = 2, .padding = 3}},
+                           BatchNorm2d{plan.stem()}, ReLU{},
+                           MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}}));
+  std::int64_t in = plan.stem();
+  for (std::size_t stage = 0; stage < plan.blocks.size(); ++stage) {
+    const std::int64_t width = plan.widths[stage];
+    const std::int64_t out = plan.expansion() * width;
+    Sequential blocks;
+    for (std::int64_t i = 0; i < plan.blocks[stage]; ++i) {
+      // The first module comes after a pool of stride 2 and keeps the size.
+      const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
+      const ResidualOptions options = {.use_1x1conv = stride > 1 || in != out, .stride = stride};
+      if (plan.block == Block::basic) {
+        blocks.push_back(Residual{in, width, options});
+      } else {
+        blocks.push_back(ResidualBottleneck{in, width, options});
+      }
+      in = out;
+    }
+    net.push_back(std::move(blocks));
+  }
+  net.push_back(GlobalAvgPool2d{});
+  net.push_back(Flatten{});
+  net.push_back(Linear{in, plan.classes});
+  return net;
+}
+
+nn::Sequential torchvision_network(const Plan& plan) {
+  using namespace nn;
+  Sequential net;
+  net.push_back(
+      "conv1",
+      Conv2d{plan.in_channels, plan.stem(), {.kernel = 7, .stride = 2, .padding = 3, .bias = false}});
+  net.push_back("bn1", BatchNorm2d{plan.stem()});
+  net.push_back("relu", ReLU{});
+  net.push_back("maxpool", MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}});
+  std::int64_t in = plan.stem();
+  for (std::size_t stage = 0; stage < plan.blocks.size(); ++stage) {
+    const std::int64_t width = plan.widths[stage];
+    Sequential blocks;
+    for (std::int64_t i = 0; i < plan.blocks[stage]; ++i) {
+      const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
+      if (plan.block == Block::basic) {
+        blocks.push_back(BasicBlock{in, width, stride});
+      } else {
+        blocks.push_back(Bottleneck{in, width, stride});
+      }
+      in = plan.expansion() * width;
+    }
+    net.push_back("layer" + std::to_string(stage + 1), std::move(blocks));
+  }
+  net.push_back("avgpool", GlobalAvgPool2d{});
+  net.push_back("flatten", Flatten{});
+  net.push_back("fc", Linear{in, plan.classes});
+  return net;
+}
+
+}  // namespace
+
+std::vector<std::string> names() {
+  std::vector<std::string> result;
+  for (const Configuration& configuration : kConfigurations) result.emplace_back(configuration.name);
+  return result;
+}
+
+nn::Sequential make(const std::string& name, const ResNetOptions& options) {
+  for (const Configuration& configuration : kConfigurations) {
+    if (name != configuration.name) continue;
+    const Plan plan = plan_of(configuration, options);
+    nn::Sequential net = configuration.chapter ? chapter_network(plan) : torchvision_network(plan);
+    net.describe(name, configuration.chapter ? nn::Scheme::chapter : nn::Scheme::torchvision);
+    return net;
+  }
+  throw ConfigError("there is no model '" + name + "'", "resnet train --help lists them");
+}
+
+nn::Sequential d2l_resnet18(const ResNetOptions& options) {
+  return make("d2l_resnet18", options);
+}
+nn::Sequential d2l_resnet34(const ResNetOptions& options) {
+  return make("d2l_resnet34", options);
+}
+nn::Sequential d2l_resnet50(const ResNetOptions& options) {
+  return make("d2l_resnet50", options);
+}
+nn::Sequential d2l_resnet101(const ResNetOptions& options) {
+  return make("d2l_resnet101", options);
+}
+nn::Sequential d2l_resnet152(const ResNetOptions& options) {
+  return make("d2l_resnet152", options);
+}
+nn::Sequential resnet18(const ResNetOptions& options) {
+  return make("resnet18", options);
+}
+nn::Sequential resnet34(const ResNetOptions& options) {
+  return make("resnet34", options);
+}
+nn::Sequential resnet50(const ResNetOptions& options) {
+  return make("resnet50", options);
+}
+nn::Sequential resnet101(const ResNetOptions& options) {
+  return make("resnet101", options);
+}
+nn::Sequential resnet152(const ResNetOptions& options) {
+  return make("resnet152", options);
+}
+
+}  // namespace resnet::models

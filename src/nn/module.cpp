@@ -1,0 +1,75 @@
+#include <algorithm>
+
+#include "nn/build.h"
+#include "resnet/nn.h"
+
+namespace resnet::nn {
+
+void Module::add_parameter(std::string name, ParameterKind kind, const Shape& shape, std::int64_t fan_in) {
+  parameters_.push_back({std::move(name), kind, shape, fan_in, Tensor(), false});
+}
+
+std::string Module::path(const graph::Builder& builder) const {
+  const auto found = builder.names.find(this);
+  return found == builder.names.end() ? kind() : found->second;
+}
+
+graph::ValueId Module::parameter_value(graph::Builder& builder, std::size_t index) const {
+  const Parameter& parameter = parameters_.at(index);
+  const bool trained =
+      parameter.kind != ParameterKind::running_mean && parameter.kind != ParameterKind::running_var;
+  return builder.graph.add_state(trained ? graph::Role::parameter : graph::Role::buffer,
+                                 join(path(builder), parameter.name), {parameter.shape, DType::f32});
+}
+
+std::string join(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "." + name;
+}
+
+namespace {
+
+template <class AnyModule, class Visit>
+void walk(AnyModule& module, const std::string& path, const Visit& visit) {
+  for (auto& parameter : module.parameters()) visit(join(path, parameter.name), parameter);
+  for (const Module::Child& child : module.children()) {
+    AnyModule& inner = *child.module;
+    walk(inner, join(path, child.name), visit);
+  }
+}
+
+void name_modules(const Module& module, const std::string& path, graph::Builder& builder) {
+  builder.names[&module] = path;
+  for (const Module::Child& child : module.children())
+    name_modules(*child.module, join(path, child.name), builder);
+}
+
+}  // namespace
+
+void for_each_parameter(Module& module, const std::function<void(const std::string&, Parameter&)>& visit) {
+  walk(module, "", visit);
+}
+
+void for_each_parameter(const Module& module,
+                        const std::function<void(const std::string&, const Parameter&)>& visit) {
+  walk(module, "", visit);
+}
+
+std::int64_t parameter_count(const Module& module) {
+  std::int64_t count = 0;
+  for_each_parameter(module, [&](const std::string&, const Parameter& parameter) {
+    if (parameter.kind <= ParameterKind::norm_bias) count += parameter.shape.elements();
+  });
+  return count;
+}
+
+graph::Graph trace(const Module& module, const Shape& images, Mode mode) {
+  graph::Builder builder;
+  builder.mode = mode;
+  name_modules(module, "", builder);
+  const Value x(builder, builder.graph.add_input("images", {images, DType::f32}));
+  const Value y = module(x);
+  builder.graph.add_output("output", y.id());
+  return std::move(builder.graph);
+}
+
+}  // namespace resnet::nn

@@ -1,0 +1,163 @@
+#include "base/random.h"
+#include "nn/build.h"
+#include "resnet/nn.h"
+
+namespace resnet {
+
+Value relu(Value x) {
+  return {x.builder(), nn::emit(x, "relu", nn::beside(x, "relu"), {}, {x.id()})[0]};
+}
+
+Value operator+(Value a, Value b) {
+  return {a.builder(), nn::emit(a, "add", nn::beside(a, "add"), {}, {a.id(), b.id()})[0]};
+}
+
+namespace nn {
+namespace {
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw ConfigError(what);
+}
+
+void require_pixels(const char* module, const char* name, Size2 size, std::int64_t least) {
+  require(size.height >= least && size.width >= least,
+          std::string(module) + ": " + name + " must be at least " + std::to_string(least) + " pixels");
+}
+
+}  // namespace
+
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, Conv2dOptions options) : options_(options) {
+  require(in >= 1 && out >= 1, "Conv2d: channels must be at least 1");
+  require(options.groups >= 1 && in % options.groups == 0 && out % options.groups == 0,
+          "Conv2d: groups must divide the channels in and out");
+  require_pixels("Conv2d", "kernel", options.kernel, 1);
+  require_pixels("Conv2d", "stride", options.stride, 1);
+  require_pixels("Conv2d", "padding", options.padding, 0);
+  require_pixels("Conv2d", "dilation", options.dilation, 1);
+  const Shape weight{out, in / options.groups, options.kernel.height, options.kernel.width};
+  const std::int64_t fan_in = weight.elements() / out;
+  add_parameter("weight", ParameterKind::weight, weight, fan_in);
+  if (options.bias) add_parameter("bias", ParameterKind::bias, {out}, fan_in);
+}
+
+Value Conv2d::operator()(Value x) const {
+  graph::Builder& builder = x.builder();
+  const graph::ValueId weight = parameter_value(builder, 0);
+  const graph::ValueId bias = options_.bias ? parameter_value(builder, 1) : graph::kNone;
+  const graph::Attributes attributes = {{"stride", pair(options_.stride)},
+                                        {"padding", pair(options_.padding)},
+                                        {"dilation", pair(options_.dilation)},
+                                        {"groups", options_.groups}};
+  return {builder, emit(x, "conv2d", path(builder), attributes, {x.id(), weight, bias})[0]};
+}
+
+BatchNorm2d::BatchNorm2d(std::int64_t channels, BatchNorm2dOptions options) : options_(options) {
+  require(channels >= 1, "BatchNorm2d: channels must be at least 1");
+  require(options.eps > 0, "BatchNorm2d: eps must be positive");
+  require(options.momentum >= 0 && options.momentum <= 1, "BatchNorm2d: momentum must lie within [0, 1]");
+  add_parameter("weight", ParameterKind::norm_weight, {channels});
+  add_parameter("bias", ParameterKind::norm_bias, {channels});
+  add_parameter("running_mean", ParameterKind::running_mean, {channels});
+  add_parameter("running_var", ParameterKind::running_var, {channels});
+  add_parameter("num_batches_tracked", ParameterKind::batches_tracked, {});
+}
+
+Value BatchNorm2d::operator()(Value x) const {
+  graph::Builder& builder = x.builder();
+  const bool training = x.mode() == Mode::train;
+  const graph::ValueId weight = parameter_value(builder, 0);
+  const graph::ValueId bias = parameter_value(builder, 1);
+  const graph::ValueId mean = parameter_value(builder, 2);
+  const graph::ValueId variance = parameter_value(builder, 3);
+  const graph::Attributes attributes = {
+      {"eps", options_.eps}, {"momentum", options_.momentum}, {"training", std::int64_t{training ? 1 : 0}}};
+  const auto outputs =
+      emit(x, "batch_norm", path(builder), attributes, {x.id(), weight, bias, mean, variance});
+  if (training) {
+    builder.graph.add_update(mean, outputs[3]);
+    builder.graph.add_update(variance, outputs[4]);
+  }
+  return {builder, outputs[0]};
+}
+
+Value ReLU::operator()(Value x) const {
+  return {x.builder(), emit(x, "relu", path(x.builder()), {}, {x.id()})[0]};
+}
+
+namespace {
+
+void require_window(const char* module, const PoolOptions& options) {
+  require_pixels(module, "kernel", options.kernel, 1);
+  require_pixels(module, "stride", options.stride, 1);
+  require_pixels(module, "padding", options.padding, 0);
+  require(2 * options.padding.height <= options.kernel.height &&
+              2 * options.padding.width <= options.kernel.width,
+          std::string(module) + ": padding must be at most half the kernel");
+}
+
+graph::Attributes window(const PoolOptions& options) {
+  return {
+      {"kernel", pair(options.kernel)}, {"stride", pair(options.stride)}, {"padding", pair(options.padding)}};
+}
+
+}  // namespace
+
+MaxPool2d::MaxPool2d(PoolOptions options) : options_(options) {
+  require_window("MaxPool2d", options);
+}
+
+Value MaxPool2d::operator()(Value x) const {
+  return {x.builder(), emit(x, "max_pool", path(x.builder()), window(options_), {x.id()})[0]};
+}
+
+AvgPool2d::AvgPool2d(PoolOptions options) : options_(options) {
+  require_window("AvgPool2d", options);
+}
+
+Value AvgPool2d::operator()(Value x) const {
+  graph::Attributes attributes = window(options_);
+  attributes.set("count_padding", std::int64_t{options_.count_padding ? 1 : 0});
+  return {x.builder(), emit(x, "avg_pool", path(x.builder()), attributes, {x.id()})[0]};
+}
+
+Value GlobalAvgPool2d::operator()(Value x) const {
+  return {x.builder(), emit(x, "global_avg_pool", path(x.builder()), {}, {x.id()})[0]};
+}
+
+Value Flatten::operator()(Value x) const {
+  return {x.builder(), emit(x, "flatten", path(x.builder()), {}, {x.id()})[0]};
+}
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool bias) : bias_(bias) {
+  require(in >= 1 && out >= 1, "Linear: features must be at least 1");
+  add_parameter("weight", ParameterKind::weight, {out, in}, in);
+  if (bias) add_parameter("bias", ParameterKind::bias, {out}, in);
+}
+
+Value Linear::operator()(Value x) const {
+  graph::Builder& builder = x.builder();
+  const graph::ValueId weight = parameter_value(builder, 0);
+  const graph::ValueId bias = bias_ ? parameter_value(builder, 1) : graph::kNone;
+  return {builder, emit(x, "linear", path(builder), {}, {x.id(), weight, bias})[0]};
+}
+
+Dropout::Dropout(double p) : p_(p) {
+  require(p >= 0 && p < 1, "Dropout: p must lie within [0, 1)");
+}
+
+Value Dropout::operator()(Value x) const {
+  if (x.mode() == Mode::eval || p_ == 0) return x;
+  graph::Builder& builder = x.builder();
+  const std::string name = path(builder);
+  const graph::ValueId seed_step = builder.graph.add_input("seed_step", {Shape{2}, DType::i64});
+  const graph::Attributes attributes = {{"p", p_}, {"layer", static_cast<std::int64_t>(stream_id(name))}};
+  return {builder, emit(x, "dropout", name, attributes, {x.id(), seed_step})[0]};
+}
+
+Value Sequential::operator()(Value x) const {
+  for (const Child& child : children()) x = (*child.module)(x);
+  return x;
+}
+
+}  // namespace nn
+}  // namespace resnet

@@ -1,0 +1,160 @@
+// The native engine: equal bits for any number of threads, no allocation in a step, fusion that
+// changes nothing, state in and out.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "support/networks.h"
+
+namespace {
+std::atomic<std::int64_t> g_allocations{0};
+}  // namespace
+
+// Counts every allocation of this program.
+void* operator new(std::size_t size) {
+  g_allocations.fetch_add(1, std::memory_order_relaxed);
+  void* p = std::malloc(size == 0 ? 1 : size);
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
+
+namespace resnet {
+namespace {
+
+using test::Examples;
+
+Network chapter_network(const Shape& images) {
+  const nn::Sequential net = test::random_network("d2l_resnet18", {.in_channels = images[1], .classes = 10});
+  return network_of(net, images);
+}
+
+StepResult step(Engine& engine, const Examples& e, float lr) {
+  return engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), lr);
+}
+
+void expect_same_bits(const State& a, const State& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].second.bytes(), b[i].second.bytes());
+    EXPECT_EQ(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()), 0) << a[i].first;
+  }
+}
+
+TEST(NativeEngine, GivesTheSameBitsForOneToFourThreads) {
+  const Shape shape{5, 1, 33, 41};
+  State expected;
+  for (int threads = 1; threads <= 4; ++threads) {
+    const auto engine = make_native_engine(chapter_network(shape), {.threads = threads});
+    for (std::uint64_t i = 0; i < 3; ++i) step(*engine, test::examples(shape, 10, i), 0.05F);
+    if (threads == 1) {
+      expected = engine->state();
+    } else {
+      expect_same_bits(engine->state(), expected);
+    }
+  }
+}
+
+TEST(NativeEngine, AllocatesNothingInTenSteps) {
+  const Shape shape{4, 1, 32, 32};
+  const auto engine = make_native_engine(chapter_network(shape), {.threads = 2});
+  const Examples e = test::examples(shape, 10);
+  step(*engine, e, 0.01F);  // compiles
+  const std::int64_t before = g_allocations.load();
+  for (int i = 0; i < 10; ++i) step(*engine, e, 0.01F);
+  EXPECT_EQ(g_allocations.load() - before, 0);
+}
+
+TEST(NativeEngine, CountsAllocationsAtAll) {
+  const std::int64_t before = g_allocations.load();
+  const auto p = std::make_unique<int>(1);
+  EXPECT_GT(g_allocations.load(), before) << *p;
+}
+
+TEST(NativeEngine, FusionChangesNoGradientBeyondRounding) {
+  const Shape shape{3, 2, 37, 32};
+  const Network network = chapter_network(shape);
+  const Examples e = test::examples(shape, 10);
+  const auto fused = make_native_engine(network, {.threads = 2});
+  const auto plain = make_native_engine(network, {.threads = 2, .fuse = false});
+  const StepResult a = fused->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  const StepResult b = plain->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  EXPECT_NEAR(a.loss_sum, b.loss_sum, 1e-5 * b.loss_sum);
+  test::expect_states_near(fused->gradient_values(), plain->gradient_values(), 1e-4);
+  EXPECT_NE(fused->describe(shape, Mode::train), plain->describe(shape, Mode::train));
+}
+
+TEST(NativeEngine, GradientsAndApplyAreAStep) {
+  const Shape shape{4, 1, 32, 32};
+  const Network network = chapter_network(shape);
+  const Examples e = test::examples(shape, 10);
+  const auto whole = make_native_engine(network, {.threads = 2});
+  const auto parts = make_native_engine(network, {.threads = 2});
+  step(*whole, e, 0.05F);
+  parts->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  parts->apply(0.05F);
+  expect_same_bits(parts->state(), whole->state());
+}
+
+TEST(NativeEngine, StateGoesOutAndInUnchanged) {
+  const Shape shape{4, 1, 32, 32};
+  const auto engine = make_native_engine(chapter_network(shape), {.threads = 1});
+  step(*engine, test::examples(shape, 10), 0.05F);
+  const State state = engine->state();
+  const auto other = make_native_engine(chapter_network(shape), {.threads = 1});
+  other->set_state(state);
+  expect_same_bits(other->state(), state);
+  for (const auto& [name, tensor] : state) {
+    if (name.ends_with("num_batches_tracked")) {
+      EXPECT_EQ(tensor.view<std::int64_t>()[0], 1) << name;
+    }
+  }
+}
+
+TEST(NativeEngine, ABiasBeforeABatchNormHasGradientZeroExactly) {
+  const Shape shape{4, 1, 32, 32};
+  const auto engine = make_native_engine(chapter_network(shape), {.threads = 2});
+  const Examples e = test::examples(shape, 10);
+  engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  int zeros = 0;
+  int shortcuts = 0;
+  for (const auto& [name, gradient] : engine->gradient_values()) {
+    const bool normed = name.ends_with("conv1.bias") || name.ends_with("conv2.bias") || name == "0.0.bias";
+    double largest = 0;
+    for (const float v : gradient.values()) largest = std::max(largest, std::abs(static_cast<double>(v)));
+    if (normed) {
+      EXPECT_EQ(largest, 0) << name;
+      ++zeros;
+    } else {
+      EXPECT_GT(largest, 0) << name;
+      shortcuts += name.ends_with("conv3.bias") ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(zeros, 17);
+  EXPECT_EQ(shortcuts, 3);
+}
+
+TEST(NativeEngine, RefusesWhatDoesNotFit) {
+  const Shape shape{4, 1, 32, 32};
+  const auto engine = make_native_engine(chapter_network(shape), {.threads = 1});
+  Examples e = test::examples(shape, 10);
+  e.labels.view<std::int32_t>()[2] = 10;
+  EXPECT_THROW(step(*engine, e, 0.05F), ShapeError);
+  const Examples other = test::examples({4, 3, 32, 32}, 10);
+  EXPECT_THROW(engine->infer(other.images.view<float>()), ShapeError);
+  const Examples single = test::examples({1, 1, 32, 32}, 10);  // one value per channel in the last stage
+  EXPECT_THROW(step(*engine, single, 0.05F), ShapeError);
+  EXPECT_THROW(make_native_engine(chapter_network(shape), {.isa = "mmx"}), ConfigError);
+  EXPECT_THROW(make_native_engine(chapter_network(shape), {.threads = -1}), ConfigError);
+}
+
+}  // namespace
+}  // namespace resnet

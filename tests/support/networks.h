@@ -1,0 +1,71 @@
+// Batches and comparisons that several tests of whole networks share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "base/random.h"
+#include "resnet/engine.h"
+#include "resnet/models.h"
+
+namespace resnet::test {
+
+struct Examples {
+  Tensor images;
+  Tensor labels;
+};
+
+inline Examples examples(const Shape& images, std::int64_t classes, std::uint64_t seed = 1) {
+  Examples result{random_uniform(images, seed), Tensor(Shape{images[0]}, DType::i32)};
+  const RandomStream stream(seed, "test/labels");
+  for (std::int64_t i = 0; i < images[0]; ++i) {
+    result.labels.view<std::int32_t>()[i] = static_cast<std::int32_t>(
+        stream.word(static_cast<std::uint64_t>(i)) % static_cast<std::uint32_t>(classes));
+  }
+  return result;
+}
+
+/// A network with its parameters set, norms and biases included, to numbers that are not trivial.
+inline nn::Sequential random_network(const std::string& model, const models::ResNetOptions& options) {
+  nn::Sequential net = models::make(model, options);
+  nn::init(net, net.scheme(), 3);
+  nn::for_each_parameter(net, [](const std::string& name, nn::Parameter& parameter) {
+    if (parameter.kind == nn::ParameterKind::weight || parameter.kind == nn::ParameterKind::batches_tracked)
+      return;
+    const RandomStream stream(5, "test/" + name);
+    const auto values = parameter.value.values();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += 0.2F * (stream.uniform(i) - 0.5F);
+  });
+  return net;
+}
+
+/// The engines' values by name, each within `tolerance` (relative l2, but at least `floor` of the
+/// largest norm of all tensors).
+inline void expect_states_near(const State& ours, const State& reference, double tolerance) {
+  ASSERT_EQ(ours.size(), reference.size());
+  double largest = 0;
+  const auto norm = [](const Tensor& t) {
+    double sum = 0;
+    for (const float v : t.values()) sum += static_cast<double>(v) * static_cast<double>(v);
+    return std::sqrt(sum);
+  };
+  for (const auto& [name, tensor] : reference) {
+    if (tensor.dtype() == DType::f32) largest = std::max(largest, norm(tensor));
+  }
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    ASSERT_EQ(ours[i].first, reference[i].first);
+    if (ours[i].second.dtype() != DType::f32) continue;
+    double difference = 0;
+    for (std::size_t j = 0; j < ours[i].second.values().size(); ++j) {
+      const double d = static_cast<double>(ours[i].second.values()[j]) -
+                       static_cast<double>(reference[i].second.values()[j]);
+      difference += d * d;
+    }
+    const double bound = tolerance * std::max(norm(reference[i].second), 1e-3 * largest);
+    EXPECT_LE(std::sqrt(difference), bound) << ours[i].first;
+  }
+}
+
+}  // namespace resnet::test
