@@ -1,0 +1,46 @@
+#include <algorithm>
+
+#include "base/random.h"
+#include "resnet/data.h"
+
+namespace resnet::data {
+
+Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
+                 Preprocessing preprocessing, Shape example, std::int64_t limit)
+    : source_(std::move(source)),
+      name_(std::move(name)),
+      classes_(std::move(classes)),
+      preprocessing_(preprocessing),
+      example_(example),
+      size_(limit > 0 ? std::min(limit, source_->size()) : source_->size()) {}
+
+Image Dataset::image(std::int64_t i) const {
+  Image result;
+  source_->image(i, result);
+  return result;
+}
+
+std::vector<std::int64_t> shuffled(std::int64_t size, std::uint64_t seed, std::int64_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+  const RandomStream random(seed, "shuffle/" + std::to_string(epoch));
+  for (std::size_t i = order.size(); i > 1; --i) {  // Fisher and Yates
+    std::swap(order[i - 1], order[random.below(i - 1, i)]);
+  }
+  return order;
+}
+
+Dataset open(const std::string& text, Split split, const DatasetOptions& options) {
+  if (text == "fashion-mnist") return fashion_mnist(split, options);
+  if (text == "cifar10") return cifar10(split, options);
+  if (text == "cifar100") return cifar100(split, options);
+  if (text.starts_with("idx:") && text.size() > 4) {
+    DatasetOptions with_dir = options;
+    with_dir.dir = text.substr(4);
+    return idx(split, with_dir);
+  }
+  throw ConfigError("there is no data set '" + text + "'",
+                    "give fashion-mnist, cifar10, cifar100 or idx:DIR");
+}
+
+}  // namespace resnet::data

@@ -1,0 +1,113 @@
+#include "data/preprocess.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+
+namespace resnet::data {
+namespace {
+
+// torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
+// truncated.
+std::pair<std::int64_t, std::int64_t> target(const Resize& resize, std::int64_t height, std::int64_t width) {
+  if (resize.height == 0) return {height, width};
+  if (resize.width != 0) return {resize.height, resize.width};
+  if (height <= width) return {resize.height, width * resize.height / height};
+  return {height * resize.height / width, resize.height};
+}
+
+// PIL's luma: ITU-R 601-2 in 16-bit fixed point, rounded.
+std::uint8_t luma(const std::uint8_t* rgb) {
+  const std::uint32_t sum = 19595U * rgb[0] + 38470U * rgb[1] + 7471U * rgb[2] + 0x8000U;
+  return static_cast<std::uint8_t>(sum >> 16U);
+}
+
+}  // namespace
+
+bool Preprocessing::operator==(const Preprocessing& other) const {
+  return resize.height == other.resize.height && resize.width == other.resize.width &&
+         channels == other.channels;
+}
+
+std::string to_json(const Preprocessing& preprocessing) {
+  const nlohmann::ordered_json object = {
+      {"resize", {preprocessing.resize.height, preprocessing.resize.width}},
+      {"interpolation", "pil_bilinear"},
+      {"channels", preprocessing.channels},
+      {"scale", "divide_by_255"},
+  };
+  return object.dump();
+}
+
+Preprocessing preprocessing_from_json(const std::string& text) {
+  const std::string hint = "the file was not written by this program, or is damaged";
+  const nlohmann::json object = parse_json(text);
+  const auto number = [&](const nlohmann::json& value, std::int64_t least, std::int64_t most) {
+    if (!value.is_number_integer()) throw FormatError("preprocessing: a whole number was expected", hint);
+    if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(most)) {
+      throw FormatError("preprocessing: " + value.dump() + " is out of range", hint);
+    }
+    const auto result = value.get<std::int64_t>();
+    if (result < least || result > most)
+      throw FormatError("preprocessing: " + value.dump() + " is out of range", hint);
+    return result;
+  };
+  if (!object.is_object() || object.size() != 4 || !object.contains("resize") ||
+      !object["resize"].is_array() || object["resize"].size() != 2 || !object.contains("channels") ||
+      object.value("interpolation", "") != "pil_bilinear" || object.value("scale", "") != "divide_by_255") {
+    throw FormatError("preprocessing: resize, interpolation, channels and scale were expected", hint);
+  }
+  constexpr std::int64_t kMostPixels = 65535;
+  Preprocessing result;
+  result.resize = {number(object["resize"][0], 0, kMostPixels), number(object["resize"][1], 0, kMostPixels)};
+  if (result.resize.height == 0 && result.resize.width != 0)
+    throw FormatError("preprocessing: a width without a height", hint);
+  result.channels = number(object["channels"], 1, 3);
+  if (result.channels == 2) throw FormatError("preprocessing: 2 channels are neither gray nor RGB", hint);
+  return result;
+}
+
+Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width) {
+  const auto [h, w] = target(preprocessing.resize, height, width);
+  return {preprocessing.channels, h, w};
+}
+
+void Preprocessor::run(const Image& image, std::span<float> out) {
+  const std::uint8_t* pixels = image.pixels.data();
+  const std::int64_t area = image.height * image.width;
+  const std::int64_t channels = preprocessing_.channels;
+  if (image.channels != channels) {  // before the resize, as PIL's convert() before Resize
+    converted_.resize(static_cast<std::size_t>(area * channels));
+    for (std::int64_t i = 0; i < area; ++i) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        converted_[static_cast<std::size_t>(i * channels + c)] =
+            channels == 1 ? luma(pixels + 3 * i) : pixels[i];
+      }
+    }
+    pixels = converted_.data();
+  }
+  const auto [height, width] = target(preprocessing_.resize, image.height, image.width);
+  if (height != image.height || width != image.width) {
+    const std::array<std::int64_t, 3> key = {image.height, image.width, channels};
+    auto found = resamplers_.find(key);
+    if (found == resamplers_.end()) {
+      found = resamplers_.emplace(key, Resampler(image.height, image.width, height, width, channels)).first;
+    }
+    resized_.resize(static_cast<std::size_t>(height * width * channels));
+    found->second.run(pixels, resized_.data(), between_);
+    pixels = resized_.data();
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    float* plane = out.data() + c * height * width;
+    for (std::int64_t i = 0; i < height * width; ++i) {
+      plane[i] = static_cast<float>(pixels[i * channels + c]) / 255.0F;
+    }
+  }
+}
+
+void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out) {
+  Preprocessor(preprocessing).run(image, out);
+}
+
+}  // namespace resnet::data

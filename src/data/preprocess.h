@@ -1,0 +1,29 @@
+// An image on its way into the network.
+#pragma once
+
+#include <array>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "data/resample.h"
+#include "resnet/data.h"
+
+namespace resnet::data {
+
+/// Does what a Preprocessing says; keeps its tables and working memory from image to image. One for
+/// each thread.
+class Preprocessor {
+ public:
+  explicit Preprocessor(Preprocessing preprocessing) : preprocessing_(preprocessing) {}
+  /// Writes f32 [C,H,W] in [0,1]; `out` has the size of preprocessed_shape().
+  void run(const Image& image, std::span<float> out);
+
+ private:
+  Preprocessing preprocessing_;
+  std::map<std::array<std::int64_t, 3>, Resampler> resamplers_;  // by height, width, channels
+  std::vector<std::uint8_t> resized_, between_, converted_;
+};
+
+}  // namespace resnet::data

@@ -1,0 +1,38 @@
+// Pillow's BILINEAR resampling, byte for byte.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace resnet::data {
+
+/// Prepared for one pair of sizes; may be used by several threads, each with its own buffer.
+/// Source: Pillow, src/libImaging/Resample.c: triangle filter, 22-bit fixed point, a horizontal and a
+/// vertical pass, each rounded to bytes; a pass that changes no size is left out.
+class Resampler {
+ public:
+  /// Sizes of 1 to 65,535 pixels.
+  Resampler(std::int64_t in_height, std::int64_t in_width, std::int64_t out_height, std::int64_t out_width,
+            std::int64_t channels);
+
+  /// in [in_height][in_width][channels] -> out [out_height][out_width][channels]; `between` is working
+  /// memory that is resized as needed.
+  void run(const std::uint8_t* in, std::uint8_t* out, std::vector<std::uint8_t>& between) const;
+
+ private:
+  // Weights of one axis: output i is the sum over `count[i]` inputs from first[i] on.
+  struct Axis {
+    std::vector<std::int32_t> first, count;
+    std::vector<std::int32_t> weights;  // [out][taps]
+    std::int64_t taps = 0;
+  };
+  static Axis make_axis(std::int64_t in, std::int64_t out);
+  void horizontal(const std::uint8_t* in, std::uint8_t* out) const;
+  void vertical(const std::uint8_t* in, std::uint8_t* out) const;
+
+  std::int64_t in_height_, in_width_, out_height_, out_width_, channels_;
+  Axis x_, y_;
+};
+
+}  // namespace resnet::data
