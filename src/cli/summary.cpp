@@ -1,0 +1,83 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "cli/command.h"
+
+namespace resnet::cli {
+namespace {
+
+class Summary final : public Command {
+ public:
+  explicit Summary(CLI::App& program)
+      : Command(program, "summary",
+                "Output shape of every stage or layer, parameters and cost of a network.") {
+    accept({"model", "blocks", "channels", "block", "input"});
+    app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
+    app().add_option("--depth", depth_, "stage or layer")->type_name("DEPTH")->default_str("stage");
+    app().add_option("--svg", svg_, "draw the network into an SVG picture as well")->type_name("FILE");
+    app().add_flag("--json", json_, "print the table as JSON");
+  }
+
+  int run() override {
+    const train::Settings chosen = settings();
+    const Shape images = chosen.input.rank() == 0 ? Shape{1, 1, 96, 96} : chosen.input;
+    if (depth_ != "stage" && depth_ != "layer") {
+      throw ConfigError(fmt::format("--depth cannot be '{}'", depth_), "give stage or layer");
+    }
+    const nn::Sequential net = make_model(chosen, images[1], classes_);
+    const nn::Summary summary = nn::summarize(net, images);
+    if (json_) {
+      print_json(summary);
+    } else if (depth_ == "stage") {
+      std::cout << summary;
+    } else {
+      print_layers(summary);
+    }
+    if (!svg_.empty()) write_file(svg_, nn::drawing(net, images));
+    return kDone;
+  }
+
+ private:
+  void print_json(const nn::Summary& summary) const {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const nn::SummaryRow& row : depth_ == "stage" ? summary.stages : summary.layers) {
+      rows.push_back({{"name", row.name},
+                      {"kind", row.kind},
+                      {"output", std::vector<std::int64_t>(row.output.begin(), row.output.end())},
+                      {"parameters", row.parameters},
+                      {"flops", row.flops}});
+    }
+    std::cout << nlohmann::ordered_json{{"rows", rows},
+                                        {"parameters", summary.parameters},
+                                        {"flops", summary.flops}}
+                     .dump()
+              << '\n';
+  }
+
+  static void print_layers(const nn::Summary& summary) {
+    fmt::print("{:<26} {:<18} {:<20} {:>12} {:>12}\n", "layer", "kind", "output shape", "parameters",
+               "MFLOPs");
+    for (const nn::SummaryRow& row : summary.layers) {
+      fmt::print("{:<26} {:<18} {:<20} {:>12} {:>12.2f}\n", row.name, row.kind, to_string(row.output),
+                 row.parameters, row.flops / 1e6);
+    }
+    fmt::print("{} parameters, {:.3f} GFLOPs forward (a multiply-add counts two)\n", summary.parameters,
+               summary.flops / 1e9);
+  }
+
+  std::int64_t classes_ = 10;
+  std::string depth_ = "stage";
+  std::string svg_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_summary(CLI::App& program) {
+  return std::make_unique<Summary>(program);
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,89 @@
+// Resizing equals Pillow's BILINEAR, byte for byte.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/random.h"
+#include "base/sha256.h"
+#include "resnet/data.h"
+
+namespace resnet {
+namespace {
+
+std::string sha256(const std::vector<std::uint8_t>& bytes) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(bytes)));
+  return hash.hex();
+}
+
+TEST(Resize, EqualsPillowOnEveryGoldenPair) {
+  std::ifstream in(std::string(RESNET_GOLDEN_DIR) + "/resize_bilinear.json");
+  const nlohmann::json golden = nlohmann::json::parse(in);
+  int gray = 0;
+  int rgb = 0;
+  for (const auto& c : golden.at("cases")) {
+    const auto height = c.at("in").at(0).get<std::int64_t>();
+    const auto width = c.at("in").at(1).get<std::int64_t>();
+    data::Image image{height, width, c.at("channels").get<std::int64_t>(), {}};
+    const RandomStream stream(golden.at("seed").get<std::uint64_t>(),
+                              "resize/" + std::to_string(height) + "x" + std::to_string(width));
+    for (std::int64_t i = 0; i < height * width * image.channels; ++i) {
+      image.pixels.push_back(static_cast<std::uint8_t>(stream.word(static_cast<std::uint64_t>(i)) & 255U));
+    }
+    const data::Image resized = data::resize_bilinear(image, c.at("out").at(0).get<std::int64_t>(),
+                                                      c.at("out").at(1).get<std::int64_t>());
+    EXPECT_EQ(sha256(resized.pixels), c.at("sha256").get<std::string>()) << c.dump();
+    (image.channels == 1 ? gray : rgb) += 1;
+  }
+  EXPECT_GE(gray, 200);
+  EXPECT_GE(rgb, 40);
+}
+
+TEST(Resize, RefusesImpossibleSizes) {
+  const data::Image image{2, 2, 1, {1, 2, 3, 4}};
+  EXPECT_THROW(data::resize_bilinear(image, 0, 5), ShapeError);
+  EXPECT_THROW(data::resize_bilinear(image, 5, 65536), ShapeError);
+}
+
+TEST(Preprocess, ScalesBytesToUnitRangeInPlanes) {
+  const data::Image image{1, 2, 3, {0, 51, 255, 102, 153, 204}};
+  std::vector<float> out(6);
+  data::preprocess({{}, 3}, image, out);
+  EXPECT_EQ(out, (std::vector<float>{0.0F, 0.4F, 0.2F, 0.6F, 1.0F, 0.8F}));
+}
+
+TEST(Preprocess, OneNumberResizesTheShorterSideAndTruncatesTheLonger) {
+  EXPECT_EQ(data::preprocessed_shape({{96}, 1}, 28, 28), (Shape{1, 96, 96}));
+  EXPECT_EQ(data::preprocessed_shape({{10}, 3}, 20, 33), (Shape{3, 10, 16}));
+  EXPECT_EQ(data::preprocessed_shape({{10}, 3}, 33, 20), (Shape{3, 16, 10}));
+  EXPECT_EQ(data::preprocessed_shape({{5, 7}, 1}, 33, 20), (Shape{1, 5, 7}));
+  EXPECT_EQ(data::preprocessed_shape({{}, 1}, 33, 20), (Shape{1, 33, 20}));
+}
+
+TEST(Preprocess, ConvertsBetweenGrayAndRgbAsPil) {
+  std::vector<float> rgb(3);
+  data::preprocess({{}, 3}, {1, 1, 1, {51}}, rgb);
+  EXPECT_EQ(rgb, (std::vector<float>{0.2F, 0.2F, 0.2F}));
+  std::vector<float> gray(1);
+  data::preprocess({{}, 1}, {1, 1, 3, {255, 0, 0}}, gray);
+  EXPECT_EQ(gray[0], 76.0F / 255.0F);  // round(255 * 0.299)
+}
+
+TEST(Preprocess, GoesThroughJson) {
+  for (const data::Preprocessing& p : {data::Preprocessing{{96}, 1}, data::Preprocessing{{32, 48}, 3}}) {
+    EXPECT_EQ(data::preprocessing_from_json(data::to_json(p)), p);
+  }
+  for (const char* text :
+       {"", "[]", "{}",
+        R"({"resize":[96,0],"channels":2,"interpolation":"pil_bilinear","scale":"divide_by_255"})",
+        R"({"resize":[-1,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255"})",
+        R"({"resize":[96,0],"channels":1,"interpolation":"nearest","scale":"divide_by_255"})",
+        R"({"resize":[96,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255","x":1})",
+        R"({"resize":[96.5,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255"})"}) {
+    EXPECT_THROW(data::preprocessing_from_json(text), FormatError) << text;
+  }
+}
+
+}  // namespace
+}  // namespace resnet
