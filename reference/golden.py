@@ -16,6 +16,11 @@ def digits(value, count):
     return float(f"{float(value):.{count}g}")
 
 
+def on_grid(value, scale):
+    """`value` to ten significant digits of `scale`: what float64 leaves of a sum that cancels is noise."""
+    return round(float(value), 9 - math.floor(math.log10(scale))) + 0.0 if scale else float(value)
+
+
 def sample_indices(name, count, limit=SAMPLES):
     """Every index if `count` is at most `limit`, else `limit` of them drawn by the tensor's name."""
     if count <= limit:
@@ -23,10 +28,10 @@ def sample_indices(name, count, limit=SAMPLES):
     return words(SEED, "samples/" + name, limit).astype(np.int64) % count
 
 
-def scalar(reference, runs):
-    """Pins one number by the float32 results `runs` for it."""
-    deviation = max(abs(float(run) - float(reference)) for run in runs)
-    return {"value": float(reference), **_tolerance("", deviation)}
+def scalar(reference, runs, noisy_runs):
+    """Pins one number by the float32 results `runs` and `noisy_runs` for it."""
+    deviation, noisy = (max(abs(run - reference) for run in some) for some in (runs, noisy_runs))
+    return {"value": digits(reference, 10), **_tolerance("", deviation), "noisy_deviation": digits(noisy, 4)}
 
 
 def _tolerance(prefix, deviation):
@@ -45,17 +50,19 @@ class Pins:
         self._zero = set(zero)
         self._limit = limit
         self._figures = {name: _figures(values) for name, values in reference.items()}
-        self._deviation = {name: {"": 0.0, "l2_": 0.0, "sum_": 0.0} for name in reference}
+        self._deviation = {name: {} for name in reference}
 
-    def stray(self, run, reference=None):
+    def stray(self, run, reference=None, noisy=False):
         """Takes one float32 run into account; `reference` if it is not the pinned one."""
         for name, values in (reference or self._reference).items():
             got = run[name].astype(np.float64)
-            pairs = zip(_figures(got), _figures(values) if reference else self._figures[name])
-            l2, total = (abs(a - b) for a, b in list(pairs)[:2])
+            figures = _figures(values) if reference else self._figures[name]
+            l2, total = (abs(a - b) for a, b in list(zip(_figures(got), figures))[:2])
+            deviations = {"": float(np.abs(got - values).max()), "l2_": l2, "sum_": total}
             worst = self._deviation[name]
-            for key, value in (("", np.abs(got - values).max()), ("l2_", l2), ("sum_", total)):
-                worst[key] = max(worst[key], float(value))
+            for kind, deviation in deviations.items():
+                kind = ("noisy_" if noisy else "") + kind
+                worst[kind] = max(worst.get(kind, 0.0), deviation)
 
     def result(self):
         return {name: self._pin(name) for name in self._reference}
@@ -66,12 +73,16 @@ class Pins:
             return {"shape": list(values.shape), "exactly_zero": True, "tolerance": 0}
         l2, total, largest = self._figures[name]
         flat = values.reshape(-1)
-        pin = {"shape": list(values.shape), "l2": digits(l2, 12), "sum": digits(total, 12),
-               "max_abs": digits(largest, 12)}
-        for prefix, deviation in self._deviation[name].items():
-            pin.update(_tolerance(prefix, deviation))
+        pin = {"shape": list(values.shape), "l2": digits(l2, 10), "sum": on_grid(total, np.abs(flat).sum()),
+               "max_abs": digits(largest, 10)}
+        worst = self._deviation[name]
+        for kind in ("", "l2_", "sum_"):
+            pin.update(_tolerance(kind, worst[kind]))
+        for kind in ("noisy_", "noisy_l2_"):
+            if kind in worst:
+                pin[kind + "deviation"] = digits(worst[kind], 4)
         indices = sample_indices(name, flat.size, self._limit)
-        pin["samples"] = [digits(flat[i], 12) for i in indices]
+        pin["samples"] = [on_grid(flat[i], largest) for i in indices]
         return pin
 
 

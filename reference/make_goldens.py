@@ -13,13 +13,11 @@ import training
 from batch_norm import batch_norm
 from resize import resize_bilinear
 
-LEARNING_RATES = {"d2l_resnet18": 0.05, "resnet18": 0.05, "resnet50": 0.05}
-
 CASES = {
     "resize_bilinear": resize_bilinear,
     "batch_norm": batch_norm,
     **{model: functools.partial(training.gradients, model) for model in training.MODELS},
-    **{f"{model}_ten_steps": functools.partial(training.ten_steps, model, lr) for model, lr in LEARNING_RATES.items()},
+    **{f"{model}_ten_steps": functools.partial(training.ten_steps, model) for model in training.MODELS},
     "d2l_resnet18_step": training.one_step,
 }
 

@@ -14,22 +14,22 @@ from pathlib import Path
 
 # room: (rank, public headers, neighbours)
 HOUSE = {
-    "base":     (0, ["error.h"],           []),
-    "tensor":   (1, ["tensor.h"],          ["base"]),
-    "kernels":  (2, [],                    ["tensor"]),
-    "graph":    (2, ["graph.h"],           ["tensor"]),
-    "data":     (2, ["data.h"],            ["tensor"]),
-    "ops":      (3, [],                    ["graph", "kernels"]),
-    "plan":     (3, [],                    ["kernels"]),
-    "nn":       (4, ["nn.h", "models.h"],  ["ops"]),
-    "compiler": (4, [],                    ["ops", "plan"]),
-    "exec":     (4, [],                    ["plan"]),
-    "engine":   (5, ["engine.h"],          ["nn", "compiler", "exec"]),
-    "io":       (5, ["model_file.h"],      ["nn", "data"]),
-    "train":    (6, ["train.h"],           ["engine", "io", "data"]),
-    "report":   (7, ["report.h"],          ["train"]),
-    "bench":    (7, [],                    ["train"]),
-    "cli":      (8, [],                    ["report", "bench"]),
+    "base":     (0, ["error.h", "version.h"],   []),
+    "tensor":   (1, ["tensor.h"],               ["base"]),
+    "kernels":  (2, [],                         ["tensor"]),
+    "graph":    (2, ["graph.h"],                ["tensor"]),
+    "data":     (2, ["data.h"],                 ["tensor"]),
+    "ops":      (3, [],                         ["graph", "kernels"]),
+    "plan":     (3, [],                         ["kernels"]),
+    "nn":       (4, ["nn.h", "models.h"],       ["ops"]),
+    "compiler": (4, [],                         ["ops", "plan"]),
+    "exec":     (4, [],                         ["plan"]),
+    "engine":   (5, ["engine.h"],               ["nn", "compiler", "exec"]),
+    "io":       (5, ["model_file.h"],           ["nn", "data"]),
+    "train":    (6, ["train.h"],                ["engine", "io", "data"]),
+    "report":   (7, ["report.h"],               ["train"]),
+    "bench":    (7, [],                         ["train"]),
+    "cli":      (8, [],                         ["report", "bench"]),
 }
 
 # For users alone; nothing of ours includes it.

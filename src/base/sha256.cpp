@@ -5,7 +5,9 @@
 
 namespace resnet {
 
-Sha256::Sha256() { SHA256_Init(&context_); }
+Sha256::Sha256() {
+  SHA256_Init(&context_);
+}
 
 void Sha256::update(std::span<const std::byte> bytes) {
   SHA256_Update(&context_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());

@@ -7,14 +7,13 @@
 #include <vector>
 
 #include "base/sha256.h"
-#include "io/safetensors.h"
 
 namespace resnet::io {
 
 static_assert(std::endian::native == std::endian::little, "elements are hashed as they lie");
 
-std::string weights_sha256(const State& state) {
-  std::vector<const State::value_type*> sorted;
+std::string weights_sha256(const NamedTensors& state) {
+  std::vector<const NamedTensors::value_type*> sorted;
   for (const auto& entry : state) sorted.push_back(&entry);
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
   Sha256 hash;

@@ -3,13 +3,13 @@
 
 #include <string>
 
-#include "resnet/engine.h"
+#include "io/safetensors.h"
 
 namespace resnet::io {
 
 /// SHA-256, 64 lower-case digits, over all tensors in byte order of their names: name, NUL, dtype as
 /// safetensors writes it ("F32"), NUL, shape ("[64,1,7,7]", a scalar "[]"), NUL, little-endian elements.
 /// Independent of the order of `state` and of the file that holds it.
-std::string weights_sha256(const State& state);
+std::string weights_sha256(const NamedTensors& state);
 
 }  // namespace resnet::io

@@ -22,10 +22,10 @@ using nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "files are little-endian and written as they lie");
 
-constexpr std::size_t kLengthBytes = 8;                         // of the header's length
-constexpr std::size_t kMostHeader = std::size_t{16} << 20U;     // the format allows 100 MB
-constexpr std::size_t kMostTensors = std::size_t{1} << 14U;     // ResNet-152 has 932
-constexpr std::size_t kAlignment = 8;                           // of the data, and the widest element
+constexpr std::size_t kLengthBytes = 8;                      // of the header's length
+constexpr std::size_t kMostHeader = std::size_t{16} << 20U;  // the format allows 100 MB
+constexpr std::size_t kMostTensors = std::size_t{1} << 14U;  // ResNet-152 has 932
+constexpr std::size_t kAlignment = 8;                        // of the data, and the widest element
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 struct Name {
@@ -79,7 +79,8 @@ void check_names(const std::string& file, const NamedTensors& tensors) {
     }
   }
   if (tensors.size() > kMostTensors) {
-    throw FormatError(fmt::format("{}: {} tensors; at most {} fit a file", file, tensors.size(), kMostTensors));
+    throw FormatError(
+        fmt::format("{}: {} tensors; at most {} fit a file", file, tensors.size(), kMostTensors));
   }
 }
 
@@ -175,7 +176,8 @@ class Reader {
     data_begin_ = kLengthBytes + length;
     data_bytes_ = size - data_begin_;
     text.resize(text.find_last_not_of(' ') + 1);  // padding
-    if (!text.starts_with('{') || !text.ends_with('}')) fail("the header does not begin with '{' and end with '}'");
+    if (!text.starts_with('{') || !text.ends_with('}'))
+      fail("the header does not begin with '{' and end with '}'");
     try {
       return parse_ordered_json(text, {.bytes = kMostHeader});
     } catch (const FormatError& error) {
@@ -204,7 +206,8 @@ class Reader {
     entry.dtype = dtype_of(who, value.at("dtype"));
     entry.shape = shape_of(who, value.at("shape"));
     std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.dtype), &bytes)) {
+    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.dtype),
+                               &bytes)) {
       fail(fmt::format("{}: the size of shape {} overflows 64 bits", who, to_string(entry.shape)));
     }
     const ordered_json& offsets = value.at("data_offsets");
@@ -305,6 +308,22 @@ std::string_view safetensors_name(DType dtype) {
 Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
   MemorySource source(bytes);
   return Reader(source, name).read();
+}
+
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const Metadata& metadata) {
+  const std::string file = path.string();
+  check_names(file, tensors);
+  const std::vector<std::size_t> order = data_order(tensors);
+  const std::string header = make_header(file, tensors, order, metadata);
+  std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(header))};
+  for (const std::size_t i : order) parts.emplace_back(tensors[i].second.raw(), tensors[i].second.bytes());
+  write_file(path, parts);
+}
+
+Safetensors read_safetensors(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_file(path);
+  return parse_safetensors(bytes, path.string());
 }
 
 }  // namespace resnet::io

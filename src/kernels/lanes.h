@@ -32,28 +32,49 @@ struct Part {
   HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p); }
 };
 
-/// Calls op.run<K>(access, i, j) for every vector of `count` elements: K vectors, one period (whole
-/// vectors) apart, the first at element i, all at place j of the period. Four at a time share what is
-/// read from tables.
+/// Calls op.run<K>(access, i, j) for every vector of the elements [begin, end): K vectors, one period
+/// (whole vectors) apart, the first at element i, all at place j of the period that starts at `begin`.
+/// Four at a time share what is read from tables.
 template <class Op>
-HWY_INLINE void sweep(const Op& op, std::int64_t count, std::int64_t period) {
-  std::int64_t i = 0;
-  for (; i + 4 * period <= count; i += 4 * period) {
+HWY_INLINE void sweep(const Op& op, std::int64_t begin, std::int64_t end, std::int64_t period) {
+  std::int64_t i = begin;
+  for (; i + 4 * period <= end; i += 4 * period) {
     for (std::int64_t j = 0; j < period; j += lanes()) op.template run<4>(Whole(), i + j, j);
   }
-  for (; i + period <= count; i += period) {
+  for (; i + period <= end; i += period) {
     for (std::int64_t j = 0; j < period; j += lanes()) op.template run<1>(Whole(), i + j, j);
   }
-  const std::int64_t rest = count - i;
   std::int64_t j = 0;
-  for (; j + lanes() <= rest; j += lanes()) op.template run<1>(Whole(), i + j, j);
-  if (j < rest) op.template run<1>(Part(rest - j), i + j, j);
+  for (; i + j + lanes() <= end; j += lanes()) op.template run<1>(Whole(), i + j, j);
+  if (i + j < end) op.template run<1>(Part(end - i - j), i + j, j);
 }
 
 /// As sweep(), where there are no tables: K vectors side by side, the first at element i.
 template <class Op>
 HWY_INLINE void sweep_flat(const Op& op, std::int64_t count) {
-  sweep(op, count, lanes());
+  sweep(op, 0, count, lanes());
+}
+
+/// As sweep(), for an op that adds what it sees to `block`, `kinds` tables of one period. Their totals
+/// are left in `sums`. After 32 periods a block is added to the totals, so that a chunk of 1024 periods
+/// takes 64 additions in a row instead of 1024.
+template <class Op>
+HWY_INLINE void sweep_sums(const Op& op, std::int64_t count, std::int64_t period, int kinds, float* block,
+                           float* sums) {
+  const V zero = hn::Zero(D());
+  const std::int64_t size = kinds * period;
+  for (std::int64_t i = 0; i < size; i += lanes()) {
+    hn::StoreU(zero, D(), block + i);
+    hn::StoreU(zero, D(), sums + i);
+  }
+  for (std::int64_t begin = 0; begin < count; begin += 32 * period) {
+    const std::int64_t end = begin + 32 * period < count ? begin + 32 * period : count;
+    sweep(op, begin, end, period);
+    for (std::int64_t i = 0; i < size; i += lanes()) {
+      hn::StoreU(hn::Add(hn::LoadU(D(), sums + i), hn::LoadU(D(), block + i)), D(), sums + i);
+      hn::StoreU(zero, D(), block + i);
+    }
+  }
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <ostream>
 
 #include "base/machine.h"
-#include "resnet/model_file.h"
+#include "io/model_hash.h"
 #include "resnet/train.h"
 
 namespace resnet {
@@ -121,7 +121,7 @@ class Run {
     result.steps = steps_;
     result.threads = engine_->threads();
     result.isa = engine_->isa();
-    result.weights_sha256 = weights_sha256(state);
+    result.weights_sha256 = io::weights_sha256(state);
     result.complete = evaluated_ && !interrupted();
     for (const auto& observer : options_.observers) observer->on_finish(result);
     return result;

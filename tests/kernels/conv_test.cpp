@@ -1,5 +1,7 @@
 // The native convolutions against the readable ones in double, for every instruction set of this
 // machine, on shapes that nobody would think of.
+#include "kernels/conv/conv.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,7 +15,6 @@
 #include <vector>
 
 #include "base/machine.h"
-#include "kernels/conv/conv.h"
 #include "tensor/thread_pool.h"
 
 namespace resnet::kernels {
@@ -23,14 +24,19 @@ enum class Pass { forward, input_gradient, weight_gradient };
 constexpr Pass kPasses[] = {Pass::forward, Pass::input_gradient, Pass::weight_gradient};
 
 const char* name_of(Pass pass) {
-  return pass == Pass::forward ? "forward" : pass == Pass::input_gradient ? "input gradient" : "weight gradient";
+  return pass == Pass::forward          ? "forward"
+         : pass == Pass::input_gradient ? "input gradient"
+                                        : "weight gradient";
 }
 
 std::string text_of(const ConvGeometry& g) {
-  const auto pair = [](std::int64_t a, std::int64_t b) { return std::to_string(a) + "x" + std::to_string(b); };
-  return "n " + std::to_string(g.n) + ", " + std::to_string(g.ci) + " -> " + std::to_string(g.co) + " channels in " +
-         std::to_string(g.groups) + " groups, map " + pair(g.h, g.w) + ", kernel " + pair(g.kh, g.kw) + ", stride " +
-         pair(g.sh, g.sw) + ", padding " + pair(g.ph, g.pw) + ", dilation " + pair(g.dh, g.dw);
+  const auto pair = [](std::int64_t a, std::int64_t b) {
+    return std::to_string(a) + "x" + std::to_string(b);
+  };
+  return "n " + std::to_string(g.n) + ", " + std::to_string(g.ci) + " -> " + std::to_string(g.co) +
+         " channels in " + std::to_string(g.groups) + " groups, map " + pair(g.h, g.w) + ", kernel " +
+         pair(g.kh, g.kw) + ", stride " + pair(g.sh, g.sw) + ", padding " + pair(g.ph, g.pw) + ", dilation " +
+         pair(g.dh, g.dw);
 }
 
 using Doubles = std::vector<double>;
@@ -55,7 +61,8 @@ Problem random_problem(const ConvGeometry& g, std::uint64_t seed, bool integers)
   Problem p{.g = g, .x = {}, .w = {}, .bias = {}, .dy = {}};
   const auto fill = [&](Doubles& values, std::int64_t count) {
     values.resize(static_cast<std::size_t>(count));
-    for (double& v : values) v = integers ? static_cast<double>(small(bits)) : static_cast<double>(uniform(bits));
+    for (double& v : values)
+      v = integers ? static_cast<double>(small(bits)) : static_cast<double>(uniform(bits));
   };
   fill(p.x, p.x_shape().elements());
   fill(p.w, p.w_shape().elements());
@@ -67,13 +74,20 @@ Problem random_problem(const ConvGeometry& g, std::uint64_t seed, bool integers)
 Doubles reference(const Problem& p, Pass pass) {
   Doubles result(static_cast<std::size_t>(p.result_shape(pass).elements()),
                  std::numeric_limits<double>::quiet_NaN());
-  const View<const double> x{p.x.data(), p.x_shape()}, w{p.w.data(), p.w_shape()}, dy{p.dy.data(), p.y_shape()};
+  const View<const double> x{p.x.data(), p.x_shape()}, w{p.w.data(), p.w_shape()},
+      dy{p.dy.data(), p.y_shape()};
   const View<const double> bias{p.bias.empty() ? nullptr : p.bias.data(), {p.g.co}};
   const View<double> out{result.data(), p.result_shape(pass)};
   switch (pass) {
-    case Pass::forward: reference_conv_forward(p.g, x, w, bias, out); break;
-    case Pass::input_gradient: reference_conv_input_gradient(p.g, dy, w, out); break;
-    case Pass::weight_gradient: reference_conv_weight_gradient(p.g, x, dy, out); break;
+    case Pass::forward:
+      reference_conv_forward(p.g, x, w, bias, out);
+      break;
+    case Pass::input_gradient:
+      reference_conv_input_gradient(p.g, dy, w, out);
+      break;
+    case Pass::weight_gradient:
+      reference_conv_weight_gradient(p.g, x, dy, out);
+      break;
   }
   return result;
 }
@@ -125,9 +139,12 @@ class Poisoned {
 
 std::unique_ptr<Kernel> make(const ConvGeometry& g, Pass pass, Isa isa) {
   switch (pass) {
-    case Pass::forward: return make_conv_forward(g, isa);
-    case Pass::input_gradient: return make_conv_input_gradient(g, isa);
-    case Pass::weight_gradient: return make_conv_weight_gradient(g, isa);
+    case Pass::forward:
+      return make_conv_forward(g, isa);
+    case Pass::input_gradient:
+      return make_conv_input_gradient(g, isa);
+    case Pass::weight_gradient:
+      return make_conv_weight_gradient(g, isa);
   }
   return nullptr;
 }
@@ -148,13 +165,20 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
   for (int thread = 0; thread < threads; ++thread) scratch.emplace_back(kernel.scratch_bytes());
   std::vector<void*> operands;
   switch (pass) {
-    case Pass::forward: operands = {x.data(), w.data(), bias.data(), out.data()}; break;
-    case Pass::input_gradient: operands = {dy.data(), w.data(), out.data()}; break;
-    case Pass::weight_gradient: operands = {x.data(), dy.data(), out.data()}; break;
+    case Pass::forward:
+      operands = {x.data(), w.data(), bias.data(), out.data()};
+      break;
+    case Pass::input_gradient:
+      operands = {dy.data(), w.data(), out.data()};
+      break;
+    case Pass::weight_gradient:
+      operands = {x.data(), dy.data(), out.data()};
+      break;
   }
   for (int phase = 0; phase < kernel.phases(); ++phase) {
     pool(threads).parallel_for(kernel.tasks(phase), [&](std::int64_t task, int thread) {
-      kernel.run({operands.data(), workspace.data(), scratch[static_cast<std::size_t>(thread)].data()}, phase, task);
+      kernel.run({operands.data(), workspace.data(), scratch[static_cast<std::size_t>(thread)].data()}, phase,
+                 task);
     });
   }
   EXPECT_TRUE(out.intact()) << "wrote behind the result";
@@ -179,9 +203,12 @@ std::vector<Isa> isas() {
 // Length of the longest sum in one result.
 std::int64_t terms(const ConvGeometry& g, Pass pass) {
   switch (pass) {
-    case Pass::forward: return g.kh * g.kw * (g.ci / g.groups) + 1;
-    case Pass::input_gradient: return g.kh * g.kw * (g.co / g.groups);
-    case Pass::weight_gradient: return g.n * g.ho() * g.wo();
+    case Pass::forward:
+      return g.kh * g.kw * (g.ci / g.groups) + 1;
+    case Pass::input_gradient:
+      return g.kh * g.kw * (g.co / g.groups);
+    case Pass::weight_gradient:
+      return g.n * g.ho() * g.wo();
   }
   return 0;
 }
@@ -201,8 +228,8 @@ void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, 
     double worst_excess = 0.0;
     for (std::int64_t i = 0; i < p.result_shape(pass).elements(); ++i) {
       const auto at = static_cast<std::size_t>(i);
-      const auto native = static_cast<std::size_t>(
-          native_index(p.result_shape(pass), i, pass == Pass::weight_gradient));
+      const auto native =
+          static_cast<std::size_t>(native_index(p.result_shape(pass), i, pass == Pass::weight_gradient));
       const double tolerance = static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
       const double excess = std::abs(static_cast<double>(actual[native]) - expected[at]) - tolerance;
       if (!(excess <= worst_excess)) {  // also when it is NaN
@@ -212,18 +239,19 @@ void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, 
     }
     if (worst >= 0) {
       const auto at = static_cast<std::size_t>(worst);
-      const auto native = static_cast<std::size_t>(
-          native_index(p.result_shape(pass), worst, pass == Pass::weight_gradient));
+      const auto native =
+          static_cast<std::size_t>(native_index(p.result_shape(pass), worst, pass == Pass::weight_gradient));
       ADD_FAILURE() << kernel->name() << " (" << name_of(pass) << ", " << name_of(isa) << "), seed " << seed
-                    << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  " << text_of(g)
-                    << "\n  element " << worst << " of " << p.result_shape(pass) << ": expected " << expected[at]
-                    << ", got " << actual[native] << ", tolerance "
+                    << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  "
+                    << text_of(g) << "\n  element " << worst << " of " << p.result_shape(pass)
+                    << ": expected " << expected[at] << ", got " << actual[native] << ", tolerance "
                     << static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
     }
     for (int threads = 2; threads <= 4; ++threads) {
       const std::vector<float> again = run_native(p, pass, *kernel, threads);
       EXPECT_EQ(std::memcmp(actual.data(), again.data(), actual.size() * sizeof(float)), 0)
-          << kernel->name() << " differs with " << threads << " threads, seed " << seed << "\n  " << text_of(g);
+          << kernel->name() << " differs with " << threads << " threads, seed " << seed << "\n  "
+          << text_of(g);
     }
   }
 }
@@ -296,7 +324,9 @@ TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllIsas, ConvPerIsa, testing::ValuesIn(isas()),
-                         [](const testing::TestParamInfo<Isa>& isa) { return std::string(name_of(isa.param)); });
+                         [](const testing::TestParamInfo<Isa>& isa) {
+                           return std::string(name_of(isa.param));
+                         });
 
 // Long sums are sums of short ones: far better than the bound. 147,456 products in one chain would
 // be off by about 1e-3 here.
@@ -309,7 +339,8 @@ TEST(ConvAccuracy, WeightGradientOverABatchOf64StaysNearDouble) {
     const std::vector<float> actual = run_native(p, Pass::weight_gradient, *kernel, 2);
     for (std::int64_t i = 0; i < p.w_shape().elements(); ++i) {
       const double wanted = expected[static_cast<std::size_t>(i)];
-      EXPECT_NEAR(actual[static_cast<std::size_t>(native_index(p.w_shape(), i, true))], wanted, 2e-6 * wanted);
+      EXPECT_NEAR(actual[static_cast<std::size_t>(native_index(p.w_shape(), i, true))], wanted,
+                  2e-6 * wanted);
     }
   }
 }
@@ -322,9 +353,9 @@ TEST(ConvErrors, RefuseWhatIsNoConvolution) {
     return g;
   };
   const ConvGeometry bad[] = {
-      with([](ConvGeometry& g) { g.n = 0; }),      with([](ConvGeometry& g) { g.sw = 0; }),
-      with([](ConvGeometry& g) { g.ph = -1; }),    with([](ConvGeometry& g) { g.groups = 3; }),
-      with([](ConvGeometry& g) { g.kh = 6; }),     with([](ConvGeometry& g) { g.n = std::int64_t{1} << 60; }),
+      with([](ConvGeometry& g) { g.n = 0; }),   with([](ConvGeometry& g) { g.sw = 0; }),
+      with([](ConvGeometry& g) { g.ph = -1; }), with([](ConvGeometry& g) { g.groups = 3; }),
+      with([](ConvGeometry& g) { g.kh = 6; }),  with([](ConvGeometry& g) { g.n = std::int64_t{1} << 60; }),
       with([](ConvGeometry& g) { g.dw = 3; }),
   };
   for (const ConvGeometry& g : bad) {

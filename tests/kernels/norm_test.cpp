@@ -73,17 +73,17 @@ Case make_case(const NormGeometry& g, double mean_in_deviations, std::optional<d
   return c;
 }
 
-const std::vector<Shape> kShapes = {{1, 1, 2},    {2, 1, 1},    {2, 3, 1},     {3, 7, 5},    {4, 10, 9},
-                                    {2, 16, 16},  {5, 33, 7},   {2, 64, 25},   {1, 512, 9},  {1, 1, 9999},
-                                    {40, 64, 49}, {3, 100, 50}, {2, 3, 40000}, {2, 2047, 3}, {6, 256, 400}};
+const std::vector<Shape> kShapes = {{1, 1, 2},     {2, 1, 1},   {2, 3, 1},    {3, 7, 5},    {4, 10, 9},
+                                    {2, 16, 16},   {5, 33, 7},  {2, 64, 25},  {9, 64, 81},  {1, 512, 9},
+                                    {1, 1, 40000}, {3, 100, 9}, {2, 3, 9000}, {2, 2047, 3}, {2, 256, 100}};
 
 /// Calls check(isa, geometry) for fixed and random shapes with each fusion.
 template <class Check>
 void for_cases(const Check& check) {
   std::vector<Shape> shapes = kShapes;
   Numbers numbers("norm shapes");
-  for (int i = 0; i < 8; ++i) {
-    shapes.push_back({numbers.between(1, 8), numbers.between(1, 150), numbers.between(2, 300)});
+  for (int i = 0; i < 6; ++i) {
+    shapes.push_back({numbers.between(1, 8), numbers.between(1, 90), numbers.between(2, 99)});
   }
   for (const Isa isa : isas()) {
     for (const Shape& shape : shapes) {
@@ -173,14 +173,13 @@ TEST(NormTrain, SurvivesAnOutlierInFront) {
 
 TEST(NormTrain, NanAndInfinitySpoilTheirChannelAlone) {
   for_cases([](Isa isa, const NormGeometry& g) {
-    for (const double poison : {kNan, kInf, -kInf}) {
-      const Case c = make_case(g, 0, poison);
-      const std::size_t spoilt = c.channel(c.x.size() / 2);
-      const Result result = run(*make_norm_train(g, isa), train_operands(c));
-      const auto z = c.nchw(result.get(g.add ? 6 : 5));
-      for (std::size_t i = 0; i < z.size(); ++i) {
-        ASSERT_EQ(std::isnan(z[i]), c.channel(i) == spoilt) << "value " << i << ", poison " << poison;
-      }
+    const double poison = std::array{kNan, kInf, -kInf}[static_cast<std::size_t>(g.rows() % 3)];
+    const Case c = make_case(g, 0, poison);
+    const std::size_t spoilt = c.channel(c.x.size() / 2);
+    const Result result = run(*make_norm_train(g, isa), train_operands(c));
+    const auto z = c.nchw(result.get(g.add ? 6 : 5));
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      ASSERT_EQ(std::isnan(z[i]), c.channel(i) == spoilt) << "value " << i << ", poison " << poison;
     }
   });
 }
@@ -247,14 +246,17 @@ TEST(NormGradient, IsWithinAMillionthOfTheReferenceAlsoAtAMeanOf1000Deviations) 
         return 1e-6 * std::abs(c.gamma[k] * c.inv_std[k]) *
                (dz_max[k] + dz_sum[k] / rows + x_max[k] * product_sum[k] / rows);
       })) << "dx";
-      const double additions = std::min(rows, 1024.0) + 4;  // in f32 in a row, and roundings around them
+      const double additions = std::min(rows, 64.0) + 4;  // in f32 in a row, and roundings around them
+      // The second term: the mean, too, is only known to that error.
       EXPECT_TRUE(close(result.get(dx + 1), c.dgamma, [&](std::size_t i) {
-        return additions * kRound * product_sum[i];
+        return additions * kRound * (product_sum[i] + dz_sum[i]);
       })) << "dgamma";
       EXPECT_TRUE(close(result.get(dx + 2), c.dbeta, [&](std::size_t i) {
         return additions * kRound * dz_sum[i];
       })) << "dbeta";
-      if (g.add) EXPECT_TRUE(equal(c.nchw(result.get(dx + 3)), c.masked_dz)) << "dresidual";
+      if (g.add) {
+        EXPECT_TRUE(equal(c.nchw(result.get(dx + 3)), c.masked_dz)) << "dresidual";
+      }
     }
   });
 }

@@ -1,7 +1,13 @@
 // What a user's project looks like to the installed package.
-#include <resnet/tensor.h>
+#include <resnet/engine.h>
+#include <resnet/models.h>
+#include <resnet/version.h>
+
+#include <string_view>
 
 int main() {
-  const resnet::Tensor x = resnet::random_uniform({4, 3, 6, 6}, 1);
-  return x.shape() == resnet::Shape{4, 3, 6, 6} ? 0 : 1;
+  using namespace resnet;
+  nn::Sequential net = models::d2l_resnet18({.in_channels = 1, .classes = 10});
+  const Tensor y = forward(net, random_uniform({2, 1, 32, 32}));
+  return y.shape() == Shape{2, 10} && std::string_view(kVersion) == PACKAGE_VERSION ? 0 : 1;
 }

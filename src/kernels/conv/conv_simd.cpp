@@ -87,7 +87,8 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
         const V old = args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::LoadU(d, out);
         hn::StoreU(hn::Add(old, acc[r][v]), d, out);
       } else {
-        const V old = args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::MaskedLoad(mask, d, out);
+        const V old =
+            args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::MaskedLoad(mask, d, out);
         hn::BlendedStore(hn::Add(old, acc[r][v]), mask, d, out);
       }
     }
@@ -100,25 +101,47 @@ void multiply_panel(const MultiplyArgs& args) {
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
     switch (tiling.size(t)) {
-      case 1: multiply_tile<1, N>(args, rows); break;
-      case 2: multiply_tile<2, N>(args, rows); break;
-      case 3: multiply_tile<3, N>(args, rows); break;
-      case 4: multiply_tile<4, N>(args, rows); break;
-      case 5: multiply_tile<5, N>(args, rows); break;
-      default: multiply_tile<6, N>(args, rows); break;
+      case 1:
+        multiply_tile<1, N>(args, rows);
+        break;
+      case 2:
+        multiply_tile<2, N>(args, rows);
+        break;
+      case 3:
+        multiply_tile<3, N>(args, rows);
+        break;
+      case 4:
+        multiply_tile<4, N>(args, rows);
+        break;
+      case 5:
+        multiply_tile<5, N>(args, rows);
+        break;
+      default:
+        multiply_tile<6, N>(args, rows);
+        break;
     }
   }
 }
 
 void multiply(const MultiplyArgs& args) {
   switch ((args.columns + kLanes - 1) / kLanes) {
-    case 1: multiply_panel<1>(args); break;
+    case 1:
+      multiply_panel<1>(args);
+      break;
 #if HWY_TARGET == HWY_AVX2
-    default: multiply_panel<2>(args); break;
+    default:
+      multiply_panel<2>(args);
+      break;
 #else
-    case 2: multiply_panel<2>(args); break;
-    case 3: multiply_panel<3>(args); break;
-    default: multiply_panel<4>(args); break;
+    case 2:
+      multiply_panel<2>(args);
+      break;
+    case 3:
+      multiply_panel<3>(args);
+      break;
+    default:
+      multiply_panel<4>(args);
+      break;
 #endif
   }
 }
@@ -128,9 +151,12 @@ void multiply(const MultiplyArgs& args) {
 // Pixels of a piece: one panel of its dy (8 KiB with AVX2, 24 KiB with AVX-512) stays in the
 // first-level cache while the tiles of x pass by.
 constexpr std::int64_t kPixels = HWY_TARGET == HWY_AVX2 ? 128 : 96;
-// Tiles of x packed at a time, 64 KiB: they stay in the second level while the panels of dy pass by.
-constexpr std::int64_t kTiles = 16;
-constexpr std::int64_t kTileStride = 8;  // floats of a packed tile, a pixel
+// Floats of a packed panel of dy: a line more, so that the panels begin in different cache sets.
+constexpr std::int64_t kPanelFloats = kPixels * kPanel + 16;
+// Tiles of x packed at a time while the panels of dy pass by: measured best of 3, 4, 6, 8.
+constexpr std::int64_t kTiles = 8;
+constexpr std::int64_t kTileStride = 8;                           // floats of a packed tile, a pixel
+constexpr std::int64_t kTileFloats = kPixels * kTileStride + 16;  // likewise
 
 // The last vector is filled up with zeros.
 HWY_INLINE void copy_padded(const float* HWY_RESTRICT from, float* HWY_RESTRICT to, std::int64_t count) {
@@ -147,38 +173,101 @@ void pack_dy(const AccumulateArgs& args, float* HWY_RESTRICT to) {
   for (std::int64_t k = 0; k < args.pixel_count; ++k) {
     const float* HWY_RESTRICT from = args.dy + args.pixels[k].out;
     for (std::int64_t p = 0; p < whole; ++p) {
-      float* HWY_RESTRICT panel = to + p * (kPixels * kPanel) + k * kPanel;
+      float* HWY_RESTRICT panel = to + p * kPanelFloats + k * kPanel;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) hn::Store(hn::LoadU(d, from + p * kPanel + v * kLanes), d, panel + v * kLanes);
+      for (int v = 0; v < kVectors; ++v)
+        hn::Store(hn::LoadU(d, from + p * kPanel + v * kLanes), d, panel + v * kLanes);
     }
-    if (rest != 0) copy_padded(from + whole * kPanel, to + whole * (kPixels * kPanel) + k * padded_rest, rest);
+    if (rest != 0) copy_padded(from + whole * kPanel, to + whole * kPanelFloats + k * padded_rest, rest);
   }
 }
 
-// [pixel][kTileStride], of one tile of columns.
-template <int R>
-void pack_tile(const AccumulateArgs& args, const Row* columns, float* HWY_RESTRICT to) {
-  const hn::CappedTag<float, kTileStride> d8;
-  if (columns[R - 1].in - columns[0].in == R - 1) {  // columns ascend, so they are neighbours
-    const auto mask = hn::FirstN(d8, R);
-    const float* HWY_RESTRICT from = args.source + columns[0].in;
-    for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
-      hn::Store(hn::MaskedLoad(mask, d8, from + args.pixels[k].in), d8, to);
-    }
-    return;
+using D8 = hn::CappedTag<float, kTileStride>;
+
+// Where the columns of a tile stand in x, from a pixel's own offset.
+struct TileSource {
+  const float* first = nullptr;   // of column 0
+  const float* second = nullptr;  // where column 0 would stand if it were a neighbour of the last column
+  std::int64_t split = 0;         // columns from here on stand at `second`; kTileStride: all at `first`
+  bool scattered = false;         // more than two runs, or too near to the end of x for whole vectors
+};
+
+TileSource find_tile(const AccumulateArgs& args, const Row* columns, std::int64_t size) {
+  TileSource tile;
+  const std::int32_t last = columns[size - 1].in;
+  tile.first = args.source + columns[0].in;
+  tile.second = args.source + (last - (size - 1));
+  tile.split = kTileStride;
+  for (std::int64_t r = 1; r < size; ++r) {
+    if (columns[r].in == columns[0].in + r) continue;
+    if (tile.split == kTileStride) tile.split = r;
+    tile.scattered = tile.scattered || columns[r].in != last - (size - 1 - r);
   }
-  const float* from[R];
-#pragma GCC unroll 6
-  for (int r = 0; r < R; ++r) from[r] = args.source + columns[r].in;
+  // Columns and pixels ascend.
+  const float* end = tile.second + args.pixels[args.pixel_count - 1].in + kTileStride;
+  tile.scattered = tile.scattered || end > args.source_end;
+  return tile;
+}
+
+// T tiles without a split: [tile][pixel][kTileStride].
+template <int T>
+void pack_whole(const AccumulateArgs& args, const TileSource* tiles, float* HWY_RESTRICT to) {
+  const D8 d8;
+  const float* from[T];
+  for (int t = 0; t < T; ++t) from[t] = tiles[t].first;
   for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
-#pragma GCC unroll 6
-    for (int r = 0; r < R; ++r) to[r] = from[r][args.pixels[k].in];
+    const std::int64_t in = args.pixels[k].in;
+#pragma GCC unroll 4
+    for (int t = 0; t < T; ++t) hn::Store(hn::LoadU(d8, from[t] + in), d8, to + t * kTileFloats);
+  }
+}
+
+void pack_split(const AccumulateArgs& args, const TileSource& tile, float* HWY_RESTRICT to) {
+  const D8 d8;
+  const auto mask = hn::FirstN(d8, static_cast<std::size_t>(tile.split));
+  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
+    const std::int64_t in = args.pixels[k].in;
+    hn::Store(hn::IfThenElse(mask, hn::LoadU(d8, tile.first + in), hn::LoadU(d8, tile.second + in)), d8, to);
+  }
+}
+
+void pack_scattered(const AccumulateArgs& args, const Row* columns, std::int64_t size,
+                    float* HWY_RESTRICT to) {
+  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
+    for (std::int64_t r = 0; r < size; ++r) to[r] = args.source[columns[r].in + args.pixels[k].in];
+  }
+}
+
+void pack_x(const AccumulateArgs& args, const Tiling& tiling, std::int64_t begin, std::int64_t end,
+            float* HWY_RESTRICT to) {
+  constexpr std::int64_t kTogether = 4;  // tiles share lines of x, which are fetched once
+  TileSource tiles[kTiles];
+  const auto whole = [&](std::int64_t t)
+                         HWY_ATTR { return tiles[t].split == kTileStride && !tiles[t].scattered; };
+  for (std::int64_t t = begin; t < end; ++t) {
+    tiles[t - begin] = find_tile(args, args.columns + tiling.begin(t), tiling.size(t));
+  }
+  for (std::int64_t t = 0; t < end - begin;) {
+    float* HWY_RESTRICT tile = to + t * kTileFloats;
+    if (t + kTogether <= end - begin && whole(t) && whole(t + 1) && whole(t + 2) && whole(t + 3)) {
+      pack_whole<kTogether>(args, tiles + t, tile);
+      t += kTogether;
+      continue;
+    }
+    if (tiles[t].scattered) {
+      pack_scattered(args, args.columns + tiling.begin(begin + t), tiling.size(begin + t), tile);
+    } else if (tiles[t].split != kTileStride) {
+      pack_split(args, tiles[t], tile);
+    } else {
+      pack_whole<1>(args, tiles + t, tile);
+    }
+    ++t;
   }
 }
 
 template <int R, int N>
-HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT dy, std::int64_t pixels,
-                                  const Row* columns, float* HWY_RESTRICT sums) {
+HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT dy,
+                                  std::int64_t pixels, const Row* columns, float* HWY_RESTRICT sums) {
   V acc[R][N];
   clear(acc);
   for (std::int64_t k = 0; k < pixels; ++k, x += kTileStride, dy += N * kLanes) {
@@ -203,53 +292,64 @@ HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_
 }
 
 template <int R>
-HWY_INLINE void accumulate_tile(const float* x, const float* dy, const AccumulateArgs& args, std::int64_t outputs,
-                                const Row* columns, float* sums) {
+HWY_INLINE void accumulate_tile(const float* x, const float* dy, const AccumulateArgs& args,
+                                std::int64_t outputs, const Row* columns, float* sums) {
   switch ((outputs + kLanes - 1) / kLanes) {
-    case 1: accumulate_tile<R, 1>(x, dy, args.pixel_count, columns, sums); break;
+    case 1:
+      accumulate_tile<R, 1>(x, dy, args.pixel_count, columns, sums);
+      break;
 #if HWY_TARGET == HWY_AVX2
-    default: accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums); break;
+    default:
+      accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums);
+      break;
 #else
-    case 2: accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums); break;
-    case 3: accumulate_tile<R, 3>(x, dy, args.pixel_count, columns, sums); break;
-    default: accumulate_tile<R, 4>(x, dy, args.pixel_count, columns, sums); break;
+    case 2:
+      accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums);
+      break;
+    case 3:
+      accumulate_tile<R, 3>(x, dy, args.pixel_count, columns, sums);
+      break;
+    default:
+      accumulate_tile<R, 4>(x, dy, args.pixel_count, columns, sums);
+      break;
 #endif
   }
 }
 
 void accumulate(const AccumulateArgs& args) {
   float* packed_x = args.packed;
-  float* packed_dy = packed_x + kTiles * kPixels * kTileStride;
+  float* packed_dy = packed_x + kTiles * kTileFloats;
   pack_dy(args, packed_dy);
   const Tiling tiling(args.column_count);
   for (std::int64_t begin = 0; begin < tiling.number(); begin += kTiles) {
     const std::int64_t end = std::min(begin + kTiles, tiling.number());
-    for (std::int64_t t = begin; t < end; ++t) {
-      const Row* columns = args.columns + tiling.begin(t);
-      float* x = packed_x + (t - begin) * (kPixels * kTileStride);
-      switch (tiling.size(t)) {
-        case 1: pack_tile<1>(args, columns, x); break;
-        case 2: pack_tile<2>(args, columns, x); break;
-        case 3: pack_tile<3>(args, columns, x); break;
-        case 4: pack_tile<4>(args, columns, x); break;
-        case 5: pack_tile<5>(args, columns, x); break;
-        default: pack_tile<6>(args, columns, x); break;
-      }
-    }
+    pack_x(args, tiling, begin, end, packed_x);
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
-      const float* dy = packed_dy + p * (kPixels * kPanel);
+      const float* dy = packed_dy + p * kPanelFloats;
       float* sums = args.sums + p * args.sums_stride;
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
         const Row* columns = args.columns + tiling.begin(t);
-        const float* x = packed_x + (t - begin) * (kPixels * kTileStride);
+        const float* x = packed_x + (t - begin) * kTileFloats;
         switch (tiling.size(t)) {
-          case 1: accumulate_tile<1>(x, dy, args, outputs, columns, sums); break;
-          case 2: accumulate_tile<2>(x, dy, args, outputs, columns, sums); break;
-          case 3: accumulate_tile<3>(x, dy, args, outputs, columns, sums); break;
-          case 4: accumulate_tile<4>(x, dy, args, outputs, columns, sums); break;
-          case 5: accumulate_tile<5>(x, dy, args, outputs, columns, sums); break;
-          default: accumulate_tile<6>(x, dy, args, outputs, columns, sums); break;
+          case 1:
+            accumulate_tile<1>(x, dy, args, outputs, columns, sums);
+            break;
+          case 2:
+            accumulate_tile<2>(x, dy, args, outputs, columns, sums);
+            break;
+          case 3:
+            accumulate_tile<3>(x, dy, args, outputs, columns, sums);
+            break;
+          case 4:
+            accumulate_tile<4>(x, dy, args, outputs, columns, sums);
+            break;
+          case 5:
+            accumulate_tile<5>(x, dy, args, outputs, columns, sums);
+            break;
+          default:
+            accumulate_tile<6>(x, dy, args, outputs, columns, sums);
+            break;
         }
       }
     }
@@ -272,7 +372,8 @@ const ConvFunctions kConvFunctions = {.lanes = kLanes,
                                       .multiply = &multiply,
                                       .accumulate = &accumulate,
                                       .add = &add,
-                                      .packed_x_floats = kTiles * kPixels * kTileStride};
+                                      .packed_x_floats = kTiles * kTileFloats,
+                                      .packed_panel_floats = kPanelFloats};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels::conv
@@ -282,7 +383,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace resnet::kernels::conv {
 
-const ConvFunctions& conv_functions(Isa isa) { return RESNET_FOR_ISA(isa, kConvFunctions); }
+const ConvFunctions& conv_functions(Isa isa) {
+  return RESNET_FOR_ISA(isa, kConvFunctions);
+}
 
 }  // namespace resnet::kernels::conv
 #endif

@@ -25,15 +25,16 @@ struct MultiplyArgs {
 /// sums[panel][columns[i].out + j] += sum_k source[pixels[k].in + columns[i].in] * dy[pixels[k].out + j]
 struct AccumulateArgs {
   const float* source = nullptr;
+  const float* source_end = nullptr;  // end of x: nothing is read from there on
   const float* dy = nullptr;
   const Row* pixels = nullptr;
   std::int64_t pixel_count = 0;  // 1..ConvFunctions::pixels
-  const Row* columns = nullptr;
+  const Row* columns = nullptr;  // ascending, as the pixels
   std::int64_t column_count = 0;
-  std::int64_t outputs = 0;  // columns of dy, cut into panels of ConvFunctions::columns
-  float* sums = nullptr;     // all panels as wide as the first
+  std::int64_t outputs = 0;      // columns of dy, cut into panels of ConvFunctions::columns
+  float* sums = nullptr;         // all panels as wide as the first
   std::int64_t sums_stride = 0;  // floats between panels
-  float* packed = nullptr;   // of packed_floats(panels)
+  float* packed = nullptr;       // of packed_floats(panels)
 };
 
 struct ConvFunctions {
@@ -43,12 +44,12 @@ struct ConvFunctions {
   void (*multiply)(const MultiplyArgs&) = nullptr;
   void (*accumulate)(const AccumulateArgs&) = nullptr;
   void (*add)(const float* x, float* sum, std::int64_t count) = nullptr;  // sum += x
-  std::int64_t packed_x_floats = 0;
+  std::int64_t packed_x_floats = 0, packed_panel_floats = 0;              // of accumulate
 
   std::int64_t panels(std::int64_t n) const noexcept { return (n + columns - 1) / columns; }
   std::int64_t padded_columns(std::int64_t n) const noexcept { return (n + lanes - 1) / lanes * lanes; }
   std::int64_t packed_floats(std::int64_t panel_count) const noexcept {
-    return packed_x_floats + panel_count * pixels * columns;
+    return packed_x_floats + panel_count * packed_panel_floats;
   }
 };
 

@@ -11,7 +11,9 @@ namespace {
 
 using Positions = std::vector<std::vector<std::int64_t>>;
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // Input coordinate that output coordinate o reads through tap t, or -1 in the padding.
 Positions forward_axis(std::int64_t in, std::int64_t out, std::int64_t taps, std::int64_t stride,
@@ -42,7 +44,7 @@ Positions gradient_axis(std::int64_t in, std::int64_t out, std::int64_t taps, st
 
 // Numbers the coordinates of an axis by the set of taps that are valid there.
 struct Classes {
-  std::vector<std::size_t> of;              // class of each coordinate in [begin, end)
+  std::vector<std::size_t> of;               // class of each coordinate in [begin, end)
   std::vector<std::int64_t> representative;  // a coordinate of each class
   std::vector<std::int64_t> count;           // coordinates in each class
 };
@@ -88,7 +90,8 @@ std::vector<TapRange> cut_taps(const PatchProblem& p, const Cut& cut) {
 }
 
 std::int32_t narrow(std::int64_t offset) {
-  if (offset < std::numeric_limits<std::int32_t>::min() / 4 || offset > std::numeric_limits<std::int32_t>::max() / 4) {
+  if (offset < std::numeric_limits<std::int32_t>::min() / 4 ||
+      offset > std::numeric_limits<std::int32_t>::max() / 4) {
     throw ShapeError("convolution: one line of the image is too long");
   }
   return static_cast<std::int32_t>(offset);
@@ -98,7 +101,13 @@ std::int32_t narrow(std::int64_t offset) {
 class StripBuilder {
  public:
   StripBuilder(const PatchProblem& p, const Cut& cut, std::int64_t images, std::int64_t y0, std::int64_t y1)
-      : p_(p), column_stride_(cut.column_stride), images_(images), y0_(y0), y1_(y1), ys_(classify(p.at_y, y0, y1)), xs_(classify(p.at_x, 0, p.out_w)) {}
+      : p_(p),
+        column_stride_(cut.column_stride),
+        images_(images),
+        y0_(y0),
+        y1_(y1),
+        ys_(classify(p.at_y, y0, y1)),
+        xs_(classify(p.at_x, 0, p.out_w)) {}
 
   Strip build(std::vector<TapRange> ranges) {
     // The taps that most rows have come first: then, as a rule, all rows of a later group have been
@@ -110,7 +119,8 @@ class StripBuilder {
     std::vector<bool> written(ys_.representative.size() * xs_.representative.size(), false);
     std::vector<bool> reached(written.size(), false);
     for (const TapRange& range : ranges) {
-      for (std::size_t c = 0; c < reached.size(); ++c) reached[c] = reached[c] || !valid_taps(c, range).empty();
+      for (std::size_t c = 0; c < reached.size(); ++c)
+        reached[c] = reached[c] || !valid_taps(c, range).empty();
     }
     Strip strip;
     for (const TapRange& range : ranges) add_chunks(range, reached, written, strip);
@@ -144,7 +154,8 @@ class StripBuilder {
   std::int64_t covered(const TapRange& range) const {
     std::int64_t pixels = 0;
     for (std::size_t c = 0; c < ys_.count.size() * xs_.count.size(); ++c) {
-      if (!valid_taps(c, range).empty()) pixels += ys_.count[c / xs_.count.size()] * xs_.count[c % xs_.count.size()];
+      if (!valid_taps(c, range).empty())
+        pixels += ys_.count[c / xs_.count.size()] * xs_.count[c % xs_.count.size()];
     }
     return pixels;
   }
@@ -183,8 +194,8 @@ class StripBuilder {
     }
   }
 
-  void fill_rows(const std::vector<std::size_t>& group_of, const std::vector<std::vector<std::size_t>>& taps_of,
-                 Chunk& chunk) const {
+  void fill_rows(const std::vector<std::size_t>& group_of,
+                 const std::vector<std::vector<std::size_t>>& taps_of, Chunk& chunk) const {
     const std::int64_t origin = y0_ * p_.step_up_h / p_.step_down_h * p_.in_w * p_.in_c;
     for (std::int64_t image = 0; image < images_; ++image) {
       for (std::int64_t y = y0_; y < y1_; ++y) {
@@ -193,10 +204,10 @@ class StripBuilder {
                                    xs_.of[static_cast<std::size_t>(x)];
           const std::size_t group = group_of[pair];
           if (group == kNone) continue;
-          const std::int64_t in =
-              taps_of[group].empty() ? 0
-                                     : image * p_.in_h * p_.in_w * p_.in_c +
-                                           source(y, x, p_.taps[taps_of[group].front()]) - origin;
+          const std::int64_t in = taps_of[group].empty()
+                                      ? 0
+                                      : image * p_.in_h * p_.in_w * p_.in_c +
+                                            source(y, x, p_.taps[taps_of[group].front()]) - origin;
           const std::int64_t out = ((image * p_.out_h + y - y0_) * p_.out_w + x) * p_.out_c;
           chunk.groups[group].rows.push_back({narrow(in), narrow(out)});
         }
@@ -207,13 +218,15 @@ class StripBuilder {
     }
   }
 
-  std::vector<Segment> segments(const std::vector<std::size_t>& taps, const std::vector<std::size_t>& group_of,
-                                std::size_t group, std::int64_t c0, std::int64_t c1) const {
-    const auto pair = static_cast<std::size_t>(std::find(group_of.begin(), group_of.end(), group) - group_of.begin());
+  std::vector<Segment> segments(const std::vector<std::size_t>& taps,
+                                const std::vector<std::size_t>& group_of, std::size_t group, std::int64_t c0,
+                                std::int64_t c1) const {
+    const auto pair =
+        static_cast<std::size_t>(std::find(group_of.begin(), group_of.end(), group) - group_of.begin());
     std::vector<Segment> result;
     for (const std::size_t t : taps) {
-      const std::int64_t from =
-          source(y_of(pair), x_of(pair), p_.taps[t]) - source(y_of(pair), x_of(pair), p_.taps[taps.front()]) + c0;
+      const std::int64_t from = source(y_of(pair), x_of(pair), p_.taps[t]) -
+                                source(y_of(pair), x_of(pair), p_.taps[taps.front()]) + c0;
       const Segment s{narrow(from), narrow(static_cast<std::int64_t>(t) * p_.channels + c0), narrow(c1 - c0)};
       if (!result.empty() && result.back().source + result.back().length == s.source &&
           result.back().k + result.back().length == s.k) {
@@ -251,7 +264,8 @@ class StripBuilder {
 }  // namespace
 
 void check(const ConvGeometry& g) {
-  const std::int64_t least = std::min({g.n, g.ci, g.co, g.h, g.w, g.kh, g.kw, g.sh, g.sw, g.dh, g.dw, g.groups});
+  const std::int64_t least =
+      std::min({g.n, g.ci, g.co, g.h, g.w, g.kh, g.kw, g.sh, g.sw, g.dh, g.dw, g.groups});
   if (least < 1) throw ShapeError("convolution: an extent, stride, dilation or number of groups below 1");
   if (g.ph < 0 || g.pw < 0) throw ShapeError("convolution: negative padding");
   if (g.ci % g.groups != 0 || g.co % g.groups != 0) {
@@ -333,7 +347,8 @@ PatchPlan::PatchPlan(const PatchProblem& p, const Cut& cut)
   strips_ = ceil_div(p.out_h, strip_height_);
   const std::vector<TapRange> ranges = cut_taps(p, cut);
   for (std::int64_t s = 0; s < strips_; ++s) {
-    Strip strip = StripBuilder(p, cut, images_, s * strip_height_, std::min((s + 1) * strip_height_, p.out_h)).build(ranges);
+    Strip strip = StripBuilder(p, cut, images_, s * strip_height_, std::min((s + 1) * strip_height_, p.out_h))
+                      .build(ranges);
     const auto same = std::find(shapes_.begin(), shapes_.end(), strip);
     shape_of_strip_.push_back(static_cast<std::size_t>(same - shapes_.begin()));
     if (same == shapes_.end()) shapes_.push_back(std::move(strip));

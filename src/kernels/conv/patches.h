@@ -43,7 +43,7 @@ struct Group {
   std::vector<Segment> segments;
   std::vector<Row> columns;  // the segments' columns one by one, if the cut asks for them: in floats
                              // from Row::in, out in floats from the chunk's first column
-  bool first = false;  // no earlier chunk has written these rows
+  bool first = false;        // no earlier chunk has written these rows
   bool operator==(const Group&) const = default;
 };
 
@@ -109,8 +109,8 @@ class PatchPlan {
   const Strip& first_strip() const noexcept { return shapes_[0]; }
 
  private:
-  std::int64_t n_, in_image_, out_image_;     // images; floats of one
-  std::int64_t in_line_, out_line_;           // floats of one line
+  std::int64_t n_, in_image_, out_image_;  // images; floats of one
+  std::int64_t in_line_, out_line_;        // floats of one line
   std::int64_t columns_ = 0;
   std::int64_t images_ = 1, image_blocks_ = 1;
   std::int64_t strip_height_ = 1, strips_ = 1;

@@ -60,7 +60,8 @@ class Product final : public Kernel {
 
  private:
   Cut cut() const {
-    const std::int64_t in_pixels = problem_.in_h * problem_.in_w, out_pixels = problem_.out_h * problem_.out_w;
+    const std::int64_t in_pixels = problem_.in_h * problem_.in_w,
+                       out_pixels = problem_.out_h * problem_.out_w;
     const std::int64_t floats_a_row = std::max<std::int64_t>(1, problem_.channels * in_pixels / out_pixels);
     const std::int64_t fitting =
         std::clamp<std::int64_t>(kBlockBytes / (4 * floats_a_row), 2 * kMinRows, kMaxRows);

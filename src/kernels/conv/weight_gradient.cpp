@@ -82,6 +82,7 @@ class WeightGradient final : public Kernel {
     float* sums = reinterpret_cast<float*>(call.scratch);  // [panel][column of P][column of the panel]
     std::fill_n(sums, panels * panel_sums, 0.0f);
     AccumulateArgs args;
+    args.source_end = call.operand<const float>(0) + g_.n * g_.h * g_.w * g_.ci;
     args.outputs = outputs;
     args.sums = sums;
     args.sums_stride = panel_sums;

@@ -65,7 +65,7 @@ class ChannelSum final : public Kernel {
 
   std::string_view name() const noexcept override { return "channel_sum/chunks"; }
   Index workspace_bytes() const noexcept override { return grid_.sums_size(1) * Index{sizeof(float)}; }
-  Index scratch_bytes() const noexcept override { return grid_.period() * Index{sizeof(float)}; }
+  Index scratch_bytes() const noexcept override { return 2 * grid_.period() * Index{sizeof(float)}; }
   int phases() const noexcept override { return 2; }
   Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : grid_.groups(); }
 
@@ -74,7 +74,7 @@ class ChannelSum final : public Kernel {
     if (phase == 0) {
       auto* places = reinterpret_cast<float*>(call.scratch);
       functions_.channel_sum(call.operand<const float>(0) + grid_.begin(task), grid_.count(task),
-                             grid_.period(), places);
+                             grid_.period(), places + grid_.period(), places);
       grid_.store_sums(places, chunk_sums, task, 0, 1);
       return;
     }

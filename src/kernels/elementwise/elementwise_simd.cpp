@@ -1,6 +1,5 @@
 #include "kernels/elementwise/elementwise_simd.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #undef HWY_TARGET_INCLUDE
@@ -61,18 +60,17 @@ void sgd(const float* param, const float* grad, float lr, float* updated, Index 
 struct ChannelSum {
   const float* x;
   Index period;
-  float* sums;
+  float* block;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
-    V sum = at.load(sums + j);
+    V sum = at.load(block + j);
     for (int k = 0; k < K; ++k) sum = hn::Add(sum, at.load(x + i + k * period));
-    at.store(sum, sums + j);
+    at.store(sum, block + j);
   }
 };
 
-void channel_sum(const float* x, Index count, Index period, float* sums) {
-  std::fill_n(sums, period, 0.0F);
-  sweep(ChannelSum{x, period, sums}, count, period);
+void channel_sum(const float* x, Index count, Index period, float* block, float* sums) {
+  sweep_sums(ChannelSum{x, period, block}, count, period, 1, block, sums);
 }
 
 }  // namespace

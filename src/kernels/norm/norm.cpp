@@ -82,7 +82,7 @@ class NormTrain final : public NormForward {
   using NormForward::NormForward;
   std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override { return table_bytes(kSums); }
+  Index scratch_bytes() const noexcept override { return table_bytes(kSums + 2); }  // and the block
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
 
@@ -105,8 +105,8 @@ class NormTrain final : public NormForward {
                      .count = grid_.count(chunk),
                      .period = grid_.period(),
                      .shift = shift,
-                     .sum = table(call.scratch, kSum),
-                     .squares = table(call.scratch, kSquares)});
+                     .sums = table(call.scratch, kSum),
+                     .block = table(call.scratch, kSums)});
     for (Index group = 0; group < grid_.groups(); ++group) {
       std::copy_n(shift + grid_.group_begin(group), grid_.group_size(group),
                   sums(call) + grid_.sums_at(group, chunk, kShift, kSums));
@@ -115,13 +115,16 @@ class NormTrain final : public NormForward {
     grid_.store_sums(table(call.scratch, kSquares), sums(call), chunk, kSquares, kSums);
   }
 
-  // The mean of the first few rows, so that one outlier in front spoils little.
+  // Close to the mean of most data, and unharmed by an outlier: of eight rows spread over the chunk, a
+  // middle value of the even and of the odd ones, averaged. At a shift that is D deviations off, the
+  // error of the variance grows by 1 + D^2.
   void choose_shift(const float* x, Index rows, float* shift) const noexcept {
-    const Index first = std::min<Index>(rows, 4);
-    const float share = 1.0F / static_cast<float>(first);
-    std::fill_n(shift, g_.c, 0.0F);
-    for (Index row = 0; row < first; ++row) {
-      for (Index channel = 0; channel < g_.c; ++channel) shift[channel] += share * x[row * g_.c + channel];
+    const auto row = [&](Index eighth) { return x + rows * eighth / 8 * g_.c; };
+    const std::array<const float*, 8> v = {row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)};
+    for (Index i = 0; i < g_.c; ++i) {
+      const float even = std::max(std::min(v[0][i], v[2][i]), std::min(v[4][i], v[6][i]));
+      const float odd = std::max(std::min(v[1][i], v[3][i]), std::min(v[5][i], v[7][i]));
+      shift[i] = 0.5F * even + 0.5F * odd;
     }
     grid_.repeat(shift);
   }
@@ -206,7 +209,7 @@ class NormGradient final : public NormKernel {
   using NormKernel::NormKernel;
   std::string_view name() const noexcept override { return "norm_gradient/sums+apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override { return table_bytes(kSums + 1); }
+  Index scratch_bytes() const noexcept override { return table_bytes(2 * kSums + 1); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
 
@@ -228,7 +231,7 @@ class NormGradient final : public NormKernel {
   }
 
   void gather(const Call& call, Index chunk) const noexcept {
-    float* mean = table(call.scratch, kSums);
+    float* mean = table(call.scratch, 2 * kSums);
     std::copy_n(call.operand<const float>(3), g_.c, mean);
     grid_.repeat(mean);
     const Index begin = grid_.begin(chunk);
@@ -238,9 +241,8 @@ class NormGradient final : public NormKernel {
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
                               .mean = mean,
-                              .sum_dz = table(call.scratch, kSumDz),
-                              .sum_dz_x = table(call.scratch, kSumDzX),
-                              .sum_x = table(call.scratch, kSumX)});
+                              .sums = table(call.scratch, 0),
+                              .block = table(call.scratch, kSums)});
     for (int which = 0; which < kSums; ++which) {
       grid_.store_sums(table(call.scratch, which), sums(call), chunk, which, kSums);
     }

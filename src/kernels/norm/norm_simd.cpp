@@ -1,6 +1,5 @@
 #include "kernels/norm/norm_simd.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #undef HWY_TARGET_INCLUDE
@@ -20,22 +19,20 @@ struct Sums {
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V shift = at.load(a.shift + j);
-    V sum = at.load(a.sum + j);
-    V squares = at.load(a.squares + j);
+    V sum = at.load(a.block + j);
+    V squares = at.load(a.block + a.period + j);
     for (int k = 0; k < K; ++k) {
       const V x = hn::Sub(at.load(a.x + i + k * a.period), shift);
       sum = hn::Add(sum, x);
       squares = hn::MulAdd(x, x, squares);
     }
-    at.store(sum, a.sum + j);
-    at.store(squares, a.squares + j);
+    at.store(sum, a.block + j);
+    at.store(squares, a.block + a.period + j);
   }
 };
 
 void sums(const NormSums& a) {
-  std::fill_n(a.sum, a.period, 0.0F);
-  std::fill_n(a.squares, a.period, 0.0F);
-  sweep(Sums{a}, a.count, a.period);
+  sweep_sums(Sums{a}, a.count, a.period, 2, a.block, a.sums);
 }
 
 template <bool kAdd, bool kRelu>
@@ -58,11 +55,11 @@ struct Apply {
 
 void apply(const NormApply& a) {
   if (a.residual != nullptr) {
-    if (a.relu) return sweep(Apply<true, true>{a}, a.count, a.period);
-    return sweep(Apply<true, false>{a}, a.count, a.period);
+    if (a.relu) return sweep(Apply<true, true>{a}, 0, a.count, a.period);
+    return sweep(Apply<true, false>{a}, 0, a.count, a.period);
   }
-  if (a.relu) return sweep(Apply<false, true>{a}, a.count, a.period);
-  return sweep(Apply<false, false>{a}, a.count, a.period);
+  if (a.relu) return sweep(Apply<false, true>{a}, 0, a.count, a.period);
+  return sweep(Apply<false, false>{a}, 0, a.count, a.period);
 }
 
 template <bool kRelu, class Args, class Access>
@@ -78,9 +75,9 @@ struct GradientSums {
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V mean = at.load(a.mean + j);
-    V sum_dz = at.load(a.sum_dz + j);
-    V sum_dz_x = at.load(a.sum_dz_x + j);
-    V sum_x = at.load(a.sum_x + j);
+    V sum_dz = at.load(a.block + j);
+    V sum_dz_x = at.load(a.block + a.period + j);
+    V sum_x = at.load(a.block + 2 * a.period + j);
     for (int k = 0; k < K; ++k) {
       const Index place = i + k * a.period;
       const V dz = masked_dz<kRelu>(a, at, place);
@@ -89,18 +86,15 @@ struct GradientSums {
       sum_dz_x = hn::MulAdd(dz, x, sum_dz_x);
       sum_x = hn::Add(sum_x, x);
     }
-    at.store(sum_dz, a.sum_dz + j);
-    at.store(sum_dz_x, a.sum_dz_x + j);
-    at.store(sum_x, a.sum_x + j);
+    at.store(sum_dz, a.block + j);
+    at.store(sum_dz_x, a.block + a.period + j);
+    at.store(sum_x, a.block + 2 * a.period + j);
   }
 };
 
 void gradient_sums(const NormGradientSums& a) {
-  std::fill_n(a.sum_dz, a.period, 0.0F);
-  std::fill_n(a.sum_dz_x, a.period, 0.0F);
-  std::fill_n(a.sum_x, a.period, 0.0F);
-  if (a.z != nullptr) return sweep(GradientSums<true>{a}, a.count, a.period);
-  return sweep(GradientSums<false>{a}, a.count, a.period);
+  if (a.z != nullptr) return sweep_sums(GradientSums<true>{a}, a.count, a.period, 3, a.block, a.sums);
+  sweep_sums(GradientSums<false>{a}, a.count, a.period, 3, a.block, a.sums);
 }
 
 template <bool kRelu, bool kResidual>
@@ -125,11 +119,11 @@ struct GradientApply {
 
 void gradient_apply(const NormGradientApply& a) {
   if (a.dresidual != nullptr) {
-    if (a.z != nullptr) return sweep(GradientApply<true, true>{a}, a.count, a.period);
-    return sweep(GradientApply<false, true>{a}, a.count, a.period);
+    if (a.z != nullptr) return sweep(GradientApply<true, true>{a}, 0, a.count, a.period);
+    return sweep(GradientApply<false, true>{a}, 0, a.count, a.period);
   }
-  if (a.z != nullptr) return sweep(GradientApply<true, false>{a}, a.count, a.period);
-  return sweep(GradientApply<false, false>{a}, a.count, a.period);
+  if (a.z != nullptr) return sweep(GradientApply<true, false>{a}, 0, a.count, a.period);
+  return sweep(GradientApply<false, false>{a}, 0, a.count, a.period);
 }
 
 }  // namespace

@@ -8,12 +8,12 @@
 
 namespace resnet::kernels {
 
-/// sum[j], squares[j]: of x - shift.
+/// sums [2][period]: of x - shift and of its square. `block` is working memory of the same size.
 struct NormSums {
   const float *x;
   std::int64_t count, period;
   const float *shift;
-  float *sum, *squares;
+  float *sums, *block;
 };
 
 /// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU.
@@ -25,13 +25,13 @@ struct NormApply {
   float *z;
 };
 
-/// sum_dz[j], sum_dz_x[j], sum_x[j]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0
-/// unless z is null.
+/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null.
+/// `block` is working memory of the same size.
 struct NormGradientSums {
   const float *dz, *x, *z;
   std::int64_t count, period;
   const float *mean;
-  float *sum_dz, *sum_dz_x, *sum_x;
+  float *sums, *block;
 };
 
 /// dx = dz * scale_dz + (x - mean) * scale_x + offset; dresidual (may be null) = dz; dz masked as above.

@@ -1,0 +1,254 @@
+#include "resnet/model_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/json.h"
+#include "io/safetensors.h"
+#include "ops/operation.h"
+
+namespace resnet {
+namespace {
+
+constexpr const char* kFormatKey = "resnet.format";
+constexpr const char* kFormat = "1";
+constexpr const char* kGraphKey = "resnet.graph";
+constexpr const char* kPreprocessingKey = "resnet.preprocessing";
+constexpr const char* kClassesKey = "resnet.classes";
+
+const char* const kDamaged = "the file is damaged, or another program wrote it";
+
+// PyTorch's count of training batches, which nothing here depends on; files may lack it.
+bool is_count(const std::string& name) {
+  return name == "num_batches_tracked" || name.ends_with(".num_batches_tracked");
+}
+
+bool is_state(const graph::ValueInfo& value) {
+  return value.role == graph::Role::parameter || value.role == graph::Role::buffer;
+}
+
+std::string described(DType dtype, const Shape& shape) {
+  return fmt::format("{} {}", io::safetensors_name(dtype), to_string(shape));
+}
+
+const std::string& metadata(const io::Safetensors& file, const char* key) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) {
+    throw FormatError(fmt::format("no '{}' in its metadata", key),
+                      "it may hold weights alone; load_weights() puts those into a network");
+  }
+  return found->second;
+}
+
+std::vector<std::string> classes_from_json(const std::string& text) {
+  const nlohmann::json list = parse_json(text);
+  std::vector<std::string> classes;
+  for (const auto& name : list) {
+    if (!list.is_array() || !name.is_string()) break;
+    classes.push_back(name.get<std::string>());
+  }
+  if (!list.is_array() || classes.size() != list.size()) {
+    throw FormatError(fmt::format("{} is not a list of texts", kClassesKey), kDamaged);
+  }
+  return classes;
+}
+
+// What an engine takes for granted: one input of images, one output, f32 parameters.
+void check_graph(const ModelFile& model) {
+  const graph::ValueInfo& images = model.graph.value(model.graph.input("images"));
+  const Shape& shape = images.type.shape;
+  if (model.graph.with_role(graph::Role::input).size() != 1 || images.type.dtype != DType::f32 ||
+      shape.rank() != 4) {
+    throw FormatError("its network does not take 'images' F32 [N,C,H,W] alone", kDamaged);
+  }
+  if (shape[1] != model.preprocessing.channels) {
+    throw FormatError(fmt::format("its network takes {}, its preprocessing gives {} channels",
+                                  to_string(shape), model.preprocessing.channels),
+                      kDamaged);
+  }
+  const Shape& output = model.graph.value(model.graph.output("output")).type.shape;
+  const auto classes = static_cast<std::int64_t>(model.classes.size());
+  if (classes > 0 && (output.rank() != 2 || output[1] < classes)) {
+    throw FormatError(fmt::format("{} classes of a network whose output is {}", classes, to_string(output)),
+                      kDamaged);
+  }
+  for (const graph::ValueInfo& value : model.graph.values()) {
+    if (is_state(value) && value.type.dtype != DType::f32) {
+      throw FormatError(fmt::format("its network keeps '{}' as {}, F32 was expected", value.name,
+                                    described(value.type.dtype, value.type.shape)),
+                        kDamaged);
+    }
+  }
+}
+
+struct Wanted {
+  std::string name;
+  DType dtype;
+  Shape shape;
+};
+
+// The tensors must be the wanted ones, no less and no more, but for counts.
+void check_tensors(const State& given, const std::vector<Wanted>& wanted, const std::string& hint) {
+  std::unordered_map<std::string_view, const Tensor*> left;
+  for (const auto& [name, tensor] : given) left[name] = &tensor;
+  for (const Wanted& want : wanted) {
+    const auto found = left.find(want.name);
+    if (found == left.end()) {
+      if (is_count(want.name)) continue;
+      throw FormatError(
+          fmt::format("tensor '{}' {} is missing", want.name, described(want.dtype, want.shape)), hint);
+    }
+    const Tensor& tensor = *found->second;
+    if (tensor.dtype() != want.dtype || !(tensor.shape() == want.shape)) {
+      throw FormatError(
+          fmt::format("tensor '{}' is {}, the network has {}", want.name,
+                      described(tensor.dtype(), tensor.shape()), described(want.dtype, want.shape)),
+          hint);
+    }
+    left.erase(found);
+  }
+  for (const auto& [name, tensor] : given) {
+    if (!left.contains(name) || is_count(name)) continue;
+    throw FormatError(
+        fmt::format("tensor '{}' {} is not in the network", name, described(tensor.dtype(), tensor.shape())),
+        hint);
+  }
+}
+
+// Calls body(); whatever it finds wrong gets the file's name.
+template <class Body>
+void naming(const std::filesystem::path& path, const Body& body) {
+  try {
+    body();
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("{}: {}", path.string(), error.what()), error.hint());
+  } catch (const ShapeError& error) {
+    throw FormatError(fmt::format("{}: {}", path.string(), error.what()), kDamaged);
+  }
+}
+
+// The graph for one image that also names the state no node of it reads, e.g. of a part that only
+// training uses, so that the graph of a file always accounts for all its tensors.
+graph::Graph stored_graph(const ModelFile& model) {
+  const Shape& images = model.graph.value(model.graph.input("images")).type.shape;
+  if (images.rank() != 4) throw FormatError("a network whose input is not [N,C,H,W]");
+  graph::Graph graph = model.graph.reshaped({{"images", {1, images[1], images[2], images[3]}}});
+  std::unordered_set<std::string_view> named;
+  for (const graph::ValueInfo& value : model.graph.values()) {
+    if (is_state(value)) named.insert(value.name);
+  }
+  for (const auto& [name, tensor] : model.state) {
+    if (named.contains(name) || is_count(name)) continue;
+    graph.add_state(graph::Role::buffer, name, {tensor.shape(), tensor.dtype()});
+  }
+  return graph;
+}
+
+std::vector<Wanted> state_of(const graph::Graph& graph) {
+  std::vector<Wanted> wanted;
+  for (const graph::ValueInfo& value : graph.values()) {
+    if (is_state(value)) wanted.push_back({value.name, value.type.dtype, value.type.shape});
+  }
+  return wanted;
+}
+
+}  // namespace
+
+void save_model(const std::filesystem::path& path, const ModelFile& model) {
+  naming(path, [&] {
+    ModelFile stored{{}, stored_graph(model), model.preprocessing, model.classes};
+    check_graph(stored);  // nothing is written that read_model() would refuse
+    check_tensors(model.state, state_of(stored.graph), "");
+    io::Metadata metadata = {{"format", "pt"},
+                             {kFormatKey, kFormat},
+                             {kGraphKey, graph::to_json(stored.graph)},
+                             {kPreprocessingKey, data::to_json(model.preprocessing)}};
+    try {
+      metadata[kClassesKey] = nlohmann::json(model.classes).dump();
+    } catch (const nlohmann::json::type_error&) {
+      throw FormatError("the name of a class is not UTF-8");
+    }
+    io::write_safetensors(path, model.state, metadata);
+  });
+}
+
+void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset) {
+  const Shape& example = dataset.example_shape();
+  save_model(path,
+             {resnet::state_of(net), nn::trace(net, {1, example[0], example[1], example[2]}, Mode::eval),
+              dataset.preprocessing(), dataset.classes()});
+}
+
+ModelFile read_model(const std::filesystem::path& path) {
+  io::Safetensors file = io::read_safetensors(path);
+  ModelFile model;
+  naming(path, [&] {
+    if (const std::string& format = metadata(file, kFormatKey); format != kFormat) {
+      throw FormatError(
+          fmt::format("{} {}, this program reads {}", kFormatKey, nlohmann::json(format).dump(), kFormat),
+          "a newer version of this program wrote it");
+    }
+    model.graph = graph::from_json(metadata(file, kGraphKey), ops::find_rules);
+    model.preprocessing = data::preprocessing_from_json(metadata(file, kPreprocessingKey));
+    model.classes = classes_from_json(metadata(file, kClassesKey));
+    check_graph(model);
+    check_tensors(file.tensors, state_of(model.graph), kDamaged);
+  });
+  model.state = std::move(file.tensors);
+  return model;
+}
+
+Model::Model(ModelFile file, const EngineOptions& options)
+    : graph_(file.graph), preprocessing_(file.preprocessing), classes_(std::move(file.classes)) {
+  engine_ = make_native_engine({std::move(file.graph), std::nullopt, std::move(file.state)}, options);
+}
+
+std::vector<std::pair<std::string, float>> Model::classify(const data::Image& image) {
+  const Shape example = data::preprocessed_shape(preprocessing_, image.height, image.width);
+  Tensor images(Shape{1, example[0], example[1], example[2]});
+  data::preprocess(preprocessing_, image, images.values());
+  const Tensor logits = infer(images.view<float>());
+  if (logits.shape().rank() != 2 || logits.empty()) {
+    throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
+  }
+  const auto values = logits.values();
+  const double largest = *std::max_element(values.begin(), values.end());
+  double sum = 0;
+  for (const float v : values) sum += std::exp(static_cast<double>(v) - largest);
+  std::vector<std::pair<std::string, float>> result;
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const double probability = std::exp(static_cast<double>(values[k]) - largest) / sum;
+    if (std::isnan(probability)) {
+      throw ShapeError("classify: the network's output is not finite", "its training may have diverged");
+    }
+    result.emplace_back(k < classes_.size() ? classes_[k] : std::to_string(k),
+                        static_cast<float>(probability));
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return result;
+}
+
+Model load_model(const std::filesystem::path& path, const EngineOptions& options) {
+  return Model(read_model(path), options);
+}
+
+void load_weights(nn::Module& net, const std::filesystem::path& path) {
+  const io::Safetensors file = io::read_safetensors(path);
+  std::vector<Wanted> wanted;
+  nn::for_each_parameter(std::as_const(net), [&](const std::string& name, const nn::Parameter& parameter) {
+    const bool count = parameter.kind == nn::ParameterKind::batches_tracked;
+    wanted.push_back({name, count ? DType::i64 : DType::f32, parameter.shape});
+  });
+  naming(path, [&] { check_tensors(file.tensors, wanted, "is it a file of this network?"); });
+  set_state(net, file.tensors);
+  nn::init_unset(net, net.scheme(), 0);  // counts that the file left out
+}
+
+}  // namespace resnet

@@ -1,0 +1,37 @@
+// The records of a run's folder: result.json and metrics.csv.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace resnet {
+struct CurvePoint;
+struct FitResult;
+}  // namespace resnet
+
+namespace resnet::io {
+
+// Files of a run's folder.
+inline constexpr const char* kConfigFile = "config.toml";
+inline constexpr const char* kMetricsFile = "metrics.csv";
+inline constexpr const char* kCurvesFile = "curves.svg";
+inline constexpr const char* kResultFile = "result.json";
+inline constexpr const char* kModelFile = "model.safetensors";
+
+/// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
+/// steps, threads, isa, weights_sha256, complete, version. A number that is not finite is null.
+std::string to_json(const FitResult& result);
+/// Writes it, atomically and durably. Throws IoError.
+void write_result(const std::filesystem::path& path, const FitResult& result);
+
+/// Header line of metrics.csv, and a point as a line of it; test_acc is empty where it was not measured.
+/// Numbers are the shortest that read back as the same double.
+std::string metrics_header();
+std::string metrics_line(const CurvePoint& point);
+
+/// The points of a metrics.csv. A last line without its end, as a run that died leaves it, is left out.
+/// Throws IoError, or FormatError with file, line and what is wrong.
+std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
+
+}  // namespace resnet::io

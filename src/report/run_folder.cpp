@@ -1,0 +1,105 @@
+// The records of a run on the disk, and reading them back for a plot.
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "base/files.h"
+#include "io/run_record.h"
+#include "resnet/report.h"
+#include "train/settings.h"
+
+namespace resnet {
+
+namespace {
+
+/// Throws at the start, while nothing is lost, and at the end. In between a disk that fails must not
+/// end hours of training: everything is written once more, whole, when the run is finished.
+class RunFolder : public Observer {
+ public:
+  RunFolder(std::filesystem::path folder, std::vector<CurvePoint> earlier) : folder_(std::move(folder)) {
+    series_.points = std::move(earlier);
+  }
+
+  void on_start(const RunInfo& run) override {
+    series_.model = run.model;
+    series_.dataset = run.dataset;
+    series_.epochs = run.epochs;
+    make_directories(folder_);
+    write_metrics();
+    metrics_.open(folder_ / io::kMetricsFile, std::ios::app | std::ios::binary);
+    if (!metrics_) {
+      throw IoError(
+          fmt::format("cannot append to {}: {}", (folder_ / io::kMetricsFile).string(), std::strerror(errno)),
+          "is the folder writable, and the disk not full?");
+    }
+  }
+
+  void on_point(const CurvePoint& point) override {
+    series_.points.push_back(point);
+    metrics_ << io::metrics_line(point) << std::flush;
+  }
+
+  void on_epoch(const Progress&, double) override {
+    try {
+      write_curves();
+    } catch (const IoError&) {  // on_finish() tries again and reports
+    }
+  }
+
+  void on_finish(const FitResult& result) override {
+    metrics_.close();
+    write_metrics();
+    write_curves();
+    io::write_result(folder_ / io::kResultFile, result);
+  }
+
+ private:
+  void write_metrics() const {
+    std::string text = io::metrics_header();
+    for (const CurvePoint& point : series_.points) text += io::metrics_line(point);
+    write_file(folder_ / io::kMetricsFile, text);
+  }
+  void write_curves() const { write_file(folder_ / io::kCurvesFile, curves_svg(std::span(&series_, 1))); }
+
+  std::filesystem::path folder_;
+  Series series_;
+  std::ofstream metrics_;
+};
+
+}  // namespace
+
+std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<CurvePoint> earlier) {
+  return std::make_shared<RunFolder>(std::move(folder), std::move(earlier));
+}
+
+Series load_series(const std::filesystem::path& run) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(run)) {
+    throw IoError(fmt::format("there is no {}", run.string()),
+                  "give the folder of a run, or its metrics.csv");
+  }
+  Series series;
+  series.name = run.string();
+  while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
+  if (!fs::is_directory(run)) {
+    series.points = io::read_metrics(run);
+    return series;
+  }
+  if (!fs::exists(run / io::kMetricsFile)) {
+    throw IoError(fmt::format("{} holds no {}", run.string(), io::kMetricsFile),
+                  "is it the folder of a run?");
+  }
+  series.points = io::read_metrics(run / io::kMetricsFile);
+  if (const fs::path config = run / io::kConfigFile; fs::exists(config)) {
+    const train::Settings settings = train::settings_from_toml(read_text(config), config.string());
+    series.model = settings.model;
+    series.dataset = settings.data;
+    series.epochs = settings.epochs;
+  }
+  return series;
+}
+
+}  // namespace resnet
