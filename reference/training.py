@@ -100,7 +100,8 @@ def gradients(model):
     zero = bias_before_norm(build(model, CLASSES))
     result = _header(model, shape)
     for mode in ("train", "eval"):
-        result[mode] = _pinned(_forward_backward, model, shape, mode == "train", zero=zero)
+        pinned = _pinned(_forward_backward, model, shape, mode == "train", zero=zero)
+        result[mode] = {"loss": pinned.pop("losses")[0], **pinned}
     return result
 
 
@@ -191,7 +192,7 @@ def one_step(lr=0.001):
             pin.update(_spreads(distances, [name], changes))
     whole = math.sqrt(sum(np.sum(change**2) for change in changes.values()))
     return {**_header("d2l_resnet18", STEP_INPUT), "lr": lr,
-            "losses": _scalars([reference["loss"]], losses), "l2": digits(whole, 10),
+            "loss": _scalars([reference["loss"]], losses)[0], "l2": digits(whole, 10),
             **_spreads(distances, list(changes), changes), "changes": result, "running": statistics.result()}
 
 

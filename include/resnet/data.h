@@ -29,31 +29,32 @@ struct Resize {
 };
 
 /// The bytes of `image` at height x width, equal to PIL's BILINEAR byte for byte.
-/// Throws ShapeError if a size is zero or larger than 65,535.
+/// Throws ShapeError if a side is zero or larger than 65,535, or `image` is not what Image says.
 /// Source: Pillow, Resample.c (triangle filter, 22-bit fixed point, two passes rounded to bytes).
 Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width);
 
 /// What happens to an image before the network sees it; stored in a model file.
 struct Preprocessing {
-  Resize resize;
+  Resize resize = {};
   std::int64_t channels = 1;  // bytes / 255 -> [0, 1], as ToTensor
   bool operator==(const Preprocessing&) const;
 };
-/// One line of JSON, and back. Throws FormatError.
+/// One line of JSON, and back. Throws FormatError, also for a key that it does not know.
 std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 
 /// The image as f32 [C,H,W] in [0, 1] after `preprocessing`, written to `out` (C*H*W floats);
 /// gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels differ.
+/// Throws ShapeError if `out` has another size, or as resize_bilinear.
 Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out);
 
 enum class Split { train, test };
 
 struct DatasetOptions {
-  Resize resize;
-  std::filesystem::path dir;      // empty: $RESNET_DATA_DIR, then the system's folder
-  std::int64_t limit = 0;         // use the first so many examples; 0: all
+  Resize resize = {};
+  std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
+  std::int64_t limit = 0;          // use the first so many examples; 0: all
 };
 
 /// Labelled images of one size, held as bytes as they were stored. Cheap to copy.
@@ -77,7 +78,7 @@ class Dataset {
   const Preprocessing& preprocessing() const noexcept { return preprocessing_; }
   const Shape& example_shape() const noexcept { return example_; }  ///< [C,H,W] after preprocessing
   std::int32_t label(std::int64_t i) const { return source_->label(i); }
-  Image image(std::int64_t i) const;  ///< as stored
+  Image image(std::int64_t i) const;  ///< as stored; throws Error if there is none
 
   const Source& source() const noexcept { return *source_; }
 
@@ -93,9 +94,11 @@ class Dataset {
 /// Fashion-MNIST: 60,000 and 10,000 gray images of 28x28, ten classes.
 /// Throws IoError (with the command that installs the data) or FormatError.
 Dataset fashion_mnist(Split split, const DatasetOptions& options = {});
-/// The four MNIST files, with or without .gz, in options.dir; classes = highest label + 1.
+/// The four MNIST files, with or without .gz, in options.dir; classes = highest label of both splits
+/// (of this one where the other is missing) + 1. Throws IoError or FormatError.
 Dataset idx(Split split, const DatasetOptions& options);
-/// CIFAR's binary records in options.dir, 32x32 RGB. CIFAR-100 has its fine labels.
+/// CIFAR's binary records in options.dir, 32x32 RGB. CIFAR-100 has its fine labels. Class names are
+/// those of batches.meta.txt or fine_label_names.txt, else numbers. Throws IoError or FormatError.
 Dataset cifar10(Split split, const DatasetOptions& options);
 Dataset cifar100(Split split, const DatasetOptions& options);
 /// `fashion-mnist`, `cifar10`, `cifar100` or `idx:DIR`. Throws ConfigError for any other text.
@@ -118,20 +121,23 @@ struct LoaderOptions {
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
-/// it delivers depends on data set, order and batch size alone. Memory: `prefetch` + 1 batches.
+/// it delivers depends on data set, order and batch size alone. Memory: `prefetch` + 1 batches, and
+/// the short one at the end; from the second epoch on, nothing is allocated for a batch.
 class Loader {
  public:
+  /// Throws ConfigError for an option below 1.
   Loader(Dataset dataset, LoaderOptions options = {});
   ~Loader();
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
 
-  std::int64_t batches() const noexcept;  ///< of one epoch
+  std::int64_t batches() const noexcept;  ///< of an epoch of the whole data set
 
-  /// Begins an epoch in this order (indices into the data set; empty: as stored).
+  /// Begins an epoch in this order (indices into the data set, any number of them; empty: all, as
+  /// stored). Throws ConfigError for an index that is not in the data set.
   void start(std::vector<std::int64_t> order = {});
   /// The next batch, or null at the end of the epoch. It stays valid until the next call.
-  /// Rethrows what went wrong in a loader's thread.
+  /// Rethrows what went wrong in a loader's thread, in the place of the batch that it went wrong with.
   const Batch* next();
 
  private:

@@ -12,6 +12,10 @@ namespace resnet::models {
 
 enum class Block : std::uint8_t { basic, bottleneck };
 
+/// What comes before the first stage: 7x7 at stride 2 and a 3x3 max-pool at stride 2, as the paper has it
+/// for pictures of 224x224; or 3x3 at stride 1 alone, for pictures of about 32x32.
+enum class Stem : std::uint8_t { large, small };
+
 /// What a ResNet may have instead of its name's own configuration.
 struct ResNetOptions {
   std::int64_t in_channels = 3;
@@ -19,6 +23,7 @@ struct ResNetOptions {
   std::vector<std::int64_t> blocks = {};    // of each stage; empty: the model's own
   std::vector<std::int64_t> channels = {};  // of each stage (width of its blocks); empty: the model's own
   std::optional<Block> block = {};          // nothing: the model's own
+  Stem stem = Stem::large;
 };
 
 /// The chapter's ResNet-18: every convolution with a bias, 1x1 shortcuts without a norm, parameters
@@ -40,7 +45,8 @@ nn::Sequential resnet152(const ResNetOptions& options = {});
 
 /// Names that make() knows.
 std::vector<std::string> names();
-/// The model called `name`. Throws ConfigError for an unknown one, or for options that fit no network.
+/// The model called `name`. Throws ConfigError for an unknown one (the hint has the nearest and the list),
+/// or for options that fit no network.
 nn::Sequential make(const std::string& name, const ResNetOptions& options);
 
 }  // namespace resnet::models

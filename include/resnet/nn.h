@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -89,21 +90,27 @@ class Module {
   }
 
  protected:
-  /// Takes a child under a name; gives it at its lasting address.
+  /// Takes a child under a name; gives it at its lasting address. Throws ConfigError if the name is
+  /// empty, taken, or has a dot.
   template <class M>
   M& add(std::string name, M module) {
+    check_child_name(name);
     auto owned = std::make_unique<M>(std::move(module));
     M& reference = *owned;
     children_.push_back({std::move(name), std::move(owned)});
     return reference;
   }
   void add_parameter(std::string name, ParameterKind kind, const Shape& shape, std::int64_t fan_in = 0);
-  /// The graph value of a parameter, by its place in the order of adding.
+  /// The graph value of a parameter, by its place in the order of adding. Throws ConfigError if this
+  /// module is not part of the network that is being built.
   graph::ValueId parameter_value(graph::Builder& builder, std::size_t index) const;
-  /// Path of this module in the network that is being built.
-  std::string path(const graph::Builder& builder) const;
+  /// Name of the node that this module makes of `x`: its path in the network; for the network itself,
+  /// or a module without a place in it, its class.
+  std::string node_name(Value x) const;
 
  private:
+  void check_child_name(const std::string& name) const;
+
   std::vector<Child> children_;
   std::vector<Parameter> parameters_;
   std::string title_ = "custom";
@@ -202,15 +209,19 @@ class Flatten : public Module {
   std::string kind() const override { return "Flatten"; }
 };
 
+struct LinearOptions {
+  bool bias = true;
+};
+
 /// y = x W^T + b: x [N,in] -> y [N,out].
 class Linear : public Module {
  public:
-  Linear(std::int64_t in, std::int64_t out, bool bias = true);
+  Linear(std::int64_t in, std::int64_t out, LinearOptions options = {});
   Value operator()(Value x) const override;
   std::string kind() const override { return "Linear"; }
 
  private:
-  bool bias_;
+  LinearOptions options_;
 };
 
 /// Training: each element is 0 with probability p, else x / (1 - p). Evaluation: x.
@@ -224,7 +235,8 @@ class Dropout : public Module {
   double p_;
 };
 
-/// Modules one after the other, named "0", "1", … or as given to add().
+/// Modules one after the other, named "0", "1", … or as given to push_back(). A Sequential made of one
+/// Sequential is that one, moved; push_back() nests.
 class Sequential : public Module {
  public:
   Sequential() = default;
@@ -341,7 +353,7 @@ graph::Graph trace(const Module& module, const Shape& images, Mode mode);
 /// One line of a summary.
 struct SummaryRow {
   std::string name;  // path, e.g. "1.0.conv1"
-  std::string kind;  // class
+  std::string kind;  // class of the module
   Shape output;      // of this stage or layer
   std::int64_t parameters = 0;
   double flops = 0;  // multiplications and additions of a forward pass
@@ -350,7 +362,7 @@ struct SummaryRow {
 /// Output shapes, parameters and cost of a network for one input shape.
 struct Summary {
   std::vector<SummaryRow> stages;  // direct children of the network, in order
-  std::vector<SummaryRow> layers;  // every module without children
+  std::vector<SummaryRow> layers;  // operations in the order of evaluation
   std::int64_t parameters = 0;
   double flops = 0;
 };

@@ -4,18 +4,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
+#include <utility>
 
 #include "resnet/error.h"
 
 namespace resnet {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string hint_for(int error) {
   switch (error) {
     case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EEXIST:
       return "check the path";
     case EACCES:
     case EPERM:
@@ -23,14 +33,22 @@ std::string hint_for(int error) {
       return "check the permissions, or give another folder";
     case ENOSPC:
     case EDQUOT:
-      return "free some space, or give another folder";
+      return "the disk is full: free some space, or give another folder";
+    case EFBIG:
+      return "the file exceeds a limit of the file system or of `ulimit -f`";
+    case EMFILE:
+    case ENFILE:
+      return "too many files are open: raise `ulimit -n`";
+    case EIO:
+      return "the disk or the connection to it fails: see the system's log, or give another folder";
     default:
       return "";
   }
 }
 
-[[noreturn]] void fail(const std::string& doing, const std::filesystem::path& path, int error) {
-  throw IoError("cannot " + doing + " " + path.string() + ": " + std::strerror(error), hint_for(error));
+[[noreturn]] void fail(const std::string& doing, const fs::path& path, int error) {
+  throw IoError("cannot " + doing + " " + path.string() + ": " + std::generic_category().message(error),
+                hint_for(error));
 }
 
 // An open file that is closed at the end.
@@ -43,6 +61,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const noexcept { return fd_; }
+  int release() noexcept { return std::exchange(fd_, -1); }
   // Closes now; gives 0 or the error.
   int close() noexcept {
     const int result = ::close(fd_);
@@ -54,85 +73,150 @@ class Descriptor {
   int fd_;
 };
 
+using Parts = std::span<const std::span<const std::byte>>;
+
 // Writes everything; gives 0 or the error.
-int write_all(int fd, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+int write_all(int fd, Parts parts) {
+  for (std::span<const std::byte> bytes : parts) {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return errno;
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
   }
   return 0;
 }
 
-void flush_folder(const std::filesystem::path& folder) {
+// Puts the renaming on the disk; gives 0 or the error.
+int flush_folder(const fs::path& folder) {
   const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some file systems cannot flush a folder; the file itself is already on the disk.
-  if (fd.get() >= 0) static_cast<void>(::fsync(fd.get()));
+  // A folder that may be written but not read, and file systems that cannot flush one: the file itself
+  // is on the disk, and there is no more that could be done.
+  if (fd.get() < 0) return errno == EACCES ? 0 : errno;
+  if (::fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP) return 0;
+  return errno;
+}
+
+// Where the bytes really go: the end of a chain of links.
+fs::path followed(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  const fs::path end = fs::weakly_canonical(path, error);
+  if (error) fail("write", path, error.value());
+  return end;
+}
+
+// To a device or a pipe, which nothing may take the place of.
+void write_through(const fs::path& path, Parts parts) {
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd.get() < 0) fail("write", path, errno);
+  int error = write_all(fd.get(), parts);
+  if (const int closing = fd.close(); error == 0) error = closing;
+  if (error != 0) fail("write", path, error);
 }
 
 }  // namespace
 
-std::vector<std::byte> read_file(const std::filesystem::path& path, std::int64_t most) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+InputFile::InputFile(const fs::path& path) : path_(path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) fail("read", path, errno);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail("read", path, errno);
   if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
-  if (status.st_size > most) {
-    throw FormatError(path.string() + " is larger than " + std::to_string(most) + " bytes");
-  }
-  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
+  size_ = status.st_size;
+  fd_ = fd.release();
+}
+
+InputFile::~InputFile() {
+  ::close(fd_);
+}
+
+std::size_t InputFile::read(std::span<std::byte> out) {
   std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::read(fd.get(), bytes.data() + done, bytes.size() - done);
+  while (done < out.size()) {
+    const ssize_t got = ::read(fd_, out.data() + done, out.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", path, errno);
+    if (got < 0) fail("read", path_, errno);
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+std::vector<std::byte> read_file(const fs::path& path, std::int64_t most) {
+  InputFile file(path);
+  const auto refuse = [&] {
+    throw FormatError(path.string() + " is larger than " + std::to_string(most) + " bytes",
+                      "is it the file that was meant?");
+  };
+  if (file.size() > most) refuse();
+  // One byte more than the file should have shows its end; a pipe is read in growing pieces.
+  constexpr std::int64_t kLeast = 4096;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::max(file.size() + 1, kLeast)));
+  std::size_t done = 0;
+  while (true) {
+    done += file.read(std::span(bytes).subspan(done));
+    if (done > static_cast<std::size_t>(most)) refuse();
+    if (done < bytes.size()) break;
+    bytes.resize(2 * bytes.size());
   }
   bytes.resize(done);
   return bytes;
 }
 
-std::string read_text(const std::filesystem::path& path) {
+std::string read_text(const fs::path& path) {
   constexpr std::int64_t kMost = 16 << 20;
   const std::vector<std::byte> bytes = read_file(path, kMost);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts) {
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  const std::filesystem::path temporary =
-      folder / ("." + path.filename().string() + ".tmp" + std::to_string(::getpid()));
+void write_file(const fs::path& path, Parts parts) {
+  const fs::path target = followed(path);
+  std::error_code unknown;
+  const fs::file_status status = fs::status(target, unknown);
+  if (fs::is_directory(status)) fail("write", path, EISDIR);
+  if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, parts);
+
+  static std::atomic<unsigned> count = 0;  // tells apart what several threads write
+  const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
+  const fs::path temporary =
+      folder / ("." + target.filename().string() + ".tmp" + std::to_string(::getpid()) + "." +
+                std::to_string(count.fetch_add(1, std::memory_order_relaxed)));
   constexpr mode_t kMode = 0666;  // narrowed by the umask, as for any file
-  Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode));
+  Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kMode));
   if (fd.get() < 0) fail("write", path, errno);
-  int error = 0;
-  for (const auto& part : parts) {
-    if (error == 0) error = write_all(fd.get(), part);
-  }
+  // An fsync that failed is not tried again: what it should have kept may be lost already.
+  int error = write_all(fd.get(), parts);
   if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
   if (const int closing = fd.close(); error == 0) error = closing;
-  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
   if (error != 0) {
     static_cast<void>(::unlink(temporary.c_str()));
     fail("write", path, error);
   }
-  flush_folder(folder);
+  if (const int flushing = flush_folder(folder); flushing != 0) fail("flush the folder of", path, flushing);
 }
 
-void write_file(const std::filesystem::path& path, std::string_view text) {
+void write_file(const fs::path& path, std::string_view text) {
   const std::array<std::span<const std::byte>, 1> parts = {
       std::as_bytes(std::span(text.data(), text.size()))};
   write_file(path, parts);
 }
 
-void make_directories(const std::filesystem::path& path) {
+void make_directories(const fs::path& path) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  fs::create_directories(path, error);
   if (error) fail("make the folder", path, error.value());
-  if (!std::filesystem::is_directory(path)) fail("make the folder", path, ENOTDIR);
+  if (!fs::is_directory(path, error)) fail("make the folder", path, ENOTDIR);
+}
+
+bool path_exists(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  // "Not there" is no error here, neither is a file in the place of a folder on the way.
+  if (status.type() == fs::file_type::none) fail("look for", path, error.value());
+  return fs::exists(status);
 }
 
 }  // namespace resnet

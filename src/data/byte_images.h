@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,12 +36,5 @@ class ByteImages final : public Dataset::Source {
   std::vector<std::uint8_t> pixels_;
   std::vector<std::uint8_t> labels_;
 };
-
-/// The folder of a data set: the option, else $RESNET_DATA_DIR, else `system`.
-std::filesystem::path data_folder(const DatasetOptions& options, const char* system);
-
-/// The first bytes of a file, unpacked if it is gzip, at most `most` of them. Throws IoError, or
-/// FormatError for gzip that is damaged or ends early before that.
-std::vector<std::uint8_t> read_packed(const std::filesystem::path& path, std::int64_t most);
 
 }  // namespace resnet::data

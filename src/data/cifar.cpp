@@ -2,9 +2,12 @@
 // Source of the format: Krizhevsky, "The CIFAR-10 dataset" (the binary version).
 #include <fmt/format.h>
 
-#include <fstream>
+#include <algorithm>
+#include <sstream>
 
 #include "data/byte_images.h"
+#include "data/folder.h"
+#include "data/packed.h"
 
 namespace resnet::data {
 namespace {
@@ -17,64 +20,90 @@ constexpr std::int64_t kPixels = 3 * kPlane;
 
 struct Family {
   const char* name;
-  std::int64_t labels;  // bytes of labels in front of a record; the last is the class
-  std::size_t classes;
+  const char* title;
+  std::vector<std::size_t>
+      labels;               // in front of a record, the number of classes of each; the last one counts
   const char* class_names;  // file
   std::vector<std::string> train, test;
 };
 
-// Class names, a line each, or their numbers where the file is missing.
-std::vector<std::string> class_names(const fs::path& file, std::size_t classes) {
+// Class names, a line each; their numbers where the file is missing.
+std::vector<std::string> class_names(const fs::path& path, std::size_t classes) {
+  if (!path_exists(path)) return numbered_classes(classes);
   std::vector<std::string> names;
-  std::ifstream in(file);
-  for (std::string line; names.size() < classes && std::getline(in, line);) {
+  std::istringstream lines(read_text(path));
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) names.push_back(line);
   }
-  if (names.size() == classes) return names;
-  names.clear();
-  for (std::size_t k = 0; k < classes; ++k) names.push_back(std::to_string(k));
+  if (names.size() != classes) {
+    throw FormatError(fmt::format("{}: {} class names, expected {}", path.string(), names.size(), classes),
+                      "one name a line; without the file, classes are called by their numbers");
+  }
   return names;
 }
 
-Dataset load(const Family& family, Split split, const DatasetOptions& options) {
-  const fs::path folder = data_folder(options, ".");
-  const std::int64_t record = family.labels + kPixels;
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::uint8_t> labels;
-  for (const std::string& name : split == Split::train ? family.train : family.test) {
-    const fs::path path = folder / name;
-    if (!fs::exists(path)) {
-      throw IoError(fmt::format("{} is not in {}: {} is missing", family.name, folder.string(), name),
-                    fmt::format("--data-dir DIR with the binary version of {}", family.name));
+struct Examples {
+  std::vector<std::uint8_t> pixels, labels;
+};
+
+// Appends the records of a file, planes made pixels.
+void append_records(const fs::path& path, const Family& family, Examples& examples) {
+  const auto front = static_cast<std::int64_t>(family.labels.size());
+  const std::int64_t record = front + kPixels;
+  constexpr std::int64_t kMostRecords = 1'000'000;  // a file of CIFAR has at most 50,000
+  PackedFile file(path);
+  const std::vector<std::uint8_t> bytes = file.read(kMostRecords * record + 1);
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  if (size > kMostRecords * record) {
+    throw FormatError(fmt::format("{}: more than {} records", path.string(), kMostRecords),
+                      fmt::format("is it a file of {}?", family.title));
+  }
+  if (size == 0 || size % record != 0) {
+    throw FormatError(
+        fmt::format("{}: truncated, {} bytes are not whole records of {} bytes", path.string(), size, record),
+        fmt::format("get the file again, and the binary version of {}", family.title));
+  }
+  const std::int64_t count = size / record;
+  auto at = static_cast<std::int64_t>(examples.pixels.size());
+  examples.pixels.resize(static_cast<std::size_t>(at + count * kPixels));
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::uint8_t* labels = bytes.data() + r * record;
+    for (std::int64_t k = 0; k < front; ++k) {
+      const std::size_t classes = family.labels[static_cast<std::size_t>(k)];
+      if (labels[k] < classes) continue;
+      throw FormatError(fmt::format("{}: {}label {} of record {}, but {} has classes 0 to {}", path.string(),
+                                    k + 1 < front ? "coarse " : "", labels[k], r, family.title, classes - 1),
+                        fmt::format("is it a file of {}?", family.title));
     }
-    constexpr std::int64_t kMostRecords = 1'000'000;
-    const std::vector<std::uint8_t> bytes = read_packed(path, kMostRecords * record + 1);
-    const auto size = static_cast<std::int64_t>(bytes.size());
-    if (size == 0 || size % record != 0 || size > kMostRecords * record) {
-      throw FormatError(fmt::format("{}: {} bytes are not whole records of {}", path.string(), size, record),
-                        "get the file again");
-    }
-    for (std::int64_t at = 0; at < size; at += record) {
-      const std::uint8_t label = bytes[static_cast<std::size_t>(at + family.labels - 1)];
-      if (label >= family.classes) {
-        throw FormatError(fmt::format("{}: label {} of {} classes in record {}", path.string(), label,
-                                      family.classes, at / record),
-                          "is it a file of this data set?");
-      }
-      labels.push_back(label);
-      const std::uint8_t* planes = bytes.data() + at + family.labels;
-      for (std::int64_t i = 0; i < kPlane; ++i) {
-        for (std::int64_t c = 0; c < 3; ++c) pixels.push_back(planes[c * kPlane + i]);
-      }
+    examples.labels.push_back(labels[front - 1]);
+    const std::uint8_t* planes = labels + front;
+    std::uint8_t* out = examples.pixels.data() + at + r * kPixels;
+    for (std::int64_t i = 0; i < kPlane; ++i) {
+      for (std::int64_t c = 0; c < 3; ++c) out[3 * i + c] = planes[c * kPlane + i];
     }
   }
+}
+
+Dataset load(const Family& family, Split split, const DatasetOptions& options) {
+  const fs::path folder = data_folder(options, family.title);
+  const std::vector<std::string>& files = split == Split::train ? family.train : family.test;
+  for (const std::string& name : files) {
+    if (!path_exists(folder / name)) {
+      throw IoError(fmt::format("{} is not in {}: {} is missing", family.title, folder.string(), name),
+                    fmt::format("--data-dir DIR with the files of the binary version of {}", family.title));
+    }
+  }
+  Examples examples;
+  for (const std::string& name : files) append_records(folder / name, family, examples);
   const Preprocessing preprocessing{options.resize, 3};
-  return {std::make_shared<ByteImages>(kSide, kSide, 3, std::move(pixels), std::move(labels)),
-          family.name,
-          class_names(folder / family.class_names, family.classes),
-          preprocessing,
-          preprocessed_shape(preprocessing, kSide, kSide),
-          options.limit};
+  return {
+      std::make_shared<ByteImages>(kSide, kSide, 3, std::move(examples.pixels), std::move(examples.labels)),
+      family.name,
+      class_names(folder / family.class_names, family.labels.back()),
+      preprocessing,
+      preprocessed_shape(preprocessing, kSide, kSide),
+      options.limit};
 }
 
 }  // namespace
@@ -82,8 +111,8 @@ Dataset load(const Family& family, Split split, const DatasetOptions& options) {
 Dataset cifar10(Split split, const DatasetOptions& options) {
   static const Family family = {
       "cifar10",
-      1,
-      10,
+      "CIFAR-10",
+      {10},
       "batches.meta.txt",
       {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
       {"test_batch.bin"}};
@@ -91,7 +120,8 @@ Dataset cifar10(Split split, const DatasetOptions& options) {
 }
 
 Dataset cifar100(Split split, const DatasetOptions& options) {
-  static const Family family = {"cifar100", 2, 100, "fine_label_names.txt", {"train.bin"}, {"test.bin"}};
+  static const Family family = {"cifar100",    "CIFAR-100", {20, 100}, "fine_label_names.txt",
+                                {"train.bin"}, {"test.bin"}};
   return load(family, split, options);
 }
 

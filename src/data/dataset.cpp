@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/random.h"
+#include "data/folder.h"
 #include "resnet/data.h"
 
 namespace resnet::data {
@@ -12,9 +14,17 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::ve
       classes_(std::move(classes)),
       preprocessing_(preprocessing),
       example_(example),
-      size_(limit > 0 ? std::min(limit, source_->size()) : source_->size()) {}
+      size_(limit > 0 ? std::min(limit, source_->size()) : source_->size()) {
+  if (limit < 0) {
+    throw ConfigError(name_ + ": a limit of " + std::to_string(limit) + " examples",
+                      "give at least 1, or 0 for all");
+  }
+}
 
 Image Dataset::image(std::int64_t i) const {
+  if (i < 0 || i >= size_) {
+    throw Error(name_ + ": there is no image " + std::to_string(i) + " of " + std::to_string(size_));
+  }
   Image result;
   source_->image(i, result);
   return result;
@@ -28,6 +38,24 @@ std::vector<std::int64_t> shuffled(std::int64_t size, std::uint64_t seed, std::i
     std::swap(order[i - 1], order[random.below(i - 1, i)]);
   }
   return order;
+}
+
+std::filesystem::path data_folder(const DatasetOptions& options, const std::string& name,
+                                  const std::filesystem::path& otherwise) {
+  if (!options.dir.empty()) return options.dir;
+  if (const char* variable = std::getenv("RESNET_DATA_DIR"); variable != nullptr && *variable != '\0')
+    return variable;
+  if (otherwise.empty()) {
+    throw IoError("the folder with the files of " + name + " is not known",
+                  "--data-dir DIR with the files, or set RESNET_DATA_DIR");
+  }
+  return otherwise;
+}
+
+std::vector<std::string> numbered_classes(std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t k = 0; k < count; ++k) names.push_back(std::to_string(k));
+  return names;
 }
 
 Dataset open(const std::string& text, Split split, const DatasetOptions& options) {

@@ -2,6 +2,8 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "data/preprocess.h"
@@ -14,17 +16,27 @@ namespace resnet::data {
 struct Loader::Impl {
   struct Slot {
     Batch batch;
-    bool ready = false;
+    bool ready = false;  // made, or failed
+    std::exception_ptr failure;
   };
 
   Impl(Dataset set, LoaderOptions chosen) : dataset(std::move(set)), options(chosen) {
-    slots.resize(static_cast<std::size_t>(std::max(1, options.prefetch)) + 1);
-    for (int i = 0; i < std::max(1, options.threads); ++i) {
-      makers.emplace_back([this] { make_batches(); });
+    slots.resize(static_cast<std::size_t>(options.prefetch) + 1);
+    try {
+      for (int i = 0; i < options.threads; ++i) {
+        makers.emplace_back([this] { make_batches(); });
+      }
+    } catch (const std::system_error& error) {
+      join();
+      throw IoError(
+          "cannot start " + std::to_string(options.threads) + " threads to load data: " + error.what(),
+          "use fewer threads, or raise `ulimit -u`");
     }
   }
 
-  ~Impl() {
+  ~Impl() { join(); }
+
+  void join() {
     {
       const std::lock_guard lock(mutex);
       stop = true;
@@ -33,19 +45,29 @@ struct Loader::Impl {
     for (std::thread& maker : makers) maker.join();
   }
 
-  std::int64_t batches() const { return (dataset.size() + options.batch_size - 1) / options.batch_size; }
+  std::int64_t batches_of(std::int64_t count) const {
+    return count / options.batch_size + (count % options.batch_size != 0 ? 1 : 0);
+  }
 
   void start(std::vector<std::int64_t> new_order) {
+    for (const std::int64_t index : new_order) {
+      if (index >= 0 && index < dataset.size()) continue;
+      throw ConfigError("an order with the example " + std::to_string(index) + ", but " + dataset.name() +
+                        " has " + std::to_string(dataset.size()));
+    }
     std::unique_lock lock(mutex);
     end = 0;  // makers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
     order = std::move(new_order);
-    for (Slot& slot : slots) slot.ready = false;
-    failure = nullptr;
+    examples = order.empty() ? dataset.size() : static_cast<std::int64_t>(order.size());
+    for (Slot& slot : slots) {
+      slot.ready = false;
+      slot.failure = nullptr;
+    }
     next_to_make = 0;
     next_to_read = 0;
     reading = false;
-    end = batches();
+    end = batches_of(examples);
     lock.unlock();
     changed.notify_all();
   }
@@ -60,17 +82,20 @@ struct Loader::Impl {
     }
     if (next_to_read >= end) return nullptr;
     Slot& slot = slot_of(next_to_read);
-    changed.wait(lock, [&] { return slot.ready || failure != nullptr; });
-    if (!slot.ready) std::rethrow_exception(failure);
+    changed.wait(lock, [&] { return slot.ready; });
+    if (slot.failure != nullptr) std::rethrow_exception(slot.failure);
     reading = true;
-    return &slot.batch;
+    return is_short(next_to_read) ? &short_batch : &slot.batch;
   }
 
   Slot& slot_of(std::int64_t batch) { return slots[static_cast<std::size_t>(batch) % slots.size()]; }
 
+  // The last batch of an epoch has a place of its own if it is shorter, so that the others keep their
+  // memory from epoch to epoch.
+  bool is_short(std::int64_t batch) const { return (batch + 1) * options.batch_size > examples; }
+
   bool may_make() const {
-    return failure == nullptr && next_to_make < end &&
-           next_to_make - next_to_read < static_cast<std::int64_t>(slots.size());
+    return next_to_make < end && next_to_make - next_to_read < static_cast<std::int64_t>(slots.size());
   }
 
   void make_batches() {
@@ -81,25 +106,27 @@ struct Loader::Impl {
       changed.wait(lock, [this] { return stop || may_make(); });
       if (stop) return;
       const std::int64_t number = next_to_make++;
+      Slot& slot = slot_of(number);
       ++making;
       lock.unlock();
-      std::exception_ptr error;
+      std::exception_ptr failure;
       try {
-        fill(number, slot_of(number).batch, preprocessor, image);
+        fill(number, is_short(number) ? short_batch : slot.batch, preprocessor, image);
       } catch (...) {
-        error = std::current_exception();
+        failure = std::current_exception();
       }
       lock.lock();
       --making;
-      if (error != nullptr && failure == nullptr) failure = error;
-      slot_of(number).ready = error == nullptr;
+      if (failure != nullptr) next_to_make = end;  // the reader will not get past it
+      slot.failure = std::move(failure);
+      slot.ready = true;
       changed.notify_all();
     }
   }
 
   void fill(std::int64_t number, Batch& batch, Preprocessor& preprocessor, Image& image) const {
     const std::int64_t first = number * options.batch_size;
-    const std::int64_t count = std::min(options.batch_size, dataset.size() - first);
+    const std::int64_t count = std::min(options.batch_size, examples - first);
     const Shape& example = dataset.example_shape();
     if (batch.size() != count) {
       batch.images = Tensor(Shape{count, example[0], example[1], example[2]});
@@ -119,20 +146,32 @@ struct Loader::Impl {
   Dataset dataset;
   LoaderOptions options;
   std::vector<Slot> slots;
-  std::vector<std::int64_t> order;
+  Batch short_batch;
 
-  std::mutex mutex;  // guards what follows, and `ready` of the slots
+  // Written by start() alone, while nothing is being made.
+  std::vector<std::int64_t> order;
+  std::int64_t examples = 0;
+
+  std::mutex mutex;  // guards what follows, and all of a slot but its batch
   std::condition_variable changed;
   std::int64_t next_to_make = 0, next_to_read = 0, end = 0;
   int making = 0;
   bool reading = false;
   bool stop = false;
-  std::exception_ptr failure;
   std::vector<std::thread> makers;
 };
 
 Loader::Loader(Dataset dataset, LoaderOptions options) {
-  if (options.batch_size < 1) throw ConfigError("a batch must hold at least 1 example");
+  const auto check = [](const char* name, std::int64_t value, std::int64_t most) {
+    if (value >= 1 && value <= most) return;
+    throw ConfigError("loader: " + std::string(name) + " is " + std::to_string(value),
+                      "give 1 to " + std::to_string(most));
+  };
+  constexpr std::int64_t kMostExamples = std::int64_t{1} << 32, kMostBatches = 1 << 16,
+                         kMostThreads = 1 << 12;
+  check("batch_size", options.batch_size, kMostExamples);
+  check("prefetch", options.prefetch, kMostBatches);
+  check("threads", options.threads, kMostThreads);
   impl_ = std::make_unique<Impl>(std::move(dataset), options);
 }
 
@@ -141,7 +180,7 @@ Loader::Loader(Loader&&) noexcept = default;
 Loader& Loader::operator=(Loader&&) noexcept = default;
 
 std::int64_t Loader::batches() const noexcept {
-  return impl_->batches();
+  return impl_->batches_of(impl_->dataset.size());
 }
 void Loader::start(std::vector<std::int64_t> order) {
   impl_->start(std::move(order));

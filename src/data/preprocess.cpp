@@ -1,5 +1,6 @@
 #include "data/preprocess.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +8,9 @@
 
 namespace resnet::data {
 namespace {
+
+constexpr const char* kInterpolation = "pil_bilinear";
+constexpr const char* kScale = "divide_by_255";
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
 // truncated.
@@ -33,38 +37,52 @@ bool Preprocessing::operator==(const Preprocessing& other) const {
 std::string to_json(const Preprocessing& preprocessing) {
   const nlohmann::ordered_json object = {
       {"resize", {preprocessing.resize.height, preprocessing.resize.width}},
-      {"interpolation", "pil_bilinear"},
+      {"interpolation", kInterpolation},
       {"channels", preprocessing.channels},
-      {"scale", "divide_by_255"},
+      {"scale", kScale},
   };
   return object.dump();
 }
 
 Preprocessing preprocessing_from_json(const std::string& text) {
-  const std::string hint = "the file was not written by this program, or is damaged";
+  const auto refuse = [](const std::string& what) {
+    throw FormatError("preprocessing: " + what, "the file was not written by this program, or is damaged");
+  };
   const nlohmann::json object = parse_json(text);
-  const auto number = [&](const nlohmann::json& value, std::int64_t least, std::int64_t most) {
-    if (!value.is_number_integer()) throw FormatError("preprocessing: a whole number was expected", hint);
-    if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(most)) {
-      throw FormatError("preprocessing: " + value.dump() + " is out of range", hint);
+  if (!object.is_object()) refuse("an object was expected, not " + object.dump());
+  constexpr std::array<const char*, 4> kKeys = {"resize", "interpolation", "channels", "scale"};
+  for (const char* key : kKeys) {
+    if (!object.contains(key)) refuse(std::string("'") + key + "' is missing");
+  }
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) refuse("unknown key '" + key + "'");
+  }
+  const auto number = [&](const char* key, const nlohmann::json& value, std::int64_t least,
+                          std::int64_t most) -> std::int64_t {
+    // An unsigned number beyond 2^63 would turn negative, and so be refused too.
+    const std::int64_t result = value.is_number_integer() ? value.get<std::int64_t>() : least - 1;
+    if (result < least || result > most) {
+      refuse(std::string("'") + key + "' is " + value.dump() + ", a whole number from " +
+             std::to_string(least) + " to " + std::to_string(most) + " was expected");
     }
-    const auto result = value.get<std::int64_t>();
-    if (result < least || result > most)
-      throw FormatError("preprocessing: " + value.dump() + " is out of range", hint);
     return result;
   };
-  if (!object.is_object() || object.size() != 4 || !object.contains("resize") ||
-      !object["resize"].is_array() || object["resize"].size() != 2 || !object.contains("channels") ||
-      object.value("interpolation", "") != "pil_bilinear" || object.value("scale", "") != "divide_by_255") {
-    throw FormatError("preprocessing: resize, interpolation, channels and scale were expected", hint);
-  }
+  const auto constant = [&](const char* key, const char* value) {
+    if (object[key] != value) {
+      refuse(std::string("'") + key + "' is " + object[key].dump() + ", only '" + value + "' is known");
+    }
+  };
+  constant("interpolation", kInterpolation);
+  constant("scale", kScale);
+  const nlohmann::json& resize = object["resize"];
+  if (!resize.is_array() || resize.size() != 2)
+    refuse("'resize' is " + resize.dump() + ", two numbers were expected");
   constexpr std::int64_t kMostPixels = 65535;
   Preprocessing result;
-  result.resize = {number(object["resize"][0], 0, kMostPixels), number(object["resize"][1], 0, kMostPixels)};
-  if (result.resize.height == 0 && result.resize.width != 0)
-    throw FormatError("preprocessing: a width without a height", hint);
-  result.channels = number(object["channels"], 1, 3);
-  if (result.channels == 2) throw FormatError("preprocessing: 2 channels are neither gray nor RGB", hint);
+  result.resize = {number("resize", resize[0], 0, kMostPixels), number("resize", resize[1], 0, kMostPixels)};
+  if (result.resize.height == 0 && result.resize.width != 0) refuse("'resize' has a width without a height");
+  result.channels = number("channels", object["channels"], 1, 3);
+  if (result.channels == 2) refuse("2 channels are neither gray nor RGB");
   return result;
 }
 
@@ -74,9 +92,15 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
 }
 
 void Preprocessor::run(const Image& image, std::span<float> out) {
+  check_image(image);
   const std::uint8_t* pixels = image.pixels.data();
   const std::int64_t area = image.height * image.width;
   const std::int64_t channels = preprocessing_.channels;
+  const auto [height, width] = target(preprocessing_.resize, image.height, image.width);
+  if (static_cast<std::int64_t>(out.size()) != channels * height * width) {
+    throw ShapeError("preprocessing gives " + to_string(Shape{channels, height, width}) + ", not " +
+                     std::to_string(out.size()) + " values");
+  }
   if (image.channels != channels) {  // before the resize, as PIL's convert() before Resize
     converted_.resize(static_cast<std::size_t>(area * channels));
     for (std::int64_t i = 0; i < area; ++i) {
@@ -87,7 +111,6 @@ void Preprocessor::run(const Image& image, std::span<float> out) {
     }
     pixels = converted_.data();
   }
-  const auto [height, width] = target(preprocessing_.resize, image.height, image.width);
   if (height != image.height || width != image.width) {
     const std::array<std::int64_t, 3> key = {image.height, image.width, channels};
     auto found = resamplers_.find(key);

@@ -122,7 +122,19 @@ void Resampler::run(const std::uint8_t* in, std::uint8_t* out, std::vector<std::
   }
 }
 
+void check_image(const Image& image) {
+  const bool sizes = image.height > 0 && image.height <= kMostPixels && image.width > 0 &&
+                     image.width <= kMostPixels && (image.channels == 1 || image.channels == 3);
+  if (sizes && static_cast<std::int64_t>(image.pixels.size()) == image.height * image.width * image.channels)
+    return;
+  throw ShapeError("an image of " + std::to_string(image.height) + "x" + std::to_string(image.width) +
+                       " with " + std::to_string(image.channels) + " channels and " +
+                       std::to_string(image.pixels.size()) + " bytes",
+                   "sides are 1 to 65535 pixels, channels 1 (gray) or 3 (RGB), a byte each");
+}
+
 Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width) {
+  check_image(image);
   const Resampler resampler(image.height, image.width, height, width, image.channels);
   Image result{height, width, image.channels, {}};
   result.pixels.resize(static_cast<std::size_t>(height * width * image.channels));

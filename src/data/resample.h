@@ -5,7 +5,12 @@
 #include <span>
 #include <vector>
 
+#include "resnet/data.h"
+
 namespace resnet::data {
+
+/// Throws ShapeError unless the image is gray or RGB and has as many bytes as its sizes say.
+void check_image(const Image& image);
 
 /// Prepared for one pair of sizes; may be used by several threads, each with its own buffer.
 /// Source: Pillow, src/libImaging/Resample.c: triangle filter, 22-bit fixed point, a horizontal and a

@@ -161,21 +161,20 @@ std::vector<Wanted> state_of(const graph::Graph& graph) {
 }  // namespace
 
 void save_model(const std::filesystem::path& path, const ModelFile& model) {
+  io::Metadata metadata = {{"format", "pt"}, {kFormatKey, kFormat}};
   naming(path, [&] {
-    ModelFile stored{{}, stored_graph(model), model.preprocessing, model.classes};
+    const ModelFile stored{{}, stored_graph(model), model.preprocessing, model.classes};
     check_graph(stored);  // nothing is written that read_model() would refuse
     check_tensors(model.state, state_of(stored.graph), "");
-    io::Metadata metadata = {{"format", "pt"},
-                             {kFormatKey, kFormat},
-                             {kGraphKey, graph::to_json(stored.graph)},
-                             {kPreprocessingKey, data::to_json(model.preprocessing)}};
     try {
+      metadata[kGraphKey] = graph::to_json(stored.graph);
+      metadata[kPreprocessingKey] = data::to_json(model.preprocessing);
       metadata[kClassesKey] = nlohmann::json(model.classes).dump();
     } catch (const nlohmann::json::type_error&) {
-      throw FormatError("the name of a class is not UTF-8");
+      throw FormatError("the name of a class or of a module is not UTF-8");
     }
-    io::write_safetensors(path, model.state, metadata);
   });
+  io::write_safetensors(path, model.state, metadata);
 }
 
 void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset) {

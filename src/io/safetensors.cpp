@@ -42,20 +42,18 @@ std::optional<DType> dtype_named(std::string_view text) {
   return std::nullopt;
 }
 
-// A text of the file for a message: ASCII with escapes, in quotes, not too much of it.
-std::string quoted(const std::string& text) {
+// A JSON text for a message: ASCII with escapes, not too much of it.
+std::string shown(const ordered_json& value) {
   constexpr std::size_t kMost = 100;
-  std::string ascii = ordered_json(text).dump(-1, ' ', true, ordered_json::error_handler_t::replace);
-  ascii = ascii.substr(1, ascii.size() - 2);
-  if (ascii.size() > kMost) ascii = ascii.substr(0, kMost) + "...";
-  return "'" + ascii + "'";
+  std::string text = value.dump(-1, ' ', true, ordered_json::error_handler_t::replace);
+  std::replace(text.begin(), text.end(), '\x7f', '?');
+  return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
 }
 
-// A JSON value for a message.
-std::string shown(const ordered_json& value) {
-  constexpr std::size_t kMost = 60;
-  const std::string text = value.dump(-1, ' ', true);
-  return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
+// A name of the file for a message.
+std::string quoted(const std::string& name) {
+  const std::string text = shown(name);
+  return "'" + (text.ends_with('"') ? text.substr(1, text.size() - 2) : text.substr(1)) + "'";
 }
 
 // ---- writing
@@ -129,7 +127,8 @@ struct Entry {
   std::uint64_t begin = 0, end = 0;  // in the data
 };
 
-// Reads one file through `Source`: size(), and read(offset, bytes), which fills them all or throws.
+// Reads one file from its beginning on. A Source has size(), and read(bytes), which gives how many it
+// filled.
 template <class Source>
 class Reader {
  public:
@@ -147,11 +146,13 @@ class Reader {
         entries.push_back(entry_of(name, value));
       }
     }
-    check_ranges(entries);
-    for (Entry& entry : entries) {
-      Tensor tensor(entry.shape, entry.dtype);
-      if (tensor.bytes() > 0) source_.read(data_begin_ + entry.begin, {tensor.raw(), tensor.bytes()});
-      result.tensors.emplace_back(std::move(entry.name), std::move(tensor));
+    for (const Entry& entry : entries) {
+      result.tensors.emplace_back(entry.name, Tensor());
+    }
+    for (const std::size_t i : data_order_of(entries)) {
+      Tensor tensor(entries[i].shape, entries[i].dtype);
+      fill({tensor.raw(), tensor.bytes()});
+      result.tensors[i].second = std::move(tensor);
     }
     return result;
   }
@@ -162,19 +163,22 @@ class Reader {
                       hint.empty() ? "is it a safetensors file, and was it copied completely?" : hint);
   }
 
+  void fill(std::span<std::byte> bytes) {
+    if (source_.read(bytes) != bytes.size()) fail("it ended while it was being read");
+  }
+
   ordered_json read_header() {
-    const std::uint64_t size = source_.size();
+    const auto size = static_cast<std::uint64_t>(source_.size());
     if (size < kLengthBytes) fail(fmt::format("{} bytes are too few for a safetensors file", size));
     std::uint64_t length = 0;
-    source_.read(0, std::as_writable_bytes(std::span(&length, 1)));
+    fill(std::as_writable_bytes(std::span(&length, 1)));
     if (length > size - kLengthBytes) {
       fail(fmt::format("its header would have {} bytes, the file has {}", length, size));
     }
     if (length > kMostHeader) fail(fmt::format("a header of {} bytes; at most {}", length, kMostHeader));
     std::string text(length, '\0');
-    source_.read(kLengthBytes, std::as_writable_bytes(std::span(text)));
-    data_begin_ = kLengthBytes + length;
-    data_bytes_ = size - data_begin_;
+    fill(std::as_writable_bytes(std::span(text)));
+    data_bytes_ = size - kLengthBytes - length;
     text.resize(text.find_last_not_of(' ') + 1);  // padding
     if (!text.starts_with('{') || !text.ends_with('}'))
       fail("the header does not begin with '{' and end with '}'");
@@ -258,42 +262,46 @@ class Reader {
     }
   }
 
-  // The ranges must cover the data exactly: no hole, no overlap, nothing behind.
-  void check_ranges(const std::vector<Entry>& entries) const {
-    std::vector<const Entry*> sorted;
-    for (const Entry& entry : entries) sorted.push_back(&entry);
-    std::sort(sorted.begin(), sorted.end(), [](const Entry* a, const Entry* b) {
-      return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
+  // The tensors as their data follow each other, which must cover the file exactly: no hole, no
+  // overlap, nothing behind.
+  std::vector<std::size_t> data_order_of(const std::vector<Entry>& entries) const {
+    std::vector<std::size_t> order(entries.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return std::pair(entries[a].begin, entries[a].end) < std::pair(entries[b].begin, entries[b].end);
     });
     std::uint64_t end = 0;
-    for (const Entry* entry : sorted) {
-      if (entry->begin != end) {
+    for (const std::size_t i : order) {
+      const Entry& entry = entries[i];
+      if (entry.begin != end) {
         fail(fmt::format("tensor {} begins at byte {} of the data where {} was expected: {}",
-                         quoted(entry->name), entry->begin, end,
-                         entry->begin > end ? "a hole" : "tensors overlap"));
+                         quoted(entry.name), entry.begin, end,
+                         entry.begin > end ? "a hole" : "tensors overlap"));
       }
-      end = entry->end;
+      end = entry.end;
     }
-    if (end != data_bytes_) {
-      fail(fmt::format("{} bytes of data, the tensors take {}", data_bytes_, end));
-    }
+    if (end != data_bytes_) fail(fmt::format("{} bytes of data, the tensors take {}", data_bytes_, end));
+    return order;
   }
 
   Source& source_;
   std::string file_;
-  std::uint64_t data_begin_ = 0, data_bytes_ = 0;
+  std::uint64_t data_bytes_ = 0;  // behind the header
 };
 
 class MemorySource {
  public:
-  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  std::uint64_t size() const { return bytes_.size(); }
-  void read(std::uint64_t offset, std::span<std::byte> to) const {
-    std::memcpy(to.data(), bytes_.data() + offset, to.size());
+  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes), left_(bytes) {}
+  std::size_t size() const { return bytes_.size(); }
+  std::size_t read(std::span<std::byte> out) {
+    const std::size_t count = std::min(out.size(), left_.size());
+    std::copy_n(left_.begin(), count, out.begin());
+    left_ = left_.subspan(count);
+    return count;
   }
 
  private:
-  std::span<const std::byte> bytes_;
+  std::span<const std::byte> bytes_, left_;
 };
 
 }  // namespace
@@ -322,8 +330,8 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
-  return parse_safetensors(bytes, path.string());
+  InputFile file(path);
+  return Reader(file, path.string()).read();
 }
 
 }  // namespace resnet::io

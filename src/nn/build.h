@@ -12,6 +12,9 @@ namespace resnet::nn {
 /// "path.name", or "name" at the root.
 std::string join(const std::string& path, const std::string& name);
 
+/// A builder for the graph of `module`, with the paths of all modules in it.
+graph::Builder builder_of(const Module& module, Mode mode);
+
 /// Adds a node and gives all its outputs.
 inline std::vector<graph::ValueId> emit(Value x, const char* op, const std::string& name,
                                         graph::Attributes attributes, std::vector<graph::ValueId> inputs) {
@@ -23,8 +26,8 @@ inline std::vector<std::int64_t> pair(Size2 size) {
   return {size.height, size.width};
 }
 
-/// A name for what is called without a module, e.g. relu(x): beside the node that made x.
-inline std::string beside(Value x, const char* op) {
+/// A name for what is called without a place in the network, e.g. relu(x): beside the node that made x.
+inline std::string beside(Value x, const std::string& op) {
   const graph::ValueInfo& info = x.builder().graph.value(x.id());
   if (info.producer < 0) return op;
   const std::size_t dot = info.name.rfind('.');

@@ -1,8 +1,9 @@
-// Draws a network as the chapter's figures do: boxes from top to bottom, a shortcut as a line around
-// what it skips.
+// Draws a network as the chapter's figures do: boxes from top to bottom, a frame around each residual
+// block with its shortcut at the side, and "× n" at blocks that repeat.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "nn/build.h"
@@ -11,160 +12,373 @@
 namespace resnet::nn {
 namespace {
 
-constexpr int kBox = 26;      // height of a box, pixels
-constexpr int kGap = 14;      // between boxes
-constexpr int kWidth = 190;   // of a box
-constexpr int kColumn = 150;  // x of the boxes' middle, and of the next column's from the last
-constexpr int kColumnStep = 340;
-constexpr int kRows = 26;  // boxes of a column
+struct Box {
+  std::string kind;  // its class in the style sheet
+  std::string text;
+  Shape output;
+  bool operator==(const Box& other) const { return text == other.text; }
+};
+
+// A way around the boxes [from, to) of a part, into the sum `to`.
+struct Skip {
+  std::size_t from, to;
+  std::vector<Box> boxes;
+  bool operator==(const Skip&) const = default;
+};
+
+// A residual block, or one box outside of any.
+struct Part {
+  std::vector<Box> boxes;
+  std::vector<Skip> skips;
+  int times = 1;
+};
+
+std::string by(const std::vector<std::int64_t>& pixels) {
+  if (pixels[0] == pixels[1]) return fmt::format("/{}", pixels[0]);
+  return fmt::format("/{}×{}", pixels[0], pixels[1]);
+}
+
+std::string extents(const Shape& shape) {  // of one example
+  return fmt::format("{}", fmt::join(shape.begin() + std::min(shape.rank(), 1), shape.end(), "×"));
+}
+
+Box box_of(const graph::Graph& graph, const graph::Node& node) {
+  const std::string op(node.op->name());
+  const Shape& output = graph.value(node.outputs[0]).type.shape;
+  if (op == "conv2d") {
+    const Shape& w = graph.value(node.inputs[1]).type.shape;
+    const auto& stride = node.attributes.integers("stride");
+    const std::int64_t groups = node.attributes.integer("groups");
+    std::string text = fmt::format("{}×{} conv, {}", w[2], w[3], w[0]);
+    if (stride[0] != 1 || stride[1] != 1) text += ", " + by(stride);
+    if (groups != 1) text += fmt::format(", {} groups", groups);
+    return {"weights", text, output};
+  }
+  if (op == "linear") return {"weights", fmt::format("fully connected, {}", output[1]), output};
+  if (op == "batch_norm") return {"norm", "batch norm", output};
+  if (op == "relu") return {"relu", "ReLU", output};
+  if (op == "add") return {"sum", "+", output};
+  if (op == "global_avg_pool") return {"pool", "global average pool", output};
+  if (op == "max_pool" || op == "avg_pool") {
+    const auto& kernel = node.attributes.integers("kernel");
+    return {"pool",
+            fmt::format("{}×{} {} pool, {}", kernel[0], kernel[1], op == "max_pool" ? "max" : "average",
+                        by(node.attributes.integers("stride"))),
+            output};
+  }
+  return {"other", op, output};
+}
+
+// Takes a graph apart: the trunk is the longest way from the output to the input; what joins it in a
+// sum is a shortcut. (A shortcut's own shortcuts are not drawn.)
+class Reader {
+ public:
+  explicit Reader(const graph::Graph& graph) : graph_(graph) {
+    depth_.assign(graph.values().size(), 0);
+    for (const graph::Node& node : graph.nodes()) {
+      for (const auto id : node.outputs) depth_[at(id)] = depth_[at(trunk_input(node))] + 1;
+    }
+    follow_trunk();
+    find_skips();
+  }
+
+  std::vector<Part> parts() const {
+    std::vector<Part> parts;
+    for (std::size_t first = 0; first < boxes_.size();) {
+      const std::size_t end = end_of_part(first);
+      Part part;
+      part.boxes.assign(boxes_.begin() + static_cast<std::ptrdiff_t>(first),
+                        boxes_.begin() + static_cast<std::ptrdiff_t>(end));
+      for (const Skip& skip : skips_) {
+        if (skip.from >= first && skip.to < end)
+          part.skips.push_back({skip.from - first, skip.to - first, skip.boxes});
+      }
+      first = end;
+      const bool repeats = !part.skips.empty() && !parts.empty() && parts.back().boxes == part.boxes &&
+                           parts.back().skips == part.skips;
+      if (repeats) {
+        parts.back().times += 1;
+        parts.back().boxes = std::move(part.boxes);  // the last one's shapes
+      } else {
+        parts.push_back(std::move(part));
+      }
+    }
+    return parts;
+  }
+
+ private:
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+  static std::size_t at(graph::ValueId id) { return static_cast<std::size_t>(id); }
+
+  const graph::Node* producer(graph::ValueId id) const {
+    const std::int32_t node = graph_.value(id).producer;
+    return node < 0 ? nullptr : &graph_.nodes()[static_cast<std::size_t>(node)];
+  }
+
+  // The operand on the longest way to the input; of two equal ones the first.
+  graph::ValueId trunk_input(const graph::Node& node) const {
+    if (node.op->name() != "add") return node.inputs[0];
+    return depth_[at(node.inputs[0])] >= depth_[at(node.inputs[1])] ? node.inputs[0] : node.inputs[1];
+  }
+
+  void follow_trunk() {
+    for (auto node = producer(graph_.outputs()[0].second); node != nullptr;
+         node = producer(trunk_input(*node)))
+      trunk_.push_back(node);
+    std::reverse(trunk_.begin(), trunk_.end());
+    place_.assign(graph_.values().size(), kNowhere);
+    for (const graph::Node* node : trunk_) {
+      if (node->op->name() != "flatten") boxes_.push_back(box_of(graph_, *node));  // moves nothing one sees
+      for (const auto id : node->outputs) place_[at(id)] = boxes_.size();
+    }
+  }
+
+  void find_skips() {
+    for (const graph::Node* node : trunk_) {
+      if (node->op->name() != "add") continue;
+      graph::ValueId value = trunk_input(*node) == node->inputs[0] ? node->inputs[1] : node->inputs[0];
+      Skip skip{0, place_[at(node->outputs[0])] - 1, {}};
+      const graph::Node* maker = producer(value);
+      while (maker != nullptr && place_[at(value)] == kNowhere) {
+        if (maker->op->name() != "flatten") skip.boxes.push_back(box_of(graph_, *maker));
+        value = trunk_input(*maker);
+        maker = producer(value);
+      }
+      std::reverse(skip.boxes.begin(), skip.boxes.end());
+      if (maker != nullptr) skip.from = place_[at(value)];
+      skips_.push_back(std::move(skip));
+    }
+  }
+
+  // One past the last box of the part that begins at `first`: overlapping skips belong together, and
+  // so does the ReLU behind their sum.
+  std::size_t end_of_part(std::size_t first) const {
+    std::size_t end = first + 1;
+    bool block = false, grown = true;
+    while (grown) {
+      grown = false;
+      for (const Skip& skip : skips_) {
+        if (skip.from < first || skip.from >= end || (block && skip.to < end)) continue;
+        end = skip.to + 1;
+        block = grown = true;
+      }
+    }
+    const bool relu_follows = block && end < boxes_.size() && boxes_[end].kind == "relu";
+    const bool next_begins =
+        std::any_of(skips_.begin(), skips_.end(), [&](const Skip& skip) { return skip.from == end; });
+    return relu_follows && !next_begins ? end + 1 : end;
+  }
+
+  const graph::Graph& graph_;
+  std::vector<int> depth_;                 // of values: nodes on the longest way from the input
+  std::vector<const graph::Node*> trunk_;  // from the input to the output
+  std::vector<Box> boxes_;                 // of the trunk
+  std::vector<std::size_t> place_;         // of values on the trunk: boxes up to there
+  std::vector<Skip> skips_;
+};
+
+// Pixels.
+constexpr int kBox = 26, kBoxWidth = 158, kSideWidth = 138;
+constexpr int kGap = 16;           // between boxes: an arrow
+constexpr int kPad = 22;           // inside a frame
+constexpr int kRadius = kBox / 2;  // of a sum
+constexpr int kMargin = 56;        // left of a column: "× n"
+constexpr int kTop = 74;           // where columns begin
+constexpr int kGutter = 14;        // right of a column
+
+// Where a skip runs: its middle, right of the trunk's middle; wider ones outside of those they span.
+std::vector<int> lanes_of(const Part& part) {
+  std::vector<std::size_t> order(part.skips.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  const auto length = [&](std::size_t i) { return part.skips[i].to - part.skips[i].from; };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return length(a) < length(b); });
+  std::vector<int> lanes(part.skips.size());
+  int right = kBoxWidth / 2;
+  for (const std::size_t i : order) {
+    const int half = part.skips[i].boxes.empty() ? 0 : kSideWidth / 2;
+    lanes[i] = right + kPad + half;
+    right = lanes[i] + half;
+  }
+  return lanes;
+}
+
+int width_right_of_middle(const Part& part) {
+  int right = kBoxWidth / 2;
+  const std::vector<int> lanes = lanes_of(part);
+  for (std::size_t i = 0; i < lanes.size(); ++i)
+    right = std::max(right, lanes[i] + (part.skips[i].boxes.empty() ? 0 : kSideWidth / 2));
+  return part.skips.empty() ? right : right + kPad;
+}
+
+// From a part's top to its first box.
+int entry_of(const Part& part) {
+  return part.skips.empty() ? 0 : kPad;
+}
+
+int height_of(const Part& part) {
+  const auto n = static_cast<int>(part.boxes.size());
+  return n * kBox + (n - 1) * kGap + 2 * entry_of(part);
+}
 
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      default:
-        result += c;
+    if (c == '&') {
+      result += "&amp;";
+    } else if (c == '<') {
+      result += "&lt;";
+    } else {
+      result += c;
     }
   }
   return result;
 }
 
-std::string text_of(const graph::Graph& graph, const graph::Node& node) {
-  const std::string op(node.op->name());
-  if (op == "conv2d") {
-    const Shape& w = graph.value(node.inputs[1]).type.shape;
-    const auto& stride = node.attributes.integers("stride");
-    const std::string by = stride[0] == 1 && stride[1] == 1 ? "" : fmt::format(" / {}", stride[0]);
-    return fmt::format("{}×{} conv, {}{}", w[2], w[3], w[0], by);
-  }
-  if (op == "linear") return fmt::format("fully connected, {}", graph.value(node.outputs[0]).type.shape[1]);
-  if (op == "batch_norm") return "batch norm";
-  if (op == "relu") return "ReLU";
-  if (op == "add") return "+";
-  if (op == "max_pool" || op == "avg_pool") {
-    const auto& kernel = node.attributes.integers("kernel");
-    return fmt::format("{}×{} {} pool / {}", kernel[0], kernel[1], op == "max_pool" ? "max" : "average",
-                       node.attributes.integers("stride")[0]);
-  }
-  if (op == "global_avg_pool") return "global average pool";
-  return op;
+constexpr const char* kStyle = R"(<style>
+.net text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1c2024; }
+.net .title { font-size: 16px; font-weight: 600; text-anchor: start; }
+.net .shape { font-size: 11px; text-anchor: start; fill: #59636e; }
+.net .times { font-size: 16px; font-weight: 600; text-anchor: end; }
+.net rect, .net circle { stroke: #818b98; fill: #f6f8fa; }
+.net .weights { fill: #d3e5fd; } .net .norm { fill: #ddf2e3; } .net .relu { fill: #fdeccf; } .net .pool { fill: #ebdff8; }
+.net .frame { fill: none; stroke: #afb8c1; stroke-dasharray: 4 3; }
+.net path { fill: none; stroke: #59636e; stroke-width: 1.5; } .net .skip { stroke: #c2410c; }
+@media (prefers-color-scheme: dark) {
+  .net text { fill: #e6edf3; } .net .shape { fill: #9198a1; }
+  .net rect, .net circle { stroke: #656c76; fill: #212830; }
+  .net .weights { fill: #1f3d66; } .net .norm { fill: #1f4730; } .net .relu { fill: #57401a; } .net .pool { fill: #432f5c; }
+  .net .frame { fill: none; stroke: #4c535c; }
+  .net path { stroke: #9198a1; } .net .skip { stroke: #fb923c; }
 }
-
-struct Place {
-  int x = 0, y = 0;
-};
-
-Place place_of(int row) {
-  return {kColumn + row / kRows * kColumnStep, 40 + row % kRows * (kBox + kGap)};
-}
+</style>
+<defs>
+<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto"><path d="M1 1 7 4 1 7"/></marker>
+<marker id="skip-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto"><path class="skip" d="M1 1 7 4 1 7"/></marker>
+</defs>
+)";
 
 class Drawing {
  public:
-  explicit Drawing(const graph::Graph& graph) : graph_(graph) {}
-
-  std::string draw(const std::string& title) {
-    const auto nodes = static_cast<int>(graph_.nodes().size());
-    row_of_.assign(graph_.values().size(), -1);
-    int row = 0;
-    for (int k = 0; k < nodes; ++k) {
-      const graph::Node& node = graph_.nodes()[static_cast<std::size_t>(k)];
-      const std::string op(node.op->name());
-      if (op == "flatten") {  // moves nothing that a figure shows
-        row_of_[index(node.outputs[0])] = row_of_[index(node.inputs[0])];
-        continue;
+  std::string draw(const std::string& title, const Shape& images, const std::vector<Part>& parts) {
+    middle_ = kMargin + kPad + kBoxWidth / 2;
+    const int limit = column_height(parts);
+    Shape shape = images;
+    int from_x = middle_, from_y = kTop - kGap - 4;
+    label(middle_ + 8, from_y + 2, shape);
+    int y = kTop, right = 0, bottom = 0;
+    for (const Part& part : parts) {
+      if (y > kTop && y + height_of(part) > limit) {
+        const int gutter = middle_ + right + kGutter;
+        middle_ = gutter + kMargin + kPad + kBoxWidth / 2;
+        write("<path marker-end=\"url(#tip)\" d=\"M{} {}V{}H{}V{}H{}V{}\"/>\n", from_x, from_y, from_y + kGap,
+              gutter, kTop - kGap - 4, middle_, kTop + entry_of(part));
+        label(middle_ + 8, kTop - kGap / 2, shape);
+        y = kTop;
+        right = 0;
+      } else {
+        write("<path marker-end=\"url(#tip)\" d=\"M{} {}V{}\"/>\n", from_x, from_y, y + entry_of(part));
       }
-      for (const graph::ValueId id : node.outputs) row_of_[index(id)] = row;
-      box(node, op, row);
-      connect(node, op, row);
-      ++row;
+      draw_part(part, y);
+      y += height_of(part);
+      if (!(part.boxes.back().output == shape)) {
+        shape = part.boxes.back().output;
+        label(middle_ + 8, y + kGap / 2 + 1, shape);
+      }
+      from_x = middle_;
+      from_y = y;
+      bottom = std::max(bottom, y);
+      right = std::max(right, width_right_of_middle(part));
+      y += kGap + 4;
     }
-    const int columns = (row + kRows - 1) / kRows;
-    const int width = kColumn + (columns - 1) * kColumnStep + kWidth;
-    const int height = 40 + std::min(row, kRows) * (kBox + kGap) + 20;
+    const int width = std::max(middle_ + right + kGutter, 300);
     return fmt::format(
-        R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">
-<title>{2}</title>
-<style>
-text {{ font: 13px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central; fill: #1c2024; }}
-rect {{ stroke: #8b949e; fill: #f6f8fa; }} .conv2d, .linear {{ fill: #cfe3fc; }} .batch_norm {{ fill: #e3f2dd; }}
-.relu {{ fill: #fdebd0; }} .pool {{ fill: #eadcf5; }} circle {{ stroke: #57606a; fill: #ffffff; }}
-path {{ stroke: #57606a; fill: none; stroke-width: 1.4; }} .skip {{ stroke: #c2410c; }}
-@media (prefers-color-scheme: dark) {{
- text {{ fill: #e6edf3; }} rect {{ stroke: #6e7681; fill: #21262d; }} .conv2d, .linear {{ fill: #1f3a5f; }}
- .batch_norm {{ fill: #23402a; }} .relu {{ fill: #54391a; }} .pool {{ fill: #3d2a52; }}
- circle {{ stroke: #8b949e; fill: #161b22; }} path {{ stroke: #8b949e; }} .skip {{ stroke: #fb923c; }}
-}}
-</style>
-<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M1 1 7 4 1 7"/></marker></defs>
-<text x="{3}" y="16">{2}</text>
-{4}</svg>
-)",
-        width, height, escaped(title), width / 2, body_);
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"net\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+        "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}<text class=\"title\" x=\"{4}\" "
+        "y=\"28\">{2}</text>\n{5}</svg>\n",
+        width, bottom + 2 * kGap, escaped(title), kStyle, kMargin, body_);
   }
 
  private:
-  static std::size_t index(graph::ValueId id) { return static_cast<std::size_t>(id); }
+  template <class... T>
+  void write(const char* format, const T&... values) {
+    fmt::format_to(std::back_inserter(body_), fmt::runtime(format), values...);
+  }
 
-  void box(const graph::Node& node, const std::string& op, int row) {
-    const auto [x, y] = place_of(row);
-    const auto out = std::back_inserter(body_);
-    if (op == "add") {
-      fmt::format_to(out, "<circle cx=\"{}\" cy=\"{}\" r=\"12\"/>", x, y + kBox / 2);
+  // So many columns that the picture is about as wide as high.
+  static int column_height(const std::vector<Part>& parts) {
+    int total = 0, highest = 0;
+    for (const Part& part : parts) {
+      total += height_of(part) + kGap + 4;
+      highest = std::max(highest, height_of(part));
+    }
+    constexpr double kColumn = 400;  // about the width of one
+    const int columns = std::max(1, static_cast<int>(std::lround(std::sqrt(total / kColumn))));
+    return kTop + std::max(highest, total / columns + highest / 3);
+  }
+
+  void label(int x, int y, const Shape& shape) {
+    write("<text class=\"shape\" x=\"{}\" y=\"{}\" dy=\".35em\">{}</text>\n", x, y, extents(shape));
+  }
+
+  void draw_box(const Box& box, int x, int y, int width) {
+    if (box.kind == "sum") {
+      write("<circle cx=\"{}\" cy=\"{}\" r=\"{}\"/>", x, y + kBox / 2, kRadius);
     } else {
-      const std::string kind = op.find("pool") != std::string::npos ? "pool" : op;
-      fmt::format_to(out, "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"5\"/>", kind,
-                     x - kWidth / 2, y, kWidth, kBox);
+      write("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\"/>", box.kind,
+            x - width / 2, y, width, kBox);
     }
-    fmt::format_to(out, "<text x=\"{}\" y=\"{}\">{}</text>\n", x, y + kBox / 2,
-                   escaped(text_of(graph_, node)));
+    write("<text x=\"{}\" y=\"{}\" dy=\".35em\">{}</text>\n", x, y + kBox / 2, escaped(box.text));
   }
 
-  // The first operand comes straight from above; what comes from farther goes around.
-  void connect(const graph::Node& node, const std::string& op, int row) {
-    const std::size_t operands = op == "add" ? 2 : 1;
-    for (std::size_t i = 0; i < operands; ++i) {
-      const int from = row_of_[index(node.inputs[i])];
-      if (from < 0) continue;
-      const auto [x0, y0] = place_of(from);
-      const auto [x1, y1] = place_of(row);
-      const auto out = std::back_inserter(body_);
-      const int middle = kBox / 2;
-      if (from == row - 1 && x0 == x1) {
-        fmt::format_to(out, "<path marker-end=\"url(#tip)\" d=\"M{} {} V{}\"/>\n", x0, y0 + kBox, y1);
-      } else if (x0 == x1) {
-        const int side = x0 + kWidth / 2 + (i == 0 ? 18 : 32);
-        const int end = op == "add" ? x1 + 12 : x1 + kWidth / 2;
-        fmt::format_to(out, "<path class=\"skip\" marker-end=\"url(#tip)\" d=\"M{} {} H{} V{} H{}\"/>\n",
-                       x0 + kWidth / 2 - (kWidth / 2 - (graph_op(from) == "add" ? 12 : kWidth / 2)),
-                       y0 + middle, side, y1 + middle, end);
-      } else {
-        const int side = x1 - kWidth / 2 - (i == 0 ? 24 : 36);
-        const int end = op == "add" ? x1 - 12 : x1 - kWidth / 2;
-        fmt::format_to(out, "<path class=\"{}\" marker-end=\"url(#tip)\" d=\"M{} {} H{} V{} H{}\"/>\n",
-                       from == row - 1 ? "" : "skip", x0 + kWidth / 2, y0 + middle, side, y1 + middle, end);
+  void draw_part(const Part& part, int top) {
+    const bool block = !part.skips.empty();
+    const int first = top + entry_of(part);
+    const auto row = [&](std::size_t i) { return first + static_cast<int>(i) * (kBox + kGap); };
+    if (block) {
+      const int left = middle_ - kBoxWidth / 2 - kPad;
+      write("<rect class=\"frame\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"10\"/>\n", left, top,
+            middle_ + width_right_of_middle(part) - left, height_of(part));
+      if (part.times > 1) {
+        write("<text class=\"times\" x=\"{}\" y=\"{}\" dy=\".35em\">× {}</text>\n", left - 6,
+              top + height_of(part) / 2, part.times);
       }
+      write("<path d=\"M{} {}V{}\"/>\n", middle_, top + height_of(part) - kPad, top + height_of(part));
+    }
+    for (std::size_t i = 0; i < part.boxes.size(); ++i) {
+      if (i > 0) write("<path marker-end=\"url(#tip)\" d=\"M{} {}V{}\"/>\n", middle_, row(i) - kGap, row(i));
+      draw_box(part.boxes[i], middle_, row(i), kBoxWidth);
+    }
+    const std::vector<int> lanes = lanes_of(part);
+    for (std::size_t i = 0; i < part.skips.size(); ++i) {
+      const Skip& skip = part.skips[i];
+      const int fork = skip.from == 0 ? top + kPad / 2 : row(skip.from) - kGap / 2;
+      draw_skip(skip, middle_ + lanes[i], fork, row(skip.to) + kBox / 2);
     }
   }
 
-  std::string graph_op(int row) const {
-    for (const graph::Node& node : graph_.nodes()) {
-      if (row_of_[index(node.outputs[0])] == row && node.op->name() != "flatten")
-        return std::string(node.op->name());
+  // Out of the trunk at `fork`, down through its own boxes, into the sum at `end`.
+  void draw_skip(const Skip& skip, int x, int fork, int end) {
+    const auto n = static_cast<int>(skip.boxes.size());
+    if (n == 0) {
+      write("<path class=\"skip\" marker-end=\"url(#skip-tip)\" d=\"M{} {}H{}V{}H{}\"/>\n", middle_, fork, x,
+            end, middle_ + kRadius);
+      return;
     }
-    return "";
+    int y = (fork + end - n * kBox - (n - 1) * kGap) / 2;
+    write("<path class=\"skip\" marker-end=\"url(#skip-tip)\" d=\"M{} {}H{}V{}\"/>\n", middle_, fork, x, y);
+    for (const Box& box : skip.boxes) {
+      if (&box != &skip.boxes.front()) {
+        write("<path class=\"skip\" marker-end=\"url(#skip-tip)\" d=\"M{} {}V{}\"/>\n", x, y - kGap, y);
+      }
+      draw_box(box, x, y, kSideWidth);
+      y += kBox + kGap;
+    }
+    write("<path class=\"skip\" marker-end=\"url(#skip-tip)\" d=\"M{} {}V{}H{}\"/>\n", x, y - kGap, end,
+          middle_ + kRadius);
   }
 
-  const graph::Graph& graph_;
-  std::vector<int> row_of_;  // of values: the row of their box
+  int middle_ = 0;  // of the column's trunk
   std::string body_;
 };
 
@@ -172,7 +386,8 @@ path {{ stroke: #57606a; fill: none; stroke-width: 1.4; }} .skip {{ stroke: #c24
 
 std::string drawing(const Module& module, const Shape& images) {
   const graph::Graph graph = trace(module, images, Mode::eval);
-  return Drawing(graph).draw(fmt::format("{} for {}", module.title(), to_string(images)));
+  const std::string title = module.title() == "custom" ? module.kind() : module.title();
+  return Drawing().draw(title, images, Reader(graph).parts());
 }
 
 }  // namespace resnet::nn

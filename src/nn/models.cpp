@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
+#include <string_view>
 
 namespace resnet::models {
 namespace {
@@ -32,13 +34,20 @@ struct Plan {
   std::int64_t in_channels, classes;
   std::vector<std::int64_t> blocks, widths;
   Block block;
+  Stem stem_kind;
   std::int64_t expansion() const { return block == Block::bottleneck ? 4 : 1; }
   std::int64_t stem() const { return widths.front(); }
 };
 
 Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
-  Plan plan{options.in_channels, options.classes, options.blocks, options.channels,
-            options.block.value_or(configuration.block)};
+  Plan plan{options.in_channels,
+            options.classes,
+            options.blocks,
+            options.channels,
+            options.block.value_or(configuration.block),
+            options.stem};
+  // Far beyond any network; they keep a slip of the finger from filling the memory.
+  constexpr std::int64_t kMostBlocks = 1000, kMostChannels = 1 << 16;
   if (plan.in_channels < 1 || plan.classes < 1) {
     throw ConfigError(std::string(configuration.name) + ": channels and classes must be at least 1");
   }
@@ -64,20 +73,31 @@ Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
                           " stages by --blocks, " + std::to_string(plan.widths.size()) + " by --channels",
                       "give both as many numbers");
   }
-  const auto positive = [](std::int64_t n) { return n >= 1; };
-  if (!std::all_of(plan.blocks.begin(), plan.blocks.end(), positive) ||
-      !std::all_of(plan.widths.begin(), plan.widths.end(), positive)) {
-    throw ConfigError(std::string(configuration.name) + ": every stage needs at least 1 block and 1 channel");
+  const auto within = [](const std::vector<std::int64_t>& counts, std::int64_t most) {
+    return std::all_of(counts.begin(), counts.end(), [&](std::int64_t n) { return n >= 1 && n <= most; });
+  };
+  if (!within(plan.blocks, kMostBlocks) || !within(plan.widths, kMostChannels)) {
+    throw ConfigError(std::string(configuration.name) + ": every stage needs 1 to " +
+                      std::to_string(kMostBlocks) + " blocks and 1 to " + std::to_string(kMostChannels) +
+                      " channels");
   }
   return plan;
+}
+
+const nn::PoolOptions kStemPool = {.kernel = 3, .stride = 2, .padding = 1};
+
+nn::Conv2dOptions stem_convolution(const Plan& plan) {
+  if (plan.stem_kind == Stem::small) return {.kernel = 3, .padding = 1};
+  return {.kernel = 7, .stride = 2, .padding = 3};
 }
 
 nn::Sequential chapter_network(const Plan& plan) {
   using namespace nn;
   Sequential net;
-  net.push_back(Sequential(Conv2d{plan.in_channels, plan.stem(), {.kernel = 7, .stride = 2, .padding = 3}},
-                           BatchNorm2d{plan.stem()}, ReLU{},
-                           MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}}));
+  Sequential stem(Conv2d{plan.in_channels, plan.stem(), stem_convolution(plan)}, BatchNorm2d{plan.stem()},
+                  ReLU{});
+  if (plan.stem_kind == Stem::large) stem.push_back(MaxPool2d{kStemPool});
+  net.push_back(std::move(stem));
   std::int64_t in = plan.stem();
   for (std::size_t stage = 0; stage < plan.blocks.size(); ++stage) {
     const std::int64_t width = plan.widths[stage];
@@ -105,12 +125,12 @@ nn::Sequential chapter_network(const Plan& plan) {
 nn::Sequential torchvision_network(const Plan& plan) {
   using namespace nn;
   Sequential net;
-  net.push_back(
-      "conv1",
-      Conv2d{plan.in_channels, plan.stem(), {.kernel = 7, .stride = 2, .padding = 3, .bias = false}});
+  Conv2dOptions convolution = stem_convolution(plan);
+  convolution.bias = false;
+  net.push_back("conv1", Conv2d{plan.in_channels, plan.stem(), convolution});
   net.push_back("bn1", BatchNorm2d{plan.stem()});
   net.push_back("relu", ReLU{});
-  net.push_back("maxpool", MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}});
+  if (plan.stem_kind == Stem::large) net.push_back("maxpool", MaxPool2d{kStemPool});
   std::int64_t in = plan.stem();
   for (std::size_t stage = 0; stage < plan.blocks.size(); ++stage) {
     const std::int64_t width = plan.widths[stage];
@@ -132,6 +152,22 @@ nn::Sequential torchvision_network(const Plan& plan) {
   return net;
 }
 
+// Letters to insert, delete or change to make one name of the other (Levenshtein).
+std::size_t distance(std::string_view from, std::string_view to) {
+  std::vector<std::size_t> row(to.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < to.size(); ++j) {
+      const std::size_t changed = diagonal + (from[i] == to[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
 }  // namespace
 
 std::vector<std::string> names() {
@@ -148,7 +184,16 @@ nn::Sequential make(const std::string& name, const ResNetOptions& options) {
     net.describe(name, configuration.chapter ? nn::Scheme::chapter : nn::Scheme::torchvision);
     return net;
   }
-  throw ConfigError("there is no model '" + name + "'", "resnet train --help lists them");
+  std::string nearest, all;
+  std::size_t least = std::string::npos;
+  for (const Configuration& configuration : kConfigurations) {
+    all += (all.empty() ? "" : ", ") + std::string(configuration.name);
+    if (const std::size_t edits = distance(name, configuration.name); edits < least) {
+      least = edits;
+      nearest = configuration.name;
+    }
+  }
+  throw ConfigError("there is no model '" + name + "'", "did you mean " + nearest + "? There are " + all);
 }
 
 nn::Sequential d2l_resnet18(const ResNetOptions& options) {

@@ -9,17 +9,32 @@ void Module::add_parameter(std::string name, ParameterKind kind, const Shape& sh
   parameters_.push_back({std::move(name), kind, shape, fan_in, Tensor(), false});
 }
 
-std::string Module::path(const graph::Builder& builder) const {
-  const auto found = builder.names.find(this);
-  return found == builder.names.end() ? kind() : found->second;
+void Module::check_child_name(const std::string& name) const {
+  if (name.empty() || name.find('.') != std::string::npos) {
+    throw ConfigError("a child cannot be called '" + name + "'", "give it a name without dots");
+  }
+  const bool taken =
+      std::any_of(children_.begin(), children_.end(), [&](const Child& child) { return child.name == name; });
+  if (taken) throw ConfigError("there are two children called '" + name + "'");
+}
+
+std::string Module::node_name(Value x) const {
+  const auto found = x.builder().names.find(this);
+  if (found == x.builder().names.end()) return beside(x, kind());
+  return found->second.empty() ? kind() : found->second;
 }
 
 graph::ValueId Module::parameter_value(graph::Builder& builder, std::size_t index) const {
+  const auto found = builder.names.find(this);
+  if (found == builder.names.end()) {
+    throw ConfigError("a " + kind() + " with parameters is called without being part of the network",
+                      "make it a child with add() in the module that calls it");
+  }
   const Parameter& parameter = parameters_.at(index);
   const bool trained =
       parameter.kind != ParameterKind::running_mean && parameter.kind != ParameterKind::running_var;
   return builder.graph.add_state(trained ? graph::Role::parameter : graph::Role::buffer,
-                                 join(path(builder), parameter.name), {parameter.shape, DType::f32});
+                                 join(found->second, parameter.name), {parameter.shape, DType::f32});
 }
 
 std::string join(const std::string& path, const std::string& name) {
@@ -62,10 +77,15 @@ std::int64_t parameter_count(const Module& module) {
   return count;
 }
 
-graph::Graph trace(const Module& module, const Shape& images, Mode mode) {
+graph::Builder builder_of(const Module& module, Mode mode) {
   graph::Builder builder;
   builder.mode = mode;
   name_modules(module, "", builder);
+  return builder;
+}
+
+graph::Graph trace(const Module& module, const Shape& images, Mode mode) {
+  graph::Builder builder = builder_of(module, mode);
   const Value x(builder, builder.graph.add_input("images", {images, DType::f32}));
   const Value y = module(x);
   builder.graph.add_output("output", y.id());

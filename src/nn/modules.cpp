@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/random.h"
 #include "nn/build.h"
 #include "resnet/nn.h"
@@ -9,7 +11,13 @@ Value relu(Value x) {
 }
 
 Value operator+(Value a, Value b) {
-  return {a.builder(), nn::emit(a, "add", nn::beside(a, "add"), {}, {a.id(), b.id()})[0]};
+  // Named beside the operand that the adding block made: the later one, unless that is a part of the
+  // earlier one's block (a shortcut's norm).
+  const std::string by_a = nn::beside(a, "add"), by_b = nn::beside(b, "add");
+  const std::string block = by_a.substr(0, by_a.rfind('.') + 1);
+  const bool part = !block.empty() && by_b.starts_with(block);
+  const std::string& name = b.id() > a.id() && !part ? by_b : by_a;
+  return {a.builder(), nn::emit(a, "add", name, {}, {a.id(), b.id()})[0]};
 }
 
 namespace nn {
@@ -48,7 +56,7 @@ Value Conv2d::operator()(Value x) const {
                                         {"padding", pair(options_.padding)},
                                         {"dilation", pair(options_.dilation)},
                                         {"groups", options_.groups}};
-  return {builder, emit(x, "conv2d", path(builder), attributes, {x.id(), weight, bias})[0]};
+  return {builder, emit(x, "conv2d", node_name(x), attributes, {x.id(), weight, bias})[0]};
 }
 
 BatchNorm2d::BatchNorm2d(std::int64_t channels, BatchNorm2dOptions options) : options_(options) {
@@ -65,15 +73,20 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, BatchNorm2dOptions options) : op
 Value BatchNorm2d::operator()(Value x) const {
   graph::Builder& builder = x.builder();
   const bool training = x.mode() == Mode::train;
+  const std::string name = node_name(x);
   const graph::ValueId weight = parameter_value(builder, 0);
   const graph::ValueId bias = parameter_value(builder, 1);
   const graph::ValueId mean = parameter_value(builder, 2);
   const graph::ValueId variance = parameter_value(builder, 3);
   const graph::Attributes attributes = {
       {"eps", options_.eps}, {"momentum", options_.momentum}, {"training", std::int64_t{training ? 1 : 0}}};
-  const auto outputs =
-      emit(x, "batch_norm", path(builder), attributes, {x.id(), weight, bias, mean, variance});
+  const auto outputs = emit(x, "batch_norm", name, attributes, {x.id(), weight, bias, mean, variance});
   if (training) {
+    for (const graph::Update& update : builder.graph.updates()) {
+      if (update.state != mean) continue;
+      throw ConfigError("BatchNorm2d '" + name + "' is called twice in one training step",
+                        "give each place a norm of its own");
+    }
     builder.graph.add_update(mean, outputs[3]);
     builder.graph.add_update(variance, outputs[4]);
   }
@@ -81,7 +94,7 @@ Value BatchNorm2d::operator()(Value x) const {
 }
 
 Value ReLU::operator()(Value x) const {
-  return {x.builder(), emit(x, "relu", path(x.builder()), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, "relu", node_name(x), {}, {x.id()})[0]};
 }
 
 namespace {
@@ -107,7 +120,7 @@ MaxPool2d::MaxPool2d(PoolOptions options) : options_(options) {
 }
 
 Value MaxPool2d::operator()(Value x) const {
-  return {x.builder(), emit(x, "max_pool", path(x.builder()), window(options_), {x.id()})[0]};
+  return {x.builder(), emit(x, "max_pool", node_name(x), window(options_), {x.id()})[0]};
 }
 
 AvgPool2d::AvgPool2d(PoolOptions options) : options_(options) {
@@ -117,28 +130,28 @@ AvgPool2d::AvgPool2d(PoolOptions options) : options_(options) {
 Value AvgPool2d::operator()(Value x) const {
   graph::Attributes attributes = window(options_);
   attributes.set("count_padding", std::int64_t{options_.count_padding ? 1 : 0});
-  return {x.builder(), emit(x, "avg_pool", path(x.builder()), attributes, {x.id()})[0]};
+  return {x.builder(), emit(x, "avg_pool", node_name(x), attributes, {x.id()})[0]};
 }
 
 Value GlobalAvgPool2d::operator()(Value x) const {
-  return {x.builder(), emit(x, "global_avg_pool", path(x.builder()), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, "global_avg_pool", node_name(x), {}, {x.id()})[0]};
 }
 
 Value Flatten::operator()(Value x) const {
-  return {x.builder(), emit(x, "flatten", path(x.builder()), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, "flatten", node_name(x), {}, {x.id()})[0]};
 }
 
-Linear::Linear(std::int64_t in, std::int64_t out, bool bias) : bias_(bias) {
+Linear::Linear(std::int64_t in, std::int64_t out, LinearOptions options) : options_(options) {
   require(in >= 1 && out >= 1, "Linear: features must be at least 1");
   add_parameter("weight", ParameterKind::weight, {out, in}, in);
-  if (bias) add_parameter("bias", ParameterKind::bias, {out}, in);
+  if (options.bias) add_parameter("bias", ParameterKind::bias, {out}, in);
 }
 
 Value Linear::operator()(Value x) const {
   graph::Builder& builder = x.builder();
   const graph::ValueId weight = parameter_value(builder, 0);
-  const graph::ValueId bias = bias_ ? parameter_value(builder, 1) : graph::kNone;
-  return {builder, emit(x, "linear", path(builder), {}, {x.id(), weight, bias})[0]};
+  const graph::ValueId bias = options_.bias ? parameter_value(builder, 1) : graph::kNone;
+  return {builder, emit(x, "linear", node_name(x), {}, {x.id(), weight, bias})[0]};
 }
 
 Dropout::Dropout(double p) : p_(p) {
@@ -148,9 +161,15 @@ Dropout::Dropout(double p) : p_(p) {
 Value Dropout::operator()(Value x) const {
   if (x.mode() == Mode::eval || p_ == 0) return x;
   graph::Builder& builder = x.builder();
-  const std::string name = path(builder);
+  const std::string name = node_name(x);
+  // Every call has numbers of its own, also one that shares its name with another.
+  const auto& nodes = builder.graph.nodes();
+  const auto before = std::count_if(nodes.begin(), nodes.end(), [&](const graph::Node& node) {
+    return node.name == name && node.op->name() == "dropout";
+  });
+  const std::uint64_t layer = stream_id(before == 0 ? name : name + "#" + std::to_string(before));
   const graph::ValueId seed_step = builder.graph.add_input("seed_step", {Shape{2}, DType::i64});
-  const graph::Attributes attributes = {{"p", p_}, {"layer", static_cast<std::int64_t>(stream_id(name))}};
+  const graph::Attributes attributes = {{"p", p_}, {"layer", static_cast<std::int64_t>(layer)}};
   return {builder, emit(x, "dropout", name, attributes, {x.id(), seed_step})[0]};
 }
 

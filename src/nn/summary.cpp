@@ -1,17 +1,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <ostream>
+#include <typeinfo>
 
 #include "nn/build.h"
 #include "resnet/nn.h"
 
 namespace resnet::nn {
 namespace {
-
-bool within(const std::string& name, const std::string& path) {
-  return name == path || (name.size() > path.size() && name.starts_with(path) && name[path.size()] == '.');
-}
 
 double flops_of(const graph::Graph& graph, const graph::Node& node) {
   std::vector<const graph::ValueType*> inputs;
@@ -21,25 +19,36 @@ double flops_of(const graph::Graph& graph, const graph::Node& node) {
   return ops::operation(node).cost({node.attributes, inputs, outputs}).flops;
 }
 
-SummaryRow row_of(const graph::Graph& graph, const Module& module, const std::string& path,
-                  const Shape& input) {
-  SummaryRow row{path, module.kind(), input, parameter_count(module), 0};
-  for (const graph::Node& node : graph.nodes()) {
-    if (!within(node.name, path)) continue;
-    row.output = graph.value(node.outputs[0]).type.shape;
-    row.flops += flops_of(graph, node);
-  }
-  return row;
+// The class of what made a node: of the module at its path, or the operation's, as PyTorch calls it.
+std::string kind_of(const graph::Node& node, const std::map<std::string, const Module*>& modules) {
+  const auto found = modules.find(node.name);
+  if (found != modules.end()) return found->second->kind();
+  if (node.op->name() == "relu") return "ReLU";
+  if (node.op->name() == "add") return "Add";
+  const std::size_t dot = node.name.rfind('.');
+  return dot == std::string::npos ? node.name : node.name.substr(dot + 1);
 }
 
-void add_layers(const graph::Graph& graph, const Module& module, const std::string& path, const Shape& input,
-                std::vector<SummaryRow>& rows) {
-  if (module.children().empty()) {
-    rows.push_back(row_of(graph, module, path, rows.empty() ? input : rows.back().output));
+void collect(const Module& module, const std::string& path, std::map<std::string, const Module*>& modules) {
+  modules.emplace(path.empty() ? module.kind() : path, &module);
+  for (const Module::Child& child : module.children())
+    collect(*child.module, join(path, child.name), modules);
+}
+
+std::vector<SummaryRow> layers_of(const graph::Graph& graph, const Module& module) {
+  std::map<std::string, const Module*> modules;
+  collect(module, "", modules);
+  std::vector<SummaryRow> rows;
+  for (const graph::Node& node : graph.nodes()) {
+    SummaryRow row{node.name, kind_of(node, modules), graph.value(node.outputs[0]).type.shape, 0,
+                   flops_of(graph, node)};
+    const auto found = modules.find(node.name);
+    const bool used_before = std::any_of(rows.begin(), rows.end(),
+                                         [&](const SummaryRow& other) { return other.name == node.name; });
+    if (found != modules.end() && !used_before) row.parameters = parameter_count(*found->second);
+    rows.push_back(std::move(row));
   }
-  for (const Module::Child& child : module.children()) {
-    add_layers(graph, *child.module, join(path, child.name), input, rows);
-  }
+  return rows;
 }
 
 // 11178378 -> "11,178,378".
@@ -51,19 +60,47 @@ std::string grouped(std::int64_t number) {
   return digits;
 }
 
+bool within(const std::string& name, const std::string& path) {
+  return name == path || name.starts_with(path + ".");
+}
+
+// A child of a module that calls its children itself: what the nodes under its name make.
+void add_child(const graph::Graph& graph, const Module::Child& child, std::vector<SummaryRow>& rows) {
+  SummaryRow row{child.name, child.module->kind(), {}, parameter_count(*child.module), 0};
+  bool called = false;
+  for (const graph::Node& node : graph.nodes()) {
+    if (!within(node.name, child.name)) continue;
+    called = true;
+    row.output = graph.value(node.outputs[0]).type.shape;
+    row.flops += flops_of(graph, node);
+  }
+  if (called) rows.push_back(std::move(row));
+}
+
 }  // namespace
 
 Summary summarize(const Module& module, const Shape& images) {
-  const graph::Graph graph = trace(module, images, Mode::eval);
+  graph::Builder builder = builder_of(module, Mode::eval);
+  const graph::Graph& graph = builder.graph;
+  Value x(builder, builder.graph.add_input("images", {images, DType::f32}));
   Summary summary;
-  Shape shape = images;
-  for (const Module::Child& child : module.children()) {
-    summary.stages.push_back(row_of(graph, *child.module, child.name, shape));
-    shape = summary.stages.back().output;
+  if (typeid(module) == typeid(Sequential)) {
+    // Called one by one, so that whatever a stage makes is its own, wherever its name lies.
+    for (const Module::Child& child : module.children()) {
+      const std::size_t first = graph.nodes().size();
+      x = (*child.module)(x);
+      SummaryRow row{child.name, child.module->kind(), x.shape(), parameter_count(*child.module), 0};
+      for (std::size_t i = first; i < graph.nodes().size(); ++i)
+        row.flops += flops_of(graph, graph.nodes()[i]);
+      summary.stages.push_back(std::move(row));
+    }
+  } else {
+    x = module(x);
+    for (const Module::Child& child : module.children()) add_child(graph, child, summary.stages);
   }
-  add_layers(graph, module, "", images, summary.layers);
+  summary.layers = layers_of(graph, module);
   summary.parameters = parameter_count(module);
-  for (const graph::Node& node : graph.nodes()) summary.flops += flops_of(graph, node);
+  for (const SummaryRow& row : summary.layers) summary.flops += row.flops;
   return summary;
 }
 

@@ -3,11 +3,11 @@
 #include <zlib.h>
 
 #include <filesystem>
-#include <functional>
 
-#include "base/files.h"
+#include "base/machine.h"
 #include "base/sha256.h"
 #include "resnet/data.h"
+#include "support/scratch_folder.h"
 
 namespace resnet {
 namespace {
@@ -24,16 +24,21 @@ Bytes idx(std::uint8_t type, const std::vector<std::uint32_t>& extents, const By
   return bytes;
 }
 
-Bytes gzip(const Bytes& bytes) {
+// The bytes, and then so many MiB of zeros.
+Bytes gzip(const Bytes& bytes, int zeros = 0) {
   z_stream stream{};
   constexpr int kGzip = 15 + 16;
-  deflateInit2(&stream, 9, Z_DEFLATED, kGzip, 9, Z_DEFAULT_STRATEGY);
-  Bytes packed(deflateBound(&stream, bytes.size()) + 64);
-  stream.next_in = const_cast<Bytef*>(bytes.data());
-  stream.avail_in = static_cast<uInt>(bytes.size());
+  deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzip, 9, Z_DEFAULT_STRATEGY);
+  const Bytes block(std::size_t{1} << 20);
+  Bytes packed(deflateBound(&stream, bytes.size() + block.size()) + 64);
   stream.next_out = packed.data();
   stream.avail_out = static_cast<uInt>(packed.size());
-  deflate(&stream, Z_FINISH);
+  for (int i = 0; i <= zeros; ++i) {
+    const Bytes& from = i == 0 ? bytes : block;
+    stream.next_in = const_cast<Bytef*>(from.data());
+    stream.avail_in = static_cast<uInt>(from.size());
+    deflate(&stream, i == zeros ? Z_FINISH : Z_NO_FLUSH);
+  }
   packed.resize(stream.total_out);
   deflateEnd(&stream);
   return packed;
@@ -41,24 +46,15 @@ Bytes gzip(const Bytes& bytes) {
 
 class IdxFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("resnet_idx_" + std::to_string(::getpid()) + "_" +
-                                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  void put(const std::string& name, const Bytes& bytes) const {
-    const std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(bytes))};
-    write_file(folder_ / name, parts);
-  }
+  void put(const std::string& name, const Bytes& bytes) const { folder_.put(name, bytes); }
   void put_good() const {
     put("train-images-idx3-ubyte", idx(8, {3, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
     put("train-labels-idx1-ubyte", idx(8, {3}, {2, 0, 1}));
   }
-  data::Dataset load() const { return data::idx(data::Split::train, {{}, folder_, 0}); }
+  data::Dataset load() const { return data::idx(data::Split::train, options()); }
+  data::DatasetOptions options() const { return {{}, folder_.path(), 0}; }
 
-  fs::path folder_;
+  ScratchFolder folder_;
 };
 
 TEST_F(IdxFiles, AreReadPlainAndPacked) {
@@ -69,14 +65,60 @@ TEST_F(IdxFiles, AreReadPlainAndPacked) {
   EXPECT_EQ(plain.label(0), 2);
   EXPECT_EQ(plain.image(1).pixels, (Bytes{5, 6, 7, 8}));
   fs::remove(folder_ / "train-images-idx3-ubyte");
-  put("train-images-idx3-ubyte.gz", gzip(idx(8, {3, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})));
+  const Bytes images = idx(8, {3, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  put("train-images-idx3-ubyte.gz", gzip(images));
   EXPECT_EQ(load().image(2).pixels, (Bytes{9, 10, 11, 12}));
+  put("train-images-idx3-ubyte.gz", images);  // what it is counts, not what it is called
+  EXPECT_EQ(load().image(2).pixels, (Bytes{9, 10, 11, 12}));
+  // Two members of gzip, one after the other, are one content (RFC 1952, section 2.2).
+  Bytes members = gzip(Bytes(images.begin(), images.begin() + 20));
+  const Bytes second = gzip(Bytes(images.begin() + 20, images.end()));
+  members.insert(members.end(), second.begin(), second.end());
+  put("train-images-idx3-ubyte.gz", members);
+  EXPECT_EQ(load().image(2).pixels, (Bytes{9, 10, 11, 12}));
+}
+
+TEST_F(IdxFiles, OfOverAMegabyteAreReadWhole) {
+  Bytes pixels(2000 * 28 * 28);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * i >> 7U);
+  for (const bool packed : {false, true}) {
+    const Bytes images = idx(8, {2000, 28, 28}, pixels);
+    put("train-images-idx3-ubyte", packed ? gzip(images) : images);
+    put("train-labels-idx1-ubyte", idx(8, {2000}, Bytes(2000)));
+    const data::Dataset set = load();
+    for (std::int64_t i = 0; i < set.size(); ++i) {
+      const Bytes expected(pixels.begin() + i * 784, pixels.begin() + (i + 1) * 784);
+      ASSERT_EQ(set.image(i).pixels, expected) << i;
+    }
+  }
+}
+
+TEST_F(IdxFiles, HaveTheClassesOfBothSplits) {
+  put_good();
+  EXPECT_EQ(load().classes(), (std::vector<std::string>{"0", "1", "2"}));
+  put("t10k-images-idx3-ubyte", idx(8, {2, 2, 2}, Bytes(8)));
+  put("t10k-labels-idx1-ubyte", idx(8, {2}, {4, 0}));
+  EXPECT_EQ(load().classes().size(), 5U);
+  EXPECT_EQ(data::idx(data::Split::test, options()).classes(), load().classes());
+}
+
+TEST_F(IdxFiles, AreFoundByTheOptionThenByTheEnvironment) {
+  put_good();
+  const ScopedVariable variable("RESNET_DATA_DIR", folder_.path().c_str());
+  EXPECT_EQ(data::fashion_mnist(data::Split::train).size(), 3);
+  EXPECT_EQ(data::open("idx:" + folder_.path().string(), data::Split::train).size(), 3);
+  const ScratchFolder empty;
+  EXPECT_THROW(data::fashion_mnist(data::Split::train, {{}, empty.path(), 0}), IoError);
 }
 
 TEST_F(IdxFiles, LimitUsesTheFirstExamples) {
   put_good();
-  EXPECT_EQ(data::idx(data::Split::train, {{}, folder_, 2}).size(), 2);
-  EXPECT_EQ(data::idx(data::Split::train, {{}, folder_, 9}).size(), 3);
+  const data::Dataset two = data::idx(data::Split::train, {{}, folder_.path(), 2});
+  EXPECT_EQ(two.size(), 2);
+  EXPECT_EQ(two.classes().size(), 3U);  // of the whole file, so that the network does not depend on it
+  EXPECT_THROW(two.image(2), Error);
+  EXPECT_EQ(data::idx(data::Split::train, {{}, folder_.path(), 9}).size(), 3);
+  EXPECT_THROW(data::idx(data::Split::train, {{}, folder_.path(), -1}), ConfigError);
 }
 
 TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
@@ -85,27 +127,44 @@ TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
     bytes.resize(bytes.size() - count);
     return bytes;
   };
-  Bytes corrupt = gzip(images);
-  corrupt[corrupt.size() - 6] ^= 0xFFU;  // in the checksum
+  Bytes checksum = gzip(images);
+  checksum[checksum.size() - 6] ^= 0xFFU;
+  Bytes length = gzip(images);
+  length.back() ^= 0x01U;
+  Bytes stream = gzip(images);
+  stream[10] ^= 0x06U;  // the type of the first block
+  Bytes trailing = gzip(images);
+  trailing.push_back(0);
+  Bytes cheated = gzip(idx(8, {3, 30000, 30000}, Bytes(12)));
   const struct {
     const char* what;
     const char* file;
     Bytes bytes;
     const char* says;
   } cases[] = {
-      {"truncated", "images-idx3", without_last(images, 1), "28 bytes are declared, 27 are there"},
+      {"truncated", "images-idx3", without_last(images, 1), "truncated, 11 bytes behind the header, 12 are"},
       {"truncated header", "images-idx3", Bytes(images.begin(), images.begin() + 9), "header ends early"},
       {"empty", "images-idx3", {}, "header ends early"},
-      {"trailing byte", "labels-idx1", idx(8, {3}, {2, 0, 1, 7}), "more bytes than the 11"},
+      {"one byte of gzip", "images-idx3", {0x1f}, "header ends early"},
+      {"trailing byte", "labels-idx1", idx(8, {3}, {2, 0, 1, 7}), "trailing bytes, more than the 3"},
       {"truncated gzip", "images-idx3", without_last(gzip(images), 9), "gzip data ends early"},
-      {"corrupt gzip", "images-idx3", corrupt, "gzip data is corrupt"},
+      {"truncated gzip checksum", "images-idx3", without_last(gzip(images), 1), "gzip data ends early"},
+      {"gzip magic alone", "images-idx3", {0x1f, 0x8b}, "gzip data ends early"},
+      {"gzip checksum", "images-idx3", checksum, "gzip data is corrupt (incorrect data check)"},
+      {"gzip length", "images-idx3", length, "gzip data is corrupt (incorrect length check)"},
+      {"gzip stream", "images-idx3", stream, "gzip data is corrupt (invalid"},
+      {"bytes behind gzip", "images-idx3", trailing, "more bytes follow the gzip data"},
       {"wrong type", "images-idx3", idx(13, {3, 2, 2}, Bytes(48)), "wrong magic number 00000d03"},
       {"wrong rank", "labels-idx1", idx(8, {3, 1}, {2, 0, 1}), "wrong magic number 00000802"},
       {"labels for images", "images-idx3", idx(8, {3}, {2, 0, 1, 0, 0, 0, 0, 0}),
-       "wrong magic number 00000801"},
+       "wrong magic number 00000801, expected 00000803"},
+      {"zero images", "images-idx3", idx(8, {0, 2, 2}, {}), "extent 0 is 0"},
       {"zero extent", "images-idx3", idx(8, {3, 0, 2}, {}), "extent 1 is 0"},
       {"overflow", "images-idx3", idx(8, {0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {}), "extents are too large"},
-      {"bomb", "images-idx3", gzip(idx(8, {3, 2, 2}, Bytes(4 << 20))), "more bytes than the 28"},
+      {"overflow to little", "images-idx3", idx(8, {0x80000000, 0x80000000, 4}, {}), "extents are too large"},
+      {"declares much, holds nothing", "images-idx3", cheated, "truncated, 12 bytes behind the header"},
+      {"too wide", "images-idx3", idx(8, {3, 1, 65536}, Bytes(3 * 65536)), "images of 1x65536"},
+      {"bomb", "images-idx3", gzip(idx(8, {3, 2, 2}, Bytes(12)), 4), "trailing bytes, more than the 12"},
       {"count differs", "labels-idx1", idx(8, {2}, {2, 0}), "3 images in"},
   };
   for (const auto& c : cases) {
@@ -117,49 +176,111 @@ TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
       ADD_FAILURE() << "was accepted";
     } catch (const FormatError& error) {
       EXPECT_NE(std::string(error.what()).find(c.says), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find((folder_ / ("train-" + std::string(c.file))).string()),
+                std::string::npos)
+          << error.what();
       EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
       EXPECT_FALSE(error.hint().empty());
     }
   }
 }
 
+TEST_F(IdxFiles, DoNotUnpackABombBeyondWhatTheyDeclare) {
+  put_good();
+  put("train-images-idx3-ubyte", gzip(idx(8, {3, 2, 2}, Bytes(12)), 128));
+  const std::int64_t before = peak_rss_bytes();
+  EXPECT_THROW(load(), FormatError);
+  EXPECT_LT(peak_rss_bytes() - before, 32 << 20);
+}
+
 TEST_F(IdxFiles, OfFashionMnistMayHaveNoLabelAboveNine) {
   put_good();
   put("train-labels-idx1-ubyte", idx(8, {3}, {2, 10, 1}));
-  EXPECT_THROW(data::fashion_mnist(data::Split::train, {{}, folder_, 0}), FormatError);
+  try {
+    data::fashion_mnist(data::Split::train, options());
+    ADD_FAILURE() << "was accepted";
+  } catch (const FormatError& error) {
+    EXPECT_EQ(std::string(error.what()), (folder_ / "train-labels-idx1-ubyte").string() +
+                                             ": label 10 of example 1, but Fashion-MNIST has classes 0 to 9");
+  }
 }
 
 TEST_F(IdxFiles, ThatAreMissingSayHowToGetThem) {
+  put("train-images-idx3-ubyte.gz", {});
   try {
-    data::fashion_mnist(data::Split::train, {{}, folder_, 0});
+    data::fashion_mnist(data::Split::train, options());
     ADD_FAILURE() << "was accepted";
   } catch (const IoError& error) {
-    EXPECT_NE(std::string(error.what()).find("train-images-idx3-ubyte"), std::string::npos);
-    EXPECT_NE(error.hint().find("apt-get install dataset-fashion-mnist"), std::string::npos);
+    EXPECT_EQ(std::string(error.what()), "Fashion-MNIST is not in " + folder_.path().string() +
+                                             ": train-labels-idx1-ubyte[.gz] is missing");
+    EXPECT_EQ(error.hint(),
+              "sudo apt-get install dataset-fashion-mnist, or --data-dir DIR with the four files");
   }
 }
 
-TEST(FashionMnist, IsTheKnownDataSet) {
-  const data::Dataset train = data::fashion_mnist(data::Split::train, {{96}, {}, 0});
-  const data::Dataset test = data::fashion_mnist(data::Split::test, {{96}, {}, 0});
-  EXPECT_EQ(train.size(), 60000);
-  EXPECT_EQ(test.size(), 10000);
-  EXPECT_EQ(train.example_shape(), (Shape{1, 96, 96}));
-  EXPECT_EQ(train.classes().at(9), "Ankle boot");
-  // The unpacked test images, header included: the digest of docs and of every other copy.
+// The digest of an unpacked file, put together again from what was read.
+std::string digest(const Bytes& header, const data::Dataset& set, bool labels) {
   Sha256 hash;
-  const Bytes header = {0, 0, 8, 3, 0, 0, 0x27, 0x10, 0, 0, 0, 28, 0, 0, 0, 28};
   hash.update(std::as_bytes(std::span(header)));
-  for (std::int64_t i = 0; i < test.size(); ++i) {
-    const data::Image image = test.image(i);
-    hash.update(std::as_bytes(std::span(image.pixels)));
+  for (std::int64_t i = 0; i < set.size(); ++i) {
+    const auto label = static_cast<std::uint8_t>(set.label(i));
+    if (labels) {
+      hash.update(std::as_bytes(std::span(&label, 1)));
+    } else {
+      const data::Image image = set.image(i);
+      hash.update(std::as_bytes(std::span(image.pixels)));
+    }
   }
-  EXPECT_EQ(hash.hex(), "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b");
+  return hash.hex();
+}
+
+// Fails where the package dataset-fashion-mnist is not installed, and says so.
+TEST(FashionMnist, IsTheKnownDataSet) {
+  const ScopedVariable variable("RESNET_DATA_DIR", nullptr);
+  const struct {
+    data::Split split;
+    std::int64_t size;
+    std::vector<std::int32_t> first_labels;
+    const char *images, *labels;  // sha256 of the unpacked files, of every copy of the data set
+  } splits[] = {
+      {data::Split::train,
+       60000,
+       {9, 0, 0, 3, 0, 2, 7, 2, 5, 5},
+       "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+       "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
+      {data::Split::test,
+       10000,
+       {9, 2, 1, 1, 6, 1, 4, 6, 5, 7},
+       "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+       "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"},
+  };
+  for (const auto& s : splits) {
+    const data::Dataset set = [&] {
+      try {
+        return data::fashion_mnist(s.split, {.resize = 96});
+      } catch (const Error& error) {
+        throw Error(std::string(error.what()) + "; " + error.hint());
+      }
+    }();
+    ASSERT_EQ(set.size(), s.size);
+    EXPECT_EQ(set.name(), "fashion-mnist");
+    EXPECT_EQ(set.example_shape(), (Shape{1, 96, 96}));
+    EXPECT_EQ(set.classes().size(), 10U);
+    EXPECT_EQ(set.classes().at(0), "T-shirt/top");
+    EXPECT_EQ(set.classes().at(9), "Ankle boot");
+    for (std::size_t i = 0; i < s.first_labels.size(); ++i) {
+      EXPECT_EQ(set.label(static_cast<std::int64_t>(i)), s.first_labels[i]) << i;
+    }
+    const auto count = static_cast<std::uint32_t>(s.size);
+    EXPECT_EQ(digest(idx(8, {count, 28, 28}, {}), set, false), s.images);
+    EXPECT_EQ(digest(idx(8, {count}, {}), set, true), s.labels);
+  }
 }
 
 TEST(Open, KnowsItsNames) {
-  EXPECT_THROW(data::open("mnist", data::Split::train), ConfigError);
-  EXPECT_THROW(data::open("idx:", data::Split::train), ConfigError);
+  for (const char* text : {"mnist", "idx:", "", "Fashion-MNIST", "cifar10 "}) {
+    EXPECT_THROW(data::open(text, data::Split::train), ConfigError) << text;
+  }
   EXPECT_THROW(data::open("cifar10", data::Split::train, {{}, "/nonexistent", 0}), IoError);
 }
 

@@ -44,6 +44,26 @@ TEST(Resize, RefusesImpossibleSizes) {
   const data::Image image{2, 2, 1, {1, 2, 3, 4}};
   EXPECT_THROW(data::resize_bilinear(image, 0, 5), ShapeError);
   EXPECT_THROW(data::resize_bilinear(image, 5, 65536), ShapeError);
+  EXPECT_THROW(data::resize_bilinear(image, -1, 5), ShapeError);
+}
+
+TEST(Resize, RefusesImagesThatAreNone) {
+  for (const data::Image& image : {data::Image{2, 2, 1, {1, 2, 3}}, data::Image{1, 1, 2, {1, 2}},
+                                   data::Image{0, 2, 1, {}}, data::Image{-1, -1, 1, {1}}}) {
+    EXPECT_THROW(data::resize_bilinear(image, 2, 2), ShapeError);
+    std::vector<float> out(4);
+    EXPECT_THROW(data::preprocess({{2, 2}, 1}, image, out), ShapeError);
+  }
+}
+
+TEST(Resize, OfOneColourKeepsIt) {
+  for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{1}, std::uint8_t{128}, std::uint8_t{255}}) {
+    const data::Image image{7, 5, 3, std::vector<std::uint8_t>(7 * 5 * 3, value)};
+    for (const auto& [height, width] : {std::pair(1, 1), std::pair(3, 11), std::pair(50, 5), std::pair(7, 200)}) {
+      const data::Image resized = data::resize_bilinear(image, height, width);
+      EXPECT_EQ(resized.pixels, std::vector<std::uint8_t>(static_cast<std::size_t>(height * width * 3), value));
+    }
+  }
 }
 
 TEST(Preprocess, ScalesBytesToUnitRangeInPlanes) {
@@ -51,6 +71,21 @@ TEST(Preprocess, ScalesBytesToUnitRangeInPlanes) {
   std::vector<float> out(6);
   data::preprocess({{}, 3}, image, out);
   EXPECT_EQ(out, (std::vector<float>{0.0F, 0.4F, 0.2F, 0.6F, 1.0F, 0.8F}));
+}
+
+TEST(Preprocess, DividesEveryByteBy255AsToTensor) {
+  data::Image image{16, 16, 1, {}};
+  for (int i = 0; i < 256; ++i) image.pixels.push_back(static_cast<std::uint8_t>(i));
+  std::vector<float> out(256);
+  data::preprocess({{}, 1}, image, out);
+  for (int i = 0; i < 256; ++i) EXPECT_EQ(out[static_cast<std::size_t>(i)], static_cast<float>(i) / 255.0F) << i;
+}
+
+TEST(Preprocess, RefusesAnOutputOfAnotherSize) {
+  const data::Image image{2, 2, 1, {1, 2, 3, 4}};
+  std::vector<float> out(5);
+  EXPECT_THROW(data::preprocess({{}, 1}, image, out), ShapeError);
+  EXPECT_THROW(data::preprocess({{3}, 1}, image, out), ShapeError);
 }
 
 TEST(Preprocess, OneNumberResizesTheShorterSideAndTruncatesTheLonger) {
@@ -74,13 +109,33 @@ TEST(Preprocess, GoesThroughJson) {
   for (const data::Preprocessing& p : {data::Preprocessing{{96}, 1}, data::Preprocessing{{32, 48}, 3}}) {
     EXPECT_EQ(data::preprocessing_from_json(data::to_json(p)), p);
   }
-  for (const char* text :
-       {"", "[]", "{}",
-        R"({"resize":[96,0],"channels":2,"interpolation":"pil_bilinear","scale":"divide_by_255"})",
-        R"({"resize":[-1,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255"})",
-        R"({"resize":[96,0],"channels":1,"interpolation":"nearest","scale":"divide_by_255"})",
-        R"({"resize":[96,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255","x":1})",
-        R"({"resize":[96.5,0],"channels":1,"interpolation":"pil_bilinear","scale":"divide_by_255"})"}) {
+  const auto with = [](const std::string& resize, const std::string& channels, const std::string& interpolation,
+                       const std::string& scale, const std::string& more = "") {
+    return R"({"resize":)" + resize + R"(,"channels":)" + channels + R"(,"interpolation":)" + interpolation +
+           R"(,"scale":)" + scale + more + "}";
+  };
+  const std::string bilinear = R"("pil_bilinear")";
+  const std::string scale = R"("divide_by_255")";
+  EXPECT_EQ(data::preprocessing_from_json(with("[96,0]", "3", bilinear, scale)), (data::Preprocessing{{96}, 3}));
+  for (const std::string& text : {
+           std::string(), std::string("[]"), std::string("{}"), std::string("7"),
+           with("[96,0]", "2", bilinear, scale),
+           with("[96,0]", "0", bilinear, scale),
+           with("[96,0]", R"("1")", bilinear, scale),
+           with("[96,0]", "18446744073709551615", bilinear, scale),
+           with("[96,0]", "18446744073709551617", bilinear, scale),
+           with("[96,0]", "1", R"("nearest")", scale),
+           with("[96,0]", "1", "5", scale),
+           with("[96,0]", "1", bilinear, "null"),
+           with("[96,0]", "1", bilinear, scale, R"(,"x":1)"),
+           with("[96,0]", "1", bilinear, scale, R"(,"scale":"divide_by_255")"),
+           with("[-1,0]", "1", bilinear, scale),
+           with("[0,5]", "1", bilinear, scale),
+           with("[96.5,0]", "1", bilinear, scale),
+           with("[65536,0]", "1", bilinear, scale),
+           with("[96]", "1", bilinear, scale),
+           with("96", "1", bilinear, scale),
+       }) {
     EXPECT_THROW(data::preprocessing_from_json(text), FormatError) << text;
   }
 }

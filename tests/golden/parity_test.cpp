@@ -117,7 +117,7 @@ std::vector<double> projections(std::uint64_t seed, const std::string& name,
 }
 
 TEST(OneStep, OfTheChaptersSizeChangesTheParametersAsPyTorchDoes) {
-  const json golden = test::read_golden("d2l_resnet18_one_step");
+  const json golden = test::read_golden("d2l_resnet18_step");
   const nn::Sequential net = test::network_of_golden(golden);
   const test::Batch batch = test::batch_of(golden);
   const auto engine = make_native_engine(network_of(net, batch.images.shape()));

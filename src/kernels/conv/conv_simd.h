@@ -1,4 +1,4 @@
-// What the vector code of the convolutions does: two walks of one outer-product tile, and packing.
+// What the vector code of the convolutions does: the outer-product tiles of the passes, and their packing.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,20 @@
+// Where a data set's files are.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "resnet/data.h"
+
+namespace resnet::data {
+
+/// The folder of a data set: the option, else $RESNET_DATA_DIR, else `otherwise`. Throws IoError if
+/// there is none.
+std::filesystem::path data_folder(const DatasetOptions& options, const std::string& name,
+                                  const std::filesystem::path& otherwise = {});
+
+/// "0", "1", … for classes without names.
+std::vector<std::string> numbered_classes(std::size_t count);
+
+}  // namespace resnet::data

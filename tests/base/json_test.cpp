@@ -1,0 +1,126 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "resnet/error.h"
+
+namespace resnet {
+namespace {
+
+std::string error_of(const std::string& text, const JsonLimits& limits = {}) {
+  try {
+    static_cast<void>(parse_json(text, limits));
+  } catch (const FormatError& error) {
+    EXPECT_FALSE(error.hint().empty());
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Json, GivesEveryKindOfValue) {
+  const auto value = parse_json(R"( {"a": [1, -2, 0.5, true, null, "\u00fc"], "b": {}, "c": []} )");
+  EXPECT_EQ(value, (nlohmann::json{{"a", {1, -2, 0.5, true, nullptr, "ü"}},
+                                   {"b", nlohmann::json::object()},
+                                   {"c", nlohmann::json::array()}}));
+  EXPECT_EQ(parse_json("7"), 7);
+  EXPECT_EQ(parse_json("18446744073709551615"), std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(parse_json("[[1],[2,[3]]]").dump(), "[[1],[2,[3]]]");
+}
+
+TEST(Json, KeepsTheOrderOfTheTextWhenAsked) {
+  const std::string text = R"({"z":1,"a":{"y":[],"b":2},"m":3})";
+  EXPECT_EQ(parse_ordered_json(text).dump(), text);
+  EXPECT_EQ(parse_ordered_json(text).at("a").at("b"), 2);
+}
+
+TEST(Json, RefusesWhatIsNotOneJsonValue) {
+  for (const char* text : {"",
+                           " ",
+                           "{",
+                           "[",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{\"a\":1,}",
+                           "[1,]",
+                           "{} {}",
+                           "{}x",
+                           "1 2",
+                           "nul",
+                           "'a'",
+                           "\"a",
+                           "\"\\x\"",
+                           "\"\t\"",
+                           "01",
+                           "+1",
+                           "1.",
+                           ".5",
+                           "1e999",
+                           "-",
+                           "NaN",
+                           "{1:2}",
+                           "// c\n1",
+                           "[1 2]",
+                           "}",
+                           "\"\\ud800\"",
+                           "\xff\xfe",
+                           "\"\xc3\x28\"",
+                           "\"\xed\xa0\x80\"",
+                           "\"\xf4\x90\x80\x80\""}) {
+    EXPECT_NE(error_of(text), "") << text;
+  }
+}
+
+TEST(Json, RefusesNulBytesBehindWhichOtherParsersSeeNothing) {
+  EXPECT_EQ(error_of(std::string("{}\0{}", 5)), "JSON: a NUL byte at byte 2");
+  EXPECT_NE(error_of(std::string("\"a\0b\"", 5)), "");
+}
+
+TEST(Json, RefusesAKeyTwiceInOneObject) {
+  EXPECT_EQ(error_of(R"({"a":1,"b":{"a":2},"a":3})"), "JSON: the key 'a' appears twice at byte 22");
+  EXPECT_EQ(error_of(R"({"a":1,"\u0061":3})"), "JSON: the key 'a' appears twice at byte 15");
+  EXPECT_EQ(error_of(R"([{"a":1},{"a":{"a":2}}])"), "") << "different objects";
+}
+
+TEST(Json, ShowsAHostileKeyAsAscii) {
+  const std::string key = "\\u001b[31m" + std::string(1000, 'x');
+  const std::string message = error_of("{\"" + key + "\":1,\"" + key + "\":2}");
+  EXPECT_NE(message.find("'?[31mxxx"), std::string::npos) << message;
+  EXPECT_LT(message.size(), 120U);
+}
+
+TEST(Json, NamesThePositionOfASyntaxError) {
+  EXPECT_EQ(error_of("[1, x]"), "JSON: unexpected text or end at byte 5");
+}
+
+TEST(Json, HoldsTheLimitOfDepth) {
+  const auto nested = [](int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']');
+  };
+  EXPECT_EQ(error_of(nested(32)), "");
+  EXPECT_EQ(error_of(nested(33)), "JSON: nested deeper than 32 at byte 33");
+  EXPECT_EQ(error_of(std::string(1 << 20, '[')), "JSON: nested deeper than 32 at byte 33");
+  std::string objects;
+  for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
+  EXPECT_NE(error_of(objects), "");
+}
+
+TEST(Json, HoldsTheLimitOfValues) {
+  const JsonLimits limits{.values = 4};
+  EXPECT_EQ(error_of("[1,2,3]", limits), "") << "three elements and the list";
+  EXPECT_EQ(error_of("[1,2,3,4,5]", limits), "JSON: more than 4 values at byte 11");
+  EXPECT_EQ(error_of(R"({"a":1,"b":[1,2]})", limits).substr(0, 24), "JSON: more than 4 values");
+}
+
+TEST(Json, HoldsTheLimitOfBytes) {
+  const JsonLimits limits{.bytes = 4};
+  EXPECT_EQ(error_of("[10]", limits), "");
+  EXPECT_EQ(error_of("[100]", limits), "JSON: 5 bytes, more than 4");
+}
+
+}  // namespace
+}  // namespace resnet

@@ -1,0 +1,93 @@
+#include "base/machine.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "resnet/error.h"
+
+namespace resnet {
+namespace {
+
+// Sets an environment variable, or removes it, for as long as it lives.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    set(value);
+  }
+  ~Environment() { set(old_ ? old_->c_str() : nullptr); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  void set(const char* value) {
+    if (value == nullptr) {
+      unsetenv(name_);
+    } else {
+      setenv(name_, value, 1);
+    }
+  }
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+TEST(Isa, NamesGoBothWays) {
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) EXPECT_EQ(isa_named(name_of(isa)), isa);
+  for (const char* name : {"", "AVX2", "avx", "avx512_bf16 ", "sse"})
+    EXPECT_EQ(isa_named(name), std::nullopt);
+  EXPECT_LT(Isa::avx2, Isa::avx512);
+  EXPECT_LT(Isa::avx512, Isa::avx512_bf16);
+}
+
+TEST(Machine, HasAModelAndMemoryInUse) {
+  EXPECT_FALSE(cpu_model().empty());
+  const std::int64_t before = peak_rss_bytes();
+  EXPECT_GT(before, 1 << 20);
+  constexpr std::size_t kMore = 64U << 20U;
+  std::vector<char> block(kMore, 1);
+  EXPECT_EQ(block[kMore / 2], 1);
+  EXPECT_GE(peak_rss_bytes(), static_cast<std::int64_t>(kMore)) << "bytes, not KiB";
+}
+
+TEST(Machine, UsesNoMoreCoresThanAffinityLeaves) {
+  const int cores = usable_cores();
+  EXPECT_GE(cores, 1);
+  EXPECT_LE(cores, static_cast<int>(sysconf(_SC_NPROCESSORS_CONF)));
+  int alone = 0;
+  std::thread([&] {  // affinity belongs to a thread
+    cpu_set_t set;
+    ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+    int first = 0;
+    while (!CPU_ISSET(first, &set)) ++first;
+    CPU_ZERO(&set);
+    CPU_SET(first, &set);
+    ASSERT_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+    alone = usable_cores();
+  })
+      .join();
+  EXPECT_EQ(alone, 1);
+}
+
+TEST(Machine, TakesThreadsFromTheEnvironmentIfItNamesSome) {
+  const auto threads = [](const char* text) {
+    const Environment environment("OMP_NUM_THREADS", text);
+    return default_threads();
+  };
+  const int cores = usable_cores();
+  EXPECT_EQ(threads(nullptr), cores);
+  EXPECT_EQ(threads("3"), 3);
+  EXPECT_EQ(threads("3,2"), 3) << "a list is a number for each level of nesting";
+  EXPECT_EQ(threads("999999999"), 1024);
+  for (const char* text : {"", "0", "-1", "many"}) EXPECT_EQ(threads(text), cores) << text;
+}
+
+}  // namespace
+}  // namespace resnet

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Bad input: one line of what, one line of hint, the right exit code, and nothing half-written."""
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+failures = 0
+
+
+def idx(values, *extents, kind=8):
+    return bytes([0, 0, kind, len(extents)]) + b"".join(struct.pack(">I", e) for e in extents) + bytes(values)
+
+
+def data_set(name, **replaced):
+    """A folder with a good small data set of 8 images of 40x40, but for what is replaced (None: left out)."""
+    folder = HERE / name
+    folder.mkdir()
+    pixels = [(7 * i) % 251 for i in range(8 * 40 * 40)]
+    files = {"train-images-idx3-ubyte": idx(pixels, 8, 40, 40), "train-labels-idx1-ubyte": idx([i % 3 for i in range(8)], 8),
+             "t10k-images-idx3-ubyte": idx(pixels, 8, 40, 40), "t10k-labels-idx1-ubyte": idx([i % 3 for i in range(8)], 8)}
+    for key, value in replaced.items():
+        files[{"images": "train-images-idx3-ubyte", "labels": "train-labels-idx1-ubyte"}[key]] = value
+    for file, content in files.items():
+        if content is not None:
+            (folder / file).write_bytes(content)
+    return folder
+
+
+def check(what, arguments, code, says, hint="", left=()):
+    """Runs the program; its stderr must be exactly a line of what and a line of hint."""
+    global failures
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("device:")]
+    problems = []
+    if result.returncode != code:
+        problems.append(f"exit code {result.returncode}, expected {code}")
+    if len(lines) != 2 or not lines[0].startswith("resnet: ") or not lines[1].startswith("hint: "):
+        problems.append("not one line of what and one of hint")
+    if says not in result.stderr:
+        problems.append(f"does not say '{says}'")
+    if hint not in (lines[1] if len(lines) > 1 else ""):
+        problems.append(f"does not hint '{hint}'")
+    if result.stdout:
+        problems.append("wrote to stdout")
+    problems += [f"left {path}" for path in left if pathlib.Path(path).exists()]
+    if problems:
+        failures += 1
+        print(f"FAILED {what}: {'; '.join(problems)}\n{result.stderr}")
+    else:
+        print(f"ok     {what}")
+
+
+def model_file(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+good = data_set("good")
+small = ["--data", f"idx:{good}", "--resize", "40", "--batch-size", "4", "--epochs", "1", "--channels", "8,8", "--blocks", "1,1",
+         "--quiet"]
+trained = HERE / "trained"
+subprocess.run([PROGRAM, "train", *small, "--out", trained], check=True, capture_output=True, timeout=120)
+model = (trained / "model.safetensors").read_bytes()
+
+out = HERE / "never"
+train = ["train", *small, "--out", out]
+check("unknown flag", ["train", "--epoch", "3"], 2, "no flag --epoch", "did you mean --epochs?")
+check("unknown command", ["trian"], 2, "no command 'trian'", "did you mean resnet train?")
+check("unknown model", ["summary", "--model", "resnet19"], 2, "--model cannot be 'resnet19'", "did you mean resnet1")
+check("a word too many", ["train", "now"], 2, "takes no 'now'")
+check("flag without value", ["train", "--epochs"], 2, "--epochs")
+for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),
+                    ("--batch-size", "0"), ("--seed", "-1"), ("--seed", "18446744073709551616"), ("--resize", "0"),
+                    ("--resize", "96x"), ("--resize", "70000"), ("--steps", "-2"), ("--precision", "f16"), ("--device", "cuda"),
+                    ("--isa", "mmx"), ("--blocks", "2,,2"), ("--channels", "0"), ("--block", "square"), ("--data", "mnist"),
+                    ("--limit-train", "x")):
+    check(f"{flag} {value}", [*train, flag, value], 2, value, left=[out])
+for shape in ("1x1x0x0", "1x1x96", "1x1x96x96x96", "axbxcxd", "1x1x-3x4", "1x1x99999999999x3", ""):
+    check(f"--input {shape}", ["summary", "--input", shape], 2, f"--input cannot be '{shape}'")
+check("stages that differ", ["summary", "--blocks", "1,2", "--channels", "8,8,8"], 2, "stages")
+check("one value per channel", ["train", "--data", f"idx:{good}", "--resize", "32", "--batch-size", "1", "--quiet", "--out", out], 2,
+      "more than one value per channel", "larger", left=[out])
+check("channels that do not fit a precision", [*train, "--precision", "bf16"], 2, "bf16", left=[out])
+
+missing = HERE / "empty"
+missing.mkdir()
+check("missing data", ["train", "--data-dir", missing, "--out", out], 1, "train-images-idx3-ubyte",
+      "apt-get install dataset-fashion-mnist", left=[out])
+
+
+def bad_data(what, says, **replaced):
+    folder = data_set("data_" + what.replace(" ", "_"), **replaced)
+    check(what, ["train", *small[2:], "--data", f"idx:{folder}", "--out", out], 1, says, left=[out])
+
+
+images = idx([1] * 8 * 1600, 8, 40, 40)
+packed = gzip.compress(images)
+bad_data("truncated images", "are declared", images=images[:-1])
+bad_data("trailing bytes", "more bytes", images=images + b"x")
+bad_data("truncated gzip", "ends early", images=packed[:-9])
+bad_data("corrupt gzip", "corrupt", images=packed[:-6] + bytes([packed[-6] ^ 255]) + packed[-5:])
+bad_data("wrong magic", "wrong magic number", images=b"PNG!" + images[4:])
+bad_data("overflowing extents", "too large", images=idx([], 2**32 - 1, 2**32 - 1, 2**32 - 1))
+bad_data("zero extent", "extent 1 is 0", images=idx([], 8, 0, 40))
+bad_data("gzip bomb", "more bytes", images=gzip.compress(images + bytes(50_000_000)))
+bad_data("counts that differ", "8 images", labels=idx([0, 1], 2))
+bad_data("no labels", "is missing", labels=None)
+fashion = data_set("fashion", labels=idx([0, 1, 2, 10, 0, 1, 2, 0], 8))
+check("label out of range", ["train", *small[2:], "--data-dir", fashion, "--out", out], 1, "label 10 of 10 classes", left=[out])
+
+check("an existing run", ["train", *small, "--out", trained], 1, "already holds a run")
+assert (trained / "model.safetensors").read_bytes() == model, "the existing run was touched"
+if os.geteuid() != 0:
+    locked = HERE / "locked"
+    locked.mkdir(mode=0o500)
+    check("unwritable --out", ["train", *small, "--out", locked / "run"], 1, "Permission denied")
+check("--out below a file", ["train", *small, "--out", trained / "config.toml" / "run"], 1, "Not a directory")
+check("--out that cannot be", ["train", *small, "--out", "/proc/run"], 1, "/proc/run")
+
+check("no such run", ["eval", HERE / "nowhere"], 1, "there is no")
+check("a folder without a model", ["eval", missing], 1, "holds no model.safetensors")
+length = struct.unpack("<Q", model[:8])[0]
+header = json.loads(model[8:8 + length])
+
+
+def bad_model(what, says, content):
+    path = HERE / ("model_" + what.replace(" ", "_") + ".safetensors")
+    path.write_bytes(content)
+    check(what, ["eval", path, "--data", f"idx:{good}"], 1, says)
+
+
+def with_header(**changes):
+    changed = json.loads(json.dumps(header))
+    changed["__metadata__"].update(changes)
+    return model_file(changed, model[8 + length:])
+
+
+other = HERE / "other"
+subprocess.run([PROGRAM, "train", *small, "--channels", "8,16", "--out", other], check=True, capture_output=True, timeout=120)
+other_model = (other / "model.safetensors").read_bytes()
+other_header = json.loads(other_model[8:8 + struct.unpack("<Q", other_model[:8])[0]])
+bad_model("truncated model", "model_truncated_model", model[:-1])
+bad_model("empty model", "model_empty_model", b"")
+bad_model("huge header", "model_huge_header", struct.pack("<Q", 2**62) + model[8:])
+bad_model("header that is no JSON", "JSON", model_file(b"{" * 100))
+bad_model("overflowing shape", "overflow", model_file({"a": {"dtype": "F32", "shape": [4194305, 4194305, 211106198978564],
+                                                            "data_offsets": [0, 16]}}, bytes(16)))
+bad_model("weights alone", "metadata", model_file({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8)))
+bad_model("graph of another network", "tensor", with_header(**{"resnet.graph": other_header["__metadata__"]["resnet.graph"]}))
+bad_model("graph with an unknown operation", "unknown operation",
+          with_header(**{"resnet.graph": header["__metadata__"]["resnet.graph"].replace('"op":"relu"', '"op":"launch"')}))
+bad_model("graph that is no graph", "graph", with_header(**{"resnet.graph": "[]"}))
+bad_model("newer format", "format '2'", with_header(**{"resnet.format": "2"}))
+check("data of other classes", ["eval", trained, "--data", "fashion-mnist"], 1, "3 classes")
+config = HERE / "bad.toml"
+config.write_text("epochs = \n")
+check("config that is no TOML", ["train", "--config", config, "--out", out], 1, "bad.toml", left=[out])
+config.write_text("epoch = 3\n")
+check("config with an unknown option", ["train", "--config", config, "--out", out], 1, "no option 'epoch'", "epochs", left=[out])
+check("no such config", ["train", "--config", HERE / "none.toml", "--out", out], 1, "none.toml", left=[out])
+check("plot of nothing", ["plot", missing], 1, "metrics.csv")
+check("bench of something else", ["bench", "trian"], 2, "trian", "did you mean train?")
+
+shutil.rmtree(HERE / "trained")
+sys.exit(1 if failures else 0)

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""A run from end to end: the last two lines, the run's folder, the same accuracy from the file, the same bits
+for any number of threads, repetition from config.toml, and Ctrl-C."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+CHAPTER = ["--limit-train", "320", "--limit-test", "200", "--batch-size", "64", "--resize", "32"]
+
+
+def run(*arguments, code=0):
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == code, f"{arguments}: exit code {result.returncode}\n{result.stderr}"
+    return result
+
+
+def result_of(folder):
+    return json.loads((HERE / folder / "result.json").read_text())
+
+
+# The chapter's two lines end the output, nothing else is on stdout, and plain lines an epoch are on stderr.
+first = run("train", *CHAPTER, "--epochs", 2, "--out", "first")
+lines = first.stdout.splitlines()
+assert len(lines) == 2, first.stdout
+assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", lines[0]), lines[0]
+assert re.fullmatch(r"\d+\.\d examples/sec on cpu", lines[1]), lines[1]
+assert "\r" not in first.stderr and "\x1b" not in first.stderr, "control characters where stderr is no terminal"
+assert sum(line.startswith("epoch ") for line in first.stderr.splitlines()) == 2, first.stderr
+assert {p.name for p in (HERE / "first").iterdir()} == {"config.toml", "metrics.csv", "curves.svg", "result.json",
+                                                        "model.safetensors"}
+result = result_of("first")
+assert set(result) >= {"loss", "train_acc", "test_acc", "examples_per_second", "device", "seed", "epochs", "threads",
+                       "weights_sha256", "complete", "version"}
+assert result["complete"] is True and result["epochs"] == 2 and result["steps"] == 10
+xml.etree.ElementTree.parse(HERE / "first" / "curves.svg")
+points = (HERE / "first" / "metrics.csv").read_text().splitlines()
+assert points[0] == "epoch,train_loss,train_acc,test_acc" and len(points) == 1 + 2 * 5, points
+
+# The file alone gives exactly the accuracy that training printed.
+figures = json.loads(run("eval", "first", "--limit-test", 200, "--json").stdout)
+assert figures["test_acc"] == result["test_acc"] and figures["examples"] == 200, figures
+table = run("eval", "first/model.safetensors", "--limit-test", 200).stdout
+assert "Ankle boot" in table and f"test acc {result['test_acc']:.4f}" in table
+
+# One hash for any number of threads, for a repeated run, and for the run that its config.toml describes.
+for threads in (1, 2, 3, 4):
+    run("train", *CHAPTER, "--epochs", 4, "--steps", 20, "--threads", threads, "--out", f"t{threads}", "--quiet")
+hashes = {result_of(f"t{threads}")["weights_sha256"] for threads in (1, 2, 3, 4)}
+assert len(hashes) == 1, hashes
+assert result_of("t3")["threads"] == 3 and result_of("t3")["steps"] == 20
+again = run("train", "--config", "first/config.toml", "--out", "again", "--json", "--quiet")
+assert json.loads(again.stdout)["weights_sha256"] == result["weights_sha256"]
+other = run("train", *CHAPTER, "--epochs", 2, "--seed", 1, "--out", "other", "--json", "--quiet")
+assert json.loads(other.stdout)["weights_sha256"] != result["weights_sha256"], "the seed changes nothing"
+
+# Ctrl-C finishes the step and saves.
+with open(HERE / "stderr", "w", encoding="utf-8") as stderr:
+    process = subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "1000", "--out", "stopped"], stdout=subprocess.PIPE,
+                               stderr=stderr, text=True)
+    deadline = time.time() + 200
+    while time.time() < deadline and not (HERE / "stopped" / "metrics.csv").exists():
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=200)
+assert process.returncode == 130, process.returncode
+stopped = result_of("stopped")
+assert stopped["complete"] is False and stopped["steps"] >= 1, stopped
+run("eval", "stopped", "--limit-test", 50)
+
+# Summary, plan, plot.
+walk = run("summary", "--model", "d2l_resnet18", "--input", "1x1x224x224").stdout.splitlines()
+assert [line.split("output shape:\t")[1] for line in walk[:8]] == [
+    "[1, 64, 56, 56]", "[1, 64, 56, 56]", "[1, 128, 28, 28]", "[1, 256, 14, 14]", "[1, 512, 7, 7]", "[1, 512, 1, 1]",
+    "[1, 512]", "[1, 10]"], walk
+assert [line.split()[0] for line in walk[:8]] == ["Sequential"] * 5 + ["AdaptiveAvgPool2d", "Flatten", "Linear"]
+assert "11,178,378 parameters" in walk[8]
+assert "1.0.conv1" in run("summary", "--depth", "layer", "--svg", "net.svg").stdout
+xml.etree.ElementTree.parse(HERE / "net.svg")
+assert "conv_forward" in run("plan", "--input", "4x1x32x32").stdout
+run("plot", "first", "other", "--svg", "two.svg")
+xml.etree.ElementTree.parse(HERE / "two.svg")
+bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "--check", "--json").stdout)
+assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_limit_examples_per_second",
+                      "fraction_of_direct_limit", "arena_bytes", "peak_rss_bytes", "threads", "isa"}, bench
+assert set(bench["step_ms"]) == {"median", "min", "max"}
+for command in ("train", "eval", "summary", "plan", "bench", "plot"):
+    assert "--" in run(command, "--help").stdout
+print("ok")
+sys.exit(0)

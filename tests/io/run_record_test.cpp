@@ -1,0 +1,136 @@
+#include "io/run_record.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "io/scratch_folder.h"
+#include "resnet/train.h"
+#include "resnet/version.h"
+
+namespace resnet::io {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RunRecord : public ScratchFolder {};
+
+FitResult full_result() {
+  FitResult result;
+  result.loss = 0.1;
+  result.train_acc = 2.0 / 3;
+  result.test_acc = 0.9137;
+  result.examples_per_second = 1234.5678901234567;
+  result.device = "cpu";
+  result.cpu_model = "A \"processor\"";
+  result.seed = std::numeric_limits<std::uint64_t>::max();
+  result.epochs = 10;
+  result.steps = 2350;
+  result.threads = 2;
+  result.isa = "avx512";
+  result.weights_sha256 = "00ff";
+  result.complete = true;
+  return result;
+}
+
+TEST_F(RunRecord, ResultHasEveryFigureExactly) {
+  write_result(file("result.json"), full_result());
+  const std::string text = read(file("result.json"));
+  EXPECT_EQ(text, std::string(R"({"loss":0.1,"train_acc":0.6666666666666666,"test_acc":0.9137,)"
+                              R"("examples_per_second":1234.5678901234567,"device":"cpu",)"
+                              R"("cpu_model":"A \"processor\"","seed":18446744073709551615,"epochs":10,)"
+                              R"("steps":2350,"threads":2,"isa":"avx512","weights_sha256":"00ff",)"
+                              R"("complete":true,"version":")") +
+                      kVersion + "\"}\n");
+  EXPECT_EQ(nlohmann::json::parse(text).at("seed"), std::numeric_limits<std::uint64_t>::max());
+}
+
+TEST_F(RunRecord, ResultIsJsonWhateverHappened) {
+  FitResult result = full_result();
+  result.loss = NAN;
+  result.examples_per_second = INFINITY;
+  result.cpu_model = "\xff";  // the system's text, not UTF-8
+  const auto object = nlohmann::json::parse(to_json(result));
+  EXPECT_TRUE(object.at("loss").is_null());
+  EXPECT_TRUE(object.at("examples_per_second").is_null());
+  EXPECT_EQ(object.at("cpu_model"), "\xef\xbf\xbd");
+}
+
+TEST_F(RunRecord, ResultThatCannotBeWrittenLeavesTheOldOne) {
+  write_result(file("result.json"), full_result());
+  const std::string before = read(file("result.json"));
+  EXPECT_THROW(write_result("/dev/full", full_result()), IoError);
+  EXPECT_THROW(write_result(file("none") / "result.json", full_result()), IoError);
+  EXPECT_EQ(read(file("result.json")), before);
+}
+
+TEST_F(RunRecord, MetricsAreLinesOfNumbersAndEmptyWhereNotMeasured) {
+  EXPECT_EQ(metrics_header(), "epoch,train_loss,train_acc,test_acc\n");
+  EXPECT_EQ(metrics_line({.x = 0.2, .loss = 2.302585092994046, .train_acc = 0.1}),
+            "0.2,2.302585092994046,0.1,\n");
+  EXPECT_EQ(metrics_line({.x = 1, .loss = 0.5, .train_acc = 1, .test_acc = 0}), "1,0.5,1,0\n");
+}
+
+TEST_F(RunRecord, MetricsComeBackAsTheSameDoubles) {
+  std::vector<CurvePoint> points;
+  for (int i = 1; i <= 100; ++i) {
+    points.push_back({.x = i / 5.0 + 1e-3 / i,
+                      .loss = std::exp(-i / 7.0),
+                      .train_acc = 1 - 1.0 / (i + 2),
+                      .test_acc = i % 5 == 0 ? i / 101.0 : -1});
+  }
+  points.push_back({.x = 1e300, .loss = NAN, .train_acc = 5e-324, .test_acc = INFINITY});
+  std::string text = metrics_header();
+  for (const CurvePoint& point : points) text += metrics_line(point);
+  write(file("metrics.csv"), text);
+  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv"));
+  ASSERT_EQ(got.size(), points.size());
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    EXPECT_EQ(got[i].x, points[i].x);
+    if (std::isnan(points[i].loss)) {
+      EXPECT_TRUE(std::isnan(got[i].loss));
+    } else {
+      EXPECT_EQ(got[i].loss, points[i].loss);
+    }
+    EXPECT_EQ(got[i].train_acc, points[i].train_acc);
+    EXPECT_EQ(got[i].test_acc, points[i].test_acc);
+  }
+}
+
+TEST_F(RunRecord, MetricsOfARunThatDiedEndBeforeItsLastLine) {
+  const std::string text = metrics_header() + "0.2,1,0.5,\n0.4,0.9,0.";
+  write(file("metrics.csv"), text);
+  EXPECT_EQ(read_metrics(file("metrics.csv")).size(), 1U);
+  write(file("metrics.csv"), metrics_header());
+  EXPECT_TRUE(read_metrics(file("metrics.csv")).empty());
+}
+
+TEST_F(RunRecord, MetricsThatAreNoneAreRefusedWithTheirLine) {
+  const auto error = [&](const std::string& text) -> std::string {
+    write(file("metrics.csv"), text);
+    try {
+      static_cast<void>(read_metrics(file("metrics.csv")));
+    } catch (const FormatError& e) {
+      EXPECT_NE(e.hint(), "");
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(error(""), HasSubstr("the first line is not"));
+  EXPECT_THAT(error("epoch,loss\n"), HasSubstr("the first line is not"));
+  EXPECT_THAT(error(metrics_header() + "1,2,3,4\n1,2,3\n"), HasSubstr("metrics.csv:3: 3 fields"));
+  EXPECT_THAT(error(metrics_header() + "1,2,3,4,5\n"), HasSubstr(":2: 5 fields"));
+  EXPECT_THAT(error(metrics_header() + "\n"), HasSubstr(":2: 1 fields"));
+  EXPECT_THAT(error(metrics_header() + "1,,3,4\n"), HasSubstr(":2: '' is not a number"));
+  EXPECT_THAT(error(metrics_header() + "1,2,3,4x\n"), HasSubstr("'4x' is not a number"));
+  EXPECT_THAT(error(metrics_header() + "1, 2,3,4\n"), HasSubstr("' 2' is not a number"));
+  EXPECT_THROW(static_cast<void>(read_metrics(file("none"))), IoError);
+}
+
+}  // namespace
+}  // namespace resnet::io

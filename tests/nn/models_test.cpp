@@ -1,0 +1,197 @@
+// The zoo: names, order, counts and shapes, on the public headers alone.
+#include "resnet/models.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "resnet/nn.h"
+
+namespace resnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<std::string> parameter_names(const nn::Module& module) {
+  std::vector<std::string> names;
+  nn::for_each_parameter(module,
+                         [&](const std::string& name, const nn::Parameter&) { names.push_back(name); });
+  return names;
+}
+
+struct ModelCase {
+  const char* name;
+  std::size_t tensors;
+  std::int64_t parameters;
+  std::vector<int> blocks;
+  int convolutions;  // of a block
+};
+
+class Torchvision : public ::testing::TestWithParam<ModelCase> {};
+
+TEST_P(Torchvision, HasItsParametersAndTensors) {
+  const nn::Sequential net = models::make(GetParam().name, {});
+  EXPECT_EQ(nn::parameter_count(net), GetParam().parameters);
+  EXPECT_EQ(parameter_names(net).size(), GetParam().tensors);
+  EXPECT_EQ(net.title(), GetParam().name);
+  EXPECT_EQ(net.scheme(), nn::Scheme::torchvision);
+}
+
+// The state_dict of torchvision's models, spelled from its rule.
+TEST_P(Torchvision, NamesItsTensorsInTheOrderOfTheStateDict) {
+  std::vector<std::string> expected;
+  const auto norm = [&](const std::string& path) {
+    for (const char* name : {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
+      expected.push_back(path + "." + name);
+  };
+  expected.emplace_back("conv1.weight");
+  norm("bn1");
+  for (std::size_t stage = 0; stage < 4; ++stage) {
+    for (int i = 0; i < GetParam().blocks[stage]; ++i) {
+      const std::string block = "layer" + std::to_string(stage + 1) + "." + std::to_string(i);
+      for (int k = 1; k <= GetParam().convolutions; ++k) {
+        expected.push_back(block + ".conv" + std::to_string(k) + ".weight");
+        norm(block + ".bn" + std::to_string(k));
+      }
+      if (i == 0 && (stage > 0 || GetParam().convolutions == 3)) {
+        expected.push_back(block + ".downsample.0.weight");
+        norm(block + ".downsample.1");
+      }
+    }
+  }
+  expected.emplace_back("fc.weight");
+  expected.emplace_back("fc.bias");
+  EXPECT_EQ(parameter_names(models::make(GetParam().name, {})), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, Torchvision,
+                         ::testing::Values(ModelCase{"resnet18", 122, 11'689'512, {2, 2, 2, 2}, 2},
+                                           ModelCase{"resnet34", 218, 21'797'672, {3, 4, 6, 3}, 2},
+                                           ModelCase{"resnet50", 320, 25'557'032, {3, 4, 6, 3}, 3},
+                                           ModelCase{"resnet101", 626, 44'549'160, {3, 4, 23, 3}, 3},
+                                           ModelCase{"resnet152", 932, 60'192'808, {3, 8, 36, 3}, 3}),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST(Chapter, ResNet18HasItsParametersUnderThePyTorchNames) {
+  const nn::Sequential net = models::d2l_resnet18({.in_channels = 1, .classes = 10});
+  EXPECT_EQ(nn::parameter_count(net), 11'178'378);
+  EXPECT_EQ(net.scheme(), nn::Scheme::chapter);
+  std::vector<std::string> expected;
+  const auto pair = [&](const std::string& path) {
+    expected.push_back(path + ".weight");
+    expected.push_back(path + ".bias");
+  };
+  const auto norm = [&](const std::string& path) {
+    pair(path);
+    for (const char* name : {"running_mean", "running_var", "num_batches_tracked"})
+      expected.push_back(path + "." + name);
+  };
+  pair("0.0");
+  norm("0.1");
+  for (const std::string stage : {"1", "2", "3", "4"}) {
+    for (const std::string& block : {stage + ".0", stage + ".1"}) {
+      pair(block + ".conv1");
+      pair(block + ".conv2");
+      if (stage != "1" && block.ends_with(".0")) pair(block + ".conv3");
+      norm(block + ".bn1");
+      norm(block + ".bn2");
+    }
+  }
+  pair("7");
+  EXPECT_EQ(parameter_names(net), expected);
+}
+
+// A network of the chapter's style counts what torchvision's counts, less the norms of the shortcuts
+// (two numbers a channel), with a bias for every convolution.
+TEST(Chapter, DeeperNetworksDifferFromTorchvisionsByBiasesAndShortcutNormsAlone) {
+  for (const std::string depth : {"18", "34", "50", "101", "152"}) {
+    const models::ResNetOptions options{.in_channels = 3, .classes = 10};
+    const nn::Sequential theirs = models::make("resnet" + depth, options);
+    std::int64_t expected = nn::parameter_count(theirs);
+    nn::for_each_parameter(theirs, [&](const std::string& name, const nn::Parameter& parameter) {
+      if (parameter.shape.rank() == 4) expected += parameter.shape[0];
+      if (name.find("downsample.1") != std::string::npos && parameter.kind <= nn::ParameterKind::norm_bias) {
+        expected -= parameter.shape.elements();
+      }
+    });
+    EXPECT_EQ(nn::parameter_count(models::make("d2l_resnet" + depth, options)), expected) << depth;
+  }
+}
+
+TEST(Chapter, BottlenecksPutTheStrideOnTheThreeByThree) {
+  const nn::Sequential net = models::d2l_resnet50({.in_channels = 1, .classes = 10});
+  std::map<std::string, Shape> shapes;
+  for (const nn::SummaryRow& row : nn::summarize(net, {1, 1, 224, 224}).layers) shapes[row.name] = row.output;
+  EXPECT_EQ(shapes.at("2.0.conv1"), (Shape{1, 128, 56, 56}));
+  EXPECT_EQ(shapes.at("2.0.conv2"), (Shape{1, 128, 28, 28}));
+  EXPECT_EQ(shapes.at("2.0.conv4"), (Shape{1, 512, 28, 28}));
+  EXPECT_EQ(shapes.at("1.0.conv4"), (Shape{1, 256, 56, 56})) << "the first stage widens at its own size";
+}
+
+TEST(Models, EveryNameMakesAClassifierOfTheSizeItIsAskedFor) {
+  for (const std::string& name : models::names()) {
+    const nn::Sequential net = models::make(name, {.in_channels = 2, .classes = 7});
+    const graph::Graph graph = nn::trace(net, {1, 2, 32, 32}, Mode::eval);
+    EXPECT_EQ(graph.value(graph.output("output")).type.shape, (Shape{1, 7})) << name;
+  }
+  EXPECT_EQ(models::names().size(), 10U);
+}
+
+TEST(Models, AnyNumberOfStagesWillDo) {
+  for (const std::string name : {"d2l_resnet18", "resnet18", "resnet50", "d2l_resnet50"}) {
+    const nn::Sequential one = models::make(name, {.classes = 10, .blocks = {1}, .channels = {8}});
+    const nn::Sequential six =
+        models::make(name, {.classes = 10, .blocks = {1, 2, 1, 1, 2, 1}, .channels = {8, 8, 12, 16, 16, 24}});
+    EXPECT_NO_THROW(nn::trace(one, {2, 3, 32, 32}, Mode::train)) << name;
+    EXPECT_NO_THROW(nn::trace(six, {2, 3, 128, 128}, Mode::train)) << name;
+  }
+  const nn::Sequential widened = models::d2l_resnet18({.in_channels = 1, .classes = 10, .blocks = {1, 1, 1}});
+  EXPECT_EQ(nn::summarize(widened, {1, 1, 64, 64}).stages[3].output, (Shape{1, 256, 4, 4}));
+}
+
+TEST(Models, TheBlockCanBeExchanged) {
+  const nn::Sequential basic = models::resnet50({.block = models::Block::basic});
+  EXPECT_EQ(nn::parameter_count(basic), 21'797'672) << "resnet34";
+  const nn::Sequential deep = models::resnet34({.block = models::Block::bottleneck});
+  EXPECT_EQ(nn::parameter_count(deep), 25'557'032) << "resnet50";
+}
+
+TEST(Models, TheSmallStemKeepsTheSize) {
+  for (const std::string name : {"d2l_resnet18", "resnet18"}) {
+    const nn::Sequential net =
+        models::make(name, {.in_channels = 3, .classes = 10, .stem = models::Stem::small});
+    const graph::Graph graph = nn::trace(net, {1, 3, 32, 32}, Mode::eval);
+    EXPECT_EQ(graph.value(graph.nodes()[0].outputs[0]).type.shape, (Shape{1, 64, 32, 32})) << name;
+    for (const graph::Node& node : graph.nodes()) EXPECT_NE(node.op->name(), "max_pool") << name;
+  }
+}
+
+TEST(ModelsError, AnUnknownNameIsAnsweredWithTheNearestAndTheList) {
+  try {
+    models::make("resnet_18", {});
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_STREQ(error.what(), "there is no model 'resnet_18'");
+    EXPECT_THAT(error.hint(), HasSubstr("did you mean resnet18?"));
+    for (const std::string& name : models::names()) EXPECT_THAT(error.hint(), HasSubstr(name));
+  }
+}
+
+TEST(ModelsError, OptionsThatFitNoNetworkAreRefused) {
+  const auto refused = [](const models::ResNetOptions& options) {
+    EXPECT_THROW(models::resnet18(options), ConfigError);
+  };
+  refused({.in_channels = 0});
+  refused({.classes = -1});
+  refused({.blocks = {2, 0}});
+  refused({.blocks = {2, 2}, .channels = {64}});
+  refused({.blocks = {2}, .channels = {-64}});
+  refused({.channels = {8, 8, 8, 8, 8}});
+  refused({.blocks = {1'000'000'000}});
+}
+
+}  // namespace
+}  // namespace resnet

@@ -1,0 +1,91 @@
+#include "tensor/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace resnet {
+namespace {
+
+// Counts how often each task runs, and sees to it that no two threads share a number at one time.
+void expect_each_task_once(ThreadPool& pool, std::int64_t tasks) {
+  std::vector<std::atomic<int>> calls(static_cast<std::size_t>(tasks));
+  std::vector<std::atomic<int>> busy(static_cast<std::size_t>(pool.threads()));
+  std::atomic<bool> in_range{true};
+  std::atomic<bool> alone{true};
+  pool.parallel_for(tasks, [&](std::int64_t task, int thread) {
+    if (task < 0 || task >= tasks || thread < 0 || thread >= pool.threads()) {
+      in_range = false;
+      return;
+    }
+    std::atomic<int>& mine = busy[static_cast<std::size_t>(thread)];
+    if (mine.fetch_add(1) != 0) alone = false;
+    calls[static_cast<std::size_t>(task)].fetch_add(1, std::memory_order_relaxed);
+    mine.fetch_sub(1);
+  });
+  EXPECT_TRUE(in_range);
+  EXPECT_TRUE(alone) << "two threads had one number at a time";
+  for (std::int64_t task = 0; task < tasks; ++task) {
+    ASSERT_EQ(calls[static_cast<std::size_t>(task)].load(), 1)
+        << "task " << task << " of " << tasks << ", " << pool.threads() << " threads";
+  }
+}
+
+TEST(ThreadPool, RunsEveryTaskOnceForAnyNumberOfThreads) {
+  for (int threads = 1; threads <= 8; ++threads) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (const std::int64_t tasks : {0, 1, 2, 3, 7, 8, 9, 100, 10000}) expect_each_task_once(pool, tasks);
+  }
+}
+
+TEST(ThreadPool, RunsWithMoreThreadsThanCores) {
+  ThreadPool pool(64);
+  for (int i = 0; i < 20; ++i) expect_each_task_once(pool, 1000);
+}
+
+TEST(ThreadPool, IsTheCallerAloneForLessThanTwoThreads) {
+  for (const int threads : {-1, 0, 1}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), 1);
+    const auto caller = std::this_thread::get_id();
+    pool.parallel_for(10, [&](std::int64_t, int thread) {
+      EXPECT_EQ(thread, 0);
+      EXPECT_EQ(std::this_thread::get_id(), caller);
+    });
+  }
+}
+
+TEST(ThreadPool, EndsAHundredThousandShortCalls) {
+  ThreadPool pool(2);
+  std::atomic<std::int64_t> tasks{0};
+  for (int call = 0; call < 100000; ++call) {
+    pool.parallel_for(call % 3, [&](std::int64_t, int) { tasks.fetch_add(1, std::memory_order_relaxed); });
+  }
+  EXPECT_EQ(tasks.load(), 99999) << "0 + 1 + 2 + 0 + ... over 100,000 calls";
+}
+
+TEST(ThreadPool, MakesWhatTasksWroteVisibleToTheCallerAndTheNextCall) {
+  ThreadPool pool(4);
+  // Not atomic: the pool must order the accesses, those of one call after those of the one before.
+  std::vector<std::int64_t> values(1000);
+  std::vector<std::int64_t> before(1000);
+  for (int round = 1; round <= 200; ++round) {
+    values.swap(before);
+    pool.parallel_for(1000, [&](std::int64_t task, int) {
+      const auto i = static_cast<std::size_t>(task);
+      values[i] = before[(i * 7 + 1) % 1000] + 1;  // most likely another thread's
+    });
+    for (const std::int64_t value : values) ASSERT_EQ(value, round);
+  }
+}
+
+TEST(ThreadPool, CanBeMadeAndDestroyedOftenAndUnused) {
+  for (int i = 0; i < 500; ++i) ThreadPool pool(1 + i % 5);
+}
+
+}  // namespace
+}  // namespace resnet
