@@ -1,7 +1,7 @@
 // The chapter on residual networks, step by step: the block, the network, its shapes, its training.
 // docs/chapter.md walks through it.
 //
-// Usage: chapter [EXAMPLES]      (trains on the first so many examples; default: on all)
+// Usage: chapter [EXAMPLES]      (trains and tests on the first so many examples; default: on all)
 #include <resnet/resnet.h>
 
 #include <cstdlib>

@@ -79,8 +79,8 @@ struct FitOptions {
   float lr = 0.05F;
   std::uint64_t seed = 0;
   std::int64_t steps = 0;  // stop after so many optimiser steps over all epochs; 0: never
-  EngineOptions engine;
-  std::vector<std::shared_ptr<Observer>> observers;
+  EngineOptions engine = {};
+  std::vector<std::shared_ptr<Observer>> observers = {};
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
 };
 
@@ -99,7 +99,7 @@ struct Evaluation {
 
 struct EvaluateOptions {
   std::int64_t batch_size = 256;
-  EngineOptions engine;
+  EngineOptions engine = {};
 };
 
 /// Accuracy in evaluation mode.

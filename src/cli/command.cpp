@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "io/run_record.h"
+#include "report/run_record.h"
 #include "resnet/models.h"
 
 namespace resnet::cli {
@@ -68,9 +68,9 @@ nn::Sequential make_model(const train::Settings& settings, std::int64_t in_chann
 std::filesystem::path model_path(const std::string& run) {
   const std::filesystem::path path(run);
   if (std::filesystem::is_directory(path)) {
-    const auto file = path / io::kModelFile;
+    const auto file = path / report::kModelFile;
     if (!std::filesystem::exists(file)) {
-      throw IoError(fmt::format("{} holds no {}", run, io::kModelFile),
+      throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
                     "is it the folder of a finished run?");
     }
     return file;

@@ -7,7 +7,7 @@
 
 #include "base/files.h"
 #include "cli/command.h"
-#include "io/run_record.h"
+#include "report/run_record.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
 
@@ -48,7 +48,7 @@ class Train final : public Command {
     nn::trace(net, {chosen.batch_size, example[0], example[1], example[2]}, Mode::train);
 
     const std::filesystem::path folder = make_folder(chosen);
-    write_file(folder / io::kConfigFile, train::to_toml(chosen));
+    write_file(folder / report::kConfigFile, train::to_toml(chosen));
     if (!quiet_ && chosen.device == "auto")
       fmt::print(stderr, "device: cpu (this build has no GPU engine)\n");
 
@@ -59,12 +59,12 @@ class Train final : public Command {
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
     const FitResult result = fit(net, training, test, options);
-    save_model(folder / io::kModelFile, net, training);
-    io::write_result(folder / io::kResultFile, result);
+    save_model(folder / report::kModelFile, net, training);
+    report::write_result(folder / report::kResultFile, result);
 
     if (!quiet_) fmt::print(stderr, "run: {}\n", folder.string());
     if (json_) {
-      std::cout << io::to_json(result) << '\n';
+      std::cout << report::to_json(result) << '\n';
     } else {
       std::cout << result;
     }
@@ -87,7 +87,7 @@ class Train final : public Command {
       for (int n = 1; folder.empty() || fs::exists(folder); ++n) {
         folder = fs::path("runs") / fmt::format("{}-{}", chosen.model, n);
       }
-    } else if (fs::exists(folder / io::kConfigFile) || fs::exists(folder / io::kModelFile)) {
+    } else if (fs::exists(folder / report::kConfigFile) || fs::exists(folder / report::kModelFile)) {
       throw IoError(fmt::format("{} already holds a run", folder.string()),
                     "give another --out; nothing of it was touched");
     }

@@ -17,9 +17,9 @@ void check_image(const Image& image);
 /// vertical pass, each rounded to bytes; a pass that changes no size is left out.
 class Resampler {
  public:
-  /// Sizes of 1 to 65,535 pixels.
+  /// Sizes of 1 to 65,535 pixels, 1 or 3 channels. `portable`: without AVX2, the same bytes.
   Resampler(std::int64_t in_height, std::int64_t in_width, std::int64_t out_height, std::int64_t out_width,
-            std::int64_t channels);
+            std::int64_t channels, bool portable = false);
 
   /// in [in_height][in_width][channels] -> out [out_height][out_width][channels]; `between` is working
   /// memory that is resized as needed.
@@ -33,10 +33,12 @@ class Resampler {
     std::int64_t taps = 0;
   };
   static Axis make_axis(std::int64_t in, std::int64_t out);
-  void horizontal(const std::uint8_t* in, std::uint8_t* out) const;
+  template <std::int64_t C>
+  void horizontal(const std::uint8_t* in, std::uint8_t* out, std::uint8_t* scratch) const;
   void vertical(const std::uint8_t* in, std::uint8_t* out) const;
 
   std::int64_t in_height_, in_width_, out_height_, out_width_, channels_;
+  bool portable_;
   Axis x_, y_;
 };
 

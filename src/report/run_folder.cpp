@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/files.h"
-#include "io/run_record.h"
+#include "report/run_record.h"
 #include "resnet/report.h"
 #include "train/settings.h"
 
@@ -29,17 +29,17 @@ class RunFolder : public Observer {
     series_.epochs = run.epochs;
     make_directories(folder_);
     write_metrics();
-    metrics_.open(folder_ / io::kMetricsFile, std::ios::app | std::ios::binary);
+    metrics_.open(folder_ / report::kMetricsFile, std::ios::app | std::ios::binary);
     if (!metrics_) {
       throw IoError(
-          fmt::format("cannot append to {}: {}", (folder_ / io::kMetricsFile).string(), std::strerror(errno)),
+          fmt::format("cannot append to {}: {}", (folder_ / report::kMetricsFile).string(), std::strerror(errno)),
           "is the folder writable, and the disk not full?");
     }
   }
 
   void on_point(const CurvePoint& point) override {
     series_.points.push_back(point);
-    metrics_ << io::metrics_line(point) << std::flush;
+    metrics_ << report::metrics_line(point) << std::flush;
   }
 
   void on_epoch(const Progress&, double) override {
@@ -53,16 +53,16 @@ class RunFolder : public Observer {
     metrics_.close();
     write_metrics();
     write_curves();
-    io::write_result(folder_ / io::kResultFile, result);
+    report::write_result(folder_ / report::kResultFile, result);
   }
 
  private:
   void write_metrics() const {
-    std::string text = io::metrics_header();
-    for (const CurvePoint& point : series_.points) text += io::metrics_line(point);
-    write_file(folder_ / io::kMetricsFile, text);
+    std::string text = report::metrics_header();
+    for (const CurvePoint& point : series_.points) text += report::metrics_line(point);
+    write_file(folder_ / report::kMetricsFile, text);
   }
-  void write_curves() const { write_file(folder_ / io::kCurvesFile, curves_svg(std::span(&series_, 1))); }
+  void write_curves() const { write_file(folder_ / report::kCurvesFile, curves_svg(std::span(&series_, 1))); }
 
   std::filesystem::path folder_;
   Series series_;
@@ -85,15 +85,15 @@ Series load_series(const std::filesystem::path& run) {
   series.name = run.string();
   while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
   if (!fs::is_directory(run)) {
-    series.points = io::read_metrics(run);
+    series.points = report::read_metrics(run);
     return series;
   }
-  if (!fs::exists(run / io::kMetricsFile)) {
-    throw IoError(fmt::format("{} holds no {}", run.string(), io::kMetricsFile),
+  if (!fs::exists(run / report::kMetricsFile)) {
+    throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
                   "is it the folder of a run?");
   }
-  series.points = io::read_metrics(run / io::kMetricsFile);
-  if (const fs::path config = run / io::kConfigFile; fs::exists(config)) {
+  series.points = report::read_metrics(run / report::kMetricsFile);
+  if (const fs::path config = run / report::kConfigFile; fs::exists(config)) {
     const train::Settings settings = train::settings_from_toml(read_text(config), config.string());
     series.model = settings.model;
     series.dataset = settings.data;

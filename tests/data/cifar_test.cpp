@@ -97,7 +97,8 @@ TEST(Cifar, FilesAreRefusedWithOneLineThatSaysWhy) {
        "label 10 of record 1, but CIFAR-10 has classes 0 to 9"},
       {"fine label", "cifar100", "test.bin", record({1, 100}, 1), "label 100 of record 0"},
       {"coarse label", "cifar100", "test.bin", record({20, 1}, 1), "coarse label 20 of record 0"},
-      {"records of CIFAR-10", "cifar100", "test.bin", record({1}, 1), "3073 bytes are not whole records of 3074"},
+      {"records of CIFAR-10", "cifar100", "test.bin", record({1}, 1),
+       "3073 bytes are not whole records of 3074"},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.what);

@@ -197,7 +197,8 @@ TEST(Shuffle, PrefersNoOrder) {
   EXPECT_EQ(counts.size(), 24U);
   constexpr double kExpected = kRounds / 24.0;
   double chi_square = 0;
-  for (const auto& [order, count] : counts) chi_square += (count - kExpected) * (count - kExpected) / kExpected;
+  for (const auto& [order, count] : counts)
+    chi_square += (count - kExpected) * (count - kExpected) / kExpected;
   EXPECT_LT(chi_square, 58.6);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "base/sha256.h"
+#include "data/resample.h"
 #include "resnet/data.h"
 
 namespace resnet {
@@ -56,12 +57,34 @@ TEST(Resize, RefusesImagesThatAreNone) {
   }
 }
 
+TEST(Resize, GivesTheSameBytesWithoutAvx2) {
+  const RandomStream random(11, "resize/portable");
+  std::uint64_t next = 0;
+  std::vector<std::uint8_t> between;
+  for (int round = 0; round < 200; ++round) {
+    const auto side = [&] { return static_cast<std::int64_t>(1 + random.below(next++, 120)); };
+    const std::int64_t channels = round % 2 == 0 ? 1 : 3;
+    const std::int64_t in_height = side(), in_width = side(), height = side(), width = side();
+    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(in_height * in_width * channels));
+    for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>(random.word(next++));
+    std::vector<std::uint8_t> best(static_cast<std::size_t>(height * width * channels));
+    std::vector<std::uint8_t> portable = best;
+    data::Resampler(in_height, in_width, height, width, channels).run(pixels.data(), best.data(), between);
+    data::Resampler(in_height, in_width, height, width, channels, true)
+        .run(pixels.data(), portable.data(), between);
+    ASSERT_EQ(best, portable) << in_height << "x" << in_width << " to " << height << "x" << width << ", "
+                              << channels << " channels";
+  }
+}
+
 TEST(Resize, OfOneColourKeepsIt) {
   for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{1}, std::uint8_t{128}, std::uint8_t{255}}) {
     const data::Image image{7, 5, 3, std::vector<std::uint8_t>(7 * 5 * 3, value)};
-    for (const auto& [height, width] : {std::pair(1, 1), std::pair(3, 11), std::pair(50, 5), std::pair(7, 200)}) {
+    for (const auto& [height, width] :
+         {std::pair(1, 1), std::pair(3, 11), std::pair(50, 5), std::pair(7, 200)}) {
       const data::Image resized = data::resize_bilinear(image, height, width);
-      EXPECT_EQ(resized.pixels, std::vector<std::uint8_t>(static_cast<std::size_t>(height * width * 3), value));
+      EXPECT_EQ(resized.pixels,
+                std::vector<std::uint8_t>(static_cast<std::size_t>(height * width * 3), value));
     }
   }
 }
@@ -78,7 +101,8 @@ TEST(Preprocess, DividesEveryByteBy255AsToTensor) {
   for (int i = 0; i < 256; ++i) image.pixels.push_back(static_cast<std::uint8_t>(i));
   std::vector<float> out(256);
   data::preprocess({{}, 1}, image, out);
-  for (int i = 0; i < 256; ++i) EXPECT_EQ(out[static_cast<std::size_t>(i)], static_cast<float>(i) / 255.0F) << i;
+  for (int i = 0; i < 256; ++i)
+    EXPECT_EQ(out[static_cast<std::size_t>(i)], static_cast<float>(i) / 255.0F) << i;
 }
 
 TEST(Preprocess, RefusesAnOutputOfAnotherSize) {
@@ -109,16 +133,21 @@ TEST(Preprocess, GoesThroughJson) {
   for (const data::Preprocessing& p : {data::Preprocessing{{96}, 1}, data::Preprocessing{{32, 48}, 3}}) {
     EXPECT_EQ(data::preprocessing_from_json(data::to_json(p)), p);
   }
-  const auto with = [](const std::string& resize, const std::string& channels, const std::string& interpolation,
-                       const std::string& scale, const std::string& more = "") {
+  const auto with = [](const std::string& resize, const std::string& channels,
+                       const std::string& interpolation, const std::string& scale,
+                       const std::string& more = "") {
     return R"({"resize":)" + resize + R"(,"channels":)" + channels + R"(,"interpolation":)" + interpolation +
            R"(,"scale":)" + scale + more + "}";
   };
   const std::string bilinear = R"("pil_bilinear")";
   const std::string scale = R"("divide_by_255")";
-  EXPECT_EQ(data::preprocessing_from_json(with("[96,0]", "3", bilinear, scale)), (data::Preprocessing{{96}, 3}));
+  EXPECT_EQ(data::preprocessing_from_json(with("[96,0]", "3", bilinear, scale)),
+            (data::Preprocessing{{96}, 3}));
   for (const std::string& text : {
-           std::string(), std::string("[]"), std::string("{}"), std::string("7"),
+           std::string(),
+           std::string("[]"),
+           std::string("{}"),
+           std::string("7"),
            with("[96,0]", "2", bilinear, scale),
            with("[96,0]", "0", bilinear, scale),
            with("[96,0]", R"("1")", bilinear, scale),

@@ -140,6 +140,23 @@ TEST(Models, EveryNameMakesAClassifierOfTheSizeItIsAskedFor) {
   EXPECT_EQ(models::names().size(), 10U);
 }
 
+TEST(Models, EveryParameterAndBufferTakesPartInTheTrainingGraph) {
+  for (const std::string& name : models::names()) {
+    const nn::Sequential net = models::make(name, {.in_channels = 2, .classes = 7});
+    std::vector<std::string> expected;
+    nn::for_each_parameter(net, [&](const std::string& path, const nn::Parameter& parameter) {
+      if (parameter.kind != nn::ParameterKind::batches_tracked) expected.push_back(path);
+    });
+    const graph::Graph graph = nn::trace(net, {2, 2, 32, 32}, Mode::train);
+    std::vector<std::string> found;
+    for (const graph::ValueInfo& value : graph.values()) {
+      if (value.role == graph::Role::parameter || value.role == graph::Role::buffer)
+        found.push_back(value.name);
+    }
+    EXPECT_THAT(found, testing::UnorderedElementsAreArray(expected)) << name;
+  }
+}
+
 TEST(Models, AnyNumberOfStagesWillDo) {
   for (const std::string name : {"d2l_resnet18", "resnet18", "resnet50", "d2l_resnet50"}) {
     const nn::Sequential one = models::make(name, {.classes = 10, .blocks = {1}, .channels = {8}});

@@ -273,7 +273,8 @@ TEST(ModuleError, ImpossibleOptionsAreRefusedWhereTheyAreWritten) {
   EXPECT_THROW(nn::BatchNorm2d(0), ConfigError);
   EXPECT_THROW(nn::BatchNorm2d(4, {.momentum = 1.5}), ConfigError);
   EXPECT_THROW(nn::BatchNorm2d(4, {.eps = 0}), ConfigError);
-  EXPECT_THROW(nn::MaxPool2d({.kernel = 2, .padding = 2}), ConfigError);
+  EXPECT_THROW(nn::MaxPool2d({.kernel = {2, 4}, .padding = {2, 1}}), ConfigError);
+  EXPECT_THROW(nn::MaxPool2d({.kernel = {4, 2}, .padding = {1, 2}}), ConfigError);
   EXPECT_THROW(nn::AvgPool2d({.kernel = 2, .stride = 0}), ConfigError);
   EXPECT_THROW(nn::Linear(3, 0), ConfigError);
   EXPECT_THROW(nn::Dropout(1.0), ConfigError);

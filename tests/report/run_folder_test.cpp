@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-#include "io/run_record.h"
+#include "report/run_record.h"
 #include "report/simulated_run.h"
 #include "train/settings.h"
 
@@ -35,21 +35,21 @@ class RunFolderTest : public ::testing::Test {
 };
 
 std::string csv(const std::vector<CurvePoint>& points) {
-  std::string text = io::metrics_header();
-  for (const CurvePoint& point : points) text += io::metrics_line(point);
+  std::string text = report::metrics_header();
+  for (const CurvePoint& point : points) text += report::metrics_line(point);
   return text;
 }
 
 TEST_F(RunFolderTest, HoldsTheRecordsOfARun) {
   Stage stage({});
   simulate(stage, {run_folder(folder())}, small_run());
-  EXPECT_EQ(read(io::kMetricsFile), csv(learning(3)));
+  EXPECT_EQ(read(report::kMetricsFile), csv(learning(3)));
   const Series series{
       .model = "d2l_resnet18", .dataset = "fashion-mnist", .epochs = 3, .points = learning(3)};
-  EXPECT_EQ(read(io::kCurvesFile), curves_svg(std::span(&series, 1)));
+  EXPECT_EQ(read(report::kCurvesFile), curves_svg(std::span(&series, 1)));
   FitResult result;
   result.complete = true;
-  EXPECT_EQ(read(io::kResultFile), io::to_json(result) + "\n");
+  EXPECT_EQ(read(report::kResultFile), report::to_json(result) + "\n");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder()), {}), 3) << "no temporary file stays";
 }
 
@@ -57,24 +57,24 @@ TEST_F(RunFolderTest, HoldsEveryPointAsSoonAsItIsKnown) {
   const auto points = learning(1);
   const auto observer = run_folder(folder());
   observer->on_start(small_run());
-  EXPECT_EQ(read(io::kMetricsFile), io::metrics_header());
+  EXPECT_EQ(read(report::kMetricsFile), report::metrics_header());
   observer->on_point(points[0]);
   observer->on_point(points[1]);
-  EXPECT_EQ(read(io::kMetricsFile), csv({points[0], points[1]}));
-  EXPECT_FALSE(fs::exists(folder() / io::kCurvesFile));
+  EXPECT_EQ(read(report::kMetricsFile), csv({points[0], points[1]}));
+  EXPECT_FALSE(fs::exists(folder() / report::kCurvesFile));
   observer->on_epoch({}, 0.9);
-  EXPECT_TRUE(fs::exists(folder() / io::kCurvesFile));
-  EXPECT_FALSE(fs::exists(folder() / io::kResultFile));
+  EXPECT_TRUE(fs::exists(folder() / report::kCurvesFile));
+  EXPECT_FALSE(fs::exists(folder() / report::kResultFile));
 }
 
 TEST_F(RunFolderTest, GoesOnAfterTheEarlierPointsOfAResumedRun) {
   const auto points = learning(2);
   fs::create_directories(folder());
-  std::ofstream(folder() / io::kMetricsFile) << csv(points) << "2.5,0.1";  // past the checkpoint, and cut
+  std::ofstream(folder() / report::kMetricsFile) << csv(points) << "2.5,0.1";  // past the checkpoint, and cut
   const auto observer = run_folder(folder(), {points.begin(), points.begin() + 5});
   observer->on_start(small_run());
   observer->on_point(points[5]);
-  EXPECT_EQ(read(io::kMetricsFile), csv({points.begin(), points.begin() + 6}));
+  EXPECT_EQ(read(report::kMetricsFile), csv({points.begin(), points.begin() + 6}));
 }
 
 TEST_F(RunFolderTest, RefusesAFolderThatCannotBe) {
@@ -86,14 +86,14 @@ TEST_F(RunFolderTest, RefusesAFolderThatCannotBe) {
 TEST_F(RunFolderTest, DoesNotEndARunBecauseARecordFailsAndReportsItAtTheEnd) {
   const auto observer = run_folder(folder());
   observer->on_start(small_run());
-  fs::create_directories(folder() / io::kCurvesFile / "in the way");
+  fs::create_directories(folder() / report::kCurvesFile / "in the way");
   observer->on_point(learning(1)[0]);
   EXPECT_NO_THROW(observer->on_epoch({}, 0.9));
   EXPECT_THROW(observer->on_finish({}), IoError);
-  fs::remove_all(folder() / io::kCurvesFile);
-  fs::remove(folder() / io::kMetricsFile);
+  fs::remove_all(folder() / report::kCurvesFile);
+  fs::remove(folder() / report::kMetricsFile);
   observer->on_finish({});
-  EXPECT_EQ(read(io::kMetricsFile), csv({learning(1)[0]}));
+  EXPECT_EQ(read(report::kMetricsFile), csv({learning(1)[0]}));
 }
 
 TEST_F(RunFolderTest, IsReadBackForAPlot) {
@@ -103,7 +103,7 @@ TEST_F(RunFolderTest, IsReadBackForAPlot) {
   simulate(stage, {run_folder(folder())}, small_run(), points, [](std::int64_t, std::int64_t) {});
   train::Settings settings;
   settings.epochs = 7;
-  std::ofstream(folder() / io::kConfigFile) << train::to_toml(settings);
+  std::ofstream(folder() / report::kConfigFile) << train::to_toml(settings);
 
   const Series series = load_series(folder() / "");
   EXPECT_EQ(series.name, folder().string());
@@ -117,15 +117,15 @@ TEST_F(RunFolderTest, IsReadBackForAPlot) {
     EXPECT_EQ(series.points[i].train_acc, points[i].train_acc);
     EXPECT_EQ(series.points[i].test_acc, points[i].test_acc);
   }
-  EXPECT_EQ(load_series(folder() / io::kMetricsFile).points.size(), points.size());
-  EXPECT_EQ(load_series(folder() / io::kMetricsFile).model, "");
+  EXPECT_EQ(load_series(folder() / report::kMetricsFile).points.size(), points.size());
+  EXPECT_EQ(load_series(folder() / report::kMetricsFile).model, "");
 }
 
 TEST_F(RunFolderTest, SaysWhatIsMissing) {
   EXPECT_THROW(load_series(folder()), IoError);
   fs::create_directories(folder());
   EXPECT_THROW(load_series(folder()), IoError);
-  std::ofstream(folder() / io::kMetricsFile) << "a,b\n1,2\n";
+  std::ofstream(folder() / report::kMetricsFile) << "a,b\n1,2\n";
   EXPECT_THROW(load_series(folder()), FormatError);
 }
 

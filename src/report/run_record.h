@@ -10,7 +10,7 @@ struct CurvePoint;
 struct FitResult;
 }  // namespace resnet
 
-namespace resnet::io {
+namespace resnet::report {
 
 // Files of a run's folder.
 inline constexpr const char* kConfigFile = "config.toml";
@@ -34,4 +34,4 @@ std::string metrics_line(const CurvePoint& point);
 /// Throws IoError, or FormatError with file, line and what is wrong.
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
 
-}  // namespace resnet::io
+}  // namespace resnet::report

@@ -1,4 +1,4 @@
-#include "io/run_record.h"
+#include "report/run_record.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include "resnet/train.h"
 #include "resnet/version.h"
 
-namespace resnet::io {
+namespace resnet::report {
 namespace {
 
 nlohmann::ordered_json finite(double value) {
@@ -95,4 +95,4 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
   return points;
 }
 
-}  // namespace resnet::io
+}  // namespace resnet::report

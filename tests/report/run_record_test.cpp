@@ -1,4 +1,4 @@
-#include "io/run_record.h"
+#include "report/run_record.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 #include "resnet/train.h"
 #include "resnet/version.h"
 
-namespace resnet::io {
+namespace resnet::report {
 namespace {
 
 using ::testing::HasSubstr;
@@ -133,4 +133,4 @@ TEST_F(RunRecord, MetricsThatAreNoneAreRefusedWithTheirLine) {
 }
 
 }  // namespace
-}  // namespace resnet::io
+}  // namespace resnet::report
