@@ -79,9 +79,9 @@ struct FitOptions {
   float lr = 0.05F;
   std::uint64_t seed = 0;
   std::int64_t steps = 0;  // stop after so many optimiser steps over all epochs; 0: never
-  EngineOptions engine = {};
   std::vector<std::shared_ptr<Observer>> observers = {};
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
+  EngineOptions engine = {};
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
