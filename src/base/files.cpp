@@ -102,7 +102,7 @@ int flush_folder(const fs::path& folder) {
 fs::path followed(const fs::path& path) {
   std::error_code error;
   if (!fs::is_symlink(path, error)) return path;
-  const fs::path end = fs::weakly_canonical(path, error);
+  fs::path end = fs::weakly_canonical(path, error);
   if (error) fail("write", path, error.value());
   return end;
 }

@@ -136,8 +136,10 @@ Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out) {
   std::vector<double> weights(static_cast<std::size_t>(axis.taps));
   for (std::int64_t i = 0; i < out; ++i) {
     const double center = (static_cast<double>(i) + 0.5) * scale;
+    // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow's rounding, to the bit
     const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - support + 0.5));
     const auto last = std::min<std::int64_t>(in, static_cast<std::int64_t>(center + support + 0.5));
+    // NOLINTEND(bugprone-incorrect-roundings)
     double sum = 0;
     for (std::int64_t j = first; j < last; ++j) {
       const double distance = std::abs((static_cast<double>(j) - center + 0.5) * inverse);

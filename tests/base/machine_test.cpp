@@ -4,40 +4,15 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "resnet/error.h"
+#include "support/scratch_folder.h"
 
 namespace resnet {
 namespace {
-
-// Sets an environment variable, or removes it, for as long as it lives.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    set(value);
-  }
-  ~Environment() { set(old_ ? old_->c_str() : nullptr); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  void set(const char* value) {
-    if (value == nullptr) {
-      unsetenv(name_);
-    } else {
-      setenv(name_, value, 1);
-    }
-  }
-  const char* name_;
-  std::optional<std::string> old_;
-};
 
 TEST(Isa, NamesGoBothWays) {
   for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) EXPECT_EQ(isa_named(name_of(isa)), isa);
@@ -78,7 +53,7 @@ TEST(Machine, UsesNoMoreCoresThanAffinityLeaves) {
 
 TEST(Machine, TakesThreadsFromTheEnvironmentIfItNamesSome) {
   const auto threads = [](const char* text) {
-    const Environment environment("OMP_NUM_THREADS", text);
+    const ScopedVariable variable("OMP_NUM_THREADS", text);
     return default_threads();
   };
   const int cores = usable_cores();

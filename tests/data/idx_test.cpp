@@ -161,6 +161,8 @@ TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
       {"zero images", "images-idx3", idx(8, {0, 2, 2}, {}), "extent 0 is 0"},
       {"zero extent", "images-idx3", idx(8, {3, 0, 2}, {}), "extent 1 is 0"},
       {"overflow", "images-idx3", idx(8, {0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {}), "extents are too large"},
+      {"overflow to negative", "images-idx3", idx(8, {0xFFFFFFFF, 0xFFFFFFFF, 1}, {}),
+       "extents are too large"},
       {"overflow to little", "images-idx3", idx(8, {0x80000000, 0x80000000, 4}, {}), "extents are too large"},
       {"declares much, holds nothing", "images-idx3", cheated, "truncated, 12 bytes behind the header"},
       {"too wide", "images-idx3", idx(8, {3, 1, 65536}, Bytes(3 * 65536)), "images of 1x65536"},

@@ -2,30 +2,10 @@
 // changes nothing, state in and out.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
+#include "engine/allocations.h"
 #include "support/networks.h"
-
-namespace {
-std::atomic<std::int64_t> g_allocations{0};
-}  // namespace
-
-// Counts every allocation of this program.
-void* operator new(std::size_t size) {
-  g_allocations.fetch_add(1, std::memory_order_relaxed);
-  void* p = std::malloc(size == 0 ? 1 : size);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
 
 namespace resnet {
 namespace {
@@ -68,15 +48,15 @@ TEST(NativeEngine, AllocatesNothingInTenSteps) {
   const auto engine = make_native_engine(chapter_network(shape), {.threads = 2});
   const Examples e = test::examples(shape, 10);
   step(*engine, e, 0.01F);  // compiles
-  const std::int64_t before = g_allocations.load();
+  const std::int64_t before = test::allocations();
   for (int i = 0; i < 10; ++i) step(*engine, e, 0.01F);
-  EXPECT_EQ(g_allocations.load() - before, 0);
+  EXPECT_EQ(test::allocations() - before, 0);
 }
 
 TEST(NativeEngine, CountsAllocationsAtAll) {
-  const std::int64_t before = g_allocations.load();
+  const std::int64_t before = test::allocations();
   const auto p = std::make_unique<int>(1);
-  EXPECT_GT(g_allocations.load(), before) << *p;
+  EXPECT_GT(test::allocations(), before) << *p;
 }
 
 TEST(NativeEngine, FusionChangesNoGradientBeyondRounding) {

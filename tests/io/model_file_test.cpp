@@ -10,8 +10,8 @@
 #include <string>
 
 #include "base/random.h"
+#include "io/folder_test.h"
 #include "io/safetensors.h"
-#include "io/scratch_folder.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -65,7 +65,7 @@ std::string error_of(const std::function<void()>& body) {
   return "";
 }
 
-class ModelFileTest : public io::ScratchFolder {
+class ModelFileTest : public FolderTest {
  protected:
   // What the file holds, for a test to damage.
   io::Safetensors saved(const std::string& model = "d2l_resnet18") {
@@ -271,7 +271,10 @@ TEST_F(ModelFileTest, FailsToSaveWithoutHarmToTheOldFile) {
   const nn::Sequential net = tiny_network();
   save_model(file("m"), net, tiny_data());
   const std::string before = read(file("m"));
-  EXPECT_THROW(save_model("/dev/full", net, tiny_data()), IoError);
+  {
+    const SmallDisk disk(before.size() - 1);
+    EXPECT_THROW(save_model(file("m"), net, tiny_data()), IoError);
+  }
   EXPECT_THROW(save_model(file("none") / "m", net, tiny_data()), IoError);
   ModelFile incomplete = read_model(file("m"));
   incomplete.state.pop_back();

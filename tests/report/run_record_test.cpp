@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/scratch_folder.h"
+#include "io/folder_test.h"
 #include "resnet/train.h"
 #include "resnet/version.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class RunRecord : public ScratchFolder {};
+class RunRecord : public FolderTest {};
 
 FitResult full_result() {
   FitResult result;
@@ -64,7 +64,10 @@ TEST_F(RunRecord, ResultIsJsonWhateverHappened) {
 TEST_F(RunRecord, ResultThatCannotBeWrittenLeavesTheOldOne) {
   write_result(file("result.json"), full_result());
   const std::string before = read(file("result.json"));
-  EXPECT_THROW(write_result("/dev/full", full_result()), IoError);
+  {
+    const SmallDisk disk(before.size() - 1);
+    EXPECT_THROW(write_result(file("result.json"), full_result()), IoError);
+  }
   EXPECT_THROW(write_result(file("none") / "result.json", full_result()), IoError);
   EXPECT_EQ(read(file("result.json")), before);
 }
