@@ -17,7 +17,7 @@ namespace resnet {
 enum class Precision : std::uint8_t { f32, bf16 };
 
 struct EngineOptions {
-  int threads = 0;  // 0: what affinity and cgroup allow
+  int threads = 0;       // 0: what affinity and cgroup allow
   std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
   Precision precision = Precision::f32;
   std::uint64_t seed = 0;  // of dropout
@@ -81,6 +81,9 @@ State state_of(const nn::Module& module);
 /// Puts values into the module by name and marks them as set; names that it has not are an error, what
 /// is not named stays as it is. Nothing changes if anything does not fit. Throws ShapeError.
 void set_state(nn::Module& module, const State& state);
+
+/// Throws ConfigError if this machine cannot run what the options ask for.
+void check(const EngineOptions& options);
 
 /// The fast engine. Throws ConfigError if the machine cannot run what the options ask for.
 std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options = {});

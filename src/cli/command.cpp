@@ -39,6 +39,7 @@ void Command::accept(const std::vector<std::string>& names) {
     const std::string name = option.name;
     CLI::Option* flag = app_->add_option_function<std::string>(
         "--" + name, [this, name](const std::string& text) { given_.emplace_back(name, text); }, option.help);
+    flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     flag->type_name(option.placeholder);
     flag->default_str(option.get(defaults));
   }

@@ -44,7 +44,8 @@ class Train final : public Command {
     const data::Dataset test = train::open_data(chosen, data::Split::test);
     const Shape& example = training.example_shape();
     nn::Sequential net = make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
-    // Shapes that do not fit are found before a folder is made.
+    // What cannot run is found before a folder is made.
+    check(train::engine_options(chosen));
     nn::trace(net, {chosen.batch_size, example[0], example[1], example[2]}, Mode::train);
 
     const std::filesystem::path folder = make_folder(chosen);

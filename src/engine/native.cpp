@@ -44,9 +44,6 @@ class NativeEngine final : public Engine {
         isa_(chosen_isa(options)),
         pool_(chosen_threads(options)),
         arena_(pool_.threads()) {
-    if (options.precision == Precision::bf16) {
-      throw ConfigError("--precision bf16 is not available yet", "use --precision f32");
-    }
     for (const auto& [name, tensor] : network_.state) {
       if (tensor.dtype() == DType::f32) layout_.add(name, tensor.shape());
     }
@@ -239,7 +236,16 @@ class NativeEngine final : public Engine {
 
 }  // namespace
 
+void check(const EngineOptions& options) {
+  if (options.precision == Precision::bf16) {
+    throw ConfigError("--precision bf16 is not available yet", "use --precision f32");
+  }
+  static_cast<void>(chosen_isa(options));
+  static_cast<void>(chosen_threads(options));
+}
+
 std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options) {
+  check(options);
   return std::make_unique<NativeEngine>(std::move(network), options);
 }
 

@@ -24,7 +24,9 @@ struct Call {
   std::byte* scratch = nullptr;     ///< scratch_bytes(), of this task's thread alone
 
   template <class T>
-  T* operand(int i) const noexcept { return static_cast<T*>(operands[i]); }
+  T* operand(int i) const noexcept {
+    return static_cast<T*>(operands[i]);
+  }
 };
 
 class Kernel {

@@ -31,9 +31,9 @@ class RunFolder : public Observer {
     write_metrics();
     metrics_.open(folder_ / report::kMetricsFile, std::ios::app | std::ios::binary);
     if (!metrics_) {
-      throw IoError(
-          fmt::format("cannot append to {}: {}", (folder_ / report::kMetricsFile).string(), std::strerror(errno)),
-          "is the folder writable, and the disk not full?");
+      throw IoError(fmt::format("cannot append to {}: {}", (folder_ / report::kMetricsFile).string(),
+                                std::strerror(errno)),
+                    "is the folder writable, and the disk not full?");
     }
   }
 

@@ -36,27 +36,35 @@ std::int64_t count(std::string_view name, const std::string& text, std::int64_t 
                              fmt::format("a whole number from {} to {}", least, most));
 }
 
-std::vector<std::int64_t> counts(std::string_view name, const std::string& text) {
+// Whole numbers with `separator` between them; a message shows the whole text.
+std::vector<std::int64_t> counts(std::string_view name, const std::string& text, char separator,
+                                 std::int64_t most, const std::string& wanted) {
   std::vector<std::int64_t> numbers;
   std::size_t begin = 0;
-  constexpr std::int64_t kMost = 1 << 16;
   while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    numbers.push_back(whole<std::int64_t>(name, text.substr(begin, end - begin), 1, kMost,
-                                          "whole numbers of at least 1 with commas between, one a stage"));
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    const char* last = text.data() + end;
+    std::int64_t number = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, last, number);
+    if (error != std::errc() || stop != last || number < 1 || number > most) reject(name, text, wanted);
+    numbers.push_back(number);
     begin = end + 1;
   }
   return numbers;
 }
 
+std::vector<std::int64_t> stage_counts(std::string_view name, const std::string& text) {
+  constexpr std::int64_t kMost = 1 << 16;
+  return counts(name, text, ',', kMost, "whole numbers of at least 1 with commas between, one a stage");
+}
+
 data::Resize parse_resize(const std::string& text) {
   constexpr std::int64_t kMost = 65535;
   const std::string wanted = "a number of pixels (shorter side), or HxW, each from 1 to 65535";
-  const std::size_t cross = text.find('x');
-  if (cross == std::string::npos)
-    return {static_cast<int>(whole<std::int64_t>("resize", text, 1, kMost, wanted))};
-  return {whole<std::int64_t>("resize", text.substr(0, cross), 1, kMost, wanted),
-          whole<std::int64_t>("resize", text.substr(cross + 1), 1, kMost, wanted)};
+  const std::vector<std::int64_t> sides = counts("resize", text, 'x', kMost, wanted);
+  if (sides.size() == 1) return {static_cast<int>(sides[0])};
+  if (sides.size() != 2) reject("resize", text, wanted);
+  return {sides[0], sides[1]};
 }
 
 std::string to_text(const data::Resize& resize) {
@@ -101,7 +109,7 @@ std::vector<Option> make_options() {
   };
   const auto numbers = [&](std::string name, std::string help, std::vector<std::int64_t> Settings::*field) {
     list.push_back({name, "N,N,...", std::move(help), true,
-                    [=](Settings& s, const std::string& t) { s.*field = counts(name, t); },
+                    [=](Settings& s, const std::string& t) { s.*field = stage_counts(name, t); },
                     [=](const Settings& s) { return fmt::format("{}", fmt::join(s.*field, ",")); }});
   };
 
@@ -216,14 +224,8 @@ Settings settings_from_toml(const std::string& text, const std::string& file) {
 
 Shape parse_input(const std::string& text) {
   const std::string wanted = "NxCxHxW, four whole numbers of at least 1, e.g. 1x1x224x224";
-  std::vector<std::int64_t> extents;
-  std::size_t begin = 0;
-  constexpr std::int64_t kMostExtent = 1 << 24;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find('x', begin), text.size());
-    extents.push_back(whole<std::int64_t>("input", text.substr(begin, end - begin), 1, kMostExtent, wanted));
-    begin = end + 1;
-  }
+  constexpr std::int64_t kMost = 1 << 24;
+  const std::vector<std::int64_t> extents = counts("input", text, 'x', kMost, wanted);
   if (extents.size() != 4) reject("input", text, wanted);
   return Shape(extents);
 }

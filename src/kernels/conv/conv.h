@@ -13,14 +13,14 @@
 namespace resnet::kernels {
 
 struct ConvGeometry {
-  std::int64_t n = 1;             // images
-  std::int64_t ci = 1, co = 1;    // channels in and out
-  std::int64_t h = 1, w = 1;      // input pixels
-  std::int64_t kh = 1, kw = 1;    // kernel pixels
-  std::int64_t sh = 1, sw = 1;    // stride
-  std::int64_t ph = 0, pw = 0;    // zero pixels per side
-  std::int64_t dh = 1, dw = 1;    // dilation
-  std::int64_t groups = 1;        // ci and co are multiples of it
+  std::int64_t n = 1;           // images
+  std::int64_t ci = 1, co = 1;  // channels in and out
+  std::int64_t h = 1, w = 1;    // input pixels
+  std::int64_t kh = 1, kw = 1;  // kernel pixels
+  std::int64_t sh = 1, sw = 1;  // stride
+  std::int64_t ph = 0, pw = 0;  // zero pixels per side
+  std::int64_t dh = 1, dw = 1;  // dilation
+  std::int64_t groups = 1;      // ci and co are multiples of it
 
   std::int64_t ho() const noexcept { return (h + 2 * ph - dh * (kh - 1) - 1) / sh + 1; }
   std::int64_t wo() const noexcept { return (w + 2 * pw - dw * (kw - 1) - 1) / sw + 1; }
@@ -34,10 +34,10 @@ struct ConvGeometry {
 /// y [N,Co,Ho,Wo]. `bias` [Co] may have null data. The gradients overwrite their result.
 void reference_conv_forward(const ConvGeometry& g, View<const double> x, View<const double> w,
                             View<const double> bias, View<double> y);
-void reference_conv_input_gradient(const ConvGeometry& g, View<const double> dy,
-                                   View<const double> w, View<double> dx);
-void reference_conv_weight_gradient(const ConvGeometry& g, View<const double> x,
-                                    View<const double> dy, View<double> dw);
+void reference_conv_input_gradient(const ConvGeometry& g, View<const double> dy, View<const double> w,
+                                   View<double> dx);
+void reference_conv_weight_gradient(const ConvGeometry& g, View<const double> x, View<const double> dy,
+                                    View<double> dw);
 
 /// Native kernels on the layouts of kernel.h. Operands:
 ///   forward          x, w, bias (optional) -> y
