@@ -169,8 +169,11 @@ GradientCheck check_against_reference(const nn::Module& net, const Shape& images
       norm += expected * expected;
     }
   }
+  // A ReLU whose input lies within rounding of zero may flip, which one run under noise need not show;
+  // PyTorch's own f32 is 0.3 to 0.4 % away from double at the chapter's size for that reason.
+  constexpr double kFlips = 0.01;
   constexpr double kFactor = 8;
-  return {std::sqrt(difference / norm), kFactor * std::sqrt(noise / norm)};
+  return {std::sqrt(difference / norm), std::max(kFlips, kFactor * std::sqrt(noise / norm))};
 }
 
 }  // namespace resnet::bench

@@ -35,7 +35,7 @@ double loader_rate(const data::Dataset& dataset, std::int64_t batch_size);
 /// The native gradient of all parameters against the oracle in double, on at most eight of the images.
 struct GradientCheck {
   double difference = 0;  // l2, relative to the oracle's gradient
-  double tolerance = 0;   // 8 times what the oracle itself moves under noise of f32 rounding at every node
+  double tolerance = 0;   // 1 %, or 8 times what the oracle itself moves under noise of f32 rounding
   bool passed() const noexcept { return difference <= tolerance; }
 };
 GradientCheck check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes,

@@ -18,6 +18,7 @@ void disturb(Values& values, double size, const RandomStream& random) {
   for (const double v : values) squares += v * v;
   const double most = size * std::sqrt(squares / static_cast<double>(values.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] == 0) continue;  // exact in any arithmetic: what a ReLU cut off stays cut off
     values[i] += most * (2.0 * static_cast<double>(random.word(i)) * 0x1p-32 - 1.0);
   }
 }

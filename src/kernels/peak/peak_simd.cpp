@@ -15,8 +15,19 @@ float multiply_adds(std::int64_t rounds) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, 0.999F);
   const auto summand = hn::Set(d, 0.001F);
+  // Each chain begins elsewhere: equal chains would be computed once.
   auto a0 = hn::Set(d, 0.0F);
-  auto a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0, a11 = a0;
+  auto a1 = hn::Set(d, 1.0F);
+  auto a2 = hn::Set(d, 2.0F);
+  auto a3 = hn::Set(d, 3.0F);
+  auto a4 = hn::Set(d, 4.0F);
+  auto a5 = hn::Set(d, 5.0F);
+  auto a6 = hn::Set(d, 6.0F);
+  auto a7 = hn::Set(d, 7.0F);
+  auto a8 = hn::Set(d, 8.0F);
+  auto a9 = hn::Set(d, 9.0F);
+  auto a10 = hn::Set(d, 10.0F);
+  auto a11 = hn::Set(d, 11.0F);
   for (std::int64_t i = 0; i < rounds; ++i) {
     a0 = hn::MulAdd(a0, factor, summand);
     a1 = hn::MulAdd(a1, factor, summand);
