@@ -94,20 +94,21 @@ constexpr std::int64_t kMost = std::int64_t{1} << 40;
 
 std::vector<Option> make_options() {
   std::vector<Option> list;
-  const auto number = [&](std::string name, std::string placeholder, std::string help, std::int64_t least,
-                          std::int64_t most, std::int64_t Settings::*field) {
+  const auto number = [&](const std::string& name, std::string placeholder, std::string help,
+                          std::int64_t least, std::int64_t most, std::int64_t Settings::*field) {
     list.push_back({name, std::move(placeholder), std::move(help), false,
                     [=](Settings& s, const std::string& text) { s.*field = count(name, text, least, most); },
                     [=](const Settings& s) { return std::to_string(s.*field); }});
   };
-  const auto text = [&](std::string name, std::string placeholder, std::string help,
-                        std::string Settings::*field, std::vector<std::string> names) {
+  const auto text = [&](const std::string& name, std::string placeholder, std::string help,
+                        std::string Settings::*field, const std::vector<std::string>& names) {
     list.push_back(
         {name, std::move(placeholder), std::move(help), true,
          [=](Settings& s, const std::string& t) { s.*field = names.empty() ? t : one_of(name, t, names); },
          [=](const Settings& s) { return s.*field; }});
   };
-  const auto numbers = [&](std::string name, std::string help, std::vector<std::int64_t> Settings::*field) {
+  const auto numbers = [&](const std::string& name, std::string help,
+                           std::vector<std::int64_t> Settings::*field) {
     list.push_back({name, "N,N,...", std::move(help), true,
                     [=](Settings& s, const std::string& t) { s.*field = stage_counts(name, t); },
                     [=](const Settings& s) { return fmt::format("{}", fmt::join(s.*field, ",")); }});
