@@ -68,7 +68,7 @@ class Observer {
   virtual void on_step(const Progress&) {}
   virtual void on_point(const CurvePoint&) {}
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
-  virtual void on_finish(const FitResult&) {}
+  virtual void on_finish(const FitResult&) {}  ///< the network has its trained values
 };
 
 /// Options of a run, with the chapter's values. Their flags, help and config.toml follow from

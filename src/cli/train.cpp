@@ -24,6 +24,19 @@ extern "C" void on_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
+// Saves the model before the records say that the run is finished.
+class ModelKeeper final : public Observer {
+ public:
+  ModelKeeper(std::filesystem::path file, const nn::Module& net, const data::Dataset& dataset)
+      : file_(std::move(file)), net_(net), dataset_(dataset) {}
+  void on_finish(const FitResult&) override { save_model(file_, net_, dataset_); }
+
+ private:
+  std::filesystem::path file_;
+  const nn::Module& net_;
+  const data::Dataset& dataset_;
+};
+
 class Train final : public Command {
  public:
   explicit Train(CLI::App& program)
@@ -56,12 +69,11 @@ class Train final : public Command {
     FitOptions options = train::fit_options(chosen);
     options.stop = &g_stop;
     if (!quiet_) options.observers = {curves(), progress()};
+    options.observers.push_back(std::make_shared<ModelKeeper>(folder / report::kModelFile, net, training));
     options.observers.push_back(run_folder(folder));
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
     const FitResult result = fit(net, training, test, options);
-    save_model(folder / report::kModelFile, net, training);
-    report::write_result(folder / report::kResultFile, result);
 
     if (!quiet_) fmt::print(stderr, "run: {}\n", folder.string());
     if (json_) {

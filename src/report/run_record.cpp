@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -13,11 +12,6 @@
 
 namespace resnet::report {
 namespace {
-
-nlohmann::ordered_json finite(double value) {
-  if (!std::isfinite(value)) return nullptr;
-  return value;
-}
 
 double parse_field(std::string_view text, const std::string& place) {
   double value = 0;
@@ -32,20 +26,14 @@ double parse_field(std::string_view text, const std::string& place) {
 }  // namespace
 
 std::string to_json(const FitResult& result) {
-  const nlohmann::ordered_json object = {{"loss", finite(result.loss)},
-                                         {"train_acc", finite(result.train_acc)},
-                                         {"test_acc", finite(result.test_acc)},
-                                         {"examples_per_second", finite(result.examples_per_second)},
-                                         {"device", result.device},
-                                         {"cpu_model", result.cpu_model},
-                                         {"seed", result.seed},
-                                         {"epochs", result.epochs},
-                                         {"steps", result.steps},
-                                         {"threads", result.threads},
-                                         {"isa", result.isa},
-                                         {"weights_sha256", result.weights_sha256},
-                                         {"complete", result.complete},
-                                         {"version", kVersion}};
+  const nlohmann::ordered_json object = {
+      {"loss", result.loss},         {"train_acc", result.train_acc},
+      {"test_acc", result.test_acc}, {"examples_per_second", result.examples_per_second},
+      {"device", result.device},     {"cpu_model", result.cpu_model},
+      {"seed", result.seed},         {"epochs", result.epochs},
+      {"steps", result.steps},       {"threads", result.threads},
+      {"isa", result.isa},           {"weights_sha256", result.weights_sha256},
+      {"complete", result.complete}, {"version", kVersion}};
   // The processor's name comes from the system, and need not be UTF-8.
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <set>
 #include <string>
 #include <vector>
@@ -134,6 +135,37 @@ TEST(Module, APersonsOwnModuleComputesWhatItSays) {
   ASSERT_EQ(y.shape(), x.shape());
   for (std::size_t i = 0; i < x.values().size(); ++i) {
     ASSERT_EQ(y.values()[i], std::max(x.values()[i], 0.0F)) << "at " << i;
+  }
+}
+
+// The chapter's block without its shortcut: f(x) alone, under the same names.
+struct Plain : nn::Module {
+  nn::Conv2d& conv1 = add("conv1", nn::Conv2d{6, 6, {.padding = 1}});
+  nn::Conv2d& conv2 = add("conv2", nn::Conv2d{6, 6, {.padding = 1}});
+  nn::BatchNorm2d& bn1 = add("bn1", nn::BatchNorm2d{6});
+  nn::BatchNorm2d& bn2 = add("bn2", nn::BatchNorm2d{6});
+  Value operator()(Value x) const override { return relu(bn2(conv2(relu(bn1(conv1(x)))))); }
+};
+
+TEST(Module, AResidualWhoseLastAffineIsZeroIsTheIdentityAndThePlainBlockIsNot) {
+  nn::Residual block{6, 6};
+  nn::init(block, nn::Scheme::chapter, 4);
+  nn::for_each_parameter(block, [](const std::string& name, nn::Parameter& parameter) {
+    if (name == "bn2.weight" || name == "bn2.bias") parameter.value = Tensor(parameter.shape);
+  });
+  Plain plain;
+  set_state(plain, state_of(block));
+  const Tensor x = random_uniform({3, 6, 7, 5}, 8);  // in [0, 1)
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    const Tensor residual = forward(block, x, mode);
+    const Tensor without = forward(plain, x, mode);
+    ASSERT_EQ(residual.shape(), x.shape());
+    for (std::size_t i = 0; i < x.values().size(); ++i) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(residual.values()[i]),
+                std::bit_cast<std::uint32_t>(x.values()[i]))
+          << "at " << i;
+      ASSERT_EQ(without.values()[i], 0.0F) << "at " << i;  // and x is not zero
+    }
   }
 }
 
