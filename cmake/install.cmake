@@ -15,9 +15,16 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 if(TARGET resnet_cli)
   install(TARGETS resnet_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  # The manual and the completions, once the program can write them:
-  # install(FILES ${PROJECT_BINARY_DIR}/resnet.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  # install(FILES ${PROJECT_BINARY_DIR}/resnet.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME resnet)
-  # install(FILES ${PROJECT_BINARY_DIR}/_resnet DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-  # install(FILES ${PROJECT_BINARY_DIR}/resnet.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  # The program writes its own manual and completions, from the options that it takes.
+  set(manuals ${PROJECT_BINARY_DIR}/manual)
+  file(MAKE_DIRECTORY ${manuals})
+  foreach(form man bash zsh fish)
+    add_custom_command(OUTPUT ${manuals}/${form} COMMAND resnet_cli manual ${form} > ${manuals}/${form}
+                       DEPENDS resnet_cli COMMENT "Writing the manual: ${form}" VERBATIM)
+  endforeach()
+  add_custom_target(resnet_manual ALL DEPENDS ${manuals}/man ${manuals}/bash ${manuals}/zsh ${manuals}/fish)
+  install(FILES ${manuals}/man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME resnet.1)
+  install(FILES ${manuals}/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME resnet)
+  install(FILES ${manuals}/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _resnet)
+  install(FILES ${manuals}/fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME resnet.fish)
 endif()

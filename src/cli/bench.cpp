@@ -18,6 +18,7 @@ class Bench final : public Command {
       : Command(program, "bench",
                 "Throughput against what the machine can do: resnet bench train | loader.") {
     app().add_option("WHAT", what_, "train: whole training steps; loader: the data alone")->required();
+    set_choices("WHAT", {"train", "loader"});
     accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps", "seed",
             "threads", "precision", "isa"});
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
@@ -29,7 +30,7 @@ class Bench final : public Command {
     const train::Settings chosen = settings();
     if (what_ == "train") return train_steps(chosen);
     if (what_ == "loader") return loader(chosen);
-    const std::string near = train::nearest(what_, {"train", "loader"});
+    const std::string near = train::nearest(what_, choices("WHAT"));
     throw ConfigError(fmt::format("resnet bench cannot measure '{}'", what_),
                       near.empty() ? "give train or loader" : fmt::format("did you mean {}?", near));
   }

@@ -42,12 +42,18 @@ void Command::accept(const std::vector<std::string>& names) {
     flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     flag->type_name(option.placeholder);
     flag->default_str(option.get(defaults));
+    set_choices(name, option.choices);
   }
 }
 
 train::Settings Command::settings(train::Settings base) const {
   for (const auto& [name, text] : given_) train::option(name).set(base, text);
   return base;
+}
+
+std::vector<std::string> Command::choices(const std::string& name) const {
+  const auto found = choices_.find(name);
+  return found == choices_.end() ? std::vector<std::string>{} : found->second;
 }
 
 bool Command::given(const std::string& name) const {

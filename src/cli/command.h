@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +26,9 @@ class Command {
   Command& operator=(const Command&) = delete;
 
   CLI::App& app() noexcept { return *app_; }
+  const CLI::App& app() const noexcept { return *app_; }
+  /// What may stand for an option or positional, by its name without dashes; empty where anything may.
+  std::vector<std::string> choices(const std::string& name) const;
   /// Throws ConfigError for words that are no flags of this command.
   void check_rest() const;
   virtual int run() = 0;
@@ -34,10 +39,14 @@ class Command {
   /// What the flags say, over `base`.
   train::Settings settings(train::Settings base = {}) const;
   bool given(const std::string& name) const;
+  void set_choices(const std::string& name, std::vector<std::string> values) {
+    choices_[name] = std::move(values);
+  }
 
  private:
   CLI::App* app_;
   std::vector<std::pair<std::string, std::string>> given_;
+  std::map<std::string, std::vector<std::string>> choices_;
 };
 
 /// The network that the settings describe, for these images and classes; not initialised.
@@ -56,5 +65,8 @@ std::unique_ptr<Command> make_summary(CLI::App& program);
 std::unique_ptr<Command> make_plan(CLI::App& program);
 std::unique_ptr<Command> make_bench(CLI::App& program);
 std::unique_ptr<Command> make_plot(CLI::App& program);
+/// Hidden: prints the manual page or a shell's completion of `commands`, which must outlive it.
+std::unique_ptr<Command> make_manual(CLI::App& program,
+                                     const std::vector<std::unique_ptr<Command>>& commands);
 
 }  // namespace resnet::cli

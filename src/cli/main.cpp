@@ -2,6 +2,7 @@
 // hint, and an exit code.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
@@ -44,16 +45,19 @@ int run(int argc, char** argv) {
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make(program));
   }
+  const std::unique_ptr<Command> manual = make_manual(program, commands);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     throw ConfigError(error.what(), "resnet --help shows what there is");
   }
-  for (const auto& command : commands) {
-    if (!command->app().parsed()) continue;
-    command->check_rest();
-    return command->run();
+  const auto chosen = [](const std::unique_ptr<Command>& command) { return command->app().parsed(); };
+  const auto found = std::find_if(commands.begin(), commands.end(), chosen);
+  if (found != commands.end() || chosen(manual)) {
+    Command& command = found != commands.end() ? **found : *manual;
+    command.check_rest();
+    return command.run();
   }
   const std::vector<std::string> rest = program.remaining();
   if (rest.empty()) {

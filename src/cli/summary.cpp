@@ -17,6 +17,7 @@ class Summary final : public Command {
     accept({"model", "blocks", "channels", "block", "input"});
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
     app().add_option("--depth", depth_, "stage or layer")->type_name("DEPTH")->default_str("stage");
+    set_choices("depth", {"stage", "layer"});
     app().add_option("--svg", svg_, "draw the network into an SVG picture as well")->type_name("FILE");
     app().add_flag("--json", json_, "print the table as JSON");
   }

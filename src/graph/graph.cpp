@@ -69,11 +69,14 @@ std::vector<ValueId> Graph::add_node(const OpRules& op, const std::string& name,
   try {
     results = op.infer(attributes, types);
   } catch (const ShapeError& error) {
+    const std::vector<std::string_view> names = op.input_names();
     std::string shapes;
-    for (const ValueType* type : types) {
-      if (type != nullptr) shapes += (shapes.empty() ? "" : ", ") + to_string(type->shape);
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      if (types[i] == nullptr) continue;
+      const std::string input = i < names.size() ? std::string(names[i]) : "input " + std::to_string(i);
+      shapes += (shapes.empty() ? "" : ", ") + input + " = " + to_string(types[i]->shape);
     }
-    throw ShapeError(std::string(op.name()) + " '" + name + "': " + error.what() + " (inputs " + shapes + ")",
+    throw ShapeError(std::string(op.name()) + " '" + name + "': " + error.what() + " (" + shapes + ")",
                      error.hint());
   }
   const auto producer = static_cast<std::int32_t>(nodes_.size());

@@ -10,6 +10,7 @@ namespace {
 class Add final : public Operation {
  public:
   std::string_view name() const noexcept override { return "add"; }
+  std::vector<std::string_view> input_names() const override { return {"a", "b"}; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     return infer_elementwise(inputs, 2);
   }

@@ -37,6 +37,9 @@ void expect_channels(std::span<const ValueType* const> inputs, std::size_t first
 class BatchNorm final : public Operation {
  public:
   std::string_view name() const noexcept override { return "batch_norm"; }
+  std::vector<std::string_view> input_names() const override {
+    return {"x", "gamma", "beta", "running_mean", "running_var"};
+  }
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {

@@ -80,6 +80,7 @@ template <bool kLinear>
 class Forward final : public Operation {
  public:
   std::string_view name() const noexcept override { return kLinear ? "linear" : "conv2d"; }
+  std::vector<std::string_view> input_names() const override { return {"x", "w", "b"}; }
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {

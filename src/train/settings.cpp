@@ -105,7 +105,7 @@ std::vector<Option> make_options() {
     list.push_back(
         {name, std::move(placeholder), std::move(help), true,
          [=](Settings& s, const std::string& t) { s.*field = names.empty() ? t : one_of(name, t, names); },
-         [=](const Settings& s) { return s.*field; }});
+         [=](const Settings& s) { return s.*field; }, names});
   };
   const auto numbers = [&](const std::string& name, std::string help,
                            std::vector<std::int64_t> Settings::*field) {
@@ -115,6 +115,7 @@ std::vector<Option> make_options() {
   };
 
   text("data", "SET", "data set: fashion-mnist, cifar10, cifar100 or idx:DIR", &Settings::data, {});
+  list.back().choices = {"fashion-mnist", "cifar10", "cifar100", "idx:"};
   text("data-dir", "DIR", "folder of the data set; default $RESNET_DATA_DIR, then the system's",
        &Settings::data_dir, {});
   list.push_back({"resize", "N|HxW", "size of the images: shorter side, or exactly height x width", true,
@@ -150,11 +151,15 @@ std::vector<Option> make_options() {
        [](Settings& s, const std::string& t) { s.threads = static_cast<int>(count("threads", t, 1, 1024)); },
        [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); }});
   list.push_back(
-      {"precision", "f32|bf16", "type of operands and stored activations", true,
+      {"precision",
+       "f32|bf16",
+       "type of operands and stored activations",
+       true,
        [](Settings& s, const std::string& t) {
          s.precision = one_of("precision", t, {"f32", "bf16"}) == "f32" ? Precision::f32 : Precision::bf16;
        },
-       [](const Settings& s) { return s.precision == Precision::f32 ? "f32" : "bf16"; }});
+       [](const Settings& s) { return s.precision == Precision::f32 ? "f32" : "bf16"; },
+       {"f32", "bf16"}});
   text("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16", &Settings::isa,
        {"avx2", "avx512", "avx512_bf16"});
   text("device", "NAME", "auto or cpu", &Settings::device, {"auto", "cpu"});

@@ -46,6 +46,7 @@ struct Option {
   /// Throws ConfigError for a text that the option cannot take.
   std::function<void(Settings&, const std::string& text)> set;
   std::function<std::string(const Settings&)> get;  // as set() takes it; "" where unset
+  std::vector<std::string> choices = {};            // all values there are, or the usual ones; may be empty
 };
 
 /// All options, in the order of the help.

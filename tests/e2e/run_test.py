@@ -98,5 +98,31 @@ assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_l
 assert set(bench["step_ms"]) == {"median", "min", "max"}
 for command in ("train", "eval", "summary", "plan", "bench", "plot"):
     assert "--" in run(command, "--help").stdout
+
+# The manual and the completions name every command and flag that the help does.
+for form in ("man", "bash", "zsh", "fish"):
+    manual = run("manual", form).stdout.replace("\\-", "-")
+    for command in ("train", "eval", "summary", "plan", "bench", "plot"):
+        assert command in manual, (form, command)
+        for flag in re.findall(r"--([a-z-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
+            assert re.search(rf"(--|-l ){flag}\b", manual), (form, command, flag)
+(HERE / "resnet.bash").write_text(run("manual", "bash").stdout)
+COMPLETE = """source ./resnet.bash
+complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _resnet; echo "${COMPREPLY[@]}"; }
+complete_words resnet s
+complete_words resnet train --limit-
+complete_words resnet train --model d2l_resnet1
+complete_words resnet bench l
+"""
+completed = subprocess.run(["bash", "-c", COMPLETE], capture_output=True, text=True, check=True).stdout.splitlines()
+assert completed == ["summary", "--limit-train --limit-test", "d2l_resnet18 d2l_resnet101 d2l_resnet152", "loader"], completed
+
+# The chapter as a program: its two blocks, its shape walk, its training on the first eight examples.
+chapter = subprocess.run([pathlib.Path(os.environ["RESNET_EXAMPLES_DIR"]) / "chapter", "8"], capture_output=True, text=True,
+                         timeout=280, check=True).stdout.splitlines()
+assert chapter[:2] == ["[4,3,6,6]", "[4,6,3,3]"], chapter
+assert chapter[2:10] == walk[:8], chapter
+assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", chapter[-2]), chapter
+assert chapter[-1].endswith("examples/sec on cpu"), chapter
 print("ok")
 sys.exit(0)
