@@ -265,12 +265,14 @@ void pack_x(const AccumulateArgs& args, const Tiling& tiling, std::int64_t begin
   }
 }
 
-template <int R, int N>
-HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT dy,
-                                  std::int64_t pixels, const Row* columns, float* HWY_RESTRICT sums) {
+// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory.
+template <int R, int N, bool kAdd>
+HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
+                                  const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t pixels,
+                                  const Row* columns, float* HWY_RESTRICT sums) {
   V acc[R][N];
   clear(acc);
-  for (std::int64_t k = 0; k < pixels; ++k, x += kTileStride, dy += N * kLanes) {
+  for (std::int64_t k = 0; k < pixels; ++k, x += x_stride, dy += dy_stride) {
     V b[N];
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) b[v] = hn::Load(d, dy + v * kLanes);
@@ -286,33 +288,73 @@ HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, const float* HWY_
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) {
       float* HWY_RESTRICT sum = sums + columns[r].out + v * kLanes;
-      hn::Store(hn::Add(hn::Load(d, sum), acc[r][v]), d, sum);
+      hn::Store(kAdd ? hn::Add(hn::Load(d, sum), acc[r][v]) : acc[r][v], d, sum);
     }
   }
 }
 
-template <int R>
-HWY_INLINE void accumulate_tile(const float* x, const float* dy, const AccumulateArgs& args,
-                                std::int64_t outputs, const Row* columns, float* sums) {
-  switch ((outputs + kLanes - 1) / kLanes) {
+struct TileArgs {
+  const float* x;
+  std::int64_t x_stride;
+  const float* dy;
+  std::int64_t dy_stride;
+  std::int64_t pixels;
+  const Row* columns;
+  float* sums;
+};
+
+template <int R, int N, bool kAdd>
+HWY_INLINE void accumulate_tile(const TileArgs& t) {
+  accumulate_tile<R, N, kAdd>(t.x, t.x_stride, t.dy, t.dy_stride, t.pixels, t.columns, t.sums);
+}
+
+template <int R, bool kAdd>
+HWY_INLINE void accumulate_tile(const TileArgs& t, std::int64_t vectors) {
+  switch (vectors) {
     case 1:
-      accumulate_tile<R, 1>(x, dy, args.pixel_count, columns, sums);
+      accumulate_tile<R, 1, kAdd>(t);
       break;
 #if HWY_TARGET == HWY_AVX2
     default:
-      accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums);
+      accumulate_tile<R, 2, kAdd>(t);
       break;
 #else
     case 2:
-      accumulate_tile<R, 2>(x, dy, args.pixel_count, columns, sums);
+      accumulate_tile<R, 2, kAdd>(t);
       break;
     case 3:
-      accumulate_tile<R, 3>(x, dy, args.pixel_count, columns, sums);
+      accumulate_tile<R, 3, kAdd>(t);
       break;
     default:
-      accumulate_tile<R, 4>(x, dy, args.pixel_count, columns, sums);
+      accumulate_tile<R, 4, kAdd>(t);
       break;
 #endif
+  }
+}
+
+// A tile of `rows` columns of x by `outputs` columns of dy.
+template <bool kAdd>
+void accumulate_tile(const TileArgs& t, std::int64_t rows, std::int64_t outputs) {
+  const std::int64_t vectors = (outputs + kLanes - 1) / kLanes;
+  switch (rows) {
+    case 1:
+      accumulate_tile<1, kAdd>(t, vectors);
+      break;
+    case 2:
+      accumulate_tile<2, kAdd>(t, vectors);
+      break;
+    case 3:
+      accumulate_tile<3, kAdd>(t, vectors);
+      break;
+    case 4:
+      accumulate_tile<4, kAdd>(t, vectors);
+      break;
+    case 5:
+      accumulate_tile<5, kAdd>(t, vectors);
+      break;
+    default:
+      accumulate_tile<6, kAdd>(t, vectors);
+      break;
   }
 }
 
@@ -325,32 +367,38 @@ void accumulate(const AccumulateArgs& args) {
     const std::int64_t end = std::min(begin + kTiles, tiling.number());
     pack_x(args, tiling, begin, end, packed_x);
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
-      const float* dy = packed_dy + p * kPanelFloats;
-      float* sums = args.sums + p * args.sums_stride;
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
-        const Row* columns = args.columns + tiling.begin(t);
-        const float* x = packed_x + (t - begin) * kTileFloats;
-        switch (tiling.size(t)) {
-          case 1:
-            accumulate_tile<1>(x, dy, args, outputs, columns, sums);
-            break;
-          case 2:
-            accumulate_tile<2>(x, dy, args, outputs, columns, sums);
-            break;
-          case 3:
-            accumulate_tile<3>(x, dy, args, outputs, columns, sums);
-            break;
-          case 4:
-            accumulate_tile<4>(x, dy, args, outputs, columns, sums);
-            break;
-          case 5:
-            accumulate_tile<5>(x, dy, args, outputs, columns, sums);
-            break;
-          default:
-            accumulate_tile<6>(x, dy, args, outputs, columns, sums);
-            break;
-        }
+        accumulate_tile<true>({.x = packed_x + (t - begin) * kTileFloats,
+                               .x_stride = kTileStride,
+                               .dy = packed_dy + p * kPanelFloats,
+                               .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
+                               .pixels = args.pixel_count,
+                               .columns = args.columns + tiling.begin(t),
+                               .sums = args.sums + p * args.sums_stride},
+                              tiling.size(t), outputs);
+      }
+    }
+  }
+}
+
+void outer(const OuterArgs& args) {
+  const Tiling tiling(args.column_count);
+  for (std::int64_t p = 0; p < args.outputs; p += kPanel) {
+    const std::int64_t outputs = std::min(kPanel, args.outputs - p);
+    for (std::int64_t t = 0; t < tiling.number(); ++t) {
+      const Row* columns = args.columns + tiling.begin(t);
+      const TileArgs tile = {.x = args.x + columns[0].in,
+                             .x_stride = args.x_stride,
+                             .dy = args.dy + p,
+                             .dy_stride = args.dy_stride,
+                             .pixels = args.count,
+                             .columns = columns,
+                             .sums = args.sums + p};
+      if (args.add) {
+        accumulate_tile<true>(tile, tiling.size(t), outputs);
+      } else {
+        accumulate_tile<false>(tile, tiling.size(t), outputs);
       }
     }
   }
@@ -371,6 +419,7 @@ const ConvFunctions kConvFunctions = {.lanes = kLanes,
                                       .pixels = kPixels,
                                       .multiply = &multiply,
                                       .accumulate = &accumulate,
+                                      .outer = &outer,
                                       .add = &add,
                                       .packed_x_floats = kTiles * kTileFloats,
                                       .packed_panel_floats = kPanelFloats};

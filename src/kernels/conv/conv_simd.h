@@ -37,12 +37,26 @@ struct AccumulateArgs {
   float* packed = nullptr;       // of packed_floats(panels)
 };
 
+/// sums[columns[i].out + j] (+)= sum_t x[t * x_stride + columns[i].in] * dy[t * dy_stride + j]
+struct OuterArgs {
+  const float* x = nullptr;
+  const float* dy = nullptr;
+  std::int64_t x_stride = 0, dy_stride = 0;  // floats
+  std::int64_t count = 0;                    // of t: few enough that their rows stay in the first level
+  const Row* columns = nullptr;
+  std::int64_t column_count = 0;
+  std::int64_t outputs = 0;  // a multiple of ConvFunctions::lanes; dy and sums are as wide
+  float* sums = nullptr;
+  bool add = false;  // to what stands there
+};
+
 struct ConvFunctions {
   std::int64_t lanes = 0;    // floats of a vector
   std::int64_t columns = 0;  // of a full panel: as many vectors as keep a tile in registers
   std::int64_t pixels = 0;   // of one call of accumulate, at most
   void (*multiply)(const MultiplyArgs&) = nullptr;
   void (*accumulate)(const AccumulateArgs&) = nullptr;
+  void (*outer)(const OuterArgs&) = nullptr;
   void (*add)(const float* x, float* sum, std::int64_t count) = nullptr;  // sum += x
   std::int64_t packed_x_floats = 0, packed_panel_floats = 0;              // of accumulate
 

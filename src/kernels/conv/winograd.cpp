@@ -1,0 +1,352 @@
+#include "kernels/conv/winograd.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "kernels/conv/conv_simd.h"
+#include "kernels/conv/winograd_simd.h"
+
+namespace resnet::kernels::conv {
+namespace {
+
+// Transformed tiles of a block, both matrices: they stay in the third level between phases.
+constexpr std::int64_t kBlockBytes = 6 << 20;
+constexpr std::int64_t kFewestTiles = 48;       // eight register tiles, so that a panel is worth its way
+constexpr std::int64_t kTilesPerTask = 8;       // of a transform
+constexpr std::int64_t kColumnsPerTask = 64;    // of a product
+constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in the first level
+constexpr std::int64_t kWeightRows = 64;        // of a task that transforms weights
+alignas(64) constexpr float kNoBias[64] = {};  // of a panel
+constexpr std::int64_t kPieces = 64;            // tiles summed before the next squares of a weight gradient
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Rows an odd number of lines apart fall into different cache sets.
+std::int64_t row_floats(std::int64_t channels) {
+  return (ceil_div(channels, 16) | 1) * 16;
+}
+
+// Matrices of neighbouring points likewise.
+std::int64_t point_floats(std::int64_t floats) {
+  return (ceil_div(floats, 16) | 1) * 16;
+}
+
+// The tiles of a map, in blocks.
+class Grid {
+ public:
+  Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t floats_a_tile)
+      : down_(ceil_div(h, m)), across_(ceil_div(w, m)), tiles_(n * down_ * across_) {
+    const std::int64_t fitting = std::max(kFewestTiles, kBlockBytes / (4 * floats_a_tile));
+    blocks_ = ceil_div(tiles_, fitting);
+    each_ = ceil_div(tiles_, blocks_);
+    blocks_ = ceil_div(tiles_, each_);
+  }
+  std::int64_t down() const noexcept { return down_; }
+  std::int64_t across() const noexcept { return across_; }
+  std::int64_t blocks() const noexcept { return blocks_; }
+  std::int64_t most() const noexcept { return each_; }  // tiles of a block
+  std::int64_t begin(std::int64_t block) const noexcept { return block * each_; }
+  std::int64_t count(std::int64_t block) const noexcept { return std::min(each_, tiles_ - block * each_); }
+  std::int64_t tasks(std::int64_t block) const noexcept { return ceil_div(count(block), kTilesPerTask); }
+
+  // Tiles of one task of a block, in a tensor of this map.
+  Tiles tiles(std::int64_t block, std::int64_t task, std::int64_t h, std::int64_t w, std::int64_t c,
+              std::int64_t top, std::int64_t left) const noexcept {
+    const std::int64_t first = task * kTilesPerTask;
+    return {.h = h,
+            .w = w,
+            .c = c,
+            .down = down_,
+            .across = across_,
+            .top = top,
+            .left = left,
+            .begin = begin(block) + first,
+            .count = std::min(kTilesPerTask, count(block) - first)};
+  }
+
+ private:
+  std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1;
+};
+
+// Forward and input gradient: the same convolution, of dy with mirrored weights and the padding that
+// is left of 2. Phases: [weights, input of block 0], then for each block [products], [its output, input
+// of the next].
+class Product final : public Kernel {
+ public:
+  Product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa)
+      : g_(g),
+        forward_(forward),
+        in_(forward ? g.ci : g.co),
+        out_(forward ? g.co : g.ci),
+        in_h_(forward ? g.h : g.ho()),
+        in_w_(forward ? g.w : g.wo()),
+        out_h_(forward ? g.ho() : g.h),
+        out_w_(forward ? g.wo() : g.w),
+        top_(forward ? -g.ph : g.ph - 2),
+        left_(forward ? -g.pw : g.pw - 2),
+        f_(conv_functions(isa)),
+        t_(winograd_functions(isa, m)),
+        grid_(g.n, out_h_, out_w_, m, t_.points() * (row_floats(in_) + row_floats(out_))),
+        panels_(f_.panels(out_)),
+        in_row_(row_floats(in_)),
+        out_row_(row_floats(out_)),
+        in_point_(point_floats(grid_.most() * in_row_)),
+        out_point_(point_floats(grid_.most() * out_row_)),
+        weight_point_(point_floats(panels_ * f_.columns * in_)),
+        zeros_(static_cast<std::size_t>(in_), 0.0F) {
+    name_ = std::string(forward ? "conv_forward" : "conv_input_gradient") + "/winograd" + std::to_string(m) +
+            "x" + std::to_string(m);
+    panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
+    panel_blocks_ = ceil_div(panels_, panels_per_task_);
+    for (std::int64_t t = 0; t < grid_.most(); ++t) {
+      rows_.push_back({static_cast<std::int32_t>(t * in_row_), static_cast<std::int32_t>(t * out_row_)});
+    }
+    const std::int64_t most = kPanelBytes / (4 * f_.columns);
+    const std::int64_t chunks = ceil_div(in_, most);
+    for (std::int64_t c = 0; c < chunks; ++c) {
+      const std::int64_t begin = in_ * c / chunks, end = in_ * (c + 1) / chunks;
+      segments_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(begin),
+                           static_cast<std::int32_t>(end - begin)});
+    }
+  }
+
+  std::string_view name() const noexcept override { return name_; }
+  std::int64_t workspace_bytes() const noexcept override {
+    return static_cast<std::int64_t>(sizeof(float)) * t_.points() * (weight_point_ + in_point_ + out_point_);
+  }
+  int phases() const noexcept override { return static_cast<int>(1 + 2 * grid_.blocks()); }
+  std::int64_t tasks(int phase) const noexcept override {
+    if (phase % 2 == 1) return t_.points() * panel_blocks_;
+    const std::int64_t block = phase / 2;
+    const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
+    return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
+  }
+  void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    const std::int64_t block = phase / 2;
+    if (phase % 2 == 1) {
+      multiply(call, block, task);
+      return;
+    }
+    const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
+    if (task >= first) {
+      transform_input(call, block, task - first);
+    } else if (phase == 0) {
+      transform_weights(call, task);
+    } else {
+      transform_output(call, block - 1, task);
+    }
+  }
+
+ private:
+  std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
+  float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
+  float* inputs(const Call& call) const noexcept { return weights(call) + t_.points() * weight_point_; }
+  float* outputs(const Call& call) const noexcept { return inputs(call) + t_.points() * in_point_; }
+
+  void transform_weights(const Call& call, std::int64_t task) const noexcept {
+    const std::int64_t parts = ceil_div(in_, kWeightRows), part = task % parts;
+    t_.weights({.w = call.operand<const float>(1),
+                .ci = g_.ci,
+                .co = g_.co,
+                .mirrored = !forward_,
+                .points = weights(call),
+                .point_stride = weight_point_,
+                .panel = task / parts,
+                .panel_columns = f_.columns,
+                .begin = part * kWeightRows,
+                .end = std::min(in_, (part + 1) * kWeightRows)});
+  }
+
+  void transform_input(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+    t_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
+              .image = call.operand<const float>(0),
+              .points = inputs(call) + task * kTilesPerTask * in_row_,
+              .point_stride = in_point_,
+              .row_stride = in_row_,
+              .zeros = zeros_.data()});
+  }
+
+  void multiply(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+    const std::int64_t point = task / panel_blocks_, part = task % panel_blocks_;
+    MultiplyArgs args;
+    args.source = inputs(call) + point * in_point_;
+    args.rows = rows_.data();
+    args.count = grid_.count(block);
+    args.segment_count = 1;
+    const std::int64_t end = std::min(panels_, (part + 1) * panels_per_task_);
+    for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
+      args.panel = weights(call) + point * weight_point_ + panel * in_ * f_.columns;
+      args.columns = std::min(f_.columns, out_ - panel * f_.columns);
+      args.out = outputs(call) + point * out_point_ + panel * f_.columns;
+      args.bias = kNoBias;
+      for (const Segment& segment : segments_) {
+        args.segments = &segment;
+        f_.multiply(args);
+        args.bias = nullptr;  // the next adds
+      }
+    }
+  }
+
+  void transform_output(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+    t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, 0, 0),
+               .result = call.operand<float>(forward_ ? 3 : 2),
+               .points = outputs(call) + task * kTilesPerTask * out_row_,
+               .point_stride = out_point_,
+               .row_stride = out_row_,
+               .bias = forward_ ? call.operand<const float>(2) : nullptr});
+  }
+
+  ConvGeometry g_;
+  bool forward_;
+  std::int64_t in_, out_;  // channels
+  std::int64_t in_h_, in_w_, out_h_, out_w_, top_, left_;
+  const ConvFunctions& f_;
+  const WinogradFunctions& t_;
+  Grid grid_;
+  std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
+  std::int64_t in_row_, out_row_;                     // floats between tiles
+  std::int64_t in_point_, out_point_, weight_point_;  // floats between points
+  std::vector<float> zeros_;
+  std::vector<Row> rows_;
+  std::vector<Segment> segments_;
+  std::string name_;
+};
+
+// dw = sum over tiles of (input points) x (output gradient points), point by point, and back. Phases:
+// for each block [transforms], [products], then [result].
+class WeightGradient final : public Kernel {
+ public:
+  WeightGradient(const ConvGeometry& g, std::int64_t m, Isa isa)
+      : g_(g),
+        f_(conv_functions(isa)),
+        t_(winograd_functions(isa, m)),
+        grid_(g.n, g.ho(), g.wo(), m, t_.points() * (row_floats(g.ci) + row_floats(g.co))),
+        x_row_(row_floats(g.ci)),
+        y_row_(row_floats(g.co)),
+        x_point_(point_floats(grid_.most() * x_row_)),
+        y_point_(point_floats(grid_.most() * y_row_)),
+        sum_point_(point_floats(g.ci * y_row_)),
+        square_rows_(ceil_div(g.ci, kColumnsPerTask)),
+        square_columns_(ceil_div(g.co, kColumnsPerTask)),
+        zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), 0.0F) {
+    name_ = "conv_weight_gradient/winograd" + std::to_string(m) + "x" + std::to_string(m);
+    for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
+      columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
+    }
+  }
+
+  std::string_view name() const noexcept override { return name_; }
+  std::int64_t workspace_bytes() const noexcept override {
+    return static_cast<std::int64_t>(sizeof(float)) * t_.points() * (x_point_ + y_point_ + sum_point_);
+  }
+  int phases() const noexcept override { return static_cast<int>(2 * grid_.blocks() + 1); }
+  std::int64_t tasks(int phase) const noexcept override {
+    const std::int64_t block = phase / 2;
+    if (block == grid_.blocks()) return ceil_div(g_.ci, 8);
+    return phase % 2 == 0 ? 2 * grid_.tasks(block) : t_.points() * square_rows_ * square_columns_;
+  }
+  void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    const std::int64_t block = phase / 2;
+    if (block == grid_.blocks()) {
+      finish(call, task);
+    } else if (phase % 2 == 0) {
+      transform(call, block, task);
+    } else {
+      accumulate(call, block, task);
+    }
+  }
+
+ private:
+  float* inputs(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
+  float* gradients(const Call& call) const noexcept { return inputs(call) + t_.points() * x_point_; }
+  float* sums(const Call& call) const noexcept { return gradients(call) + t_.points() * y_point_; }
+
+  void transform(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+    const std::int64_t part = task / 2;
+    if (task % 2 == 0) {
+      t_.input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
+                .image = call.operand<const float>(0),
+                .points = inputs(call) + part * kTilesPerTask * x_row_,
+                .point_stride = x_point_,
+                .row_stride = x_row_,
+                .zeros = zeros_.data()});
+    } else {
+      t_.output_gradient({.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
+                          .image = call.operand<const float>(1),
+                          .points = gradients(call) + part * kTilesPerTask * y_row_,
+                          .point_stride = y_point_,
+                          .row_stride = y_row_,
+                          .zeros = zeros_.data()});
+    }
+  }
+
+  // One square of one point's sums.
+  void accumulate(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+    const std::int64_t point = task / (square_rows_ * square_columns_);
+    const std::int64_t ci = task / square_columns_ % square_rows_ * kColumnsPerTask;
+    const std::int64_t co = task % square_columns_ * kColumnsPerTask;
+    OuterArgs args;
+    args.x = inputs(call) + point * x_point_ + ci;
+    args.x_stride = x_row_;
+    args.dy = gradients(call) + point * y_point_ + co;
+    args.dy_stride = y_row_;
+    args.columns = columns_.data();
+    args.column_count = std::min(kColumnsPerTask, g_.ci - ci);
+    args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - co));
+    args.sums = sums(call) + point * sum_point_ + ci * y_row_ + co;
+    const std::int64_t count = grid_.count(block), pieces = ceil_div(count, kPieces);
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
+      args.add = block > 0 || piece > 0;
+      args.count = end - begin;
+      f_.outer(args);
+      args.x += args.count * x_row_;
+      args.dy += args.count * y_row_;
+    }
+  }
+
+  void finish(const Call& call, std::int64_t task) const noexcept {
+    t_.weight_result({.points = sums(call),
+                      .point_stride = sum_point_,
+                      .row_stride = y_row_,
+                      .dw = call.operand<float>(2),
+                      .ci = g_.ci,
+                      .co = g_.co,
+                      .begin = task * 8,
+                      .end = std::min(g_.ci, task * 8 + 8)});
+  }
+
+  ConvGeometry g_;
+  const ConvFunctions& f_;
+  const WinogradFunctions& t_;
+  Grid grid_;
+  std::int64_t x_row_, y_row_, x_point_, y_point_, sum_point_;  // floats
+  std::int64_t square_rows_, square_columns_;
+  std::vector<float> zeros_;
+  std::vector<Row> columns_;
+  std::string name_;
+};
+
+}  // namespace
+
+bool winograd_serves(const ConvGeometry& g) noexcept {
+  return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1 && g.groups == 1 &&
+         g.ph <= 2 && g.pw <= 2;
+}
+
+std::unique_ptr<Kernel> make_winograd_forward(const ConvGeometry& g, std::int64_t m, Isa isa) {
+  return std::make_unique<Product>(g, true, m, isa);
+}
+
+std::unique_ptr<Kernel> make_winograd_input_gradient(const ConvGeometry& g, std::int64_t m, Isa isa) {
+  return std::make_unique<Product>(g, false, m, isa);
+}
+
+std::unique_ptr<Kernel> make_winograd_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa) {
+  return std::make_unique<WeightGradient>(g, m, isa);
+}
+
+}  // namespace resnet::kernels::conv

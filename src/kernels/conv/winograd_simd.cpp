@@ -1,0 +1,378 @@
+#include "kernels/conv/winograd_simd.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv/winograd_simd.cpp"
+#include "kernels/simd.h"
+
+#if RESNET_VECTOR_TARGET
+#include "kernels/lanes.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels::conv {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+constexpr D d;
+constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
+using resnet::kernels::HWY_NAMESPACE::Part;
+using resnet::kernels::HWY_NAMESPACE::Whole;
+
+HWY_INLINE V times(float a, V x) {
+  return hn::Mul(hn::Set(d, a), x);
+}
+HWY_INLINE V plus(V c, float a, V x) {
+  return hn::MulAdd(hn::Set(d, a), x, c);
+}  // c + a x
+HWY_INLINE V minus(V c, float a, V x) {
+  return hn::NegMulAdd(hn::Set(d, a), x, c);
+}  // c - a x
+
+// Points 0, 1, -1/2, -2 and infinity.
+struct F3 {
+  static constexpr int m = 3, T = 5;
+  static HWY_INLINE void input(const V* x, V* o) {
+    const V s = hn::Sub(x[2], x[1]);
+    o[0] = plus(hn::Sub(x[3], x[0]), 1.5F, s);
+    o[1] = plus(hn::Add(x[1], x[3]), 2.5F, x[2]);
+    o[2] = minus(hn::Add(x[2], x[3]), 2, x[1]);
+    o[3] = minus(x[3], 0.5F, hn::Add(x[1], x[2]));
+    o[4] = plus(hn::Sub(x[4], x[1]), 1.5F, hn::Sub(x[3], x[2]));
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    const V s = hn::Add(y[1], y[2]);
+    o[0] = hn::Add(hn::Add(y[0], s), y[3]);
+    o[1] = minus(minus(y[1], 0.5F, y[2]), 2, y[3]);
+    o[2] = hn::Add(plus(plus(y[1], 0.25F, y[2]), 4, y[3]), y[4]);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    o[0] = y[0];
+    o[1] = hn::Add(hn::Add(y[0], y[1]), y[2]);
+    o[2] = plus(minus(y[0], 0.5F, y[1]), 0.25F, y[2]);
+    o[3] = plus(minus(y[0], 2, y[1]), 4, y[2]);
+    o[4] = y[2];
+  }
+  static constexpr float f1 = 1 / 4.5F, f2 = 1 / 1.125F, f3 = -1 / 9.0F;
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = hn::Neg(g[0]);
+    o[1] = times(f1, hn::Add(hn::Add(g[0], g[1]), g[2]));
+    o[2] = times(f2, plus(minus(g[0], 0.5F, g[1]), 0.25F, g[2]));
+    o[3] = times(f3, plus(minus(g[0], 2, g[1]), 4, g[2]));
+    o[4] = g[2];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    const V u1 = times(f1, u[1]), u2 = times(f2, u[2]), u3 = times(f3, u[3]);
+    o[0] = hn::Add(hn::Add(hn::Sub(u1, u[0]), u2), u3);
+    o[1] = minus(minus(u1, 0.5F, u2), 2, u3);
+    o[2] = hn::Add(plus(plus(u1, 0.25F, u2), 4, u3), u[4]);
+  }
+};
+
+// Points 0, +-a, +-b and infinity with a = 2/3 and b = 3/2, so that a b = 1.
+struct F4 {
+  static constexpr int m = 4, T = 6;
+  static constexpr float a = 2.0F / 3, b = 1.5F, aa = 4.0F / 9, bb = 2.25F, aaa = 8.0F / 27, bbb = 3.375F;
+  static constexpr float s = 97.0F / 36;  // a^2 + b^2
+  static HWY_INLINE void input(const V* x, V* o) {
+    o[0] = minus(hn::Add(x[0], x[4]), s, x[2]);
+    V even = minus(x[4], bb, x[2]), odd = minus(x[3], bb, x[1]);
+    o[1] = plus(even, a, odd);
+    o[2] = minus(even, a, odd);
+    even = minus(x[4], aa, x[2]);
+    odd = minus(x[3], aa, x[1]);
+    o[3] = plus(even, b, odd);
+    o[4] = minus(even, b, odd);
+    o[5] = minus(hn::Add(x[1], x[5]), s, x[3]);
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    const V p = hn::Add(y[1], y[2]), q = hn::Sub(y[1], y[2]);
+    const V r = hn::Add(y[3], y[4]), t = hn::Sub(y[3], y[4]);
+    o[0] = hn::Add(hn::Add(y[0], p), r);
+    o[1] = plus(times(a, q), b, t);
+    o[2] = plus(times(aa, p), bb, r);
+    o[3] = plus(plus(y[5], aaa, q), bbb, t);
+  }
+  static HWY_INLINE void pairs(V y0, V y1, V y2, V y3, V* o) {
+    V even = plus(y0, aa, y2), odd = plus(y1, aa, y3);
+    o[0] = plus(even, a, odd);
+    o[1] = minus(even, a, odd);
+    even = plus(y0, bb, y2);
+    odd = plus(y1, bb, y3);
+    o[2] = plus(even, b, odd);
+    o[3] = minus(even, b, odd);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    o[0] = y[0];
+    pairs(y[0], y[1], y[2], y[3], o + 1);
+    o[5] = y[3];
+  }
+  static constexpr float fa = -81.0F / 130,
+                         fb = 8.0F / 65;  // 1 / (2 a^2 (a^2 - b^2)), 1 / (2 b^2 (b^2 - a^2))
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = g[0];
+    V even = times(fa, plus(g[0], aa, g[2])), odd = times(fa * a, g[1]);
+    o[1] = hn::Add(even, odd);
+    o[2] = hn::Sub(even, odd);
+    even = times(fb, plus(g[0], bb, g[2]));
+    odd = times(fb * b, g[1]);
+    o[3] = hn::Add(even, odd);
+    o[4] = hn::Sub(even, odd);
+    o[5] = g[2];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    const V p = times(fa, hn::Add(u[1], u[2])), q = times(fa * a, hn::Sub(u[1], u[2]));
+    const V r = times(fb, hn::Add(u[3], u[4])), t = times(fb * b, hn::Sub(u[3], u[4]));
+    o[0] = hn::Add(hn::Add(u[0], p), r);
+    o[1] = hn::Add(q, t);
+    o[2] = plus(plus(u[5], aa, p), bb, r);
+  }
+};
+
+// Applies the one-dimensional transform f, In numbers to Out, to the columns and then to the rows of
+// what load(i, j) gives; store(i, j, v) takes the results.
+template <int In, int Out, void (*f)(const V*, V*), class Load, class Store>
+HWY_INLINE void both_ways(const Load& load, const Store& store) {
+  V half[Out][In];
+#pragma GCC unroll 6
+  for (int j = 0; j < In; ++j) {
+    V x[In], o[Out];
+#pragma GCC unroll 6
+    for (int i = 0; i < In; ++i) x[i] = load(i, j);
+    f(x, o);
+#pragma GCC unroll 6
+    for (int i = 0; i < Out; ++i) half[i][j] = o[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < Out; ++i) {
+    V o[Out];
+    f(half[i], o);
+#pragma GCC unroll 6
+    for (int j = 0; j < Out; ++j) store(i, j, o[j]);
+  }
+}
+
+// Calls op.run(access, c) for the vectors of c channels.
+template <class Op>
+HWY_INLINE void for_vectors(const Op& op, std::int64_t channels) {
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) op.run(Whole(), c);
+  if (c < channels) op.run(Part(channels - c), c);
+}
+
+// Image, first line and first column of a tile.
+struct Place {
+  std::int64_t image, y, x;
+  Place(const Tiles& tiles, std::int64_t tile, std::int64_t step) {
+    const std::int64_t in_image = tile % (tiles.down * tiles.across);
+    image = tile / (tiles.down * tiles.across);
+    y = in_image / tiles.across * step + tiles.top;
+    x = in_image % tiles.across * step + tiles.left;
+  }
+};
+
+// In x In pixels of a tile, through f, to Out x Out points.
+template <int In, int Out, void (*f)(const V*, V*)>
+struct ToPoints {
+  const float* pixels[In * In];
+  float* to;
+  std::int64_t stride;
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    float* HWY_RESTRICT out = to + c;
+    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[i * In + j] + c); },
+                          [&](int i, int j, V v)
+                              HWY_ATTR { hn::StoreU(v, d, out + (i * Out + j) * stride); });
+  }
+};
+
+template <class F, int In, void (*f)(const V*, V*)>
+void to_points(const TileTransform& args) {
+  const Tiles& tiles = args.tiles;
+  ToPoints<In, F::T, f> op;
+  op.stride = args.point_stride;
+  for (std::int64_t t = 0; t < tiles.count; ++t) {
+    const Place place(tiles, tiles.begin + t, F::m);
+    const float* image = args.image + place.image * tiles.h * tiles.w * tiles.c;
+    for (int i = 0; i < In; ++i) {
+      const std::int64_t y = place.y + i;
+      for (int j = 0; j < In; ++j) {
+        const std::int64_t x = place.x + j;
+        const bool inside = y >= 0 && y < tiles.h && x >= 0 && x < tiles.w;
+        op.pixels[i * In + j] = inside ? image + (y * tiles.w + x) * tiles.c : args.zeros;
+      }
+    }
+    op.to = args.points + t * args.row_stride;
+    for_vectors(op, tiles.c);
+  }
+}
+
+template <class F>
+struct FromPoints {
+  const float* from;
+  std::int64_t stride;
+  const float* bias;
+  float* to;
+  std::int64_t line, pixel;    // floats
+  std::int64_t height, width;  // pixels of the tile that the image has
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    const float* HWY_RESTRICT in = from + c;
+    float* HWY_RESTRICT out = to + c;
+    const V b = bias != nullptr ? access.load(bias + c) : hn::Zero(d);
+    const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, in + (i * F::T + j) * stride); };
+    if (height == F::m && width == F::m) {
+      both_ways<F::T, F::m, &F::output>(
+          load, [&](int i, int j, V v) HWY_ATTR { access.store(hn::Add(v, b), out + i * line + j * pixel); });
+    } else {
+      both_ways<F::T, F::m, &F::output>(load, [&](int i, int j, V v) HWY_ATTR {
+        if (i < height && j < width) access.store(hn::Add(v, b), out + i * line + j * pixel);
+      });
+    }
+  }
+};
+
+template <class F>
+void from_points(const TileTransform& args) {
+  const Tiles& tiles = args.tiles;
+  FromPoints<F> op;
+  op.stride = args.point_stride;
+  op.bias = args.bias;
+  op.pixel = tiles.c;
+  op.line = tiles.w * tiles.c;
+  for (std::int64_t t = 0; t < tiles.count; ++t) {
+    const Place place(tiles, tiles.begin + t, F::m);
+    op.from = args.points + t * args.row_stride;
+    op.to = args.result + ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
+    op.height = std::min<std::int64_t>(F::m, tiles.h - place.y);
+    op.width = std::min<std::int64_t>(F::m, tiles.w - place.x);
+    for_vectors(op, tiles.c);
+  }
+}
+
+// One vector of weights of neighbouring outputs.
+template <class F>
+struct Weights {
+  const float* w;
+  std::int64_t tap;  // floats between taps
+  float* to;
+  std::int64_t stride;
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    both_ways<3, F::T, &F::weights>(
+        [&](int i, int j) HWY_ATTR { return access.load(w + (i * 3 + j) * tap + c); },
+        [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, to + c + (i * F::T + j) * stride); });
+  }
+};
+
+// One vector of weights of neighbouring inputs, which stand a panel's width apart in the result.
+template <class F>
+struct MirroredWeights {
+  const float* w;
+  std::int64_t tap, width;
+  float* to;
+  std::int64_t stride;
+  std::int64_t count;
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    const std::int64_t lanes = std::min(kLanes, count - c);
+    both_ways<3, F::T, &F::weights>([&](int i, int j)
+                                        HWY_ATTR { return access.load(w + ((2 - i) * 3 + 2 - j) * tap + c); },
+                                    [&](int i, int j, V v) HWY_ATTR {
+                                      HWY_ALIGN float values[kLanes];
+                                      hn::Store(v, d, values);
+                                      float* HWY_RESTRICT out = to + c * width + (i * F::T + j) * stride;
+                                      for (std::int64_t l = 0; l < lanes; ++l) out[l * width] = values[l];
+                                    });
+  }
+};
+
+template <class F>
+void weights(const WeightTransform& args) {
+  const std::int64_t in = args.mirrored ? args.co : args.ci, out = args.mirrored ? args.ci : args.co;
+  const std::int64_t first = args.panel * args.panel_columns;
+  const std::int64_t columns = std::min(args.panel_columns, out - first);
+  const std::int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
+  const std::int64_t tap = args.ci * args.co;
+  float* panel = args.points + args.panel * in * args.panel_columns;
+  if (!args.mirrored) {
+    for (std::int64_t k = args.begin; k < args.end; ++k) {
+      for_vectors(Weights<F>{args.w + k * args.co + first, tap, panel + k * width, args.point_stride},
+                  columns);
+    }
+    return;
+  }
+  for (std::int64_t j = 0; j < columns; ++j) {
+    for_vectors(MirroredWeights<F>{args.w + (first + j) * args.co + args.begin, tap, width,
+                                   panel + args.begin * width + j, args.point_stride, args.end - args.begin},
+                args.end - args.begin);
+  }
+  for (std::int64_t p = 0; p < F::T * F::T; ++p) {
+    for (std::int64_t k = args.begin; k < args.end; ++k) {
+      std::fill(panel + p * args.point_stride + k * width + columns,
+                panel + p * args.point_stride + (k + 1) * width, 0.0F);
+    }
+  }
+}
+
+template <class F>
+struct Result {
+  const float* from;
+  std::int64_t stride;
+  float* dw;
+  std::int64_t tap;
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    both_ways<F::T, 3, &F::weight_result>(
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from + c + (i * F::T + j) * stride); },
+        [&](int i, int j, V v) HWY_ATTR { access.store(v, dw + c + (i * 3 + j) * tap); });
+  }
+};
+
+template <class F>
+void weight_result(const WeightResult& args) {
+  for (std::int64_t k = args.begin; k < args.end; ++k) {
+    for_vectors(Result<F>{args.points + k * args.row_stride, args.point_stride, args.dw + k * args.co,
+                          args.ci * args.co},
+                args.co);
+  }
+}
+
+template <class F>
+constexpr WinogradFunctions functions() {
+  return {.m = F::m,
+          .input = &to_points<F, F::T, &F::input>,
+          .output_gradient = &to_points<F, F::m, &F::output_gradient>,
+          .output = &from_points<F>,
+          .weights = &weights<F>,
+          .weight_result = &weight_result<F>};
+}
+
+}  // namespace
+
+const WinogradFunctions kF3 = functions<F3>();
+const WinogradFunctions kF4 = functions<F4>();
+
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels::conv
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace resnet::kernels::conv {
+
+const WinogradFunctions& winograd_functions(Isa isa, std::int64_t m) {
+  return m == 3 ? RESNET_FOR_ISA(isa, kF3) : RESNET_FOR_ISA(isa, kF4);
+}
+
+}  // namespace resnet::kernels::conv
+#endif
