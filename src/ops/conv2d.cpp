@@ -1,6 +1,7 @@
 // conv2d and linear with their two gradients each: one algebra, since a linear layer is the
 // convolution of a 1x1 map by a 1x1 kernel.
 #include <array>
+#include <utility>
 
 #include "kernels/conv/conv.h"
 #include "ops/lists.h"
@@ -10,6 +11,7 @@ namespace resnet::ops {
 namespace {
 
 using kernels::ConvGeometry;
+using kernels::ConvPass;
 
 // Geometry of x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw] and a conv2d node's attributes.
 ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
@@ -56,7 +58,10 @@ Shape output_shape(const ConvGeometry& g) {
   return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
 }
 
-constexpr const char* kReason = "patch matrix product, serves every shape; border taps skipped";
+Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa) {
+  kernels::ConvChoice choice = kernels::choose_conv(g, pass, isa);
+  return {kernels::make_conv(g, pass, isa, choice.tile), std::move(choice.reason)};
+}
 
 template <bool kLinear>
 ConvGeometry geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
@@ -122,7 +127,7 @@ class Forward final : public Operation {
   }
 
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_conv_forward(geometry(s), isa), kReason};
+    return lowered(geometry(s), ConvPass::forward, isa);
   }
 
  private:
@@ -153,7 +158,7 @@ class InputGradient final : public Operation {
     kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_conv_input_gradient(geometry(s), isa), kReason};
+    return lowered(geometry(s), ConvPass::input_gradient, isa);
   }
 
  private:
@@ -184,7 +189,7 @@ class WeightGradient final : public Operation {
     kernels::reference_conv_weight_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_conv_weight_gradient(geometry(s), isa), kReason};
+    return lowered(geometry(s), ConvPass::weight_gradient, isa);
   }
 
  private:

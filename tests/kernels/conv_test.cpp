@@ -16,11 +16,12 @@
 
 #include "base/machine.h"
 #include "tensor/thread_pool.h"
+#include "winograd_bound.h"
 
 namespace resnet::kernels {
 namespace {
 
-enum class Pass { forward, input_gradient, weight_gradient };
+using Pass = ConvPass;
 constexpr Pass kPasses[] = {Pass::forward, Pass::input_gradient, Pass::weight_gradient};
 
 const char* name_of(Pass pass) {
@@ -137,18 +138,6 @@ class Poisoned {
   AlignedBuffer buffer_;
 };
 
-std::unique_ptr<Kernel> make(const ConvGeometry& g, Pass pass, Isa isa) {
-  switch (pass) {
-    case Pass::forward:
-      return make_conv_forward(g, isa);
-    case Pass::input_gradient:
-      return make_conv_input_gradient(g, isa);
-    case Pass::weight_gradient:
-      return make_conv_weight_gradient(g, isa);
-  }
-  return nullptr;
-}
-
 ThreadPool& pool(int threads) {
   static ThreadPool pools[] = {ThreadPool(1), ThreadPool(2), ThreadPool(3), ThreadPool(4)};
   return pools[threads - 1];
@@ -213,15 +202,38 @@ std::int64_t terms(const ConvGeometry& g, Pass pass) {
   return 0;
 }
 
+// What errors are measured by: the sum of all products' absolute values, as the algorithm meets them.
+Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
+  const Problem positive = absolute(p);
+  if (tile == 0) return reference(positive, pass);
+  if (pass == Pass::input_gradient) return testing::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
+  if (pass == Pass::weight_gradient) return testing::winograd_weight_gradient_bound(p.g, tile, p.x, p.dy);
+  Doubles bound = testing::winograd_forward_bound(p.g, tile, p.x, p.w);
+  for (std::size_t i = 0; i < bound.size() && !positive.bias.empty(); ++i) {
+    bound[i] += positive.bias[i / static_cast<std::size_t>(p.g.ho() * p.g.wo()) % positive.bias.size()];
+  }
+  return bound;
+}
+
+// Roundings that a product of the algorithm can meet: one sum, and for Winograd two transforms of two
+// sides before it and one after it, each of at most six terms with rounded coefficients.
+std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
+  if (tile == 0) return terms(g, pass) + 1;
+  const std::int64_t tiles = g.n * ((g.ho() + tile - 1) / tile) * ((g.wo() + tile - 1) / tile);
+  const std::int64_t sum = pass == Pass::forward ? g.ci + 1 : pass == Pass::input_gradient ? g.co : tiles;
+  return sum + 3 * 2 * 2 * 6;
+}
+
 // `integers`: inputs whose sums are exact in f32, so nothing may differ. Otherwise every result may
-// be off by (terms + 1) * epsilon * sum |a||b|: the bound of a sum in any order.
-void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, bool with_bias) {
+// be off by roundings * epsilon * magnitude: the bound of sums in any order.
+void compare(const ConvGeometry& g, Isa isa, std::int64_t tile, std::uint64_t seed, bool integers,
+             bool with_bias) {
   Problem p = random_problem(g, seed, integers);
   if (!with_bias) p.bias.clear();
   for (const Pass pass : kPasses) {
     const Doubles expected = reference(p, pass);
-    const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : reference(absolute(p), pass);
-    const std::unique_ptr<Kernel> kernel = make(g, pass, isa);
+    const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
+    const std::unique_ptr<Kernel> kernel = make_conv(g, pass, isa, tile);
     const std::vector<float> actual = run_native(p, pass, *kernel, 1);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
     std::int64_t worst = -1;
@@ -230,7 +242,7 @@ void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, 
       const auto at = static_cast<std::size_t>(i);
       const auto native =
           static_cast<std::size_t>(native_index(p.result_shape(pass), i, pass == Pass::weight_gradient));
-      const double tolerance = static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
+      const double tolerance = static_cast<double>(roundings(g, pass, tile)) * epsilon * magnitude[at];
       const double excess = std::abs(static_cast<double>(actual[native]) - expected[at]) - tolerance;
       if (!(excess <= worst_excess)) {  // also when it is NaN
         worst = i;
@@ -245,7 +257,7 @@ void compare(const ConvGeometry& g, Isa isa, std::uint64_t seed, bool integers, 
                     << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  "
                     << text_of(g) << "\n  element " << worst << " of " << p.result_shape(pass)
                     << ": expected " << expected[at] << ", got " << actual[native] << ", tolerance "
-                    << static_cast<double>(terms(g, pass) + 1) * epsilon * magnitude[at];
+                    << static_cast<double>(roundings(g, pass, tile)) * epsilon * magnitude[at];
     }
     for (int threads = 2; threads <= 4; ++threads) {
       const std::vector<float> again = run_native(p, pass, *kernel, threads);
@@ -291,14 +303,14 @@ class ConvPerIsa : public testing::TestWithParam<Isa> {};
 
 TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForRandomShapes) {
   for (std::uint64_t seed = 0; seed < 250; ++seed) {
-    compare(random_geometry(seed), GetParam(), seed, true, seed % 2 == 0);
+    compare(random_geometry(seed), GetParam(), 0, seed, true, seed % 2 == 0);
     if (HasFailure()) break;
   }
 }
 
 TEST_P(ConvPerIsa, StaysWithinTheErrorOfASumOnFloatsForRandomShapes) {
   for (std::uint64_t seed = 1000; seed < 1200; ++seed) {
-    compare(random_geometry(seed), GetParam(), seed, false, seed % 2 == 0);
+    compare(random_geometry(seed), GetParam(), 0, seed, false, seed % 2 == 0);
     if (HasFailure()) break;
   }
 }
@@ -320,7 +332,64 @@ TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
       {.n = 2, .ci = 96, .co = 96, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 96},
       {.n = 2, .ci = 128, .co = 128, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 32},
   };
-  for (const ConvGeometry& g : shapes) compare(g, GetParam(), 7, true, true);
+  for (const ConvGeometry& g : shapes) compare(g, GetParam(), 0, 7, true, true);
+}
+
+ConvGeometry random_winograd_geometry(std::uint64_t seed) {
+  std::mt19937_64 bits(seed * 7919 + 29);
+  const auto between = [&bits](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
+  };
+  while (true) {
+    ConvGeometry g;
+    g.kh = g.kw = 3;
+    g.n = between(1, 9);
+    g.ci = between(1, seed % 2 == 0 ? 8 : 80);
+    g.co = between(1, seed % 3 == 0 ? 8 : 80);
+    g.h = between(1, seed % 5 == 0 ? 30 : 10);
+    g.w = between(1, seed % 5 == 0 ? 30 : 10);
+    g.ph = between(0, 2);
+    g.pw = between(0, 2);
+    if (g.h + 2 * g.ph < 3 || g.w + 2 * g.pw < 3 || g.flops() > 5e6) continue;
+    return g;
+  }
+}
+
+TEST_P(ConvPerIsa, WinogradStaysWithinTheErrorOfItsSumsForRandomShapes) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    compare(random_winograd_geometry(seed), GetParam(), seed % 4 < 2 ? 3 : 4, seed, false, seed % 2 == 0);
+    if (HasFailure()) break;
+  }
+}
+
+// Several blocks of tiles, panels of more than one chunk, squares and parts of squares.
+TEST_P(ConvPerIsa, WinogradStaysWithinTheErrorOfItsSumsForShapesOfNetworks) {
+  const ConvGeometry shapes[] = {
+      {.n = 20, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 3, .ci = 256, .co = 80, .h = 7, .w = 7, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 2, .ci = 300, .co = 130, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 1, .ci = 7, .co = 24, .h = 97, .w = 61, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+  };
+  for (const ConvGeometry& g : shapes) {
+    for (const std::int64_t tile : {3, 4}) compare(g, GetParam(), tile, 7, false, true);
+  }
+}
+
+TEST(ConvChoice, FollowsFromTheShape) {
+  const auto tile = [](std::int64_t c, std::int64_t side) {
+    const ConvGeometry g{
+        .n = 256, .ci = c, .co = c, .h = side, .w = side, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
+    return choose_conv(g, Pass::forward, Isa::avx2).tile;
+  };
+  EXPECT_EQ(tile(64, 24), 4);
+  EXPECT_EQ(tile(128, 12), 4);
+  EXPECT_EQ(tile(256, 6), 3);
+  EXPECT_EQ(tile(512, 3), 3);
+  EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
+  const ConvGeometry strided{
+      .n = 2, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2};
+  EXPECT_EQ(choose_conv(strided, Pass::forward, Isa::avx2).tile, 0);
+  EXPECT_THROW(make_conv(strided, Pass::forward, Isa::avx2, 4), ShapeError);
 }
 
 INSTANTIATE_TEST_SUITE_P(AllIsas, ConvPerIsa, testing::ValuesIn(isas()),
@@ -335,7 +404,7 @@ TEST(ConvAccuracy, WeightGradientOverABatchOf64StaysNearDouble) {
   Problem p = absolute(random_problem(g, 3, false));
   const Doubles expected = reference(p, Pass::weight_gradient);
   for (const Isa isa : isas()) {
-    const auto kernel = make(g, Pass::weight_gradient, isa);
+    const auto kernel = make_conv(g, Pass::weight_gradient, isa, 0);
     const std::vector<float> actual = run_native(p, Pass::weight_gradient, *kernel, 2);
     for (std::int64_t i = 0; i < p.w_shape().elements(); ++i) {
       const double wanted = expected[static_cast<std::size_t>(i)];
@@ -359,9 +428,7 @@ TEST(ConvErrors, RefuseWhatIsNoConvolution) {
       with([](ConvGeometry& g) { g.dw = 3; }),
   };
   for (const ConvGeometry& g : bad) {
-    EXPECT_THROW(make_conv_forward(g, Isa::avx2), ShapeError) << text_of(g);
-    EXPECT_THROW(make_conv_input_gradient(g, Isa::avx2), ShapeError) << text_of(g);
-    EXPECT_THROW(make_conv_weight_gradient(g, Isa::avx2), ShapeError) << text_of(g);
+    for (const Pass pass : kPasses) EXPECT_THROW(make_conv(g, pass, Isa::avx2), ShapeError) << text_of(g);
   }
 }
 

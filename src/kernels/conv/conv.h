@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/machine.h"
 #include "kernels/kernel.h"
@@ -39,12 +40,25 @@ void reference_conv_input_gradient(const ConvGeometry& g, View<const double> dy,
 void reference_conv_weight_gradient(const ConvGeometry& g, View<const double> x, View<const double> dy,
                                     View<double> dw);
 
+enum class ConvPass : std::uint8_t { forward, input_gradient, weight_gradient };
+
+/// How a pass is computed, and why.
+struct ConvChoice {
+  std::int64_t tile = 0;  // m of Winograd's F(m x m, 3 x 3): 3 or 4; 0: the direct product of patches
+  std::string reason;
+};
+
+/// The cheapest way by a cost rule of shape and instruction set alone. Throws ShapeError if `g` is not
+/// a convolution.
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
+
 /// Native kernels on the layouts of kernel.h. Operands:
 ///   forward          x, w, bias (optional) -> y
 ///   input gradient   dy, w -> dx
 ///   weight gradient  x, dy -> dw
-std::unique_ptr<Kernel> make_conv_forward(const ConvGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_conv_input_gradient(const ConvGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_conv_weight_gradient(const ConvGeometry& g, Isa isa);
+/// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 without dilation and groups, and
+/// anything else throws ShapeError.
+std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile);
+std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
 
 }  // namespace resnet::kernels

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/conv/conv.h"
@@ -118,5 +119,9 @@ class PatchPlan {
   std::vector<Strip> shapes_;
   std::vector<std::size_t> shape_of_strip_;
 };
+
+/// The direct kernels, of any geometry.
+std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa);
+std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa);
 
 }  // namespace resnet::kernels::conv

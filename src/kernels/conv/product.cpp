@@ -8,11 +8,8 @@
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/patches.h"
 
-namespace resnet::kernels {
-namespace conv {
+namespace resnet::kernels::conv {
 namespace {
-
-enum class Pass { forward, input_gradient };
 
 // A panel's part of one chunk stays in the first-level cache (32 KiB on the smallest machine we care
 // for) while many tiles pass by: 256 columns x 64 bytes with AVX2, 128 x 256 bytes with AVX-512.
@@ -26,9 +23,9 @@ constexpr std::int64_t kEnoughTasks = 64;
 
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, Pass pass, Isa isa)
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa)
       : g_(g),
-        forward_(pass == Pass::forward),
+        forward_(pass == ConvPass::forward),
         f_(conv_functions(isa)),
         problem_(forward_ ? forward_problem(g) : input_gradient_problem(g)),
         outputs_((forward_ ? g.co : g.ci) / g.groups),
@@ -148,16 +145,9 @@ class Product final : public Kernel {
 };
 
 }  // namespace
-}  // namespace conv
 
-std::unique_ptr<Kernel> make_conv_forward(const ConvGeometry& g, Isa isa) {
-  conv::check(g);
-  return std::make_unique<conv::Product>(g, conv::Pass::forward, isa);
+std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvConvPass pass, Isa isa) {
+  return std::make_unique<Product>(g, pass, isa);
 }
 
-std::unique_ptr<Kernel> make_conv_input_gradient(const ConvGeometry& g, Isa isa) {
-  conv::check(g);
-  return std::make_unique<conv::Product>(g, conv::Pass::input_gradient, isa);
-}
-
-}  // namespace resnet::kernels
+}  // namespace resnet::kernels::conv

@@ -8,8 +8,7 @@
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/patches.h"
 
-namespace resnet::kernels {
-namespace conv {
+namespace resnet::kernels::conv {
 namespace {
 
 // Sums of a task, columns of P x output channels: 144 KiB, so that they and a piece of both operands
@@ -138,11 +137,9 @@ class WeightGradient final : public Kernel {
 };
 
 }  // namespace
-}  // namespace conv
 
-std::unique_ptr<Kernel> make_conv_weight_gradient(const ConvGeometry& g, Isa isa) {
-  conv::check(g);
-  return std::make_unique<conv::WeightGradient>(g, isa);
+std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa) {
+  return std::make_unique<WeightGradient>(g, isa);
 }
 
-}  // namespace resnet::kernels
+}  // namespace resnet::kernels::conv

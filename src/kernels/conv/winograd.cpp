@@ -17,16 +17,18 @@ constexpr std::int64_t kTilesPerTask = 8;       // of a transform
 constexpr std::int64_t kColumnsPerTask = 64;    // of a product
 constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in the first level
 constexpr std::int64_t kWeightRows = 64;        // of a task that transforms weights
-alignas(64) constexpr float kNoBias[64] = {};  // of a panel
+alignas(64) constexpr float kNoBias[64] = {};   // of a panel
 constexpr std::int64_t kPieces = 64;            // tiles summed before the next squares of a weight gradient
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-// Rows an odd number of lines apart fall into different cache sets.
+// Rows of more than a square an odd number of lines apart, so that the rows of a square fall into
+// different cache sets.
 std::int64_t row_floats(std::int64_t channels) {
-  return (ceil_div(channels, 16) | 1) * 16;
+  const std::int64_t lines = ceil_div(channels, 16);
+  return (channels > kColumnsPerTask ? lines | 1 : lines) * 16;
 }
 
 // Matrices of neighbouring points likewise.
@@ -337,16 +339,9 @@ bool winograd_serves(const ConvGeometry& g) noexcept {
          g.ph <= 2 && g.pw <= 2;
 }
 
-std::unique_ptr<Kernel> make_winograd_forward(const ConvGeometry& g, std::int64_t m, Isa isa) {
-  return std::make_unique<Product>(g, true, m, isa);
-}
-
-std::unique_ptr<Kernel> make_winograd_input_gradient(const ConvGeometry& g, std::int64_t m, Isa isa) {
-  return std::make_unique<Product>(g, false, m, isa);
-}
-
-std::unique_ptr<Kernel> make_winograd_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa) {
-  return std::make_unique<WeightGradient>(g, m, isa);
+std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa) {
+  if (pass == ConvPass::weight_gradient) return std::make_unique<WeightGradient>(g, m, isa);
+  return std::make_unique<Product>(g, pass == ConvPass::forward, m, isa);
 }
 
 }  // namespace resnet::kernels::conv

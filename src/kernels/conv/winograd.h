@@ -19,8 +19,6 @@ namespace resnet::kernels::conv {
 bool winograd_serves(const ConvGeometry& g) noexcept;
 
 /// Kernels with the operands of conv.h; m: 3 or 4.
-std::unique_ptr<Kernel> make_winograd_forward(const ConvGeometry& g, std::int64_t m, Isa isa);
-std::unique_ptr<Kernel> make_winograd_input_gradient(const ConvGeometry& g, std::int64_t m, Isa isa);
-std::unique_ptr<Kernel> make_winograd_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa);
+std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa);
 
 }  // namespace resnet::kernels::conv
