@@ -64,6 +64,8 @@ class OpRules {
   /// Throws ShapeError that begins with what the operation expected.
   virtual std::vector<ValueType> infer(const Attributes& attributes,
                                        std::span<const ValueType* const> inputs) const = 0;
+  /// Whether it may stand in a network that only infers; not gradients, losses and updates.
+  virtual bool for_inference() const noexcept { return true; }
   /// What messages call the inputs, in their order.
   virtual std::vector<std::string_view> input_names() const { return {"x"}; }
 };

@@ -18,9 +18,9 @@ enum class Stem : std::uint8_t { large, small };
 
 /// What a ResNet may have instead of its name's own configuration.
 struct ResNetOptions {
-  std::int64_t in_channels = 3;
-  std::int64_t classes = 1000;
-  std::vector<std::int64_t> blocks = {};    // of each stage; empty: the model's own
+  std::optional<std::int64_t> in_channels = {};  // nothing: 1 for the chapter's, 3 for torchvision's
+  std::optional<std::int64_t> classes = {};      // nothing: 10, 1000
+  std::vector<std::int64_t> blocks = {};         // of each stage; empty: the model's own
   std::vector<std::int64_t> channels = {};  // of each stage (width of its blocks); empty: the model's own
   std::optional<Block> block = {};          // nothing: the model's own
   Stem stem = Stem::large;
@@ -29,12 +29,12 @@ struct ResNetOptions {
 /// The chapter's ResNet-18: every convolution with a bias, 1x1 shortcuts without a norm, parameters
 /// named as its PyTorch state_dict ("0.0.weight", …, "7.weight"). 11,178,378 parameters with one
 /// input channel and ten classes. Scheme::chapter.
-nn::Sequential d2l_resnet18(const ResNetOptions& options = {.in_channels = 1, .classes = 10});
+nn::Sequential d2l_resnet18(const ResNetOptions& options = {});
 /// The same by 3,4,6,3 basic blocks; from 50 on with bottlenecks.
-nn::Sequential d2l_resnet34(const ResNetOptions& options = {.in_channels = 1, .classes = 10});
-nn::Sequential d2l_resnet50(const ResNetOptions& options = {.in_channels = 1, .classes = 10});
-nn::Sequential d2l_resnet101(const ResNetOptions& options = {.in_channels = 1, .classes = 10});
-nn::Sequential d2l_resnet152(const ResNetOptions& options = {.in_channels = 1, .classes = 10});
+nn::Sequential d2l_resnet34(const ResNetOptions& options = {});
+nn::Sequential d2l_resnet50(const ResNetOptions& options = {});
+nn::Sequential d2l_resnet101(const ResNetOptions& options = {});
+nn::Sequential d2l_resnet152(const ResNetOptions& options = {});
 
 /// torchvision's, with its parameter names and counts. Scheme::torchvision.
 nn::Sequential resnet18(const ResNetOptions& options = {});

@@ -25,10 +25,12 @@ std::size_t size_of(DType dtype);
 std::string_view name_of(DType dtype);
 
 /// Extents, outermost first; images are [N,C,H,W]. At most six axes, every extent >= 0.
-/// Throws ShapeError if an extent is negative, there are too many, or their product overflows.
+/// Throws ShapeError if an extent is negative, there are too many, or their product is above
+/// kMaxElements, so that no sum of bytes anywhere overflows.
 class Shape {
  public:
   static constexpr int kMaxRank = 6;
+  static constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> extents);

@@ -44,7 +44,7 @@ struct CurvePoint {
 /// The figures of a run, the chapter's two lines and what belongs to them.
 struct FitResult {
   double loss = 0, train_acc = 0;  // running, train-mode averages over the last epoch
-  double test_acc = 0;             // evaluation mode, after the last step
+  double test_acc = 0;             // evaluation mode, after the last step; NaN: not measured then
   double examples_per_second = 0;  // examples / time in steps
   std::string device;              // "cpu"
   std::string cpu_model;
@@ -86,7 +86,8 @@ struct FitOptions {
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
 /// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
-/// ConfigError for impossible options.
+/// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
+/// trained.
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 
@@ -104,6 +105,8 @@ struct EvaluateOptions {
 
 /// Accuracy in evaluation mode.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
-Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256);
+/// `stop`, set from elsewhere, ends it early: `examples` says how many were seen.
+Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256,
+                    const std::atomic<bool>* stop = nullptr);
 
 }  // namespace resnet

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "report/run_record.h"
@@ -62,8 +63,8 @@ bool Command::given(const std::string& name) const {
 
 nn::Sequential make_model(const train::Settings& settings, std::int64_t in_channels, std::int64_t classes) {
   models::ResNetOptions options;
-  options.in_channels = static_cast<int>(in_channels);
-  options.classes = static_cast<int>(classes);
+  options.in_channels = in_channels;
+  options.classes = classes;
   options.blocks.assign(settings.blocks.begin(), settings.blocks.end());
   options.channels.assign(settings.channels.begin(), settings.channels.end());
   if (!settings.block.empty()) {
@@ -74,23 +75,31 @@ nn::Sequential make_model(const train::Settings& settings, std::int64_t in_chann
 
 std::filesystem::path model_path(const std::string& run) {
   const std::filesystem::path path(run);
-  if (std::filesystem::is_directory(path)) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
     const auto file = path / report::kModelFile;
-    if (!std::filesystem::exists(file)) {
+    if (!std::filesystem::exists(file, error)) {
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
                     "is it the folder of a finished run?");
     }
     return file;
   }
-  if (!std::filesystem::exists(path)) {
+  if (!std::filesystem::exists(path, error)) {
     throw IoError(fmt::format("there is no {}", run), "give a run's folder or a .safetensors file");
   }
   return path;
 }
 
+void say(const std::string& line) {
+  std::string text = line;  // names come from files: a line stays one, and commands to a terminal text
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
+  std::fputs((text + "\n").c_str(), stderr);
+}
+
 void report(const std::string& message, const std::string& hint) {
-  fmt::print(stderr, "resnet: {}\n", message);
-  if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+  say("resnet: " + message);
+  say("hint: " + (hint.empty() ? "resnet COMMAND --help shows what a command takes" : hint));
 }
 
 }  // namespace resnet::cli

@@ -55,6 +55,8 @@ nn::Sequential make_model(const train::Settings& settings, std::int64_t in_chann
 /// The model file of RUN: a folder with model.safetensors in it, or the file itself. Throws IoError.
 std::filesystem::path model_path(const std::string& run);
 
+/// A line on stderr; if that cannot be written it is lost, and nothing else.
+void say(const std::string& line);
 /// `message` and `hint` on stderr, a line each.
 void report(const std::string& message, const std::string& hint);
 

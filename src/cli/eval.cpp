@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "cli/command.h"
+#include "report/run_record.h"
 #include "resnet/model_file.h"
 
 namespace resnet::cli {
@@ -19,14 +22,21 @@ class Eval final : public Command {
   }
 
   int run() override {
-    train::Settings chosen = settings();
+    train::Settings chosen = settings(base());
     Model model = load_model(model_path(run_), train::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
     const data::Dataset test = train::open_data(chosen, data::Split::test);
-    if (test.classes().size() != model.classes().size()) {
-      throw FormatError(fmt::format("the network knows {} classes, {} has {}", model.classes().size(),
-                                    test.name(), test.classes().size()),
-                        "give the data set that it was trained for with --data");
+    const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
+    const std::string hint = "give the data set that it was trained for with --data";
+    if (ours.size() != theirs.size()) {
+      throw FormatError(
+          fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
+          hint);
+    }
+    if (const auto [one, other] = std::mismatch(ours.begin(), ours.end(), theirs.begin());
+        one != ours.end()) {
+      throw FormatError(
+          fmt::format("the network knows a class '{}' where {} has '{}'", *one, test.name(), *other), hint);
     }
     const Evaluation figures = evaluate(model.engine(), test, chosen.batch_size);
     if (json_) {
@@ -38,6 +48,19 @@ class Eval final : public Command {
   }
 
  private:
+  // The data set and the batch size of the run, where RUN is its folder.
+  train::Settings base() const {
+    const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;
+    std::error_code error;
+    if (!std::filesystem::exists(config, error)) return {};
+    const train::Settings run = train::settings_from_toml(read_text(config), config.string());
+    train::Settings base;
+    base.data = run.data;
+    base.data_dir = run.data_dir;
+    base.batch_size = run.batch_size;
+    return base;
+  }
+
   static void print_json(const Evaluation& figures, const data::Dataset& test) {
     nlohmann::ordered_json classes = nlohmann::ordered_json::array();
     for (std::size_t k = 0; k < test.classes().size(); ++k) {

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <iostream>
 #include <new>
 
 #include "base/machine.h"
@@ -56,8 +58,18 @@ int run(int argc, char** argv) {
   const auto found = std::find_if(commands.begin(), commands.end(), chosen);
   if (found != commands.end() || chosen(manual)) {
     Command& command = found != commands.end() ? **found : *manual;
+    if (const std::vector<std::string> before = program.remaining(); !before.empty()) {
+      throw ConfigError(
+          fmt::format("'{}' does not belong before the command", before.front()),
+          fmt::format("write it behind it: resnet {} {}", command.app().get_name(), before.front()));
+    }
     command.check_rest();
-    return command.run();
+    const int code = command.run();
+    std::cout.flush();
+    if (!std::cout || std::fflush(stdout) != 0) {
+      throw IoError("the results could not be written to stdout", "is the disk full, or the reader gone?");
+    }
+    return code;
   }
   const std::vector<std::string> rest = program.remaining();
   if (rest.empty()) {
@@ -76,6 +88,9 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace resnet;
+#ifdef SIGXFSZ
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file size is an error like a full disk
+#endif
   try {
     return cli::run(argc, argv);
   } catch (const Error& error) {

@@ -25,7 +25,9 @@ class Plan final : public Command {
     nn::init_unset(net, net.scheme(), chosen.seed);
     EngineOptions options = train::engine_options(chosen);
     options.fuse = !no_fuse_;
-    const auto engine = make_native_engine(network_of(net, images), options);
+    Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
+    if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
+    const auto engine = make_native_engine(std::move(network), options);
     fmt::print("{}", engine->describe(images, mode_ == "train" ? Mode::train : Mode::eval));
     return kDone;
   }

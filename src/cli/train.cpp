@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
@@ -20,6 +21,10 @@ std::atomic<int> g_signal{0};
 // The first signal lets the step finish and saves; the second ends the program as usual.
 extern "C" void on_signal(int signal) {
   g_stop.store(true);
+  constexpr char kText[] = "\nresnet: finishing the step and saving; once more to give up\n";
+  if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) {
+    // nobody is there to read it
+  }
   g_signal.store(signal);
   std::signal(signal, SIG_DFL);
 }
@@ -37,6 +42,13 @@ class ModelKeeper final : public Observer {
   const data::Dataset& dataset_;
 };
 
+// How far a run came.
+class StepCounter final : public Observer {
+ public:
+  void on_step(const Progress&) override { ++steps; }
+  std::int64_t steps = 0;
+};
+
 class Train final : public Command {
  public:
   explicit Train(CLI::App& program)
@@ -52,6 +64,7 @@ class Train final : public Command {
   }
 
   int run() override {
+    std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
     const train::Settings chosen = settings(base());
     const data::Dataset training = train::open_data(chosen, data::Split::train);
     const data::Dataset test = train::open_data(chosen, data::Split::test);
@@ -59,23 +72,23 @@ class Train final : public Command {
     nn::Sequential net = make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
     // What cannot run is found before a folder is made.
     check(train::engine_options(chosen));
-    nn::trace(net, {chosen.batch_size, example[0], example[1], example[2]}, Mode::train);
+    train::check_batches(net, training, chosen.batch_size);
 
     const std::filesystem::path folder = make_folder(chosen);
     write_file(folder / report::kConfigFile, train::to_toml(chosen));
-    if (!quiet_ && chosen.device == "auto")
-      fmt::print(stderr, "device: cpu (this build has no GPU engine)\n");
+    if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
     FitOptions options = train::fit_options(chosen);
     options.stop = &g_stop;
     if (!quiet_) options.observers = {curves(), progress()};
     options.observers.push_back(std::make_shared<ModelKeeper>(folder / report::kModelFile, net, training));
     options.observers.push_back(run_folder(folder));
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
-    const FitResult result = fit(net, training, test, options);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {  // what nohup or a shell ignores stays ignored
+      if (std::signal(signal, SIG_IGN) != SIG_IGN) std::signal(signal, on_signal);
+    }
+    const FitResult result = fit_and_save(net, training, test, options, folder);
 
-    if (!quiet_) fmt::print(stderr, "run: {}\n", folder.string());
+    if (!quiet_) say("run: " + folder.string());
     if (json_) {
       std::cout << report::to_json(result) << '\n';
     } else {
@@ -92,16 +105,56 @@ class Train final : public Command {
     return train::settings_from_toml(read_text(config_), config_);
   }
 
+  // What was trained is saved also if the records, the memory or an evaluation fail; a run that never
+  // began leaves no folder.
+  static FitResult fit_and_save(nn::Module& net, const data::Dataset& training, const data::Dataset& test,
+                                const FitOptions& options, const std::filesystem::path& folder) {
+    FitOptions counted = options;
+    const auto counter = std::make_shared<StepCounter>();
+    counted.observers.push_back(counter);
+    try {
+      return fit(net, training, test, counted);
+    } catch (...) {
+      std::error_code ignored;
+      if (counter->steps == 0) {
+        for (const char* name : {report::kConfigFile, report::kMetricsFile}) {
+          std::filesystem::remove(folder / name, ignored);
+        }
+        std::filesystem::remove(folder, ignored);
+        throw;
+      }
+      try {
+        if (!std::filesystem::exists(folder / report::kModelFile, ignored)) {
+          save_model(folder / report::kModelFile, net, training);
+        }
+      } catch (const std::exception& error) {
+        say(std::string("the model could not be saved either: ") + error.what());
+      }
+      throw;
+    }
+  }
+
   // The folder of the run, made. An existing run is never overwritten.
   static std::filesystem::path make_folder(const train::Settings& chosen) {
     namespace fs = std::filesystem;
     fs::path folder = chosen.out;
     if (folder.empty()) {
-      for (int n = 1; folder.empty() || fs::exists(folder); ++n) {
+      make_directories("runs");
+      std::error_code error;
+      for (int n = 1;; ++n) {  // two that start together get a folder each
         folder = fs::path("runs") / fmt::format("{}-{}", chosen.model, n);
+        if (fs::create_directory(folder, error)) return folder;
+        if (error) {
+          throw IoError(fmt::format("cannot make {}: {}", folder.string(), error.message()),
+                        "is the folder writable, and the disk not full?");
+        }
       }
-    } else if (fs::exists(folder / report::kConfigFile) || fs::exists(folder / report::kModelFile)) {
-      throw IoError(fmt::format("{} already holds a run", folder.string()),
+    }
+    for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
+                             report::kResultFile, report::kModelFile}) {
+      std::error_code error;
+      if (!fs::exists(folder / name, error)) continue;
+      throw IoError(fmt::format("{} already holds a run (its {})", folder.string(), name),
                     "give another --out; nothing of it was touched");
     }
     make_directories(folder);

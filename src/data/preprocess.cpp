@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* kInterpolation = "pil_bilinear";
 constexpr const char* kScale = "divide_by_255";
+constexpr std::int64_t kMostPixels = 65535;  // of a side
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
 // truncated.
@@ -77,7 +78,6 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   const nlohmann::json& resize = object["resize"];
   if (!resize.is_array() || resize.size() != 2)
     refuse("'resize' is " + resize.dump() + ", two numbers were expected");
-  constexpr std::int64_t kMostPixels = 65535;
   Preprocessing result;
   result.resize = {number("resize", resize[0], 0, kMostPixels), number("resize", resize[1], 0, kMostPixels)};
   if (result.resize.height == 0 && result.resize.width != 0) refuse("'resize' has a width without a height");
@@ -87,7 +87,14 @@ Preprocessing preprocessing_from_json(const std::string& text) {
 }
 
 Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width) {
+  const auto check_sides = [](const char* what, std::int64_t h, std::int64_t w) {
+    if (h >= 1 && w >= 1 && h <= kMostPixels && w <= kMostPixels) return;
+    throw ShapeError("an image of " + std::to_string(h) + "x" + std::to_string(w) + " pixels " + what,
+                     "sides of 1 to 65535 pixels are supported");
+  };
+  check_sides("is given", height, width);
   const auto [h, w] = target(preprocessing.resize, height, width);
+  check_sides("would come of the resize", h, w);
   return {preprocessing.channels, h, w};
 }
 

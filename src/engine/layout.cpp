@@ -62,6 +62,7 @@ void state_from_native(graph::Role role, const Shape& shape, const float* from, 
 void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first,
                           std::int64_t last) {
   const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
+  if (image == 0) return;
   const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
   for (std::int64_t n = first; n < last; ++n) {
     transpose(from + n * image, to + n * image, channels, image / channels);
@@ -71,6 +72,7 @@ void activation_to_native(const Shape& shape, const float* from, float* to, std:
 void activation_from_native(const Shape& shape, const float* from, float* to, std::int64_t first,
                             std::int64_t last) {
   const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
+  if (image == 0) return;
   const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
   for (std::int64_t n = first; n < last; ++n) {
     transpose(from + n * image, to + n * image, image / channels, channels);

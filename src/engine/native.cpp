@@ -70,6 +70,7 @@ class NativeEngine final : public Engine {
   Tensor infer(View<const float> images) override {
     exec::Executor& executor = compiled(Kind::infer, images.shape);
     write_images(executor, images);
+    write_seed(executor);
     executor.run(pool_);
     const plan::Slot& slot = *executor.plan().output(compiler::kOutput);
     Tensor result(slot.shape);
@@ -99,6 +100,7 @@ class NativeEngine final : public Engine {
   void set_state(const State& state) override {
     engine::check_state(network_.state, state);
     for (auto& [name, tensor] : network_.state) {
+      if (layout_.find(name) == nullptr) engine::advance_count(tensor, train_steps_);
       for (const auto& [given_name, given] : state) {
         if (given_name != name) continue;
         if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
@@ -178,7 +180,13 @@ class NativeEngine final : public Engine {
     if (options_.fuse) graph = compiler::fuse(graph);
     auto executor = std::make_unique<exec::Executor>(compiler::compile(graph, layout_, isa_));
     const plan::Plan& plan = executor->plan();
-    const bool moved = arena_.reserve(layout_.bytes(), plan.work_bytes, plan.scratch_bytes);
+    bool moved = false;
+    try {
+      moved = arena_.reserve(layout_.bytes(), plan.work_bytes, plan.scratch_bytes);
+    } catch (...) {  // not enough memory: what was bound to the old arena is void
+      compiled_.clear();
+      throw;
+    }
     executor->bind(arena_);
     compiled_.push_back({kind, images, std::move(executor)});
     if (moved) {
@@ -200,6 +208,14 @@ class NativeEngine final : public Engine {
     });
   }
 
+  // What dropout draws its numbers from.
+  void write_seed(exec::Executor& executor) const {
+    if (const plan::Slot* slot = executor.plan().input(compiler::kSeedStep)) {
+      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed), train_steps_};
+      write(executor, *slot, seed_step.data());
+    }
+  }
+
   StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,
                       float lr) {
     const plan::Plan& plan = executor.plan();
@@ -208,10 +224,7 @@ class NativeEngine final : public Engine {
     write_images(executor, images);
     write(executor, label_slot, labels.data);
     if (const plan::Slot* slot = plan.input(compiler::kLearningRate)) write(executor, *slot, &lr);
-    if (const plan::Slot* slot = plan.input(compiler::kSeedStep)) {
-      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed), train_steps_};
-      write(executor, *slot, seed_step.data());
-    }
+    write_seed(executor);
     executor.run(pool_);
     ++train_steps_;
     StepResult result;

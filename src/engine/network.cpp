@@ -24,9 +24,12 @@ void set_state(nn::Module& module, const State& state) {
   for (const auto& [name, tensor] : state) {
     const auto found = parameters.find(name);
     if (found == parameters.end()) throw ShapeError("the network has no parameter '" + name + "'");
-    if (!(found->second->shape == tensor.shape())) {
-      throw ShapeError("'" + name + "': expected " + to_string(found->second->shape) + ", got " +
-                       to_string(tensor.shape()));
+    const bool count = found->second->kind == nn::ParameterKind::batches_tracked;
+    const DType dtype = count ? DType::i64 : DType::f32;
+    if (!(found->second->shape == tensor.shape()) || tensor.dtype() != dtype) {
+      throw ShapeError("'" + name + "': expected " + std::string(name_of(dtype)) + " " +
+                       to_string(found->second->shape) + ", got " + std::string(name_of(tensor.dtype())) +
+                       " " + to_string(tensor.shape()));
     }
   }
   for (const auto& [name, tensor] : state) {

@@ -36,7 +36,10 @@ class ReferenceEngine final : public Engine {
   Tensor infer(View<const float> images) override {
     const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}});
     const auto outputs = engine::interpret(
-        graph, {{compiler::kImages, Values(images.data, images.data + images.shape.elements())}}, values_);
+        graph,
+        {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
+         {compiler::kSeedStep, {static_cast<double>(seed_), static_cast<double>(train_steps_)}}},
+        values_);
     Tensor result(graph.value(graph.output(compiler::kOutput)).type.shape);
     const Values& values = outputs.at(compiler::kOutput);
     for (std::size_t i = 0; i < values.size(); ++i) result.values()[i] = static_cast<float>(values[i]);
@@ -59,6 +62,7 @@ class ReferenceEngine final : public Engine {
   void set_state(const State& state) override {
     engine::check_state(network_.state, state);
     for (auto& [name, tensor] : network_.state) {
+      if (tensor.dtype() != DType::f32) engine::advance_count(tensor, train_steps_);
       for (const auto& [given_name, given] : state) {
         if (given_name == name) tensor = given;
       }

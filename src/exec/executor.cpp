@@ -19,8 +19,9 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
     moved = true;
   }
   if (scratch_bytes > scratch_stride_) {
-    scratch_stride_ = plan::aligned(scratch_bytes);
-    scratch_ = AlignedBuffer(static_cast<std::size_t>(scratch_stride_ * threads_));
+    const std::int64_t stride = plan::aligned(scratch_bytes);
+    scratch_ = AlignedBuffer(static_cast<std::size_t>(stride * threads_));
+    scratch_stride_ = stride;
     moved = true;
   }
   return moved;

@@ -72,7 +72,19 @@ void check_graph(const ModelFile& model) {
                                   to_string(shape), model.preprocessing.channels),
                       kDamaged);
   }
-  const Shape& output = model.graph.value(model.graph.output("output")).type.shape;
+  for (const graph::Node& node : model.graph.nodes()) {
+    if (!node.op->for_inference()) {
+      throw FormatError(fmt::format("its network has a '{}', which is not for inference", node.op->name()),
+                        kDamaged);
+    }
+  }
+  const graph::ValueInfo& result = model.graph.value(model.graph.output("output"));
+  const Shape& output = result.type.shape;
+  if (result.role != graph::Role::computed || result.type.dtype != DType::f32 || output.rank() < 1) {
+    throw FormatError(
+        fmt::format("its output is {}, a computed F32 was expected", described(result.type.dtype, output)),
+        kDamaged);
+  }
   const auto classes = static_cast<std::int64_t>(model.classes.size());
   if (classes > 0 && (output.rank() != 2 || output[1] < classes)) {
     throw FormatError(fmt::format("{} classes of a network whose output is {}", classes, to_string(output)),

@@ -40,14 +40,14 @@ struct Plan {
 };
 
 Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
-  Plan plan{options.in_channels,
-            options.classes,
+  Plan plan{options.in_channels.value_or(configuration.chapter ? 1 : 3),
+            options.classes.value_or(configuration.chapter ? 10 : 1000),
             options.blocks,
             options.channels,
             options.block.value_or(configuration.block),
             options.stem};
   // Far beyond any network; they keep a slip of the finger from filling the memory.
-  constexpr std::int64_t kMostBlocks = 1000, kMostChannels = 1 << 16;
+  constexpr std::int64_t kMostBlocks = 512, kMostChannels = 1 << 16;  // blocks of all stages together
   if (plan.in_channels < 1 || plan.classes < 1) {
     throw ConfigError(std::string(configuration.name) + ": channels and classes must be at least 1");
   }
@@ -76,10 +76,11 @@ Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
   const auto within = [](const std::vector<std::int64_t>& counts, std::int64_t most) {
     return std::all_of(counts.begin(), counts.end(), [&](std::int64_t n) { return n >= 1 && n <= most; });
   };
-  if (!within(plan.blocks, kMostBlocks) || !within(plan.widths, kMostChannels)) {
-    throw ConfigError(std::string(configuration.name) + ": every stage needs 1 to " +
-                      std::to_string(kMostBlocks) + " blocks and 1 to " + std::to_string(kMostChannels) +
-                      " channels");
+  if (!within(plan.blocks, kMostBlocks) || !within(plan.widths, kMostChannels) ||
+      std::accumulate(plan.blocks.begin(), plan.blocks.end(), std::int64_t{0}) > kMostBlocks) {
+    throw ConfigError(std::string(configuration.name) + ": every stage needs 1 block or more, " +
+                      std::to_string(kMostBlocks) + " in all at most, and 1 to " +
+                      std::to_string(kMostChannels) + " channels");
   }
   return plan;
 }

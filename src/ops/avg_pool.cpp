@@ -49,6 +49,7 @@ class AvgPool final : public Operation {
 template <bool kGlobal>
 class AvgPoolGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override {
     return kGlobal ? "global_avg_pool_gradient" : "avg_pool_gradient";
   }

@@ -113,6 +113,7 @@ class BatchNorm final : public Operation {
 // dz, x, weight, mean, 1/std, [z] -> dx, dweight, dbias, [dresidual]
 class BatchNormGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "batch_norm_gradient"; }
 
   std::vector<ValueType> infer(const Attributes& attributes,

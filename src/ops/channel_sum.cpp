@@ -10,6 +10,7 @@ namespace {
 
 class ChannelSum final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "channel_sum"; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     expect_operands(inputs, 1, 1);

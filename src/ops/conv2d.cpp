@@ -140,6 +140,7 @@ class Forward final : public Operation {
 template <bool kLinear>
 class InputGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override {
     return kLinear ? "linear_input_gradient" : "conv2d_input_gradient";
   }
@@ -171,6 +172,7 @@ class InputGradient final : public Operation {
 template <bool kLinear>
 class WeightGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override {
     return kLinear ? "linear_weight_gradient" : "conv2d_weight_gradient";
   }

@@ -19,6 +19,7 @@ void expect_logits(std::span<const ValueType* const> inputs) {
 // logits, labels -> sum of the losses, number of correct answers
 class CrossEntropy final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "cross_entropy"; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     expect_logits(inputs);
@@ -40,6 +41,7 @@ class CrossEntropy final : public Operation {
 
 class CrossEntropyGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "cross_entropy_gradient"; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     expect_logits(inputs);

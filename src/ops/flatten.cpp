@@ -39,6 +39,7 @@ class Flatten final : public Operation {
 
 class Unflatten final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "unflatten"; }
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {

@@ -38,6 +38,7 @@ class MaxPool final : public Operation {
 
 class MaxPoolGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "max_pool_gradient"; }
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {

@@ -32,6 +32,7 @@ class Relu final : public Operation {
 // dy, y -> dx = dy where y > 0
 class ReluGradient final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "relu_gradient"; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     return infer_elementwise(inputs, 2);

@@ -11,6 +11,7 @@ namespace {
 // param, gradient, lr -> updated param
 class Sgd final : public Operation {
  public:
+  bool for_inference() const noexcept override { return false; }
   std::string_view name() const noexcept override { return "sgd"; }
   std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
     expect_operands(inputs, 3, 3);

@@ -52,8 +52,8 @@ class RunFolder : public Observer {
   void on_finish(const FitResult& result) override {
     metrics_.close();
     write_metrics();
-    write_curves();
     report::write_result(folder_ / report::kResultFile, result);
+    write_curves();
   }
 
  private:
@@ -77,23 +77,24 @@ std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<C
 
 Series load_series(const std::filesystem::path& run) {
   namespace fs = std::filesystem;
-  if (!fs::exists(run)) {
+  std::error_code error;
+  if (!fs::exists(run, error)) {
     throw IoError(fmt::format("there is no {}", run.string()),
                   "give the folder of a run, or its metrics.csv");
   }
   Series series;
   series.name = run.string();
   while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
-  if (!fs::is_directory(run)) {
+  if (!fs::is_directory(run, error)) {
     series.points = report::read_metrics(run);
     return series;
   }
-  if (!fs::exists(run / report::kMetricsFile)) {
+  if (!fs::exists(run / report::kMetricsFile, error)) {
     throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
                   "is it the folder of a run?");
   }
   series.points = report::read_metrics(run / report::kMetricsFile);
-  if (const fs::path config = run / report::kConfigFile; fs::exists(config)) {
+  if (const fs::path config = run / report::kConfigFile; fs::exists(config, error)) {
     const train::Settings settings = train::settings_from_toml(read_text(config), config.string());
     series.model = settings.model;
     series.dataset = settings.data;

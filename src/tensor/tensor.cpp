@@ -57,6 +57,9 @@ Shape::Shape(std::span<const std::int64_t> extents) {
       throw ShapeError("a shape whose number of elements overflows 64 bits");
     }
   }
+  if (elements_ > kMaxElements) {
+    throw ShapeError("a shape of " + std::to_string(elements_) + " elements; at most 2^40 are supported");
+  }
 }
 
 bool Shape::operator==(const Shape& other) const noexcept {

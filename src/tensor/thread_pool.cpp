@@ -1,6 +1,9 @@
 #include "tensor/thread_pool.h"
 
 #include <algorithm>
+#include <system_error>
+
+#include "resnet/error.h"
 
 namespace resnet {
 namespace {
@@ -21,12 +24,22 @@ void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < std::max(1, threads); ++thread) {
-    workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < std::max(1, threads); ++thread) {
+      workers_.emplace_back([this, thread] { work(thread); });
+    }
+  } catch (const std::system_error& error) {
+    stop();
+    throw IoError("cannot start " + std::to_string(threads) + " threads: " + error.what(),
+                  "give fewer --threads");
   }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() noexcept {
   stop_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();

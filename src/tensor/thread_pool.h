@@ -38,6 +38,7 @@ class ThreadPool {
   };
   void run(const Job& job) noexcept;
   void take_tasks(int thread) noexcept;
+  void stop() noexcept;
   void work(int thread) noexcept;
 
   Job job_;

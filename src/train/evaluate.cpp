@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "resnet/train.h"
+#include "train/settings.h"
 
 namespace resnet {
 namespace {
@@ -21,15 +22,17 @@ double cross_entropy(const float* logits, std::int64_t classes, std::int64_t lab
 
 }  // namespace
 
-Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size) {
+Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
+                    const std::atomic<bool>* stop) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
   result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
   double loss_sum = 0;
   std::int64_t correct = 0;
-  data::Loader loader(test, {.batch_size = batch_size});
+  data::Loader loader(test, {.batch_size = batch_size, .threads = train::loader_threads(engine.threads())});
   loader.start();
   while (const data::Batch* batch = loader.next()) {
+    if (stop != nullptr && stop->load()) break;
     const Tensor logits = engine.infer(batch->images.view<float>());
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
       throw ShapeError(
@@ -42,6 +45,10 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
       const float* row = logits.values().data() + n * outputs;
       const std::int64_t predicted = argmax(row, outputs);
       const std::int64_t label = labels[n];
+      if (label < 0 || label >= classes) {
+        throw ShapeError("label " + std::to_string(label) + " of a data set with " + std::to_string(classes) +
+                         " classes");
+      }
       loss_sum += cross_entropy(row, outputs, label);
       correct += predicted == label ? 1 : 0;
       if (predicted < classes) ++result.confusion[static_cast<std::size_t>(label * classes + predicted)];

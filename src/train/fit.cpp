@@ -4,11 +4,13 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <ostream>
 
 #include "base/machine.h"
 #include "io/model_hash.h"
 #include "resnet/train.h"
+#include "train/settings.h"
 
 namespace resnet {
 namespace {
@@ -32,7 +34,10 @@ class Run {
         train_(train),
         test_(test),
         options_(options),
-        loader_(train, {.batch_size = options.batch_size}) {
+        loader_(train, {.batch_size = options.batch_size,
+                        .threads = resnet::train::loader_threads(
+                            options.engine.threads > 0 ? options.engine.threads : default_threads())}) {
+    resnet::train::check_batches(net, train, options.batch_size);
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
     engine_options.seed = options.seed;
@@ -42,8 +47,13 @@ class Run {
   }
 
   FitResult execute() {
-    announce();
-    for (std::int64_t epoch = 0; epoch < options_.epochs && !stopped(); ++epoch) run_epoch(epoch);
+    try {
+      announce();
+      for (std::int64_t epoch = 0; epoch < options_.epochs && !stopped(); ++epoch) run_epoch(epoch);
+    } catch (...) {
+      set_state(net_, engine_->state());
+      throw;
+    }
     return finish();
   }
 
@@ -79,6 +89,10 @@ class Run {
           engine_->step(batch->images.view<float>(), batch->labels.view<std::int32_t>(), options_.lr);
       seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
       ++steps_;
+      if (!std::isfinite(step.loss_sum)) {
+        throw Error(fmt::format("the loss is no longer finite at step {}", steps_),
+                    "a smaller --lr may help");
+      }
       examples_ += batch->size();
       loss_sum += step.loss_sum;
       correct += step.correct;
@@ -89,12 +103,14 @@ class Run {
       progress_.examples_per_second = static_cast<double>(examples_) / seconds_;
       for (const auto& observer : options_.observers) observer->on_step(progress_);
       const bool last = progress_.batch == batches;
-      if (!last && progress_.batch % every == 0) emit_point(-1);
+      if (!last && !stopped() && progress_.batch % every == 0) emit_point(-1);
     }
     if (progress_.batch == batches) ++epochs_;
     if (interrupted() || progress_.batch == 0) return;
-    test_acc_ = evaluate(*engine_, test_, options_.batch_size).test_acc;
-    evaluated_ = true;
+    const Evaluation evaluation = evaluate(*engine_, test_, options_.batch_size, options_.stop);
+    if (interrupted()) return;
+    test_acc_ = evaluation.test_acc;
+    evaluated_at_ = steps_;
     emit_point(test_acc_);
     for (const auto& observer : options_.observers) observer->on_epoch(progress_, test_acc_);
   }
@@ -112,7 +128,8 @@ class Run {
     FitResult result;
     result.loss = progress_.loss;
     result.train_acc = progress_.train_acc;
-    result.test_acc = test_acc_;
+    const bool evaluated = evaluated_at_ == steps_;
+    result.test_acc = evaluated ? test_acc_ : std::numeric_limits<double>::quiet_NaN();
     result.examples_per_second = seconds_ > 0 ? static_cast<double>(examples_) / seconds_ : 0;
     result.device = "cpu";
     result.cpu_model = cpu_model();
@@ -122,7 +139,7 @@ class Run {
     result.threads = engine_->threads();
     result.isa = engine_->isa();
     result.weights_sha256 = io::weights_sha256(state);
-    result.complete = evaluated_ && !interrupted();
+    result.complete = evaluated && !interrupted();
     for (const auto& observer : options_.observers) observer->on_finish(result);
     return result;
   }
@@ -135,10 +152,10 @@ class Run {
   std::unique_ptr<Engine> engine_;
   Progress progress_;
   double test_acc_ = 0;
-  bool evaluated_ = false;
   double seconds_ = 0;         // in steps
   std::int64_t examples_ = 0;  // of all epochs
   std::int64_t steps_ = 0, epochs_ = 0;
+  std::int64_t evaluated_at_ = -1;  // steps before the last evaluation
 };
 
 }  // namespace

@@ -66,6 +66,11 @@ data::Dataset open_data(const Settings& settings, data::Split split);
 EngineOptions engine_options(const Settings& settings);
 FitOptions fit_options(const Settings& settings);
 
+/// Throws what tracing the network throws for the batches of an epoch, the last short one included.
+void check_batches(const nn::Module& net, const data::Dataset& train, std::int64_t batch_size);
+/// Threads that load data beside an engine of so many.
+int loader_threads(int threads);
+
 /// The nearest of `names` to a mistyped one by edit distance, or "" if none is near.
 std::string nearest(std::string_view mistyped, const std::vector<std::string>& names);
 

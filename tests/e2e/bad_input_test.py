@@ -92,6 +92,10 @@ for shape in ("1x1x0x0", "1x1x96", "1x1x96x96x96", "axbxcxd", "1x1x-3x4", "1x1x9
 check("stages that differ", ["summary", "--blocks", "1,2", "--channels", "8,8,8"], 2, "stages")
 check("one value per channel", ["train", "--data", f"idx:{good}", "--resize", "32", "--batch-size", "1", "--quiet", "--out", out], 2,
       "more than one value per channel", "larger", left=[out])
+check("a flag before the command", ["--lr", "0.1", "train", *small[2:], "--out", out], 2, "'--lr' does not belong before the command",
+      "resnet train --lr", left=[out])
+check("one example left for the last batch", ["train", "--data", f"idx:{good}", "--resize", "32", "--batch-size", "7", "--quiet",
+      "--out", out], 2, "more than one value per channel", "larger", left=[out])
 check("channels that do not fit a precision", [*train, "--precision", "bf16"], 2, "bf16", left=[out])
 
 missing = HERE / "empty"

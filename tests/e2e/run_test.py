@@ -54,6 +54,18 @@ assert figures["test_acc"] == result["test_acc"] and figures["examples"] == 200,
 table = run("eval", "first/model.safetensors", "--limit-test", 200).stdout
 assert "Ankle boot" in table and f"test acc {result['test_acc']:.4f}" in table
 
+# RUN's folder says which data set it was trained for.
+pixels = bytes((7 * i) % 251 for i in range(8 * 40 * 40))
+for name, magic, values in (("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\0\0\0\x08\0\0\0\x28\0\0\0\x28", pixels),
+                            ("train-labels-idx1-ubyte", b"\0\0\x08\x01" + b"\0\0\0\x08", bytes(i % 3 for i in range(8)))):
+    (HERE / "own").mkdir(exist_ok=True)
+    for file in (name, name.replace("train", "t10k")):
+        (HERE / "own" / file).write_bytes(magic + values)
+run("train", "--data", "idx:own", "--resize", 40, "--batch-size", 4, "--steps", 2, "--channels", "8,8", "--blocks", "1,1",
+    "--out", "own_run", "--quiet")
+own = json.loads(run("eval", "own_run", "--json").stdout)
+assert own["examples"] == 8 and own["test_acc"] == result_of("own_run")["test_acc"], own
+
 # One hash for any number of threads, for a repeated run, and for the run that its config.toml describes.
 for threads in (1, 2, 3, 4):
     run("train", *CHAPTER, "--epochs", 4, "--steps", 20, "--threads", threads, "--out", f"t{threads}", "--quiet")
@@ -79,6 +91,17 @@ assert process.returncode == 130, process.returncode
 stopped = result_of("stopped")
 assert stopped["complete"] is False and stopped["steps"] >= 1, stopped
 run("eval", "stopped", "--limit-test", 50)
+
+# Who watched the progress may leave: the run goes on. A stdout that takes nothing is an error.
+watched = subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "2", "--out", "watched"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+watched.stderr.close()
+assert re.match(r"loss ", watched.communicate(timeout=200)[0]) and watched.returncode == 0, watched.returncode
+assert result_of("watched")["weights_sha256"] == result["weights_sha256"] and result_of("watched")["complete"] is True
+with open("/dev/full", "w", encoding="utf-8") as full:
+    lost = subprocess.run([PROGRAM, "summary"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert lost.returncode == 1 and "could not be written" in lost.stderr, lost
+    assert subprocess.run([PROGRAM, "trian"], stderr=full, check=False).returncode == 2
 
 # Summary, plan, plot.
 walk = run("summary", "--model", "d2l_resnet18", "--input", "1x1x224x224").stdout.splitlines()

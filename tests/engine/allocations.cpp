@@ -1,5 +1,5 @@
-// Replaces operator new and delete of the test program by ones that count. By themselves in a file, so
-// that no compiler sees both ends of a pair at once.
+// Replaces operator new and delete, and aligned_alloc, of the test program by ones that count. By themselves
+// in a file, so that no compiler sees both ends of a pair at once.
 #include "engine/allocations.h"
 
 #include <atomic>
@@ -16,6 +16,14 @@ void* operator new(std::size_t size) {
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Tensors and arenas come from here. The sanitizers have an aligned_alloc of their own.
+extern "C" void* __libc_memalign(std::size_t alignment, std::size_t size);
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  g_allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_memalign(alignment, size);
+}
+#endif
 void operator delete(void* p) noexcept {
   std::free(p);
 }

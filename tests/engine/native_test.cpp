@@ -53,10 +53,38 @@ TEST(NativeEngine, AllocatesNothingInTenSteps) {
   EXPECT_EQ(test::allocations() - before, 0);
 }
 
+TEST(NativeEngine, DrawsDropoutsNumbersFromSeedAndStepInEveryMode) {
+  nn::Sequential net(nn::Flatten{}, nn::Dropout{0.5});
+  const Tensor x = random_uniform({3, 2, 5, 7}, 4);
+  const Tensor first = forward(net, x, Mode::train), again = forward(net, x, Mode::train);
+  for (std::size_t i = 0; i < x.values().size(); ++i) ASSERT_EQ(first.values()[i], again.values()[i]) << i;
+  const Network network{nn::trace(net, x.shape(), Mode::train), std::nullopt, {}};
+  const Tensor reference = make_reference_engine(network)->infer(x.view<float>());
+  for (std::size_t i = 0; i < x.values().size(); ++i)
+    ASSERT_EQ(first.values()[i], reference.values()[i]) << i;
+}
+
+TEST(NativeEngine, RunsOnWhenTheMemoryForABatchWasNotThere) {
+  nn::Sequential own(nn::Conv2d{1, 2, {.bias = false}}, nn::GlobalAvgPool2d{}, nn::Flatten{});
+  nn::init(own, nn::Scheme::chapter, 1);
+  const auto engine = make_native_engine(network_of(own, {2, 1, 8, 8}), {.threads = 2});
+  const Tensor x = random_uniform({2, 1, 8, 8}, 4);
+  const Tensor before = engine->infer(x.view<float>());
+  const float one = 0;  // never read: the memory fails first
+  EXPECT_THROW(engine->infer({&one, Shape{std::int64_t{1} << 30, 1, 8, 8}}), std::bad_alloc);
+  const Tensor after = engine->infer(x.view<float>());
+  for (std::size_t i = 0; i < before.values().size(); ++i) EXPECT_EQ(before.values()[i], after.values()[i]);
+}
+
 TEST(NativeEngine, CountsAllocationsAtAll) {
   const std::int64_t before = test::allocations();
   const auto p = std::make_unique<int>(1);
   EXPECT_GT(test::allocations(), before) << *p;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const std::int64_t between = test::allocations();
+  const AlignedBuffer buffer(64);
+  EXPECT_GT(test::allocations(), between) << buffer.size();
+#endif
 }
 
 TEST(NativeEngine, FusionChangesNoGradientBeyondRounding) {

@@ -79,6 +79,9 @@ void expect_native_matches_reference(const ZooCase& c) {
   constexpr double kRounding = 0x1p-22;
   constexpr double kFactor = 8;
   NamedValues noisy[2] = {oracle(network, e, {kRounding, 1}), oracle(network, e, {kRounding, 2})};
+  double largest = 0;
+  for (const auto& [name, values] : exact)
+    largest = std::max(largest, distance(Values(values.size()), values));
   for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
     if (isa > best_isa()) {
       std::cout << "not run: this processor has no " << name_of(isa) << '\n';
@@ -90,8 +93,11 @@ void expect_native_matches_reference(const ZooCase& c) {
       ASSERT_TRUE(ours.contains(name)) << name;
       const double tolerance =
           kFactor * std::max(distance(noisy[0].at(name), expected), distance(noisy[1].at(name), expected));
-      EXPECT_LE(distance(ours.at(name), expected), tolerance)
-          << name << " of " << expected.size() << " numbers";
+      // Where the network amplifies the noise to the size of its gradients, a quarter of that size is
+      // the bound: nothing that is missing or of the wrong sign passes.
+      const double size = distance(Values(expected.size()), expected);
+      const double bound = size > 1e-3 * largest ? std::min(tolerance, 0.25 * size) : tolerance;
+      EXPECT_LE(distance(ours.at(name), expected), bound) << name << " of " << expected.size() << " numbers";
     }
   }
 }

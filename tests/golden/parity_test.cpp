@@ -62,9 +62,14 @@ TEST_P(Parity, LossEveryGradientAndRunningStatistics) {
     ++compared;
   }
   EXPECT_EQ(compared, train.at("gradients").size());
+  compared = 0;
   for (const auto& [name, tensor] : engine->state()) {
-    if (train.at("running").contains(name)) expect_pinned(name, tensor, golden, train.at("running").at(name));
+    if (!train.at("running").contains(name)) continue;
+    expect_pinned(name, tensor, golden, train.at("running").at(name));
+    ++compared;
   }
+  EXPECT_GT(compared, 0U);
+  EXPECT_EQ(compared, train.at("running").size());
 }
 
 INSTANTIATE_TEST_SUITE_P(PyTorch, Parity, ::testing::Values("d2l_resnet18", "resnet18", "resnet50"),
@@ -85,13 +90,18 @@ TEST_P(TenSteps, LossesAndRunningStatisticsFollowPyTorch) {
     expect_scalar("loss " + std::to_string(i), result.loss_sum / static_cast<double>(batch.images.shape()[0]),
                   losses[i]);
   }
+  std::size_t compared = 0;
   for (const auto& [name, tensor] : engine->state()) {
-    if (golden.at("running").contains(name))
+    if (golden.at("running").contains(name)) {
       expect_pinned(name, tensor, golden, golden.at("running").at(name));
+      ++compared;
+    }
     if (name.ends_with("num_batches_tracked")) {
       EXPECT_EQ(tensor.view<std::int64_t>()[0], golden.at("num_batches_tracked").get<std::int64_t>()) << name;
     }
   }
+  EXPECT_GT(compared, 0U);
+  EXPECT_EQ(compared, golden.at("running").size());
 }
 
 INSTANTIATE_TEST_SUITE_P(PyTorch, TenSteps, ::testing::Values("d2l_resnet18", "resnet18", "resnet50"),
@@ -127,9 +137,11 @@ TEST(OneStep, OfTheChaptersSizeChangesTheParametersAsPyTorchDoes) {
   expect_scalar("loss", result.loss_sum / static_cast<double>(batch.images.shape()[0]), golden.at("loss"));
   const State after = engine->state();
   double squared_distance = 0;
+  std::size_t running = 0, changes = 0;
   for (std::size_t t = 0; t < after.size(); ++t) {
     const std::string& name = after[t].first;
     if (golden.at("running").contains(name)) {
+      ++running;
       const json& pin = golden.at("running").at(name);
       ASSERT_FALSE(pin.at("samples").empty());
       const RandomStream stream(seed_of(golden), "samples/" + name);
@@ -143,6 +155,7 @@ TEST(OneStep, OfTheChaptersSizeChangesTheParametersAsPyTorchDoes) {
       }
     }
     if (!golden.at("changes").contains(name)) continue;
+    ++changes;
     const json& pin = golden.at("changes").at(name);
     std::vector<double> change;
     for (std::size_t i = 0; i < after[t].second.values().size(); ++i) {
@@ -162,6 +175,8 @@ TEST(OneStep, OfTheChaptersSizeChangesTheParametersAsPyTorchDoes) {
     }
     squared_distance += sum / static_cast<double>(ours.size());
   }
+  EXPECT_EQ(running, golden.at("running").size());
+  EXPECT_EQ(changes, golden.at("changes").size());
   const double relative = std::sqrt(squared_distance) / golden.at("l2").get<double>();
   RecordProperty("relative_l2_of_the_change", std::to_string(relative));
   EXPECT_LE(relative, 0.01);

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "io/folder_test.h"
 #include "io/safetensors.h"
+#include "ops/operation.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -265,6 +266,39 @@ TEST_F(ModelFileTest, RefusesAGraphThatAnEngineCannotRun) {
   EXPECT_NE(with([](auto& g) { g["nodes"][0]["op"] = "format_disk"; }), "");
   EXPECT_NE(with([](auto& g) { g["nodes"].erase(0); }), "");
   EXPECT_NE(with([](auto& g) { g["nodes"][0]["inputs"][0] = 1000000; }), "");
+}
+
+// Graphs whose shapes are in order, but not for inference, or of sizes whose bytes would wrap.
+TEST_F(ModelFileTest, RefusesGradientsHugeShapesAndOutputsThatAreNoNumbers) {
+  const auto with_graph = [&](const graph::Graph& graph) {
+    io::Safetensors damaged = saved();
+    damaged.metadata["resnet.graph"] = graph::to_json(graph);
+    return error_of_file(damaged);
+  };
+  graph::Graph gradient;
+  const auto x = gradient.add_input("images", {Shape{1, 1, 16, 24}, DType::f32});
+  const auto add_gradient = [&](std::int64_t side) {
+    const std::vector<std::int64_t> extents = {1, 1, side, side};
+    const auto mean = gradient.add_node(ops::get("global_avg_pool"), "mean", {}, {x})[0];
+    return gradient.add_node(ops::get("global_avg_pool_gradient"), "up", {{"extents", extents}}, {mean})[0];
+  };
+  EXPECT_THROW(add_gradient(std::int64_t{1} << 30), ShapeError);
+  gradient.add_output("output", add_gradient(3));
+  EXPECT_THAT(with_graph(gradient), HasSubstr("'global_avg_pool_gradient', which is not for inference"));
+
+  graph::Graph index;
+  const auto y = index.add_input("images", {Shape{1, 1, 16, 24}, DType::f32});
+  const std::vector<std::int64_t> two = {2, 2}, none = {0, 0};
+  const auto pool = index.add_node(ops::get("max_pool"), "pool",
+                                   {{"kernel", two}, {"stride", two}, {"padding", none}}, {y});
+  index.add_output("output", pool.at(1));
+  EXPECT_THAT(with_graph(index), HasSubstr("a computed F32 was expected"));
+}
+
+TEST_F(ModelFileTest, ClassifyRefusesAnImageWithoutPixels) {
+  save_model(file("m"), tiny_network(), tiny_data());
+  Model model = load_model(file("m"));
+  EXPECT_THROW(model.classify(data::Image{}), ShapeError);
 }
 
 TEST_F(ModelFileTest, FailsToSaveWithoutHarmToTheOldFile) {

@@ -74,7 +74,7 @@ TEST(BlockGradient, BottleneckMatchesFiniteDifferences) {
   check(behind_a_convolution(8, nn::Bottleneck{8, 2}), {2, 2, 3, 4}, false);
 }
 
-// All kinds of layers that the zoo has not: rectangles, groups, dilation, average pool, dropout.
+// Layers that the zoo has not: rectangles, groups, dilation, average pool.
 TEST(NetworkGradient, OfUncommonLayersMatchesFiniteDifferences) {
   const nn::Sequential net(
       nn::Conv2d{2, 4, {.kernel = {3, 5}, .stride = {2, 1}, .padding = {0, 2}}}, nn::BatchNorm2d{4},

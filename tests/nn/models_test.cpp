@@ -159,14 +159,22 @@ TEST(Models, EveryParameterAndBufferTakesPartInTheTrainingGraph) {
 
 TEST(Models, AnyNumberOfStagesWillDo) {
   for (const std::string name : {"d2l_resnet18", "resnet18", "resnet50", "d2l_resnet50"}) {
-    const nn::Sequential one = models::make(name, {.classes = 10, .blocks = {1}, .channels = {8}});
-    const nn::Sequential six =
-        models::make(name, {.classes = 10, .blocks = {1, 2, 1, 1, 2, 1}, .channels = {8, 8, 12, 16, 16, 24}});
+    const nn::Sequential one =
+        models::make(name, {.in_channels = 3, .classes = 10, .blocks = {1}, .channels = {8}});
+    const nn::Sequential six = models::make(
+        name,
+        {.in_channels = 3, .classes = 10, .blocks = {1, 2, 1, 1, 2, 1}, .channels = {8, 8, 12, 16, 16, 24}});
     EXPECT_NO_THROW(nn::trace(one, {2, 3, 32, 32}, Mode::train)) << name;
     EXPECT_NO_THROW(nn::trace(six, {2, 3, 128, 128}, Mode::train)) << name;
   }
   const nn::Sequential widened = models::d2l_resnet18({.in_channels = 1, .classes = 10, .blocks = {1, 1, 1}});
   EXPECT_EQ(nn::summarize(widened, {1, 1, 64, 64}).stages[3].output, (Shape{1, 256, 4, 4}));
+}
+
+TEST(Models, WhatIsNotGivenIsTheModelsOwn) {
+  EXPECT_EQ(nn::parameter_count(models::d2l_resnet18()), 11'178'378);
+  EXPECT_EQ(nn::parameter_count(models::resnet18()), 11'689'512);
+  EXPECT_EQ(nn::parameter_count(models::d2l_resnet18({.classes = 5})), 11'178'378 - 5 * 513);
 }
 
 TEST(Models, TheBlockCanBeExchanged) {
