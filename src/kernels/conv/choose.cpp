@@ -53,22 +53,28 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
 
 }  // namespace
 
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
+ConvChoice cheapest_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
   conv::check(g);
   if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 in one group only"};
   const double direct = direct_cost(g);
-  std::array<double, 2> relative{};
   constexpr std::array<std::int64_t, 2> kTiles = {3, 4};
+  std::array<double, 2> relative{};
   for (std::size_t i = 0; i < kTiles.size(); ++i)
     relative.at(i) = winograd_cost(g, pass, kTiles.at(i), isa) / direct;
   const std::size_t best = relative[1] < relative[0] ? 1 : 0;
+  const std::int64_t m = kTiles.at(best);
   if (relative.at(best) >= 1) {
-    return {0, fmt::format("direct: F({0}x{0}) would cost {1:.2f} times as much", kTiles.at(best),
-                           relative.at(best))};
+    return {0, fmt::format("direct: F({0}x{0}) would cost {1:.2f} times as much", m, relative.at(best))};
   }
-  return {kTiles.at(best),
-          fmt::format("F({0}x{0}) at {1:.2f} of the direct cost; F({2}x{2}) {3:.2f}", kTiles.at(best),
-                      relative.at(best), kTiles.at(1 - best), relative.at(1 - best))};
+  return {m, fmt::format("F({0}x{0}) at {1:.2f} of the direct cost; F({2}x{2}) {3:.2f}", m, relative.at(best),
+                         kTiles.at(1 - best), relative.at(1 - best))};
+}
+
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
+  ConvChoice choice = cheapest_conv(g, pass, isa);
+  // Winograd changes the bits, so it waits for full runs of the chapter with it: docs/decisions/0002.
+  if (choice.tile != 0) choice = {0, "direct, border taps skipped; not yet admitted: " + choice.reason};
+  return choice;
 }
 
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile) {
