@@ -206,9 +206,9 @@ std::int64_t terms(const ConvGeometry& g, Pass pass) {
 Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
   const Problem positive = absolute(p);
   if (tile == 0) return reference(positive, pass);
-  if (pass == Pass::input_gradient) return testing::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
-  if (pass == Pass::weight_gradient) return testing::winograd_weight_gradient_bound(p.g, tile, p.x, p.dy);
-  Doubles bound = testing::winograd_forward_bound(p.g, tile, p.x, p.w);
+  if (pass == Pass::input_gradient) return bounds::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
+  if (pass == Pass::weight_gradient) return bounds::winograd_weight_gradient_bound(p.g, tile, p.x, p.dy);
+  Doubles bound = bounds::winograd_forward_bound(p.g, tile, p.x, p.w);
   for (std::size_t i = 0; i < bound.size() && !positive.bias.empty(); ++i) {
     bound[i] += positive.bias[i / static_cast<std::size_t>(p.g.ho() * p.g.wo()) % positive.bias.size()];
   }

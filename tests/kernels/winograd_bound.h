@@ -3,13 +3,14 @@
 // alone, by Toom and Cook's construction, and not taken from the kernels.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "kernels/conv/conv.h"
 
-namespace resnet::kernels::testing {
+namespace resnet::kernels::bounds {
 
 using Matrix = std::vector<std::vector<double>>;  // [row][column]
 
@@ -197,4 +198,4 @@ inline std::vector<double> winograd_weight_gradient_bound(const ConvGeometry& g,
   return bound;
 }
 
-}  // namespace resnet::kernels::testing
+}  // namespace resnet::kernels::bounds

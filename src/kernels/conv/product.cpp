@@ -146,7 +146,7 @@ class Product final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvConvPass pass, Isa isa) {
+std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa) {
   return std::make_unique<Product>(g, pass, isa);
 }
 
