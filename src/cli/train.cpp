@@ -29,24 +29,42 @@ extern "C" void on_signal(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-// Saves the model before the records say that the run is finished.
+// Saves the model before the records say that the run is finished, or when the run fails.
 class ModelKeeper final : public Observer {
  public:
-  ModelKeeper(std::filesystem::path file, const nn::Module& net, const data::Dataset& dataset)
-      : file_(std::move(file)), net_(net), dataset_(dataset) {}
-  void on_finish(const FitResult&) override { save_model(file_, net_, dataset_); }
+  ModelKeeper(std::filesystem::path folder, const nn::Module& net, const data::Dataset& dataset)
+      : folder_(std::move(folder)), net_(net), dataset_(dataset) {}
+  void on_step(const Progress&) override { began_ = true; }
+  void on_finish(const FitResult&) override { save(); }
+
+  // What was trained is saved also if the records, the memory or an evaluation fail; a run that never
+  // began leaves no folder.
+  void rescue() {
+    std::error_code ignored;
+    if (!began_) {
+      for (const char* name : {report::kConfigFile, report::kMetricsFile}) {
+        std::filesystem::remove(folder_ / name, ignored);
+      }
+      std::filesystem::remove(folder_, ignored);
+    } else if (!saved_) {
+      try {
+        save();
+      } catch (const std::exception& error) {
+        say(std::string("the model could not be saved either: ") + error.what());
+      }
+    }
+  }
 
  private:
-  std::filesystem::path file_;
+  void save() {
+    save_model(folder_ / report::kModelFile, net_, dataset_);
+    saved_ = true;
+  }
+
+  std::filesystem::path folder_;
   const nn::Module& net_;
   const data::Dataset& dataset_;
-};
-
-// How far a run came.
-class StepCounter final : public Observer {
- public:
-  void on_step(const Progress&) override { ++steps; }
-  std::int64_t steps = 0;
+  bool began_ = false, saved_ = false;
 };
 
 class Train final : public Command {
@@ -81,12 +99,19 @@ class Train final : public Command {
     FitOptions options = train::fit_options(chosen);
     options.stop = &g_stop;
     if (!quiet_) options.observers = {curves(), progress()};
-    options.observers.push_back(std::make_shared<ModelKeeper>(folder / report::kModelFile, net, training));
+    const auto keeper = std::make_shared<ModelKeeper>(folder, net, training);
+    options.observers.push_back(keeper);
     options.observers.push_back(run_folder(folder));
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {  // what nohup or a shell ignores stays ignored
       if (std::signal(signal, SIG_IGN) != SIG_IGN) std::signal(signal, on_signal);
     }
-    const FitResult result = fit_and_save(net, training, test, options, folder);
+    FitResult result;
+    try {
+      result = fit(net, training, test, options);
+    } catch (...) {
+      keeper->rescue();
+      throw;
+    }
 
     if (!quiet_) say("run: " + folder.string());
     if (json_) {
@@ -103,35 +128,6 @@ class Train final : public Command {
   train::Settings base() const {
     if (config_.empty()) return {};
     return train::settings_from_toml(read_text(config_), config_);
-  }
-
-  // What was trained is saved also if the records, the memory or an evaluation fail; a run that never
-  // began leaves no folder.
-  static FitResult fit_and_save(nn::Module& net, const data::Dataset& training, const data::Dataset& test,
-                                const FitOptions& options, const std::filesystem::path& folder) {
-    FitOptions counted = options;
-    const auto counter = std::make_shared<StepCounter>();
-    counted.observers.push_back(counter);
-    try {
-      return fit(net, training, test, counted);
-    } catch (...) {
-      std::error_code ignored;
-      if (counter->steps == 0) {
-        for (const char* name : {report::kConfigFile, report::kMetricsFile}) {
-          std::filesystem::remove(folder / name, ignored);
-        }
-        std::filesystem::remove(folder, ignored);
-        throw;
-      }
-      try {
-        if (!std::filesystem::exists(folder / report::kModelFile, ignored)) {
-          save_model(folder / report::kModelFile, net, training);
-        }
-      } catch (const std::exception& error) {
-        say(std::string("the model could not be saved either: ") + error.what());
-      }
-      throw;
-    }
   }
 
   // The folder of the run, made. An existing run is never overwritten.

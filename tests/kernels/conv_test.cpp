@@ -428,7 +428,10 @@ TEST(ConvErrors, RefuseWhatIsNoConvolution) {
       with([](ConvGeometry& g) { g.dw = 3; }),
   };
   for (const ConvGeometry& g : bad) {
-    for (const Pass pass : kPasses) EXPECT_THROW(make_conv(g, pass, Isa::avx2), ShapeError) << text_of(g);
+    for (const Pass pass : kPasses) {
+      EXPECT_THROW(choose_conv(g, pass, Isa::avx2), ShapeError) << text_of(g);
+      EXPECT_THROW(make_conv(g, pass, Isa::avx2, 0), ShapeError) << text_of(g);
+    }
   }
 }
 

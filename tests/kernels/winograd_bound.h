@@ -102,6 +102,17 @@ inline void add_product(Matrix& sum, const Matrix& a, const Matrix& b) {
   }
 }
 
+/// Of each channel of image n, for the tile whose first output is (y, left).
+inline std::vector<Matrix> input_points(const ConvGeometry& g, const ToomCook& t, std::int64_t m,
+                                        const std::vector<double>& x, std::int64_t n, std::int64_t y,
+                                        std::int64_t left) {
+  std::vector<Matrix> inputs;
+  for (std::int64_t ci = 0; ci < g.ci; ++ci) {
+    inputs.push_back(both_ways(t.input, patch(x, n * g.ci + ci, g.h, g.w, y - g.ph, left - g.pw, m + 2)));
+  }
+  return inputs;
+}
+
 /// Of y [N,Co,Ho,Wo] for x [N,Ci,H,W] and w [Co,Ci,3,3]; without the bias.
 inline std::vector<double> winograd_forward_bound(const ConvGeometry& g, std::int64_t m,
                                                   const std::vector<double>& x,
@@ -116,11 +127,7 @@ inline std::vector<double> winograd_forward_bound(const ConvGeometry& g, std::in
   for (std::int64_t n = 0; n < g.n; ++n) {
     for (std::int64_t y = 0; y < ho; y += m) {
       for (std::int64_t left = 0; left < wo; left += m) {
-        std::vector<Matrix> inputs;
-        for (std::int64_t ci = 0; ci < g.ci; ++ci) {
-          inputs.push_back(
-              both_ways(t.input, patch(x, n * g.ci + ci, g.h, g.w, y - g.ph, left - g.pw, m + 2)));
-        }
+        const std::vector<Matrix> inputs = input_points(g, t, m, x, n, y, left);
         for (std::int64_t co = 0; co < g.co; ++co) {
           Matrix sum(t.input.size(), std::vector<double>(t.input.size(), 0));
           for (std::int64_t ci = 0; ci < g.ci; ++ci) {
@@ -176,11 +183,7 @@ inline std::vector<double> winograd_weight_gradient_bound(const ConvGeometry& g,
   for (std::int64_t n = 0; n < g.n; ++n) {
     for (std::int64_t y = 0; y < ho; y += m) {
       for (std::int64_t left = 0; left < wo; left += m) {
-        std::vector<Matrix> inputs;
-        for (std::int64_t ci = 0; ci < g.ci; ++ci) {
-          inputs.push_back(
-              both_ways(t.input, patch(x, n * g.ci + ci, g.h, g.w, y - g.ph, left - g.pw, m + 2)));
-        }
+        const std::vector<Matrix> inputs = input_points(g, t, m, x, n, y, left);
         for (std::int64_t co = 0; co < g.co; ++co) {
           const Matrix tile = both_ways(gradient, patch(dy, n * g.co + co, ho, wo, y, left, m));
           for (std::int64_t ci = 0; ci < g.ci; ++ci) {

@@ -43,7 +43,7 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
   const std::int64_t h = pass == ConvPass::input_gradient ? g.h : g.ho();
   const std::int64_t w = pass == ConvPass::input_gradient ? g.w : g.wo();
   const auto points = static_cast<double>((m + 2) * (m + 2));
-  const auto tiles = static_cast<double>(g.n * ((h + m - 1) / m) * ((w + m - 1) / m));
+  const auto tiles = static_cast<double>(g.n * conv::ceil_div(h, m) * conv::ceil_div(w, m));
   const auto ci = static_cast<double>(g.ci), co = static_cast<double>(g.co);
   // Transformed images and weights are written and read once each, pixels once.
   const double floats = 2 * points * (tiles * (ci + co) + ci * co) +
@@ -87,10 +87,6 @@ std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa,
   }
   if (pass == ConvPass::weight_gradient) return conv::make_patch_weight_gradient(g, isa);
   return conv::make_patch_product(g, pass, isa);
-}
-
-std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
-  return make_conv(g, pass, isa, choose_conv(g, pass, isa).tile);
 }
 
 }  // namespace resnet::kernels

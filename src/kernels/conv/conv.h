@@ -61,6 +61,5 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
 /// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 without dilation and groups, and
 /// anything else throws ShapeError.
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile);
-std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
 
 }  // namespace resnet::kernels

@@ -11,10 +11,6 @@ namespace {
 
 using Positions = std::vector<std::vector<std::int64_t>>;
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Input coordinate that output coordinate o reads through tap t, or -1 in the padding.
 Positions forward_axis(std::int64_t in, std::int64_t out, std::int64_t taps, std::int64_t stride,
                        std::int64_t padding, std::int64_t dilation) {

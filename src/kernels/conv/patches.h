@@ -22,6 +22,11 @@
 
 namespace resnet::kernels::conv {
 
+/// a / b rounded up, of numbers that are not negative.
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
+  return (a + b - 1) / b;
+}
+
 /// One row of the patch matrix: offsets in floats from the origin of its block.
 struct Row {
   std::int32_t in = 0;

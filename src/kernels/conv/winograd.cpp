@@ -20,10 +20,6 @@ constexpr std::int64_t kWeightRows = 64;        // of a task that transforms wei
 alignas(64) constexpr float kNoBias[64] = {};   // of a panel
 constexpr std::int64_t kPieces = 64;            // tiles summed before the next squares of a weight gradient
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Rows of more than a square an odd number of lines apart, so that the rows of a square fall into
 // different cache sets.
 std::int64_t row_floats(std::int64_t channels) {

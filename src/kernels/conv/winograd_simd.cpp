@@ -16,12 +16,12 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
+using resnet::kernels::HWY_NAMESPACE::D;
+using resnet::kernels::HWY_NAMESPACE::Part;
+using resnet::kernels::HWY_NAMESPACE::V;
+using resnet::kernels::HWY_NAMESPACE::Whole;
 constexpr D d;
 constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
-using resnet::kernels::HWY_NAMESPACE::Part;
-using resnet::kernels::HWY_NAMESPACE::Whole;
 
 HWY_INLINE V times(float a, V x) {
   return hn::Mul(hn::Set(d, a), x);
