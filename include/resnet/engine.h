@@ -30,6 +30,14 @@ struct StepResult {
   std::int64_t correct = 0;  // examples
 };
 
+/// One kernel call of a compiled step, with the wall time of its last run.
+struct CallTime {
+  std::string op, node, kernel;  // "conv2d_input_gradient", "1.0.conv1", "conv_input_gradient/winograd4x4"
+  double flops = 0;              // of the direct algorithm, padding counted
+  double bytes = 0;              // of the operands, each counted once
+  double seconds = 0;
+};
+
 /// Named tensors in the public layout, in the order of PyTorch's state_dict.
 using State = std::vector<std::pair<std::string, Tensor>>;
 
@@ -63,6 +71,9 @@ class Engine {
   virtual std::int64_t arena_bytes() const = 0;
   /// The compiled plan for this shape as text: kernels, reasons, memory. Empty if there is none.
   virtual std::string describe(const Shape& images, Mode mode) = 0;
+  /// step(), timed call by call in the order of describe(). Empty where there are no calls.
+  virtual std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
+                                        float lr) = 0;
 };
 
 /// What an engine needs to know of a network: its graph in both modes for some batch size, and its

@@ -1,14 +1,17 @@
 #include "bench/bench.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "base/machine.h"
 #include "base/random.h"
 #include "compiler/training.h"
 #include "engine/interpreter.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/peak/peak.h"
 #include "ops/operation.h"
 #include "resnet/data.h"
@@ -18,6 +21,10 @@ namespace resnet::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kWarmUp = 2;   // steps that do not count
+constexpr std::int64_t kBatches = 4;  // in turn
+constexpr float kLearningRate = 0.02F;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -44,10 +51,18 @@ data::Batch make_batch(const Shape& images, std::int64_t classes, std::int64_t s
   return batch;
 }
 
-// FLOPs of the direct convolutions and linear layers of one training step.
-double step_flops(const nn::Module& net, const Shape& images) {
+std::vector<data::Batch> make_batches(const Shape& images, std::int64_t classes) {
+  std::vector<data::Batch> batches;
+  for (std::int64_t i = 0; i < kBatches; ++i) batches.push_back(make_batch(images, classes, i));
+  return batches;
+}
+
+// FLOPs of the direct convolutions and linear layers of one step.
+double step_flops(const nn::Module& net, const Shape& images, Work work) {
   const graph::Graph graph =
-      compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update);
+      work == Work::infer
+          ? nn::trace(net, images, Mode::eval)
+          : compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update);
   double flops = 0;
   for (const graph::Node& node : graph.nodes()) {
     const std::string_view op = node.op->name();
@@ -86,22 +101,43 @@ double peak_gflops(int threads, const std::string& isa) {
   return best;
 }
 
-TrainBench train_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
-                       const EngineOptions& options) {
-  const auto engine = make_native_engine(network_of(net, images), options);
-  constexpr std::int64_t kWarmUp = 2;
-  constexpr std::int64_t kBatches = 4;
-  constexpr float kLearningRate = 0.02F;
-  std::vector<data::Batch> batches;
-  for (std::int64_t i = 0; i < kBatches; ++i) batches.push_back(make_batch(images, classes, i));
+double memory_gbytes(int threads, const std::string& isa) {
+  constexpr std::int64_t kElements = 32 << 20;  // 128 MiB an array
+  ThreadPool pool(threads);
+  const auto kernel = kernels::make_add(kElements, isa_named(isa).value_or(best_isa()));
+  std::vector<AlignedBuffer> arrays;
+  for (int i = 0; i < 3; ++i) {
+    arrays.emplace_back(kElements * sizeof(float));
+    std::memset(arrays.back().data(), 0, arrays.back().size());
+  }
+  const std::array<void*, 3> operands = {arrays[0].data(), arrays[1].data(), arrays[2].data()};
+  kernels::Call call;
+  call.operands = operands.data();
+  double best = 0;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const auto begin = Clock::now();
+    pool.parallel_for(kernel->tasks(0), [&](std::int64_t task, int) { kernel->run(call, 0, task); });
+    best = std::max(best, 3.0 * kElements * sizeof(float) / seconds_since(begin) / 1e9);
+  }
+  return best;
+}
 
-  TrainBench result;
+StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+                     Work work, const EngineOptions& options) {
+  const auto engine = make_native_engine(network_of(net, images), options);
+  const std::vector<data::Batch> batches = make_batches(images, classes);
+
+  StepBench result;
   result.peak_gflops = peak_gflops(engine->threads(), engine->isa());
   std::vector<double> times;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
     const auto begin = Clock::now();
-    engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+    if (work == Work::infer) {
+      engine->infer(batch.images.view<float>());
+    } else {
+      engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+    }
     if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
   }
   result.peak_gflops = std::max(result.peak_gflops, peak_gflops(engine->threads(), engine->isa()));
@@ -111,13 +147,35 @@ TrainBench train_steps(const nn::Module& net, const Shape& images, std::int64_t 
   result.max_ms = times.back();
   const auto examples = static_cast<double>(images[0]);
   result.examples_per_second = examples / result.median_ms * 1e3;
-  result.direct_flops = step_flops(net, images) / examples;
+  result.direct_flops = step_flops(net, images, work) / examples;
   result.direct_limit_examples_per_second = result.peak_gflops * 1e9 / result.direct_flops;
   result.fraction_of_direct_limit = result.examples_per_second / result.direct_limit_examples_per_second;
   result.arena_bytes = engine->arena_bytes();
   result.peak_rss_bytes = peak_rss_bytes();
   result.threads = engine->threads();
   result.isa = engine->isa();
+  return result;
+}
+
+LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+                       const EngineOptions& options) {
+  const auto engine = make_native_engine(network_of(net, images), options);
+  const std::vector<data::Batch> batches = make_batches(images, classes);
+  LayerBench result;
+  result.memory_gbytes = memory_gbytes(engine->threads(), engine->isa());
+  for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
+    const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
+    std::vector<CallTime> calls =
+        engine->profile(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+    if (i <= kWarmUp) {
+      result.calls = std::move(calls);
+      continue;
+    }
+    for (std::size_t k = 0; k < calls.size(); ++k) {
+      result.calls[k].seconds = std::min(result.calls[k].seconds, calls[k].seconds);
+    }
+  }
+  result.peak_gflops = peak_gflops(engine->threads(), engine->isa());
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "resnet/data.h"
 #include "resnet/engine.h"
@@ -12,11 +13,17 @@ namespace resnet::bench {
 /// Sustained f32 multiply-adds of `threads` threads on registers alone, GFLOP/s: best of a few tries.
 double peak_gflops(int threads, const std::string& isa);
 
-struct TrainBench {
+/// Sustained bytes a second of `threads` threads adding two arrays far larger than any cache into a third
+/// (two read, one written), GB/s: best of a few tries.
+double memory_gbytes(int threads, const std::string& isa);
+
+enum class Work : std::uint8_t { train, infer };
+
+struct StepBench {
   double examples_per_second = 0;  // from the median step
   double median_ms = 0, min_ms = 0, max_ms = 0;
   double peak_gflops = 0;
-  double direct_flops = 0;  // of the direct convolutions of one example's step
+  double direct_flops = 0;  // of the direct convolutions of one example
   double direct_limit_examples_per_second = 0;
   double fraction_of_direct_limit = 0;
   std::int64_t arena_bytes = 0, peak_rss_bytes = 0;
@@ -24,9 +31,19 @@ struct TrainBench {
   std::string isa;
 };
 
-/// Times `steps` whole training steps (after two that do not count) of a network on data that
-/// changes from step to step. `images` is [N,C,H,W].
-TrainBench train_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+/// Times `steps` whole training steps or evaluations (after two that do not count) of a network on data
+/// that changes from step to step. `images` is [N,C,H,W].
+StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
+                     Work work, const EngineOptions& options);
+
+/// Each kernel call of a training step with the least of its times over `steps` steps, and what the
+/// machine can do.
+struct LayerBench {
+  std::vector<CallTime> calls;
+  double peak_gflops = 0;
+  double memory_gbytes = 0;
+};
+LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                        const EngineOptions& options);
 
 /// Examples per second of the loader alone over one epoch.

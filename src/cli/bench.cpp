@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
@@ -16,27 +17,53 @@ class Bench final : public Command {
  public:
   explicit Bench(CLI::App& program)
       : Command(program, "bench",
-                "Throughput against what the machine can do: resnet bench train | loader.") {
-    app().add_option("WHAT", what_, "train: whole training steps; loader: the data alone")->required();
-    set_choices("WHAT", {"train", "loader"});
-    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps", "seed",
-            "threads", "precision", "isa"});
+                "Throughput against what the machine can do: resnet bench train | infer | loader.") {
+    app()
+        .add_option("WHAT", what_,
+                    "train: whole training steps; infer: evaluation of batches; loader: the data alone")
+        ->required();
+    set_choices("WHAT", {"train", "infer", "loader"});
+    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps",
+            "batch-size", "seed", "threads", "precision", "isa"});
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
+    app().add_flag("--layers", layers_, "each kernel of a training step by itself");
     app().add_flag("--check", check_, "compare with the reference engine first");
     app().add_flag("--json", json_, "print the figures as JSON");
   }
 
   int run() override {
     const train::Settings chosen = settings();
-    if (what_ == "train") return train_steps(chosen);
-    if (what_ == "loader") return loader(chosen);
-    const std::string near = train::nearest(what_, choices("WHAT"));
-    throw ConfigError(fmt::format("resnet bench cannot measure '{}'", what_),
-                      near.empty() ? "give train or loader" : fmt::format("did you mean {}?", near));
+    const bool training = what_ == "train";
+    if (!training && what_ != "infer" && what_ != "loader") {
+      const std::string near = train::nearest(what_, choices("WHAT"));
+      throw ConfigError(fmt::format("resnet bench cannot measure '{}'", what_),
+                        near.empty() ? "give train, infer or loader" : fmt::format("did you mean {}?", near));
+    }
+    if (layers_ && !training) {
+      throw ConfigError("--layers measures a training step", "give resnet bench train --layers");
+    }
+    if (what_ == "loader") {
+      refuse({"model", "blocks", "channels", "block", "input", "steps", "threads", "precision", "isa",
+              "classes", "check"},
+             "resnet bench loader runs no network");
+      return loader(chosen);
+    }
+    refuse({"data", "data-dir", "resize", "batch-size"},
+           "resnet bench makes its own pictures: give --input NxCxHxW");
+    return network(chosen);
   }
 
  private:
-  int train_steps(const train::Settings& chosen) const {
+  // Flags that this measurement would ignore.
+  void refuse(const std::vector<std::string>& names, const std::string& hint) const {
+    for (const std::string& name : names) {
+      if (app().count("--" + name) > 0) {
+        throw ConfigError(fmt::format("resnet bench {} has no use for --{}", what_, name), hint);
+      }
+    }
+  }
+
+  int network(const train::Settings& chosen) const {
     const Shape images = chosen.input.rank() == 0 ? Shape{256, 1, 96, 96} : chosen.input;
     nn::Sequential net = make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
@@ -50,13 +77,20 @@ class Bench final : public Command {
                         check.difference, check.tolerance),
             "this is an error of the program: please report it with the command");
       }
+      if (!json_) {
+        fmt::print("gradient {:.1e} (l2) from the reference, {:.1e} allowed\n", check.difference,
+                   check.tolerance);
+      }
     }
     constexpr std::int64_t kSteps = 7;
-    const bench::TrainBench figures =
-        bench::train_steps(net, images, classes_, chosen.steps > 0 ? chosen.steps : kSteps, options);
+    const std::int64_t steps = chosen.steps > 0 ? chosen.steps : kSteps;
+    if (layers_) return print(bench::time_layers(net, images, classes_, steps, options));
+    const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
+    const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
     if (json_) {
       nlohmann::ordered_json object = {
           {"model", chosen.model},
+          {"work", what_},
           {"input", std::vector<std::int64_t>(images.begin(), images.end())},
           {"precision", chosen.precision == Precision::f32 ? "f32" : "bf16"},
           {"examples_per_second", figures.examples_per_second},
@@ -73,10 +107,8 @@ class Bench final : public Command {
       std::cout << object.dump() << '\n';
       return kDone;
     }
-    fmt::print("{} {} f32, {} threads, {}\n", chosen.model, to_string(images), figures.threads, figures.isa);
-    if (check_)
-      fmt::print("gradient {:.1e} (l2) from the reference, {:.1e} allowed\n", check.difference,
-                 check.tolerance);
+    fmt::print("{} {} {} f32, {} threads, {}\n", what_, chosen.model, to_string(images), figures.threads,
+               figures.isa);
     fmt::print("{:.1f} examples/s; step {:.1f} ms (median; {:.1f} to {:.1f})\n", figures.examples_per_second,
                figures.median_ms, figures.min_ms, figures.max_ms);
     fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
@@ -84,6 +116,45 @@ class Bench final : public Command {
                figures.fraction_of_direct_limit);
     fmt::print("arena {:.0f} MiB, peak RSS {:.0f} MiB\n", static_cast<double>(figures.arena_bytes) / kMiB,
                static_cast<double>(figures.peak_rss_bytes) / kMiB);
+    return kDone;
+  }
+
+  // A line a kernel call, then a line a kind of operation.
+  int print(const bench::LayerBench& figures) const {
+    if (json_) {
+      nlohmann::ordered_json object = {{"peak_gflops", figures.peak_gflops},
+                                       {"memory_gbytes_per_second", figures.memory_gbytes},
+                                       {"calls", nlohmann::ordered_json::array()}};
+      for (const CallTime& call : figures.calls) {
+        object["calls"].push_back({{"node", call.node},
+                                   {"op", call.op},
+                                   {"kernel", call.kernel},
+                                   {"ms", call.seconds * 1e3},
+                                   {"direct_flops", call.flops},
+                                   {"bytes", call.bytes}});
+      }
+      std::cout << object.dump() << '\n';
+      return kDone;
+    }
+    fmt::print("{:<22} {:<36} {:>8} {:>9} {:>7} {:>8} {:>7}\n", "node", "kernel", "ms", "GFLOP/s", "of peak",
+               "MiB", "of mem.");
+    double total = 0;
+    std::map<std::string, double> by_op;
+    for (const CallTime& call : figures.calls) {
+      const double gflops = call.flops / call.seconds / 1e9;
+      fmt::print("{:<22} {:<36} {:>8.2f} {:>9.1f} {:>7.2f} {:>8.1f} {:>7.2f}\n", call.node, call.kernel,
+                 call.seconds * 1e3, gflops, gflops / figures.peak_gflops, call.bytes / kMiB,
+                 call.bytes / call.seconds / 1e9 / figures.memory_gbytes);
+      total += call.seconds;
+      by_op[call.op] += call.seconds;
+    }
+    for (const auto& [op, seconds] : by_op) {
+      fmt::print("{:<59} {:>8.2f} {:>9.1f} %\n", op, seconds * 1e3, 100 * seconds / total);
+    }
+    fmt::print("{:<59} {:>8.2f}\n", "all", total * 1e3);
+    fmt::print(
+        "peak {:.0f} GFLOP/s, memory {:.1f} GB/s; FLOPs are those of the direct algorithm, padding counted\n",
+        figures.peak_gflops, figures.memory_gbytes);
     return kDone;
   }
 
@@ -101,6 +172,7 @@ class Bench final : public Command {
 
   std::string what_;
   std::int64_t classes_ = 10;
+  bool layers_ = false;
   bool check_ = false;
   bool json_ = false;
 };

@@ -127,6 +127,24 @@ class NativeEngine final : public Engine {
     return result;
   }
 
+  std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
+                                float lr) override {
+    exec::Executor& executor = compiled(Kind::step, images.shape);
+    const plan::Plan& plan = executor.plan();
+    std::vector<double> seconds(plan.calls.size(), 0.0);
+    run_step(executor, images, labels, lr, seconds.data());
+    std::vector<CallTime> result;
+    for (const plan::Call& call : plan.calls) {
+      result.push_back({.op = call.op,
+                        .node = call.node,
+                        .kernel = std::string(call.kernel->name()),
+                        .flops = call.flops,
+                        .bytes = static_cast<double>(plan.operand_bytes(call)),
+                        .seconds = seconds[result.size()]});
+    }
+    return result;
+  }
+
   std::string isa() const override { return std::string(name_of(isa_)); }
   int threads() const override { return pool_.threads(); }
   std::int64_t arena_bytes() const override { return arena_.bytes(); }
@@ -217,7 +235,7 @@ class NativeEngine final : public Engine {
   }
 
   StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,
-                      float lr) {
+                      float lr, double* seconds = nullptr) {
     const plan::Plan& plan = executor.plan();
     const plan::Slot& label_slot = *plan.input(compiler::kLabels);
     engine::check_labels(labels, label_slot.shape, classes_of(plan));
@@ -225,7 +243,7 @@ class NativeEngine final : public Engine {
     write(executor, label_slot, labels.data);
     if (const plan::Slot* slot = plan.input(compiler::kLearningRate)) write(executor, *slot, &lr);
     write_seed(executor);
-    executor.run(pool_);
+    executor.run(pool_, seconds);
     ++train_steps_;
     StepResult result;
     std::memcpy(&result.loss_sum, executor.data(*plan.output(compiler::kLossSum)), sizeof result.loss_sum);

@@ -89,6 +89,7 @@ class ReferenceEngine final : public Engine {
   int threads() const override { return 1; }
   std::int64_t arena_bytes() const override { return 0; }
   std::string describe(const Shape&, Mode) override { return {}; }
+  std::vector<CallTime> profile(View<const float>, View<const std::int32_t>, float) override { return {}; }
 
  private:
   static void store(const Values& values, Tensor& tensor) {

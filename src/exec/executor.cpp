@@ -1,5 +1,6 @@
 #include "exec/executor.h"
 
+#include <chrono>
 #include <cstring>
 
 namespace resnet::exec {
@@ -51,9 +52,11 @@ void Executor::bind(const Arena& arena) {
   }
 }
 
-void Executor::run(ThreadPool& pool) const noexcept {
+void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
+  using Clock = std::chrono::steady_clock;
   for (std::size_t i = 0; i < calls_.size(); ++i) {
     const kernels::Kernel& kernel = *plan_.calls[i].kernel;
+    const Clock::time_point begin = seconds != nullptr ? Clock::now() : Clock::time_point();
     for (int phase = 0; phase < kernel.phases(); ++phase) {
       pool.parallel_for(kernel.tasks(phase), [&](std::int64_t task, int thread) {
         kernels::Call call = calls_[i];
@@ -61,6 +64,7 @@ void Executor::run(ThreadPool& pool) const noexcept {
         kernel.run(call, phase, task);
       });
     }
+    if (seconds != nullptr) seconds[i] += std::chrono::duration<double>(Clock::now() - begin).count();
   }
 }
 

@@ -41,8 +41,9 @@ class Executor {
   const plan::Plan& plan() const noexcept { return plan_; }
   /// Takes the arena's addresses; again whenever they have moved.
   void bind(const Arena& arena);
-  /// Runs all calls in order. Allocates nothing.
-  void run(ThreadPool& pool) const noexcept;
+  /// Runs all calls in order. Allocates nothing. Where `seconds` is given, one number a call, the wall
+  /// time of each is added to its number.
+  void run(ThreadPool& pool, double* seconds = nullptr) const noexcept;
 
   /// The memory of an input or output.
   std::byte* data(const plan::Slot& slot) const noexcept {

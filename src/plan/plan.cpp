@@ -31,6 +31,14 @@ const Slot* Plan::output(const std::string& name) const noexcept {
   return slot_named(outputs, name);
 }
 
+std::int64_t Plan::operand_bytes(const Call& call) const noexcept {
+  std::int64_t bytes = 0;
+  for (const int buffer : call.operands) {
+    if (buffer >= 0) bytes += buffers[static_cast<std::size_t>(buffer)].bytes;
+  }
+  return bytes;
+}
+
 const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape& shape) {
   const auto found = entries_.find(name);
   if (found != entries_.end()) {

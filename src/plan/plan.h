@@ -50,6 +50,8 @@ struct Plan {
 
   const Slot* input(const std::string& name) const noexcept;
   const Slot* output(const std::string& name) const noexcept;
+  /// Bytes of a call's operands, each counted once: what it must move at least.
+  std::int64_t operand_bytes(const Call& call) const noexcept;
 };
 
 /// Where each state value lies, shared by all plans of an engine.

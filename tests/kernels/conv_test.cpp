@@ -379,7 +379,7 @@ TEST(ConvChoice, FollowsFromTheShape) {
   const auto tile = [](std::int64_t c, std::int64_t side) {
     const ConvGeometry g{
         .n = 256, .ci = c, .co = c, .h = side, .w = side, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
-    return cheapest_conv(g, Pass::forward, Isa::avx2).tile;
+    return choose_conv(g, Pass::forward, Isa::avx2).tile;
   };
   EXPECT_EQ(tile(64, 24), 4);
   EXPECT_EQ(tile(128, 12), 4);
@@ -388,7 +388,7 @@ TEST(ConvChoice, FollowsFromTheShape) {
   EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
   const ConvGeometry strided{
       .n = 2, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2};
-  EXPECT_EQ(cheapest_conv(strided, Pass::forward, Isa::avx2).tile, 0);
+  EXPECT_EQ(choose_conv(strided, Pass::forward, Isa::avx2).tile, 0);
   EXPECT_THROW(make_conv(strided, Pass::forward, Isa::avx2, 4), ShapeError);
 }
 

@@ -53,7 +53,7 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
 
 }  // namespace
 
-ConvChoice cheapest_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
   conv::check(g);
   if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 in one group only"};
   const double direct = direct_cost(g);
@@ -68,13 +68,6 @@ ConvChoice cheapest_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
   }
   return {m, fmt::format("F({0}x{0}) at {1:.2f} of the direct cost; F({2}x{2}) {3:.2f}", m, relative.at(best),
                          kTiles.at(1 - best), relative.at(1 - best))};
-}
-
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa) {
-  ConvChoice choice = cheapest_conv(g, pass, isa);
-  // Winograd changes the bits, so it waits for full runs of the chapter with it: docs/decisions/0002.
-  if (choice.tile != 0) choice = {0, "direct, border taps skipped; not yet admitted: " + choice.reason};
-  return choice;
 }
 
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile) {

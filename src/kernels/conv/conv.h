@@ -50,8 +50,6 @@ struct ConvChoice {
 
 /// The cheapest way by a cost rule of shape and instruction set alone. Throws ShapeError if `g` is not
 /// a convolution.
-ConvChoice cheapest_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
-/// The way that plans take: the cheapest of those that are admitted.
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
 
 /// Native kernels on the layouts of kernel.h. Operands:
