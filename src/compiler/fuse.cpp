@@ -20,22 +20,44 @@ class Draft {
  public:
   explicit Draft(const Graph& graph) : graph_(graph), nodes_(graph.nodes().begin(), graph.nodes().end()) {}
 
+  // With y = max_pool(z) and z >= 0, the gradient that a pool spreads lies where z is y. So the mask of
+  // the ReLU that made z can be y > 0 before it is spread, and z need not be kept for it.
+  void mask_before_spreading() {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      if (role_of(j) != FusionRole::relu_gradient) continue;
+      Node& mask = *nodes_[j];
+      const auto k = producer(mask.inputs[0]);
+      if (!k || role_of(*k) != FusionRole::max_pool_gradient || consumers(mask.inputs[0]).size() != 1)
+        continue;
+      Node& spread = *nodes_[*k];
+      const auto pool = producer(spread.inputs[1]);
+      if (!pool || role_of(*pool) != FusionRole::max_pool || nodes_[*pool]->inputs[0] != mask.inputs[1])
+        continue;
+      const ValueId between = spread.outputs[0], end = mask.outputs[0];
+      mask.inputs = {spread.inputs[0], nodes_[*pool]->outputs[0]};
+      mask.outputs = {between};
+      spread.inputs[0] = between;
+      spread.outputs = {end};
+      std::swap(mask, spread);
+    }
+  }
+
   void merge_epilogues() {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (!nodes_[j]) continue;
-      const FusionRole role = ops::operation(*nodes_[j]).role();
-      if (role != FusionRole::add && role != FusionRole::relu) continue;
+      const FusionRole role = role_of(j);
+      if (role != FusionRole::add && role != FusionRole::relu && role != FusionRole::max_pool) continue;
       for (std::size_t operand = 0; operand < nodes_[j]->inputs.size(); ++operand) {
         if (merge_into_producer(j, operand, role)) break;
       }
     }
   }
 
-  void merge_prologues() {
+  // `role`: relu_gradient or max_pool_gradient.
+  void merge_prologues(FusionRole role) {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (!nodes_[j] || ops::operation(*nodes_[j]).role() != FusionRole::relu_gradient) continue;
+      if (role_of(j) != role) continue;
       for (const std::size_t consumer : consumers(nodes_[j]->outputs[0])) {
-        if (merge_into_consumer(j, consumer)) break;
+        if (merge_into_consumer(j, consumer, role)) break;
       }
     }
   }
@@ -67,6 +89,10 @@ class Draft {
   }
 
  private:
+  FusionRole role_of(std::size_t j) const {
+    return nodes_[j] ? ops::operation(*nodes_[j]).role() : FusionRole::none;
+  }
+
   std::vector<std::size_t> consumers(ValueId id) const {
     std::vector<std::size_t> result;
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
@@ -92,7 +118,11 @@ class Draft {
     return std::nullopt;
   }
 
-  // Node j (an addition or a ReLU) becomes the end of the node that makes its operand. The merged
+  static void take_over_attributes(Node& merged, const Node& pool) {
+    for (const auto& [name, value] : pool.attributes.entries()) merged.attributes.set("pool_" + name, value);
+  }
+
+  // Node j (an addition, a ReLU or a pool) becomes the end of the node that makes its operand. The merged
   // node stands at j, where all its operands exist.
   bool merge_into_producer(std::size_t j, std::size_t operand, FusionRole role) {
     const Node& node = *nodes_[j];
@@ -107,33 +137,46 @@ class Draft {
       if (!readers.empty() && readers.front() <= j) return false;
     }
     Node merged = carrier;
-    merged.attributes.set(role == FusionRole::add ? "add" : "relu", std::int64_t{1});
-    if (role == FusionRole::add) merged.inputs.push_back(node.inputs[1 - operand]);
     merged.outputs[0] = node.outputs[0];
+    if (role == FusionRole::max_pool) {
+      take_over_attributes(merged, node);
+      merged.outputs.push_back(node.outputs[1]);
+    } else {
+      merged.attributes.set(role == FusionRole::add ? "add" : "relu", std::int64_t{1});
+      if (role == FusionRole::add) merged.inputs.push_back(node.inputs[1 - operand]);
+    }
     nodes_[j] = std::move(merged);
     nodes_[*k].reset();
     return true;
   }
 
-  // Node j (a ReLU's gradient) becomes the start of node `c`, which stands at j from then on: all
-  // its other operands must exist there.
-  bool merge_into_consumer(std::size_t j, std::size_t c) {
-    const Node& mask = *nodes_[j];
+  // Node j (the gradient of a ReLU or of a pool) becomes the start of node `c`, which stands at j from
+  // then on: all its other operands must exist there.
+  bool merge_into_consumer(std::size_t j, std::size_t c, FusionRole role) {
+    const Node& node = *nodes_[j];
     const Node& carrier = *nodes_[c];
-    const ValueId masked = mask.outputs[0];
-    if (carrier.inputs[0] != masked || leaves(masked)) return false;
-    if (!ops::operation(carrier).carries(carrier.attributes, FusionRole::relu_gradient)) return false;
+    const ValueId value = node.outputs[0];
+    const bool shared = consumers(value).size() > 1;
+    if (carrier.inputs[0] != value || leaves(value)) return false;
+    if (shared && role != FusionRole::relu_gradient) return false;
+    if (!ops::operation(carrier).carries(carrier.attributes,
+                                         shared ? FusionRole::shared_relu_gradient : role))
+      return false;
     for (std::size_t i = 1; i < carrier.inputs.size(); ++i) {
       const auto k = carrier.inputs[i] == kNone ? std::nullopt : producer(carrier.inputs[i]);
       if (k && *k >= j) return false;
     }
     Node merged = carrier;
-    merged.attributes.set("relu", std::int64_t{1});
-    merged.inputs[0] = mask.inputs[0];
-    merged.inputs.push_back(mask.inputs[1]);
-    if (consumers(masked).size() > 1) {
+    merged.inputs[0] = node.inputs[0];
+    merged.inputs.push_back(node.inputs[1]);
+    if (role == FusionRole::max_pool_gradient) {
+      take_over_attributes(merged, node);
+    } else {
+      merged.attributes.set("relu", std::int64_t{1});
+    }
+    if (shared) {
       merged.attributes.set("add", std::int64_t{1});
-      merged.outputs.push_back(masked);
+      merged.outputs.push_back(value);
     }
     nodes_[c].reset();
     nodes_[j] = std::move(merged);
@@ -148,8 +191,10 @@ class Draft {
 
 Graph fuse(const Graph& graph) {
   Draft draft(graph);
+  draft.mask_before_spreading();
   draft.merge_epilogues();
-  draft.merge_prologues();
+  draft.merge_prologues(FusionRole::max_pool_gradient);
+  draft.merge_prologues(FusionRole::relu_gradient);
   return draft.rebuild();
 }
 

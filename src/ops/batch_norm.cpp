@@ -1,15 +1,20 @@
-// batch_norm and its gradient. It carries `add` and `relu` at its end, its gradient carries the
-// ReLU's gradient at its start.
+// batch_norm and its gradient. It carries `add`, `relu` and then `max_pool` at its end, its gradient
+// carries theirs at its start.
 #include <array>
 
 #include "kernels/norm/norm.h"
 #include "ops/lists.h"
+#include "ops/pool_geometry.h"
 #include "ops/rules.h"
 
 namespace resnet::ops {
 namespace {
 
 using kernels::NormGeometry;
+
+bool pools(const Attributes& attributes) {
+  return attributes.has("pool_kernel");
+}
 
 NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
   const double eps = attributes.real("eps");
@@ -21,7 +26,13 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .eps = eps,
           .momentum = momentum,
           .add = attributes.integer_or("add", 0) != 0,
-          .relu = attributes.integer_or("relu", 0) != 0};
+          .relu = attributes.integer_or("relu", 0) != 0,
+          .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt};
+}
+
+// The readable references compute the graph as it was before neighbours were merged.
+void expect_unfused(const Attributes& attributes) {
+  if (pools(attributes)) throw FormatError("a batch norm that carries a pool has no readable evaluation");
 }
 
 void expect_channels(std::span<const ValueType* const> inputs, std::size_t first, std::size_t last,
@@ -33,7 +44,7 @@ void expect_channels(std::span<const ValueType* const> inputs, std::size_t first
 }
 
 // x, weight, bias, running mean, running variance, [residual] -> y | y, mean, 1/std, new running mean,
-// variance
+// variance; [index]
 class BatchNorm final : public Operation {
  public:
   std::string_view name() const noexcept override { return "batch_norm"; }
@@ -50,13 +61,15 @@ class BatchNorm final : public Operation {
     expect(x.elements() > 0, "expected extents of at least 1");
     expect_channels(inputs, 1, 4, g.c);
     if (add) expect(inputs[5]->shape == x, "expected a residual of shape " + to_string(x));
-    if (attributes.integer("training") == 0) return {{x, DType::f32}};
+    std::vector<ValueType> results = {{g.pool ? pooled_shape(*g.pool) : x, DType::f32}};
+    if (attributes.integer("training") == 0) return with_index(std::move(results), g);
     if (g.rows() < 2) {
       throw ShapeError("expected more than one value per channel when training",
                        "use a larger batch or larger images");
     }
     const ValueType channel{Shape{g.c}, DType::f32};
-    return {{x, DType::f32}, channel, channel, channel, channel};
+    results.insert(results.end(), 4, channel);
+    return with_index(std::move(results), g);
   }
 
   void gradient(GradientScope& scope) const override {
@@ -77,6 +90,7 @@ class BatchNorm final : public Operation {
 
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {
+    expect_unfused(s.attributes);
     const NormGeometry g = norm_geometry(s.attributes, s.inputs[0]->shape);
     if (s.attributes.integer("training") == 0) {
       kernels::reference_norm_eval(g, in[0], in[1], in[2], in[3], in[4], out[0]);
@@ -95,22 +109,32 @@ class BatchNorm final : public Operation {
   std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
     const bool add = attributes.integer_or("add", 0) != 0;
     if (output == 3 || output == 4) return {output};
-    if (output != 0) return {};
+    if (output != 0 || pools(attributes)) return {};
     if (attributes.integer("training") != 0)
       return add ? std::vector<std::size_t>{5} : std::vector<std::size_t>{};
     return add ? std::vector<std::size_t>{0, 5} : std::vector<std::size_t>{0};
   }
 
-  bool optional_output(const Attributes&, std::size_t output) const override { return output >= 3; }
+  bool optional_output(const Attributes& attributes, std::size_t output) const override {
+    return output >= (attributes.integer("training") == 0 ? 1U : 3U);
+  }
 
   bool carries(const Attributes& attributes, FusionRole role) const override {
     const bool relu = attributes.integer_or("relu", 0) != 0;
     const bool add = attributes.integer_or("add", 0) != 0;
-    return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
+    if (pools(attributes)) return false;
+    return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu) ||
+           role == FusionRole::max_pool;
+  }
+
+ private:
+  static std::vector<ValueType> with_index(std::vector<ValueType> results, const NormGeometry& g) {
+    if (g.pool) results.push_back({pooled_shape(*g.pool), kernels::max_pool_index_dtype(*g.pool)});
+    return results;
   }
 };
 
-// dz, x, weight, mean, 1/std, [z] -> dx, dweight, dbias, [dresidual]
+// dz, x, weight, mean, 1/std, [index], [z] -> dx, dweight, dbias, [dresidual]
 class BatchNormGradient final : public Operation {
  public:
   bool for_inference() const noexcept override { return false; }
@@ -119,11 +143,15 @@ class BatchNormGradient final : public Operation {
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
     const bool relu = attributes.integer_or("relu", 0) != 0;
-    expect_operands(inputs, relu ? 6 : 5, relu ? 6 : 5);
+    const std::size_t index = 5, z = pools(attributes) ? 6 : 5, operands = relu ? z + 1 : z;
+    expect_operands(inputs, operands, operands, index);
     const Shape& x = expect_rank(inputs, 1, 4);
     const NormGeometry g = norm_geometry(attributes, x);
-    expect(inputs[0]->shape == x && (!relu || inputs[5]->shape == x),
-           "expected operands of shape " + to_string(x));
+    const Shape shape = g.pool ? pooled_shape(*g.pool) : x;
+    expect(inputs[0]->shape == shape && (!relu || *inputs[z] == ValueType{shape, DType::f32}) &&
+               (!g.pool || *inputs[index] == ValueType{shape, kernels::max_pool_index_dtype(*g.pool)}),
+           "expected operands of shape " + to_string(shape));
+    expect(!g.pool || !g.add, "expected no second result of a gradient that carries a pool");
     expect_channels(inputs, 2, 4, g.c);
     const ValueType channel{Shape{g.c}, DType::f32};
     std::vector<ValueType> results = {{x, DType::f32}, channel, channel};
@@ -133,6 +161,7 @@ class BatchNormGradient final : public Operation {
 
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override {
+    expect_unfused(s.attributes);
     kernels::reference_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), in[0], in[1], in[2],
                                      in[3], in[4], out[0], out[1], out[2]);
   }
@@ -142,14 +171,19 @@ class BatchNormGradient final : public Operation {
             "sums in fixed chunks, then one sweep"};
   }
 
-  std::vector<std::size_t> in_place(const Attributes&, std::size_t output) const override {
-    return output == 0 || output == 3 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{};
+  // dx takes over x where that is free: dz is then left for dresidual.
+  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
+    if (output == 0) return pools(attributes) ? std::vector<std::size_t>{1} : std::vector<std::size_t>{1, 0};
+    return output == 3 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{};
   }
 
   bool sums_to_zero(const Attributes&, std::size_t output) const override { return output == 0; }
 
   bool carries(const Attributes& attributes, FusionRole role) const override {
-    return role == FusionRole::relu_gradient && attributes.integer_or("relu", 0) == 0;
+    if (attributes.integer_or("relu", 0) != 0) return false;
+    if (role == FusionRole::relu_gradient) return true;
+    return !pools(attributes) &&
+           (role == FusionRole::shared_relu_gradient || role == FusionRole::max_pool_gradient);
   }
 };
 

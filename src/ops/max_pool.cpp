@@ -34,6 +34,7 @@ class MaxPool final : public Operation {
     return {kernels::make_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), isa), "one sweep"};
   }
   bool optional_output(const Attributes&, std::size_t output) const override { return output == 1; }
+  FusionRole role() const override { return FusionRole::max_pool; }
 };
 
 class MaxPoolGradient final : public Operation {
@@ -59,6 +60,7 @@ class MaxPoolGradient final : public Operation {
     return {kernels::make_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), isa),
             "gathered, one sweep"};
   }
+  FusionRole role() const override { return FusionRole::max_pool_gradient; }
 };
 
 }  // namespace

@@ -63,10 +63,23 @@ struct Lowering {
 /// The part an operation can play in a neighbour that carries it.
 ///   add, relu       at the end of its producer: attribute `add` (the residual becomes the last
 ///                   input) or `relu`
+///   max_pool        at the end of its producer: its attributes with `pool_` in front of their names
+///                   (the index becomes the last output)
 ///   relu_gradient   at the start of its consumer's input 0: attribute `relu` (the ReLU's output
-///                   becomes the last input); where others read the masked gradient too, attribute
-///                   `add` gives it as one more output
-enum class FusionRole : std::uint8_t { none, add, relu, relu_gradient };
+///                   becomes the last input)
+///   shared_relu_gradient   the same where others read the masked gradient too: attribute `add` gives it
+///                   as one more output
+///   max_pool_gradient   at the start of its consumer's input 0: its attributes with `pool_` in front (the
+///                   index becomes the last input)
+enum class FusionRole : std::uint8_t {
+  none,
+  add,
+  relu,
+  max_pool,
+  relu_gradient,
+  shared_relu_gradient,
+  max_pool_gradient
+};
 
 class Operation : public graph::OpRules {
  public:

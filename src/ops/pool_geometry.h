@@ -6,10 +6,12 @@
 
 namespace resnet::ops {
 
-inline kernels::PoolGeometry pool_geometry(const Attributes& attributes, const Shape& x) {
-  const Pair kernel = pair_of(attributes, "kernel", 1);
-  const Pair stride = pair_of(attributes, "stride", 1);
-  const Pair padding = pair_of(attributes, "padding", 0);
+/// `prefix`: "pool_" of the pool that a neighbour carries.
+inline kernels::PoolGeometry pool_geometry(const Attributes& attributes, const Shape& x,
+                                           const std::string& prefix = "") {
+  const Pair kernel = pair_of(attributes, prefix + "kernel", 1);
+  const Pair stride = pair_of(attributes, prefix + "stride", 1);
+  const Pair padding = pair_of(attributes, prefix + "padding", 0);
   expect(x.rank() == 4 && x.elements() > 0, "expected four extents of at least 1, got " + to_string(x));
   expect(2 * padding.h <= kernel.h && 2 * padding.w <= kernel.w,
          "expected padding of at most half the kernel");

@@ -261,7 +261,7 @@ TEST(NormGradient, IsWithinAMillionthOfTheReferenceAlsoAtAMeanOf1000Deviations) 
   });
 }
 
-TEST(NormGradient, WritesOverDzAndDoesWithoutDresidual) {
+TEST(NormGradient, WritesOverDzOrXAndDoesWithoutDresidual) {
   for_cases([](Isa isa, const NormGeometry& g) {
     const Case c = make_case(g, 1);
     const auto kernel = make_norm_gradient(g, isa);
@@ -275,6 +275,8 @@ TEST(NormGradient, WritesOverDzAndDoesWithoutDresidual) {
         EXPECT_EQ(result.bytes(i == output ? place : i), apart.bytes(i)) << "output " << i;
       }
     };
+    operands[dx] = same_as(1);
+    expect_same(operands, dx, 1);
     operands[dx] = same_as(0);
     expect_same(operands, dx, 0);
     if (!g.add) return;
@@ -283,6 +285,10 @@ TEST(NormGradient, WritesOverDzAndDoesWithoutDresidual) {
     operands = gradient_operands(c);
     operands[dx + 3] = same_as(0);
     expect_same(operands, dx + 3, 0);
+    operands[dx] = same_as(1);
+    const Result both = run(*kernel, operands);
+    EXPECT_EQ(both.bytes(1), apart.bytes(dx)) << "dx over x";
+    EXPECT_EQ(both.bytes(0), apart.bytes(dx + 3)) << "dresidual over dz";
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/channel_grid.h"
 #include "kernels/norm/norm_simd.h"
+#include "kernels/pool/pool_simd.h"
 
 namespace resnet::kernels {
 namespace {
@@ -17,7 +18,12 @@ using GroupSums = std::array<double, ChannelGrid::kLanes>;
 class NormKernel : public Kernel {
  public:
   NormKernel(const NormGeometry& geometry, Isa isa)
-      : g_(geometry), grid_(geometry.rows(), geometry.c), functions_(norm_functions(isa)) {}
+      : g_(geometry),
+        grid_(geometry.rows(), geometry.c),
+        functions_(norm_functions(isa)),
+        pooling_(pool_functions(isa)) {
+    if (g_.pool) pool_.emplace(*g_.pool);
+  }
 
  protected:
   Index table_bytes(int tables) const noexcept { return tables * grid_.period() * Index{sizeof(float)}; }
@@ -33,19 +39,30 @@ class NormKernel : public Kernel {
     for (Index j = channel; j < grid_.period(); j += grid_.channels()) table[j] = rounded;
   }
 
-  /// The last sweep of a kernel starts where the one before ended: that part is still in the cache.
-  Index reversed(Index task) const noexcept { return grid_.chunks() - 1 - task; }
+  /// Elements of a row of pixels.
+  Index row() const noexcept { return pool_->g.w * g_.c; }
 
   NormGeometry g_;
   ChannelGrid grid_;
   const NormFunctions& functions_;
+  const PoolFunctions& pooling_;
+  std::optional<PoolTables> pool_;
 };
 
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
 /// (if add), then z; and the tables of z = (x - mean) * scale + offset.
 class NormForward : public NormKernel {
  public:
-  using NormKernel::NormKernel;
+  NormForward(const NormGeometry& geometry, Isa isa) : NormKernel(geometry, isa) {
+    if (!pool_) return;
+    constexpr Index kTaskElements = 24 * 1024;  // of x: what is made of them stays in the second level
+    const PoolGeometry& p = pool_->g;
+    pooled_rows_ = p.n * p.ho();
+    rows_per_task_ = std::clamp<Index>(kTaskElements / (row() * p.sh), 1, pooled_rows_);
+    for (Index task = 0; task < apply_tasks(); ++task) {
+      made_ = std::max(made_, pool_->input_rows(pooled(task)).size() * row() + 2 * grid_.period());
+    }
+  }
 
  protected:
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
@@ -63,18 +80,46 @@ class NormForward : public NormKernel {
            double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
   }
 
-  void apply(const Call& call, Index chunk) const noexcept {
-    const Index begin = grid_.begin(chunk);
+  Index apply_tasks() const noexcept {
+    return pool_ ? (pooled_rows_ + rows_per_task_ - 1) / rows_per_task_ : grid_.chunks();
+  }
+  Index apply_scratch_bytes() const noexcept { return made_ * Index{sizeof(float)}; }
+
+  /// `index`: its operand.
+  void apply(const Call& call, Index task, int index) const noexcept {
+    if (pool_) return apply_pooled(call, task, call.operand<std::byte>(index));
+    const Index begin = grid_.begin(task);
+    apply(call, begin, grid_.count(task), call.operand<float>(outputs()) + begin);
+  }
+
+ private:
+  // z of `count` elements from the beginning of a period on.
+  void apply(const Call& call, Index begin, Index count, float* z) const noexcept {
     functions_.apply({.x = call.operand<const float>(0) + begin,
                       .residual = g_.add ? call.operand<const float>(5) + begin : nullptr,
-                      .count = grid_.count(chunk),
+                      .count = count,
                       .period = grid_.period(),
                       .mean = table(call.workspace, kMean),
                       .scale = table(call.workspace, kScale),
                       .offset = table(call.workspace, kOffset),
                       .relu = g_.relu,
-                      .z = call.operand<float>(outputs()) + begin});
+                      .z = z});
   }
+
+  Range pooled(Index task) const noexcept {
+    return {task * rows_per_task_, std::min(pooled_rows_, (task + 1) * rows_per_task_)};
+  }
+
+  void apply_pooled(const Call& call, Index task, std::byte* index) const noexcept {
+    const Range rows = pooled(task), made = pool_->input_rows(rows);
+    const Index begin = made.first * row() / grid_.period() * grid_.period();
+    auto* z = reinterpret_cast<float*>(call.scratch);
+    apply(call, begin, made.last * row() - begin, z);
+    pooling_.max(*pool_, rows, z + (made.first * row() - begin), made.first, call.operand<float>(outputs()),
+                 index);
+  }
+
+  Index pooled_rows_ = 0, rows_per_task_ = 1, made_ = 0;
 };
 
 class NormTrain final : public NormForward {
@@ -82,14 +127,18 @@ class NormTrain final : public NormForward {
   using NormForward::NormForward;
   std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override { return table_bytes(kSums + 2); }  // and the block
+  Index scratch_bytes() const noexcept override {
+    return std::max(table_bytes(kSums + 2), apply_scratch_bytes());  // sums and their block
+  }
   int phases() const noexcept override { return 3; }
-  Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
+  Index tasks(int phase) const noexcept override {
+    return phase == 0 ? grid_.chunks() : phase == 1 ? grid_.groups() : apply_tasks();
+  }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 0) return gather(call, task);
     if (phase == 1) return merge(call, task);
-    apply(call, reversed(task));
+    apply(call, apply_tasks() - 1 - task, outputs() + 5);
   }
 
  private:
@@ -186,11 +235,12 @@ class NormEval final : public NormForward {
   std::string_view name() const noexcept override { return "norm_eval/apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
   int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.groups() : grid_.chunks(); }
+  Index scratch_bytes() const noexcept override { return apply_scratch_bytes(); }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.groups() : apply_tasks(); }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 0) return prepare(call, task);
-    apply(call, task);
+    apply(call, task, outputs() + 1);
   }
 
  private:
@@ -206,17 +256,23 @@ class NormEval final : public NormForward {
 
 class NormGradient final : public NormKernel {
  public:
-  using NormKernel::NormKernel;
+  NormGradient(const NormGeometry& geometry, Isa isa) : NormKernel(geometry, isa) {
+    if (!pool_) return;
+    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
+      made_ = std::max(made_, rows_of(chunk).size() * row());
+  }
   std::string_view name() const noexcept override { return "norm_gradient/sums+apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override { return table_bytes(2 * kSums + 1); }
+  Index scratch_bytes() const noexcept override {
+    return table_bytes(2 * kSums + 1) + made_ * Index{sizeof(float)};
+  }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 0) return gather(call, task);
     if (phase == 1) return merge(call, task);
-    apply(call, reversed(task));
+    apply(call, grid_.chunks() - 1 - task);  // from the end: that part is still in the cache
   }
 
  private:
@@ -224,20 +280,36 @@ class NormGradient final : public NormKernel {
   enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
 
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
-  int outputs() const noexcept { return g_.relu ? 6 : 5; }
-  /// z from element `begin` on, or null where it plays no part.
-  const float* z(const Call& call, Index begin) const noexcept {
-    return g_.relu ? call.operand<const float>(5) + begin : nullptr;
+  int outputs() const noexcept { return 5 + (pool_ ? 1 : 0) + (g_.relu ? 1 : 0); }
+
+  /// dz of a chunk, and its z or null where that plays no part.
+  struct Gradient {
+    const float *dz, *z;
+  };
+  Gradient gradient(const Call& call, Index chunk) const noexcept {
+    const auto* dz = call.operand<const float>(0);
+    const float* z = g_.relu ? call.operand<const float>(outputs() - 1) : nullptr;
+    const Index begin = grid_.begin(chunk);
+    if (!pool_) return {dz + begin, z != nullptr ? z + begin : nullptr};
+    float* made = table(call.scratch, 2 * kSums + 1);
+    const Range rows = rows_of(chunk);
+    pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made);
+    return {made + (begin - rows.first * row()), nullptr};
+  }
+
+  Range rows_of(Index chunk) const noexcept {
+    const Index begin = grid_.begin(chunk);
+    return {begin / row(), (begin + grid_.count(chunk) + row() - 1) / row()};
   }
 
   void gather(const Call& call, Index chunk) const noexcept {
     float* mean = table(call.scratch, 2 * kSums);
     std::copy_n(call.operand<const float>(3), g_.c, mean);
     grid_.repeat(mean);
-    const Index begin = grid_.begin(chunk);
-    functions_.gradient_sums({.dz = call.operand<const float>(0) + begin,
-                              .x = call.operand<const float>(1) + begin,
-                              .z = z(call, begin),
+    const Gradient from = gradient(call, chunk);
+    functions_.gradient_sums({.dz = from.dz,
+                              .x = call.operand<const float>(1) + grid_.begin(chunk),
+                              .z = from.z,
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
                               .mean = mean,
@@ -288,9 +360,10 @@ class NormGradient final : public NormKernel {
   void apply(const Call& call, Index chunk) const noexcept {
     const Index begin = grid_.begin(chunk);
     float* dresidual = g_.add ? call.operand<float>(outputs() + 3) : nullptr;
-    functions_.gradient_apply({.dz = call.operand<const float>(0) + begin,
+    const Gradient from = gradient(call, chunk);
+    functions_.gradient_apply({.dz = from.dz,
                                .x = call.operand<const float>(1) + begin,
-                               .z = z(call, begin),
+                               .z = from.z,
                                .count = grid_.count(chunk),
                                .period = grid_.period(),
                                .mean = table(call.workspace, kCentre),
@@ -300,6 +373,8 @@ class NormGradient final : public NormKernel {
                                .dx = call.operand<float>(outputs()) + begin,
                                .dresidual = dresidual != nullptr ? dresidual + begin : nullptr});
   }
+
+  Index made_ = 0;  // elements of dz in scratch
 };
 
 }  // namespace

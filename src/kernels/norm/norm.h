@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/machine.h"
 #include "kernels/kernel.h"
+#include "kernels/pool/pool.h"
 #include "resnet/tensor.h"
 
 namespace resnet::kernels {
@@ -13,15 +15,16 @@ namespace resnet::kernels {
 struct NormGeometry {
   std::int64_t n = 1, c = 1, pixels = 1;  // images, channels, H*W
   double eps = 1e-5;
-  double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch
-  bool add = false;       // z = y + residual before the ReLU
-  bool relu = false;      // z = max(z, 0)
+  double momentum = 0.1;                  // running = (1 - momentum) * running + momentum * batch
+  bool add = false;                       // z = y + residual before the ReLU
+  bool relu = false;                      // z = max(z, 0)
+  std::optional<PoolGeometry> pool = {};  // then the largest z of each window
 
   std::int64_t rows() const noexcept { return n * pixels; }
 };
 
 /// References in double on [N,C,pixels]. Variance is biased to normalise and unbiased for the running
-/// estimate. Fused options (add, relu) do not apply to them.
+/// estimate. Fused options (add, relu, pool) do not apply to them.
 void reference_norm_train(const NormGeometry& g, View<const double> x, View<const double> gamma,
                           View<const double> beta, View<const double> running_mean,
                           View<const double> running_var, View<double> y, View<double> mean,
@@ -35,13 +38,18 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 
 /// Native kernels on NHWC. Operands:
 ///   train     x, gamma, beta, running_mean, running_var, residual (if add)
-///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional)
+///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional),
+///             index (if pool; optional)
 ///             The new running values may be the same memory as the old ones. z may be the same
 ///             memory as residual, never as x.
-///   eval      x, gamma, beta, running_mean, running_var, residual (if add) -> z (may be x or residual)
-///   gradient  dz, x, gamma, mean, inv_std, z (if relu) -> dx, dgamma, dbeta, dresidual (if add; optional)
+///   eval      x, gamma, beta, running_mean, running_var, residual (if add) -> z (may be x or residual),
+///             index (if pool; optional)
+///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu)
+///             -> dx, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
-///             dx or dresidual may be the same memory as dz (not both).
+///             dx may be the same memory as x; or one of dx and dresidual the same as dz.
+/// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and the
+/// gradient has no add: what the pool reads is made of a few rows at a time and never stored.
 /// Sums are taken about a per-channel shift, in fixed chunks merged in double: within 1e-6 (relative
 /// to the largest |y|) of the reference, also where the mean is 1000 standard deviations.
 std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa);

@@ -41,10 +41,7 @@ class Pool final : public Kernel {
       : pass_(pass),
         g_(g),
         functions_(pool_functions(isa)),
-        window_rows_(window_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
-        window_columns_(window_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)),
-        covering_rows_(covering_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
-        covering_columns_(covering_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)),
+        tables_(g),
         rows_(g.n * (backward() ? g.h : g.ho())) {
     constexpr Index kTaskBytes = 128 * 1024;  // of the larger map
     const Index bytes = std::max(g.h * g.w, g.ho() * g.wo()) * g.n * g.c * Index{sizeof(float)};
@@ -70,21 +67,17 @@ class Pool final : public Kernel {
 
   void run(const Call& call, int, Index task) const noexcept override {
     const Range rows = {task * rows_per_task_, std::min(rows_, (task + 1) * rows_per_task_)};
-    const PoolTables tables = {.g = g_,
-                               .window_rows = window_rows_.data(),
-                               .window_columns = window_columns_.data(),
-                               .covering_rows = covering_rows_.data(),
-                               .covering_columns = covering_columns_.data()};
     const auto* in = call.operand<const float>(0);
     switch (pass_) {
       case Pass::max:
-        return functions_.max(tables, rows, in, call.operand<float>(1), call.operand<void>(2));
+        return functions_.max(tables_, rows, in, 0, call.operand<float>(1), call.operand<void>(2));
       case Pass::max_gradient:
-        return functions_.max_gradient(tables, rows, in, call.operand<const void>(1), call.operand<float>(2));
+        return functions_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
+                                       call.operand<float>(2) + rows.first * g_.w * g_.c);
       case Pass::avg:
-        return functions_.avg(tables, rows, in, call.operand<float>(1));
+        return functions_.avg(tables_, rows, in, call.operand<float>(1));
       case Pass::avg_gradient:
-        return functions_.avg_gradient(tables, rows, in, call.operand<float>(1));
+        return functions_.avg_gradient(tables_, rows, in, call.operand<float>(1));
     }
   }
 
@@ -94,12 +87,25 @@ class Pool final : public Kernel {
   Pass pass_;
   PoolGeometry g_;
   const PoolFunctions& functions_;
-  std::vector<Range> window_rows_, window_columns_, covering_rows_, covering_columns_;
+  PoolTables tables_;
   Index rows_;  // of the result, in all images
   Index rows_per_task_ = 1;
 };
 
 }  // namespace
+
+PoolTables::PoolTables(const PoolGeometry& geometry)
+    : g(geometry),
+      window_rows(window_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
+      window_columns(window_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)),
+      covering_rows(covering_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
+      covering_columns(covering_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)) {}
+
+Range PoolTables::input_rows(Range rows) const noexcept {
+  const Index last = rows.last - 1;
+  return {rows.first / g.ho() * g.h + window_rows[static_cast<std::size_t>(rows.first % g.ho())].first,
+          last / g.ho() * g.h + window_rows[static_cast<std::size_t>(last % g.ho())].last};
+}
 
 DType max_pool_index_dtype(const PoolGeometry& g) {
   return g.kh * g.kw <= 256 ? DType::u8 : DType::i32;

@@ -19,6 +19,10 @@ using VI = hn::Vec<DI>;
 using DByte = hn::Rebind<std::uint8_t, DI>;
 using Index = std::int64_t;
 
+HWY_INLINE const Range& at(const std::vector<Range>& ranges, Index i) {
+  return ranges[static_cast<std::size_t>(i)];
+}
+
 // Indices of a whole vector or of the first lanes, as u8 or i32; there are no masked moves of bytes.
 HWY_INLINE void store_index(const Whole&, VI v, std::uint8_t* p) {
   hn::StoreU(hn::DemoteTo(DByte(), v), DByte(), p);
@@ -92,18 +96,18 @@ struct MaxWindow {
 };
 
 template <bool kIndex, class T>
-void max_rows(const PoolTables& t, Range rows, const float* x, float* y, T* index) {
+void max_rows(const PoolTables& t, Range rows, const float* x, Index x_row, float* y, T* index) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index oh = row % g.ho();
-    const float* image = x + row / g.ho() * g.h * g.w * g.c;
-    const Range inside_h = t.window_rows[oh];
+    const Range inside_h = at(t.window_rows, oh);
+    const float* line = x + (row / g.ho() * g.h + inside_h.first - x_row) * g.w * g.c;
     for (Index ow = 0; ow < g.wo(); ++ow) {
-      const Range inside_w = t.window_columns[ow];
+      const Range inside_w = at(t.window_columns, ow);
       const Index first_tap =
           (inside_h.first - (oh * g.sh - g.ph)) * g.kw + inside_w.first - (ow * g.sw - g.pw);
       const Index output = (row * g.wo() + ow) * g.c;
-      const MaxWindow<kIndex, T> window = {.x = image + (inside_h.first * g.w + inside_w.first) * g.c,
+      const MaxWindow<kIndex, T> window = {.x = line + inside_w.first * g.c,
                                            .rows = inside_h.size(),
                                            .columns = inside_w.size(),
                                            .row_stride = g.w * g.c,
@@ -121,18 +125,19 @@ bool byte_index(const PoolGeometry& g) {
   return max_pool_index_dtype(g) == DType::u8;
 }
 
-void max(const PoolTables& t, Range rows, const float* x, float* y, void* index) {
+void max(const PoolTables& t, Range rows, const float* x, Index x_row, float* y, void* index) {
   auto* const bytes = static_cast<std::uint8_t*>(index);
-  if (index == nullptr) return max_rows<false>(t, rows, x, y, bytes);
-  if (byte_index(t.g)) return max_rows<true>(t, rows, x, y, bytes);
-  max_rows<true>(t, rows, x, y, static_cast<std::int32_t*>(index));
+  if (index == nullptr) return max_rows<false>(t, rows, x, x_row, y, bytes);
+  if (byte_index(t.g)) return max_rows<true>(t, rows, x, x_row, y, bytes);
+  max_rows<true>(t, rows, x, x_row, y, static_cast<std::int32_t*>(index));
 }
 
 /// One pixel of dx gathers from the windows that cover it, in the order of their numbers.
-template <class T>
+template <bool kMasked, class T>
 struct MaxPixel {
   const float* dy;  // the first window
   const T* index;
+  const float* y;
   Index rows, columns, row_stride, pixel_stride;
   std::int32_t tap, tap_down,
       tap_right;  // the pixel's place in the first window, less in those below or right
@@ -149,7 +154,10 @@ struct MaxPixel {
         const VI here = hn::Set(DI(), place);
         for (int k = 0; k < K; ++k) {
           const auto chosen = hn::Eq(load_index(at, index + window + k * lanes()), here);
-          const V share = at.load(dy + window + k * lanes());
+          V share = at.load(dy + window + k * lanes());
+          if constexpr (kMasked) {
+            share = hn::IfThenElseZero(hn::Gt(at.load(y + window + k * lanes()), hn::Zero(D())), share);
+          }
           sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(D(), chosen), share));
         }
       }
@@ -158,35 +166,46 @@ struct MaxPixel {
   }
 };
 
-template <class T>
-void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const T* index, float* dx) {
+template <bool kMasked, class T>
+void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const T* index, const float* y,
+                       float* dx) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index h = row % g.h;
     const Index image = row / g.h * g.ho() * g.wo();
-    const Range over_h = t.covering_rows[h];
+    const Range over_h = at(t.covering_rows, h);
     for (Index w = 0; w < g.w; ++w) {
-      const Range over_w = t.covering_columns[w];
+      const Range over_w = at(t.covering_columns, w);
       const Index tap = (h + g.ph - over_h.first * g.sh) * g.kw + w + g.pw - over_w.first * g.sw;
       const Index first = (image + over_h.first * g.wo() + over_w.first) * g.c;
-      const MaxPixel<T> pixel = {.dy = dy + first,
-                                 .index = index + first,
-                                 .rows = over_h.size(),
-                                 .columns = over_w.size(),
-                                 .row_stride = g.wo() * g.c,
-                                 .pixel_stride = g.c,
-                                 .tap = static_cast<std::int32_t>(tap),
-                                 .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
-                                 .tap_right = static_cast<std::int32_t>(g.sw),
-                                 .dx = dx + (row * g.w + w) * g.c};
+      const MaxPixel<kMasked, T> pixel = {.dy = dy + first,
+                                          .index = index + first,
+                                          .y = kMasked ? y + first : nullptr,
+                                          .rows = over_h.size(),
+                                          .columns = over_w.size(),
+                                          .row_stride = g.wo() * g.c,
+                                          .pixel_stride = g.c,
+                                          .tap = static_cast<std::int32_t>(tap),
+                                          .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
+                                          .tap_right = static_cast<std::int32_t>(g.sw),
+                                          .dx = dx + ((row - rows.first) * g.w + w) * g.c};
       for_channels(pixel, g.c);
     }
   }
 }
 
-void max_gradient(const PoolTables& t, Range rows, const float* dy, const void* index, float* dx) {
-  if (byte_index(t.g)) return max_gradient_rows(t, rows, dy, static_cast<const std::uint8_t*>(index), dx);
-  max_gradient_rows(t, rows, dy, static_cast<const std::int32_t*>(index), dx);
+template <class T>
+void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const void* index, const float* y,
+                       float* dx) {
+  const auto* places = static_cast<const T*>(index);
+  if (y != nullptr) return max_gradient_rows<true>(t, rows, dy, places, y, dx);
+  max_gradient_rows<false>(t, rows, dy, places, y, dx);
+}
+
+void max_gradient(const PoolTables& t, Range rows, const float* dy, const void* index, const float* y,
+                  float* dx) {
+  if (byte_index(t.g)) return max_gradient_rows<std::uint8_t>(t, rows, dy, index, y, dx);
+  max_gradient_rows<std::int32_t>(t, rows, dy, index, y, dx);
 }
 
 /// Adds K pixels to the sums of one window; eight at once, so that few sums are long.
@@ -228,7 +247,8 @@ struct Scale {
 
 float share_of(const PoolTables& t, Index oh, Index ow) {
   const PoolGeometry& g = t.g;
-  const Index pixels = g.count_padding ? g.kh * g.kw : t.window_rows[oh].size() * t.window_columns[ow].size();
+  const Index pixels =
+      g.count_padding ? g.kh * g.kw : at(t.window_rows, oh).size() * at(t.window_columns, ow).size();
   return 1.0F / static_cast<float>(pixels);
 }
 
@@ -237,9 +257,9 @@ void avg(const PoolTables& t, Range rows, const float* x, float* y) {
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index oh = row % g.ho();
     const float* image = x + row / g.ho() * g.h * g.w * g.c;
-    const Range inside_h = t.window_rows[oh];
+    const Range inside_h = at(t.window_rows, oh);
     for (Index ow = 0; ow < g.wo(); ++ow) {
-      const Range inside_w = t.window_columns[ow];
+      const Range inside_w = at(t.window_columns, ow);
       float* out = y + (row * g.wo() + ow) * g.c;
       std::fill_n(out, g.c, 0.0F);
       if (inside_w.size() == g.w) {  // whole rows are one run of pixels
@@ -271,9 +291,9 @@ void avg_gradient(const PoolTables& t, Range rows, const float* dy, float* dx) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index image = row / g.h * g.ho() * g.wo();
-    const Range over_h = t.covering_rows[row % g.h];
+    const Range over_h = at(t.covering_rows, row % g.h);
     for (Index w = 0; w < g.w; ++w) {
-      const Range over_w = t.covering_columns[w];
+      const Range over_w = at(t.covering_columns, w);
       float* out = dx + (row * g.w + w) * g.c;
       bool first = true;
       for (Index oh = over_h.first; oh < over_h.last; ++oh) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/machine.h"
 #include "kernels/pool/pool.h"
@@ -17,15 +18,23 @@ struct Range {
 /// A pooling, and for every row and column which ones meet it: the pixels inside each window (of the
 /// output row or column), and the windows that cover each pixel (of the input row or column).
 struct PoolTables {
+  explicit PoolTables(const PoolGeometry& geometry);
+
+  /// Rows of x, numbered over all images, between the first and the last that windows of these rows of y
+  /// meet.
+  Range input_rows(Range rows) const noexcept;
+
   PoolGeometry g;
-  const Range *window_rows, *window_columns;      // [ho], [wo]
-  const Range *covering_rows, *covering_columns;  // [h], [w]
+  std::vector<Range> window_rows, window_columns;      // [ho], [wo]
+  std::vector<Range> covering_rows, covering_columns;  // [h], [w]
 };
 
 struct PoolFunctions {
-  /// `index` may be null; else u8 while kh * kw <= 256, i32 above.
-  void (*max)(const PoolTables&, Range rows, const float* x, float* y, void* index);
-  void (*max_gradient)(const PoolTables&, Range rows, const float* dy, const void* index, float* dx);
+  /// `x` points at row x_row of the input. `index` may be null; else u8 while kh * kw <= 256, i32 above.
+  void (*max)(const PoolTables&, Range rows, const float* x, std::int64_t x_row, float* y, void* index);
+  /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0.
+  void (*max_gradient)(const PoolTables&, Range rows, const float* dy, const void* index, const float* y,
+                       float* dx);
   void (*avg)(const PoolTables&, Range rows, const float* x, float* y);
   void (*avg_gradient)(const PoolTables&, Range rows, const float* dy, float* dx);
 };

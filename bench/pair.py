@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Speed against the newest PyTorch or OpenVINO, in alternating pairs of one run.
+
+    bench/pair.py train                                   the chapter's step against PyTorch's best form
+    bench/pair.py infer --against openvino                evaluation against OpenVINO
+    bench/pair.py train --model resnet50 --input 16x3x224x224 --classes 1000
+
+Installs the rivals from PyPI into .venv-rivals (once), then runs `resnet bench` and the same network in the
+rival (f32, the same batch and threads) in turn, and prints the ratio of each pair and the median ratio.
+`--against best` first tries PyTorch's forms (eager, channels_last, compile) once each and takes the fastest;
+--isa avx2 holds both sides to AVX2. The exit code is 1 if the median is below --least.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RIVALS = ROOT / ".venv-rivals"
+FORMS = ("eager", "channels_last", "compile")
+
+
+def rivals_python(modules):
+    """The interpreter of a virtual environment that has these modules."""
+    python = RIVALS / "bin" / "python"
+    if not python.exists():
+        venv.create(RIVALS, with_pip=True)
+    wanted = "import " + ", ".join(modules)
+    if subprocess.run([python, "-c", wanted], capture_output=True, check=False).returncode != 0:
+        print(f"installing {' '.join(modules)} into .venv-rivals", file=sys.stderr)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *modules], check=True)
+    return python
+
+
+def measure(command, environment=None):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False,
+                            env={**os.environ, **(environment or {})})
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(str(part) for part in command)} failed:\n{result.stderr}")
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", choices=("train", "infer"))
+    parser.add_argument("--against", choices=("best", *FORMS, "openvino"), default="best")
+    parser.add_argument("--model", default="d2l_resnet18")
+    parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--program", default=ROOT / "build" / "release" / "resnet")
+    parser.add_argument("--python", help="an interpreter that has the rivals, instead of .venv-rivals")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--isa", choices=("avx2",), help="hold both sides to this instruction set")
+    parser.add_argument("--least", type=float, default=1.0, help="median ratio below which the exit code is 1")
+    options = parser.parse_args()
+    if options.against == "openvino" and options.work == "train":
+        parser.error("OpenVINO does not train")
+    modules = ["torch", "numpy"] + ["torchvision"] * (not options.model.startswith("d2l_"))
+    python = options.python or rivals_python(modules + ["openvino"] * (options.against == "openvino"))
+
+    shared = ["--model", options.model, "--input", options.input, "--classes", options.classes,
+              "--threads", options.threads, "--steps", options.steps]
+    ours = [options.program, "bench", options.work, *shared, "--precision", "f32", "--json"]
+    environment = {}
+    if options.isa:
+        ours += ["--isa", options.isa]
+        environment = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+    def rival(form):
+        return measure([python, ROOT / "bench" / "rival_step.py", options.work, *shared, "--form", form], environment)
+
+    form = options.against
+    if form == "best":
+        speeds = {candidate: rival(candidate)["examples_per_second"] for candidate in FORMS}
+        form = max(speeds, key=speeds.get)
+        print("PyTorch, examples/s: " + ", ".join(f"{name} {speed:.1f}" for name, speed in speeds.items()), flush=True)
+    name = "OpenVINO" if form == "openvino" else f"PyTorch {form}"
+
+    ratios = []
+    print(f"{'round':>5} {'resnet.cpp':>12} {name:>22} {'ratio':>7} {'peak GFLOP/s':>13}   (examples/s)")
+    for round_number in range(1, options.rounds + 1):
+        a, b = measure(ours), rival(form)
+        ratios.append(a["examples_per_second"] / b["examples_per_second"])
+        print(f"{round_number:>5} {a['examples_per_second']:>12.1f} {b['examples_per_second']:>22.1f} "
+              f"{ratios[-1]:>7.2f} {a['peak_gflops']:>13.0f}", flush=True)
+    median = statistics.median(ratios)
+    print(f"median ratio {median:.2f} ({options.work} {options.model} {options.input}; {name} {b['version']}, "
+          f"{options.threads} threads, {a['isa']}; {a['fraction_of_direct_limit']:.2f} of the direct-convolution limit; "
+          f"RSS {a['peak_rss_bytes'] / 2**20:.0f} against {b['peak_rss_bytes'] / 2**20:.0f} MiB)")
+    return 0 if median >= options.least else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

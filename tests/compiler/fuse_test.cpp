@@ -1,0 +1,129 @@
+// Which neighbours are merged, and that a merged graph computes the same.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "compiler/compile.h"
+#include "compiler/training.h"
+#include "resnet/engine.h"
+#include "support/networks.h"
+
+namespace resnet {
+namespace {
+
+// Names of the operations of a step, with their number.
+std::map<std::string, int> operations(const nn::Module& net, const Shape& images) {
+  const graph::Graph step = compiler::fuse(
+      compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update));
+  std::map<std::string, int> count;
+  for (const graph::Node& node : step.nodes()) ++count[std::string(node.op->name())];
+  return count;
+}
+
+void expect_same_gradients(const nn::Module& net, const Shape& images) {
+  const Network network = network_of(net, images);
+  const test::Examples e = test::examples(images, 5);
+  State values[2];
+  for (const bool fuse : {false, true}) {
+    const auto engine = make_native_engine(network, {.threads = 2, .fuse = fuse});
+    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+    values[fuse ? 1 : 0] = engine->gradient_values();
+  }
+  test::expect_states_near(values[1], values[0], 1e-5);
+}
+
+nn::Sequential initialised(nn::Sequential net) {
+  nn::init(net, nn::Scheme::chapter, 3);
+  return net;
+}
+
+const Shape kImages{3, 2, 13, 17};
+nn::MaxPool2d pool() {
+  return nn::MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}};
+}
+
+TEST(Fuse, AStemsPoolAndItsGradientAreCarriedByItsNorm) {
+  const auto net = initialised(nn::Sequential(nn::Conv2d{2, 6, {.kernel = 3}}, nn::BatchNorm2d{6}, nn::ReLU{},
+                                              pool(), nn::Flatten{}, nn::Linear{6 * 6 * 8, 5}));
+  auto count = operations(net, kImages);
+  for (const char* gone : {"relu", "relu_gradient", "max_pool", "max_pool_gradient"})
+    EXPECT_EQ(count[gone], 0) << gone;
+  expect_same_gradients(net, kImages);
+}
+
+TEST(Fuse, APoolWithoutReluAndOneBeforeItAreCarriedToo) {
+  const auto bare = initialised(nn::Sequential(nn::Conv2d{2, 6, {.kernel = 3}}, nn::BatchNorm2d{6}, pool(),
+                                               nn::Flatten{}, nn::Linear{6 * 6 * 8, 5}));
+  auto count = operations(bare, kImages);
+  EXPECT_EQ(count["max_pool"] + count["max_pool_gradient"], 0);
+  expect_same_gradients(bare, kImages);
+  const auto before = initialised(nn::Sequential(nn::Conv2d{2, 6, {.kernel = 3}}, nn::BatchNorm2d{6}, pool(),
+                                                 nn::ReLU{}, nn::Flatten{}, nn::Linear{6 * 6 * 8, 5}));
+  count = operations(before, kImages);
+  EXPECT_EQ(count["max_pool"] + count["max_pool_gradient"] + count["relu_gradient"], 0);
+  EXPECT_EQ(count["relu"], 1) << "the norm's own would come before the pool";
+  expect_same_gradients(before, kImages);
+}
+
+// relu(norm(x)) feeds a pool and, past it, the sum: its value must be kept, its gradient has two parts.
+class PoolAndBypass : public nn::Module {
+ public:
+  PoolAndBypass()
+      : norm_(&add("norm", nn::BatchNorm2d{4})),
+        pool_(&add("pool", nn::MaxPool2d{{.kernel = 3, .stride = 1, .padding = 1}})) {}
+  Value operator()(Value x) const override {
+    const Value z = relu((*norm_)(x));
+    return (*pool_)(z) + z;
+  }
+
+ private:
+  nn::BatchNorm2d* norm_;
+  nn::MaxPool2d* pool_;
+};
+
+TEST(Fuse, APoolWhoseInputOthersReadStaysByItself) {
+  const auto net = initialised(nn::Sequential(nn::Conv2d{2, 4, {.kernel = 3}}, PoolAndBypass{},
+                                              nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{4, 5}));
+  auto count = operations(net, kImages);
+  EXPECT_EQ(count["max_pool"], 1);
+  EXPECT_EQ(count["max_pool_gradient"], 1);
+  expect_same_gradients(net, kImages);
+}
+
+// pool(relu(norm(conv(x)) + x)), the pool as large as its input.
+class PooledResidual : public nn::Module {
+ public:
+  PooledResidual()
+      : conv_(&add("conv", nn::Conv2d{4, 4, {.kernel = 3, .padding = 1}})),
+        norm_(&add("norm", nn::BatchNorm2d{4})),
+        pool_(&add("pool", nn::MaxPool2d{{.kernel = 3, .stride = 1, .padding = 1}})) {}
+  Value operator()(Value x) const override { return (*pool_)(relu((*norm_)((*conv_)(x)) + x)); }
+
+ private:
+  nn::Conv2d* conv_;
+  nn::BatchNorm2d* norm_;
+  nn::MaxPool2d* pool_;
+};
+
+TEST(Fuse, APoolAsLargeAsItsInputTakesOverNoMemoryThatItsWindowsStillRead) {
+  const Shape images{8, 2, 40, 60};  // several tasks of each kernel
+  const auto net = initialised(nn::Sequential(nn::Conv2d{2, 4, {.kernel = 3}}, PooledResidual{}, nn::ReLU{},
+                                              nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{4, 5}));
+  EXPECT_EQ(operations(net, images)["max_pool"], 0);
+  expect_same_gradients(net, images);
+  const auto straight =
+      initialised(nn::Sequential(nn::Conv2d{2, 4, {.kernel = 3}}, nn::BatchNorm2d{4}, nn::ReLU{},
+                                 nn::MaxPool2d{{.kernel = 3, .stride = 1, .padding = 1}},
+                                 nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{4, 5}));
+  EXPECT_EQ(operations(straight, images)["max_pool_gradient"], 0);
+  expect_same_gradients(straight, images);
+  const Network network = network_of(net, images);
+  const Tensor x = random_uniform(images, 8);
+  const Tensor fused = make_native_engine(network, {.threads = 1})->infer(x.view<float>());
+  const Tensor plain = make_native_engine(network, {.threads = 1, .fuse = false})->infer(x.view<float>());
+  for (std::size_t i = 0; i < plain.values().size(); ++i)
+    EXPECT_NEAR(fused.values()[i], plain.values()[i], 1e-5) << i;
+}
+
+}  // namespace
+}  // namespace resnet
