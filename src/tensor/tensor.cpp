@@ -1,5 +1,7 @@
 #include "resnet/tensor.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -80,13 +82,18 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 }
 
 AlignedBuffer::AlignedBuffer(std::size_t bytes) : size_(bytes) {
-  constexpr std::size_t kAlignment = 64;  // one cache line and one AVX-512 vector
+  constexpr std::size_t kLine = 64;  // one cache line and one AVX-512 vector
+  constexpr std::size_t kHugePage = 2 << 20;
   if (bytes == 0) return;
-  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  // A kernel walks dozens of streams at once; with pages of 4 KiB each would miss the TLB all the time.
+  const bool huge = bytes >= 4 * kHugePage;
+  const std::size_t alignment = huge ? kHugePage : kLine;
+  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (rounded < bytes) throw std::bad_alloc();
-  auto* p = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  auto* p = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
   if (p == nullptr) throw std::bad_alloc();
   data_.reset(p);
+  if (huge) static_cast<void>(madvise(p, rounded, MADV_HUGEPAGE));  // slower without, nothing else
 }
 
 void AlignedBuffer::Free::operator()(std::byte* p) const noexcept {

@@ -119,6 +119,15 @@ bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "
 assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_limit_examples_per_second",
                       "fraction_of_direct_limit", "arena_bytes", "peak_rss_bytes", "threads", "isa"}, bench
 assert set(bench["step_ms"]) == {"median", "min", "max"}
+infer = json.loads(run("bench", "infer", "--input", "8x1x32x32", "--steps", 2, "--json").stdout)
+assert infer["work"] == "infer" and 0 < infer["step_ms"]["min"] < bench["step_ms"]["max"], infer
+layers = json.loads(run("bench", "train", "--layers", "--input", "8x1x32x32", "--steps", 2, "--json").stdout)
+assert layers["memory_gbytes_per_second"] > 0 and layers["peak_gflops"] > 0, layers
+stem = [call for call in layers["calls"] if call["node"] == "0.0"]
+assert [call["op"] for call in stem] == ["conv2d", "conv2d_weight_gradient"], stem
+assert all(call["ms"] > 0 and call["direct_flops"] == 2 * 8 * 64 * 16 * 16 * 49 for call in stem), stem
+table = run("bench", "train", "--layers", "--input", "8x1x32x32", "--steps", 1).stdout.splitlines()
+assert table[0].split()[:3] == ["node", "kernel", "ms"] and table[-1].startswith("peak "), table
 for command in ("train", "eval", "summary", "plan", "bench", "plot"):
     assert "--" in run(command, "--help").stdout
 
