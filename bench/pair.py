@@ -13,27 +13,13 @@ rival (f32, the same batch and threads) in turn, and prints the ratio of each pa
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RIVALS = ROOT / ".venv-rivals"
+from environment import ROOT, python_with
+
 FORMS = ("eager", "channels_last", "compile")
-
-
-def rivals_python(modules):
-    """The interpreter of a virtual environment that has these modules."""
-    python = RIVALS / "bin" / "python"
-    if not python.exists():
-        venv.create(RIVALS, with_pip=True)
-    wanted = "import " + ", ".join(modules)
-    if subprocess.run([python, "-c", wanted], capture_output=True, check=False).returncode != 0:
-        print(f"installing {' '.join(modules)} into .venv-rivals", file=sys.stderr)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *modules], check=True)
-    return python
 
 
 def measure(command, environment=None):
@@ -62,7 +48,7 @@ def main():
     if options.against == "openvino" and options.work == "train":
         parser.error("OpenVINO does not train")
     modules = ["torch", "numpy"] + ["torchvision"] * (not options.model.startswith("d2l_"))
-    python = options.python or rivals_python(modules + ["openvino"] * (options.against == "openvino"))
+    python = options.python or python_with(modules + ["openvino"] * (options.against == "openvino"))
 
     shared = ["--model", options.model, "--input", options.input, "--classes", options.classes,
               "--threads", options.threads, "--steps", options.steps]
