@@ -34,7 +34,7 @@ struct StepResult {
 struct CallTime {
   std::string op, node, kernel;  // "conv2d_input_gradient", "1.0.conv1", "conv_input_gradient/winograd4x4"
   double flops = 0;              // of the direct algorithm, padding counted
-  double bytes = 0;              // of the operands, each counted once
+  double bytes = 0;              // that its sweeps over its operands move
   double seconds = 0;
 };
 

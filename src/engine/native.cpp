@@ -139,7 +139,7 @@ class NativeEngine final : public Engine {
                         .node = call.node,
                         .kernel = std::string(call.kernel->name()),
                         .flops = call.flops,
-                        .bytes = static_cast<double>(plan.operand_bytes(call)),
+                        .bytes = static_cast<double>(plan.moved_bytes(call)),
                         .seconds = seconds[result.size()]});
     }
     return result;

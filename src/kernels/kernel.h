@@ -39,6 +39,11 @@ class Kernel {
   virtual std::int64_t scratch_bytes() const noexcept { return 0; }
   virtual int phases() const noexcept { return 1; }
   virtual std::int64_t tasks(int phase) const noexcept = 0;
+  /// How often the kernel goes over operand i: for the printed plan.
+  virtual int sweeps(std::size_t operand) const noexcept {
+    static_cast<void>(operand);
+    return 1;
+  }
   /// Runs one task. Allocates nothing, decides nothing, never fails: everything was proven when
   /// the kernel was made. All buffers are aligned to 64 bytes.
   virtual void run(const Call& call, int phase, std::int64_t task) const noexcept = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 
 namespace resnet::plan {
 namespace {
@@ -20,7 +21,23 @@ std::string place(const Plan& plan, int buffer) {
   return fmt::format("{}+{}", b.region == Region::state ? "state" : "work", b.offset);
 }
 
+std::int64_t bytes_of(const Plan& plan, const Call& call, std::size_t operand) noexcept {
+  const int buffer = call.operands[operand];
+  return buffer < 0 ? 0 : plan.buffers[static_cast<std::size_t>(buffer)].bytes;
+}
+
 constexpr double kMiB = 1024.0 * 1024.0;
+
+std::string memory_text(const Plan& plan) {
+  std::int64_t moved = 0;
+  for (const Call& call : plan.calls) moved += plan.moved_bytes(call);
+  return fmt::format(
+      "state {:.1f} MiB, work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n"
+      "{} sweeps over operands of 1 MiB or more; {:.1f} MiB moved in all\n",
+      static_cast<double>(plan.state_bytes) / kMiB, static_cast<double>(plan.work_bytes) / kMiB,
+      static_cast<double>(plan.live_bytes) / kMiB, static_cast<double>(plan.scratch_bytes) / 1024.0,
+      plan.large_sweeps(), static_cast<double>(moved) / kMiB);
+}
 
 }  // namespace
 
@@ -31,12 +48,22 @@ const Slot* Plan::output(const std::string& name) const noexcept {
   return slot_named(outputs, name);
 }
 
-std::int64_t Plan::operand_bytes(const Call& call) const noexcept {
-  std::int64_t bytes = 0;
-  for (const int buffer : call.operands) {
-    if (buffer >= 0) bytes += buffers[static_cast<std::size_t>(buffer)].bytes;
+std::int64_t Plan::moved_bytes(const Call& call) const noexcept {
+  std::int64_t moved = 0;
+  for (std::size_t i = 0; i < call.operands.size(); ++i)
+    moved += bytes_of(*this, call, i) * call.kernel->sweeps(i);
+  return moved;
+}
+
+std::int64_t Plan::large_sweeps() const noexcept {
+  constexpr std::int64_t kLarge = 1 << 20;
+  std::int64_t sweeps = 0;
+  for (const Call& call : calls) {
+    for (std::size_t i = 0; i < call.operands.size(); ++i) {
+      if (bytes_of(*this, call, i) >= kLarge) sweeps += call.kernel->sweeps(i);
+    }
   }
-  return bytes;
+  return sweeps;
 }
 
 const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape& shape) {
@@ -60,6 +87,14 @@ const StateLayout::Entry* StateLayout::find(const std::string& name) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
+std::string summary(const Plan& plan) {
+  std::map<std::string, int> kernels;
+  for (const Call& call : plan.calls) ++kernels[std::string(call.kernel->name())];
+  std::string text;
+  for (const auto& [name, calls] : kernels) text += fmt::format("{:>4} {}\n", calls, name);
+  return text + memory_text(plan);
+}
+
 std::string to_string(const Plan& plan) {
   std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.isa, "call", "node",
                                  "kernel", "MFLOP", "operands; reason");
@@ -71,11 +106,7 @@ std::string to_string(const Plan& plan) {
     fmt::format_to(std::back_inserter(text), "{:>4}  {:<28} {:<34} {:>10.1f}  {}; {}\n", i, call.node,
                    call.kernel->name(), call.flops / 1e6, operands, call.reason);
   }
-  fmt::format_to(std::back_inserter(text),
-                 "state {:.1f} MiB, work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n",
-                 static_cast<double>(plan.state_bytes) / kMiB, static_cast<double>(plan.work_bytes) / kMiB,
-                 static_cast<double>(plan.live_bytes) / kMiB,
-                 static_cast<double>(plan.scratch_bytes) / 1024.0);
+  text += memory_text(plan);
   return text;
 }
 

@@ -50,8 +50,10 @@ struct Plan {
 
   const Slot* input(const std::string& name) const noexcept;
   const Slot* output(const std::string& name) const noexcept;
-  /// Bytes of a call's operands, each counted once: what it must move at least.
-  std::int64_t operand_bytes(const Call& call) const noexcept;
+  /// Bytes that a call's sweeps over its operands move.
+  std::int64_t moved_bytes(const Call& call) const noexcept;
+  /// Sweeps of all calls over operands of at least 1 MiB.
+  std::int64_t large_sweeps() const noexcept;
 };
 
 /// Where each state value lies, shared by all plans of an engine.
@@ -76,6 +78,8 @@ inline std::int64_t aligned(std::int64_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
+/// Kernels with the number of their calls, then memory: what changes when the compiler changes.
+std::string summary(const Plan& plan);
 /// The listing of `resnet plan`: a line a call (kernel, shapes' bytes, place), then memory.
 std::string to_string(const Plan& plan);
 

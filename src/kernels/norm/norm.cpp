@@ -126,6 +126,7 @@ class NormTrain final : public NormForward {
  public:
   using NormForward::NormForward;
   std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
+  int sweeps(std::size_t operand) const noexcept override { return operand == 0 ? 2 : 1; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
   Index scratch_bytes() const noexcept override {
     return std::max(table_bytes(kSums + 2), apply_scratch_bytes());  // sums and their block
@@ -262,6 +263,9 @@ class NormGradient final : public NormKernel {
       made_ = std::max(made_, rows_of(chunk).size() * row());
   }
   std::string_view name() const noexcept override { return "norm_gradient/sums+apply"; }
+  int sweeps(std::size_t operand) const noexcept override {
+    return operand < static_cast<std::size_t>(outputs()) ? 2 : 1;
+  }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
   Index scratch_bytes() const noexcept override {
     return table_bytes(2 * kSums + 1) + made_ * Index{sizeof(float)};

@@ -1,0 +1,57 @@
+// The plans of the zoo are golden files: which kernels, how much memory, how many sweeps. A change of the
+// compiler that changes them shows here.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "compiler/compile.h"
+#include "compiler/training.h"
+#include "resnet/models.h"
+
+namespace resnet {
+namespace {
+
+struct Case {
+  const char* model;
+  Shape images;
+};
+
+plan::Plan plan_of(const Case& c, Isa isa) {
+  const nn::Sequential net = models::make(c.model, {.in_channels = c.images[1], .classes = 10});
+  const graph::Graph step =
+      compiler::training_step(nn::trace(net, c.images, Mode::train), compiler::StepKind::update);
+  plan::StateLayout layout;
+  for (const graph::ValueInfo& value : step.values()) {
+    const bool state = value.role == graph::Role::parameter || value.role == graph::Role::buffer;
+    if (state) layout.add(value.name, value.type.shape);
+  }
+  return compiler::compile(compiler::fuse(step), layout, isa);
+}
+
+TEST(Plans, AreThoseOfTheGoldenFile) {
+  const std::vector<Case> cases = {{"d2l_resnet18", {256, 1, 96, 96}}, {"d2l_resnet34", {64, 1, 96, 96}},
+                                   {"d2l_resnet152", {64, 1, 96, 96}}, {"resnet18", {32, 3, 224, 224}},
+                                   {"resnet50", {16, 3, 224, 224}},    {"d2l_resnet18", {3, 7, 97, 61}}};
+  std::string text;
+  for (const Isa isa : {Isa::avx2, Isa::avx512}) {
+    for (const Case& c : cases) {
+      const plan::Plan plan = plan_of(c, isa);
+      EXPECT_LE(static_cast<double>(plan.work_bytes), 1.05 * static_cast<double>(plan.live_bytes)) << c.model;
+      text += fmt::format("{} {} {}\n{}\n", c.model, to_string(c.images), name_of(isa), plan::summary(plan));
+    }
+  }
+  const std::filesystem::path golden = std::filesystem::path(RESNET_GOLDEN_DIR) / "plans.txt";
+  std::stringstream expected;
+  expected << std::ifstream(golden).rdbuf();
+  if (text != expected.str()) {
+    std::ofstream("plans.txt") << text;
+    ADD_FAILURE() << "the plans have changed: compare " << std::filesystem::absolute("plans.txt") << " with "
+                  << golden << ", and put it there if it is what you want";
+  }
+}
+
+}  // namespace
+}  // namespace resnet
