@@ -42,7 +42,7 @@ int run(int argc, char** argv) {
   program.get_formatter()->column_width(34);
   program.footer(
       "resnet COMMAND --help shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
-      "or the machine failed; 2 a flag cannot take its value; 130, 143 interrupted after saving.");
+      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted after saving.");
   std::vector<std::unique_ptr<Command>> commands;
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make(program));

@@ -223,7 +223,11 @@ Settings settings_from_toml(const std::string& text, const std::string& file) {
     } else {
       throw FormatError(fmt::format("{}: '{}' must be a number or a text", file, name));
     }
-    option(name).set(settings, value.str());
+    try {
+      option(name).set(settings, value.str());
+    } catch (const ConfigError& error) {
+      throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
+    }
   }
   return settings;
 }
