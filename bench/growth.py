@@ -16,6 +16,7 @@ from environment import ROOT, python_with
 
 DEPTHS = (18, 34, 50, 101, 152)
 CORES = len(os.sched_getaffinity(0))
+THREADS = [2**i for i in range(10) if 2**i <= CORES]
 
 
 def axes():
@@ -25,7 +26,7 @@ def axes():
     return [("batch", "images", [(n, point(batch=n)) for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)]),
             ("depth", "layers", [(n, point(depth=n)) for n in DEPTHS]),
             ("side", "pixels", [(n, point(side=n)) for n in (32, 64, 96, 128, 160, 224)]),
-            ("threads", "", [(n, point(threads=n)) for n in range(1, CORES + 1)])]
+            ("threads", "", [(n, point(threads=n)) for n in sorted({*THREADS, CORES})])]
 
 
 def measure(program, arguments, steps):

@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "base/machine.h"
@@ -49,6 +48,12 @@ data::Batch make_batch(const Shape& images, std::int64_t classes, std::int64_t s
     }
   }
   return batch;
+}
+
+// Evaluation needs no graph of training, which some shapes do not allow.
+Network network_for(const nn::Module& net, const Shape& images, Work work) {
+  if (work == Work::train) return network_of(net, images);
+  return {nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
 }
 
 std::vector<data::Batch> make_batches(const Shape& images, std::int64_t classes) {
@@ -106,10 +111,12 @@ double memory_gbytes(int threads, const std::string& isa) {
   ThreadPool pool(threads);
   const auto kernel = kernels::make_add(kElements, isa_named(isa).value_or(best_isa()));
   std::vector<AlignedBuffer> arrays;
-  for (int i = 0; i < 3; ++i) {
-    arrays.emplace_back(kElements * sizeof(float));
-    std::memset(arrays.back().data(), 0, arrays.back().size());
-  }
+  for (int i = 0; i < 3; ++i) arrays.emplace_back(kElements * sizeof(float));
+  constexpr std::int64_t kSlice = kElements / 256;  // touched first by the threads that use them
+  pool.parallel_for(kElements / kSlice, [&](std::int64_t slice, int) {
+    for (const AlignedBuffer& array : arrays)
+      std::fill_n(reinterpret_cast<float*>(array.data()) + slice * kSlice, kSlice, 0.0F);
+  });
   const std::array<void*, 3> operands = {arrays[0].data(), arrays[1].data(), arrays[2].data()};
   kernels::Call call;
   call.operands = operands.data();
@@ -124,7 +131,7 @@ double memory_gbytes(int threads, const std::string& isa) {
 
 StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                      Work work, const EngineOptions& options) {
-  const auto engine = make_native_engine(network_of(net, images), options);
+  const auto engine = make_native_engine(network_for(net, images, work), options);
   const std::vector<data::Batch> batches = make_batches(images, classes);
 
   StepBench result;
@@ -188,11 +195,11 @@ double loader_rate(const data::Dataset& dataset, std::int64_t batch_size) {
   return static_cast<double>(examples) / seconds_since(begin);
 }
 
-GradientCheck check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes,
-                                      const EngineOptions& options) {
+Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
+                              const EngineOptions& options) {
   constexpr std::int64_t kMostImages = 8;  // the oracle is slow
   const Shape small{std::min(images[0], kMostImages), images[1], images[2], images[3]};
-  const Network network = network_of(net, small);
+  const Network network = network_for(net, small, work);
   const data::Batch batch = make_batch(small, classes, 0);
 
   engine::NamedValues state;
@@ -203,28 +210,35 @@ GradientCheck check_against_reference(const nn::Module& net, const Shape& images
   const engine::NamedValues inputs = {
       {compiler::kImages, {batch.images.values().begin(), batch.images.values().end()}},
       {compiler::kLabels, {labels.begin(), labels.end()}}};
-  const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::gradients);
-  engine::NamedValues exact = state;
-  engine::interpret(step, inputs, exact);
   constexpr double kRounding = 0x1p-22;  // a sum of products in f32 is off by a few 2^-24 of its size
-  engine::NamedValues noisy = state;
-  engine::interpret(step, inputs, noisy, {kRounding, 1});
-
   const auto native = make_native_engine(network, options);
-  native->gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
   double difference = 0;
   double noise = 0;
   double norm = 0;
-  for (const auto& [name, gradient] : native->gradient_values()) {
-    const auto found = exact.find(compiler::gradient_name(name));
-    if (found == exact.end()) continue;  // zero by algebra
-    const engine::Values& moved = noisy.at(found->first);
-    for (std::size_t i = 0; i < found->second.size(); ++i) {
-      const double expected = found->second[i];
-      const double d = static_cast<double>(gradient.values()[i]) - expected;
+  const auto compare = [&](const Tensor& values, const engine::Values& exact, const engine::Values& noisy) {
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double d = static_cast<double>(values.values()[i]) - exact[i];
       difference += d * d;
-      noise += (moved[i] - expected) * (moved[i] - expected);
-      norm += expected * expected;
+      noise += (noisy[i] - exact[i]) * (noisy[i] - exact[i]);
+      norm += exact[i] * exact[i];
+    }
+  };
+  engine::NamedValues exact = state;
+  engine::NamedValues noisy = state;
+  if (work == Work::infer) {
+    const auto outputs = engine::interpret(network.eval, inputs, exact);
+    const auto moved = engine::interpret(network.eval, inputs, noisy, {kRounding, 1});
+    compare(native->infer(batch.images.view<float>()), outputs.at(compiler::kOutput),
+            moved.at(compiler::kOutput));
+  } else {
+    const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::gradients);
+    engine::interpret(step, inputs, exact);
+    engine::interpret(step, inputs, noisy, {kRounding, 1});
+    native->gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
+    for (const auto& [name, gradient] : native->gradient_values()) {
+      const auto found = exact.find(compiler::gradient_name(name));
+      if (found != exact.end())
+        compare(gradient, found->second, noisy.at(found->first));  // else zero by algebra
     }
   }
   // A ReLU whose input lies within rounding of zero may flip, which one run under noise need not show;

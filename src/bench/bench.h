@@ -13,8 +13,8 @@ namespace resnet::bench {
 /// Sustained f32 multiply-adds of `threads` threads on registers alone, GFLOP/s: best of a few tries.
 double peak_gflops(int threads, const std::string& isa);
 
-/// Sustained bytes a second of `threads` threads adding two arrays far larger than any cache into a third
-/// (two read, one written), GB/s: best of a few tries.
+/// Sustained bytes a second of `threads` threads adding two arrays larger than most caches into a third
+/// (two read, one written), GB/s: best of a few tries. The arrays have 128 MiB each.
 double memory_gbytes(int threads, const std::string& isa);
 
 enum class Work : std::uint8_t { train, infer };
@@ -49,13 +49,14 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
 /// Examples per second of the loader alone over one epoch.
 double loader_rate(const data::Dataset& dataset, std::int64_t batch_size);
 
-/// The native gradient of all parameters against the oracle in double, on at most eight of the images.
-struct GradientCheck {
-  double difference = 0;  // l2, relative to the oracle's gradient
+/// The native gradient of all parameters, or the output of an evaluation, against the oracle in double, on
+/// at most eight of the images.
+struct Check {
+  double difference = 0;  // l2, relative to the oracle's
   double tolerance = 0;   // 1 %, or 8 times what the oracle itself moves under noise of f32 rounding
   bool passed() const noexcept { return difference <= tolerance; }
 };
-GradientCheck check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes,
-                                      const EngineOptions& options);
+Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
+                              const EngineOptions& options);
 
 }  // namespace resnet::bench

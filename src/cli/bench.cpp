@@ -25,8 +25,11 @@ class Bench final : public Command {
     set_choices("WHAT", {"train", "infer", "loader"});
     accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps",
             "batch-size", "seed", "threads", "precision", "isa"});
+    app().get_option("--steps")->description("steps that are timed; 0: seven");
+    app().get_option("--input")->default_str("256x1x96x96");
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
-    app().add_flag("--layers", layers_, "each kernel of a training step by itself");
+    app().add_flag("--layers", layers_,
+                   "each kernel of a training step by itself: the least of its times over the steps");
     app().add_flag("--check", check_, "compare with the reference engine first");
     app().add_flag("--json", json_, "print the figures as JSON");
   }
@@ -43,7 +46,7 @@ class Bench final : public Command {
       throw ConfigError("--layers measures a training step", "give resnet bench train --layers");
     }
     if (what_ == "loader") {
-      refuse({"model", "blocks", "channels", "block", "input", "steps", "threads", "precision", "isa",
+      refuse({"model", "blocks", "channels", "block", "input", "steps", "seed", "threads", "precision", "isa",
               "classes", "check"},
              "resnet bench loader runs no network");
       return loader(chosen);
@@ -68,24 +71,24 @@ class Bench final : public Command {
     nn::Sequential net = make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     const EngineOptions options = train::engine_options(chosen);
-    bench::GradientCheck check;
+    const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
+    const char* const checked = work == bench::Work::infer ? "output" : "gradient";
+    bench::Check check;
     if (check_) {
-      check = bench::check_against_reference(net, images, classes_, options);
+      check = bench::check_against_reference(net, images, classes_, work, options);
       if (!check.passed()) {
-        throw FormatError(
-            fmt::format("the gradient differs from the reference by {:.2e} (l2), more than {:.2e}",
-                        check.difference, check.tolerance),
-            "this is an error of the program: please report it with the command");
+        throw FormatError(fmt::format("the {} differs from the reference by {:.2e} (l2), more than {:.2e}",
+                                      checked, check.difference, check.tolerance),
+                          "this is an error of the program: please report it with the command");
       }
       if (!json_) {
-        fmt::print("gradient {:.1e} (l2) from the reference, {:.1e} allowed\n", check.difference,
+        fmt::print("{} {:.1e} (l2) from the reference, {:.1e} allowed\n", checked, check.difference,
                    check.tolerance);
       }
     }
     constexpr std::int64_t kSteps = 7;
     const std::int64_t steps = chosen.steps > 0 ? chosen.steps : kSteps;
-    if (layers_) return print(bench::time_layers(net, images, classes_, steps, options));
-    const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
+    if (layers_) return print(bench::time_layers(net, images, classes_, steps, options), check, checked);
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
     if (json_) {
       nlohmann::ordered_json object = {
@@ -102,8 +105,7 @@ class Bench final : public Command {
           {"peak_rss_bytes", figures.peak_rss_bytes},
           {"threads", figures.threads},
           {"isa", figures.isa}};
-      if (check_)
-        object["gradient_check"] = {{"l2_difference", check.difference}, {"tolerance", check.tolerance}};
+      if (check_) object["check"] = check_of(check, checked);
       std::cout << object.dump() << '\n';
       return kDone;
     }
@@ -119,8 +121,12 @@ class Bench final : public Command {
     return kDone;
   }
 
+  static nlohmann::ordered_json check_of(const bench::Check& check, const char* checked) {
+    return {{"of", checked}, {"l2_difference", check.difference}, {"tolerance", check.tolerance}};
+  }
+
   // A line a kernel call, then a line a kind of operation.
-  int print(const bench::LayerBench& figures) const {
+  int print(const bench::LayerBench& figures, const bench::Check& check, const char* checked) const {
     if (json_) {
       nlohmann::ordered_json object = {{"peak_gflops", figures.peak_gflops},
                                        {"memory_gbytes_per_second", figures.memory_gbytes},
@@ -133,6 +139,7 @@ class Bench final : public Command {
                                    {"direct_flops", call.flops},
                                    {"bytes", call.bytes}});
       }
+      if (check_) object["check"] = check_of(check, checked);
       std::cout << object.dump() << '\n';
       return kDone;
     }

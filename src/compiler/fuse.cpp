@@ -27,8 +27,8 @@ class Draft {
       if (role_of(j) != FusionRole::relu_gradient) continue;
       Node& mask = *nodes_[j];
       const auto k = producer(mask.inputs[0]);
-      if (!k || role_of(*k) != FusionRole::max_pool_gradient || consumers(mask.inputs[0]).size() != 1)
-        continue;
+      if (!k || role_of(*k) != FusionRole::max_pool_gradient) continue;
+      if (consumers(mask.inputs[0]).size() != 1 || leaves(mask.inputs[0])) continue;
       Node& spread = *nodes_[*k];
       const auto pool = producer(spread.inputs[1]);
       if (!pool || role_of(*pool) != FusionRole::max_pool || nodes_[*pool]->inputs[0] != mask.inputs[1])
@@ -118,6 +118,12 @@ class Draft {
     return std::nullopt;
   }
 
+  // `map`: what the pool reads, or its gradient.
+  bool carries_pool(const Node& carrier, const Node& pool, ValueId map) const {
+    return ops::operation(carrier).carries_pool(carrier.attributes, pool.attributes,
+                                                graph_.value(map).type.shape);
+  }
+
   static void take_over_attributes(Node& merged, const Node& pool) {
     for (const auto& [name, value] : pool.attributes.entries()) merged.attributes.set("pool_" + name, value);
   }
@@ -131,7 +137,9 @@ class Draft {
     if (!k || nodes_[*k]->outputs[0] != value) return false;
     if (consumers(value).size() != 1 || leaves(value)) return false;
     const Node& carrier = *nodes_[*k];
-    if (!ops::operation(carrier).carries(carrier.attributes, role)) return false;
+    if (!(role == FusionRole::max_pool ? carries_pool(carrier, node, value)
+                                       : ops::operation(carrier).carries(carrier.attributes, role)))
+      return false;
     for (std::size_t i = 1; i < carrier.outputs.size(); ++i) {
       const auto readers = consumers(carrier.outputs[i]);
       if (!readers.empty() && readers.front() <= j) return false;
@@ -158,10 +166,12 @@ class Draft {
     const ValueId value = node.outputs[0];
     const bool shared = consumers(value).size() > 1;
     if (carrier.inputs[0] != value || leaves(value)) return false;
-    if (shared && role != FusionRole::relu_gradient) return false;
-    if (!ops::operation(carrier).carries(carrier.attributes,
-                                         shared ? FusionRole::shared_relu_gradient : role))
+    if (role == FusionRole::max_pool_gradient) {
+      if (shared || !carries_pool(carrier, node, value)) return false;
+    } else if (!ops::operation(carrier).carries(carrier.attributes,
+                                                shared ? FusionRole::shared_relu_gradient : role)) {
       return false;
+    }
     for (std::size_t i = 1; i < carrier.inputs.size(); ++i) {
       const auto k = carrier.inputs[i] == kNone ? std::nullopt : producer(carrier.inputs[i]);
       if (k && *k >= j) return false;

@@ -30,9 +30,10 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt};
 }
 
-// The readable references compute the graph as it was before neighbours were merged.
+// The readable references and the gradient's rule are about the graph before neighbours are merged.
 void expect_unfused(const Attributes& attributes) {
-  if (pools(attributes)) throw FormatError("a batch norm that carries a pool has no readable evaluation");
+  const bool merged = pools(attributes) || attributes.has("add") || attributes.has("relu");
+  if (merged) throw FormatError("a batch norm that carries a neighbour has only a native kernel");
 }
 
 void expect_channels(std::span<const ValueType* const> inputs, std::size_t first, std::size_t last,
@@ -74,6 +75,7 @@ class BatchNorm final : public Operation {
 
   void gradient(GradientScope& scope) const override {
     if (scope.node().attributes.integer("training") == 0) Operation::gradient(scope);
+    expect_unfused(scope.node().attributes);
     const auto result = scope.emit(
         "batch_norm_gradient",
         {{"eps", scope.node().attributes.real("eps")},
@@ -123,8 +125,10 @@ class BatchNorm final : public Operation {
     const bool relu = attributes.integer_or("relu", 0) != 0;
     const bool add = attributes.integer_or("add", 0) != 0;
     if (pools(attributes)) return false;
-    return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu) ||
-           role == FusionRole::max_pool;
+    return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
+  }
+  bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
+    return !pools(attributes) && kernels::norm_carries(pool_geometry(pool, x));
   }
 
  private:
@@ -182,8 +186,11 @@ class BatchNormGradient final : public Operation {
   bool carries(const Attributes& attributes, FusionRole role) const override {
     if (attributes.integer_or("relu", 0) != 0) return false;
     if (role == FusionRole::relu_gradient) return true;
-    return !pools(attributes) &&
-           (role == FusionRole::shared_relu_gradient || role == FusionRole::max_pool_gradient);
+    return role == FusionRole::shared_relu_gradient && !pools(attributes);
+  }
+  bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
+    return !pools(attributes) && attributes.integer_or("relu", 0) == 0 &&
+           attributes.integer_or("add", 0) == 0 && kernels::norm_carries(pool_geometry(pool, x));
   }
 };
 

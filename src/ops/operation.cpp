@@ -28,6 +28,10 @@ bool Operation::carries(const Attributes&, FusionRole) const {
   return false;
 }
 
+bool Operation::carries_pool(const Attributes&, const Attributes&, const Shape&) const {
+  return false;
+}
+
 Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least) {
   constexpr std::int64_t kMost = 1 << 20;  // keeps every product of two within 64 bits
   const std::vector<std::int64_t>& list = attributes.integers(name);

@@ -104,6 +104,8 @@ class Operation : public graph::OpRules {
   virtual FusionRole role() const { return FusionRole::none; }
   /// Whether a node with these attributes can carry a neighbour that plays `role`.
   virtual bool carries(const Attributes& attributes, FusionRole role) const;
+  /// Whether it can carry, forward or back, a max pool with the attributes `pool` of a map of shape `x`.
+  virtual bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const;
 };
 
 /// All operations, in the explicit list of registry.cpp.

@@ -125,5 +125,31 @@ TEST(Fuse, APoolAsLargeAsItsInputTakesOverNoMemoryThatItsWindowsStillRead) {
     EXPECT_NEAR(fused.values()[i], plain.values()[i], 1e-5) << i;
 }
 
+TEST(Fuse, APoolOfLongRowsOrOfWindowsThatOverlapMuchStaysByItself) {
+  const auto pools = [](std::int64_t channels, const Shape& images, nn::PoolOptions options) {
+    const nn::Sequential net(nn::Conv2d{images[1], channels, {.kernel = 1}}, nn::BatchNorm2d{channels},
+                             nn::ReLU{}, nn::MaxPool2d{options}, nn::GlobalAvgPool2d{}, nn::Flatten{},
+                             nn::Linear{channels, 5});
+    auto count = operations(net, images);
+    EXPECT_EQ(count["max_pool"], count["max_pool_gradient"]);
+    return count["max_pool"];
+  };
+  EXPECT_EQ(pools(64, {2, 1, 112, 112}, {.kernel = 3, .stride = 2, .padding = 1}), 0);
+  EXPECT_EQ(pools(64, {2, 1, 2, 4000}, {.kernel = {1, 3}, .stride = {1, 2}, .padding = {0, 1}}), 1);
+  EXPECT_EQ(pools(64, {2, 1, 14, 14}, {.kernel = 5, .stride = 1, .padding = 2}), 0);
+  EXPECT_EQ(pools(512, {2, 1, 14, 14}, {.kernel = 9, .stride = 1, .padding = 4}), 1);
+}
+
+TEST(Fuse, AMergedNormHasNoReadableEvaluationInsteadOfAWrongOne) {
+  const auto net =
+      initialised(nn::Sequential(nn::Conv2d{2, 6, {.kernel = 3}}, nn::BatchNorm2d{6}, nn::ReLU{}));
+  const State state = state_of(net);
+  const Tensor x = random_uniform(kImages, 8);
+  const graph::Graph plain = nn::trace(net, kImages, Mode::eval);
+  EXPECT_NO_THROW(make_reference_engine({plain, std::nullopt, state})->infer(x.view<float>()));
+  EXPECT_THROW(make_reference_engine({compiler::fuse(plain), std::nullopt, state})->infer(x.view<float>()),
+               FormatError);
+}
+
 }  // namespace
 }  // namespace resnet

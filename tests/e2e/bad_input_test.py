@@ -179,6 +179,7 @@ check("no such config", ["train", "--config", HERE / "none.toml", "--out", out],
 check("plot of nothing", ["plot", missing], 1, "metrics.csv")
 check("bench of a flag without use", ["bench", "train", "--batch-size", "8"], 2, "no use for --batch-size", "--input")
 check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no use for --check")
+check("bench of the loader's seed", ["bench", "loader", "--seed", "5"], 2, "no use for --seed")
 check("bench of an evaluation's layers", ["bench", "infer", "--layers"], 2, "--layers", "bench train --layers")
 check("bench of something else", ["bench", "trian"], 2, "trian", "did you mean train?")
 

@@ -119,8 +119,11 @@ bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "
 assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_limit_examples_per_second",
                       "fraction_of_direct_limit", "arena_bytes", "peak_rss_bytes", "threads", "isa"}, bench
 assert set(bench["step_ms"]) == {"median", "min", "max"}
-infer = json.loads(run("bench", "infer", "--input", "8x1x32x32", "--steps", 2, "--json").stdout)
-assert infer["work"] == "infer" and 0 < infer["step_ms"]["min"] < bench["step_ms"]["max"], infer
+assert bench["check"]["of"] == "gradient" and bench["check"]["l2_difference"] <= bench["check"]["tolerance"], bench
+# One image whose last maps are one pixel: no training, but an evaluation.
+infer = json.loads(run("bench", "infer", "--input", "1x1x32x32", "--steps", 2, "--check", "--json").stdout)
+assert infer["work"] == "infer" and 0 < infer["step_ms"]["min"], infer
+assert infer["check"]["of"] == "output" and 0 < infer["check"]["l2_difference"] <= infer["check"]["tolerance"], infer
 layers = json.loads(run("bench", "train", "--layers", "--input", "8x1x32x32", "--steps", 2, "--json").stdout)
 assert layers["memory_gbytes_per_second"] > 0 and layers["peak_gflops"] > 0, layers
 stem = [call for call in layers["calls"] if call["node"] == "0.0"]

@@ -49,16 +49,21 @@ class NormKernel : public Kernel {
   std::optional<PoolTables> pool_;
 };
 
+// Rows of y whose rows of x, made in a task, stay in the second level.
+Index pooled_rows_per_task(const PoolGeometry& p) noexcept {
+  constexpr Index kTaskElements = 32 * 1024;
+  return std::clamp<Index>(kTaskElements / (p.w * p.c * p.sh), 1, p.n * p.ho());
+}
+
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
 /// (if add), then z; and the tables of z = (x - mean) * scale + offset.
 class NormForward : public NormKernel {
  public:
   NormForward(const NormGeometry& geometry, Isa isa) : NormKernel(geometry, isa) {
     if (!pool_) return;
-    constexpr Index kTaskElements = 24 * 1024;  // of x: what is made of them stays in the second level
     const PoolGeometry& p = pool_->g;
     pooled_rows_ = p.n * p.ho();
-    rows_per_task_ = std::clamp<Index>(kTaskElements / (row() * p.sh), 1, pooled_rows_);
+    rows_per_task_ = pooled_rows_per_task(p);
     for (Index task = 0; task < apply_tasks(); ++task) {
       made_ = std::max(made_, pool_->input_rows(pooled(task)).size() * row() + 2 * grid_.period());
     }
@@ -382,6 +387,12 @@ class NormGradient final : public NormKernel {
 };
 
 }  // namespace
+
+bool norm_carries(const PoolGeometry& pool) {
+  constexpr Index kLongestRow = 8 * 1024;  // elements; the shortest chunk of the gradient is twice that
+  const Index step = pooled_rows_per_task(pool) * pool.sh;
+  return pool.w * pool.c <= kLongestRow && 2 * (pool.kh - pool.sh) <= step;
+}
 
 std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa) {
   return std::make_unique<NormTrain>(g, isa);

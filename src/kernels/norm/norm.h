@@ -47,11 +47,15 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu)
 ///             -> dx, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
-///             dx may be the same memory as x; or one of dx and dresidual the same as dz.
+///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
 /// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and the
 /// gradient has no add: what the pool reads is made of a few rows at a time and never stored.
 /// Sums are taken about a per-channel shift, in fixed chunks merged in double: within 1e-6 (relative
 /// to the largest |y|) of the reference, also where the mean is 1000 standard deviations.
+/// Whether a norm should carry this pool. It makes what the pool reads row by row: rows must be short
+/// enough for the second level, and few of them made twice.
+bool norm_carries(const PoolGeometry& pool);
+
 std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa);
 std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa);
 std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa);
