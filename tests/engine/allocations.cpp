@@ -28,6 +28,16 @@ extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept
   return __libc_memalign(alignment, size);
 }
 #endif
+// A sanitizer's allocator would end the program where there is not enough memory.
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" const char* __asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+#elif defined(__SANITIZE_THREAD__)
+extern "C" const char* __tsan_default_options() {
+  return "allocator_may_return_null=1";
+}
+#endif
 void operator delete(void* p) noexcept {
   std::free(p);
 }
