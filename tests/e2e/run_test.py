@@ -13,6 +13,7 @@ import time
 import xml.etree.ElementTree
 
 PROGRAM = os.environ["RESNET_PROGRAM"]
+TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
 HERE = pathlib.Path.cwd() / "files"
 shutil.rmtree(HERE, ignore_errors=True)
 HERE.mkdir()
@@ -21,7 +22,7 @@ CHAPTER = ["--limit-train", "320", "--limit-test", "200", "--batch-size", "64", 
 
 
 def run(*arguments, code=0):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert result.returncode == code, f"{arguments}: exit code {result.returncode}\n{result.stderr}"
     return result
 
@@ -86,7 +87,7 @@ with open(HERE / "stderr", "w", encoding="utf-8") as stderr:
         time.sleep(0.1)
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=200)
+    process.communicate(timeout=TIMEOUT)
 assert process.returncode == 130, process.returncode
 stopped = result_of("stopped")
 assert stopped["complete"] is False and stopped["steps"] >= 1, stopped
@@ -96,7 +97,7 @@ run("eval", "stopped", "--limit-test", 50)
 watched = subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "2", "--out", "watched"], stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, text=True)
 watched.stderr.close()
-assert re.match(r"loss ", watched.communicate(timeout=200)[0]) and watched.returncode == 0, watched.returncode
+assert re.match(r"loss ", watched.communicate(timeout=TIMEOUT)[0]) and watched.returncode == 0, watched.returncode
 assert result_of("watched")["weights_sha256"] == result["weights_sha256"] and result_of("watched")["complete"] is True
 with open("/dev/full", "w", encoding="utf-8") as full:
     lost = subprocess.run([PROGRAM, "summary"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -154,7 +155,7 @@ assert completed == ["summary", "--limit-train --limit-test", "d2l_resnet18 d2l_
 
 # The chapter as a program: its two blocks, its shape walk, its training on the first eight examples.
 chapter = subprocess.run([pathlib.Path(os.environ["RESNET_EXAMPLES_DIR"]) / "chapter", "8"], capture_output=True, text=True,
-                         timeout=280, check=True).stdout.splitlines()
+                         timeout=TIMEOUT, check=True).stdout.splitlines()
 assert chapter[:2] == ["[4,3,6,6]", "[4,6,3,3]"], chapter
 assert chapter[2:10] == walk[:8], chapter
 assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", chapter[-2]), chapter
