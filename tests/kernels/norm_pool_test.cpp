@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "kernel_test_support.h"
 #include "kernels/norm/norm.h"
+#include "pool_case.h"
 
 namespace resnet::kernels {
 namespace {
@@ -26,16 +26,8 @@ void for_cases(const Check& check) {
       {.n = 2, .c = 513, .h = 4, .w = 4, .kh = 4, .kw = 4}};
   Numbers numbers("norm and pool shapes");
   for (int i = 0; i < 12; ++i) {
-    PoolGeometry g = {.n = numbers.between(2, 5), .c = numbers.between(1, 90)};
-    g.h = numbers.between(1, 20);
-    g.w = numbers.between(1, 20);
-    g.kh = numbers.between(1, std::min<Index>(g.h, 4));
-    g.kw = numbers.between(1, std::min<Index>(g.w, 4));
-    g.sh = numbers.between(1, 3);
-    g.sw = numbers.between(1, 3);
-    g.ph = numbers.between(0, g.kh / 2);
-    g.pw = numbers.between(0, g.kw / 2);
-    pools.push_back(g);
+    pools.push_back(
+        random_pool(numbers, 2, {.n = 5, .c = 90, .h = 20, .w = 20, .kh = 4, .kw = 4, .sh = 3, .sw = 3}));
   }
   for (const Isa isa : isas()) {
     for (const PoolGeometry& pool : pools) {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernel_test_support.h"
+#include "pool_case.h"
 
 namespace resnet::kernels {
 namespace {
@@ -36,15 +36,8 @@ void for_geometries(const Check& check) {
       {.n = 2, .c = 2047, .h = 4, .w = 4, .kh = 4, .kw = 4}};
   Numbers numbers("pool shapes");
   for (int i = 0; i < 25; ++i) {
-    PoolGeometry g = {.n = numbers.between(1, 3), .c = numbers.between(1, 70)};
-    g.h = numbers.between(1, 14);
-    g.w = numbers.between(1, 14);
-    g.kh = numbers.between(1, std::min<Index>(g.h, 5));
-    g.kw = numbers.between(1, std::min<Index>(g.w, 5));
-    g.sh = numbers.between(1, 4);
-    g.sw = numbers.between(1, 4);
-    g.ph = numbers.between(0, g.kh / 2);
-    g.pw = numbers.between(0, g.kw / 2);
+    PoolGeometry g =
+        random_pool(numbers, 1, {.n = 3, .c = 70, .h = 14, .w = 14, .kh = 5, .kw = 5, .sh = 4, .sw = 4});
     g.count_padding = numbers.below(2) == 0;
     all.push_back(g);
   }
