@@ -13,12 +13,17 @@ using graph::ValueId;
 
 namespace {
 
+// Rounding adds up over the layers: a number within so many times one node's noise of zero counts as
+// one whose sign is not known.
+constexpr double kNearZero = 32;
+
 void disturb(Values& values, double size, const RandomStream& random) {
   double squares = 0;
   for (const double v : values) squares += v * v;
   const double most = size * std::sqrt(squares / static_cast<double>(values.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i] == 0) continue;  // exact in any arithmetic: what a ReLU cut off stays cut off
+    if (std::abs(values[i]) < kNearZero * most) values[i] = -values[i];
     values[i] += most * (2.0 * static_cast<double>(random.word(i)) * 0x1p-32 - 1.0);
   }
 }

@@ -16,7 +16,9 @@ using NamedValues = std::map<std::string, Values>;
 
 /// Rounding in a model of a lesser arithmetic: every computed number is moved by up to `size` times the
 /// root mean square of its tensor, at random (Monte Carlo arithmetic: Parker 1997). Running a graph a
-/// few times under it shows how far results of that arithmetic may lie from the exact ones.
+/// few times under it shows how far results of that arithmetic may lie from the exact ones. Numbers so
+/// near zero that rounding may turn their sign are turned: each may be the gate of a ReLU, which then
+/// opens or closes by chance, and that is a jump of every gradient before it.
 struct Noise {
   double size = 0;
   std::uint64_t seed = 0;
