@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -16,12 +17,12 @@
 
 namespace resnet {
 
-enum class DType : std::uint8_t { f32, f64, i32, i64, u8 };
+enum class DType : std::uint8_t { f32, f64, i32, i64, u8, bf16 };
 
 /// Bytes of one element.
 std::size_t size_of(DType dtype);
 
-/// "f32", "f64", "i32", "i64", "u8".
+/// "f32", "f64", "i32", "i64", "u8", "bf16".
 std::string_view name_of(DType dtype);
 
 /// Extents, outermost first; images are [N,C,H,W]. At most six axes, every extent >= 0.
@@ -67,6 +68,22 @@ struct View {
   }
 };
 
+/// bfloat16: the upper half of an f32.
+struct BFloat16 {
+  std::uint16_t bits = 0;
+
+  BFloat16() = default;
+  /// Rounds to the nearest, ties to even; NaN stays NaN.
+  explicit BFloat16(float value) noexcept {
+    const auto all = std::bit_cast<std::uint32_t>(value);
+    bits = static_cast<std::uint16_t>(value == value ? (all + 0x7fffU + ((all >> 16U) & 1U)) >> 16U  // NOLINT
+                                                     : (all >> 16U) | 0x40U);
+  }
+  explicit operator float() const noexcept {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+  }
+};
+
 template <class T>
 constexpr DType dtype_of() = delete;
 template <>
@@ -88,6 +105,10 @@ constexpr DType dtype_of<std::int64_t>() {
 template <>
 constexpr DType dtype_of<std::uint8_t>() {
   return DType::u8;
+}
+template <>
+constexpr DType dtype_of<BFloat16>() {
+  return DType::bf16;
 }
 
 /// Bytes aligned to 64; the content is unset.

@@ -71,6 +71,7 @@ class Bench final : public Command {
     nn::Sequential net = make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     const EngineOptions options = train::engine_options(chosen);
+    const std::string precision = chosen.precision == Precision::f32 ? "f32" : "bf16";
     const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
     const char* const checked = work == bench::Work::infer ? "output" : "gradient";
     bench::Check check;
@@ -95,7 +96,7 @@ class Bench final : public Command {
           {"model", chosen.model},
           {"work", what_},
           {"input", std::vector<std::int64_t>(images.begin(), images.end())},
-          {"precision", chosen.precision == Precision::f32 ? "f32" : "bf16"},
+          {"precision", precision},
           {"examples_per_second", figures.examples_per_second},
           {"step_ms", {{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}}},
           {"peak_gflops", figures.peak_gflops},
@@ -109,8 +110,8 @@ class Bench final : public Command {
       std::cout << object.dump() << '\n';
       return kDone;
     }
-    fmt::print("{} {} {} f32, {} threads, {}\n", what_, chosen.model, to_string(images), figures.threads,
-               figures.isa);
+    fmt::print("{} {} {} {}, {} threads, {}\n", what_, chosen.model, to_string(images), precision,
+               figures.threads, figures.isa);
     fmt::print("{:.1f} examples/s; step {:.1f} ms (median; {:.1f} to {:.1f})\n", figures.examples_per_second,
                figures.median_ms, figures.min_ms, figures.max_ms);
     fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",

@@ -28,7 +28,9 @@ std::int64_t bytes_of(const graph::ValueType& type) {
 // Values to buffers: which values share one, and how long each lives.
 class Placement {
  public:
-  Placement(const Graph& graph, const plan::StateLayout& layout, Plan& plan) : graph_(graph), plan_(plan) {
+  Placement(const Graph& graph, const std::vector<graph::ValueType>& types, const plan::StateLayout& layout,
+            Plan& plan)
+      : graph_(graph), types_(types), plan_(plan) {
     buffer_of_.assign(graph.values().size(), -1);
     find_last_reads();
     place_state(layout);
@@ -96,7 +98,7 @@ class Placement {
     for (std::size_t i = 0; i < graph_.values().size(); ++i) {
       const graph::ValueInfo& value = graph_.values()[i];
       if (value.role == Role::input) {
-        buffer_of_[i] = add_buffer({Region::work, 0, bytes_of(value.type), 0, std::max(0, last_read_[i])});
+        buffer_of_[i] = add_buffer({Region::work, 0, bytes_of(types_[i]), 0, std::max(0, last_read_[i])});
       }
     }
     const auto nodes = static_cast<int>(graph_.nodes().size());
@@ -113,7 +115,7 @@ class Placement {
         if (buffer >= 0) {
           taken.push_back(buffer);
         } else {
-          buffer = add_buffer({Region::work, 0, bytes_of(graph_.value(id).type), k, k});
+          buffer = add_buffer({Region::work, 0, bytes_of(types_[at(id)]), k, k});
         }
         buffer_of_[at(id)] = buffer;
         Buffer& b = plan_.buffers[at(buffer)];
@@ -133,7 +135,7 @@ class Placement {
       if (id == kNone || graph_.value(id).role != Role::computed || last_read_[at(id)] != k) continue;
       const int buffer = buffer_of_[at(id)];
       const Buffer& b = plan_.buffers[at(buffer)];
-      if (b.region != Region::work || b.bytes != bytes_of(graph_.value(node.outputs[o]).type)) continue;
+      if (b.region != Region::work || b.bytes != bytes_of(types_[at(node.outputs[o])])) continue;
       // Another operand in the same memory would be overwritten under the kernel's eyes.
       const auto sharers = std::count_if(node.inputs.begin(), node.inputs.end(), [&](ValueId other) {
         return other != kNone && buffer_of_[at(other)] == buffer;
@@ -144,6 +146,7 @@ class Placement {
   }
 
   const Graph& graph_;
+  const std::vector<graph::ValueType>& types_;  // stored
   Plan& plan_;
   std::vector<int> buffer_of_;
   std::vector<int> last_read_;  // node; number of nodes: read from outside; -1: never
@@ -189,16 +192,17 @@ void assign_offsets(Plan& plan) {
 
 }  // namespace
 
-Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa) {
+Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa, DType activations) {
   Plan plan;
   plan.isa = name_of(isa);
   plan.state_bytes = layout.bytes();
-  Placement placement(graph, layout, plan);
+  const std::vector<graph::ValueType> types = storage_types(graph, activations);
+  Placement placement(graph, types, layout, plan);
   for (const Node& node : graph.nodes()) {
     std::vector<const graph::ValueType*> inputs;
     std::vector<graph::ValueType> outputs;
-    for (const ValueId id : node.inputs) inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
-    for (const ValueId id : node.outputs) outputs.push_back(graph.value(id).type);
+    for (const ValueId id : node.inputs) inputs.push_back(id == kNone ? nullptr : &types[at(id)]);
+    for (const ValueId id : node.outputs) outputs.push_back(types[at(id)]);
     const ops::Signature signature{node.attributes, inputs, outputs};
     const ops::Operation& operation = ops::operation(node);
     ops::Lowering lowering = operation.lower(signature, isa);

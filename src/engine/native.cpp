@@ -36,6 +36,10 @@ int chosen_threads(const EngineOptions& options) {
   return options.threads == 0 ? default_threads() : options.threads;
 }
 
+DType stored(const EngineOptions& options) {
+  return options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 class NativeEngine final : public Engine {
  public:
   NativeEngine(Network network, const EngineOptions& options)
@@ -196,7 +200,8 @@ class NativeEngine final : public Engine {
       apply_graph_ = compiler::apply_step(graph);
     }
     if (options_.fuse) graph = compiler::fuse(graph);
-    auto executor = std::make_unique<exec::Executor>(compiler::compile(graph, layout_, isa_));
+    auto executor =
+        std::make_unique<exec::Executor>(compiler::compile(graph, layout_, isa_, stored(options_)));
     const plan::Plan& plan = executor->plan();
     bool moved = false;
     try {
@@ -268,10 +273,13 @@ class NativeEngine final : public Engine {
 }  // namespace
 
 void check(const EngineOptions& options) {
-  if (options.precision == Precision::bf16) {
-    throw ConfigError("--precision bf16 is not available yet", "use --precision f32");
+  const Isa isa = chosen_isa(options);
+  if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
+    const std::string which = isa == best_isa() ? "this processor (" + cpu_model() + ")" : "--isa";
+    throw ConfigError(
+        "--precision bf16 needs avx512_bf16, and " + which + " gives " + std::string(name_of(isa)),
+        "use --precision f32");
   }
-  static_cast<void>(chosen_isa(options));
   static_cast<void>(chosen_threads(options));
 }
 

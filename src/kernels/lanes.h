@@ -1,8 +1,11 @@
-// Vectors of f32 read and written whole or in part, and sweeps made of them. For the vector part of a
+// Vectors of f32 read and written whole or in part, from memory of f32 or bf16, and sweeps made of them. For
+// the vector part of a
 // *_simd.cpp file, inside its RESNET_VECTOR_TARGET; like that part it is read once a target and has no
 // guard.
 #include <cstddef>
 #include <cstdint>
+
+#include "resnet/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
@@ -17,10 +20,34 @@ HWY_INLINE std::int64_t lanes() {
   return static_cast<std::int64_t>(hn::Lanes(D()));
 }
 
+#if RESNET_BF16_TARGET
+// Highway 1.0 rounds to bf16 by cutting, and knows no AVX512-BF16; written in assembly, the two
+// instructions need no compiler flag that would let others slip into code for AVX-512 alone. Kernels on
+// bf16 are made for Isa::avx512_bf16 only.
+
+/// Rounds to the nearest.
+HWY_INLINE __m256i to_bf16(V v) {
+  __m256i half;
+  __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(v.raw));
+  return half;
+}
+HWY_INLINE V from_bf16(__m256i half) {
+  return V{_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};
+}
+#endif
+
 /// All lanes.
 struct Whole {
   HWY_INLINE V load(const float* p) const { return hn::LoadU(D(), p); }
   HWY_INLINE void store(V v, float* p) const { hn::StoreU(v, D(), p); }
+#if RESNET_BF16_TARGET
+  HWY_INLINE V load(const BFloat16* p) const {
+    return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  HWY_INLINE void store(V v, BFloat16* p) const {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(v));
+  }
+#endif
 };
 
 /// The first `count` lanes; the others read as zero and are not written.
@@ -30,6 +57,14 @@ struct Part {
   HWY_INLINE explicit Part(std::int64_t n) : count(n), mask(hn::FirstN(D(), static_cast<std::size_t>(n))) {}
   HWY_INLINE V load(const float* p) const { return hn::MaskedLoad(mask, D(), p); }
   HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p); }
+#if RESNET_BF16_TARGET
+  HWY_INLINE V load(const BFloat16* p) const {
+    return from_bf16(_mm256_maskz_loadu_epi16(mask.raw, p));
+  }
+  HWY_INLINE void store(V v, BFloat16* p) const {
+    _mm256_mask_storeu_epi16(p, mask.raw, to_bf16(v));
+  }
+#endif
 };
 
 /// Calls op.run<K>(access, i, j) for every vector of the elements [begin, end): K vectors, one period

@@ -73,4 +73,9 @@
 /// inside the namespace that surrounds HWY_NAMESPACE.
 #define RESNET_FOR_ISA(isa, name) ((isa) == ::resnet::Isa::avx2 ? N_AVX2::name : N_AVX3::name)
 
+/// The variant of `name` on bf16, which only Isa::avx512_bf16 runs; that pass compiles it under
+/// RESNET_BF16_TARGET.
+#define RESNET_FOR_BF16(name) N_AVX3::name
+#define RESNET_BF16_TARGET (HWY_TARGET == HWY_AVX3)
+
 #endif

@@ -41,8 +41,11 @@ class AvgPool final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_avg_pool(geometry<kGlobal>(s.attributes, s.inputs[0]->shape), in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_avg_pool(geometry<kGlobal>(s.attributes, s.inputs[0]->shape), isa), "one sweep"};
+    return {
+        kernels::make_avg_pool(geometry<kGlobal>(s.attributes, s.inputs[0]->shape), isa, s.inputs[0]->dtype),
+        "one sweep"};
   }
 };
 
@@ -65,8 +68,10 @@ class AvgPoolGradient final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), isa),
+    return {kernels::make_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), isa,
+                                            s.inputs[0]->dtype),
             "one sweep"};
   }
 };

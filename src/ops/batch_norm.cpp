@@ -102,10 +102,16 @@ class BatchNorm final : public Operation {
     }
   }
 
+  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
+    const std::size_t z = node.inputs.size();
+    return node.attributes.integer_or("add", 0) != 0 ? std::vector<std::size_t>{0, 5, z}
+                                                     : std::vector<std::size_t>{0, z};
+  }
   Lowering lower(const Signature& s, Isa isa) const override {
     const NormGeometry g = norm_geometry(s.attributes, s.inputs[0]->shape);
-    if (s.attributes.integer("training") == 0) return {kernels::make_norm_eval(g, isa), "running statistics"};
-    return {kernels::make_norm_train(g, isa), "batch statistics in fixed chunks"};
+    if (s.attributes.integer("training") == 0)
+      return {kernels::make_norm_eval(g, isa, s.inputs[0]->dtype), "running statistics"};
+    return {kernels::make_norm_train(g, isa, s.inputs[0]->dtype), "batch statistics in fixed chunks"};
   }
 
   std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
@@ -170,9 +176,17 @@ class BatchNormGradient final : public Operation {
                                      in[3], in[4], out[0], out[1], out[2]);
   }
 
+  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
+    const std::size_t inputs = node.inputs.size();
+    std::vector<std::size_t> result = {0, 1, inputs};
+    if (node.attributes.integer_or("relu", 0) != 0) result.push_back(inputs - 1);
+    if (node.attributes.integer_or("add", 0) != 0) result.push_back(inputs + 3);
+    return result;
+  }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), isa),
-            "sums in fixed chunks, then one sweep"};
+    return {
+        kernels::make_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), isa, s.inputs[0]->dtype),
+        "sums in fixed chunks, then one sweep"};
   }
 
   // dx takes over x where that is free: dz is then left for dresidual.

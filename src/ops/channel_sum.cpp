@@ -22,9 +22,11 @@ class ChannelSum final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_channel_sum(in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0}; }
   Lowering lower(const Signature& s, Isa isa) const override {
     const Shape& x = s.inputs[0]->shape;
-    return {kernels::make_channel_sum(x[0] * pixels_of(x), x[1], isa), "fixed chunks, merged in double"};
+    return {kernels::make_channel_sum(x[0] * pixels_of(x), x[1], isa, s.inputs[0]->dtype),
+            "fixed chunks, merged in double"};
   }
 };
 

@@ -58,9 +58,9 @@ Shape output_shape(const ConvGeometry& g) {
   return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
 }
 
-Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa) {
-  kernels::ConvChoice choice = kernels::choose_conv(g, pass, isa);
-  return {kernels::make_conv(g, pass, isa, choice.tile), std::move(choice.reason)};
+Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out) {
+  kernels::ConvChoice choice = kernels::choose_conv(g, pass, isa, {in, out});
+  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}), std::move(choice.reason)};
 }
 
 template <bool kLinear>
@@ -126,8 +126,12 @@ class Forward final : public Operation {
                                     inputs.size() == 3 ? inputs[2] : View<const double>{}, outputs[0]);
   }
 
+  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
+    return {0, node.inputs.size()};
+  }
+  bool may_stay_f32(std::size_t operand) const override { return operand == 0; }  // images
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::forward, isa);
+    return lowered(geometry(s), ConvPass::forward, isa, s.inputs[0]->dtype, s.outputs[0].dtype);
   }
 
  private:
@@ -158,8 +162,9 @@ class InputGradient final : public Operation {
                 std::span<const View<double>> outputs) const override {
     kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 2}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::input_gradient, isa);
+    return lowered(geometry(s), ConvPass::input_gradient, isa, s.inputs[0]->dtype, s.outputs[0].dtype);
   }
 
  private:
@@ -190,8 +195,10 @@ class WeightGradient final : public Operation {
                 std::span<const View<double>> outputs) const override {
     kernels::reference_conv_weight_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
+  bool may_stay_f32(std::size_t operand) const override { return operand == 0; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::weight_gradient, isa);
+    return lowered(geometry(s), ConvPass::weight_gradient, isa, s.inputs[0]->dtype, s.inputs[1]->dtype);
   }
 
  private:

@@ -34,11 +34,13 @@ class Dropout final : public Operation {
         s.attributes.real("p"), static_cast<std::uint64_t>(s.attributes.integer("layer")),
         static_cast<std::int64_t>(in[1][0]), static_cast<std::int64_t>(in[1][1]), in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 2}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    const Shape& x = s.inputs[0]->shape;
+    const ValueType& x_type = *s.inputs[0];
+    const Shape& x = x_type.shape;
     return {kernels::make_dropout(s.attributes.real("p"),
                                   static_cast<std::uint64_t>(s.attributes.integer("layer")), x[0], x[1],
-                                  pixels_of(x), isa),
+                                  pixels_of(x), isa, x_type.dtype),
             "counter-based mask, never stored"};
   }
   std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }

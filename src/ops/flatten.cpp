@@ -31,9 +31,10 @@ class Flatten final : public Operation {
                 std::span<const View<double>> out) const override {
     copy(in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0}; }
   Lowering lower(const Signature& s, Isa isa) const override {
     const Shape& x = s.inputs[0]->shape;
-    return {kernels::make_flatten(x[0], x[1], pixels_of(x), isa), "to the public order"};
+    return {kernels::make_flatten(x[0], x[1], pixels_of(x), isa, s.inputs[0]->dtype), "to the public order"};
   }
 };
 
@@ -54,9 +55,11 @@ class Unflatten final : public Operation {
                 std::span<const View<double>> out) const override {
     copy(in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {1}; }
   Lowering lower(const Signature& s, Isa isa) const override {
     const Shape& y = s.outputs[0].shape;
-    return {kernels::make_unflatten(y[0], y[1], pixels_of(y), isa), "from the public order"};
+    return {kernels::make_unflatten(y[0], y[1], pixels_of(y), isa, s.outputs[0].dtype),
+            "from the public order"};
   }
 };
 

@@ -30,8 +30,10 @@ class MaxPool final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), in[0], out[0], out[1]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), isa), "one sweep"};
+    return {kernels::make_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), isa, s.inputs[0]->dtype),
+            "one sweep"};
   }
   bool optional_output(const Attributes&, std::size_t output) const override { return output == 1; }
   FusionRole role() const override { return FusionRole::max_pool; }
@@ -56,8 +58,10 @@ class MaxPoolGradient final : public Operation {
     kernels::reference_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), in[0], in[1],
                                          out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 2}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), isa),
+    return {kernels::make_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), isa,
+                                            s.inputs[0]->dtype),
             "gathered, one sweep"};
   }
   FusionRole role() const override { return FusionRole::max_pool_gradient; }

@@ -12,6 +12,14 @@ Cost Operation::cost(const Signature&) const {
   return {};
 }
 
+std::vector<std::size_t> Operation::bf16_operands(const graph::Node&) const {
+  return {};
+}
+
+bool Operation::may_stay_f32(std::size_t) const {
+  return false;
+}
+
 std::vector<std::size_t> Operation::in_place(const Attributes&, std::size_t) const {
   return {};
 }

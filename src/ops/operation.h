@@ -20,7 +20,8 @@ using graph::Attributes;
 using graph::ValueId;
 using graph::ValueType;
 
-/// Types of a node's operands; null for an absent optional input.
+/// Types of a node's operands; null for an absent optional input. Where a node is lowered they are those
+/// that are stored.
 struct Signature {
   const Attributes& attributes;
   std::span<const ValueType* const> inputs;
@@ -93,6 +94,12 @@ class Operation : public graph::OpRules {
   /// The native kernel, chosen by a rule on shapes and instruction set. Its operands are the node's
   /// inputs, then its outputs.
   virtual Lowering lower(const Signature& signature, Isa isa) const = 0;
+
+  /// Operands (inputs, then outputs) that the kernel also serves stored as bf16, all of them together or
+  /// none; see may_stay_f32().
+  virtual std::vector<std::size_t> bf16_operands(const graph::Node& node) const;
+  /// Whether one of them may be f32 while the others are bf16.
+  virtual bool may_stay_f32(std::size_t operand) const;
 
   /// The input whose memory output i may take over when it is read here for the last time, in order
   /// of preference.

@@ -22,8 +22,10 @@ class Relu final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_relu(in[0], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_relu(s.inputs[0]->shape.elements(), isa), "no neighbour carries it"};
+    return {kernels::make_relu(s.inputs[0]->shape.elements(), isa, s.inputs[0]->dtype),
+            "no neighbour carries it"};
   }
   std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }
   FusionRole role() const override { return FusionRole::relu; }
@@ -41,8 +43,10 @@ class ReluGradient final : public Operation {
                 std::span<const View<double>> out) const override {
     kernels::reference_relu_gradient(in[0], in[1], out[0]);
   }
+  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1, 2}; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_relu_gradient(s.inputs[0]->shape.elements(), isa), "no neighbour carries it"};
+    return {kernels::make_relu_gradient(s.inputs[0]->shape.elements(), isa, s.inputs[0]->dtype),
+            "no neighbour carries it"};
   }
   std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }
   FusionRole role() const override { return FusionRole::relu_gradient; }

@@ -48,16 +48,24 @@ struct ConvChoice {
   std::string reason;
 };
 
-/// The cheapest way by a cost rule of shape and instruction set alone. Throws ShapeError if `g` is not
-/// a convolution.
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa);
+/// What activations are stored as, f32 or bf16: x and y, dy and dx, or x and dy of the weight gradient.
+/// Weights and bias are f32. Products are of bf16 where `in` is. bf16 needs avx512_bf16, and `out` is bf16
+/// where `in` is.
+struct ConvStorage {
+  DType in = DType::f32, out = DType::f32;
+};
+
+/// The cheapest way by a cost rule of shape, storage and instruction set alone. Throws ShapeError if `g`
+/// is not a convolution.
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage = {});
 
 /// Native kernels on the layouts of kernel.h. Operands:
 ///   forward          x, w, bias (optional) -> y
 ///   input gradient   dy, w -> dx
 ///   weight gradient  x, dy -> dw
 /// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 without dilation and groups, and
-/// anything else throws ShapeError.
-std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile);
+/// anything else throws ShapeError, as does Winograd from f32 to bf16.
+std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
+                                  ConvStorage storage = {});
 
 }  // namespace resnet::kernels

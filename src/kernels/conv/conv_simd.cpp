@@ -8,14 +8,17 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
+#include "kernels/lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels::conv {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
+using resnet::kernels::HWY_NAMESPACE::D;
+using resnet::kernels::HWY_NAMESPACE::Part;
+using resnet::kernels::HWY_NAMESPACE::V;
+using resnet::kernels::HWY_NAMESPACE::Whole;
 constexpr D d;
 constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
 
@@ -40,6 +43,21 @@ class Tiling {
   std::int64_t number_, each_, larger_;
 };
 
+// What a word holds.
+struct Floats {
+  static constexpr int kStep = 1;
+  static HWY_INLINE V mul_add(V a, V b, V sum) { return hn::MulAdd(a, b, sum); }
+};
+#if RESNET_BF16_TARGET
+struct Pairs {
+  static constexpr int kStep = 2;
+  static HWY_INLINE V mul_add(V a, V b, V sum) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+    return sum;
+  }
+};
+#endif
+
 template <int R, int N>
 HWY_INLINE void clear(V (&acc)[R][N]) {
 #pragma GCC unroll 6
@@ -53,7 +71,7 @@ HWY_INLINE void clear(V (&acc)[R][N]) {
 
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
-template <int R, int N>
+template <class P, int R, int N>
 HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
   const float* in[R];
   V acc[R][N];
@@ -72,7 +90,7 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
       for (int r = 0; r < R; ++r) {
         const V a = hn::Set(d, in[r][k]);
 #pragma GCC unroll 4
-        for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(a, b[v], acc[r][v]);
+        for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
       }
     }
   }
@@ -80,9 +98,10 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(args.columns - (N - 1) * kLanes));
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
+    float* const row = args.out + (args.out_pixel == 0 ? rows[r].out : rows[r].out / args.out_pixel * kPanel);
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) {
-      float* HWY_RESTRICT out = args.out + rows[r].out + v * kLanes;
+      float* HWY_RESTRICT out = row + v * kLanes;
       if (v + 1 < N || whole) {
         const V old = args.bias != nullptr ? hn::Load(d, args.bias + v * kLanes) : hn::LoadU(d, out);
         hn::StoreU(hn::Add(old, acc[r][v]), d, out);
@@ -95,52 +114,53 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
   }
 }
 
-template <int N>
+template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
     switch (tiling.size(t)) {
       case 1:
-        multiply_tile<1, N>(args, rows);
+        multiply_tile<P, 1, N>(args, rows);
         break;
       case 2:
-        multiply_tile<2, N>(args, rows);
+        multiply_tile<P, 2, N>(args, rows);
         break;
       case 3:
-        multiply_tile<3, N>(args, rows);
+        multiply_tile<P, 3, N>(args, rows);
         break;
       case 4:
-        multiply_tile<4, N>(args, rows);
+        multiply_tile<P, 4, N>(args, rows);
         break;
       case 5:
-        multiply_tile<5, N>(args, rows);
+        multiply_tile<P, 5, N>(args, rows);
         break;
       default:
-        multiply_tile<6, N>(args, rows);
+        multiply_tile<P, 6, N>(args, rows);
         break;
     }
   }
 }
 
+template <class P>
 void multiply(const MultiplyArgs& args) {
   switch ((args.columns + kLanes - 1) / kLanes) {
     case 1:
-      multiply_panel<1>(args);
+      multiply_panel<P, 1>(args);
       break;
 #if HWY_TARGET == HWY_AVX2
     default:
-      multiply_panel<2>(args);
+      multiply_panel<P, 2>(args);
       break;
 #else
     case 2:
-      multiply_panel<2>(args);
+      multiply_panel<P, 2>(args);
       break;
     case 3:
-      multiply_panel<3>(args);
+      multiply_panel<P, 3>(args);
       break;
     default:
-      multiply_panel<4>(args);
+      multiply_panel<P, 4>(args);
       break;
 #endif
   }
@@ -148,52 +168,83 @@ void multiply(const MultiplyArgs& args) {
 
 // ---- weight gradient
 
-// Pixels of a piece: one panel of its dy (8 KiB with AVX2, 24 KiB with AVX-512) stays in the
-// first-level cache while the tiles of x pass by.
-constexpr std::int64_t kPixels = HWY_TARGET == HWY_AVX2 ? 128 : 96;
+// Words of a piece: one panel of its dy (8 KiB with AVX2, 24 KiB with AVX-512) stays in the first-level
+// cache while the tiles of x pass by.
+constexpr std::int64_t kWords = HWY_TARGET == HWY_AVX2 ? 128 : 96;
 // Floats of a packed panel of dy: a line more, so that the panels begin in different cache sets.
-constexpr std::int64_t kPanelFloats = kPixels * kPanel + 16;
+constexpr std::int64_t kPanelFloats = kWords * kPanel + 16;
 // Tiles of x packed at a time while the panels of dy pass by: measured best of 3, 4, 6, 8.
 constexpr std::int64_t kTiles = 8;
-constexpr std::int64_t kTileStride = 8;                           // floats of a packed tile, a pixel
-constexpr std::int64_t kTileFloats = kPixels * kTileStride + 16;  // likewise
+constexpr std::int64_t kTileStride = 8;                          // words of a packed tile, a pixel or two
+constexpr std::int64_t kTileFloats = kWords * kTileStride + 16;  // likewise
 
-// The last vector is filled up with zeros.
-HWY_INLINE void copy_padded(const float* HWY_RESTRICT from, float* HWY_RESTRICT to, std::int64_t count) {
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) hn::Store(hn::LoadU(d, from + i), d, to + i);
-  if (i == count) return;
-  hn::Store(hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(count - i)), d, from + i), d, to + i);
+using D8 = hn::CappedTag<float, kTileStride>;
+using V8 = hn::Vec<D8>;
+HWY_INLINE V8 load8(const float* p) {
+  return hn::LoadU(D8(), p);
+}
+#if RESNET_BF16_TARGET
+HWY_INLINE V8 load8(const BFloat16* p) {
+  const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return V8{_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16))};
+}
+#endif
+
+// The words of two pixels' numbers, the halves of which are bf16.
+template <class Vector>
+HWY_INLINE Vector paired(Vector first, Vector second) {
+  const hn::DFromV<Vector> df;
+  const hn::RebindToUnsigned<decltype(df)> du;
+  return hn::Or(hn::BitCast(df, hn::ShiftRight<16>(hn::BitCast(du, first))), second);
 }
 
-// [panel][pixel][column], the last panel as narrow as whole vectors allow.
-void pack_dy(const AccumulateArgs& args, float* HWY_RESTRICT to) {
+// What stands at `p` in pixel k of a list, and where words are pairs in the next.
+template <class P, class T, class Offset, class Load>
+HWY_INLINE auto words_of(const T* p, const Offset& offset, std::int64_t k, std::int64_t count,
+                         const Load& load) {
+  const auto first = load(p + offset(k));
+  if constexpr (P::kStep == 1) return first;
+  return paired(first, k + 1 < count ? load(p + offset(k + 1)) : hn::Zero(hn::DFromV<decltype(first)>()));
+}
+
+// [panel][word][column], the last panel as narrow as whole vectors allow.
+template <class P, class X, class Y>
+void pack_dy(const AccumulateArgs<X, Y>& args, float* HWY_RESTRICT to) {
   const std::int64_t whole = args.outputs / kPanel, rest = args.outputs % kPanel;
   const std::int64_t padded_rest = (rest + kLanes - 1) / kLanes * kLanes;
-  for (std::int64_t k = 0; k < args.pixel_count; ++k) {
-    const float* HWY_RESTRICT from = args.dy + args.pixels[k].out;
+  const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].out}; };
+  const auto load = [](const Y* p) HWY_ATTR { return Whole().load(p); };
+  for (std::int64_t k = 0, word = 0; k < args.pixel_count; k += P::kStep, ++word) {
     for (std::int64_t p = 0; p < whole; ++p) {
-      float* HWY_RESTRICT panel = to + p * kPanelFloats + k * kPanel;
+      float* HWY_RESTRICT panel = to + p * kPanelFloats + word * kPanel;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        hn::Store(hn::LoadU(d, from + p * kPanel + v * kLanes), d, panel + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) {
+        hn::Store(words_of<P>(args.dy + p * kPanel + v * kLanes, offset, k, args.pixel_count, load), d,
+                  panel + v * kLanes);
+      }
     }
-    if (rest != 0) copy_padded(from + whole * kPanel, to + whole * kPanelFloats + k * padded_rest, rest);
+    float* HWY_RESTRICT panel = to + whole * kPanelFloats + word * padded_rest;
+    for (std::int64_t j = 0; j < rest; j += kLanes) {
+      const Part part(std::min(kLanes, rest - j));
+      const auto load_part = [&](const Y* p) HWY_ATTR { return part.load(p); };
+      hn::Store(words_of<P>(args.dy + whole * kPanel + j, offset, k, args.pixel_count, load_part), d,
+                panel + j);
+    }
   }
 }
 
-using D8 = hn::CappedTag<float, kTileStride>;
-
 // Where the columns of a tile stand in x, from a pixel's own offset.
+template <class X>
 struct TileSource {
-  const float* first = nullptr;   // of column 0
-  const float* second = nullptr;  // where column 0 would stand if it were a neighbour of the last column
-  std::int64_t split = 0;         // columns from here on stand at `second`; kTileStride: all at `first`
-  bool scattered = false;         // more than two runs, or too near to the end of x for whole vectors
+  const X* first = nullptr;   // of column 0
+  const X* second = nullptr;  // where column 0 would stand if it were a neighbour of the last column
+  std::int64_t split = 0;     // columns from here on stand at `second`; kTileStride: all at `first`
+  bool scattered = false;     // more than two runs, or too near to the end of x for whole vectors
 };
 
-TileSource find_tile(const AccumulateArgs& args, const Row* columns, std::int64_t size) {
-  TileSource tile;
+template <class X, class Y>
+TileSource<X> find_tile(const AccumulateArgs<X, Y>& args, const Row* columns, std::int64_t size) {
+  TileSource<X> tile;
   const std::int32_t last = columns[size - 1].in;
   tile.first = args.source + columns[0].in;
   tile.second = args.source + (last - (size - 1));
@@ -204,44 +255,54 @@ TileSource find_tile(const AccumulateArgs& args, const Row* columns, std::int64_
     tile.scattered = tile.scattered || columns[r].in != last - (size - 1 - r);
   }
   // Columns and pixels ascend.
-  const float* end = tile.second + args.pixels[args.pixel_count - 1].in + kTileStride;
+  const X* end = tile.second + args.pixels[args.pixel_count - 1].in + kTileStride;
   tile.scattered = tile.scattered || end > args.source_end;
   return tile;
 }
 
-// T tiles without a split: [tile][pixel][kTileStride].
-template <int T>
-void pack_whole(const AccumulateArgs& args, const TileSource* tiles, float* HWY_RESTRICT to) {
-  const D8 d8;
-  const float* from[T];
+// T tiles without a split: [tile][word][kTileStride].
+template <class P, int T, class X, class Y>
+void pack_whole(const AccumulateArgs<X, Y>& args, const TileSource<X>* tiles, float* HWY_RESTRICT to) {
+  const X* from[T];
   for (int t = 0; t < T; ++t) from[t] = tiles[t].first;
-  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
-    const std::int64_t in = args.pixels[k].in;
+  const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].in}; };
+  const auto load = [](const X* p) HWY_ATTR { return load8(p); };
+  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride) {
 #pragma GCC unroll 4
-    for (int t = 0; t < T; ++t) hn::Store(hn::LoadU(d8, from[t] + in), d8, to + t * kTileFloats);
+    for (int t = 0; t < T; ++t)
+      hn::Store(words_of<P>(from[t], offset, k, args.pixel_count, load), D8(), to + t * kTileFloats);
   }
 }
 
-void pack_split(const AccumulateArgs& args, const TileSource& tile, float* HWY_RESTRICT to) {
-  const D8 d8;
-  const auto mask = hn::FirstN(d8, static_cast<std::size_t>(tile.split));
-  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
-    const std::int64_t in = args.pixels[k].in;
-    hn::Store(hn::IfThenElse(mask, hn::LoadU(d8, tile.first + in), hn::LoadU(d8, tile.second + in)), d8, to);
-  }
+template <class P, class X, class Y>
+void pack_split(const AccumulateArgs<X, Y>& args, const TileSource<X>& tile, float* HWY_RESTRICT to) {
+  const auto mask = hn::FirstN(D8(), static_cast<std::size_t>(tile.split));
+  const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].in}; };
+  const std::ptrdiff_t second = tile.second - tile.first;
+  const auto load = [&](const X* p) HWY_ATTR { return hn::IfThenElse(mask, load8(p), load8(p + second)); };
+  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride)
+    hn::Store(words_of<P>(tile.first, offset, k, args.pixel_count, load), D8(), to);
 }
 
-void pack_scattered(const AccumulateArgs& args, const Row* columns, std::int64_t size,
+template <class P, class X, class Y>
+void pack_scattered(const AccumulateArgs<X, Y>& args, const Row* columns, std::int64_t size,
                     float* HWY_RESTRICT to) {
-  for (std::int64_t k = 0; k < args.pixel_count; ++k, to += kTileStride) {
-    for (std::int64_t r = 0; r < size; ++r) to[r] = args.source[columns[r].in + args.pixels[k].in];
-  }
+  HWY_ALIGN X row[kTileStride] = {};
+  const auto offset = [](std::int64_t k) HWY_ATTR { return k; };
+  const auto load = [&](const X* p) HWY_ATTR {
+    const std::int64_t k = p - args.source;
+    for (std::int64_t r = 0; r < size; ++r) row[r] = args.source[columns[r].in + args.pixels[k].in];
+    return load8(row);
+  };
+  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride)
+    hn::Store(words_of<P>(args.source, offset, k, args.pixel_count, load), D8(), to);
 }
 
-void pack_x(const AccumulateArgs& args, const Tiling& tiling, std::int64_t begin, std::int64_t end,
+template <class P, class X, class Y>
+void pack_x(const AccumulateArgs<X, Y>& args, const Tiling& tiling, std::int64_t begin, std::int64_t end,
             float* HWY_RESTRICT to) {
   constexpr std::int64_t kTogether = 4;  // tiles share lines of x, which are fetched once
-  TileSource tiles[kTiles];
+  TileSource<X> tiles[kTiles];
   const auto whole = [&](std::int64_t t)
                          HWY_ATTR { return tiles[t].split == kTileStride && !tiles[t].scattered; };
   for (std::int64_t t = begin; t < end; ++t) {
@@ -250,29 +311,29 @@ void pack_x(const AccumulateArgs& args, const Tiling& tiling, std::int64_t begin
   for (std::int64_t t = 0; t < end - begin;) {
     float* HWY_RESTRICT tile = to + t * kTileFloats;
     if (t + kTogether <= end - begin && whole(t) && whole(t + 1) && whole(t + 2) && whole(t + 3)) {
-      pack_whole<kTogether>(args, tiles + t, tile);
+      pack_whole<P, kTogether>(args, tiles + t, tile);
       t += kTogether;
       continue;
     }
     if (tiles[t].scattered) {
-      pack_scattered(args, args.columns + tiling.begin(begin + t), tiling.size(begin + t), tile);
+      pack_scattered<P>(args, args.columns + tiling.begin(begin + t), tiling.size(begin + t), tile);
     } else if (tiles[t].split != kTileStride) {
-      pack_split(args, tiles[t], tile);
+      pack_split<P>(args, tiles[t], tile);
     } else {
-      pack_whole<1>(args, tiles + t, tile);
+      pack_whole<P, 1>(args, tiles + t, tile);
     }
     ++t;
   }
 }
 
 // Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory.
-template <int R, int N, bool kAdd>
+template <class P, int R, int N, bool kAdd>
 HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
-                                  const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t pixels,
+                                  const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t words,
                                   const Row* columns, float* HWY_RESTRICT sums) {
   V acc[R][N];
   clear(acc);
-  for (std::int64_t k = 0; k < pixels; ++k, x += x_stride, dy += dy_stride) {
+  for (std::int64_t k = 0; k < words; ++k, x += x_stride, dy += dy_stride) {
     V b[N];
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) b[v] = hn::Load(d, dy + v * kLanes);
@@ -280,7 +341,7 @@ HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_st
     for (int r = 0; r < R; ++r) {
       const V a = hn::Set(d, x[r]);
 #pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(a, b[v], acc[r][v]);
+      for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
     }
   }
 #pragma GCC unroll 6
@@ -298,90 +359,92 @@ struct TileArgs {
   std::int64_t x_stride;
   const float* dy;
   std::int64_t dy_stride;
-  std::int64_t pixels;
+  std::int64_t words;
   const Row* columns;
   float* sums;
 };
 
-template <int R, int N, bool kAdd>
+template <class P, int R, int N, bool kAdd>
 HWY_INLINE void accumulate_tile(const TileArgs& t) {
-  accumulate_tile<R, N, kAdd>(t.x, t.x_stride, t.dy, t.dy_stride, t.pixels, t.columns, t.sums);
+  accumulate_tile<P, R, N, kAdd>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns, t.sums);
 }
 
-template <int R, bool kAdd>
+template <class P, int R, bool kAdd>
 HWY_INLINE void accumulate_tile(const TileArgs& t, std::int64_t vectors) {
   switch (vectors) {
     case 1:
-      accumulate_tile<R, 1, kAdd>(t);
+      accumulate_tile<P, R, 1, kAdd>(t);
       break;
 #if HWY_TARGET == HWY_AVX2
     default:
-      accumulate_tile<R, 2, kAdd>(t);
+      accumulate_tile<P, R, 2, kAdd>(t);
       break;
 #else
     case 2:
-      accumulate_tile<R, 2, kAdd>(t);
+      accumulate_tile<P, R, 2, kAdd>(t);
       break;
     case 3:
-      accumulate_tile<R, 3, kAdd>(t);
+      accumulate_tile<P, R, 3, kAdd>(t);
       break;
     default:
-      accumulate_tile<R, 4, kAdd>(t);
+      accumulate_tile<P, R, 4, kAdd>(t);
       break;
 #endif
   }
 }
 
 // A tile of `rows` columns of x by `outputs` columns of dy.
-template <bool kAdd>
+template <class P, bool kAdd>
 void accumulate_tile(const TileArgs& t, std::int64_t rows, std::int64_t outputs) {
   const std::int64_t vectors = (outputs + kLanes - 1) / kLanes;
   switch (rows) {
     case 1:
-      accumulate_tile<1, kAdd>(t, vectors);
+      accumulate_tile<P, 1, kAdd>(t, vectors);
       break;
     case 2:
-      accumulate_tile<2, kAdd>(t, vectors);
+      accumulate_tile<P, 2, kAdd>(t, vectors);
       break;
     case 3:
-      accumulate_tile<3, kAdd>(t, vectors);
+      accumulate_tile<P, 3, kAdd>(t, vectors);
       break;
     case 4:
-      accumulate_tile<4, kAdd>(t, vectors);
+      accumulate_tile<P, 4, kAdd>(t, vectors);
       break;
     case 5:
-      accumulate_tile<5, kAdd>(t, vectors);
+      accumulate_tile<P, 5, kAdd>(t, vectors);
       break;
     default:
-      accumulate_tile<6, kAdd>(t, vectors);
+      accumulate_tile<P, 6, kAdd>(t, vectors);
       break;
   }
 }
 
-void accumulate(const AccumulateArgs& args) {
+template <class P, class X, class Y>
+void accumulate(const AccumulateArgs<X, Y>& args) {
   float* packed_x = args.packed;
   float* packed_dy = packed_x + kTiles * kTileFloats;
-  pack_dy(args, packed_dy);
+  pack_dy<P>(args, packed_dy);
   const Tiling tiling(args.column_count);
   for (std::int64_t begin = 0; begin < tiling.number(); begin += kTiles) {
     const std::int64_t end = std::min(begin + kTiles, tiling.number());
-    pack_x(args, tiling, begin, end, packed_x);
+    pack_x<P>(args, tiling, begin, end, packed_x);
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
-        accumulate_tile<true>({.x = packed_x + (t - begin) * kTileFloats,
-                               .x_stride = kTileStride,
-                               .dy = packed_dy + p * kPanelFloats,
-                               .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
-                               .pixels = args.pixel_count,
-                               .columns = args.columns + tiling.begin(t),
-                               .sums = args.sums + p * args.sums_stride},
-                              tiling.size(t), outputs);
+        accumulate_tile<P, true>({.x = packed_x + (t - begin) * kTileFloats,
+                                  .x_stride = kTileStride,
+                                  .dy = packed_dy + p * kPanelFloats,
+                                  .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
+                                  .words = (args.pixel_count + P::kStep - 1) / P::kStep,
+                                  .columns = args.columns + tiling.begin(t),
+                                  .sums = args.sums + p * args.sums_stride},
+                                 tiling.size(t), outputs);
       }
     }
   }
 }
 
+template <class P>
 void outer(const OuterArgs& args) {
   const Tiling tiling(args.column_count);
   for (std::int64_t p = 0; p < args.outputs; p += kPanel) {
@@ -392,13 +455,13 @@ void outer(const OuterArgs& args) {
                              .x_stride = args.x_stride,
                              .dy = args.dy + p,
                              .dy_stride = args.dy_stride,
-                             .pixels = args.count,
+                             .words = args.count,
                              .columns = columns,
                              .sums = args.sums + p};
       if (args.add) {
-        accumulate_tile<true>(tile, tiling.size(t), outputs);
+        accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       } else {
-        accumulate_tile<false>(tile, tiling.size(t), outputs);
+        accumulate_tile<P, false>(tile, tiling.size(t), outputs);
       }
     }
   }
@@ -412,17 +475,40 @@ void add(const float* HWY_RESTRICT x, float* HWY_RESTRICT sum, std::int64_t coun
   for (; i < count; ++i) sum[i] += x[i];
 }
 
+template <class P>
+constexpr ConvFunctions functions() {
+  return {.lanes = kLanes, .columns = kPanel, .multiply = &multiply<P>, .outer = &outer<P>, .add = &add};
+}
+
+template <class P, class X, class Y>
+constexpr AccumulateFunctions<X, Y> accumulate_functions() {
+  return {.pixels = kWords * P::kStep,
+          .accumulate = &accumulate<P, X, Y>,
+          .packed_x_floats = kTiles * kTileFloats,
+          .packed_panel_floats = kPanelFloats};
+}
+
+#if RESNET_BF16_TARGET
+void round_to_bf16(const float* HWY_RESTRICT from, BFloat16* HWY_RESTRICT to, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) Whole().store(Whole().load(from + i), to + i);
+  if (i == count) return;
+  const Part part(count - i);
+  part.store(part.load(from + i), to + i);
+}
+#endif
+
 }  // namespace
 
-const ConvFunctions kConvFunctions = {.lanes = kLanes,
-                                      .columns = kPanel,
-                                      .pixels = kPixels,
-                                      .multiply = &multiply,
-                                      .accumulate = &accumulate,
-                                      .outer = &outer,
-                                      .add = &add,
-                                      .packed_x_floats = kTiles * kTileFloats,
-                                      .packed_panel_floats = kPanelFloats};
+const ConvFunctions kFloats = functions<Floats>();
+const AccumulateFunctions<float, float> kAccumulate = accumulate_functions<Floats, float, float>();
+#if RESNET_BF16_TARGET
+const ConvFunctions kPairs = functions<Pairs>();
+const AccumulateFunctions<float, BFloat16> kAccumulateMixed = accumulate_functions<Floats, float, BFloat16>();
+const AccumulateFunctions<BFloat16, BFloat16> kAccumulatePairs =
+    accumulate_functions<Pairs, BFloat16, BFloat16>();
+void (*const kRound)(const float*, BFloat16*, std::int64_t) = &round_to_bf16;
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels::conv
@@ -432,8 +518,28 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace resnet::kernels::conv {
 
-const ConvFunctions& conv_functions(Isa isa) {
-  return RESNET_FOR_ISA(isa, kConvFunctions);
+template <>
+const ConvFunctions& conv_functions<float>(Isa isa) {
+  return RESNET_FOR_ISA(isa, kFloats);
+}
+template <>
+const ConvFunctions& conv_functions<BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kPairs);
+}
+template <>
+const AccumulateFunctions<float, float>& accumulate_functions<float, float>(Isa isa) {
+  return RESNET_FOR_ISA(isa, kAccumulate);
+}
+template <>
+const AccumulateFunctions<float, BFloat16>& accumulate_functions<float, BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kAccumulateMixed);
+}
+template <>
+const AccumulateFunctions<BFloat16, BFloat16>& accumulate_functions<BFloat16, BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kAccumulatePairs);
+}
+void round_to_bf16(const float* from, BFloat16* to, std::int64_t count) {
+  RESNET_FOR_BF16(kRound)(from, to, count);
 }
 
 }  // namespace resnet::kernels::conv

@@ -1,4 +1,7 @@
 // What the vector code of the convolutions does: the outer-product tiles of the passes, and their packing.
+//
+// The tiles multiply words of 32 bits, floats or pairs of bf16, which stand next to each other along the
+// sum: a pair's two products go into one f32 sum. Lengths and strides of operands count words.
 #pragma once
 
 #include <cstdint>
@@ -20,21 +23,24 @@ struct MultiplyArgs {
   std::int64_t columns = 0;      // 1..ConvFunctions::columns
   const float* bias = nullptr;   // padded as the panel; null: add to `out` instead
   float* out = nullptr;
+  std::int64_t out_pixel = 0;  // not 0: row i stands at out + rows[i].out / out_pixel full panels instead
 };
 
 /// sums[panel][columns[i].out + j] += sum_k source[pixels[k].in + columns[i].in] * dy[pixels[k].out + j]
+/// The products are of bf16 where X is, else of f32.
+template <class X, class Y>
 struct AccumulateArgs {
-  const float* source = nullptr;
-  const float* source_end = nullptr;  // end of x: nothing is read from there on
-  const float* dy = nullptr;
+  const X* source = nullptr;
+  const X* source_end = nullptr;  // end of x: nothing is read from there on
+  const Y* dy = nullptr;
   const Row* pixels = nullptr;
-  std::int64_t pixel_count = 0;  // 1..ConvFunctions::pixels
+  std::int64_t pixel_count = 0;  // 1..AccumulateFunctions::pixels
   const Row* columns = nullptr;  // ascending, as the pixels
   std::int64_t column_count = 0;
   std::int64_t outputs = 0;      // columns of dy, cut into panels of ConvFunctions::columns
   float* sums = nullptr;         // all panels as wide as the first
   std::int64_t sums_stride = 0;  // floats between panels
-  float* packed = nullptr;       // of packed_floats(panels)
+  float* packed = nullptr;       // of AccumulateFunctions::packed_floats(panels)
 };
 
 /// sums[columns[i].out + j] (+)= sum_t x[t * x_stride + columns[i].in] * dy[t * dy_stride + j]
@@ -53,20 +59,43 @@ struct OuterArgs {
 struct ConvFunctions {
   std::int64_t lanes = 0;    // floats of a vector
   std::int64_t columns = 0;  // of a full panel: as many vectors as keep a tile in registers
-  std::int64_t pixels = 0;   // of one call of accumulate, at most
   void (*multiply)(const MultiplyArgs&) = nullptr;
-  void (*accumulate)(const AccumulateArgs&) = nullptr;
   void (*outer)(const OuterArgs&) = nullptr;
   void (*add)(const float* x, float* sum, std::int64_t count) = nullptr;  // sum += x
-  std::int64_t packed_x_floats = 0, packed_panel_floats = 0;              // of accumulate
 
   std::int64_t panels(std::int64_t n) const noexcept { return (n + columns - 1) / columns; }
   std::int64_t padded_columns(std::int64_t n) const noexcept { return (n + lanes - 1) / lanes * lanes; }
+};
+
+template <class X, class Y>
+struct AccumulateFunctions {
+  std::int64_t pixels = 0;  // of one call, at most
+  void (*accumulate)(const AccumulateArgs<X, Y>&) = nullptr;
+  std::int64_t packed_x_floats = 0, packed_panel_floats = 0;
+
   std::int64_t packed_floats(std::int64_t panel_count) const noexcept {
     return packed_x_floats + panel_count * packed_panel_floats;
   }
 };
 
+/// Products of floats, or of pairs of bf16.
+template <class T>
 const ConvFunctions& conv_functions(Isa isa);
+template <>
+const ConvFunctions& conv_functions<float>(Isa isa);
+template <>
+const ConvFunctions& conv_functions<BFloat16>(Isa isa);
+
+template <class X, class Y>
+const AccumulateFunctions<X, Y>& accumulate_functions(Isa isa);
+template <>
+const AccumulateFunctions<float, float>& accumulate_functions<float, float>(Isa isa);
+template <>
+const AccumulateFunctions<float, BFloat16>& accumulate_functions<float, BFloat16>(Isa isa);
+template <>
+const AccumulateFunctions<BFloat16, BFloat16>& accumulate_functions<BFloat16, BFloat16>(Isa isa);
+
+/// to = from, rounded.
+void round_to_bf16(const float* from, BFloat16* to, std::int64_t count);
 
 }  // namespace resnet::kernels::conv

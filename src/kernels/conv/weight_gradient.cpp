@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_simd.h"
@@ -20,11 +21,13 @@ constexpr std::int64_t kRows = 4608;
 constexpr std::int64_t kEnoughTasks = 32;
 constexpr std::int64_t kSumFloats = 4096;  // of dw, a task of the final sum
 
+template <class X, class Y>
 class WeightGradient final : public Kernel {
  public:
   WeightGradient(const ConvGeometry& g, Isa isa)
       : g_(g),
-        f_(conv_functions(isa)),
+        f_(conv_functions<float>(isa)),
+        accumulate_(accumulate_functions<X, Y>(isa)),
         ci_(g.ci / g.groups),
         co_(g.co / g.groups),
         panels_(f_.panels(co_)),
@@ -40,6 +43,7 @@ class WeightGradient final : public Kernel {
   }
 
   std::string_view name() const noexcept override {
+    if (std::is_same_v<X, BFloat16>) return "conv_weight_gradient/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_weight_gradient/patch6x16" : "conv_weight_gradient/patch6x64";
   }
   std::int64_t workspace_bytes() const noexcept override {
@@ -47,7 +51,7 @@ class WeightGradient final : public Kernel {
   }
   std::int64_t scratch_bytes() const noexcept override {
     return static_cast<std::int64_t>(sizeof(float)) *
-           (panels_per_task_ * f_.columns * max_columns_ + f_.packed_floats(panels_per_task_));
+           (panels_per_task_ * f_.columns * max_columns_ + accumulate_.packed_floats(panels_per_task_));
   }
   int phases() const noexcept override { return parts_ == 1 ? 1 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
@@ -62,7 +66,7 @@ class WeightGradient final : public Kernel {
   Cut cut() const {
     const std::int64_t balanced = g_.n * g_.ho() * g_.wo() / kEnoughTasks;
     return {.columns = kSums / (panels_per_task_ * f_.columns),
-            .rows = std::clamp(balanced, f_.pixels, kRows),
+            .rows = std::clamp(balanced, accumulate_.pixels, kRows),
             .column_stride = f_.columns};
   }
 
@@ -80,8 +84,8 @@ class WeightGradient final : public Kernel {
 
     float* sums = reinterpret_cast<float*>(call.scratch);  // [panel][column of P][column of the panel]
     std::fill_n(sums, panels * panel_sums, 0.0f);
-    AccumulateArgs args;
-    args.source_end = call.operand<const float>(0) + g_.n * g_.h * g_.w * g_.ci;
+    AccumulateArgs<X, Y> args;
+    args.source_end = call.operand<const X>(0) + g_.n * g_.h * g_.w * g_.ci;
     args.outputs = outputs;
     args.sums = sums;
     args.sums_stride = panel_sums;
@@ -89,18 +93,18 @@ class WeightGradient final : public Kernel {
     const std::int64_t end_block = plan_.blocks() * (part + 1) / parts_;
     for (std::int64_t b = plan_.blocks() * part / parts_; b < end_block; ++b) {
       const PatchPlan::Block block = plan_.block(b);
-      args.source = call.operand<const float>(0) + block.in + group * ci_;
-      args.dy = call.operand<const float>(1) + block.out + group * co_ + first_panel * f_.columns;
+      args.source = call.operand<const X>(0) + block.in + group * ci_;
+      args.dy = call.operand<const Y>(1) + block.out + group * co_ + first_panel * f_.columns;
       for (const Group& pixels : (*block.strip)[static_cast<std::size_t>(number)].groups) {
         args.columns = pixels.columns.data();
         args.column_count = static_cast<std::int64_t>(pixels.columns.size());
         const std::int64_t count = pixels.rows_per_image * block.images;
-        const std::int64_t pieces = (count + f_.pixels - 1) / f_.pixels;
+        const std::int64_t pieces = (count + accumulate_.pixels - 1) / accumulate_.pixels;
         for (std::int64_t piece = 0; piece < pieces; ++piece) {
           const std::int64_t begin = count * piece / pieces;
           args.pixels = pixels.rows.data() + begin;
           args.pixel_count = count * (piece + 1) / pieces - begin;
-          f_.accumulate(args);
+          accumulate_.accumulate(args);
         }
       }
     }
@@ -129,6 +133,7 @@ class WeightGradient final : public Kernel {
 
   ConvGeometry g_;
   const ConvFunctions& f_;
+  const AccumulateFunctions<X, Y>& accumulate_;
   std::int64_t ci_, co_;  // of one convolution group
   std::int64_t panels_, panels_per_task_, panel_blocks_;
   PatchPlan plan_;
@@ -138,8 +143,10 @@ class WeightGradient final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa) {
-  return std::make_unique<WeightGradient>(g, isa);
+std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage) {
+  if (storage.out != DType::bf16) return std::make_unique<WeightGradient<float, float>>(g, isa);
+  if (storage.in != DType::bf16) return std::make_unique<WeightGradient<float, BFloat16>>(g, isa);
+  return std::make_unique<WeightGradient<BFloat16, BFloat16>>(g, isa);
 }
 
 }  // namespace resnet::kernels::conv

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/winograd_simd.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -20,24 +23,40 @@ constexpr std::int64_t kWeightRows = 64;        // of a task that transforms wei
 alignas(64) constexpr float kNoBias[64] = {};   // of a panel
 constexpr std::int64_t kPieces = 64;            // tiles summed before the next squares of a weight gradient
 
+// Elements of a cache line.
+template <class T>
+constexpr std::int64_t kLine = 64 / sizeof(T);
+
 // Rows of more than a square an odd number of lines apart, so that the rows of a square fall into
 // different cache sets.
-std::int64_t row_floats(std::int64_t channels) {
-  const std::int64_t lines = ceil_div(channels, 16);
-  return (channels > kColumnsPerTask ? lines | 1 : lines) * 16;
+template <class T>
+std::int64_t row_size(std::int64_t channels) {
+  const std::int64_t lines = ceil_div(channels, kLine<T>);
+  return (channels > kColumnsPerTask ? lines | 1 : lines) * kLine<T>;
 }
 
 // Matrices of neighbouring points likewise.
-std::int64_t point_floats(std::int64_t floats) {
-  return (ceil_div(floats, 16) | 1) * 16;
+template <class T>
+std::int64_t point_size(std::int64_t elements) {
+  return (ceil_div(elements, kLine<T>) | 1) * kLine<T>;
 }
+
+template <class T>
+constexpr std::string_view kSuffix = std::is_same_v<T, BFloat16> ? "_bf16" : "";
+template <class T>
+constexpr std::int64_t size() {
+  return static_cast<std::int64_t>(sizeof(T));
+}
+// Numbers of a word of a product.
+template <class T>
+constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
 
 // The tiles of a map, in blocks.
 class Grid {
  public:
-  Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t floats_a_tile)
+  Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t bytes_a_tile)
       : down_(ceil_div(h, m)), across_(ceil_div(w, m)), tiles_(n * down_ * across_) {
-    const std::int64_t fitting = std::max(kFewestTiles, kBlockBytes / (4 * floats_a_tile));
+    const std::int64_t fitting = std::max(kFewestTiles, kBlockBytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
     each_ = ceil_div(tiles_, blocks_);
     blocks_ = ceil_div(tiles_, each_);
@@ -72,6 +91,7 @@ class Grid {
 // Forward and input gradient: the same convolution, of dy with mirrored weights and the padding that
 // is left of 2. Phases: [weights, input of block 0], then for each block [products], [its output, input
 // of the next].
+template <class T>
 class Product final : public Kernel {
  public:
   Product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa)
@@ -85,27 +105,29 @@ class Product final : public Kernel {
         out_w_(forward ? g.wo() : g.w),
         top_(forward ? -g.ph : g.ph - 2),
         left_(forward ? -g.pw : g.pw - 2),
-        f_(conv_functions(isa)),
-        t_(winograd_functions(isa, m)),
-        grid_(g.n, out_h_, out_w_, m, t_.points() * (row_floats(in_) + row_floats(out_))),
+        f_(conv_functions<T>(isa)),
+        t_(winograd_functions<T>(isa, m)),
+        in_row_(row_size<T>(in_)),
+        out_row_(row_size<float>(out_)),
+        grid_(g.n, out_h_, out_w_, m, t_.points() * (size<T>() * in_row_ + size<float>() * out_row_)),
         panels_(f_.panels(out_)),
-        in_row_(row_floats(in_)),
-        out_row_(row_floats(out_)),
-        in_point_(point_floats(grid_.most() * in_row_)),
-        out_point_(point_floats(grid_.most() * out_row_)),
-        weight_point_(point_floats(panels_ * f_.columns * in_)),
-        zeros_(static_cast<std::size_t>(in_), 0.0F) {
+        in_words_(ceil_div(in_, kWord<T>)),
+        in_point_(point_size<T>(grid_.most() * in_row_)),
+        out_point_(point_size<float>(grid_.most() * out_row_)),
+        weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
+        zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = std::string(forward ? "conv_forward" : "conv_input_gradient") + "/winograd" + std::to_string(m) +
-            "x" + std::to_string(m);
+            "x" + std::to_string(m) + std::string(kSuffix<T>);
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
-      rows_.push_back({static_cast<std::int32_t>(t * in_row_), static_cast<std::int32_t>(t * out_row_)});
+      rows_.push_back(
+          {static_cast<std::int32_t>(t * in_row_ / kWord<T>), static_cast<std::int32_t>(t * out_row_)});
     }
     const std::int64_t most = kPanelBytes / (4 * f_.columns);
-    const std::int64_t chunks = ceil_div(in_, most);
+    const std::int64_t chunks = ceil_div(in_words_, most);
     for (std::int64_t c = 0; c < chunks; ++c) {
-      const std::int64_t begin = in_ * c / chunks, end = in_ * (c + 1) / chunks;
+      const std::int64_t begin = in_words_ * c / chunks, end = in_words_ * (c + 1) / chunks;
       segments_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(begin),
                            static_cast<std::int32_t>(end - begin)});
     }
@@ -113,7 +135,7 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return static_cast<std::int64_t>(sizeof(float)) * t_.points() * (weight_point_ + in_point_ + out_point_);
+    return t_.points() * (size<float>() * (weight_point_ + out_point_) + size<T>() * in_point_);
   }
   int phases() const noexcept override { return static_cast<int>(1 + 2 * grid_.blocks()); }
   std::int64_t tasks(int phase) const noexcept override {
@@ -141,8 +163,10 @@ class Product final : public Kernel {
  private:
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
   float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
-  float* inputs(const Call& call) const noexcept { return weights(call) + t_.points() * weight_point_; }
-  float* outputs(const Call& call) const noexcept { return inputs(call) + t_.points() * in_point_; }
+  float* outputs(const Call& call) const noexcept { return weights(call) + t_.points() * weight_point_; }
+  T* inputs(const Call& call) const noexcept {
+    return reinterpret_cast<T*>(outputs(call) + t_.points() * out_point_);
+  }
 
   void transform_weights(const Call& call, std::int64_t task) const noexcept {
     const std::int64_t parts = ceil_div(in_, kWeightRows), part = task % parts;
@@ -154,13 +178,14 @@ class Product final : public Kernel {
                 .point_stride = weight_point_,
                 .panel = task / parts,
                 .panel_columns = f_.columns,
+                .panel_words = in_words_ * f_.columns,
                 .begin = part * kWeightRows,
                 .end = std::min(in_, (part + 1) * kWeightRows)});
   }
 
   void transform_input(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
     t_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
-              .image = call.operand<const float>(0),
+              .image = call.operand<const T>(0),
               .points = inputs(call) + task * kTilesPerTask * in_row_,
               .point_stride = in_point_,
               .row_stride = in_row_,
@@ -170,13 +195,13 @@ class Product final : public Kernel {
   void multiply(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
     const std::int64_t point = task / panel_blocks_, part = task % panel_blocks_;
     MultiplyArgs args;
-    args.source = inputs(call) + point * in_point_;
+    args.source = reinterpret_cast<const float*>(inputs(call) + point * in_point_);
     args.rows = rows_.data();
     args.count = grid_.count(block);
     args.segment_count = 1;
     const std::int64_t end = std::min(panels_, (part + 1) * panels_per_task_);
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
-      args.panel = weights(call) + point * weight_point_ + panel * in_ * f_.columns;
+      args.panel = weights(call) + point * weight_point_ + panel * in_words_ * f_.columns;
       args.columns = std::min(f_.columns, out_ - panel * f_.columns);
       args.out = outputs(call) + point * out_point_ + panel * f_.columns;
       args.bias = kNoBias;
@@ -190,7 +215,7 @@ class Product final : public Kernel {
 
   void transform_output(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
     t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, 0, 0),
-               .result = call.operand<float>(forward_ ? 3 : 2),
+               .image = call.operand<T>(forward_ ? 3 : 2),
                .points = outputs(call) + task * kTilesPerTask * out_row_,
                .point_stride = out_point_,
                .row_stride = out_row_,
@@ -202,12 +227,13 @@ class Product final : public Kernel {
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_, top_, left_;
   const ConvFunctions& f_;
-  const WinogradFunctions& t_;
+  const WinogradFunctions<T>& t_;
+  std::int64_t in_row_, out_row_;  // elements between tiles
   Grid grid_;
   std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
-  std::int64_t in_row_, out_row_;                     // floats between tiles
-  std::int64_t in_point_, out_point_, weight_point_;  // floats between points
-  std::vector<float> zeros_;
+  std::int64_t in_words_;
+  std::int64_t in_point_, out_point_, weight_point_;  // elements between points
+  std::vector<T> zeros_;
   std::vector<Row> rows_;
   std::vector<Segment> segments_;
   std::string name_;
@@ -215,22 +241,24 @@ class Product final : public Kernel {
 
 // dw = sum over tiles of (input points) x (output gradient points), point by point, and back. Phases:
 // for each block [transforms], [products], then [result].
+template <class T>
 class WeightGradient final : public Kernel {
  public:
   WeightGradient(const ConvGeometry& g, std::int64_t m, Isa isa)
       : g_(g),
-        f_(conv_functions(isa)),
-        t_(winograd_functions(isa, m)),
-        grid_(g.n, g.ho(), g.wo(), m, t_.points() * (row_floats(g.ci) + row_floats(g.co))),
-        x_row_(row_floats(g.ci)),
-        y_row_(row_floats(g.co)),
-        x_point_(point_floats(grid_.most() * x_row_)),
-        y_point_(point_floats(grid_.most() * y_row_)),
-        sum_point_(point_floats(g.ci * y_row_)),
+        f_(conv_functions<T>(isa)),
+        t_(winograd_functions<T>(isa, m)),
+        x_row_(row_size<float>(g.ci)),
+        y_row_(row_size<float>(g.co)),
+        grid_(g.n, g.ho(), g.wo(), m, t_.points() * size<T>() * (x_row_ + y_row_)),
+        x_point_(point_size<float>(words(grid_.most()) * x_row_)),
+        y_point_(point_size<float>(words(grid_.most()) * y_row_)),
+        sum_point_(point_size<float>(g.ci * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
         square_columns_(ceil_div(g.co, kColumnsPerTask)),
-        zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), 0.0F) {
-    name_ = "conv_weight_gradient/winograd" + std::to_string(m) + "x" + std::to_string(m);
+        zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
+    name_ = "conv_weight_gradient/winograd" + std::to_string(m) + "x" + std::to_string(m) +
+            std::string(kSuffix<T>);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
     }
@@ -238,7 +266,7 @@ class WeightGradient final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return static_cast<std::int64_t>(sizeof(float)) * t_.points() * (x_point_ + y_point_ + sum_point_);
+    return size<float>() * t_.points() * (x_point_ + y_point_ + sum_point_);
   }
   int phases() const noexcept override { return static_cast<int>(2 * grid_.blocks() + 1); }
   std::int64_t tasks(int phase) const noexcept override {
@@ -258,26 +286,30 @@ class WeightGradient final : public Kernel {
   }
 
  private:
+  // Rows of `tiles` tiles.
+  static std::int64_t words(std::int64_t tiles) noexcept { return ceil_div(tiles, kWord<T>); }
+
   float* inputs(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
   float* gradients(const Call& call) const noexcept { return inputs(call) + t_.points() * x_point_; }
   float* sums(const Call& call) const noexcept { return gradients(call) + t_.points() * y_point_; }
 
   void transform(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
     const std::int64_t part = task / 2;
+    const std::int64_t row = words(part * kTilesPerTask);  // a task's tiles fill words
     if (task % 2 == 0) {
-      t_.input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
-                .image = call.operand<const float>(0),
-                .points = inputs(call) + part * kTilesPerTask * x_row_,
-                .point_stride = x_point_,
-                .row_stride = x_row_,
-                .zeros = zeros_.data()});
+      t_.summed_input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
+                       .image = call.operand<const T>(0),
+                       .points = reinterpret_cast<T*>(inputs(call) + row * x_row_),
+                       .point_stride = x_point_ * kWord<T>,
+                       .row_stride = x_row_,
+                       .zeros = zeros_.data()});
     } else {
-      t_.output_gradient({.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
-                          .image = call.operand<const float>(1),
-                          .points = gradients(call) + part * kTilesPerTask * y_row_,
-                          .point_stride = y_point_,
-                          .row_stride = y_row_,
-                          .zeros = zeros_.data()});
+      t_.summed_output_gradient({.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
+                                 .image = call.operand<const T>(1),
+                                 .points = reinterpret_cast<T*>(gradients(call) + row * y_row_),
+                                 .point_stride = y_point_ * kWord<T>,
+                                 .row_stride = y_row_,
+                                 .zeros = zeros_.data()});
     }
   }
 
@@ -295,7 +327,7 @@ class WeightGradient final : public Kernel {
     args.column_count = std::min(kColumnsPerTask, g_.ci - ci);
     args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - co));
     args.sums = sums(call) + point * sum_point_ + ci * y_row_ + co;
-    const std::int64_t count = grid_.count(block), pieces = ceil_div(count, kPieces);
+    const std::int64_t count = words(grid_.count(block)), pieces = ceil_div(count, kPieces);
     for (std::int64_t piece = 0; piece < pieces; ++piece) {
       const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
       args.add = block > 0 || piece > 0;
@@ -319,11 +351,12 @@ class WeightGradient final : public Kernel {
 
   ConvGeometry g_;
   const ConvFunctions& f_;
-  const WinogradFunctions& t_;
+  const WinogradFunctions<T>& t_;
+  std::int64_t x_row_, y_row_;  // words
   Grid grid_;
-  std::int64_t x_row_, y_row_, x_point_, y_point_, sum_point_;  // floats
+  std::int64_t x_point_, y_point_, sum_point_;  // words
   std::int64_t square_rows_, square_columns_;
-  std::vector<float> zeros_;
+  std::vector<T> zeros_;
   std::vector<Row> columns_;
   std::string name_;
 };
@@ -335,9 +368,10 @@ bool winograd_serves(const ConvGeometry& g) noexcept {
          g.ph <= 2 && g.pw <= 2;
 }
 
-std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa) {
-  if (pass == ConvPass::weight_gradient) return std::make_unique<WeightGradient>(g, m, isa);
-  return std::make_unique<Product>(g, pass == ConvPass::forward, m, isa);
+std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
+                                      DType storage) {
+  if (pass == ConvPass::weight_gradient) return make_stored<WeightGradient>(storage, isa, g, m);
+  return make_stored<Product>(storage, isa, g, pass == ConvPass::forward, m);
 }
 
 }  // namespace resnet::kernels::conv

@@ -18,7 +18,8 @@ namespace resnet::kernels::conv {
 /// Whether the algorithm serves this convolution: 3x3, stride 1, no dilation, one group.
 bool winograd_serves(const ConvGeometry& g) noexcept;
 
-/// Kernels with the operands of conv.h; m: 3 or 4.
-std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa);
+/// Kernels with the operands of conv.h, activations and points of type `storage`; m: 3 or 4.
+std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
+                                      DType storage);
 
 }  // namespace resnet::kernels::conv

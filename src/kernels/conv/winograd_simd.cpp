@@ -175,56 +175,109 @@ struct Place {
   }
 };
 
+#if RESNET_BF16_TARGET
+// Two rows of numbers to words of bf16.
+HWY_INLINE void store_pairs(V low, V high, float* p) {
+  using resnet::kernels::HWY_NAMESPACE::to_bf16;
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(high)), 16);
+  _mm512_storeu_si512(p, _mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper));
+}
+#endif
+
+// Where the pixels of a tile stand; those outside read as zero.
+template <class T, int In>
+HWY_INLINE void find_pixels(const TilePoints<T>& args, std::int64_t tile, std::int64_t step,
+                            const T** pixels) {
+  const Tiles& tiles = args.tiles;
+  const Place place(tiles, tiles.begin + tile, step);
+  const T* image = args.image + place.image * tiles.h * tiles.w * tiles.c;
+  for (int i = 0; i < In; ++i) {
+    const std::int64_t y = place.y + i;
+    for (int j = 0; j < In; ++j) {
+      const std::int64_t x = place.x + j;
+      const bool inside = y >= 0 && y < tiles.h && x >= 0 && x < tiles.w;
+      pixels[i * In + j] = inside ? image + (y * tiles.w + x) * tiles.c : args.zeros;
+    }
+  }
+}
+
 // In x In pixels of a tile, through f, to Out x Out points.
-template <int In, int Out, void (*f)(const V*, V*)>
+template <class T, int In, int Out, void (*f)(const V*, V*)>
 struct ToPoints {
-  const float* pixels[In * In];
-  float* to;
+  const T* pixels[In * In];
+  T* to;
   std::int64_t stride;
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    float* HWY_RESTRICT out = to + c;
+    T* HWY_RESTRICT out = to + c;
     both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[i * In + j] + c); },
                           [&](int i, int j, V v)
-                              HWY_ATTR { hn::StoreU(v, d, out + (i * Out + j) * stride); });
+                              HWY_ATTR { Whole().store(v, out + (i * Out + j) * stride); });
+  }
+};
+
+template <class T, class F, int In, void (*f)(const V*, V*)>
+void to_points(const TilePoints<T>& args) {
+  ToPoints<T, In, F::T, f> op;
+  op.stride = args.point_stride;
+  for (std::int64_t t = 0; t < args.tiles.count; ++t) {
+    find_pixels<T, In>(args, t, F::m, op.pixels);
+    op.to = args.points + t * args.row_stride;
+    for_vectors(op, args.tiles.c);
+  }
+}
+
+#if RESNET_BF16_TARGET
+// The same for two tiles at once, to words.
+template <int In, int Out, void (*f)(const V*, V*)>
+struct ToPairs {
+  const BFloat16* pixels[2][In * In];
+  float* to;
+  std::int64_t stride;  // words
+
+  template <class Access>
+  HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    V low[Out * Out];
+    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[0][i * In + j] + c); },
+                          [&](int i, int j, V v) HWY_ATTR { low[i * Out + j] = v; });
+    float* HWY_RESTRICT out = to + c;
+    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[1][i * In + j] + c); },
+                          [&](int i, int j, V v)
+                              HWY_ATTR { store_pairs(low[i * Out + j], v, out + (i * Out + j) * stride); });
   }
 };
 
 template <class F, int In, void (*f)(const V*, V*)>
-void to_points(const TileTransform& args) {
-  const Tiles& tiles = args.tiles;
-  ToPoints<In, F::T, f> op;
-  op.stride = args.point_stride;
-  for (std::int64_t t = 0; t < tiles.count; ++t) {
-    const Place place(tiles, tiles.begin + t, F::m);
-    const float* image = args.image + place.image * tiles.h * tiles.w * tiles.c;
-    for (int i = 0; i < In; ++i) {
-      const std::int64_t y = place.y + i;
-      for (int j = 0; j < In; ++j) {
-        const std::int64_t x = place.x + j;
-        const bool inside = y >= 0 && y < tiles.h && x >= 0 && x < tiles.w;
-        op.pixels[i * In + j] = inside ? image + (y * tiles.w + x) * tiles.c : args.zeros;
-      }
+void to_pairs(const TilePoints<BFloat16>& args) {
+  ToPairs<In, F::T, f> op;
+  op.stride = args.point_stride / 2;
+  for (std::int64_t t = 0; t < args.tiles.count; t += 2) {
+    find_pixels<BFloat16, In>(args, t, F::m, op.pixels[0]);
+    if (t + 1 < args.tiles.count) {
+      find_pixels<BFloat16, In>(args, t + 1, F::m, op.pixels[1]);
+    } else {
+      std::fill_n(op.pixels[1], In * In, args.zeros);
     }
-    op.to = args.points + t * args.row_stride;
-    for_vectors(op, tiles.c);
+    op.to = reinterpret_cast<float*>(args.points + t * args.row_stride);
+    for_vectors(op, args.tiles.c);
   }
 }
+#endif
 
-template <class F>
+template <class T, class F>
 struct FromPoints {
   const float* from;
   std::int64_t stride;
   const float* bias;
-  float* to;
-  std::int64_t line, pixel;    // floats
+  T* to;
+  std::int64_t line, pixel;    // elements
   std::int64_t height, width;  // pixels of the tile that the image has
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
     const float* HWY_RESTRICT in = from + c;
-    float* HWY_RESTRICT out = to + c;
+    T* HWY_RESTRICT out = to + c;
     const V b = bias != nullptr ? access.load(bias + c) : hn::Zero(d);
     const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, in + (i * F::T + j) * stride); };
     if (height == F::m && width == F::m) {
@@ -238,10 +291,10 @@ struct FromPoints {
   }
 };
 
-template <class F>
-void from_points(const TileTransform& args) {
+template <class T, class F>
+void from_points(const TileSums<T>& args) {
   const Tiles& tiles = args.tiles;
-  FromPoints<F> op;
+  FromPoints<T, F> op;
   op.stride = args.point_stride;
   op.bias = args.bias;
   op.pixel = tiles.c;
@@ -249,31 +302,46 @@ void from_points(const TileTransform& args) {
   for (std::int64_t t = 0; t < tiles.count; ++t) {
     const Place place(tiles, tiles.begin + t, F::m);
     op.from = args.points + t * args.row_stride;
-    op.to = args.result + ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
+    op.to = args.image + ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
     op.height = std::min<std::int64_t>(F::m, tiles.h - place.y);
     op.width = std::min<std::int64_t>(F::m, tiles.w - place.x);
     for_vectors(op, tiles.c);
   }
 }
 
-// One vector of weights of neighbouring outputs.
-template <class F>
+// One vector of weights of neighbouring outputs; of two inputs where words are pairs.
+template <class F, bool kPairs>
 struct Weights {
   const float* w;
-  std::int64_t tap;  // floats between taps
+  std::int64_t tap;   // floats between taps
+  std::int64_t next;  // and to the weights of the next input, or 0 where there is none
   float* to;
   std::int64_t stride;
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    both_ways<3, F::T, &F::weights>(
-        [&](int i, int j) HWY_ATTR { return access.load(w + (i * 3 + j) * tap + c); },
-        [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, to + c + (i * F::T + j) * stride); });
+    const auto load = [&](int i, int j) HWY_ATTR { return access.load(w + (i * 3 + j) * tap + c); };
+    float* HWY_RESTRICT out = to + c;
+    if constexpr (kPairs) {
+#if RESNET_BF16_TARGET
+      V low[F::T * F::T];
+      both_ways<3, F::T, &F::weights>(load, [&](int i, int j, V v) HWY_ATTR { low[i * F::T + j] = v; });
+      const auto load_next = [&](int i, int j) HWY_ATTR {
+        return next == 0 ? hn::Zero(d) : access.load(w + (i * 3 + j) * tap + next + c);
+      };
+      both_ways<3, F::T, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
+        store_pairs(low[i * F::T + j], v, out + (i * F::T + j) * stride);
+      });
+#endif
+    } else {
+      both_ways<3, F::T, &F::weights>(
+          load, [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, out + (i * F::T + j) * stride); });
+    }
   }
 };
 
-// One vector of weights of neighbouring inputs, which stand a panel's width apart in the result.
-template <class F>
+// One vector of weights of neighbouring inputs, whose words stand a panel's width apart in the result.
+template <class F, bool kPairs>
 struct MirroredWeights {
   const float* w;
   std::int64_t tap, width;
@@ -288,35 +356,51 @@ struct MirroredWeights {
                                         HWY_ATTR { return access.load(w + ((2 - i) * 3 + 2 - j) * tap + c); },
                                     [&](int i, int j, V v) HWY_ATTR {
                                       HWY_ALIGN float values[kLanes];
-                                      hn::Store(v, d, values);
-                                      float* HWY_RESTRICT out = to + c * width + (i * F::T + j) * stride;
-                                      for (std::int64_t l = 0; l < lanes; ++l) out[l * width] = values[l];
+                                      std::int64_t words = lanes, first = c;
+                                      if constexpr (kPairs) {
+#if RESNET_BF16_TARGET
+                                        Whole().store(v, reinterpret_cast<BFloat16*>(values));
+                                        words = (lanes + 1) / 2;
+                                        first = c / 2;
+#endif
+                                      } else {
+                                        hn::Store(v, d, values);
+                                      }
+                                      float* HWY_RESTRICT out = to + first * width + (i * F::T + j) * stride;
+                                      for (std::int64_t l = 0; l < words; ++l) out[l * width] = values[l];
                                     });
   }
 };
 
-template <class F>
+template <class F, bool kPairs>
 void weights(const WeightTransform& args) {
+  constexpr std::int64_t kStep = kPairs ? 2 : 1;
   const std::int64_t in = args.mirrored ? args.co : args.ci, out = args.mirrored ? args.ci : args.co;
   const std::int64_t first = args.panel * args.panel_columns;
   const std::int64_t columns = std::min(args.panel_columns, out - first);
   const std::int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
   const std::int64_t tap = args.ci * args.co;
-  float* panel = args.points + args.panel * in * args.panel_columns;
+  float* panel = args.points + args.panel * args.panel_words;
   if (!args.mirrored) {
-    for (std::int64_t k = args.begin; k < args.end; ++k) {
-      for_vectors(Weights<F>{args.w + k * args.co + first, tap, panel + k * width, args.point_stride},
-                  columns);
+    for (std::int64_t k = args.begin; k < args.end; k += kStep) {
+      const Weights<F, kPairs> op = {.w = args.w + k * args.co + first,
+                                     .tap = tap,
+                                     .next = k + 1 < in ? args.co : 0,
+                                     .to = panel + k / kStep * width,
+                                     .stride = args.point_stride};
+      for_vectors(op, columns);
     }
     return;
   }
+  const std::int64_t begin = args.begin / kStep, end = (args.end + kStep - 1) / kStep;
   for (std::int64_t j = 0; j < columns; ++j) {
-    for_vectors(MirroredWeights<F>{args.w + (first + j) * args.co + args.begin, tap, width,
-                                   panel + args.begin * width + j, args.point_stride, args.end - args.begin},
-                args.end - args.begin);
+    for_vectors(
+        MirroredWeights<F, kPairs>{args.w + (first + j) * args.co + args.begin, tap, width,
+                                   panel + begin * width + j, args.point_stride, args.end - args.begin},
+        args.end - args.begin);
   }
   for (std::int64_t p = 0; p < F::T * F::T; ++p) {
-    for (std::int64_t k = args.begin; k < args.end; ++k) {
+    for (std::int64_t k = begin; k < end; ++k) {
       std::fill(panel + p * args.point_stride + k * width + columns,
                 panel + p * args.point_stride + (k + 1) * width, 0.0F);
     }
@@ -348,19 +432,37 @@ void weight_result(const WeightResult& args) {
 }
 
 template <class F>
-constexpr WinogradFunctions functions() {
+constexpr WinogradFunctions<float> functions() {
   return {.m = F::m,
-          .input = &to_points<F, F::T, &F::input>,
-          .output_gradient = &to_points<F, F::m, &F::output_gradient>,
-          .output = &from_points<F>,
-          .weights = &weights<F>,
+          .input = &to_points<float, F, F::T, &F::input>,
+          .output = &from_points<float, F>,
+          .weights = &weights<F, false>,
+          .summed_input = &to_points<float, F, F::T, &F::input>,
+          .summed_output_gradient = &to_points<float, F, F::m, &F::output_gradient>,
           .weight_result = &weight_result<F>};
 }
 
+#if RESNET_BF16_TARGET
+template <class F>
+constexpr WinogradFunctions<BFloat16> functions_bf16() {
+  return {.m = F::m,
+          .input = &to_points<BFloat16, F, F::T, &F::input>,
+          .output = &from_points<BFloat16, F>,
+          .weights = &weights<F, true>,
+          .summed_input = &to_pairs<F, F::T, &F::input>,
+          .summed_output_gradient = &to_pairs<F, F::m, &F::output_gradient>,
+          .weight_result = &weight_result<F>};
+}
+#endif
+
 }  // namespace
 
-const WinogradFunctions kF3 = functions<F3>();
-const WinogradFunctions kF4 = functions<F4>();
+const WinogradFunctions<float> kF3 = functions<F3>();
+const WinogradFunctions<float> kF4 = functions<F4>();
+#if RESNET_BF16_TARGET
+const WinogradFunctions<BFloat16> kF3Bf16 = functions_bf16<F3>();
+const WinogradFunctions<BFloat16> kF4Bf16 = functions_bf16<F4>();
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels::conv
@@ -370,8 +472,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace resnet::kernels::conv {
 
-const WinogradFunctions& winograd_functions(Isa isa, std::int64_t m) {
+template <>
+const WinogradFunctions<float>& winograd_functions<float>(Isa isa, std::int64_t m) {
   return m == 3 ? RESNET_FOR_ISA(isa, kF3) : RESNET_FOR_ISA(isa, kF4);
+}
+template <>
+const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa, std::int64_t m) {
+  return m == 3 ? RESNET_FOR_BF16(kF3Bf16) : RESNET_FOR_BF16(kF4Bf16);
 }
 
 }  // namespace resnet::kernels::conv

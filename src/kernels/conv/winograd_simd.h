@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/machine.h"
+#include "resnet/tensor.h"
 
 namespace resnet::kernels::conv {
 
@@ -16,27 +17,39 @@ struct Tiles {
   std::int64_t begin = 0, count = 0;  // of the run
 };
 
-/// The tiles of an image tensor beside the matrices [point][tile][channel] of their transforms, whose
-/// rows are padded to whole vectors.
-struct TileTransform {
+/// Tiles of an image tensor to the matrices [point][tile][channel] of their transforms. Rows are padded to
+/// whole vectors, strides count elements.
+template <class T>
+struct TilePoints {
   Tiles tiles;
-  const float* image = nullptr;   // read; what lies outside is zero
-  float* result = nullptr;        // written instead, by output()
-  float* points = nullptr;        // of the run's first tile
-  std::int64_t point_stride = 0;  // floats
-  std::int64_t row_stride = 0;    // floats
-  const float* zeros = nullptr;   // as many as channels
-  const float* bias = nullptr;    // of output(); may be null
+  const T* image = nullptr;  // what lies outside is zero
+  T* points = nullptr;       // of the run's first tile
+  std::int64_t point_stride = 0;
+  std::int64_t row_stride = 0;
+  const T* zeros = nullptr;  // as many as channels
 };
 
-/// Weights [3][3][ci][co] to matrices [point][panel][in][columns], as ConvFunctions::multiply reads them.
+/// Sums of products [point][tile][channel] back to the tiles of an image tensor.
+template <class T>
+struct TileSums {
+  Tiles tiles;
+  T* image = nullptr;
+  const float* points = nullptr;  // of the run's first tile
+  std::int64_t point_stride = 0;
+  std::int64_t row_stride = 0;
+  const float* bias = nullptr;  // may be null
+};
+
+/// Weights [3][3][ci][co] to matrices [point][panel][in][columns] of words, as ConvFunctions::multiply
+/// reads them.
 struct WeightTransform {
   const float* w = nullptr;
   std::int64_t ci = 1, co = 1;
   bool mirrored = false;  // for the input gradient: in = co, out = ci, taps turned by 180 degrees
   float* points = nullptr;
-  std::int64_t point_stride = 0;
+  std::int64_t point_stride = 0;              // words
   std::int64_t panel = 0, panel_columns = 0;  // which, and of a full one
+  std::int64_t panel_words = 0;               // of a full one
   std::int64_t begin = 0, end = 0;            // of `in`
 };
 
@@ -50,19 +63,27 @@ struct WeightResult {
 };
 
 /// F(m x m, 3 x 3): m x m outputs from (m + 2) x (m + 2) products. Source: Lavin and Gray, arXiv
-/// 1509.09308; the points are chosen for accuracy, see winograd.h.
+/// 1509.09308; the points are chosen for accuracy, see winograd.h. For the weight gradient, whose sums run
+/// over tiles, rows of bf16 are of words: two tiles side by side, and an odd last one beside zeros.
+template <class T>
 struct WinogradFunctions {
   std::int64_t m = 0;
-  void (*input)(const TileTransform&) = nullptr;            // (m+2)^2 pixels of a tile to points
-  void (*output_gradient)(const TileTransform&) = nullptr;  // m^2 pixels of a tile to points
-  void (*output)(const TileTransform&) = nullptr;           // points to m^2 pixels, + bias
+  void (*input)(const TilePoints<T>&) = nullptr;  // (m+2)^2 pixels of a tile to points
+  void (*output)(const TileSums<T>&) = nullptr;   // points to m^2 pixels, + bias
   void (*weights)(const WeightTransform&) = nullptr;
+  void (*summed_input)(const TilePoints<T>&) = nullptr;            // as input, for the weight gradient
+  void (*summed_output_gradient)(const TilePoints<T>&) = nullptr;  // m^2 pixels of a tile to points
   void (*weight_result)(const WeightResult&) = nullptr;
 
   std::int64_t points() const noexcept { return (m + 2) * (m + 2); }
 };
 
 /// m: 3 or 4.
-const WinogradFunctions& winograd_functions(Isa isa, std::int64_t m);
+template <class T>
+const WinogradFunctions<T>& winograd_functions(Isa isa, std::int64_t m);
+template <>
+const WinogradFunctions<float>& winograd_functions<float>(Isa isa, std::int64_t m);
+template <>
+const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa isa, std::int64_t m);
 
 }  // namespace resnet::kernels::conv

@@ -5,19 +5,23 @@
 
 #include "kernels/channel_grid.h"
 #include "kernels/elementwise/elementwise_simd.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels {
 namespace {
 
 using Index = std::int64_t;
 
-enum class Map : std::uint8_t { relu, relu_gradient, add, sgd };
+enum class Map : std::uint8_t { relu, relu_gradient, add };
+
+constexpr Index kChunk = 16 * 1024;  // elements of a task
 
 /// One sweep over operands of equal size.
+template <class T>
 class Elementwise final : public Kernel {
  public:
   Elementwise(Map map, Index elements, Isa isa)
-      : map_(map), elements_(elements), functions_(elementwise_functions(isa)) {}
+      : map_(map), elements_(elements), functions_(elementwise_functions<T>(isa)) {}
 
   std::string_view name() const noexcept override {
     switch (map_) {
@@ -27,8 +31,6 @@ class Elementwise final : public Kernel {
         return "relu_gradient/sweep";
       case Map::add:
         return "add/sweep";
-      case Map::sgd:
-        return "sgd/sweep";
     }
     return "";
   }
@@ -37,8 +39,8 @@ class Elementwise final : public Kernel {
   void run(const Call& call, int, Index task) const noexcept override {
     const Index begin = task * kChunk;
     const Index count = std::min(kChunk, elements_ - begin);
-    const auto in = [&](int i) { return call.operand<const float>(i) + begin; };
-    const auto out = [&](int i) { return call.operand<float>(i) + begin; };
+    const auto in = [&](int i) { return call.operand<const T>(i) + begin; };
+    const auto out = [&](int i) { return call.operand<T>(i) + begin; };
     switch (map_) {
       case Map::relu:
         return functions_.relu(in(0), out(1), count);
@@ -46,22 +48,38 @@ class Elementwise final : public Kernel {
         return functions_.relu_gradient(in(0), in(1), out(2), count);
       case Map::add:
         return functions_.add(in(0), in(1), out(2), count);
-      case Map::sgd:
-        return functions_.sgd(in(0), in(1), *call.operand<const float>(2), out(3), count);
     }
   }
 
  private:
-  static constexpr Index kChunk = 16 * 1024;  // 128 KiB or more of traffic a task
-
   Map map_;
   Index elements_;
-  const ElementwiseFunctions& functions_;
+  const ElementwiseFunctions<T>& functions_;
 };
 
+class Sgd final : public Kernel {
+ public:
+  Sgd(Index elements, Isa isa) : elements_(elements), function_(sgd_function(isa)) {}
+
+  std::string_view name() const noexcept override { return "sgd/sweep"; }
+  Index tasks(int) const noexcept override { return (elements_ + kChunk - 1) / kChunk; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const Index begin = task * kChunk;
+    function_(call.operand<const float>(0) + begin, call.operand<const float>(1) + begin,
+              *call.operand<const float>(2), call.operand<float>(3) + begin,
+              std::min(kChunk, elements_ - begin));
+  }
+
+ private:
+  Index elements_;
+  SgdFunction function_;
+};
+
+template <class T>
 class ChannelSum final : public Kernel {
  public:
-  ChannelSum(Index rows, Index c, Isa isa) : grid_(rows, c), functions_(elementwise_functions(isa)) {}
+  ChannelSum(Index rows, Index c, Isa isa) : grid_(rows, c), functions_(elementwise_functions<T>(isa)) {}
 
   std::string_view name() const noexcept override { return "channel_sum/chunks"; }
   Index workspace_bytes() const noexcept override { return grid_.sums_size(1) * Index{sizeof(float)}; }
@@ -73,8 +91,8 @@ class ChannelSum final : public Kernel {
     auto* chunk_sums = reinterpret_cast<float*>(call.workspace);
     if (phase == 0) {
       auto* places = reinterpret_cast<float*>(call.scratch);
-      functions_.channel_sum(call.operand<const float>(0) + grid_.begin(task), grid_.count(task),
-                             grid_.period(), places + grid_.period(), places);
+      functions_.channel_sum(call.operand<const T>(0) + grid_.begin(task), grid_.count(task), grid_.period(),
+                             places + grid_.period(), places);
       grid_.store_sums(places, chunk_sums, task, 0, 1);
       return;
     }
@@ -90,25 +108,25 @@ class ChannelSum final : public Kernel {
 
  private:
   ChannelGrid grid_;
-  const ElementwiseFunctions& functions_;
+  const ElementwiseFunctions<T>& functions_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa) {
-  return std::make_unique<Elementwise>(Map::relu, elements, isa);
+std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa, DType storage) {
+  return make_stored<Elementwise>(storage, isa, Map::relu, elements);
 }
-std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa) {
-  return std::make_unique<Elementwise>(Map::relu_gradient, elements, isa);
+std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa, DType storage) {
+  return make_stored<Elementwise>(storage, isa, Map::relu_gradient, elements);
 }
-std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa) {
-  return std::make_unique<Elementwise>(Map::add, elements, isa);
+std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa, DType storage) {
+  return make_stored<Elementwise>(storage, isa, Map::add, elements);
 }
 std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa) {
-  return std::make_unique<Elementwise>(Map::sgd, elements, isa);
+  return std::make_unique<Sgd>(elements, isa);
 }
-std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa) {
-  return std::make_unique<ChannelSum>(rows, c, isa);
+std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa, DType storage) {
+  return make_stored<ChannelSum>(storage, isa, rows, c);
 }
 
 }  // namespace resnet::kernels

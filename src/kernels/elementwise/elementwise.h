@@ -21,7 +21,8 @@ void reference_sgd(View<const double> param, View<const double> grad, double lr,
 void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
                        View<const double> x, View<double> y);
 
-/// Native kernels. Operands (an output may be the same memory as an input of its size, except flatten):
+/// Native kernels, `storage` is f32 or bf16 and that of every operand but sums. Operands (an output may be
+/// the same memory as an input of its size, except flatten):
 ///   relu             x -> y
 ///   relu gradient    dy, y -> dx
 ///   add              a, b -> y
@@ -29,15 +30,19 @@ void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::in
 ///   sgd              param, grad, lr (one f32) -> updated
 ///   dropout          x, seed_step (i64 [2]) -> y   (its gradient is itself, applied to dy)
 ///   flatten          x [n][pixels][c] -> y [n][c*pixels] in NCHW order;  unflatten is the way back
-std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa);
-std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa);
-std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa);
-std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa);
+std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa,
+                                         DType storage = DType::f32);
 std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa);
 /// The tensor is [n][pixels][c] in memory; numbering follows the public layout [n][c][pixels].
 std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
-                                     std::int64_t pixels, Isa isa);
-std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa);
-std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa);
+                                     std::int64_t pixels, Isa isa, DType storage = DType::f32);
+/// `storage`: of [n][pixels][c]; the other is f32.
+std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa,
+                                     DType storage = DType::f32);
+std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa,
+                                       DType storage = DType::f32);
 
 }  // namespace resnet::kernels

@@ -16,11 +16,11 @@ namespace {
 using Index = std::int64_t;
 
 /// y = f(a, b), element by element; `y` may be `a` or `b`.
-template <class F>
+template <class T, class F>
 struct Map {
   F f;
-  const float *a, *b;
-  float* y;
+  const T *a, *b;
+  T* y;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index first, Index) const {
     for (int k = 0; k < K; ++k) {
@@ -44,21 +44,25 @@ struct Sgd {  // product and difference rounded one after the other, as a reader
   HWY_INLINE V operator()(V param, V grad) const { return hn::Sub(param, hn::Mul(lr, grad)); }
 };
 
-void relu(const float* x, float* y, Index count) {
-  sweep_flat(Map<Relu>{{}, x, x, y}, count);
+template <class T>
+void relu(const T* x, T* y, Index count) {
+  sweep_flat(Map<T, Relu>{{}, x, x, y}, count);
 }
-void relu_gradient(const float* dy, const float* y, float* dx, Index count) {
-  sweep_flat(Map<ReluGradient>{{}, dy, y, dx}, count);
+template <class T>
+void relu_gradient(const T* dy, const T* y, T* dx, Index count) {
+  sweep_flat(Map<T, ReluGradient>{{}, dy, y, dx}, count);
 }
-void add(const float* a, const float* b, float* y, Index count) {
-  sweep_flat(Map<Add>{{}, a, b, y}, count);
+template <class T>
+void add(const T* a, const T* b, T* y, Index count) {
+  sweep_flat(Map<T, Add>{{}, a, b, y}, count);
 }
 void sgd(const float* param, const float* grad, float lr, float* updated, Index count) {
-  sweep_flat(Map<Sgd>{{hn::Set(D(), lr)}, param, grad, updated}, count);
+  sweep_flat(Map<float, Sgd>{{hn::Set(D(), lr)}, param, grad, updated}, count);
 }
 
+template <class T>
 struct ChannelSum {
-  const float* x;
+  const T* x;
   Index period;
   float* block;
   template <int K, class Access>
@@ -69,13 +73,23 @@ struct ChannelSum {
   }
 };
 
-void channel_sum(const float* x, Index count, Index period, float* block, float* sums) {
-  sweep_sums(ChannelSum{x, period, block}, count, period, 1, block, sums);
+template <class T>
+void channel_sum(const T* x, Index count, Index period, float* block, float* sums) {
+  sweep_sums(ChannelSum<T>{x, period, block}, count, period, 1, block, sums);
+}
+
+template <class T>
+constexpr ElementwiseFunctions<T> functions() {
+  return {&relu<T>, &relu_gradient<T>, &add<T>, &channel_sum<T>};
 }
 
 }  // namespace
 
-const ElementwiseFunctions kElementwiseFunctions = {&relu, &relu_gradient, &add, &sgd, &channel_sum};
+const ElementwiseFunctions<float> kElementwiseFunctions = functions<float>();
+#if RESNET_BF16_TARGET
+const ElementwiseFunctions<BFloat16> kElementwiseFunctionsBf16 = functions<BFloat16>();
+#endif
+const SgdFunction kSgd = &sgd;
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
@@ -84,8 +98,16 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace resnet::kernels {
-const ElementwiseFunctions& elementwise_functions(Isa isa) {
+template <>
+const ElementwiseFunctions<float>& elementwise_functions<float>(Isa isa) {
   return RESNET_FOR_ISA(isa, kElementwiseFunctions);
+}
+template <>
+const ElementwiseFunctions<BFloat16>& elementwise_functions<BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kElementwiseFunctionsBf16);
+}
+SgdFunction sgd_function(Isa isa) {
+  return RESNET_FOR_ISA(isa, kSgd);
 }
 }  // namespace resnet::kernels
 #endif

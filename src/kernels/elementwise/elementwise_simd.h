@@ -4,18 +4,29 @@
 #include <cstdint>
 
 #include "base/machine.h"
+#include "resnet/tensor.h"
 
 namespace resnet::kernels {
 
+/// On activations stored as T.
+template <class T>
 struct ElementwiseFunctions {
-  void (*relu)(const float* x, float* y, std::int64_t count);
-  void (*relu_gradient)(const float* dy, const float* y, float* dx, std::int64_t count);
-  void (*add)(const float* a, const float* b, float* y, std::int64_t count);
-  void (*sgd)(const float* param, const float* grad, float lr, float* updated, std::int64_t count);
+  void (*relu)(const T* x, T* y, std::int64_t count);
+  void (*relu_gradient)(const T* dy, const T* y, T* dx, std::int64_t count);
+  void (*add)(const T* a, const T* b, T* y, std::int64_t count);
   /// sums[j] of what stands at place j of the period; `block` is working memory of the same size.
-  void (*channel_sum)(const float* x, std::int64_t count, std::int64_t period, float* block, float* sums);
+  void (*channel_sum)(const T* x, std::int64_t count, std::int64_t period, float* block, float* sums);
 };
 
-const ElementwiseFunctions& elementwise_functions(Isa isa);
+template <class T>
+const ElementwiseFunctions<T>& elementwise_functions(Isa isa);
+template <>
+const ElementwiseFunctions<float>& elementwise_functions<float>(Isa isa);
+template <>
+const ElementwiseFunctions<BFloat16>& elementwise_functions<BFloat16>(Isa isa);
+
+using SgdFunction = void (*)(const float* param, const float* grad, float lr, float* updated,
+                             std::int64_t count);
+SgdFunction sgd_function(Isa isa);
 
 }  // namespace resnet::kernels

@@ -2,10 +2,10 @@
 // back, and dropout, whose random numbers are numbered as the public layout is.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/elementwise/dropout_stream.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -13,9 +13,10 @@ namespace {
 using Index = std::int64_t;
 
 /// Each image is a matrix; a task takes some images, or of a large one some of its columns (of x).
+template <class From, class To>
 class Transpose final : public Kernel {
  public:
-  Transpose(std::string_view name, Index n, Index rows, Index columns)
+  Transpose(std::string_view name, Index n, Index rows, Index columns, Isa)
       : name_(name), n_(n), rows_(rows), columns_(columns) {
     constexpr Index kTaskElements = 16 * 1024;  // 128 KiB of traffic
     columns_per_task_ =
@@ -30,8 +31,8 @@ class Transpose final : public Kernel {
   }
 
   void run(const Call& call, int, Index task) const noexcept override {
-    const auto* x = call.operand<const float>(0);
-    auto* y = call.operand<float>(1);
+    const auto* x = call.operand<const From>(0);
+    auto* y = call.operand<To>(1);
     const Index first_image = task / column_tasks() * images_per_task_;
     const Index last_image = std::min(n_, first_image + images_per_task_);
     const Index first = task % column_tasks() * columns_per_task_;
@@ -39,8 +40,7 @@ class Transpose final : public Kernel {
     for (Index image = first_image; image < last_image; ++image) {
       const Index at = image * rows_ * columns_;
       if (rows_ == 1 || columns_ == 1) {
-        std::memcpy(y + at + first * rows_, x + at + first * rows_,
-                    static_cast<std::size_t>((last - first) * rows_) * sizeof(float));
+        std::transform(x + at + first * rows_, x + at + last * rows_, y + at + first * rows_, converted);
       } else {
         transpose(x + at, first, last, y + at);
       }
@@ -50,13 +50,16 @@ class Transpose final : public Kernel {
  private:
   static constexpr Index kTile = 16;  // a cache line of f32, read from 16 rows and written to 16 columns
 
-  void transpose(const float* x, Index first, Index last, float* y) const noexcept {
+  static To converted(From value) noexcept { return To(static_cast<float>(value)); }
+
+  void transpose(const From* x, Index first, Index last, To* y) const noexcept {
     for (Index column0 = first; column0 < last; column0 += kTile) {
       const Index column1 = std::min(last, column0 + kTile);
       for (Index row0 = 0; row0 < rows_; row0 += kTile) {
         const Index row1 = std::min(rows_, row0 + kTile);
         for (Index column = column0; column < column1; ++column) {
-          for (Index row = row0; row < row1; ++row) y[column * rows_ + row] = x[row * columns_ + column];
+          for (Index row = row0; row < row1; ++row)
+            y[column * rows_ + row] = converted(x[row * columns_ + column]);
         }
       }
     }
@@ -67,10 +70,15 @@ class Transpose final : public Kernel {
   Index n_, rows_, columns_;
   Index columns_per_task_ = 1, images_per_task_ = 1;
 };
+template <class T>
+using Flatten = Transpose<T, float>;
+template <class T>
+using Unflatten = Transpose<float, T>;
 
+template <class T>
 class Dropout final : public Kernel {
  public:
-  Dropout(double p, std::uint64_t layer, Index n, Index c, Index pixels)
+  Dropout(double p, std::uint64_t layer, Index n, Index c, Index pixels, Isa)
       : layer_(layer),
         // uniform() is word / 2^8 on a grid of 2^-24; p * 2^24 is exact, so this is uniform() >= p.
         threshold_(static_cast<std::uint32_t>(std::ceil(p * 0x1p24))),
@@ -83,9 +91,9 @@ class Dropout final : public Kernel {
   Index tasks(int) const noexcept override { return (elements_ + kChunk - 1) / kChunk; }
 
   void run(const Call& call, int, Index task) const noexcept override {
-    const auto* x = call.operand<const float>(0);
+    const auto* x = call.operand<const T>(0);
     const auto* seed_step = call.operand<const std::int64_t>(1);
-    auto* y = call.operand<float>(2);
+    auto* y = call.operand<T>(2);
     const RandomStream random = dropout_stream(layer_, seed_step[0], seed_step[1]);
     const Index end = std::min(elements_, (task + 1) * kChunk);
     Index pixel = task * kChunk % pixels_;
@@ -93,7 +101,7 @@ class Dropout final : public Kernel {
     for (Index i = task * kChunk; i < end; ++i) {
       const Index place = (plane / c_ * pixels_ + pixel) * c_ + plane % c_;
       const bool kept = random.word(static_cast<std::uint64_t>(i)) >> 8U >= threshold_;
-      y[place] = kept ? x[place] * scale_ : 0.0F;
+      y[place] = T(kept ? static_cast<float>(x[place]) * scale_ : 0.0F);
       if (++pixel == pixels_) {
         pixel = 0;
         ++plane;
@@ -113,14 +121,16 @@ class Dropout final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
-                                     std::int64_t pixels, Isa) {
-  return std::make_unique<Dropout>(p, layer, n, c, pixels);
+                                     std::int64_t pixels, Isa isa, DType storage) {
+  return make_stored<Dropout>(storage, isa, p, layer, n, c, pixels);
 }
-std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa) {
-  return std::make_unique<Transpose>("flatten/transpose", n, pixels, c);
+std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa,
+                                     DType storage) {
+  return make_stored<Flatten>(storage, isa, "flatten/transpose", n, pixels, c);
 }
-std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa) {
-  return std::make_unique<Transpose>("unflatten/transpose", n, c, pixels);
+std::unique_ptr<Kernel> make_unflatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa,
+                                       DType storage) {
+  return make_stored<Unflatten>(storage, isa, "unflatten/transpose", n, c, pixels);
 }
 
 }  // namespace resnet::kernels

@@ -7,6 +7,7 @@
 #include "kernels/channel_grid.h"
 #include "kernels/norm/norm_simd.h"
 #include "kernels/pool/pool_simd.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -15,13 +16,14 @@ using Index = std::int64_t;
 using GroupSums = std::array<double, ChannelGrid::kLanes>;
 
 /// What the three kernels share: the grid; in the workspace tables of one period, then sums of chunks.
+template <class T>
 class NormKernel : public Kernel {
  public:
   NormKernel(const NormGeometry& geometry, Isa isa)
       : g_(geometry),
         grid_(geometry.rows(), geometry.c),
-        functions_(norm_functions(isa)),
-        pooling_(pool_functions(isa)) {
+        functions_(norm_functions<T>(isa)),
+        pooling_(pool_functions<T>(isa)) {
     if (g_.pool) pool_.emplace(*g_.pool);
   }
 
@@ -44,8 +46,8 @@ class NormKernel : public Kernel {
 
   NormGeometry g_;
   ChannelGrid grid_;
-  const NormFunctions& functions_;
-  const PoolFunctions& pooling_;
+  const NormFunctions<T>& functions_;
+  const PoolFunctions<T>& pooling_;
   std::optional<PoolTables> pool_;
 };
 
@@ -57,9 +59,10 @@ Index pooled_rows_per_task(const PoolGeometry& p) noexcept {
 
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
 /// (if add), then z; and the tables of z = (x - mean) * scale + offset.
-class NormForward : public NormKernel {
+template <class T>
+class NormForward : public NormKernel<T> {
  public:
-  NormForward(const NormGeometry& geometry, Isa isa) : NormKernel(geometry, isa) {
+  NormForward(const NormGeometry& geometry, Isa isa) : NormKernel<T>(geometry, isa) {
     if (!pool_) return;
     const PoolGeometry& p = pool_->g;
     pooled_rows_ = p.n * p.ho();
@@ -70,6 +73,17 @@ class NormForward : public NormKernel {
   }
 
  protected:
+  using NormKernel<T>::g_;
+  using NormKernel<T>::grid_;
+  using NormKernel<T>::functions_;
+  using NormKernel<T>::pooling_;
+  using NormKernel<T>::pool_;
+  using NormKernel<T>::table_bytes;
+  using NormKernel<T>::sums_bytes;
+  using NormKernel<T>::table;
+  using NormKernel<T>::spread;
+  using NormKernel<T>::row;
+
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
 
   int outputs() const noexcept { return g_.add ? 6 : 5; }
@@ -88,20 +102,20 @@ class NormForward : public NormKernel {
   Index apply_tasks() const noexcept {
     return pool_ ? (pooled_rows_ + rows_per_task_ - 1) / rows_per_task_ : grid_.chunks();
   }
-  Index apply_scratch_bytes() const noexcept { return made_ * Index{sizeof(float)}; }
+  Index apply_scratch_bytes() const noexcept { return made_ * Index{sizeof(T)}; }
 
   /// `index`: its operand.
   void apply(const Call& call, Index task, int index) const noexcept {
     if (pool_) return apply_pooled(call, task, call.operand<std::byte>(index));
     const Index begin = grid_.begin(task);
-    apply(call, begin, grid_.count(task), call.operand<float>(outputs()) + begin);
+    normalise(call, begin, grid_.count(task), call.operand<T>(outputs()) + begin);
   }
 
  private:
   // z of `count` elements from the beginning of a period on.
-  void apply(const Call& call, Index begin, Index count, float* z) const noexcept {
-    functions_.apply({.x = call.operand<const float>(0) + begin,
-                      .residual = g_.add ? call.operand<const float>(5) + begin : nullptr,
+  void normalise(const Call& call, Index begin, Index count, T* z) const noexcept {
+    functions_.apply({.x = call.operand<const T>(0) + begin,
+                      .residual = g_.add ? call.operand<const T>(5) + begin : nullptr,
                       .count = count,
                       .period = grid_.period(),
                       .mean = table(call.workspace, kMean),
@@ -118,18 +132,19 @@ class NormForward : public NormKernel {
   void apply_pooled(const Call& call, Index task, std::byte* index) const noexcept {
     const Range rows = pooled(task), made = pool_->input_rows(rows);
     const Index begin = made.first * row() / grid_.period() * grid_.period();
-    auto* z = reinterpret_cast<float*>(call.scratch);
-    apply(call, begin, made.last * row() - begin, z);
-    pooling_.max(*pool_, rows, z + (made.first * row() - begin), made.first, call.operand<float>(outputs()),
+    auto* z = reinterpret_cast<T*>(call.scratch);
+    normalise(call, begin, made.last * row() - begin, z);
+    pooling_.max(*pool_, rows, z + (made.first * row() - begin), made.first, call.operand<T>(outputs()),
                  index);
   }
 
   Index pooled_rows_ = 0, rows_per_task_ = 1, made_ = 0;
 };
 
-class NormTrain final : public NormForward {
+template <class T>
+class NormTrain final : public NormForward<T> {
  public:
-  using NormForward::NormForward;
+  using NormForward<T>::NormForward;
   std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
   int sweeps(std::size_t operand) const noexcept override { return operand == 0 ? 2 : 1; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
@@ -148,12 +163,25 @@ class NormTrain final : public NormForward {
   }
 
  private:
+  using NormForward<T>::g_;
+  using NormForward<T>::grid_;
+  using NormForward<T>::functions_;
+  using NormForward<T>::table_bytes;
+  using NormForward<T>::sums_bytes;
+  using NormForward<T>::table;
+  using NormForward<T>::kTables;
+  using NormForward<T>::outputs;
+  using NormForward<T>::set_tables;
+  using NormForward<T>::apply_tasks;
+  using NormForward<T>::apply_scratch_bytes;
+  using NormForward<T>::apply;
+
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
 
   void gather(const Call& call, Index chunk) const noexcept {
-    const float* x = call.operand<const float>(0) + grid_.begin(chunk);
+    const T* x = call.operand<const T>(0) + grid_.begin(chunk);
     float* shift = table(call.scratch, kShift);
     choose_shift(x, grid_.rows(chunk), shift);
     functions_.sums({.x = x,
@@ -173,12 +201,13 @@ class NormTrain final : public NormForward {
   // Close to the mean of most data, and unharmed by an outlier: of eight rows spread over the chunk, a
   // middle value of the even and of the odd ones, averaged. At a shift that is D deviations off, the
   // error of the variance grows by 1 + D^2.
-  void choose_shift(const float* x, Index rows, float* shift) const noexcept {
+  void choose_shift(const T* x, Index rows, float* shift) const noexcept {
     const auto row = [&](Index eighth) { return x + rows * eighth / 8 * g_.c; };
-    const std::array<const float*, 8> v = {row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)};
+    const std::array<const T*, 8> v = {row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)};
     for (Index i = 0; i < g_.c; ++i) {
-      const float even = std::max(std::min(v[0][i], v[2][i]), std::min(v[4][i], v[6][i]));
-      const float odd = std::max(std::min(v[1][i], v[3][i]), std::min(v[5][i], v[7][i]));
+      const auto at = [&](std::size_t k) { return static_cast<float>(v[k][i]); };
+      const float even = std::max(std::min(at(0), at(2)), std::min(at(4), at(6)));
+      const float odd = std::max(std::min(at(1), at(3)), std::min(at(5), at(7)));
       shift[i] = 0.5F * even + 0.5F * odd;
     }
     grid_.repeat(shift);
@@ -235,9 +264,10 @@ class NormTrain final : public NormForward {
   }
 };
 
-class NormEval final : public NormForward {
+template <class T>
+class NormEval final : public NormForward<T> {
  public:
-  using NormForward::NormForward;
+  using NormForward<T>::NormForward;
   std::string_view name() const noexcept override { return "norm_eval/apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
   int phases() const noexcept override { return 2; }
@@ -250,6 +280,16 @@ class NormEval final : public NormForward {
   }
 
  private:
+  using NormForward<T>::g_;
+  using NormForward<T>::grid_;
+  using NormForward<T>::table_bytes;
+  using NormForward<T>::kTables;
+  using NormForward<T>::outputs;
+  using NormForward<T>::set_tables;
+  using NormForward<T>::apply_tasks;
+  using NormForward<T>::apply_scratch_bytes;
+  using NormForward<T>::apply;
+
   void prepare(const Call& call, Index group) const noexcept {
     const Index first = grid_.group_begin(group);
     for (Index channel = first; channel < first + grid_.group_size(group); ++channel) {
@@ -260,9 +300,10 @@ class NormEval final : public NormForward {
   }
 };
 
-class NormGradient final : public NormKernel {
+template <class T>
+class NormGradient final : public NormKernel<T> {
  public:
-  NormGradient(const NormGeometry& geometry, Isa isa) : NormKernel(geometry, isa) {
+  NormGradient(const NormGeometry& geometry, Isa isa) : NormKernel<T>(geometry, isa) {
     if (!pool_) return;
     for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
       made_ = std::max(made_, rows_of(chunk).size() * row());
@@ -273,7 +314,7 @@ class NormGradient final : public NormKernel {
   }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
   Index scratch_bytes() const noexcept override {
-    return table_bytes(2 * kSums + 1) + made_ * Index{sizeof(float)};
+    return table_bytes(2 * kSums + 1) + made_ * Index{sizeof(T)};
   }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
@@ -285,6 +326,17 @@ class NormGradient final : public NormKernel {
   }
 
  private:
+  using NormKernel<T>::g_;
+  using NormKernel<T>::grid_;
+  using NormKernel<T>::functions_;
+  using NormKernel<T>::pooling_;
+  using NormKernel<T>::pool_;
+  using NormKernel<T>::table_bytes;
+  using NormKernel<T>::sums_bytes;
+  using NormKernel<T>::table;
+  using NormKernel<T>::spread;
+  using NormKernel<T>::row;
+
   enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kTables };
   enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
 
@@ -293,14 +345,14 @@ class NormGradient final : public NormKernel {
 
   /// dz of a chunk, and its z or null where that plays no part.
   struct Gradient {
-    const float *dz, *z;
+    const T *dz, *z;
   };
   Gradient gradient(const Call& call, Index chunk) const noexcept {
-    const auto* dz = call.operand<const float>(0);
-    const float* z = g_.relu ? call.operand<const float>(outputs() - 1) : nullptr;
+    const auto* dz = call.operand<const T>(0);
+    const T* z = g_.relu ? call.operand<const T>(outputs() - 1) : nullptr;
     const Index begin = grid_.begin(chunk);
     if (!pool_) return {dz + begin, z != nullptr ? z + begin : nullptr};
-    float* made = table(call.scratch, 2 * kSums + 1);
+    auto* made = reinterpret_cast<T*>(table(call.scratch, 2 * kSums + 1));
     const Range rows = rows_of(chunk);
     pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made);
     return {made + (begin - rows.first * row()), nullptr};
@@ -317,7 +369,7 @@ class NormGradient final : public NormKernel {
     grid_.repeat(mean);
     const Gradient from = gradient(call, chunk);
     functions_.gradient_sums({.dz = from.dz,
-                              .x = call.operand<const float>(1) + grid_.begin(chunk),
+                              .x = call.operand<const T>(1) + grid_.begin(chunk),
                               .z = from.z,
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
@@ -368,10 +420,10 @@ class NormGradient final : public NormKernel {
 
   void apply(const Call& call, Index chunk) const noexcept {
     const Index begin = grid_.begin(chunk);
-    float* dresidual = g_.add ? call.operand<float>(outputs() + 3) : nullptr;
+    T* dresidual = g_.add ? call.operand<T>(outputs() + 3) : nullptr;
     const Gradient from = gradient(call, chunk);
     functions_.gradient_apply({.dz = from.dz,
-                               .x = call.operand<const float>(1) + begin,
+                               .x = call.operand<const T>(1) + begin,
                                .z = from.z,
                                .count = grid_.count(chunk),
                                .period = grid_.period(),
@@ -379,7 +431,7 @@ class NormGradient final : public NormKernel {
                                .scale_dz = table(call.workspace, kScaleDz),
                                .scale_x = table(call.workspace, kScaleX),
                                .offset = table(call.workspace, kConstant),
-                               .dx = call.operand<float>(outputs()) + begin,
+                               .dx = call.operand<T>(outputs()) + begin,
                                .dresidual = dresidual != nullptr ? dresidual + begin : nullptr});
   }
 
@@ -394,14 +446,14 @@ bool norm_carries(const PoolGeometry& pool) {
   return pool.w * pool.c <= kLongestRow && 2 * (pool.kh - pool.sh) <= step;
 }
 
-std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa) {
-  return std::make_unique<NormTrain>(g, isa);
+std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa, DType storage) {
+  return make_stored<NormTrain>(storage, isa, g);
 }
-std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa) {
-  return std::make_unique<NormEval>(g, isa);
+std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa, DType storage) {
+  return make_stored<NormEval>(storage, isa, g);
 }
-std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa) {
-  return std::make_unique<NormGradient>(g, isa);
+std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa, DType storage) {
+  return make_stored<NormGradient>(storage, isa, g);
 }
 
 }  // namespace resnet::kernels

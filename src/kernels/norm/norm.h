@@ -36,7 +36,8 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
                              View<const double> gamma, View<const double> mean, View<const double> inv_std,
                              View<double> dx, View<double> dgamma, View<double> dbeta);
 
-/// Native kernels on NHWC. Operands:
+/// Native kernels on NHWC. x, residual, z and their gradients are of type `storage`, f32 or bf16, all else
+/// is f32. Operands:
 ///   train     x, gamma, beta, running_mean, running_var, residual (if add)
 ///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional),
 ///             index (if pool; optional)
@@ -56,8 +57,8 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 /// enough for the second level, and few of them made twice.
 bool norm_carries(const PoolGeometry& pool);
 
-std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa, DType storage = DType::f32);
 
 }  // namespace resnet::kernels

@@ -14,8 +14,9 @@ namespace HWY_NAMESPACE {
 namespace {
 using Index = std::int64_t;
 
+template <class T>
 struct Sums {
-  NormSums a;
+  NormSums<T> a;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V shift = at.load(a.shift + j);
@@ -31,13 +32,14 @@ struct Sums {
   }
 };
 
-void sums(const NormSums& a) {
-  sweep_sums(Sums{a}, a.count, a.period, 2, a.block, a.sums);
+template <class T>
+void sums(const NormSums<T>& a) {
+  sweep_sums(Sums<T>{a}, a.count, a.period, 2, a.block, a.sums);
 }
 
-template <bool kAdd, bool kRelu>
+template <bool kAdd, bool kRelu, class T>
 struct Apply {
-  NormApply a;
+  NormApply<T> a;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V mean = at.load(a.mean + j);
@@ -53,13 +55,14 @@ struct Apply {
   }
 };
 
-void apply(const NormApply& a) {
+template <class T>
+void apply(const NormApply<T>& a) {
   if (a.residual != nullptr) {
-    if (a.relu) return sweep(Apply<true, true>{a}, 0, a.count, a.period);
-    return sweep(Apply<true, false>{a}, 0, a.count, a.period);
+    if (a.relu) return sweep(Apply<true, true, T>{a}, 0, a.count, a.period);
+    return sweep(Apply<true, false, T>{a}, 0, a.count, a.period);
   }
-  if (a.relu) return sweep(Apply<false, true>{a}, 0, a.count, a.period);
-  return sweep(Apply<false, false>{a}, 0, a.count, a.period);
+  if (a.relu) return sweep(Apply<false, true, T>{a}, 0, a.count, a.period);
+  return sweep(Apply<false, false, T>{a}, 0, a.count, a.period);
 }
 
 template <bool kRelu, class Args, class Access>
@@ -69,9 +72,9 @@ HWY_INLINE V masked_dz(const Args& a, const Access& at, Index place) {
   return dz;
 }
 
-template <bool kRelu>
+template <bool kRelu, class T>
 struct GradientSums {
-  NormGradientSums a;
+  NormGradientSums<T> a;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V mean = at.load(a.mean + j);
@@ -92,14 +95,15 @@ struct GradientSums {
   }
 };
 
-void gradient_sums(const NormGradientSums& a) {
-  if (a.z != nullptr) return sweep_sums(GradientSums<true>{a}, a.count, a.period, 3, a.block, a.sums);
-  sweep_sums(GradientSums<false>{a}, a.count, a.period, 3, a.block, a.sums);
+template <class T>
+void gradient_sums(const NormGradientSums<T>& a) {
+  if (a.z != nullptr) return sweep_sums(GradientSums<true, T>{a}, a.count, a.period, 3, a.block, a.sums);
+  sweep_sums(GradientSums<false, T>{a}, a.count, a.period, 3, a.block, a.sums);
 }
 
-template <bool kRelu, bool kResidual>
+template <bool kRelu, bool kResidual, class T>
 struct GradientApply {
-  NormGradientApply a;
+  NormGradientApply<T> a;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index i, Index j) const {
     const V mean = at.load(a.mean + j);
@@ -117,18 +121,27 @@ struct GradientApply {
   }
 };
 
-void gradient_apply(const NormGradientApply& a) {
+template <class T>
+void gradient_apply(const NormGradientApply<T>& a) {
   if (a.dresidual != nullptr) {
-    if (a.z != nullptr) return sweep(GradientApply<true, true>{a}, 0, a.count, a.period);
-    return sweep(GradientApply<false, true>{a}, 0, a.count, a.period);
+    if (a.z != nullptr) return sweep(GradientApply<true, true, T>{a}, 0, a.count, a.period);
+    return sweep(GradientApply<false, true, T>{a}, 0, a.count, a.period);
   }
-  if (a.z != nullptr) return sweep(GradientApply<true, false>{a}, 0, a.count, a.period);
-  return sweep(GradientApply<false, false>{a}, 0, a.count, a.period);
+  if (a.z != nullptr) return sweep(GradientApply<true, false, T>{a}, 0, a.count, a.period);
+  return sweep(GradientApply<false, false, T>{a}, 0, a.count, a.period);
+}
+
+template <class T>
+constexpr NormFunctions<T> functions() {
+  return {&sums<T>, &apply<T>, &gradient_sums<T>, &gradient_apply<T>};
 }
 
 }  // namespace
 
-const NormFunctions kNormFunctions = {&sums, &apply, &gradient_sums, &gradient_apply};
+const NormFunctions<float> kNormFunctions = functions<float>();
+#if RESNET_BF16_TARGET
+const NormFunctions<BFloat16> kNormFunctionsBf16 = functions<BFloat16>();
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
@@ -137,8 +150,13 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace resnet::kernels {
-const NormFunctions& norm_functions(Isa isa) {
+template <>
+const NormFunctions<float>& norm_functions<float>(Isa isa) {
   return RESNET_FOR_ISA(isa, kNormFunctions);
+}
+template <>
+const NormFunctions<BFloat16>& norm_functions<BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kNormFunctionsBf16);
 }
 }  // namespace resnet::kernels
 #endif

@@ -5,50 +5,62 @@
 #include <cstdint>
 
 #include "base/machine.h"
+#include "resnet/tensor.h"
 
 namespace resnet::kernels {
 
+/// Activations are stored as T.
 /// sums [2][period]: of x - shift and of its square. `block` is working memory of the same size.
+template <class T>
 struct NormSums {
-  const float *x;
+  const T *x;
   std::int64_t count, period;
   const float *shift;
   float *sums, *block;
 };
 
 /// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU.
+template <class T>
 struct NormApply {
-  const float *x, *residual;
+  const T *x, *residual;
   std::int64_t count, period;
   const float *mean, *scale, *offset;
   bool relu;
-  float *z;
+  T *z;
 };
 
 /// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null.
 /// `block` is working memory of the same size.
+template <class T>
 struct NormGradientSums {
-  const float *dz, *x, *z;
+  const T *dz, *x, *z;
   std::int64_t count, period;
   const float *mean;
   float *sums, *block;
 };
 
 /// dx = dz * scale_dz + (x - mean) * scale_x + offset; dresidual (may be null) = dz; dz masked as above.
+template <class T>
 struct NormGradientApply {
-  const float *dz, *x, *z;
+  const T *dz, *x, *z;
   std::int64_t count, period;
   const float *mean, *scale_dz, *scale_x, *offset;
-  float *dx, *dresidual;
+  T *dx, *dresidual;
 };
 
+template <class T>
 struct NormFunctions {
-  void (*sums)(const NormSums &);
-  void (*apply)(const NormApply &);
-  void (*gradient_sums)(const NormGradientSums &);
-  void (*gradient_apply)(const NormGradientApply &);
+  void (*sums)(const NormSums<T> &);
+  void (*apply)(const NormApply<T> &);
+  void (*gradient_sums)(const NormGradientSums<T> &);
+  void (*gradient_apply)(const NormGradientApply<T> &);
 };
 
-const NormFunctions &norm_functions(Isa isa);
+template <class T>
+const NormFunctions<T> &norm_functions(Isa isa);
+template <>
+const NormFunctions<float> &norm_functions<float>(Isa isa);
+template <>
+const NormFunctions<BFloat16> &norm_functions<BFloat16>(Isa isa);
 
 }  // namespace resnet::kernels

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/pool/pool_simd.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -35,16 +36,17 @@ std::vector<Range> covering_ranges(Index outputs, Index pixels, Index kernel, In
 
 enum class Pass : std::uint8_t { max, max_gradient, avg, avg_gradient };
 
+template <class T>
 class Pool final : public Kernel {
  public:
   Pool(Pass pass, const PoolGeometry& g, Isa isa)
       : pass_(pass),
         g_(g),
-        functions_(pool_functions(isa)),
+        functions_(pool_functions<T>(isa)),
         tables_(g),
         rows_(g.n * (backward() ? g.h : g.ho())) {
     constexpr Index kTaskBytes = 128 * 1024;  // of the larger map
-    const Index bytes = std::max(g.h * g.w, g.ho() * g.wo()) * g.n * g.c * Index{sizeof(float)};
+    const Index bytes = std::max(g.h * g.w, g.ho() * g.wo()) * g.n * g.c * Index{sizeof(T)};
     const Index bytes_per_row = std::max<Index>(1, bytes / std::max<Index>(1, rows_));
     rows_per_task_ = std::max<Index>(1, kTaskBytes / bytes_per_row);
   }
@@ -63,21 +65,25 @@ class Pool final : public Kernel {
     }
     return "";
   }
+  Index scratch_bytes() const noexcept override {
+    return pass_ == Pass::avg || pass_ == Pass::avg_gradient ? g_.c * Index{sizeof(float)} : 0;
+  }
   Index tasks(int) const noexcept override { return (rows_ + rows_per_task_ - 1) / rows_per_task_; }
 
   void run(const Call& call, int, Index task) const noexcept override {
     const Range rows = {task * rows_per_task_, std::min(rows_, (task + 1) * rows_per_task_)};
-    const auto* in = call.operand<const float>(0);
+    const auto* in = call.operand<const T>(0);
+    auto* sums = reinterpret_cast<float*>(call.scratch);
     switch (pass_) {
       case Pass::max:
-        return functions_.max(tables_, rows, in, 0, call.operand<float>(1), call.operand<void>(2));
+        return functions_.max(tables_, rows, in, 0, call.operand<T>(1), call.operand<void>(2));
       case Pass::max_gradient:
         return functions_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
-                                       call.operand<float>(2) + rows.first * g_.w * g_.c);
+                                       call.operand<T>(2) + rows.first * g_.w * g_.c);
       case Pass::avg:
-        return functions_.avg(tables_, rows, in, call.operand<float>(1));
+        return functions_.avg(tables_, rows, in, call.operand<T>(1), sums);
       case Pass::avg_gradient:
-        return functions_.avg_gradient(tables_, rows, in, call.operand<float>(1));
+        return functions_.avg_gradient(tables_, rows, in, call.operand<T>(1), sums);
     }
   }
 
@@ -86,7 +92,7 @@ class Pool final : public Kernel {
 
   Pass pass_;
   PoolGeometry g_;
-  const PoolFunctions& functions_;
+  const PoolFunctions<T>& functions_;
   PoolTables tables_;
   Index rows_;  // of the result, in all images
   Index rows_per_task_ = 1;
@@ -111,17 +117,17 @@ DType max_pool_index_dtype(const PoolGeometry& g) {
   return g.kh * g.kw <= 256 ? DType::u8 : DType::i32;
 }
 
-std::unique_ptr<Kernel> make_max_pool(const PoolGeometry& g, Isa isa) {
-  return std::make_unique<Pool>(Pass::max, g, isa);
+std::unique_ptr<Kernel> make_max_pool(const PoolGeometry& g, Isa isa, DType storage) {
+  return make_stored<Pool>(storage, isa, Pass::max, g);
 }
-std::unique_ptr<Kernel> make_max_pool_gradient(const PoolGeometry& g, Isa isa) {
-  return std::make_unique<Pool>(Pass::max_gradient, g, isa);
+std::unique_ptr<Kernel> make_max_pool_gradient(const PoolGeometry& g, Isa isa, DType storage) {
+  return make_stored<Pool>(storage, isa, Pass::max_gradient, g);
 }
-std::unique_ptr<Kernel> make_avg_pool(const PoolGeometry& g, Isa isa) {
-  return std::make_unique<Pool>(Pass::avg, g, isa);
+std::unique_ptr<Kernel> make_avg_pool(const PoolGeometry& g, Isa isa, DType storage) {
+  return make_stored<Pool>(storage, isa, Pass::avg, g);
 }
-std::unique_ptr<Kernel> make_avg_pool_gradient(const PoolGeometry& g, Isa isa) {
-  return std::make_unique<Pool>(Pass::avg_gradient, g, isa);
+std::unique_ptr<Kernel> make_avg_pool_gradient(const PoolGeometry& g, Isa isa, DType storage) {
+  return make_stored<Pool>(storage, isa, Pass::avg_gradient, g);
 }
 
 }  // namespace resnet::kernels

@@ -35,9 +35,9 @@ DType max_pool_index_dtype(const PoolGeometry& g);
 ///   max           x -> y, index (optional)        max gradient  dy, index -> dx
 ///   avg           x -> y                          avg gradient  dy -> dx
 /// The average over a whole map is the case kernel = map; it has its own fast path.
-std::unique_ptr<Kernel> make_max_pool(const PoolGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_max_pool_gradient(const PoolGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_avg_pool(const PoolGeometry& g, Isa isa);
-std::unique_ptr<Kernel> make_avg_pool_gradient(const PoolGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_max_pool(const PoolGeometry& g, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_max_pool_gradient(const PoolGeometry& g, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_avg_pool(const PoolGeometry& g, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_avg_pool_gradient(const PoolGeometry& g, Isa isa, DType storage = DType::f32);
 
 }  // namespace resnet::kernels

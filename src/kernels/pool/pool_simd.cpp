@@ -59,13 +59,13 @@ HWY_INLINE void for_channels(const Op& op, Index channels) {
 }
 
 /// One window, its part inside the map.
-template <bool kIndex, class T>
+template <bool kIndex, class T, class I>
 struct MaxWindow {
-  const float* x;  // its first pixel
+  const T* x;  // its first pixel
   Index rows, columns, row_stride, pixel_stride;
   std::int32_t first_tap, taps_per_row;
-  float* y;
-  T* index;
+  T* y;
+  I* index;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
@@ -76,7 +76,7 @@ struct MaxWindow {
       place[k] = hn::Set(DI(), first_tap);
     }
     for (Index row = 0; row < rows; ++row) {
-      const float* pixel = x + row * row_stride + channel;
+      const T* pixel = x + row * row_stride + channel;
       std::int32_t tap = first_tap + static_cast<std::int32_t>(row) * taps_per_row;
       for (Index column = 0; column < columns; ++column, ++tap, pixel += pixel_stride) {
         const VI here = hn::Set(DI(), tap);
@@ -95,27 +95,27 @@ struct MaxWindow {
   }
 };
 
-template <bool kIndex, class T>
-void max_rows(const PoolTables& t, Range rows, const float* x, Index x_row, float* y, T* index) {
+template <bool kIndex, class T, class I>
+void max_rows(const PoolTables& t, Range rows, const T* x, Index x_row, T* y, I* index) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index oh = row % g.ho();
     const Range inside_h = at(t.window_rows, oh);
-    const float* line = x + (row / g.ho() * g.h + inside_h.first - x_row) * g.w * g.c;
+    const T* line = x + (row / g.ho() * g.h + inside_h.first - x_row) * g.w * g.c;
     for (Index ow = 0; ow < g.wo(); ++ow) {
       const Range inside_w = at(t.window_columns, ow);
       const Index first_tap =
           (inside_h.first - (oh * g.sh - g.ph)) * g.kw + inside_w.first - (ow * g.sw - g.pw);
       const Index output = (row * g.wo() + ow) * g.c;
-      const MaxWindow<kIndex, T> window = {.x = line + inside_w.first * g.c,
-                                           .rows = inside_h.size(),
-                                           .columns = inside_w.size(),
-                                           .row_stride = g.w * g.c,
-                                           .pixel_stride = g.c,
-                                           .first_tap = static_cast<std::int32_t>(first_tap),
-                                           .taps_per_row = static_cast<std::int32_t>(g.kw),
-                                           .y = y + output,
-                                           .index = kIndex ? index + output : nullptr};
+      const MaxWindow<kIndex, T, I> window = {.x = line + inside_w.first * g.c,
+                                              .rows = inside_h.size(),
+                                              .columns = inside_w.size(),
+                                              .row_stride = g.w * g.c,
+                                              .pixel_stride = g.c,
+                                              .first_tap = static_cast<std::int32_t>(first_tap),
+                                              .taps_per_row = static_cast<std::int32_t>(g.kw),
+                                              .y = y + output,
+                                              .index = kIndex ? index + output : nullptr};
       for_channels(window, g.c);
     }
   }
@@ -125,7 +125,8 @@ bool byte_index(const PoolGeometry& g) {
   return max_pool_index_dtype(g) == DType::u8;
 }
 
-void max(const PoolTables& t, Range rows, const float* x, Index x_row, float* y, void* index) {
+template <class T>
+void max(const PoolTables& t, Range rows, const T* x, Index x_row, T* y, void* index) {
   auto* const bytes = static_cast<std::uint8_t*>(index);
   if (index == nullptr) return max_rows<false>(t, rows, x, x_row, y, bytes);
   if (byte_index(t.g)) return max_rows<true>(t, rows, x, x_row, y, bytes);
@@ -133,15 +134,15 @@ void max(const PoolTables& t, Range rows, const float* x, Index x_row, float* y,
 }
 
 /// One pixel of dx gathers from the windows that cover it, in the order of their numbers.
-template <bool kMasked, class T>
+template <bool kMasked, class T, class I>
 struct MaxPixel {
-  const float* dy;  // the first window
-  const T* index;
-  const float* y;
+  const T* dy;  // the first window
+  const I* index;
+  const T* y;
   Index rows, columns, row_stride, pixel_stride;
   std::int32_t tap, tap_down,
       tap_right;  // the pixel's place in the first window, less in those below or right
-  float* dx;
+  T* dx;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
@@ -166,9 +167,8 @@ struct MaxPixel {
   }
 };
 
-template <bool kMasked, class T>
-void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const T* index, const float* y,
-                       float* dx) {
+template <bool kMasked, class T, class I>
+void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const I* index, const T* y, T* dx) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index h = row % g.h;
@@ -178,40 +178,39 @@ void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const T
       const Range over_w = at(t.covering_columns, w);
       const Index tap = (h + g.ph - over_h.first * g.sh) * g.kw + w + g.pw - over_w.first * g.sw;
       const Index first = (image + over_h.first * g.wo() + over_w.first) * g.c;
-      const MaxPixel<kMasked, T> pixel = {.dy = dy + first,
-                                          .index = index + first,
-                                          .y = kMasked ? y + first : nullptr,
-                                          .rows = over_h.size(),
-                                          .columns = over_w.size(),
-                                          .row_stride = g.wo() * g.c,
-                                          .pixel_stride = g.c,
-                                          .tap = static_cast<std::int32_t>(tap),
-                                          .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
-                                          .tap_right = static_cast<std::int32_t>(g.sw),
-                                          .dx = dx + ((row - rows.first) * g.w + w) * g.c};
+      const MaxPixel<kMasked, T, I> pixel = {.dy = dy + first,
+                                             .index = index + first,
+                                             .y = kMasked ? y + first : nullptr,
+                                             .rows = over_h.size(),
+                                             .columns = over_w.size(),
+                                             .row_stride = g.wo() * g.c,
+                                             .pixel_stride = g.c,
+                                             .tap = static_cast<std::int32_t>(tap),
+                                             .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
+                                             .tap_right = static_cast<std::int32_t>(g.sw),
+                                             .dx = dx + ((row - rows.first) * g.w + w) * g.c};
       for_channels(pixel, g.c);
     }
   }
 }
 
-template <class T>
-void max_gradient_rows(const PoolTables& t, Range rows, const float* dy, const void* index, const float* y,
-                       float* dx) {
-  const auto* places = static_cast<const T*>(index);
+template <class I, class T>
+void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx) {
+  const auto* places = static_cast<const I*>(index);
   if (y != nullptr) return max_gradient_rows<true>(t, rows, dy, places, y, dx);
   max_gradient_rows<false>(t, rows, dy, places, y, dx);
 }
 
-void max_gradient(const PoolTables& t, Range rows, const float* dy, const void* index, const float* y,
-                  float* dx) {
+template <class T>
+void max_gradient(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx) {
   if (byte_index(t.g)) return max_gradient_rows<std::uint8_t>(t, rows, dy, index, y, dx);
   max_gradient_rows<std::int32_t>(t, rows, dy, index, y, dx);
 }
 
 /// Adds K pixels to the sums of one window; eight at once, so that few sums are long.
-template <int kPixels>
+template <int kPixels, class T>
 struct AddPixels {
-  const float* x;
+  const T* x;
   Index pixel_stride;
   float* sums;
   template <int K, class Access>
@@ -225,17 +224,19 @@ struct AddPixels {
   }
 };
 
-void add_pixels(const float* x, Index pixels, Index channels, float* sums) {
+template <class T>
+void add_pixels(const T* x, Index pixels, Index channels, float* sums) {
   for (; pixels >= 8; pixels -= 8, x += 8 * channels) {
-    for_channels(AddPixels<8>{x, channels, sums}, channels);
+    for_channels(AddPixels<8, T>{x, channels, sums}, channels);
   }
-  for (; pixels > 0; --pixels, x += channels) for_channels(AddPixels<1>{x, channels, sums}, channels);
+  for (; pixels > 0; --pixels, x += channels) for_channels(AddPixels<1, T>{x, channels, sums}, channels);
 }
 
+template <class From, class To>
 struct Scale {
-  const float* x;
+  const From* x;
   V factor;
-  float* y;
+  To* y;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
     for (int k = 0; k < K; ++k) {
@@ -252,30 +253,32 @@ float share_of(const PoolTables& t, Index oh, Index ow) {
   return 1.0F / static_cast<float>(pixels);
 }
 
-void avg(const PoolTables& t, Range rows, const float* x, float* y) {
+template <class T>
+void avg(const PoolTables& t, Range rows, const T* x, T* y, float* sums) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index oh = row % g.ho();
-    const float* image = x + row / g.ho() * g.h * g.w * g.c;
+    const T* image = x + row / g.ho() * g.h * g.w * g.c;
     const Range inside_h = at(t.window_rows, oh);
     for (Index ow = 0; ow < g.wo(); ++ow) {
       const Range inside_w = at(t.window_columns, ow);
-      float* out = y + (row * g.wo() + ow) * g.c;
-      std::fill_n(out, g.c, 0.0F);
+      std::fill_n(sums, g.c, 0.0F);
       if (inside_w.size() == g.w) {  // whole rows are one run of pixels
-        add_pixels(image + inside_h.first * g.w * g.c, inside_h.size() * g.w, g.c, out);
+        add_pixels(image + inside_h.first * g.w * g.c, inside_h.size() * g.w, g.c, sums);
       } else {
         for (Index h = inside_h.first; h < inside_h.last; ++h) {
-          add_pixels(image + (h * g.w + inside_w.first) * g.c, inside_w.size(), g.c, out);
+          add_pixels(image + (h * g.w + inside_w.first) * g.c, inside_w.size(), g.c, sums);
         }
       }
-      for_channels(Scale{out, hn::Set(D(), share_of(t, oh, ow)), out}, g.c);
+      const V share = hn::Set(D(), share_of(t, oh, ow));
+      for_channels(Scale<float, T>{sums, share, y + (row * g.wo() + ow) * g.c}, g.c);
     }
   }
 }
 
+template <class T>
 struct AddScaled {
-  const float* x;
+  const T* x;
   V factor;
   float* y;
   template <int K, class Access>
@@ -287,35 +290,49 @@ struct AddScaled {
   }
 };
 
-void avg_gradient(const PoolTables& t, Range rows, const float* dy, float* dx) {
+// One window over a pixel is the rule, and needs no sums.
+template <class T>
+void avg_gradient(const PoolTables& t, Range rows, const T* dy, T* dx, float* sums) {
   const PoolGeometry& g = t.g;
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index image = row / g.h * g.ho() * g.wo();
     const Range over_h = at(t.covering_rows, row % g.h);
     for (Index w = 0; w < g.w; ++w) {
       const Range over_w = at(t.covering_columns, w);
-      float* out = dx + (row * g.w + w) * g.c;
+      T* out = dx + (row * g.w + w) * g.c;
+      const Index windows = over_h.size() * over_w.size();
+      if (windows == 0) std::fill_n(out, g.c, T(0.0F));
       bool first = true;
       for (Index oh = over_h.first; oh < over_h.last; ++oh) {
         for (Index ow = over_w.first; ow < over_w.last; ++ow) {
-          const float* window = dy + (image + oh * g.wo() + ow) * g.c;
+          const T* window = dy + (image + oh * g.wo() + ow) * g.c;
           const V factor = hn::Set(D(), share_of(t, oh, ow));
-          if (first) {
-            for_channels(Scale{window, factor, out}, g.c);
+          if (windows == 1) {
+            for_channels(Scale<T, T>{window, factor, out}, g.c);
+          } else if (first) {
+            for_channels(Scale<T, float>{window, factor, sums}, g.c);
           } else {
-            for_channels(AddScaled{window, factor, out}, g.c);
+            for_channels(AddScaled<T>{window, factor, sums}, g.c);
           }
           first = false;
         }
       }
-      if (first) std::fill_n(out, g.c, 0.0F);
+      if (windows > 1) for_channels(Scale<float, T>{sums, hn::Set(D(), 1.0F), out}, g.c);
     }
   }
 }
 
+template <class T>
+constexpr PoolFunctions<T> functions() {
+  return {&max<T>, &max_gradient<T>, &avg<T>, &avg_gradient<T>};
+}
+
 }  // namespace
 
-const PoolFunctions kPoolFunctions = {&max, &max_gradient, &avg, &avg_gradient};
+const PoolFunctions<float> kPoolFunctions = functions<float>();
+#if RESNET_BF16_TARGET
+const PoolFunctions<BFloat16> kPoolFunctionsBf16 = functions<BFloat16>();
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
@@ -324,8 +341,13 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace resnet::kernels {
-const PoolFunctions& pool_functions(Isa isa) {
+template <>
+const PoolFunctions<float>& pool_functions<float>(Isa isa) {
   return RESNET_FOR_ISA(isa, kPoolFunctions);
+}
+template <>
+const PoolFunctions<BFloat16>& pool_functions<BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kPoolFunctionsBf16);
 }
 }  // namespace resnet::kernels
 #endif

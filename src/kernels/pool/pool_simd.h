@@ -29,16 +29,23 @@ struct PoolTables {
   std::vector<Range> covering_rows, covering_columns;  // [h], [w]
 };
 
+/// On maps stored as T.
+template <class T>
 struct PoolFunctions {
   /// `x` points at row x_row of the input. `index` may be null; else u8 while kh * kw <= 256, i32 above.
-  void (*max)(const PoolTables&, Range rows, const float* x, std::int64_t x_row, float* y, void* index);
+  void (*max)(const PoolTables&, Range rows, const T* x, std::int64_t x_row, T* y, void* index);
   /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0.
-  void (*max_gradient)(const PoolTables&, Range rows, const float* dy, const void* index, const float* y,
-                       float* dx);
-  void (*avg)(const PoolTables&, Range rows, const float* x, float* y);
-  void (*avg_gradient)(const PoolTables&, Range rows, const float* dy, float* dx);
+  void (*max_gradient)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, T* dx);
+  /// `sums` is working memory, a number for each channel.
+  void (*avg)(const PoolTables&, Range rows, const T* x, T* y, float* sums);
+  void (*avg_gradient)(const PoolTables&, Range rows, const T* dy, T* dx, float* sums);
 };
 
-const PoolFunctions& pool_functions(Isa isa);
+template <class T>
+const PoolFunctions<T>& pool_functions(Isa isa);
+template <>
+const PoolFunctions<float>& pool_functions<float>(Isa isa);
+template <>
+const PoolFunctions<BFloat16>& pool_functions<BFloat16>(Isa isa);
 
 }  // namespace resnet::kernels
