@@ -109,11 +109,17 @@ std::int64_t native_index(const Shape& shape, std::int64_t i, bool weights) {
   return ((a * shape[2] + h) * shape[3] + w) * shape[1] + b;
 }
 
-AlignedBuffer to_native(const Doubles& values, const Shape& shape, bool weights) {
-  AlignedBuffer buffer(values.size() * sizeof(float));
-  auto* to = reinterpret_cast<float*>(buffer.data());
-  for (std::int64_t i = 0; i < shape.elements(); ++i) {
-    to[native_index(shape, i, weights)] = static_cast<float>(values[static_cast<std::size_t>(i)]);
+AlignedBuffer to_native(const Doubles& values, const Shape& shape, bool weights, DType storage = DType::f32) {
+  AlignedBuffer buffer(values.size() * size_of(storage));
+  const auto fill = [&]<class T>(T* to) {
+    for (std::int64_t i = 0; i < shape.elements(); ++i) {
+      to[native_index(shape, i, weights)] = T(static_cast<float>(values[static_cast<std::size_t>(i)]));
+    }
+  };
+  if (storage == DType::bf16) {
+    fill(reinterpret_cast<BFloat16*>(buffer.data()));
+  } else {
+    fill(reinterpret_cast<float*>(buffer.data()));
   }
   return buffer;
 }
@@ -143,13 +149,22 @@ ThreadPool& pool(int threads) {
   return pools[threads - 1];
 }
 
+// What the result of a pass is stored as.
+DType result_type(Pass pass, const ConvStorage& storage) {
+  return pass == Pass::weight_gradient ? DType::f32 : storage.out;
+}
+
 // Runs a kernel on poisoned memory; the result in the kernel's own layout.
-std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel, int threads) {
-  const AlignedBuffer x = to_native(p.x, p.x_shape(), false), w = to_native(p.w, p.w_shape(), true),
-                      dy = to_native(p.dy, p.y_shape(), false),
+std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel, int threads,
+                              const ConvStorage& storage = {}) {
+  const AlignedBuffer x = to_native(p.x, p.x_shape(), false, storage.in),
+                      w = to_native(p.w, p.w_shape(), true),
+                      dy = to_native(p.dy, p.y_shape(), false,
+                                     pass == Pass::weight_gradient ? storage.out : storage.in),
                       bias = to_native(p.bias, {static_cast<std::int64_t>(p.bias.size()), 1, 1, 1}, false);
   const std::int64_t count = p.result_shape(pass).elements();
-  const Poisoned out(count * static_cast<std::int64_t>(sizeof(float))), workspace(kernel.workspace_bytes());
+  const DType type = result_type(pass, storage);
+  const Poisoned out(count * static_cast<std::int64_t>(size_of(type))), workspace(kernel.workspace_bytes());
   std::vector<Poisoned> scratch;
   for (int thread = 0; thread < threads; ++thread) scratch.emplace_back(kernel.scratch_bytes());
   std::vector<void*> operands;
@@ -173,8 +188,12 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
   EXPECT_TRUE(out.intact()) << "wrote behind the result";
   EXPECT_TRUE(workspace.intact()) << "wrote behind the workspace";
   for (const Poisoned& s : scratch) EXPECT_TRUE(s.intact()) << "wrote behind the scratch memory";
-  const auto* values = reinterpret_cast<const float*>(out.data());
-  return {values, values + count};
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = type == DType::bf16 ? static_cast<float>(reinterpret_cast<const BFloat16*>(out.data())[i])
+                                    : reinterpret_cast<const float*>(out.data())[i];
+  }
+  return values;
 }
 
 std::vector<Isa> isas() {
@@ -224,17 +243,23 @@ std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
   return sum + 3 * 2 * 2 * 6;
 }
 
-// `integers`: inputs whose sums are exact in f32, so nothing may differ. Otherwise every result may
-// be off by roundings * epsilon * magnitude: the bound of sums in any order.
+// `integers`: inputs whose sums are exact in f32, so nothing may differ but what rounding the result to bf16
+// takes. Otherwise every result may be off by roundings * epsilon * magnitude: the bound of sums in any
+// order.
 void compare(const ConvGeometry& g, Isa isa, std::int64_t tile, std::uint64_t seed, bool integers,
-             bool with_bias) {
+             bool with_bias, const ConvStorage& storage = {}) {
   Problem p = random_problem(g, seed, integers);
   if (!with_bias) p.bias.clear();
   for (const Pass pass : kPasses) {
-    const Doubles expected = reference(p, pass);
+    if (pass == Pass::input_gradient && storage.in != storage.out) continue;  // of images: nobody asks
+    Doubles expected = reference(p, pass);
+    if (result_type(pass, storage) == DType::bf16) {
+      for (double& value : expected)
+        value = static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(value))));
+    }
     const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
-    const std::unique_ptr<Kernel> kernel = make_conv(g, pass, isa, tile);
-    const std::vector<float> actual = run_native(p, pass, *kernel, 1);
+    const std::unique_ptr<Kernel> kernel = make_conv(g, pass, isa, tile, storage);
+    const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
     std::int64_t worst = -1;
     double worst_excess = 0.0;
@@ -260,7 +285,7 @@ void compare(const ConvGeometry& g, Isa isa, std::int64_t tile, std::uint64_t se
                     << static_cast<double>(roundings(g, pass, tile)) * epsilon * magnitude[at];
     }
     for (int threads = 2; threads <= 4; ++threads) {
-      const std::vector<float> again = run_native(p, pass, *kernel, threads);
+      const std::vector<float> again = run_native(p, pass, *kernel, threads, storage);
       EXPECT_EQ(std::memcmp(actual.data(), again.data(), actual.size() * sizeof(float)), 0)
           << kernel->name() << " differs with " << threads << " threads, seed " << seed << "\n  "
           << text_of(g);
@@ -335,6 +360,18 @@ TEST_P(ConvPerIsa, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
   for (const ConvGeometry& g : shapes) compare(g, GetParam(), 0, 7, true, true);
 }
 
+constexpr ConvStorage kBf16 = {DType::bf16, DType::bf16};
+constexpr ConvStorage kFromImages = {DType::f32, DType::bf16};
+
+TEST(ConvBf16, EqualsTheReferenceOnIntegersForRandomShapes) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    compare(random_geometry(seed), Isa::avx512_bf16, 0, seed, true, seed % 2 == 0,
+            seed % 4 == 3 ? kFromImages : kBf16);
+    if (HasFailure()) break;
+  }
+}
+
 ConvGeometry random_winograd_geometry(std::uint64_t seed) {
   std::mt19937_64 bits(seed * 7919 + 29);
   const auto between = [&bits](std::int64_t low, std::int64_t high) {
@@ -352,6 +389,40 @@ ConvGeometry random_winograd_geometry(std::uint64_t seed) {
     g.pw = between(0, 2);
     if (g.h + 2 * g.ph < 3 || g.w + 2 * g.pw < 3 || g.flops() > 5e6) continue;
     return g;
+  }
+}
+
+ConvGeometry random_parity_geometry(std::uint64_t seed) {
+  ConvGeometry g = random_winograd_geometry(seed);
+  g.sh = g.sw = 2;
+  return g;
+}
+
+// Its transforms add, and halve sums of weights: exact on small integers.
+TEST_P(ConvPerIsa, ParityEqualsTheReferenceOnIntegersForRandomShapes) {
+  for (std::uint64_t seed = 0; seed < 250; ++seed) {
+    compare(random_parity_geometry(seed), GetParam(), 3, seed, true, seed % 2 == 0);
+    if (HasFailure()) break;
+  }
+}
+
+TEST(ConvBf16, ParityEqualsTheReferenceOnIntegersForRandomShapes) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  for (std::uint64_t seed = 0; seed < 250; ++seed) {
+    compare(random_parity_geometry(seed), Isa::avx512_bf16, 3, seed, true, seed % 2 == 0, kBf16);
+    if (HasFailure()) break;
+  }
+}
+
+// Several blocks, squares, panels and chunks.
+TEST_P(ConvPerIsa, ParityEqualsTheReferenceOnIntegersForShapesOfNetworks) {
+  const ConvGeometry shapes[] = {
+      {.n = 40, .ci = 64, .co = 128, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
+      {.n = 2, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
+      {.n = 1, .ci = 300, .co = 70, .h = 97, .w = 61, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1}};
+  for (const ConvGeometry& g : shapes) {
+    compare(g, GetParam(), 3, 7, true, true);
+    if (GetParam() == Isa::avx512_bf16) compare(g, GetParam(), 3, 7, true, true, kBf16);
   }
 }
 
@@ -387,8 +458,8 @@ TEST(ConvChoice, FollowsFromTheShape) {
   EXPECT_EQ(tile(512, 3), 3);
   EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
   const ConvGeometry strided{
-      .n = 2, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2};
-  EXPECT_EQ(choose_conv(strided, Pass::forward, Isa::avx2).tile, 0);
+      .n = 256, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1};
+  EXPECT_EQ(choose_conv(strided, Pass::forward, Isa::avx512).tile, 3);
   EXPECT_THROW(make_conv(strided, Pass::forward, Isa::avx2, 4), ShapeError);
 }
 

@@ -19,7 +19,7 @@ struct Case {
   Shape images;
 };
 
-plan::Plan plan_of(const Case& c, Isa isa) {
+plan::Plan plan_of(const Case& c, Isa isa, DType activations) {
   const nn::Sequential net = models::make(c.model, {.in_channels = c.images[1], .classes = 10});
   const graph::Graph step =
       compiler::training_step(nn::trace(net, c.images, Mode::train), compiler::StepKind::update);
@@ -28,7 +28,7 @@ plan::Plan plan_of(const Case& c, Isa isa) {
     const bool state = value.role == graph::Role::parameter || value.role == graph::Role::buffer;
     if (state) layout.add(value.name, value.type.shape);
   }
-  return compiler::compile(compiler::fuse(step), layout, isa);
+  return compiler::compile(compiler::fuse(step), layout, isa, activations);
 }
 
 TEST(Plans, AreThoseOfTheGoldenFile) {
@@ -36,11 +36,13 @@ TEST(Plans, AreThoseOfTheGoldenFile) {
                                    {"d2l_resnet152", {64, 1, 96, 96}}, {"resnet18", {32, 3, 224, 224}},
                                    {"resnet50", {16, 3, 224, 224}},    {"d2l_resnet18", {3, 7, 97, 61}}};
   std::string text;
-  for (const Isa isa : {Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    const DType activations = isa == Isa::avx512_bf16 ? DType::bf16 : DType::f32;
     for (const Case& c : cases) {
-      const plan::Plan plan = plan_of(c, isa);
+      const plan::Plan plan = plan_of(c, isa, activations);
       EXPECT_LE(static_cast<double>(plan.work_bytes), 1.05 * static_cast<double>(plan.live_bytes)) << c.model;
-      text += fmt::format("{} {} {}\n{}\n", c.model, to_string(c.images), name_of(isa), plan::summary(plan));
+      text += fmt::format("{} {} {} {}\n{}\n", c.model, to_string(c.images), name_of(activations),
+                          name_of(isa), plan::summary(plan));
     }
   }
   const std::filesystem::path golden = std::filesystem::path(RESNET_GOLDEN_DIR) / "plans.txt";

@@ -2,7 +2,8 @@
 // is the same text on every machine.
 #include <fmt/format.h>
 
-#include <array>
+#include <string>
+#include <utility>
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/patches.h"
@@ -15,11 +16,11 @@ namespace {
 // Costs are counted in multiply-adds at the machine's peak. Measured on a Zen 3 with 64 to 512
 // channels: both products run at about 0.95 of the peak, and a byte that a transform reads or writes
 // costs as much as 6 multiply-adds of one core with AVX2; with AVX-512 the products are up to twice as
-// fast and the memory is not. In bf16 a Zen 4 showed 2.5 with blocks that stay in its caches.
+// fast and the memory is not. On a Zen 4 it costs 3, and in bf16 1.6.
 constexpr double kProducts = 0.95;
 double byte_cost(Isa isa, DType storage) {
-  if (storage == DType::bf16) return 2.5;
-  return isa == Isa::avx2 ? 6 : 9;
+  if (storage == DType::bf16) return 1.6;
+  return isa == Isa::avx2 ? 6 : 3;
 }
 
 // Outputs of one axis times the taps of its kernel that meet the image.
@@ -48,9 +49,12 @@ double direct_cost(const ConvGeometry& g, DType storage) {
 }
 
 double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa, DType storage) {
-  const std::int64_t h = pass == ConvPass::input_gradient ? g.h : g.ho();
-  const std::int64_t w = pass == ConvPass::input_gradient ? g.w : g.wo();
-  const auto points = static_cast<double>((m + 2) * (m + 2));
+  // At stride 2 an input gradient's tile is that of m x m outputs.
+  const bool gradient = pass == ConvPass::input_gradient && g.sh == 1;
+  const std::int64_t h = gradient ? g.h : g.ho(), w = gradient ? g.w : g.wo();
+  const std::int64_t axis_points = g.sh == 1 ? m + 2 : 2 * m + 1, axis_matrices = g.sh == 1 ? m + 2 : 5;
+  const auto points = static_cast<double>(axis_points * axis_points);
+  const auto matrices = static_cast<double>(axis_matrices * axis_matrices);
   const auto tiles = static_cast<double>(g.n * conv::ceil_div(h, m) * conv::ceil_div(w, m));
   const auto ci = static_cast<double>(g.ci), co = static_cast<double>(g.co);
   // Transformed images and weights are written and read once each, pixels once; sums are f32.
@@ -58,7 +62,7 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
   const double x = pass == ConvPass::input_gradient ? 4 : element;
   const double y = pass == ConvPass::forward ? 4 : element;
   const double bytes =
-      2 * points * (tiles * (x * ci + y * co) + element * ci * co) +
+      2 * points * tiles * (x * ci + y * co) + 2 * matrices * element * ci * co +
       element * static_cast<double>(g.n) * static_cast<double>(g.h * g.w * g.ci + h * w * g.co);
   return points * tiles * ci * co * product_cost(storage) + byte_cost(isa, storage) * bytes;
 }
@@ -67,23 +71,22 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
 
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage) {
   conv::check(g);
-  if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 in one group only"};
+  if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 or 2 in one group only"};
   if (storage.in != storage.out) return {0, "direct: products of f32 for a result of bf16"};
   const bool half = storage.in == DType::bf16;
   const double direct = direct_cost(g, storage.in);
-  constexpr std::array<std::int64_t, 2> kTiles = {3, 4};
-  std::array<double, 2> relative{};
-  for (std::size_t i = 0; i < kTiles.size(); ++i)
-    relative.at(i) = winograd_cost(g, pass, kTiles.at(i), isa, storage.in) / direct;
+  const auto relative = [&](std::int64_t m) { return winograd_cost(g, pass, m, isa, storage.in) / direct; };
+  const auto name = [&](std::int64_t m) {
+    return g.sh == 2 ? std::string("parity") : fmt::format("F({0}x{0})", m);
+  };
   // In bf16 F(4x4) is not admitted: docs/decisions/0004-bf16.md.
-  const std::size_t best = relative[1] < relative[0] && !half ? 1 : 0;
-  const std::int64_t m = kTiles.at(best);
-  if (relative.at(best) >= 1) {
-    return {0, fmt::format("direct: F({0}x{0}) would cost {1:.2f} times as much", m, relative.at(best))};
-  }
-  if (half) return {m, fmt::format("F({0}x{0}) at {1:.2f} of the direct cost", m, relative.at(best))};
-  return {m, fmt::format("F({0}x{0}) at {1:.2f} of the direct cost; F({2}x{2}) {3:.2f}", m, relative.at(best),
-                         kTiles.at(1 - best), relative.at(1 - best))};
+  const bool two = conv::winograd_serves(g, 4) && !half;
+  const std::int64_t m = two && relative(4) < relative(3) ? 4 : 3;
+  if (relative(m) >= 1)
+    return {0, fmt::format("direct: {} would cost {:.2f} times as much", name(m), relative(m))};
+  std::string reason = fmt::format("{} at {:.2f} of the direct cost", name(m), relative(m));
+  if (two) reason += fmt::format("; {} {:.2f}", name(7 - m), relative(7 - m));
+  return {m, std::move(reason)};
 }
 
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
@@ -94,7 +97,7 @@ std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa,
   if (storage.in == DType::bf16 && storage.out != DType::bf16)
     throw ShapeError("no convolution of bf16 to f32");
   if (tile != 0) {
-    if (!conv::winograd_serves(g) || (tile != 3 && tile != 4) || storage.in != storage.out) {
+    if (!conv::winograd_serves(g, tile) || storage.in != storage.out) {
       throw ShapeError("no Winograd kernel serves this convolution");
     }
     return conv::make_winograd(g, pass, tile, isa, storage.in);

@@ -44,13 +44,15 @@ enum class ConvPass : std::uint8_t { forward, input_gradient, weight_gradient };
 
 /// How a pass is computed, and why.
 struct ConvChoice {
-  std::int64_t tile = 0;  // m of Winograd's F(m x m, 3 x 3): 3 or 4; 0: the direct product of patches
+  // m x m outputs of a tile of Winograd's F(m x m, 3 x 3), 3 or 4, or of its kin for stride 2, 3; 0: the
+  // direct product of patches
+  std::int64_t tile = 0;
   std::string reason;
 };
 
 /// What activations are stored as, f32 or bf16: x and y, dy and dx, or x and dy of the weight gradient.
-/// Weights and bias are f32. Products are of bf16 where `in` is. bf16 needs avx512_bf16, and `out` is bf16
-/// where `in` is.
+/// Weights and bias are f32. bf16 needs avx512_bf16, and `out` is bf16 where `in` is. Products are of bf16
+/// where `in` is, in the weight gradient where `out` is.
 struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };
@@ -63,7 +65,7 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorag
 ///   forward          x, w, bias (optional) -> y
 ///   input gradient   dy, w -> dx
 ///   weight gradient  x, dy -> dw
-/// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 without dilation and groups, and
+/// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 or 2 without dilation and groups, and
 /// anything else throws ShapeError, as does Winograd from f32 to bf16.
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
                                   ConvStorage storage = {});

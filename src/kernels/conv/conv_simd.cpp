@@ -180,10 +180,19 @@ constexpr std::int64_t kTileFloats = kWords * kTileStride + 16;  // likewise
 
 using D8 = hn::CappedTag<float, kTileStride>;
 using V8 = hn::Vec<D8>;
+// Eight numbers; for pairs of bf16 rounded to it.
+template <class P>
 HWY_INLINE V8 load8(const float* p) {
-  return hn::LoadU(D8(), p);
+  const V8 v = hn::LoadU(D8(), p);
+  if constexpr (P::kStep == 1) return v;
+#if RESNET_BF16_TARGET
+  __m128i half;
+  __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(v.raw));
+  return V8{_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16))};
+#endif
 }
 #if RESNET_BF16_TARGET
+template <class P>
 HWY_INLINE V8 load8(const BFloat16* p) {
   const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return V8{_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16))};
@@ -266,7 +275,7 @@ void pack_whole(const AccumulateArgs<X, Y>& args, const TileSource<X>* tiles, fl
   const X* from[T];
   for (int t = 0; t < T; ++t) from[t] = tiles[t].first;
   const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].in}; };
-  const auto load = [](const X* p) HWY_ATTR { return load8(p); };
+  const auto load = [](const X* p) HWY_ATTR { return load8<P>(p); };
   for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride) {
 #pragma GCC unroll 4
     for (int t = 0; t < T; ++t)
@@ -279,7 +288,8 @@ void pack_split(const AccumulateArgs<X, Y>& args, const TileSource<X>& tile, flo
   const auto mask = hn::FirstN(D8(), static_cast<std::size_t>(tile.split));
   const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].in}; };
   const std::ptrdiff_t second = tile.second - tile.first;
-  const auto load = [&](const X* p) HWY_ATTR { return hn::IfThenElse(mask, load8(p), load8(p + second)); };
+  const auto load = [&](const X* p)
+                        HWY_ATTR { return hn::IfThenElse(mask, load8<P>(p), load8<P>(p + second)); };
   for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride)
     hn::Store(words_of<P>(tile.first, offset, k, args.pixel_count, load), D8(), to);
 }
@@ -292,7 +302,7 @@ void pack_scattered(const AccumulateArgs<X, Y>& args, const Row* columns, std::i
   const auto load = [&](const X* p) HWY_ATTR {
     const std::int64_t k = p - args.source;
     for (std::int64_t r = 0; r < size; ++r) row[r] = args.source[columns[r].in + args.pixels[k].in];
-    return load8(row);
+    return load8<P>(row);
   };
   for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kTileStride)
     hn::Store(words_of<P>(args.source, offset, k, args.pixel_count, load), D8(), to);
@@ -504,7 +514,7 @@ const ConvFunctions kFloats = functions<Floats>();
 const AccumulateFunctions<float, float> kAccumulate = accumulate_functions<Floats, float, float>();
 #if RESNET_BF16_TARGET
 const ConvFunctions kPairs = functions<Pairs>();
-const AccumulateFunctions<float, BFloat16> kAccumulateMixed = accumulate_functions<Floats, float, BFloat16>();
+const AccumulateFunctions<float, BFloat16> kAccumulateMixed = accumulate_functions<Pairs, float, BFloat16>();
 const AccumulateFunctions<BFloat16, BFloat16> kAccumulatePairs =
     accumulate_functions<Pairs, BFloat16, BFloat16>();
 void (*const kRound)(const float*, BFloat16*, std::int64_t) = &round_to_bf16;

@@ -27,7 +27,7 @@ struct MultiplyArgs {
 };
 
 /// sums[panel][columns[i].out + j] += sum_k source[pixels[k].in + columns[i].in] * dy[pixels[k].out + j]
-/// The products are of bf16 where X is, else of f32.
+/// The products are of bf16 where Y is, else of f32.
 template <class X, class Y>
 struct AccumulateArgs {
   const X* source = nullptr;

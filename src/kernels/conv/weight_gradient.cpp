@@ -43,7 +43,7 @@ class WeightGradient final : public Kernel {
   }
 
   std::string_view name() const noexcept override {
-    if (std::is_same_v<X, BFloat16>) return "conv_weight_gradient/patch6x64_bf16";
+    if (std::is_same_v<Y, BFloat16>) return "conv_weight_gradient/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_weight_gradient/patch6x16" : "conv_weight_gradient/patch6x64";
   }
   std::int64_t workspace_bytes() const noexcept override {

@@ -1,5 +1,7 @@
 #include "kernels/conv/winograd.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -51,12 +53,13 @@ constexpr std::int64_t size() {
 template <class T>
 constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
 
-// The tiles of a map, in blocks.
+// The tiles of maps of h x w pixels, in blocks.
 class Grid {
  public:
-  Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t bytes_a_tile)
-      : down_(ceil_div(h, m)), across_(ceil_div(w, m)), tiles_(n * down_ * across_) {
-    const std::int64_t fitting = std::max(kFewestTiles, kBlockBytes / bytes_a_tile);
+  Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
+       std::int64_t bytes_a_block = 0)
+      : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
+    const std::int64_t fitting = std::max(kFewestTiles, std::max(kBlockBytes, bytes_a_block) / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
     each_ = ceil_div(tiles_, blocks_);
     blocks_ = ceil_div(tiles_, each_);
@@ -88,9 +91,36 @@ class Grid {
   std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1;
 };
 
-// Forward and input gradient: the same convolution, of dy with mirrored weights and the padding that
-// is left of 2. Phases: [weights, input of block 0], then for each block [products], [its output, input
-// of the next].
+bool strided(const ConvGeometry& g) noexcept {
+  return g.sh == 2;
+}
+
+// Pixels are even and odd counted from the first of the padding; the tiles of a gradient begin at the first
+// of the map where that is odd both ways, else in the padding.
+bool begins_odd(const ConvGeometry& g) noexcept {
+  return g.ph == 1 && g.pw == 1;
+}
+
+Cut3x3 cut_of(const ConvGeometry& g, std::int64_t m, bool gradient) {
+  if (strided(g) && gradient) return begins_odd(g) ? Cut3x3::odd_gradient : Cut3x3::even_gradient;
+  if (strided(g)) return Cut3x3::parity;
+  return m == 3 ? Cut3x3::f3 : Cut3x3::f4;
+}
+
+std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m, std::string_view suffix) {
+  return fmt::format("{}/{}{}x{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix);
+}
+
+std::vector<std::vector<std::int64_t>> points_by_matrix(std::int64_t points, const auto& functions) {
+  std::vector<std::vector<std::int64_t>> result(static_cast<std::size_t>(functions.matrices()));
+  for (std::int64_t p = 0; p < points; ++p)
+    result[static_cast<std::size_t>(functions.matrix(p))].push_back(p);
+  return result;
+}
+
+// Forward and input gradient. At stride 1 they are the same convolution, of dy with mirrored weights and
+// the padding that is left of 2; at stride 2 the gradient has tiles of its own. Phases: [weights, input of
+// block 0], then for each block [products], [its output, input of the next].
 template <class T>
 class Product final : public Kernel {
  public:
@@ -103,21 +133,28 @@ class Product final : public Kernel {
         in_w_(forward ? g.w : g.wo()),
         out_h_(forward ? g.ho() : g.h),
         out_w_(forward ? g.wo() : g.w),
-        top_(forward ? -g.ph : g.ph - 2),
-        left_(forward ? -g.pw : g.pw - 2),
+        top_(forward      ? -g.ph
+             : strided(g) ? begins_odd(g) - 1
+                          : g.ph - 2),
+        left_(forward      ? -g.pw
+              : strided(g) ? begins_odd(g) - 1
+                           : g.pw - 2),
+        out_top_(!forward && strided(g) && !begins_odd(g) ? -g.ph : 0),
+        out_left_(!forward && strided(g) && !begins_odd(g) ? -g.pw : 0),
         f_(conv_functions<T>(isa)),
-        t_(winograd_functions<T>(isa, m)),
+        t_(winograd_functions<T>(isa, cut_of(g, m, !forward))),
         in_row_(row_size<T>(in_)),
         out_row_(row_size<float>(out_)),
-        grid_(g.n, out_h_, out_w_, m, t_.points() * (size<T>() * in_row_ + size<float>() * out_row_)),
+        grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
+              t_.points() * (size<T>() * in_row_ + size<float>() * out_row_)),
         panels_(f_.panels(out_)),
         in_words_(ceil_div(in_, kWord<T>)),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
-    name_ = std::string(forward ? "conv_forward" : "conv_input_gradient") + "/winograd" + std::to_string(m) +
-            "x" + std::to_string(m) + std::string(kSuffix<T>);
+    name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>);
+    points_of_ = points_by_matrix(t_.points(), t_);
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
@@ -135,11 +172,12 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return t_.points() * (size<float>() * (weight_point_ + out_point_) + size<T>() * in_point_);
+    return size<float>() * (t_.matrices() * weight_point_ + t_.points() * out_point_) +
+           size<T>() * t_.points() * in_point_;
   }
   int phases() const noexcept override { return static_cast<int>(1 + 2 * grid_.blocks()); }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase % 2 == 1) return t_.points() * panel_blocks_;
+    if (phase % 2 == 1) return t_.matrices() * panel_blocks_;
     const std::int64_t block = phase / 2;
     const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
     return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
@@ -163,7 +201,7 @@ class Product final : public Kernel {
  private:
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
   float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
-  float* outputs(const Call& call) const noexcept { return weights(call) + t_.points() * weight_point_; }
+  float* outputs(const Call& call) const noexcept { return weights(call) + t_.matrices() * weight_point_; }
   T* inputs(const Call& call) const noexcept {
     return reinterpret_cast<T*>(outputs(call) + t_.points() * out_point_);
   }
@@ -192,29 +230,33 @@ class Product final : public Kernel {
               .zeros = zeros_.data()});
   }
 
+  // Some panels of one matrix with all its points. Matrices of many points come last in the order of
+  // points and are begun first.
   void multiply(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
-    const std::int64_t point = task / panel_blocks_, part = task % panel_blocks_;
+    const std::int64_t matrix = t_.matrices() - 1 - task / panel_blocks_, part = task % panel_blocks_;
     MultiplyArgs args;
-    args.source = reinterpret_cast<const float*>(inputs(call) + point * in_point_);
     args.rows = rows_.data();
     args.count = grid_.count(block);
     args.segment_count = 1;
     const std::int64_t end = std::min(panels_, (part + 1) * panels_per_task_);
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
-      args.panel = weights(call) + point * weight_point_ + panel * in_words_ * f_.columns;
+      args.panel = weights(call) + matrix * weight_point_ + panel * in_words_ * f_.columns;
       args.columns = std::min(f_.columns, out_ - panel * f_.columns);
-      args.out = outputs(call) + point * out_point_ + panel * f_.columns;
-      args.bias = kNoBias;
-      for (const Segment& segment : segments_) {
-        args.segments = &segment;
-        f_.multiply(args);
-        args.bias = nullptr;  // the next adds
+      for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
+        args.source = reinterpret_cast<const float*>(inputs(call) + point * in_point_);
+        args.out = outputs(call) + point * out_point_ + panel * f_.columns;
+        args.bias = kNoBias;
+        for (const Segment& segment : segments_) {
+          args.segments = &segment;
+          f_.multiply(args);
+          args.bias = nullptr;  // the next adds
+        }
       }
     }
   }
 
   void transform_output(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
-    t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, 0, 0),
+    t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
                .image = call.operand<T>(forward_ ? 3 : 2),
                .points = outputs(call) + task * kTilesPerTask * out_row_,
                .point_stride = out_point_,
@@ -225,14 +267,16 @@ class Product final : public Kernel {
   ConvGeometry g_;
   bool forward_;
   std::int64_t in_, out_;  // channels
-  std::int64_t in_h_, in_w_, out_h_, out_w_, top_, left_;
+  std::int64_t in_h_, in_w_, out_h_, out_w_;
+  std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result
   const ConvFunctions& f_;
   const WinogradFunctions<T>& t_;
   std::int64_t in_row_, out_row_;  // elements between tiles
   Grid grid_;
   std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t in_words_;
-  std::int64_t in_point_, out_point_, weight_point_;  // elements between points
+  std::int64_t in_point_, out_point_, weight_point_;  // elements between points or matrices
+  std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> rows_;
   std::vector<Segment> segments_;
@@ -247,18 +291,20 @@ class WeightGradient final : public Kernel {
   WeightGradient(const ConvGeometry& g, std::int64_t m, Isa isa)
       : g_(g),
         f_(conv_functions<T>(isa)),
-        t_(winograd_functions<T>(isa, m)),
+        t_(winograd_functions<T>(isa, cut_of(g, m, false))),
         x_row_(row_size<float>(g.ci)),
         y_row_(row_size<float>(g.co)),
-        grid_(g.n, g.ho(), g.wo(), m, t_.points() * size<T>() * (x_row_ + y_row_)),
+        sum_point_(point_size<float>(g.ci * y_row_)),
+        // Every block passes over the sums: where they are many, few blocks.
+        grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
+              size<float>() * t_.matrices() * sum_point_ / 2),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
-        sum_point_(point_size<float>(g.ci * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
         square_columns_(ceil_div(g.co, kColumnsPerTask)),
         zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
-    name_ = "conv_weight_gradient/winograd" + std::to_string(m) + "x" + std::to_string(m) +
-            std::string(kSuffix<T>);
+    name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>);
+    points_of_ = points_by_matrix(t_.points(), t_);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
     }
@@ -266,13 +312,13 @@ class WeightGradient final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return size<float>() * t_.points() * (x_point_ + y_point_ + sum_point_);
+    return size<float>() * (t_.points() * (x_point_ + y_point_) + t_.matrices() * sum_point_);
   }
   int phases() const noexcept override { return static_cast<int>(2 * grid_.blocks() + 1); }
   std::int64_t tasks(int phase) const noexcept override {
     const std::int64_t block = phase / 2;
     if (block == grid_.blocks()) return ceil_div(g_.ci, 8);
-    return phase % 2 == 0 ? 2 * grid_.tasks(block) : t_.points() * square_rows_ * square_columns_;
+    return phase % 2 == 0 ? 2 * grid_.tasks(block) : t_.matrices() * square_rows_ * square_columns_;
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     const std::int64_t block = phase / 2;
@@ -313,28 +359,31 @@ class WeightGradient final : public Kernel {
     }
   }
 
-  // One square of one point's sums.
+  // One square of one matrix of sums.
   void accumulate(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
-    const std::int64_t point = task / (square_rows_ * square_columns_);
+    const std::int64_t matrix = t_.matrices() - 1 - task / (square_rows_ * square_columns_);
     const std::int64_t ci = task / square_columns_ % square_rows_ * kColumnsPerTask;
     const std::int64_t co = task % square_columns_ * kColumnsPerTask;
     OuterArgs args;
-    args.x = inputs(call) + point * x_point_ + ci;
     args.x_stride = x_row_;
-    args.dy = gradients(call) + point * y_point_ + co;
     args.dy_stride = y_row_;
     args.columns = columns_.data();
     args.column_count = std::min(kColumnsPerTask, g_.ci - ci);
     args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - co));
-    args.sums = sums(call) + point * sum_point_ + ci * y_row_ + co;
+    args.sums = sums(call) + matrix * sum_point_ + ci * y_row_ + co;
+    args.add = block > 0;
     const std::int64_t count = words(grid_.count(block)), pieces = ceil_div(count, kPieces);
-    for (std::int64_t piece = 0; piece < pieces; ++piece) {
-      const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
-      args.add = block > 0 || piece > 0;
-      args.count = end - begin;
-      f_.outer(args);
-      args.x += args.count * x_row_;
-      args.dy += args.count * y_row_;
+    for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
+      args.x = inputs(call) + point * x_point_ + ci;
+      args.dy = gradients(call) + point * y_point_ + co;
+      for (std::int64_t piece = 0; piece < pieces; ++piece) {
+        const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
+        args.count = end - begin;
+        f_.outer(args);
+        args.add = true;
+        args.x += args.count * x_row_;
+        args.dy += args.count * y_row_;
+      }
     }
   }
 
@@ -352,10 +401,11 @@ class WeightGradient final : public Kernel {
   ConvGeometry g_;
   const ConvFunctions& f_;
   const WinogradFunctions<T>& t_;
-  std::int64_t x_row_, y_row_;  // words
+  std::int64_t x_row_, y_row_, sum_point_;  // words
   Grid grid_;
-  std::int64_t x_point_, y_point_, sum_point_;  // words
+  std::int64_t x_point_, y_point_;  // words
   std::int64_t square_rows_, square_columns_;
+  std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> columns_;
   std::string name_;
@@ -364,8 +414,12 @@ class WeightGradient final : public Kernel {
 }  // namespace
 
 bool winograd_serves(const ConvGeometry& g) noexcept {
-  return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1 && g.groups == 1 &&
+  return g.kh == 3 && g.kw == 3 && g.sh == g.sw && g.sh <= 2 && g.dh == 1 && g.dw == 1 && g.groups == 1 &&
          g.ph <= 2 && g.pw <= 2;
+}
+
+bool winograd_serves(const ConvGeometry& g, std::int64_t m) noexcept {
+  return winograd_serves(g) && (m == 3 || (m == 4 && !strided(g)));
 }
 
 std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/winograd_simd.cpp"
@@ -35,7 +36,8 @@ HWY_INLINE V minus(V c, float a, V x) {
 
 // Points 0, 1, -1/2, -2 and infinity.
 struct F3 {
-  static constexpr int m = 3, T = 5;
+  static constexpr int kIn = 5, kPoints = 5, kMatrices = 5, kOut = 3;
+  static constexpr int kInStep = 3;
   static HWY_INLINE void input(const V* x, V* o) {
     const V s = hn::Sub(x[2], x[1]);
     o[0] = plus(hn::Sub(x[3], x[0]), 1.5F, s);
@@ -75,7 +77,8 @@ struct F3 {
 
 // Points 0, +-a, +-b and infinity with a = 2/3 and b = 3/2, so that a b = 1.
 struct F4 {
-  static constexpr int m = 4, T = 6;
+  static constexpr int kIn = 6, kPoints = 6, kMatrices = 6, kOut = 4;
+  static constexpr int kInStep = 4;
   static constexpr float a = 2.0F / 3, b = 1.5F, aa = 4.0F / 9, bb = 2.25F, aaa = 8.0F / 27, bbb = 3.375F;
   static constexpr float s = 97.0F / 36;  // a^2 + b^2
   static HWY_INLINE void input(const V* x, V* o) {
@@ -133,25 +136,94 @@ struct F4 {
   }
 };
 
+// F(3, 2) of four numbers with the weights of taps 0 and 2.
+HWY_INLINE void even_input(V x0, V x1, V x2, V x3, V* o) {
+  o[0] = hn::Sub(x0, x2);
+  o[1] = hn::Add(x1, x2);
+  o[2] = hn::Sub(x2, x1);
+  o[3] = hn::Sub(x3, x1);
+}
+HWY_INLINE void even_output(const V* y, V* o) {
+  const V sum = hn::Add(y[1], y[2]);
+  o[0] = hn::Add(y[0], sum);
+  o[1] = hn::Sub(y[1], y[2]);
+  o[2] = hn::Add(sum, y[3]);
+}
+
+struct Parity {
+  static constexpr int kIn = 7, kPoints = 7, kMatrices = 5, kOut = 3;
+  static constexpr int kInStep = 6;
+  static HWY_INLINE void input(const V* x, V* o) {
+    even_input(x[0], x[2], x[4], x[6], o);
+    o[4] = x[1];
+    o[5] = x[3];
+    o[6] = x[5];
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    even_output(y, o);
+    for (int k = 0; k < 3; ++k) o[k] = hn::Add(o[k], y[4 + k]);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    const V ends = hn::Add(y[0], y[2]);
+    o[0] = y[0];
+    o[1] = hn::Add(ends, y[1]);
+    o[2] = hn::Sub(ends, y[1]);
+    o[3] = y[2];
+    for (int k = 0; k < 3; ++k) o[4 + k] = y[k];
+  }
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = g[0];
+    o[1] = times(0.5F, hn::Add(g[0], g[2]));
+    o[2] = times(0.5F, hn::Sub(g[0], g[2]));
+    o[3] = g[2];
+    o[4] = g[1];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    o[0] = plus(u[0], 0.5F, hn::Add(u[1], u[2]));
+    o[1] = u[4];
+    o[2] = plus(u[3], 0.5F, hn::Sub(u[1], u[2]));
+  }
+};
+
+// kOdd: an odd pixel comes first.
+template <bool kOdd>
+struct ParityGradient {
+  static constexpr int kIn = 4, kPoints = 7, kMatrices = 5, kOut = 6;
+  static constexpr int kInStep = 3;
+  static HWY_INLINE void input(const V* x, V* o) {
+    even_input(x[0], x[1], x[2], x[3], o);
+    for (int k = 0; k < 3; ++k) o[4 + k] = x[kOdd ? k : 1 + k];
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    V even[3];
+    even_output(y, even);
+    for (int k = 0; k < 3; ++k) {
+      o[2 * k] = kOdd ? y[4 + k] : even[k];
+      o[2 * k + 1] = kOdd ? even[k] : y[4 + k];
+    }
+  }
+  static HWY_INLINE void weights(const V* g, V* o) { Parity::weights(g, o); }
+};
+
 // Applies the one-dimensional transform f, In numbers to Out, to the columns and then to the rows of
 // what load(i, j) gives; store(i, j, v) takes the results.
 template <int In, int Out, void (*f)(const V*, V*), class Load, class Store>
 HWY_INLINE void both_ways(const Load& load, const Store& store) {
   V half[Out][In];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int j = 0; j < In; ++j) {
     V x[In], o[Out];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int i = 0; i < In; ++i) x[i] = load(i, j);
     f(x, o);
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int i = 0; i < Out; ++i) half[i][j] = o[i];
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int i = 0; i < Out; ++i) {
     V o[Out];
     f(half[i], o);
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int j = 0; j < Out; ++j) store(i, j, o[j]);
   }
 }
@@ -217,12 +289,12 @@ struct ToPoints {
   }
 };
 
-template <class T, class F, int In, void (*f)(const V*, V*)>
+template <class T, class F, int In, int Step, void (*f)(const V*, V*)>
 void to_points(const TilePoints<T>& args) {
-  ToPoints<T, In, F::T, f> op;
+  ToPoints<T, In, F::kPoints, f> op;
   op.stride = args.point_stride;
   for (std::int64_t t = 0; t < args.tiles.count; ++t) {
-    find_pixels<T, In>(args, t, F::m, op.pixels);
+    find_pixels<T, In>(args, t, Step, op.pixels);
     op.to = args.points + t * args.row_stride;
     for_vectors(op, args.tiles.c);
   }
@@ -248,14 +320,14 @@ struct ToPairs {
   }
 };
 
-template <class F, int In, void (*f)(const V*, V*)>
+template <class F, int In, int Step, void (*f)(const V*, V*)>
 void to_pairs(const TilePoints<BFloat16>& args) {
-  ToPairs<In, F::T, f> op;
+  ToPairs<In, F::kPoints, f> op;
   op.stride = args.point_stride / 2;
   for (std::int64_t t = 0; t < args.tiles.count; t += 2) {
-    find_pixels<BFloat16, In>(args, t, F::m, op.pixels[0]);
+    find_pixels<BFloat16, In>(args, t, Step, op.pixels[0]);
     if (t + 1 < args.tiles.count) {
-      find_pixels<BFloat16, In>(args, t + 1, F::m, op.pixels[1]);
+      find_pixels<BFloat16, In>(args, t + 1, Step, op.pixels[1]);
     } else {
       std::fill_n(op.pixels[1], In * In, args.zeros);
     }
@@ -271,21 +343,22 @@ struct FromPoints {
   std::int64_t stride;
   const float* bias;
   T* to;
-  std::int64_t line, pixel;    // elements
-  std::int64_t height, width;  // pixels of the tile that the image has
+  std::int64_t line, pixel;               // elements
+  std::int64_t top, left, bottom, right;  // pixels of the tile that the image has
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
     const float* HWY_RESTRICT in = from + c;
     T* HWY_RESTRICT out = to + c;
     const V b = bias != nullptr ? access.load(bias + c) : hn::Zero(d);
-    const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, in + (i * F::T + j) * stride); };
-    if (height == F::m && width == F::m) {
-      both_ways<F::T, F::m, &F::output>(
+    const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, in + (i * F::kPoints + j) * stride); };
+    if (top == 0 && left == 0 && bottom == F::kOut && right == F::kOut) {
+      both_ways<F::kPoints, F::kOut, &F::output>(
           load, [&](int i, int j, V v) HWY_ATTR { access.store(hn::Add(v, b), out + i * line + j * pixel); });
     } else {
-      both_ways<F::T, F::m, &F::output>(load, [&](int i, int j, V v) HWY_ATTR {
-        if (i < height && j < width) access.store(hn::Add(v, b), out + i * line + j * pixel);
+      both_ways<F::kPoints, F::kOut, &F::output>(load, [&](int i, int j, V v) HWY_ATTR {
+        if (i >= top && i < bottom && j >= left && j < right)
+          access.store(hn::Add(v, b), out + i * line + j * pixel);
       });
     }
   }
@@ -300,11 +373,13 @@ void from_points(const TileSums<T>& args) {
   op.pixel = tiles.c;
   op.line = tiles.w * tiles.c;
   for (std::int64_t t = 0; t < tiles.count; ++t) {
-    const Place place(tiles, tiles.begin + t, F::m);
+    const Place place(tiles, tiles.begin + t, F::kOut);
     op.from = args.points + t * args.row_stride;
     op.to = args.image + ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
-    op.height = std::min<std::int64_t>(F::m, tiles.h - place.y);
-    op.width = std::min<std::int64_t>(F::m, tiles.w - place.x);
+    op.top = std::max<std::int64_t>(0, -place.y);
+    op.left = std::max<std::int64_t>(0, -place.x);
+    op.bottom = std::min<std::int64_t>(F::kOut, tiles.h - place.y);
+    op.right = std::min<std::int64_t>(F::kOut, tiles.w - place.x);
     for_vectors(op, tiles.c);
   }
 }
@@ -324,53 +399,37 @@ struct Weights {
     float* HWY_RESTRICT out = to + c;
     if constexpr (kPairs) {
 #if RESNET_BF16_TARGET
-      V low[F::T * F::T];
-      both_ways<3, F::T, &F::weights>(load, [&](int i, int j, V v) HWY_ATTR { low[i * F::T + j] = v; });
+      V low[F::kMatrices * F::kMatrices];
+      both_ways<3, F::kMatrices, &F::weights>(
+          load, [&](int i, int j, V v) HWY_ATTR { low[i * F::kMatrices + j] = v; });
       const auto load_next = [&](int i, int j) HWY_ATTR {
         return next == 0 ? hn::Zero(d) : access.load(w + (i * 3 + j) * tap + next + c);
       };
-      both_ways<3, F::T, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
-        store_pairs(low[i * F::T + j], v, out + (i * F::T + j) * stride);
+      both_ways<3, F::kMatrices, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
+        store_pairs(low[i * F::kMatrices + j], v, out + (i * F::kMatrices + j) * stride);
       });
 #endif
     } else {
-      both_ways<3, F::T, &F::weights>(
-          load, [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, out + (i * F::T + j) * stride); });
+      both_ways<3, F::kMatrices, &F::weights>(
+          load, [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, out + (i * F::kMatrices + j) * stride); });
     }
   }
 };
 
-// One vector of weights of neighbouring inputs, whose words stand a panel's width apart in the result.
-template <class F, bool kPairs>
-struct MirroredWeights {
-  const float* w;
-  std::int64_t tap, width;
-  float* to;
-  std::int64_t stride;
-  std::int64_t count;
-
-  template <class Access>
-  HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    const std::int64_t lanes = std::min(kLanes, count - c);
-    both_ways<3, F::T, &F::weights>([&](int i, int j)
-                                        HWY_ATTR { return access.load(w + ((2 - i) * 3 + 2 - j) * tap + c); },
-                                    [&](int i, int j, V v) HWY_ATTR {
-                                      HWY_ALIGN float values[kLanes];
-                                      std::int64_t words = lanes, first = c;
-                                      if constexpr (kPairs) {
-#if RESNET_BF16_TARGET
-                                        Whole().store(v, reinterpret_cast<BFloat16*>(values));
-                                        words = (lanes + 1) / 2;
-                                        first = c / 2;
-#endif
-                                      } else {
-                                        hn::Store(v, d, values);
-                                      }
-                                      float* HWY_RESTRICT out = to + first * width + (i * F::T + j) * stride;
-                                      for (std::int64_t l = 0; l < words; ++l) out[l * width] = values[l];
-                                    });
+// What an input gradient needs: weights of kTurned of its inputs, turned by 180 degrees, as they would stand
+// in memory if they belonged to a forward pass.
+constexpr std::int64_t kTurned = 8;
+constexpr std::int64_t kTurnedColumns = 64;  // of a panel, at most
+HWY_INLINE void turn(const WeightTransform& args, std::int64_t k, std::int64_t first, std::int64_t columns,
+                     float* HWY_RESTRICT to) {
+  const std::int64_t count = std::min(kTurned, args.co - k);
+  for (std::int64_t tap = 0; tap < 9; ++tap, to += kTurned * kTurnedColumns) {
+    const float* HWY_RESTRICT from = args.w + (8 - tap) * args.ci * args.co + first * args.co + k;
+    for (std::int64_t j = 0; j < columns; ++j, from += args.co) {
+      for (std::int64_t i = 0; i < count; ++i) to[i * kTurnedColumns + j] = from[i];
+    }
   }
-};
+}
 
 template <class F, bool kPairs>
 void weights(const WeightTransform& args) {
@@ -379,31 +438,18 @@ void weights(const WeightTransform& args) {
   const std::int64_t first = args.panel * args.panel_columns;
   const std::int64_t columns = std::min(args.panel_columns, out - first);
   const std::int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
-  const std::int64_t tap = args.ci * args.co;
-  float* panel = args.points + args.panel * args.panel_words;
-  if (!args.mirrored) {
-    for (std::int64_t k = args.begin; k < args.end; k += kStep) {
-      const Weights<F, kPairs> op = {.w = args.w + k * args.co + first,
-                                     .tap = tap,
-                                     .next = k + 1 < in ? args.co : 0,
-                                     .to = panel + k / kStep * width,
-                                     .stride = args.point_stride};
-      for_vectors(op, columns);
-    }
-    return;
-  }
-  const std::int64_t begin = args.begin / kStep, end = (args.end + kStep - 1) / kStep;
-  for (std::int64_t j = 0; j < columns; ++j) {
-    for_vectors(
-        MirroredWeights<F, kPairs>{args.w + (first + j) * args.co + args.begin, tap, width,
-                                   panel + begin * width + j, args.point_stride, args.end - args.begin},
-        args.end - args.begin);
-  }
-  for (std::int64_t p = 0; p < F::T * F::T; ++p) {
-    for (std::int64_t k = begin; k < end; ++k) {
-      std::fill(panel + p * args.point_stride + k * width + columns,
-                panel + p * args.point_stride + (k + 1) * width, 0.0F);
-    }
+  HWY_ALIGN float turned[9 * kTurned * kTurnedColumns];
+  Weights<F, kPairs> op = {.w = nullptr,
+                           .tap = args.mirrored ? kTurned * kTurnedColumns : args.ci * args.co,
+                           .next = 0,
+                           .to = args.points + args.panel * args.panel_words + args.begin / kStep * width,
+                           .stride = args.point_stride};
+  for (std::int64_t k = args.begin; k < args.end; k += kStep, op.to += width) {
+    const std::int64_t in_block = (k - args.begin) % kTurned;
+    if (args.mirrored && in_block == 0) turn(args, k, first, columns, turned);
+    op.w = args.mirrored ? turned + in_block * kTurnedColumns : args.w + k * args.co + first;
+    op.next = k + 1 == in ? 0 : args.mirrored ? kTurnedColumns : args.co;
+    for_vectors(op, columns);
   }
 }
 
@@ -416,8 +462,8 @@ struct Result {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    both_ways<F::T, 3, &F::weight_result>(
-        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from + c + (i * F::T + j) * stride); },
+    both_ways<F::kMatrices, 3, &F::weight_result>(
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from + c + (i * F::kMatrices + j) * stride); },
         [&](int i, int j, V v) HWY_ATTR { access.store(v, dw + c + (i * 3 + j) * tap); });
   }
 };
@@ -431,37 +477,44 @@ void weight_result(const WeightResult& args) {
   }
 }
 
-template <class F>
-constexpr WinogradFunctions<float> functions() {
-  return {.m = F::m,
-          .input = &to_points<float, F, F::T, &F::input>,
-          .output = &from_points<float, F>,
-          .weights = &weights<F, false>,
-          .summed_input = &to_points<float, F, F::T, &F::input>,
-          .summed_output_gradient = &to_points<float, F, F::m, &F::output_gradient>,
-          .weight_result = &weight_result<F>};
+template <class T, class F>
+constexpr WinogradFunctions<T> product_functions() {
+  return {.axis_points = F::kPoints,
+          .axis_matrices = F::kMatrices,
+          .input_step = F::kInStep,
+          .output_step = F::kOut,
+          .input = &to_points<T, F, F::kIn, F::kInStep, &F::input>,
+          .output = &from_points<T, F>,
+          .weights = &weights<F, !std::is_same_v<T, float>>};
 }
 
+template <class T, class F>
+constexpr WinogradFunctions<T> functions() {
+  WinogradFunctions<T> result = product_functions<T, F>();
+  if constexpr (std::is_same_v<T, float>) {
+    result.summed_input = result.input;
+    result.summed_output_gradient = &to_points<T, F, F::kOut, F::kOut, &F::output_gradient>;
+  } else {
 #if RESNET_BF16_TARGET
-template <class F>
-constexpr WinogradFunctions<BFloat16> functions_bf16() {
-  return {.m = F::m,
-          .input = &to_points<BFloat16, F, F::T, &F::input>,
-          .output = &from_points<BFloat16, F>,
-          .weights = &weights<F, true>,
-          .summed_input = &to_pairs<F, F::T, &F::input>,
-          .summed_output_gradient = &to_pairs<F, F::m, &F::output_gradient>,
-          .weight_result = &weight_result<F>};
-}
+    result.summed_input = &to_pairs<F, F::kIn, F::kInStep, &F::input>;
+    result.summed_output_gradient = &to_pairs<F, F::kOut, F::kOut, &F::output_gradient>;
 #endif
+  }
+  result.weight_result = &weight_result<F>;
+  return result;
+}
 
 }  // namespace
 
-const WinogradFunctions<float> kF3 = functions<F3>();
-const WinogradFunctions<float> kF4 = functions<F4>();
+// By Cut3x3.
+const WinogradFunctions<float> kFunctions[] = {
+    functions<float, F3>(), functions<float, F4>(), functions<float, Parity>(),
+    product_functions<float, ParityGradient<false>>(), product_functions<float, ParityGradient<true>>()};
 #if RESNET_BF16_TARGET
-const WinogradFunctions<BFloat16> kF3Bf16 = functions_bf16<F3>();
-const WinogradFunctions<BFloat16> kF4Bf16 = functions_bf16<F4>();
+const WinogradFunctions<BFloat16> kFunctionsBf16[] = {functions<BFloat16, F3>(), functions<BFloat16, F4>(),
+                                                      functions<BFloat16, Parity>(),
+                                                      product_functions<BFloat16, ParityGradient<false>>(),
+                                                      product_functions<BFloat16, ParityGradient<true>>()};
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -473,12 +526,12 @@ HWY_AFTER_NAMESPACE();
 namespace resnet::kernels::conv {
 
 template <>
-const WinogradFunctions<float>& winograd_functions<float>(Isa isa, std::int64_t m) {
-  return m == 3 ? RESNET_FOR_ISA(isa, kF3) : RESNET_FOR_ISA(isa, kF4);
+const WinogradFunctions<float>& winograd_functions<float>(Isa isa, Cut3x3 cut) {
+  return RESNET_FOR_ISA(isa, kFunctions)[static_cast<std::size_t>(cut)];
 }
 template <>
-const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa, std::int64_t m) {
-  return m == 3 ? RESNET_FOR_BF16(kF3Bf16) : RESNET_FOR_BF16(kF4Bf16);
+const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa, Cut3x3 cut) {
+  return RESNET_FOR_BF16(kFunctionsBf16)[static_cast<std::size_t>(cut)];
 }
 
 }  // namespace resnet::kernels::conv

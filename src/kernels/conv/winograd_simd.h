@@ -2,6 +2,7 @@
 // points and back. The products between them are those of conv_simd.h.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/machine.h"
@@ -40,7 +41,7 @@ struct TileSums {
   const float* bias = nullptr;  // may be null
 };
 
-/// Weights [3][3][ci][co] to matrices [point][panel][in][columns] of words, as ConvFunctions::multiply
+/// Weights [3][3][ci][co] to matrices [matrix][panel][in][columns] of words, as ConvFunctions::multiply
 /// reads them.
 struct WeightTransform {
   const float* w = nullptr;
@@ -53,7 +54,7 @@ struct WeightTransform {
   std::int64_t begin = 0, end = 0;            // of `in`
 };
 
-/// Sums [point][ci][co, padded] to the gradient of the weights [3][3][ci][co].
+/// Sums [matrix][ci][co, padded] to the gradient of the weights [3][3][ci][co].
 struct WeightResult {
   const float* points = nullptr;
   std::int64_t point_stride = 0, row_stride = 0;
@@ -62,28 +63,43 @@ struct WeightResult {
   std::int64_t begin = 0, end = 0;  // of ci
 };
 
-/// F(m x m, 3 x 3): m x m outputs from (m + 2) x (m + 2) products. Source: Lavin and Gray, arXiv
-/// 1509.09308; the points are chosen for accuracy, see winograd.h. For the weight gradient, whose sums run
-/// over tiles, rows of bf16 are of words: two tiles side by side, and an odd last one beside zeros.
+/// How the maps of a 3x3 convolution are cut and transformed, by axis.
+///   f3, f4   stride 1, m outputs from m + 2 points, each with its own weights. Source: Lavin and Gray, arXiv
+///            1509.09308; the points are chosen for accuracy, see winograd.h.
+///   parity   stride 2: three outputs meet their first and third tap in the four even pixels of seven, which
+///            is F(3, 2) at 0, 1, -1 and infinity, and the second in the three odd ones, whose products all
+///            have the same weights. Seven points of five weights, and but for halved weights additions only.
+///   even_gradient, odd_gradient   its input gradient: from four outputs the three even and the three odd
+///            pixels that they meet, beginning with an even or an odd one, with the weights turned.
+enum class Cut3x3 : std::uint8_t { f3, f4, parity, even_gradient, odd_gradient };
+
+/// For the weight gradient, whose sums run over tiles, rows of bf16 are of words: two tiles side by side, and
+/// an odd last one beside zeros.
 template <class T>
 struct WinogradFunctions {
-  std::int64_t m = 0;
-  void (*input)(const TilePoints<T>&) = nullptr;  // (m+2)^2 pixels of a tile to points
-  void (*output)(const TileSums<T>&) = nullptr;   // points to m^2 pixels, + bias
-  void (*weights)(const WeightTransform&) = nullptr;
+  std::int64_t axis_points = 0, axis_matrices = 0;
+  std::int64_t input_step = 0, output_step = 0;                    // pixels between tiles
+  void (*input)(const TilePoints<T>&) = nullptr;                   // pixels of a tile to points
+  void (*output)(const TileSums<T>&) = nullptr;                    // points to pixels, + bias
+  void (*weights)(const WeightTransform&) = nullptr;               // to matrices
   void (*summed_input)(const TilePoints<T>&) = nullptr;            // as input, for the weight gradient
-  void (*summed_output_gradient)(const TilePoints<T>&) = nullptr;  // m^2 pixels of a tile to points
+  void (*summed_output_gradient)(const TilePoints<T>&) = nullptr;  // pixels of dy to points
   void (*weight_result)(const WeightResult&) = nullptr;
 
-  std::int64_t points() const noexcept { return (m + 2) * (m + 2); }
+  std::int64_t points() const noexcept { return axis_points * axis_points; }
+  std::int64_t matrices() const noexcept { return axis_matrices * axis_matrices; }
+  /// The weights of a point: beyond the last matrix of an axis all have that one.
+  std::int64_t matrix(std::int64_t point) const noexcept {
+    return std::min(point / axis_points, axis_matrices - 1) * axis_matrices +
+           std::min(point % axis_points, axis_matrices - 1);
+  }
 };
 
-/// m: 3 or 4.
 template <class T>
-const WinogradFunctions<T>& winograd_functions(Isa isa, std::int64_t m);
+const WinogradFunctions<T>& winograd_functions(Isa isa, Cut3x3 cut);
 template <>
-const WinogradFunctions<float>& winograd_functions<float>(Isa isa, std::int64_t m);
+const WinogradFunctions<float>& winograd_functions<float>(Isa isa, Cut3x3 cut);
 template <>
-const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa isa, std::int64_t m);
+const WinogradFunctions<BFloat16>& winograd_functions<BFloat16>(Isa isa, Cut3x3 cut);
 
 }  // namespace resnet::kernels::conv
