@@ -17,6 +17,16 @@ namespace {
 
 // Transformed tiles of a block, both matrices: they stay in the third level between phases.
 constexpr std::int64_t kBlockBytes = 6 << 20;
+// Points of a task's own block, which stay in the second level: 1 MiB where there is AVX-512, else 512 KiB.
+constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
+  return (lanes == 8 ? 256 : 512) << 10;
+}
+// Weights that such tasks read from the third level, and sums that they may have of their own.
+constexpr std::int64_t kLocalWeights = 8 << 20;
+constexpr std::int64_t kLocalSums = 1 << 20;
+constexpr std::int64_t kChunks = 16;
+constexpr std::int64_t kResultRows = 8;  // of a task of the result
+constexpr std::int64_t kFewestLocalTiles = 12;
 constexpr std::int64_t kFewestTiles = 48;       // eight register tiles, so that a panel is worth its way
 constexpr std::int64_t kTilesPerTask = 8;       // of a transform
 constexpr std::int64_t kColumnsPerTask = 64;    // of a product
@@ -57,9 +67,10 @@ constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
 class Grid {
  public:
   Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
-       std::int64_t bytes_a_block = 0)
+       std::int64_t bytes_a_block)
       : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
-    const std::int64_t fitting = std::max(kFewestTiles, std::max(kBlockBytes, bytes_a_block) / bytes_a_tile);
+    const std::int64_t fitting = std::max(bytes_a_block < kBlockBytes ? kFewestLocalTiles : kFewestTiles,
+                                          bytes_a_block / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
     each_ = ceil_div(tiles_, blocks_);
     blocks_ = ceil_div(tiles_, each_);
@@ -119,8 +130,11 @@ std::vector<std::vector<std::int64_t>> points_by_matrix(std::int64_t points, con
 }
 
 // Forward and input gradient. At stride 1 they are the same convolution, of dy with mirrored weights and
-// the padding that is left of 2; at stride 2 the gradient has tiles of its own. Phases: [weights, input of
-// block 0], then for each block [products], [its output, input of the next].
+// the padding that is left of 2; at stride 2 the gradient has tiles of its own.
+//
+// Where the weights are few, a task is a small block, all its points in the second level: phases [weights],
+// [blocks]. Else all threads share blocks that live in the third level, so that weights are read seldom:
+// [weights, input of block 0], then for each block [products], [its output, input of the next].
 template <class T>
 class Product final : public Kernel {
  public:
@@ -145,13 +159,15 @@ class Product final : public Kernel {
         t_(winograd_functions<T>(isa, cut_of(g, m, !forward))),
         in_row_(row_size<T>(in_)),
         out_row_(row_size<float>(out_)),
-        grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
-              t_.points() * (size<T>() * in_row_ + size<float>() * out_row_)),
         panels_(f_.panels(out_)),
         in_words_(ceil_div(in_, kWord<T>)),
+        weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
+        local_(size<float>() * t_.matrices() * weight_point_ <= kLocalWeights),
+        grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
+              t_.points() * (size<T>() * in_row_ + size<float>() * out_row_),
+              local_ ? local_bytes(f_.lanes) : kBlockBytes),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
-        weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>);
     points_of_ = points_by_matrix(t_.points(), t_);
@@ -172,38 +188,55 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return size<float>() * (t_.matrices() * weight_point_ + t_.points() * out_point_) +
-           size<T>() * t_.points() * in_point_;
+    return size<float>() * t_.matrices() * weight_point_ + (local_ ? 0 : block_bytes());
   }
-  int phases() const noexcept override { return static_cast<int>(1 + 2 * grid_.blocks()); }
+  std::int64_t scratch_bytes() const noexcept override { return local_ ? block_bytes() : 0; }
+  int phases() const noexcept override { return local_ ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase % 2 == 1) return t_.matrices() * panel_blocks_;
+    if (local_) return phase == 0 ? weight_tasks() : grid_.blocks();
+    if (phase % 2 == 1) return multiply_tasks();
     const std::int64_t block = phase / 2;
     const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
     return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    if (local_) {
+      phase == 0 ? transform_weights(call, task) : run_block(call, task);
+      return;
+    }
+    auto* const points = reinterpret_cast<std::byte*>(weights(call) + t_.matrices() * weight_point_);
     const std::int64_t block = phase / 2;
     if (phase % 2 == 1) {
-      multiply(call, block, task);
+      multiply(call, points, block, task);
       return;
     }
     const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
     if (task >= first) {
-      transform_input(call, block, task - first);
+      transform_input(call, points, block, task - first);
     } else if (phase == 0) {
       transform_weights(call, task);
     } else {
-      transform_output(call, block - 1, task);
+      transform_output(call, points, block - 1, task);
     }
   }
 
  private:
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
   float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
-  float* outputs(const Call& call) const noexcept { return weights(call) + t_.matrices() * weight_point_; }
-  T* inputs(const Call& call) const noexcept {
-    return reinterpret_cast<T*>(outputs(call) + t_.points() * out_point_);
+  // A block's points: those of its output, then those of its input.
+  std::int64_t block_bytes() const noexcept {
+    return t_.points() * (size<float>() * out_point_ + size<T>() * in_point_);
+  }
+  float* outputs(std::byte* points) const noexcept { return reinterpret_cast<float*>(points); }
+  T* inputs(std::byte* points) const noexcept {
+    return reinterpret_cast<T*>(outputs(points) + t_.points() * out_point_);
+  }
+  std::int64_t multiply_tasks() const noexcept { return t_.matrices() * panel_blocks_; }
+
+  void run_block(const Call& call, std::int64_t block) const noexcept {
+    for (std::int64_t i = 0; i < grid_.tasks(block); ++i) transform_input(call, call.scratch, block, i);
+    for (std::int64_t i = 0; i < multiply_tasks(); ++i) multiply(call, call.scratch, block, i);
+    for (std::int64_t i = 0; i < grid_.tasks(block); ++i) transform_output(call, call.scratch, block, i);
   }
 
   void transform_weights(const Call& call, std::int64_t task) const noexcept {
@@ -221,10 +254,11 @@ class Product final : public Kernel {
                 .end = std::min(in_, (part + 1) * kWeightRows)});
   }
 
-  void transform_input(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+  void transform_input(const Call& call, std::byte* points, std::int64_t block,
+                       std::int64_t task) const noexcept {
     t_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
               .image = call.operand<const T>(0),
-              .points = inputs(call) + task * kTilesPerTask * in_row_,
+              .points = inputs(points) + task * kTilesPerTask * in_row_,
               .point_stride = in_point_,
               .row_stride = in_row_,
               .zeros = zeros_.data()});
@@ -232,7 +266,7 @@ class Product final : public Kernel {
 
   // Some panels of one matrix with all its points. Matrices of many points come last in the order of
   // points and are begun first.
-  void multiply(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+  void multiply(const Call& call, std::byte* points, std::int64_t block, std::int64_t task) const noexcept {
     const std::int64_t matrix = t_.matrices() - 1 - task / panel_blocks_, part = task % panel_blocks_;
     MultiplyArgs args;
     args.rows = rows_.data();
@@ -243,8 +277,8 @@ class Product final : public Kernel {
       args.panel = weights(call) + matrix * weight_point_ + panel * in_words_ * f_.columns;
       args.columns = std::min(f_.columns, out_ - panel * f_.columns);
       for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
-        args.source = reinterpret_cast<const float*>(inputs(call) + point * in_point_);
-        args.out = outputs(call) + point * out_point_ + panel * f_.columns;
+        args.source = reinterpret_cast<const float*>(inputs(points) + point * in_point_);
+        args.out = outputs(points) + point * out_point_ + panel * f_.columns;
         args.bias = kNoBias;
         for (const Segment& segment : segments_) {
           args.segments = &segment;
@@ -255,10 +289,11 @@ class Product final : public Kernel {
     }
   }
 
-  void transform_output(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+  void transform_output(const Call& call, std::byte* points, std::int64_t block,
+                        std::int64_t task) const noexcept {
     t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
                .image = call.operand<T>(forward_ ? 3 : 2),
-               .points = outputs(call) + task * kTilesPerTask * out_row_,
+               .points = outputs(points) + task * kTilesPerTask * out_row_,
                .point_stride = out_point_,
                .row_stride = out_row_,
                .bias = forward_ ? call.operand<const float>(2) : nullptr});
@@ -272,10 +307,11 @@ class Product final : public Kernel {
   const ConvFunctions& f_;
   const WinogradFunctions<T>& t_;
   std::int64_t in_row_, out_row_;  // elements between tiles
-  Grid grid_;
   std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
-  std::int64_t in_words_;
-  std::int64_t in_point_, out_point_, weight_point_;  // elements between points or matrices
+  std::int64_t in_words_, weight_point_;  // words between matrices
+  bool local_;
+  Grid grid_;
+  std::int64_t in_point_, out_point_;                 // elements between points
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> rows_;
@@ -283,8 +319,11 @@ class Product final : public Kernel {
   std::string name_;
 };
 
-// dw = sum over tiles of (input points) x (output gradient points), point by point, and back. Phases:
-// for each block [transforms], [products], then [result].
+// dw = sum over tiles of (input points) x (output gradient points), point by point, and back.
+//
+// Where the sums are few, a task is a chunk of small blocks with sums of its own, all in the second level:
+// phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in the third
+// level: for each block [transforms], [products], then [result].
 template <class T>
 class WeightGradient final : public Kernel {
  public:
@@ -295,9 +334,12 @@ class WeightGradient final : public Kernel {
         x_row_(row_size<float>(g.ci)),
         y_row_(row_size<float>(g.co)),
         sum_point_(point_size<float>(g.ci * y_row_)),
-        // Every block passes over the sums: where they are many, few blocks.
+        local_(size<float>() * t_.matrices() * sum_point_ <= kLocalSums),
+        // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
-              size<float>() * t_.matrices() * sum_point_ / 2),
+              local_ ? local_bytes(f_.lanes)
+                     : std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2)),
+        chunks_(local_ ? std::min(kChunks, grid_.blocks()) : 1),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
@@ -312,22 +354,24 @@ class WeightGradient final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return size<float>() * (t_.points() * (x_point_ + y_point_) + t_.matrices() * sum_point_);
+    return chunks_ * sums_bytes() + (local_ ? 0 : block_bytes());
   }
-  int phases() const noexcept override { return static_cast<int>(2 * grid_.blocks() + 1); }
+  std::int64_t scratch_bytes() const noexcept override { return local_ ? block_bytes() : 0; }
+  int phases() const noexcept override { return local_ ? 2 : static_cast<int>(2 * grid_.blocks() + 1); }
   std::int64_t tasks(int phase) const noexcept override {
-    const std::int64_t block = phase / 2;
-    if (block == grid_.blocks()) return ceil_div(g_.ci, 8);
-    return phase % 2 == 0 ? 2 * grid_.tasks(block) : t_.matrices() * square_rows_ * square_columns_;
+    if (phase == phases() - 1) return ceil_div(g_.ci, kResultRows);
+    if (local_) return chunks_;
+    return phase % 2 == 0 ? transform_tasks(phase / 2) : accumulate_tasks();
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    if (phase == phases() - 1) return finish(call, task);
+    if (local_) return run_chunk(call, task);
+    auto* const points = reinterpret_cast<float*>(call.workspace + sums_bytes());
     const std::int64_t block = phase / 2;
-    if (block == grid_.blocks()) {
-      finish(call, task);
-    } else if (phase % 2 == 0) {
-      transform(call, block, task);
+    if (phase % 2 == 0) {
+      transform(call, points, block, task);
     } else {
-      accumulate(call, block, task);
+      accumulate(points, sums(call, 0), block, task, block == 0);
     }
   }
 
@@ -335,32 +379,49 @@ class WeightGradient final : public Kernel {
   // Rows of `tiles` tiles.
   static std::int64_t words(std::int64_t tiles) noexcept { return ceil_div(tiles, kWord<T>); }
 
-  float* inputs(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
-  float* gradients(const Call& call) const noexcept { return inputs(call) + t_.points() * x_point_; }
-  float* sums(const Call& call) const noexcept { return gradients(call) + t_.points() * y_point_; }
+  std::int64_t sums_bytes() const noexcept { return size<float>() * t_.matrices() * sum_point_; }
+  float* sums(const Call& call, std::int64_t chunk) const noexcept {
+    return reinterpret_cast<float*>(call.workspace + chunk * sums_bytes());
+  }
+  // A block's points: those of x, then those of dy.
+  std::int64_t block_bytes() const noexcept { return size<float>() * t_.points() * (x_point_ + y_point_); }
+  float* gradients(float* points) const noexcept { return points + t_.points() * x_point_; }
+  std::int64_t transform_tasks(std::int64_t block) const noexcept { return 2 * grid_.tasks(block); }
+  std::int64_t accumulate_tasks() const noexcept { return t_.matrices() * square_rows_ * square_columns_; }
 
-  void transform(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+  void run_chunk(const Call& call, std::int64_t chunk) const noexcept {
+    auto* const points = reinterpret_cast<float*>(call.scratch);
+    const std::int64_t first = grid_.blocks() * chunk / chunks_, end = grid_.blocks() * (chunk + 1) / chunks_;
+    for (std::int64_t block = first; block < end; ++block) {
+      for (std::int64_t i = 0; i < transform_tasks(block); ++i) transform(call, points, block, i);
+      for (std::int64_t i = 0; i < accumulate_tasks(); ++i)
+        accumulate(points, sums(call, chunk), block, i, block == first);
+    }
+  }
+
+  void transform(const Call& call, float* points, std::int64_t block, std::int64_t task) const noexcept {
     const std::int64_t part = task / 2;
     const std::int64_t row = words(part * kTilesPerTask);  // a task's tiles fill words
     if (task % 2 == 0) {
       t_.summed_input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
                        .image = call.operand<const T>(0),
-                       .points = reinterpret_cast<T*>(inputs(call) + row * x_row_),
+                       .points = reinterpret_cast<T*>(points + row * x_row_),
                        .point_stride = x_point_ * kWord<T>,
                        .row_stride = x_row_,
                        .zeros = zeros_.data()});
     } else {
       t_.summed_output_gradient({.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
                                  .image = call.operand<const T>(1),
-                                 .points = reinterpret_cast<T*>(gradients(call) + row * y_row_),
+                                 .points = reinterpret_cast<T*>(gradients(points) + row * y_row_),
                                  .point_stride = y_point_ * kWord<T>,
                                  .row_stride = y_row_,
                                  .zeros = zeros_.data()});
     }
   }
 
-  // One square of one matrix of sums.
-  void accumulate(const Call& call, std::int64_t block, std::int64_t task) const noexcept {
+  // One square of one matrix of sums; `fresh`: they hold nothing yet.
+  void accumulate(float* points, float* sums, std::int64_t block, std::int64_t task,
+                  bool fresh) const noexcept {
     const std::int64_t matrix = t_.matrices() - 1 - task / (square_rows_ * square_columns_);
     const std::int64_t ci = task / square_columns_ % square_rows_ * kColumnsPerTask;
     const std::int64_t co = task % square_columns_ * kColumnsPerTask;
@@ -370,12 +431,12 @@ class WeightGradient final : public Kernel {
     args.columns = columns_.data();
     args.column_count = std::min(kColumnsPerTask, g_.ci - ci);
     args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - co));
-    args.sums = sums(call) + matrix * sum_point_ + ci * y_row_ + co;
-    args.add = block > 0;
+    args.sums = sums + matrix * sum_point_ + ci * y_row_ + co;
+    args.add = !fresh;
     const std::int64_t count = words(grid_.count(block)), pieces = ceil_div(count, kPieces);
     for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
-      args.x = inputs(call) + point * x_point_ + ci;
-      args.dy = gradients(call) + point * y_point_ + co;
+      args.x = points + point * x_point_ + ci;
+      args.dy = gradients(points) + point * y_point_ + co;
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
         const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
         args.count = end - begin;
@@ -388,21 +449,30 @@ class WeightGradient final : public Kernel {
   }
 
   void finish(const Call& call, std::int64_t task) const noexcept {
-    t_.weight_result({.points = sums(call),
+    const std::int64_t begin = task * kResultRows, end = std::min(g_.ci, begin + kResultRows);
+    for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) {
+      for (std::int64_t matrix = 0; matrix < t_.matrices(); ++matrix) {
+        const std::int64_t at = matrix * sum_point_ + begin * y_row_;
+        f_.add(sums(call, chunk) + at, sums(call, 0) + at, (end - begin) * y_row_);
+      }
+    }
+    t_.weight_result({.points = sums(call, 0),
                       .point_stride = sum_point_,
                       .row_stride = y_row_,
                       .dw = call.operand<float>(2),
                       .ci = g_.ci,
                       .co = g_.co,
-                      .begin = task * 8,
-                      .end = std::min(g_.ci, task * 8 + 8)});
+                      .begin = begin,
+                      .end = end});
   }
 
   ConvGeometry g_;
   const ConvFunctions& f_;
   const WinogradFunctions<T>& t_;
   std::int64_t x_row_, y_row_, sum_point_;  // words
+  bool local_;
   Grid grid_;
+  std::int64_t chunks_;             // of the sums
   std::int64_t x_point_, y_point_;  // words
   std::int64_t square_rows_, square_columns_;
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
