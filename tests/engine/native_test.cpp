@@ -2,8 +2,10 @@
 // changes nothing, state in and out.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
+#include "base/machine.h"
 #include "engine/allocations.h"
 #include "support/networks.h"
 
@@ -148,6 +150,55 @@ TEST(NativeEngine, ABiasBeforeABatchNormHasGradientZeroExactly) {
   }
   EXPECT_EQ(zeros, 17);
   EXPECT_EQ(shortcuts, 3);
+}
+
+TEST(NativeEngine, Bf16GivesTheSameBitsForAnyNumberOfThreads) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  const Shape shape{6, 1, 32, 32};
+  const Examples e = test::examples(shape, 10);
+  const auto after = [&](const EngineOptions& options) {
+    const auto engine = make_native_engine(chapter_network(shape), options);
+    for (int i = 0; i < 3; ++i) step(*engine, e, 0.05F);
+    return engine->state();
+  };
+  const State one = after({.threads = 1, .precision = Precision::bf16});
+  for (int threads = 2; threads <= 8; threads += threads == 4 ? 4 : 1) {
+    expect_same_bits(after({.threads = threads, .precision = Precision::bf16}), one);
+  }
+}
+
+TEST(NativeEngine, Bf16IsWhatF32IsButForItsRounding) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  const Shape shape{6, 1, 32, 32};
+  const Examples e = test::examples(shape, 10);
+  const auto logits = [&](Precision precision, bool fuse) {
+    const auto engine = make_native_engine(chapter_network(shape), {.precision = precision, .fuse = fuse});
+    for (int i = 0; i < 2; ++i) step(*engine, e, 0);  // so that evaluation has statistics
+    return engine->infer(e.images.view<float>());
+  };
+  const Tensor exact = logits(Precision::f32, true);
+  for (const bool fuse : {true, false}) {
+    const Tensor half = logits(Precision::bf16, fuse);
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < exact.values().size(); ++i) {
+      const auto a = static_cast<double>(exact.values()[i]), b = static_cast<double>(half.values()[i]);
+      difference += (a - b) * (a - b);
+      size += a * a;
+    }
+    EXPECT_GT(difference, 0) << "bf16 was not used";
+    // Twenty layers of numbers that are off by up to 2^-9 each, those of Winograd by some more.
+    EXPECT_LT(std::sqrt(difference / size), 20 * 0x1p-9 * 2) << (fuse ? "fused" : "not fused");
+  }
+}
+
+TEST(NativeEngine, Bf16IsRefusedWithoutItsInstructions) {
+  const Shape shape{4, 1, 32, 32};
+  try {
+    make_native_engine(chapter_network(shape), {.isa = "avx2", .precision = Precision::bf16});
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("avx512_bf16"), std::string::npos) << error.what();
+  }
 }
 
 TEST(NativeEngine, RefusesWhatDoesNotFit) {

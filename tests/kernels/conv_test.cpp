@@ -243,6 +243,8 @@ std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
   return sum + 3 * 2 * 2 * 6;
 }
 
+constexpr double kHalfUlp = 0x1p-8 / 2;  // of bf16, relative
+
 // `integers`: inputs whose sums are exact in f32, so nothing may differ but what rounding the result to bf16
 // takes. Otherwise every result may be off by roundings * epsilon * magnitude: the bound of sums in any
 // order.
@@ -250,25 +252,35 @@ void compare(const ConvGeometry& g, Isa isa, std::int64_t tile, std::uint64_t se
              bool with_bias, const ConvStorage& storage = {}) {
   Problem p = random_problem(g, seed, integers);
   if (!with_bias) p.bias.clear();
+  const auto as_stored = [](Doubles& values) {
+    for (double& v : values) v = static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(v))));
+  };
+  if (storage.in == DType::bf16) as_stored(p.x);
+  if (storage.out == DType::bf16) as_stored(p.dy);
   for (const Pass pass : kPasses) {
     if (pass == Pass::input_gradient && storage.in != storage.out) continue;  // of images: nobody asks
     Doubles expected = reference(p, pass);
-    if (result_type(pass, storage) == DType::bf16) {
-      for (double& value : expected)
-        value = static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(value))));
-    }
+    const bool rounded = result_type(pass, storage) == DType::bf16;
+    if (rounded && integers) as_stored(expected);
     const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
     const std::unique_ptr<Kernel> kernel = make_conv(g, pass, isa, tile, storage);
     const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
+    // Both operands of a product may have been rounded to bf16 (and what that makes of each other), and so is
+    // the result.
+    const double operands = storage.out == DType::bf16 ? 2.01 * kHalfUlp : 0;
+    const auto tolerance_at = [&](std::size_t at) {
+      if (integers) return 0.0;
+      return (static_cast<double>(roundings(g, pass, tile)) * epsilon + operands) * magnitude[at] +
+             (rounded ? 1.01 * kHalfUlp * (std::abs(expected[at]) + operands * magnitude[at]) : 0.0);
+    };
     std::int64_t worst = -1;
     double worst_excess = 0.0;
     for (std::int64_t i = 0; i < p.result_shape(pass).elements(); ++i) {
       const auto at = static_cast<std::size_t>(i);
       const auto native =
           static_cast<std::size_t>(native_index(p.result_shape(pass), i, pass == Pass::weight_gradient));
-      const double tolerance = static_cast<double>(roundings(g, pass, tile)) * epsilon * magnitude[at];
-      const double excess = std::abs(static_cast<double>(actual[native]) - expected[at]) - tolerance;
+      const double excess = std::abs(static_cast<double>(actual[native]) - expected[at]) - tolerance_at(at);
       if (!(excess <= worst_excess)) {  // also when it is NaN
         worst = i;
         worst_excess = std::isnan(excess) ? std::numeric_limits<double>::infinity() : excess;
@@ -282,7 +294,7 @@ void compare(const ConvGeometry& g, Isa isa, std::int64_t tile, std::uint64_t se
                     << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  "
                     << text_of(g) << "\n  element " << worst << " of " << p.result_shape(pass)
                     << ": expected " << expected[at] << ", got " << actual[native] << ", tolerance "
-                    << static_cast<double>(roundings(g, pass, tile)) * epsilon * magnitude[at];
+                    << tolerance_at(at);
     }
     for (int threads = 2; threads <= 4; ++threads) {
       const std::vector<float> again = run_native(p, pass, *kernel, threads, storage);
@@ -372,6 +384,15 @@ TEST(ConvBf16, EqualsTheReferenceOnIntegersForRandomShapes) {
   }
 }
 
+TEST(ConvBf16, StaysWithinTheErrorOfASumOnFloatsForRandomShapes) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  for (std::uint64_t seed = 1000; seed < 1200; ++seed) {
+    compare(random_geometry(seed), Isa::avx512_bf16, 0, seed, false, seed % 2 == 0,
+            seed % 4 == 3 ? kFromImages : kBf16);
+    if (HasFailure()) break;
+  }
+}
+
 ConvGeometry random_winograd_geometry(std::uint64_t seed) {
   std::mt19937_64 bits(seed * 7919 + 29);
   const auto between = [&bits](std::int64_t low, std::int64_t high) {
@@ -414,6 +435,15 @@ TEST(ConvBf16, ParityEqualsTheReferenceOnIntegersForRandomShapes) {
   }
 }
 
+TEST(ConvBf16, WinogradStaysWithinTheErrorOfItsSumsForRandomShapes) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    compare(random_winograd_geometry(seed), Isa::avx512_bf16, seed % 4 < 2 ? 3 : 4, seed, false,
+            seed % 2 == 0, kBf16);
+    if (HasFailure()) break;
+  }
+}
+
 // Several blocks, squares, panels and chunks.
 TEST_P(ConvPerIsa, ParityEqualsTheReferenceOnIntegersForShapesOfNetworks) {
   const ConvGeometry shapes[] = {
@@ -443,7 +473,10 @@ TEST_P(ConvPerIsa, WinogradStaysWithinTheErrorOfItsSumsForShapesOfNetworks) {
       {.n = 2, .ci = 480, .co = 500, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
   };
   for (const ConvGeometry& g : shapes) {
-    for (const std::int64_t tile : {3, 4}) compare(g, GetParam(), tile, 7, false, true);
+    for (const std::int64_t tile : {3, 4}) {
+      compare(g, GetParam(), tile, 7, false, true);
+      if (GetParam() == Isa::avx512_bf16) compare(g, GetParam(), tile, 7, false, true, kBf16);
+    }
   }
 }
 

@@ -144,6 +144,16 @@ Operand output(Index count) {
           .absent = false,
           .shares = -1};
 }
+/// Activations, stored as f32 or rounded to bf16.
+inline Operand activations(const Values& values, DType storage) {
+  if (storage == DType::f32) return input(values);
+  std::vector<BFloat16> stored;
+  for (const double v : values) stored.emplace_back(static_cast<float>(v));
+  return input(stored);
+}
+inline Operand activations_output(Index count, DType storage) {
+  return storage == DType::bf16 ? output<BFloat16>(count) : output(count);
+}
 inline Operand absent() {
   return {.content = {}, .output = true, .absent = true, .shares = -1};
 }

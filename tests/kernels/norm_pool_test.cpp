@@ -11,7 +11,13 @@ namespace {
 
 using namespace resnet::kernels::testing;
 
-/// Calls check(isa, norm geometry with its pool) for shapes of networks, awkward ones and random ones,
+/// An instruction set, and what activations are stored as.
+struct Machine {
+  Isa isa;
+  DType storage;
+};
+
+/// Calls check(machine, norm geometry with its pool) for shapes of networks, awkward ones and random ones,
 /// each with every fusion.
 template <class Check>
 void for_cases(const Check& check) {
@@ -29,7 +35,10 @@ void for_cases(const Check& check) {
     pools.push_back(
         random_pool(numbers, 2, {.n = 5, .c = 90, .h = 20, .w = 20, .kh = 4, .kw = 4, .sh = 3, .sw = 3}));
   }
-  for (const Isa isa : isas()) {
+  std::vector<Machine> machines;
+  for (const Isa isa : isas()) machines.push_back({isa, DType::f32});
+  if (best_isa() == Isa::avx512_bf16) machines.push_back({Isa::avx512_bf16, DType::bf16});
+  for (const Machine machine : machines) {
     for (const PoolGeometry& pool : pools) {
       for (const int fused : {0, 1, 2, 3}) {
         const NormGeometry g = {.n = pool.n,
@@ -38,11 +47,11 @@ void for_cases(const Check& check) {
                                 .add = (fused & 2) != 0,
                                 .relu = (fused & 1) != 0,
                                 .pool = pool};
-        SCOPED_TRACE(std::string(name_of(isa)) + ", " + to_string(Shape{pool.n, pool.c, pool.h, pool.w}) +
-                     " kernel, stride, padding " +
+        SCOPED_TRACE(std::string(name_of(machine.isa)) + ", " + std::string(name_of(machine.storage)) + ", " +
+                     to_string(Shape{pool.n, pool.c, pool.h, pool.w}) + " kernel, stride, padding " +
                      to_string(Shape{pool.kh, pool.kw, pool.sh, pool.sw, pool.ph, pool.pw}) +
                      (g.add ? " + add" : "") + (g.relu ? " + relu" : ""));
-        check(isa, g);
+        check(machine, g);
       }
     }
   }
@@ -66,13 +75,14 @@ Operand given(const Result& result, std::size_t operand) {
   return input(result.bytes(operand));
 }
 
-std::vector<Operand> inputs(const NormGeometry& g) {
+std::vector<Operand> inputs(const NormGeometry& g, DType storage) {
   Numbers numbers("norm and pool");
   Values variance = numbers.normal(g.c);
   for (double& v : variance) v = 0.1 + v * v;
-  std::vector<Operand> operands = {input(numbers.normal(pixels(g), 0.5)), input(numbers.normal(g.c, 1, 0.5)),
-                                   input(numbers.normal(g.c)), input(numbers.normal(g.c)), input(variance)};
-  if (g.add) operands.push_back(input(numbers.normal(pixels(g))));
+  std::vector<Operand> operands = {activations(numbers.normal(pixels(g), 0.5), storage),
+                                   input(numbers.normal(g.c, 1, 0.5)), input(numbers.normal(g.c)),
+                                   input(numbers.normal(g.c)), input(variance)};
+  if (g.add) operands.push_back(activations(numbers.normal(pixels(g)), storage));
   return operands;
 }
 
@@ -80,20 +90,22 @@ std::vector<Operand> inputs(const NormGeometry& g) {
 struct Apart {
   Result norm, pool;
 };
-Apart apart(const Kernel& norm, const NormGeometry& g, Isa isa, int channel_outputs) {
-  std::vector<Operand> operands = inputs(g);
+Apart apart(const Kernel& norm, const NormGeometry& g, Machine m, int channel_outputs) {
+  std::vector<Operand> operands = inputs(g, m.storage);
   const std::size_t z = operands.size();
-  operands.push_back(output(pixels(g)));
+  operands.push_back(activations_output(pixels(g), m.storage));
   for (int i = 0; i < channel_outputs; ++i) operands.push_back(output(g.c));
   Result normed = run(norm, operands);
-  Result maxima = run(*make_max_pool(*g.pool, isa), {given(normed, z), output(pooled(g)), index_output(g)});
+  Result maxima = run(*make_max_pool(*g.pool, m.isa, m.storage),
+                      {given(normed, z), activations_output(pooled(g), m.storage), index_output(g)});
   return {std::move(normed), std::move(maxima)};
 }
 
-void expect_same(const Kernel& fused, const Apart& expected, const NormGeometry& g, int channel_outputs) {
-  std::vector<Operand> operands = inputs(g);
+void expect_same(const Kernel& fused, const Apart& expected, const NormGeometry& g, Machine m,
+                 int channel_outputs) {
+  std::vector<Operand> operands = inputs(g, m.storage);
   const std::size_t z = operands.size();
-  operands.push_back(output(pooled(g)));
+  operands.push_back(activations_output(pooled(g), m.storage));
   for (int i = 0; i < channel_outputs; ++i) operands.push_back(output(g.c));
   operands.push_back(index_output(g));
   const Result result = run(fused, operands);
@@ -106,38 +118,39 @@ void expect_same(const Kernel& fused, const Apart& expected, const NormGeometry&
 }
 
 TEST(NormPool, TrainIsNormThenPool) {
-  for_cases([](Isa isa, const NormGeometry& g) {
-    const Apart expected = apart(*make_norm_train(without_pool(g), isa), g, isa, 4);
-    expect_same(*make_norm_train(g, isa), expected, g, 4);
+  for_cases([](Machine m, const NormGeometry& g) {
+    const Apart expected = apart(*make_norm_train(without_pool(g), m.isa, m.storage), g, m, 4);
+    expect_same(*make_norm_train(g, m.isa, m.storage), expected, g, m, 4);
   });
 }
 
 TEST(NormPool, EvalIsNormThenPool) {
-  for_cases([](Isa isa, const NormGeometry& g) {
-    const Apart expected = apart(*make_norm_eval(without_pool(g), isa), g, isa, 0);
-    expect_same(*make_norm_eval(g, isa), expected, g, 0);
+  for_cases([](Machine m, const NormGeometry& g) {
+    const Apart expected = apart(*make_norm_eval(without_pool(g), m.isa, m.storage), g, m, 0);
+    expect_same(*make_norm_eval(g, m.isa, m.storage), expected, g, m, 0);
   });
 }
 
 TEST(NormPool, GradientIsThePoolsThenTheNorms) {
-  for_cases([](Isa isa, const NormGeometry& g) {
+  for_cases([](Machine m, const NormGeometry& g) {
     if (g.add) return;
-    const Apart forward = apart(*make_norm_train(without_pool(g), isa), g, isa, 4);
-    const std::vector<Operand> in = inputs(g);
-    const Operand dy = input(Numbers("dy").normal(pooled(g)));
-    const Result spread =
-        run(*make_max_pool_gradient(*g.pool, isa), {dy, given(forward.pool, 2), output(pixels(g))});
+    const Apart forward = apart(*make_norm_train(without_pool(g), m.isa, m.storage), g, m, 4);
+    const std::vector<Operand> in = inputs(g, m.storage);
+    const Operand dy = activations(Numbers("dy").normal(pooled(g)), m.storage);
+    const Result spread = run(*make_max_pool_gradient(*g.pool, m.isa, m.storage),
+                              {dy, given(forward.pool, 2), activations_output(pixels(g), m.storage)});
     std::vector<Operand> operands = {given(spread, 2), in[0], in[1], given(forward.norm, 6),
                                      given(forward.norm, 7)};
     if (g.relu) operands.push_back(given(forward.norm, 5));  // masked by z, after the spreading
     const std::size_t dx = operands.size();
-    for (const Index count : {pixels(g), g.c, g.c}) operands.push_back(output(count));
-    const Result expected = run(*make_norm_gradient(without_pool(g), isa), operands);
+    operands.push_back(activations_output(pixels(g), m.storage));
+    for (int i = 0; i < 2; ++i) operands.push_back(output(g.c));
+    const Result expected = run(*make_norm_gradient(without_pool(g), m.isa, m.storage), operands);
 
     operands[0] = dy;
     operands.insert(operands.begin() + 5, given(forward.pool, 2));
     if (g.relu) operands[6] = given(forward.pool, 1);  // masked by y, before it
-    const auto kernel = make_norm_gradient(g, isa);
+    const auto kernel = make_norm_gradient(g, m.isa, m.storage);
     const Result result = run(*kernel, operands);
     for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(result.bytes(dx + 1 + i), expected.bytes(dx + i)) << i;
     operands[dx + 1] = same_as(1);
