@@ -83,11 +83,12 @@ double step_flops(const nn::Module& net, const Shape& images, Work work) {
 
 }  // namespace
 
-double peak_gflops(int threads, const std::string& isa) {
+double peak_gflops(int threads, const std::string& isa, Precision precision) {
+  const DType type = precision == Precision::bf16 ? DType::bf16 : DType::f32;
   const Isa level = isa_named(isa).value_or(best_isa());
   ThreadPool pool(threads);
   constexpr std::int64_t kTasksPerThread = 8;  // about 16 ms a try
-  const auto kernel = kernels::make_peak(kTasksPerThread * threads, level);
+  const auto kernel = kernels::make_peak(kTasksPerThread * threads, level, type);
   std::vector<AlignedBuffer> scratch;
   for (int thread = 0; thread < threads; ++thread) {
     scratch.emplace_back(static_cast<std::size_t>(kernel->scratch_bytes()));
@@ -100,7 +101,7 @@ double peak_gflops(int threads, const std::string& isa) {
       call.scratch = scratch[static_cast<std::size_t>(thread)].data();
       kernel->run(call, 0, task);
     });
-    const double flops = kernels::peak_flops_per_task(level) * static_cast<double>(kernel->tasks(0));
+    const double flops = kernels::peak_flops_per_task(level, type) * static_cast<double>(kernel->tasks(0));
     best = std::max(best, flops / seconds_since(begin) / 1e9);
   }
   return best;
@@ -135,7 +136,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
   const std::vector<data::Batch> batches = make_batches(images, classes);
 
   StepBench result;
-  result.peak_gflops = peak_gflops(engine->threads(), engine->isa());
+  result.peak_gflops = peak_gflops(engine->threads(), engine->isa(), options.precision);
   std::vector<double> times;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
@@ -147,7 +148,8 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
     }
     if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
   }
-  result.peak_gflops = std::max(result.peak_gflops, peak_gflops(engine->threads(), engine->isa()));
+  result.peak_gflops =
+      std::max(result.peak_gflops, peak_gflops(engine->threads(), engine->isa(), options.precision));
   std::sort(times.begin(), times.end());
   result.median_ms = times[times.size() / 2];
   result.min_ms = times.front();
@@ -182,7 +184,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
       result.calls[k].seconds = std::min(result.calls[k].seconds, calls[k].seconds);
     }
   }
-  result.peak_gflops = peak_gflops(engine->threads(), engine->isa());
+  result.peak_gflops = peak_gflops(engine->threads(), engine->isa(), options.precision);
   return result;
 }
 

@@ -1,15 +1,20 @@
 #include "kernels/peak/peak.h"
 
 #include "kernels/peak/peak_simd.h"
+#include "kernels/storage.h"
 
 namespace resnet::kernels {
 namespace {
 
 constexpr std::int64_t kRounds = 1'000'000;  // 6 million cycles on two units: about 2 ms
 
+const PeakFunctions& functions(Isa isa, DType type) {
+  return type == DType::bf16 ? peak_functions_bf16() : peak_functions(isa);
+}
+
 class Peak final : public Kernel {
  public:
-  Peak(std::int64_t tasks, Isa isa) : tasks_(tasks), functions_(peak_functions(isa)) {}
+  Peak(std::int64_t tasks, const PeakFunctions& functions) : tasks_(tasks), functions_(functions) {}
   std::string_view name() const noexcept override { return "peak/multiply_add"; }
   std::int64_t scratch_bytes() const noexcept override { return sizeof(float); }
   std::int64_t tasks(int) const noexcept override { return tasks_; }
@@ -25,12 +30,13 @@ class Peak final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_peak(std::int64_t tasks, Isa isa) {
-  return std::make_unique<Peak>(tasks, isa);
+std::unique_ptr<Kernel> make_peak(std::int64_t tasks, Isa isa, DType type) {
+  check_storage(type, isa);
+  return std::make_unique<Peak>(tasks, functions(isa, type));
 }
 
-double peak_flops_per_task(Isa isa) {
-  return 2.0 * static_cast<double>(kRounds * kPeakChains * peak_functions(isa).lanes);
+double peak_flops_per_task(Isa isa, DType type) {
+  return 2.0 * static_cast<double>(kRounds * kPeakChains * functions(isa, type).products);
 }
 
 }  // namespace resnet::kernels

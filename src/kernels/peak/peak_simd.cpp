@@ -11,44 +11,44 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-float multiply_adds(std::int64_t rounds) {
-  const hn::ScalableTag<float> d;
-  const auto factor = hn::Set(d, 0.999F);
-  const auto summand = hn::Set(d, 0.001F);
-  // Each chain begins elsewhere: equal chains would be computed once.
-  auto a0 = hn::Set(d, 0.0F);
-  auto a1 = hn::Set(d, 1.0F);
-  auto a2 = hn::Set(d, 2.0F);
-  auto a3 = hn::Set(d, 3.0F);
-  auto a4 = hn::Set(d, 4.0F);
-  auto a5 = hn::Set(d, 5.0F);
-  auto a6 = hn::Set(d, 6.0F);
-  auto a7 = hn::Set(d, 7.0F);
-  auto a8 = hn::Set(d, 8.0F);
-  auto a9 = hn::Set(d, 9.0F);
-  auto a10 = hn::Set(d, 10.0F);
-  auto a11 = hn::Set(d, 11.0F);
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    a0 = hn::MulAdd(a0, factor, summand);
-    a1 = hn::MulAdd(a1, factor, summand);
-    a2 = hn::MulAdd(a2, factor, summand);
-    a3 = hn::MulAdd(a3, factor, summand);
-    a4 = hn::MulAdd(a4, factor, summand);
-    a5 = hn::MulAdd(a5, factor, summand);
-    a6 = hn::MulAdd(a6, factor, summand);
-    a7 = hn::MulAdd(a7, factor, summand);
-    a8 = hn::MulAdd(a8, factor, summand);
-    a9 = hn::MulAdd(a9, factor, summand);
-    a10 = hn::MulAdd(a10, factor, summand);
-    a11 = hn::MulAdd(a11, factor, summand);
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+struct Floats {
+  static HWY_INLINE V step(V sum, V a, V b) { return hn::MulAdd(sum, a, b); }
+};
+#if RESNET_BF16_TARGET
+struct Pairs {
+  static HWY_INLINE V step(V sum, V a, V b) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+    return sum;
   }
-  const auto low = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(a4, a5));
-  const auto high = hn::Add(hn::Add(hn::Add(a6, a7), hn::Add(a8, a9)), hn::Add(a10, a11));
-  return hn::GetLane(hn::Add(low, high));
+};
+#endif
+
+template <class P>
+float multiply_adds(std::int64_t rounds) {
+  const D d;
+  const V factor = hn::Set(d, 0.999F), summand = hn::Set(d, 0.001F);
+  V a[kPeakChains];
+  // Each chain begins elsewhere: equal chains would be computed once.
+#pragma GCC unroll 12
+  for (int i = 0; i < kPeakChains; ++i) a[i] = hn::Set(d, static_cast<float>(i));
+  for (std::int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kPeakChains; ++i) a[i] = P::step(a[i], factor, summand);
+  }
+  V sum = a[0];
+  for (int i = 1; i < kPeakChains; ++i) sum = hn::Add(sum, a[i]);
+  return hn::GetLane(sum);
 }
 
 }  // namespace
-const PeakFunctions kPeakFunctions = {&multiply_adds, static_cast<std::int64_t>(HWY_LANES(float))};
+const PeakFunctions kPeakFunctions = {&multiply_adds<Floats>, static_cast<std::int64_t>(HWY_LANES(float))};
+#if RESNET_BF16_TARGET
+const PeakFunctions kPeakFunctionsBf16 = {&multiply_adds<Pairs>,
+                                          2 * static_cast<std::int64_t>(HWY_LANES(float))};
+#endif
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
 HWY_AFTER_NAMESPACE();
@@ -58,6 +58,9 @@ HWY_AFTER_NAMESPACE();
 namespace resnet::kernels {
 const PeakFunctions& peak_functions(Isa isa) {
   return RESNET_FOR_ISA(isa, kPeakFunctions);
+}
+const PeakFunctions& peak_functions_bf16() {
+  return RESNET_FOR_BF16(kPeakFunctionsBf16);
 }
 }  // namespace resnet::kernels
 #endif
