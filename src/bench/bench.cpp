@@ -212,7 +212,7 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   const engine::NamedValues inputs = {
       {compiler::kImages, {batch.images.values().begin(), batch.images.values().end()}},
       {compiler::kLabels, {labels.begin(), labels.end()}}};
-  // A sum of products in f32 is off by a few 2^-24 of its size, numbers stored as bf16 by up to 2^-9.
+  // A sum of products in f32 is off by a few 2^-24 of its size, numbers stored as bf16 by 2^-9 on average.
   const double rounding = options.precision == Precision::bf16 ? 0x1p-9 : 0x1p-22;
   const auto native = make_native_engine(network, options);
   double difference = 0;

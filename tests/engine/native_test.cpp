@@ -186,7 +186,7 @@ TEST(NativeEngine, Bf16IsWhatF32IsButForItsRounding) {
       size += a * a;
     }
     EXPECT_GT(difference, 0) << "bf16 was not used";
-    // Twenty layers of numbers that are off by up to 2^-9 each, those of Winograd by some more.
+    // Twenty layers of numbers that are off by 2^-9 each on average, those of Winograd by some more.
     EXPECT_LT(std::sqrt(difference / size), 20 * 0x1p-9 * 2) << (fuse ? "fused" : "not fused");
   }
 }
