@@ -6,7 +6,7 @@
     bench/pair.py train --model resnet50 --input 16x3x224x224 --classes 1000
 
 Installs the rivals from PyPI into .venv-rivals (once), then runs `resnet bench` and the same network in the
-rival (f32, the same batch and threads) in turn, and prints the ratio of each pair and the median ratio.
+rival (the same batch, threads and precision) in turn, and prints the ratio of each pair and the median ratio.
 `--against best` first tries PyTorch's forms (eager, channels_last, compile) once each and takes the fastest;
 --isa avx2 holds both sides to AVX2. The exit code is 1 if the median is below --least.
 """
@@ -47,6 +47,7 @@ def main():
     parser.add_argument("--model", default="d2l_resnet18")
     parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of both sides; bf16 is autocast there")
     parser.add_argument("--program", default=ROOT / "build" / "release" / "resnet")
     parser.add_argument("--python", help="an interpreter that has the rivals, instead of .venv-rivals")
     parser.add_argument("--rounds", type=int, default=3)
@@ -68,8 +69,8 @@ def main():
     python = options.python or python_with(modules + ["openvino"] * (options.against == "openvino"))
 
     shared = ["--model", options.model, "--input", options.input, "--classes", options.classes,
-              "--threads", options.threads, "--steps", options.steps]
-    ours = [options.program, "bench", options.work, *shared, "--precision", "f32", "--json"]
+              "--threads", options.threads, "--steps", options.steps, "--precision", options.precision]
+    ours = [options.program, "bench", options.work, *shared, "--json"]
     environment = dict(RIVAL_ENVIRONMENT)
     if options.work == "train":
         del environment["TORCHINDUCTOR_FREEZING"]
@@ -104,7 +105,7 @@ def main():
     median = statistics.median(ratios)
     memory = "" if form == "openvino" else (  # its process also holds PyTorch, which made the network
         f"; RSS {a['peak_rss_bytes'] / 2**20:.0f} against {b['peak_rss_bytes'] / 2**20:.0f} MiB")
-    print(f"median ratio {median:.2f} ({options.work} {options.model} {options.input}; {name} {b['version']}, "
+    print(f"median ratio {median:.2f} ({options.work} {options.model} {options.input} {options.precision}; {name} {b['version']}, "
           f"{options.threads} threads, {a['isa']}; {a['fraction_of_direct_limit']:.2f} of the direct-convolution limit{memory})")
     return 0 if median >= options.least else 1
 

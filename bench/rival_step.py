@@ -59,7 +59,11 @@ def network(name, channels, classes):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
-def training(net, form):
+def autocast(precision):
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def training(net, form, precision):
     """One step on a batch; `form`: eager, channels_last or compile."""
     net.train()
     step_net = torch.compile(net) if form == "compile" else net
@@ -68,26 +72,27 @@ def training(net, form):
 
     def step(images, labels):
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(step_net(images), labels)
+        with autocast(precision):
+            loss = loss_of(step_net(images), labels)
         loss.backward()
         optimiser.step()
         assert torch.isfinite(loss)
     return step
 
 
-def evaluation(net, form, example, threads):
+def evaluation(net, form, precision, example, threads):
     """One evaluation of a batch; `form` may also be openvino."""
     net.eval()
     if form == "openvino":
         import openvino  # pylint: disable=import-outside-toplevel
         model = openvino.convert_model(net, example_input=example, input=[tuple(example.shape)])
         compiled = openvino.compile_model(model, "CPU", {
-            "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+            "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"})
         return lambda images, _labels: compiled(images.numpy())
     step_net = torch.compile(net) if form == "compile" else net
 
     def step(images, _labels):
-        with torch.no_grad():  # what freezing needs
+        with torch.no_grad(), autocast(precision):  # no gradients: what freezing needs
             step_net(images)
     return step
 
@@ -100,6 +105,7 @@ def main():
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--form", choices=("eager", "channels_last", "compile", "openvino"), default="channels_last")
     options = parser.parse_args()
     shape = [int(extent) for extent in options.input.split("x")]
@@ -112,8 +118,8 @@ def main():
     # Four different batches in turn: constant data would flatter the caches and the branch predictor.
     batches = [(torch.rand(shape).to(memory_format=layout), torch.randint(options.classes, (shape[0],)))
                for _ in range(4)]
-    step = (training(net, options.form) if options.work == "train"
-            else evaluation(net, options.form, batches[0][0], options.threads))
+    step = (training(net, options.form, options.precision) if options.work == "train"
+            else evaluation(net, options.form, options.precision, batches[0][0], options.threads))
     times = []
     for i in range(WARM_UP + options.steps):
         begin = time.perf_counter()

@@ -132,6 +132,22 @@ assert [call["op"] for call in stem] == ["conv2d", "conv2d_weight_gradient"], st
 assert all(call["ms"] > 0 and call["direct_flops"] == 2 * 8 * 64 * 16 * 16 * 49 for call in stem), stem
 table = run("bench", "train", "--layers", "--input", "8x1x32x32", "--steps", 1).stdout.splitlines()
 assert table[0].split()[:3] == ["node", "kernel", "ms"] and table[-1].startswith("peak "), table
+# bf16 where the processor has it: other bits, the same job, the same bits for any number of threads.
+if bench["isa"] == "avx512_bf16":
+    hashes = set()
+    for threads in (1, 3):
+        run("train", *CHAPTER, "--epochs", 1, "--precision", "bf16", "--threads", threads, "--out", f"half-{threads}")
+        hashes.add(result_of(f"half-{threads}")["weights_sha256"])
+    assert len(hashes) == 1, hashes
+    assert "precision = 'bf16'" in (HERE / "half-1" / "config.toml").read_text()
+    half = json.loads(run("eval", "half-1", "--precision", "bf16", "--limit-test", 200, "--json").stdout)
+    assert half["test_acc"] == result_of("half-1")["test_acc"], half
+    assert "_bf16" in run("plan", "--input", "4x1x32x32", "--precision", "bf16").stdout
+    wide = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 1, "--precision", "bf16", "--json").stdout)
+    assert wide["precision"] == "bf16" and wide["peak_gflops"] > 1.3 * bench["peak_gflops"], wide
+else:
+    print("bf16 not run: this processor has", bench["isa"])
+
 for command in ("train", "eval", "summary", "plan", "bench", "plot"):
     assert "--" in run(command, "--help").stdout
 
