@@ -73,7 +73,7 @@ struct BFloat16 {
   std::uint16_t bits = 0;
 
   BFloat16() = default;
-  /// Rounds to the nearest, ties to even; NaN stays NaN.
+  /// Rounds to the nearest, ties to even; NaN stays NaN. (The processor's instruction makes subnormals 0.)
   explicit BFloat16(float value) noexcept {
     const auto all = std::bit_cast<std::uint32_t>(value);
     bits = static_cast<std::uint16_t>(value == value ? (all + 0x7fffU + ((all >> 16U) & 1U)) >> 16U  // NOLINT

@@ -10,8 +10,9 @@
 
 namespace resnet::bench {
 
-/// Sustained f32 multiply-adds of `threads` threads on registers alone, GFLOP/s: best of a few tries.
-double peak_gflops(int threads, const std::string& isa);
+/// Sustained multiply-adds of this precision of `threads` threads on registers alone, GFLOP/s: best of a few
+/// tries.
+double peak_gflops(int threads, const std::string& isa, Precision precision);
 
 /// Sustained bytes a second of `threads` threads adding two arrays larger than most caches into a third
 /// (two read, one written), GB/s: best of a few tries. The arrays have 128 MiB each.
@@ -53,7 +54,7 @@ double loader_rate(const data::Dataset& dataset, std::int64_t batch_size);
 /// at most eight of the images.
 struct Check {
   double difference = 0;  // l2, relative to the oracle's
-  double tolerance = 0;   // 1 %, or 8 times what the oracle itself moves under noise of f32 rounding
+  double tolerance = 0;   // 1 %, or a few times what the oracle itself moves under noise of the precision
   bool passed() const noexcept { return difference <= tolerance; }
 };
 Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,

@@ -191,6 +191,35 @@ TEST(NativeEngine, Bf16IsWhatF32IsButForItsRounding) {
   }
 }
 
+// Two blocks: deep networks that are not trained amplify any rounding to the size of their gradients.
+TEST(NativeEngine, Bf16GradientsAreThoseOfF32ButForTheirRounding) {
+  if (best_isa() < Isa::avx512_bf16) GTEST_SKIP() << "this processor has no avx512_bf16";
+  const Shape shape{16, 1, 32, 32};
+  const nn::Sequential net = test::random_network(
+      "d2l_resnet18", {.in_channels = 1, .classes = 10, .blocks = {1, 1}, .channels = {32, 48}});
+  const Examples e = test::examples(shape, 10);
+  const auto gradients = [&](Precision precision, bool fuse) {
+    const auto engine = make_native_engine(network_of(net, shape), {.precision = precision, .fuse = fuse});
+    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+    return engine->gradient_values();
+  };
+  const State exact = gradients(Precision::f32, true);
+  for (const bool fuse : {true, false}) {
+    const State half = gradients(Precision::bf16, fuse);
+    for (std::size_t k = 0; k < exact.size(); ++k) {
+      double difference = 0, size = 0;
+      for (std::size_t i = 0; i < exact[k].second.values().size(); ++i) {
+        const auto a = static_cast<double>(exact[k].second.values()[i]);
+        const auto b = static_cast<double>(half[k].second.values()[i]);
+        difference += (a - b) * (a - b);
+        size += a * a;
+      }
+      EXPECT_LE(std::sqrt(difference), 0.2 * std::sqrt(size))
+          << exact[k].first << (fuse ? "" : ", not fused");
+    }
+  }
+}
+
 TEST(NativeEngine, Bf16IsRefusedWithoutItsInstructions) {
   const Shape shape{4, 1, 32, 32};
   try {

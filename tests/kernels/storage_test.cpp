@@ -108,6 +108,26 @@ TEST_F(Bf16, Pools) {
         random_pool(numbers, 1, {.n = 4, .c = 90, .h = 20, .w = 20, .kh = 4, .kw = 4, .sh = 3, .sw = 3});
     const Index in = g.n * g.c * g.h * g.w, out = g.n * g.c * g.ho() * g.wo();
     const Value x = stored(numbers.normal(in)), dy = stored(numbers.normal(out));
+    // The places of a maximum are bytes, the same for both.
+    const auto places = [&](DType type) {
+      Operand values = activations(x.content, type);
+      return run(*make_max_pool(g, kIsa, type),
+                 {values, activations_output(out, type), output<std::uint8_t>(out)});
+    };
+    const Result exact = places(DType::f32), half = places(DType::bf16);
+    ASSERT_EQ(half.get<std::uint8_t>(2), exact.get<std::uint8_t>(2));
+    for (std::size_t k = 0; k < static_cast<std::size_t>(out); k += 7)
+      ASSERT_EQ(static_cast<float>(reinterpret_cast<const BFloat16*>(half.bytes(1).data())[k]),
+                reinterpret_cast<const float*>(exact.bytes(1).data())[k]);
+    const auto spread = [&](DType type) {
+      return run(
+          *make_max_pool_gradient(g, kIsa, type),
+          {activations(dy.content, type), input(exact.get<std::uint8_t>(2)), activations_output(in, type)});
+    };
+    std::vector<float> wanted = spread(DType::f32).get(2), got;
+    for (float& v : wanted) v = static_cast<float>(BFloat16(v));
+    for (const BFloat16 v : spread(DType::bf16).get<BFloat16>(2)) got.push_back(static_cast<float>(v));
+    ASSERT_EQ(got, wanted);
     expect_rounded([&](DType type) { return make_avg_pool(g, kIsa, type); }, {x, stored_output(out)});
     expect_rounded([&](DType type) { return make_avg_pool_gradient(g, kIsa, type); },
                    {dy, stored_output(in)});

@@ -41,7 +41,10 @@ double product_cost(DType storage) {
   return (storage == DType::bf16 ? 0.5 : 1.0) / kProducts;
 }
 
-double direct_cost(const ConvGeometry& g, DType storage) {
+double direct_cost(const ConvGeometry& g, ConvPass pass, DType storage) {
+  // Channels that make no pairs are multiplied as f32.
+  const std::int64_t channels = (pass == ConvPass::input_gradient ? g.co : g.ci) / g.groups;
+  if (pass != ConvPass::weight_gradient && channels % 2 != 0) storage = DType::f32;
   const double taps =
       valid_taps(g.h, g.ho(), g.kh, g.sh, g.ph, g.dh) * valid_taps(g.w, g.wo(), g.kw, g.sw, g.pw, g.dw);
   return static_cast<double>(g.n * g.co) * static_cast<double>(g.ci / g.groups) * taps *
@@ -57,12 +60,13 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
   const auto matrices = static_cast<double>(axis_matrices * axis_matrices);
   const auto tiles = static_cast<double>(g.n * conv::ceil_div(h, m) * conv::ceil_div(w, m));
   const auto ci = static_cast<double>(g.ci), co = static_cast<double>(g.co);
-  // Transformed images and weights are written and read once each, pixels once; sums are f32.
+  // Transformed images and weights, or sums, are written and read once each, pixels once; sums are f32.
   const auto element = static_cast<double>(size_of(storage));
   const double x = pass == ConvPass::input_gradient ? 4 : element;
   const double y = pass == ConvPass::forward ? 4 : element;
   const double bytes =
-      2 * points * tiles * (x * ci + y * co) + 2 * matrices * element * ci * co +
+      2 * points * tiles * (x * ci + y * co) +
+      2 * matrices * (pass == ConvPass::weight_gradient ? 4 : element) * ci * co +
       element * static_cast<double>(g.n) * static_cast<double>(g.h * g.w * g.ci + h * w * g.co);
   return points * tiles * ci * co * product_cost(storage) + byte_cost(isa, storage) * bytes;
 }
@@ -72,9 +76,9 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage) {
   conv::check(g);
   if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 or 2 in one group only"};
-  if (storage.in != storage.out) return {0, "direct: products of f32 for a result of bf16"};
+  if (storage.in != storage.out) return {0, "direct: x is f32, dy or y bf16"};
   const bool half = storage.in == DType::bf16;
-  const double direct = direct_cost(g, storage.in);
+  const double direct = direct_cost(g, pass, storage.in);
   const auto relative = [&](std::int64_t m) { return winograd_cost(g, pass, m, isa, storage.in) / direct; };
   const auto name = [&](std::int64_t m) {
     return g.sh == 2 ? std::string("parity") : fmt::format("F({0}x{0})", m);

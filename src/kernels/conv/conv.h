@@ -52,7 +52,7 @@ struct ConvChoice {
 
 /// What activations are stored as, f32 or bf16: x and y, dy and dx, or x and dy of the weight gradient.
 /// Weights and bias are f32. bf16 needs avx512_bf16, and `out` is bf16 where `in` is. Products are of bf16
-/// where `in` is, in the weight gradient where `out` is.
+/// where `in` is (and its channels make pairs), in the weight gradient where `out` is.
 struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };

@@ -1,7 +1,8 @@
 // What the vector code of the convolutions does: the outer-product tiles of the passes, and their packing.
 //
 // The tiles multiply words of 32 bits, floats or pairs of bf16, which stand next to each other along the
-// sum: a pair's two products go into one f32 sum. Lengths and strides of operands count words.
+// sum: a pair's two products go into one f32 sum. Lengths and strides of MultiplyArgs and
+// OuterArgs count words, those of AccumulateArgs numbers, which it makes words of itself.
 #pragma once
 
 #include <cstdint>

@@ -27,7 +27,8 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
   return (a + b - 1) / b;
 }
 
-/// One row of the patch matrix: offsets in floats from the origin of its block.
+/// One row of the patch matrix: offsets from the origin of its block, in elements of the problem's source and
+/// result. Where a problem is one of words (conv_simd.h), those are the elements of its source.
 struct Row {
   std::int32_t in = 0;
   std::int32_t out = 0;

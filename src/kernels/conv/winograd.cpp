@@ -15,16 +15,19 @@
 namespace resnet::kernels::conv {
 namespace {
 
-// Transformed tiles of a block, both matrices: they stay in the third level between phases.
+// Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
 constexpr std::int64_t kBlockBytes = 6 << 20;
-// Points of a task's own block, which stay in the second level: 1 MiB where there is AVX-512, else 512 KiB.
+// Points of a task's own block, half of the second level (1 MiB where there is AVX-512, else 512 KiB), or
+// twelve tiles, two register tiles, where those are more.
 constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 256 : 512) << 10;
 }
-// Weights that such tasks read from the third level, and sums that they may have of their own.
+// Such tasks read at most so many bytes of weights from the third level, may have so many bytes of sums of
+// their own, and must be so many, that each thread has some: small batches are shared.
 constexpr std::int64_t kLocalWeights = 8 << 20;
 constexpr std::int64_t kLocalSums = 1 << 20;
-constexpr std::int64_t kChunks = 16;
+constexpr std::int64_t kFewestLocalTasks = 32;
+constexpr std::int64_t kChunks = 32;
 constexpr std::int64_t kResultRows = 8;  // of a task of the result
 constexpr std::int64_t kFewestLocalTiles = 12;
 constexpr std::int64_t kFewestTiles = 48;       // eight register tiles, so that a panel is worth its way
@@ -63,18 +66,20 @@ constexpr std::int64_t size() {
 template <class T>
 constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
 
-// The tiles of maps of h x w pixels, in blocks.
+// The tiles of maps of h x w pixels, in blocks of a task's own if `small` and those are enough, else shared.
 class Grid {
  public:
   Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
-       std::int64_t bytes_a_block)
+       std::int64_t own_bytes, bool small, std::int64_t shared_bytes)
       : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
-    const std::int64_t fitting = std::max(bytes_a_block < kBlockBytes ? kFewestLocalTiles : kFewestTiles,
-                                          bytes_a_block / bytes_a_tile);
+    std::int64_t fitting = std::max(kFewestLocalTiles, own_bytes / bytes_a_tile);
+    local_ = small && ceil_div(tiles_, fitting) >= kFewestLocalTasks;
+    if (!local_) fitting = std::max(kFewestTiles, shared_bytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
     each_ = ceil_div(tiles_, blocks_);
     blocks_ = ceil_div(tiles_, each_);
   }
+  bool local() const noexcept { return local_; }
   std::int64_t down() const noexcept { return down_; }
   std::int64_t across() const noexcept { return across_; }
   std::int64_t blocks() const noexcept { return blocks_; }
@@ -100,6 +105,7 @@ class Grid {
 
  private:
   std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1;
+  bool local_ = false;
 };
 
 bool strided(const ConvGeometry& g) noexcept {
@@ -162,10 +168,9 @@ class Product final : public Kernel {
         panels_(f_.panels(out_)),
         in_words_(ceil_div(in_, kWord<T>)),
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
-        local_(size<float>() * t_.matrices() * weight_point_ <= kLocalWeights),
         grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
-              t_.points() * (size<T>() * in_row_ + size<float>() * out_row_),
-              local_ ? local_bytes(f_.lanes) : kBlockBytes),
+              t_.points() * (size<T>() * in_row_ + size<float>() * out_row_), local_bytes(f_.lanes),
+              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
@@ -188,19 +193,21 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return size<float>() * t_.matrices() * weight_point_ + (local_ ? 0 : block_bytes());
+    return size<float>() * t_.matrices() * weight_point_ + (grid_.local() ? 0 : block_bytes());
   }
-  std::int64_t scratch_bytes() const noexcept override { return local_ ? block_bytes() : 0; }
-  int phases() const noexcept override { return local_ ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
+  std::int64_t scratch_bytes() const noexcept override { return grid_.local() ? block_bytes() : 0; }
+  int phases() const noexcept override {
+    return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks());
+  }
   std::int64_t tasks(int phase) const noexcept override {
-    if (local_) return phase == 0 ? weight_tasks() : grid_.blocks();
+    if (grid_.local()) return phase == 0 ? weight_tasks() : grid_.blocks();
     if (phase % 2 == 1) return multiply_tasks();
     const std::int64_t block = phase / 2;
     const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
     return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
-    if (local_) {
+    if (grid_.local()) {
       phase == 0 ? transform_weights(call, task) : run_block(call, task);
       return;
     }
@@ -309,7 +316,6 @@ class Product final : public Kernel {
   std::int64_t in_row_, out_row_;  // elements between tiles
   std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t in_words_, weight_point_;  // words between matrices
-  bool local_;
   Grid grid_;
   std::int64_t in_point_, out_point_;                 // elements between points
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
@@ -334,12 +340,11 @@ class WeightGradient final : public Kernel {
         x_row_(row_size<float>(g.ci)),
         y_row_(row_size<float>(g.co)),
         sum_point_(point_size<float>(g.ci * y_row_)),
-        local_(size<float>() * t_.matrices() * sum_point_ <= kLocalSums),
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
-              local_ ? local_bytes(f_.lanes)
-                     : std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2)),
-        chunks_(local_ ? std::min(kChunks, grid_.blocks()) : 1),
+              local_bytes(f_.lanes), size<float>() * t_.matrices() * sum_point_ <= kLocalSums,
+              std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2)),
+        chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : 1),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
@@ -354,18 +359,20 @@ class WeightGradient final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return chunks_ * sums_bytes() + (local_ ? 0 : block_bytes());
+    return chunks_ * sums_bytes() + (grid_.local() ? 0 : block_bytes());
   }
-  std::int64_t scratch_bytes() const noexcept override { return local_ ? block_bytes() : 0; }
-  int phases() const noexcept override { return local_ ? 2 : static_cast<int>(2 * grid_.blocks() + 1); }
+  std::int64_t scratch_bytes() const noexcept override { return grid_.local() ? block_bytes() : 0; }
+  int phases() const noexcept override {
+    return grid_.local() ? 2 : static_cast<int>(2 * grid_.blocks() + 1);
+  }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == phases() - 1) return ceil_div(g_.ci, kResultRows);
-    if (local_) return chunks_;
+    if (grid_.local()) return chunks_;
     return phase % 2 == 0 ? transform_tasks(phase / 2) : accumulate_tasks();
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == phases() - 1) return finish(call, task);
-    if (local_) return run_chunk(call, task);
+    if (grid_.local()) return run_chunk(call, task);
     auto* const points = reinterpret_cast<float*>(call.workspace + sums_bytes());
     const std::int64_t block = phase / 2;
     if (phase % 2 == 0) {
@@ -450,10 +457,11 @@ class WeightGradient final : public Kernel {
 
   void finish(const Call& call, std::int64_t task) const noexcept {
     const std::int64_t begin = task * kResultRows, end = std::min(g_.ci, begin + kResultRows);
-    for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) {
-      for (std::int64_t matrix = 0; matrix < t_.matrices(); ++matrix) {
-        const std::int64_t at = matrix * sum_point_ + begin * y_row_;
-        f_.add(sums(call, chunk) + at, sums(call, 0) + at, (end - begin) * y_row_);
+    for (std::int64_t matrix = 0; matrix < t_.matrices(); ++matrix) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t at = matrix * sum_point_ + row * y_row_;
+        for (std::int64_t chunk = 1; chunk < chunks_; ++chunk)
+          f_.add(sums(call, chunk) + at, sums(call, 0) + at, f_.padded_columns(g_.co));
       }
     }
     t_.weight_result({.points = sums(call, 0),
@@ -470,7 +478,6 @@ class WeightGradient final : public Kernel {
   const ConvFunctions& f_;
   const WinogradFunctions<T>& t_;
   std::int64_t x_row_, y_row_, sum_point_;  // words
-  bool local_;
   Grid grid_;
   std::int64_t chunks_;             // of the sums
   std::int64_t x_point_, y_point_;  // words
