@@ -13,17 +13,15 @@ using graph::ValueId;
 
 namespace {
 
-// Rounding adds up over the layers: a number within so many times one node's noise of zero counts as
-// one whose sign is not known.
-constexpr double kNearZero = 32;
-
-void disturb(Values& values, double size, const RandomStream& random) {
+// Rounding adds up over the nodes of a graph: the sign of a number that is no further from zero than the
+// noise of them all is not known.
+void disturb(Values& values, double size, std::size_t nodes, const RandomStream& random) {
   double squares = 0;
   for (const double v : values) squares += v * v;
   const double most = size * std::sqrt(squares / static_cast<double>(values.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i] == 0) continue;  // exact in any arithmetic: what a ReLU cut off stays cut off
-    if (std::abs(values[i]) < kNearZero * most) values[i] = -values[i];
+    if (std::abs(values[i]) < static_cast<double>(nodes) * most) values[i] = -values[i];
     values[i] += most * (2.0 * static_cast<double>(random.word(i)) * 0x1p-32 - 1.0);
   }
 }
@@ -73,7 +71,7 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
     for (const ValueId id : node.outputs) {
       const graph::ValueType& type = graph.value(id).type;  // not labels, not places of a maximum
       if (noise.size > 0 && type.dtype == DType::f32) {
-        disturb(values[static_cast<std::size_t>(id)], noise.size,
+        disturb(values[static_cast<std::size_t>(id)], noise.size, graph.nodes().size(),
                 RandomStream(noise.seed, static_cast<std::uint64_t>(id)));
       }
     }
