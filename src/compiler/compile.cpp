@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/storage.h"
 #include "ops/operation.h"
 
 namespace resnet::compiler {
@@ -194,8 +195,7 @@ void assign_offsets(Plan& plan) {
 
 Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa, DType activations) {
   Plan plan;
-  if (activations == DType::bf16 && isa != Isa::avx512_bf16)
-    throw ConfigError("no kernel stores bf16 with " + std::string(name_of(isa)), "bf16 needs avx512_bf16");
+  kernels::check_storage(activations, isa);
   plan.isa = name_of(isa);
   plan.state_bytes = layout.bytes();
   const std::vector<graph::ValueType> types = storage_types(graph, activations);

@@ -1,7 +1,6 @@
-// Vectors of f32 read and written whole or in part, from memory of f32 or bf16, and sweeps made of them. For
-// the vector part of a
-// *_simd.cpp file, inside its RESNET_VECTOR_TARGET; like that part it is read once a target and has no
-// guard.
+// Vectors of f32 read and written whole or in part, from memory of f32 or bf16, and sweeps made of them.
+// For the vector part of a *_simd.cpp file, inside its RESNET_VECTOR_TARGET; like that part it is read
+// once a target and has no guard.
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +29,11 @@ HWY_INLINE __m256i to_bf16(V v) {
   __m256i half;
   __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(v.raw));
   return half;
+}
+/// sum + the two products of each lane's pair of bf16.
+HWY_INLINE V add_pair_products(V sum, V a, V b) {
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  return sum;
 }
 HWY_INLINE V from_bf16(__m256i half) {
   return V{_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};

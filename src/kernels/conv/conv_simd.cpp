@@ -52,8 +52,7 @@ struct Floats {
 struct Pairs {
   static constexpr int kStep = 2;
   static HWY_INLINE V mul_add(V a, V b, V sum) {
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-    return sum;
+    return resnet::kernels::HWY_NAMESPACE::add_pair_products(sum, a, b);
   }
 };
 #endif

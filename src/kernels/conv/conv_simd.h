@@ -12,6 +12,10 @@
 
 namespace resnet::kernels::conv {
 
+/// Numbers of a word.
+template <class T>
+constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
+
 /// out[rows[i].out + j] = bias[j] + sum_k P[i][k] * panel[k][j], j < columns
 struct MultiplyArgs {
   const float* source = nullptr;  // P[i][k] = source[rows[i].in + segment.source + k], and it meets

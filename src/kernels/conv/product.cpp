@@ -26,13 +26,10 @@ constexpr std::int64_t kMaxRows = 1152;  // rows x one panel of the result: 72 K
 constexpr std::int64_t kMinRows = 48;    // eight tiles, so that a panel is worth its way into the cache
 constexpr std::int64_t kEnoughTasks = 64;
 
-template <class T>
-constexpr std::int64_t kWordChannels = std::is_same_v<T, BFloat16> ? 2 : 1;
-
 // The geometry whose channels of the pass's source are the words.
 template <class T>
 ConvGeometry in_words(ConvGeometry g, bool forward) {
-  (forward ? g.ci : g.co) /= kWordChannels<T>;
+  (forward ? g.ci : g.co) /= kWord<T>;
   return g;
 }
 
@@ -60,8 +57,7 @@ class Product final : public Kernel {
   }
 
   std::string_view name() const noexcept override {
-    if (kWordChannels<T> == 2)
-      return forward_ ? "conv_forward/patch6x64_bf16" : "conv_input_gradient/patch6x64_bf16";
+    if (kWord<T> == 2) return forward_ ? "conv_forward/patch6x64_bf16" : "conv_input_gradient/patch6x64_bf16";
     if (f_.lanes == 8) return forward_ ? "conv_forward/patch6x16" : "conv_input_gradient/patch6x16";
     return forward_ ? "conv_forward/patch6x64" : "conv_input_gradient/patch6x64";
   }
@@ -155,7 +151,7 @@ class Product final : public Kernel {
     const float* w = call.operand<const float>(1) + (tap.ky * g_.kw + tap.kx) * ci * g_.co + group * co;
     float* to = packed_weights(call, group, panel) + t * channels * padded;
     for (std::int64_t k = 0; k < channels; ++k, to += padded) {
-      if constexpr (kWordChannels<T> == 2) {
+      if constexpr (kWord<T> == 2) {
         const std::int64_t next = forward_ ? g_.co : 1;
         for (std::int64_t j = 0; j < columns; ++j) {
           const float* pair = forward_ ? w + 2 * k * g_.co + first + j : w + (first + j) * g_.co + 2 * k;

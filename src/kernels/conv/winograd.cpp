@@ -62,9 +62,6 @@ template <class T>
 constexpr std::int64_t size() {
   return static_cast<std::int64_t>(sizeof(T));
 }
-// Numbers of a word of a product.
-template <class T>
-constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
 
 // The tiles of maps of h x w pixels, in blocks of a task's own if `small` and those are enough, else shared.
 class Grid {
@@ -128,9 +125,9 @@ std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m
   return fmt::format("{}/{}{}x{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix);
 }
 
-std::vector<std::vector<std::int64_t>> points_by_matrix(std::int64_t points, const auto& functions) {
+std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& functions) {
   std::vector<std::vector<std::int64_t>> result(static_cast<std::size_t>(functions.matrices()));
-  for (std::int64_t p = 0; p < points; ++p)
+  for (std::int64_t p = 0; p < functions.points(); ++p)
     result[static_cast<std::size_t>(functions.matrix(p))].push_back(p);
   return result;
 }
@@ -175,7 +172,7 @@ class Product final : public Kernel {
         out_point_(point_size<float>(grid_.most() * out_row_)),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>);
-    points_of_ = points_by_matrix(t_.points(), t_);
+    points_of_ = points_by_matrix(t_);
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
@@ -351,7 +348,7 @@ class WeightGradient final : public Kernel {
         square_columns_(ceil_div(g.co, kColumnsPerTask)),
         zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
     name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>);
-    points_of_ = points_by_matrix(t_.points(), t_);
+    points_of_ = points_by_matrix(t_);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
     }

@@ -481,7 +481,6 @@ template <class T, class F>
 constexpr WinogradFunctions<T> product_functions() {
   return {.axis_points = F::kPoints,
           .axis_matrices = F::kMatrices,
-          .input_step = F::kInStep,
           .output_step = F::kOut,
           .input = &to_points<T, F, F::kIn, F::kInStep, &F::input>,
           .output = &from_points<T, F>,

@@ -78,7 +78,7 @@ enum class Cut3x3 : std::uint8_t { f3, f4, parity, even_gradient, odd_gradient }
 template <class T>
 struct WinogradFunctions {
   std::int64_t axis_points = 0, axis_matrices = 0;
-  std::int64_t input_step = 0, output_step = 0;                    // pixels between tiles
+  std::int64_t output_step = 0;                                    // pixels between tiles of the result
   void (*input)(const TilePoints<T>&) = nullptr;                   // pixels of a tile to points
   void (*output)(const TileSums<T>&) = nullptr;                    // points to pixels, + bias
   void (*weights)(const WeightTransform&) = nullptr;               // to matrices

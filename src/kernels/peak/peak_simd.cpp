@@ -5,24 +5,19 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
+#include "kernels/lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
 struct Floats {
   static HWY_INLINE V step(V sum, V a, V b) { return hn::MulAdd(sum, a, b); }
 };
 #if RESNET_BF16_TARGET
 struct Pairs {
-  static HWY_INLINE V step(V sum, V a, V b) {
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-    return sum;
-  }
+  static HWY_INLINE V step(V sum, V a, V b) { return add_pair_products(sum, a, b); }
 };
 #endif
 
