@@ -16,6 +16,11 @@ namespace resnet {
 
 enum class Precision : std::uint8_t { f32, bf16 };
 
+/// What activations are stored as; its name is the precision's.
+constexpr DType storage_of(Precision precision) {
+  return precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 struct EngineOptions {
   int threads = 0;       // 0: what affinity and cgroup allow
   std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this

@@ -84,7 +84,7 @@ double step_flops(const nn::Module& net, const Shape& images, Work work) {
 }  // namespace
 
 double peak_gflops(int threads, const std::string& isa, Precision precision) {
-  const DType type = precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  const DType type = storage_of(precision);
   const Isa level = isa_named(isa).value_or(best_isa());
   ThreadPool pool(threads);
   constexpr std::int64_t kTasksPerThread = 8;  // about 16 ms a try

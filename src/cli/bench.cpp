@@ -71,7 +71,7 @@ class Bench final : public Command {
     nn::Sequential net = make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     const EngineOptions options = train::engine_options(chosen);
-    const std::string precision = chosen.precision == Precision::f32 ? "f32" : "bf16";
+    const std::string precision(name_of(storage_of(chosen.precision)));
     const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
     const char* const checked = work == bench::Work::infer ? "output" : "gradient";
     bench::Check check;

@@ -36,10 +36,6 @@ int chosen_threads(const EngineOptions& options) {
   return options.threads == 0 ? default_threads() : options.threads;
 }
 
-DType stored(const EngineOptions& options) {
-  return options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-}
-
 class NativeEngine final : public Engine {
  public:
   NativeEngine(Network network, const EngineOptions& options)
@@ -200,8 +196,8 @@ class NativeEngine final : public Engine {
       apply_graph_ = compiler::apply_step(graph);
     }
     if (options_.fuse) graph = compiler::fuse(graph);
-    auto executor =
-        std::make_unique<exec::Executor>(compiler::compile(graph, layout_, isa_, stored(options_)));
+    auto executor = std::make_unique<exec::Executor>(
+        compiler::compile(graph, layout_, isa_, storage_of(options_.precision)));
     const plan::Plan& plan = executor->plan();
     bool moved = false;
     try {

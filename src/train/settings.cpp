@@ -158,7 +158,7 @@ std::vector<Option> make_options() {
        [](Settings& s, const std::string& t) {
          s.precision = one_of("precision", t, {"f32", "bf16"}) == "f32" ? Precision::f32 : Precision::bf16;
        },
-       [](const Settings& s) { return s.precision == Precision::f32 ? "f32" : "bf16"; },
+       [](const Settings& s) { return std::string(name_of(storage_of(s.precision))); },
        {"f32", "bf16"}});
   text("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16", &Settings::isa,
        {"avx2", "avx512", "avx512_bf16"});
