@@ -2,7 +2,6 @@
 // changes nothing, state in and out.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstring>
 
 #include "base/machine.h"
@@ -179,15 +178,10 @@ TEST(NativeEngine, Bf16IsWhatF32IsButForItsRounding) {
   const Tensor exact = logits(Precision::f32, true);
   for (const bool fuse : {true, false}) {
     const Tensor half = logits(Precision::bf16, fuse);
-    double difference = 0, size = 0;
-    for (std::size_t i = 0; i < exact.values().size(); ++i) {
-      const auto a = static_cast<double>(exact.values()[i]), b = static_cast<double>(half.values()[i]);
-      difference += (a - b) * (a - b);
-      size += a * a;
-    }
+    const double difference = test::distance(exact, half);
     EXPECT_GT(difference, 0) << "bf16 was not used";
     // Twenty layers of numbers that are off by 2^-9 each on average, those of Winograd by some more.
-    EXPECT_LT(std::sqrt(difference / size), 20 * 0x1p-9 * 2) << (fuse ? "fused" : "not fused");
+    EXPECT_LT(difference / test::norm(exact), 20 * 0x1p-9 * 2) << (fuse ? "fused" : "not fused");
   }
 }
 
@@ -207,14 +201,7 @@ TEST(NativeEngine, Bf16GradientsAreThoseOfF32ButForTheirRounding) {
   for (const bool fuse : {true, false}) {
     const State half = gradients(Precision::bf16, fuse);
     for (std::size_t k = 0; k < exact.size(); ++k) {
-      double difference = 0, size = 0;
-      for (std::size_t i = 0; i < exact[k].second.values().size(); ++i) {
-        const auto a = static_cast<double>(exact[k].second.values()[i]);
-        const auto b = static_cast<double>(half[k].second.values()[i]);
-        difference += (a - b) * (a - b);
-        size += a * a;
-      }
-      EXPECT_LE(std::sqrt(difference), 0.2 * std::sqrt(size))
+      EXPECT_LE(test::distance(exact[k].second, half[k].second), 0.2 * test::norm(exact[k].second))
           << exact[k].first << (fuse ? "" : ", not fused");
     }
   }

@@ -41,30 +41,33 @@ inline nn::Sequential random_network(const std::string& model, const models::Res
   return net;
 }
 
+/// l2 of a - b, of f32.
+inline double distance(const Tensor& a, const Tensor& b) {
+  double squares = 0;
+  for (std::size_t i = 0; i < a.values().size(); ++i) {
+    const double d = static_cast<double>(a.values()[i]) - static_cast<double>(b.values()[i]);
+    squares += d * d;
+  }
+  return std::sqrt(squares);
+}
+
+inline double norm(const Tensor& t) {
+  return distance(t, Tensor(t.shape()));
+}
+
 /// The engines' values by name, each within `tolerance` (relative l2, but at least `floor` of the
 /// largest norm of all tensors).
 inline void expect_states_near(const State& ours, const State& reference, double tolerance) {
   ASSERT_EQ(ours.size(), reference.size());
   double largest = 0;
-  const auto norm = [](const Tensor& t) {
-    double sum = 0;
-    for (const float v : t.values()) sum += static_cast<double>(v) * static_cast<double>(v);
-    return std::sqrt(sum);
-  };
   for (const auto& [name, tensor] : reference) {
     if (tensor.dtype() == DType::f32) largest = std::max(largest, norm(tensor));
   }
   for (std::size_t i = 0; i < ours.size(); ++i) {
     ASSERT_EQ(ours[i].first, reference[i].first);
     if (ours[i].second.dtype() != DType::f32) continue;
-    double difference = 0;
-    for (std::size_t j = 0; j < ours[i].second.values().size(); ++j) {
-      const double d = static_cast<double>(ours[i].second.values()[j]) -
-                       static_cast<double>(reference[i].second.values()[j]);
-      difference += d * d;
-    }
     const double bound = tolerance * std::max(norm(reference[i].second), 1e-3 * largest);
-    EXPECT_LE(std::sqrt(difference), bound) << ours[i].first;
+    EXPECT_LE(distance(ours[i].second, reference[i].second), bound) << ours[i].first;
   }
 }
 

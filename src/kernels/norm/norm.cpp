@@ -16,14 +16,9 @@ using Index = std::int64_t;
 using GroupSums = std::array<double, ChannelGrid::kLanes>;
 
 /// What the three kernels share: the grid; in the workspace tables of one period, then sums of chunks.
-template <class T>
 class NormKernel : public Kernel {
  public:
-  NormKernel(const NormGeometry& geometry, Isa isa)
-      : g_(geometry),
-        grid_(geometry.rows(), geometry.c),
-        functions_(norm_functions<T>(isa)),
-        pooling_(pool_functions<T>(isa)) {
+  explicit NormKernel(const NormGeometry& geometry) : g_(geometry), grid_(geometry.rows(), geometry.c) {
     if (g_.pool) pool_.emplace(*g_.pool);
   }
 
@@ -46,8 +41,6 @@ class NormKernel : public Kernel {
 
   NormGeometry g_;
   ChannelGrid grid_;
-  const NormFunctions<T>& functions_;
-  const PoolFunctions<T>& pooling_;
   std::optional<PoolTables> pool_;
 };
 
@@ -60,9 +53,10 @@ Index pooled_rows_per_task(const PoolGeometry& p) noexcept {
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
 /// (if add), then z; and the tables of z = (x - mean) * scale + offset.
 template <class T>
-class NormForward : public NormKernel<T> {
+class NormForward : public NormKernel {
  public:
-  NormForward(const NormGeometry& geometry, Isa isa) : NormKernel<T>(geometry, isa) {
+  NormForward(const NormGeometry& geometry, Isa isa)
+      : NormKernel(geometry), functions_(norm_functions<T>(isa)), pooling_(pool_functions<T>(isa)) {
     if (!pool_) return;
     const PoolGeometry& p = pool_->g;
     pooled_rows_ = p.n * p.ho();
@@ -73,17 +67,6 @@ class NormForward : public NormKernel<T> {
   }
 
  protected:
-  using NormKernel<T>::g_;
-  using NormKernel<T>::grid_;
-  using NormKernel<T>::functions_;
-  using NormKernel<T>::pooling_;
-  using NormKernel<T>::pool_;
-  using NormKernel<T>::table_bytes;
-  using NormKernel<T>::sums_bytes;
-  using NormKernel<T>::table;
-  using NormKernel<T>::spread;
-  using NormKernel<T>::row;
-
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
 
   int outputs() const noexcept { return g_.add ? 6 : 5; }
@@ -102,6 +85,8 @@ class NormForward : public NormKernel<T> {
   Index apply_tasks() const noexcept {
     return pool_ ? (pooled_rows_ + rows_per_task_ - 1) / rows_per_task_ : grid_.chunks();
   }
+  const NormFunctions<T>& functions_;
+
   Index apply_scratch_bytes() const noexcept { return made_ * Index{sizeof(T)}; }
 
   /// `index`: its operand.
@@ -138,6 +123,7 @@ class NormForward : public NormKernel<T> {
                  index);
   }
 
+  const PoolFunctions<T>& pooling_;
   Index pooled_rows_ = 0, rows_per_task_ = 1, made_ = 0;
 };
 
@@ -301,9 +287,10 @@ class NormEval final : public NormForward<T> {
 };
 
 template <class T>
-class NormGradient final : public NormKernel<T> {
+class NormGradient final : public NormKernel {
  public:
-  NormGradient(const NormGeometry& geometry, Isa isa) : NormKernel<T>(geometry, isa) {
+  NormGradient(const NormGeometry& geometry, Isa isa)
+      : NormKernel(geometry), functions_(norm_functions<T>(isa)), pooling_(pool_functions<T>(isa)) {
     if (!pool_) return;
     for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
       made_ = std::max(made_, rows_of(chunk).size() * row());
@@ -326,17 +313,6 @@ class NormGradient final : public NormKernel<T> {
   }
 
  private:
-  using NormKernel<T>::g_;
-  using NormKernel<T>::grid_;
-  using NormKernel<T>::functions_;
-  using NormKernel<T>::pooling_;
-  using NormKernel<T>::pool_;
-  using NormKernel<T>::table_bytes;
-  using NormKernel<T>::sums_bytes;
-  using NormKernel<T>::table;
-  using NormKernel<T>::spread;
-  using NormKernel<T>::row;
-
   enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kTables };
   enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
 
@@ -435,6 +411,8 @@ class NormGradient final : public NormKernel<T> {
                                .dresidual = dresidual != nullptr ? dresidual + begin : nullptr});
   }
 
+  const NormFunctions<T>& functions_;
+  const PoolFunctions<T>& pooling_;
   Index made_ = 0;  // elements of dz in scratch
 };
 
