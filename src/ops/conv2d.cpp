@@ -58,9 +58,9 @@ Shape output_shape(const ConvGeometry& g) {
   return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
 }
 
-Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out) {
+Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out, bool add = false) {
   kernels::ConvChoice choice = kernels::choose_conv(g, pass, isa, {in, out});
-  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}), std::move(choice.reason)};
+  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}, add), std::move(choice.reason)};
 }
 
 template <bool kLinear>
@@ -140,7 +140,7 @@ class Forward final : public Operation {
   }
 };
 
-// dy, w -> dx
+// dy, w, [addend] -> dx. It carries `add` at its end.
 template <bool kLinear>
 class InputGradient final : public Operation {
  public:
@@ -150,24 +150,37 @@ class InputGradient final : public Operation {
   }
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 2, 2);
+    const std::size_t operands = adds(attributes) ? 3 : 2;
+    expect_operands(inputs, operands, operands);
     const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
     const Shape dx = stored_shape<kLinear>(attributes);
     const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, dx, w));
     expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
+    if (adds(attributes)) expect(inputs[2]->shape == dx, "expected an addend of shape " + to_string(dx));
     return {{dx, DType::f32}};
   }
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
   void evaluate(const Signature& s, std::span<const View<const double>> inputs,
                 std::span<const View<double>> outputs) const override {
+    if (adds(s.attributes)) throw FormatError("a gradient that carries an addition has only a native kernel");
     kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 2}; }
+  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
+    return adds(node.attributes) ? std::vector<std::size_t>{0, 2, 3} : std::vector<std::size_t>{0, 2};
+  }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::input_gradient, isa, s.inputs[0]->dtype, s.outputs[0].dtype);
+    return lowered(geometry(s), ConvPass::input_gradient, isa, s.inputs[0]->dtype, s.outputs[0].dtype,
+                   adds(s.attributes));
+  }
+  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t) const override {
+    return adds(attributes) ? std::vector<std::size_t>{2} : std::vector<std::size_t>{};
+  }
+  bool carries(const Attributes& attributes, FusionRole role) const override {
+    return role == FusionRole::add && !adds(attributes);
   }
 
  private:
+  static bool adds(const Attributes& attributes) { return attributes.integer_or("add", 0) != 0; }
   static ConvGeometry geometry(const Signature& s) {
     return geometry_of<kLinear>(s.attributes, stored_shape<kLinear>(s.attributes), s.inputs[1]->shape);
   }

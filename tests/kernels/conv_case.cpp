@@ -32,6 +32,7 @@ using Doubles = std::vector<double>;
 struct Problem {
   ConvGeometry g;
   Doubles x, w, bias, dy;
+  Doubles addend = {};  // of the input gradient, or empty
 
   Shape x_shape() const { return {g.n, g.ci, g.h, g.w}; }
   Shape w_shape() const { return {g.co, g.ci / g.groups, g.kh, g.kw}; }
@@ -55,6 +56,7 @@ Problem random_problem(const ConvGeometry& g, std::uint64_t seed, bool integers)
   fill(p.w, p.w_shape().elements());
   fill(p.bias, g.co);
   fill(p.dy, p.y_shape().elements());
+  fill(p.addend, p.x_shape().elements());
   return p;
 }
 
@@ -71,6 +73,7 @@ Doubles reference(const Problem& p, Pass pass) {
       break;
     case Pass::input_gradient:
       reference_conv_input_gradient(p.g, dy, w, out);
+      for (std::size_t i = 0; i < p.addend.size(); ++i) result[i] += p.addend[i];
       break;
     case Pass::weight_gradient:
       reference_conv_weight_gradient(p.g, x, dy, out);
@@ -80,7 +83,7 @@ Doubles reference(const Problem& p, Pass pass) {
 }
 
 Problem absolute(Problem p) {
-  for (Doubles* values : {&p.x, &p.w, &p.bias, &p.dy}) {
+  for (Doubles* values : {&p.x, &p.w, &p.bias, &p.dy, &p.addend}) {
     for (double& v : *values) v = std::abs(v);
   }
   return p;
@@ -140,9 +143,10 @@ DType result_type(Pass pass, const ConvStorage& storage) {
   return pass == Pass::weight_gradient ? DType::f32 : storage.out;
 }
 
-// Runs a kernel on poisoned memory; the result in the kernel's own layout.
+// Runs a kernel on poisoned memory; the result in the kernel's own layout. `in_place`: an addend stands where
+// the result will.
 std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel, int threads,
-                              const ConvStorage& storage = {}) {
+                              const ConvStorage& storage = {}, bool in_place = false) {
   const AlignedBuffer x = to_native(p.x, p.x_shape(), false, storage.in),
                       w = to_native(p.w, p.w_shape(), true),
                       dy = to_native(p.dy, p.y_shape(), false,
@@ -151,6 +155,8 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
   const std::int64_t count = p.result_shape(pass).elements();
   const DType type = result_type(pass, storage);
   const Poisoned out(count * static_cast<std::int64_t>(size_of(type))), workspace(kernel.workspace_bytes());
+  const AlignedBuffer addend =
+      to_native(p.addend, p.addend.empty() ? Shape{0, 1, 1, 1} : p.x_shape(), false, storage.out);
   std::vector<Poisoned> scratch;
   for (int thread = 0; thread < threads; ++thread) scratch.emplace_back(kernel.scratch_bytes());
   std::vector<void*> operands;
@@ -160,6 +166,8 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
       break;
     case Pass::input_gradient:
       operands = {dy.data(), w.data(), out.data()};
+      if (!p.addend.empty()) operands.insert(operands.begin() + 2, in_place ? out.data() : addend.data());
+      if (in_place) std::memcpy(out.data(), addend.data(), addend.size());
       break;
     case Pass::weight_gradient:
       operands = {x.data(), dy.data(), out.data()};
@@ -188,7 +196,7 @@ std::int64_t terms(const ConvGeometry& g, Pass pass) {
     case Pass::forward:
       return g.kh * g.kw * (g.ci / g.groups) + 1;
     case Pass::input_gradient:
-      return g.kh * g.kw * (g.co / g.groups);
+      return g.kh * g.kw * (g.co / g.groups) + 1;
     case Pass::weight_gradient:
       return g.n * g.ho() * g.wo();
   }
@@ -199,7 +207,11 @@ std::int64_t terms(const ConvGeometry& g, Pass pass) {
 Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
   const Problem positive = absolute(p);
   if (tile == 0) return reference(positive, pass);
-  if (pass == Pass::input_gradient) return bounds::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
+  if (pass == Pass::input_gradient) {
+    Doubles bound = bounds::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
+    for (std::size_t i = 0; i < positive.addend.size(); ++i) bound[i] += positive.addend[i];
+    return bound;
+  }
   if (pass == Pass::weight_gradient) return bounds::winograd_weight_gradient_bound(p.g, tile, p.x, p.dy);
   Doubles bound = bounds::winograd_forward_bound(p.g, tile, p.x, p.w);
   for (std::size_t i = 0; i < bound.size() && !positive.bias.empty(); ++i) {
@@ -213,7 +225,7 @@ Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
 std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
   if (tile == 0) return terms(g, pass) + 1;
   const std::int64_t tiles = g.n * ((g.ho() + tile - 1) / tile) * ((g.wo() + tile - 1) / tile);
-  const std::int64_t sum = pass == Pass::forward ? g.ci + 1 : pass == Pass::input_gradient ? g.co : tiles;
+  const std::int64_t sum = pass == Pass::forward ? g.ci + 1 : pass == Pass::input_gradient ? g.co + 1 : tiles;
   return sum + 3 * 2 * 2 * 6;
 }
 
@@ -245,24 +257,28 @@ std::vector<ConvMachine> conv_machines() {
 }
 
 void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t tile, std::uint64_t seed,
-             bool integers, bool with_bias) {
+             bool integers, bool with_addend) {
   const Isa isa = machine.isa;
   const ConvStorage storage = {machine.from_images ? DType::f32 : machine.storage, machine.storage};
   Problem p = random_problem(g, seed, integers);
-  if (!with_bias) p.bias.clear();
+  if (!with_addend) p.bias.clear();
+  if (!with_addend) p.addend.clear();
+  const bool in_place = with_addend && seed / 4 % 2 == 0;
   const auto as_stored = [](Doubles& values) {
     for (double& v : values) v = static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(v))));
   };
   if (storage.in == DType::bf16) as_stored(p.x);
   if (storage.out == DType::bf16) as_stored(p.dy);
+  if (storage.out == DType::bf16) as_stored(p.addend);
   for (const Pass pass : kPasses) {
     if (pass == Pass::input_gradient && storage.in != storage.out) continue;  // of images: nobody asks
     Doubles expected = reference(p, pass);
     const bool rounded = result_type(pass, storage) == DType::bf16;
     if (rounded && integers) as_stored(expected);
     const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
-    const std::unique_ptr<Kernel> kernel = make_conv(g, pass, isa, tile, storage);
-    const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage);
+    const std::unique_ptr<Kernel> kernel =
+        make_conv(g, pass, isa, tile, storage, with_addend && pass == Pass::input_gradient);
+    const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage, in_place);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
     // Both operands of a product may have been rounded to bf16 (and what that makes of each other), and so is
     // the result.
@@ -289,13 +305,13 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t til
       const auto native =
           static_cast<std::size_t>(native_index(p.result_shape(pass), worst, pass == Pass::weight_gradient));
       ADD_FAILURE() << kernel->name() << " (" << name_of(pass) << ", " << name_of(isa) << "), seed " << seed
-                    << (integers ? ", integers" : ", floats") << (with_bias ? ", bias" : "") << "\n  "
-                    << text_of(g) << "\n  element " << worst << " of " << p.result_shape(pass)
+                    << (integers ? ", integers" : ", floats") << (with_addend ? ", bias or addend" : "")
+                    << "\n  " << text_of(g) << "\n  element " << worst << " of " << p.result_shape(pass)
                     << ": expected " << expected[at] << ", got " << actual[native] << ", tolerance "
                     << tolerance_at(at);
     }
     for (int threads = 2; threads <= 4; ++threads) {
-      const std::vector<float> again = run_native(p, pass, *kernel, threads, storage);
+      const std::vector<float> again = run_native(p, pass, *kernel, threads, storage, in_place);
       EXPECT_EQ(std::memcmp(actual.data(), again.data(), actual.size() * sizeof(float)), 0)
           << kernel->name() << " differs with " << threads << " threads, seed " << seed << "\n  "
           << text_of(g);
@@ -315,7 +331,8 @@ std::string text_of(const ConvGeometry& g) {
 
 double error_of_positive_sums(const ConvGeometry& g, ConvPass pass, const ConvMachine& machine,
                               std::uint64_t seed) {
-  const Problem p = absolute(random_problem(g, seed, false));
+  Problem p = absolute(random_problem(g, seed, false));
+  p.addend.clear();
   const ConvStorage storage = {machine.storage, machine.storage};
   const Doubles expected = reference(p, pass);
   const std::vector<float> actual =

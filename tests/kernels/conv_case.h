@@ -24,9 +24,10 @@ std::vector<ConvMachine> conv_machines();
 
 /// `integers`: inputs whose sums are exact in f32, so nothing may differ but what rounding the result to bf16
 /// takes. Otherwise every result may be off by roundings * epsilon * magnitude: the bound of sums in any
-/// order. All passes, with one to four threads.
+/// order. All passes, with one to four threads. `with_addend`: the forward pass has a bias, the input
+/// gradient something to add to.
 void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t tile, std::uint64_t seed,
-             bool integers, bool with_bias);
+             bool integers, bool with_addend);
 
 /// The largest relative error of a pass's results where all numbers are positive.
 double error_of_positive_sums(const ConvGeometry& g, ConvPass pass, const ConvMachine& machine,

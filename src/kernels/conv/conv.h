@@ -63,11 +63,11 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorag
 
 /// Native kernels on the layouts of kernel.h. Operands:
 ///   forward          x, w, bias (optional) -> y
-///   input gradient   dy, w -> dx
+///   input gradient   dy, w -> dx; if `add`, dy, w, a -> dx, the gradient + a, in a's memory or another
 ///   weight gradient  x, dy -> dw
 /// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 or 2 without dilation and groups, and
 /// anything else throws ShapeError, as does Winograd from f32 to bf16.
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
-                                  ConvStorage storage = {});
+                                  ConvStorage storage = {}, bool add = false);
 
 }  // namespace resnet::kernels

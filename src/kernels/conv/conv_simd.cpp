@@ -498,12 +498,16 @@ constexpr AccumulateFunctions<X, Y> accumulate_functions() {
 }
 
 #if RESNET_BF16_TARGET
-void round_to_bf16(const float* HWY_RESTRICT from, BFloat16* HWY_RESTRICT to, std::int64_t count) {
+template <class Access>
+HWY_INLINE void round_vector(const Access& access, const float* from, const BFloat16* addend, BFloat16* to) {
+  const V v = access.load(from);
+  access.store(addend != nullptr ? hn::Add(v, access.load(addend)) : v, to);
+}
+void round_to_bf16(const float* from, const BFloat16* addend, BFloat16* to, std::int64_t count) {
+  const auto addend_at = [&](std::int64_t i) { return addend != nullptr ? addend + i : nullptr; };
   std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) Whole().store(Whole().load(from + i), to + i);
-  if (i == count) return;
-  const Part part(count - i);
-  part.store(part.load(from + i), to + i);
+  for (; i + kLanes <= count; i += kLanes) round_vector(Whole(), from + i, addend_at(i), to + i);
+  if (i < count) round_vector(Part(count - i), from + i, addend_at(i), to + i);
 }
 #endif
 
@@ -516,7 +520,7 @@ const ConvFunctions kPairs = functions<Pairs>();
 const AccumulateFunctions<float, BFloat16> kAccumulateMixed = accumulate_functions<Pairs, float, BFloat16>();
 const AccumulateFunctions<BFloat16, BFloat16> kAccumulatePairs =
     accumulate_functions<Pairs, BFloat16, BFloat16>();
-void (*const kRound)(const float*, BFloat16*, std::int64_t) = &round_to_bf16;
+void (*const kRound)(const float*, const BFloat16*, BFloat16*, std::int64_t) = &round_to_bf16;
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -547,8 +551,8 @@ template <>
 const AccumulateFunctions<BFloat16, BFloat16>& accumulate_functions<BFloat16, BFloat16>(Isa) {
   return RESNET_FOR_BF16(kAccumulatePairs);
 }
-void round_to_bf16(const float* from, BFloat16* to, std::int64_t count) {
-  RESNET_FOR_BF16(kRound)(from, to, count);
+void round_to_bf16(const float* from, const BFloat16* addend, BFloat16* to, std::int64_t count) {
+  RESNET_FOR_BF16(kRound)(from, addend, to, count);
 }
 
 }  // namespace resnet::kernels::conv

@@ -100,7 +100,7 @@ const AccumulateFunctions<float, BFloat16>& accumulate_functions<float, BFloat16
 template <>
 const AccumulateFunctions<BFloat16, BFloat16>& accumulate_functions<BFloat16, BFloat16>(Isa isa);
 
-/// to = from, rounded.
-void round_to_bf16(const float* from, BFloat16* to, std::int64_t count);
+/// to = from + addend, rounded; the addend may be null, or `to` itself.
+void round_to_bf16(const float* from, const BFloat16* addend, BFloat16* to, std::int64_t count);
 
 }  // namespace resnet::kernels::conv

@@ -37,9 +37,10 @@ ConvGeometry in_words(ConvGeometry g, bool forward) {
 template <class T, class Out>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, ConvPass pass, Isa isa, bool widen)
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa, bool add, bool widen)
       : g_(g),
         forward_(pass == ConvPass::forward),
+        add_(add),
         widen_(widen),
         f_(conv_functions<T>(isa)),
         problem_(forward_ ? forward_problem(in_words<T>(g, true))
@@ -69,7 +70,7 @@ class Product final : public Kernel {
   }
   int phases() const noexcept override { return 2; }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase == 0) return pack_tasks() + (widen_ ? ceil_div(source_size(), kWidened) : 0);
+    if (phase == 0) return pack_tasks() + widen_tasks() + copy_tasks();
     return g_.groups * panel_blocks_ * plan_.blocks();
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
@@ -77,14 +78,16 @@ class Product final : public Kernel {
       multiply(call, task);
     } else if (task < pack_tasks()) {
       pack(call, task);
-    } else {
+    } else if (task < pack_tasks() + widen_tasks()) {
       widen(call, task - pack_tasks());
+    } else {
+      copy(call, task - pack_tasks() - widen_tasks());
     }
   }
 
  private:
   static constexpr bool kRounded = std::is_same_v<Out, BFloat16>;  // sums go through scratch
-  static constexpr std::int64_t kWidened = 16 << 10;               // numbers of a task
+  static constexpr std::int64_t kSlice = 16 << 10;                 // numbers of a task
 
   std::int64_t pack_tasks() const noexcept {
     return g_.groups * panels_ * static_cast<std::int64_t>(problem_.taps.size());
@@ -92,6 +95,22 @@ class Product final : public Kernel {
   std::int64_t packed_floats() const noexcept { return g_.groups * panels_ * (packed_panel_ + f_.columns); }
   std::int64_t source_size() const noexcept {
     return problem_.n * problem_.in_h * problem_.in_w * problem_.in_c;
+  }
+
+  std::int64_t result_size() const noexcept {
+    return problem_.n * problem_.out_h * problem_.out_w * problem_.out_c;
+  }
+  std::int64_t widen_tasks() const noexcept { return widen_ ? ceil_div(source_size(), kSlice) : 0; }
+  std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
+  // Where sums need no rounding they are added to the addend in the result's place.
+  bool adds_to_result() const noexcept { return add_ && !kRounded; }
+  Out* result(const Call& call) const noexcept { return call.operand<Out>(forward_ || add_ ? 3 : 2); }
+
+  void copy(const Call& call, std::int64_t task) const noexcept {
+    const auto* from = call.operand<const Out>(2);
+    if (from == result(call)) return;
+    const std::int64_t begin = task * kSlice, end = std::min(result_size(), begin + kSlice);
+    std::copy(from + begin, from + end, result(call) + begin);
   }
 
   // Pixels of the result between the first and the last of a block.
@@ -109,8 +128,8 @@ class Product final : public Kernel {
   void widen(const Call& call, std::int64_t task) const noexcept {
     const auto* from = call.operand<const BFloat16>(0);
     float* to = widened(call);
-    const std::int64_t end = std::min(source_size(), (task + 1) * kWidened);
-    for (std::int64_t i = task * kWidened; i < end; ++i) to[i] = static_cast<float>(from[i]);
+    const std::int64_t end = std::min(source_size(), (task + 1) * kSlice);
+    for (std::int64_t i = task * kSlice; i < end; ++i) to[i] = static_cast<float>(from[i]);
   }
   float* widened(const Call& call) const noexcept {
     return reinterpret_cast<float*>(call.workspace) + packed_floats();
@@ -183,7 +202,7 @@ class Product final : public Kernel {
     const std::int64_t part = task / blocks % panel_blocks_, group = task / blocks / panel_blocks_;
     const float* source =
         (widen_ ? widened(call) : call.operand<const float>(0)) + block.in + group * problem_.channels;
-    Out* out = call.operand<Out>(forward_ ? 3 : 2) + block.out + group * outputs_;
+    Out* out = result(call) + block.out + group * outputs_;
     const std::int64_t end = std::min(panels_, (part + 1) * panels_per_task_);
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
       MultiplyArgs args;
@@ -202,29 +221,34 @@ class Product final : public Kernel {
           args.count = rows.rows_per_image * block.images;
           args.segments = rows.segments.data();
           args.segment_count = static_cast<std::int64_t>(rows.segments.size());
-          args.bias = rows.first ? packed_bias(call, group, panel) : nullptr;
+          args.bias = rows.first && !adds_to_result() ? packed_bias(call, group, panel) : nullptr;
           f_.multiply(args);
         }
       }
-      if constexpr (kRounded) round(block, args, out + panel * f_.columns);
+      if constexpr (kRounded) {
+        const std::int64_t at = out - result(call) + panel * f_.columns;
+        round(block, args, add_ ? call.operand<const Out>(2) + at : nullptr, result(call) + at);
+      }
     }
   }
 
   // Every row has one group that is its first.
-  void round(const PatchPlan::Block& block, const MultiplyArgs& args, BFloat16* out) const noexcept {
+  void round(const PatchPlan::Block& block, const MultiplyArgs& args, const BFloat16* addend,
+             BFloat16* out) const noexcept {
     for (const Chunk& chunk : *block.strip) {
       for (const Group& rows : chunk.groups) {
         if (!rows.first) continue;
         for (std::int64_t i = 0; i < rows.rows_per_image * block.images; ++i) {
           const std::int64_t at = rows.rows[static_cast<std::size_t>(i)].out;
-          round_to_bf16(args.out + at / problem_.out_c * f_.columns, out + at, args.columns);
+          round_to_bf16(args.out + at / problem_.out_c * f_.columns,
+                        addend != nullptr ? addend + at : nullptr, out + at, args.columns);
         }
       }
     }
   }
 
   ConvGeometry g_;
-  bool forward_, widen_;
+  bool forward_, add_, widen_;
   const ConvFunctions& f_;
   PatchProblem problem_;  // in words
   std::int64_t outputs_;  // of one convolution group
@@ -238,13 +262,13 @@ class Product final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa,
-                                           ConvStorage storage) {
-  if (storage.out != DType::bf16) return std::make_unique<Product<float, float>>(g, pass, isa, false);
+std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
+                                           bool add) {
+  if (storage.out != DType::bf16) return std::make_unique<Product<float, float>>(g, pass, isa, add, false);
   const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
   if (storage.in == DType::bf16 && channels % 2 == 0)
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, false);
-  return std::make_unique<Product<float, BFloat16>>(g, pass, isa, storage.in == DType::bf16);
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, add, false);
+  return std::make_unique<Product<float, BFloat16>>(g, pass, isa, add, storage.in == DType::bf16);
 }
 
 }  // namespace resnet::kernels::conv

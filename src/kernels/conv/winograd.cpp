@@ -83,12 +83,14 @@ class Grid {
   std::int64_t most() const noexcept { return each_; }  // tiles of a block
   std::int64_t begin(std::int64_t block) const noexcept { return block * each_; }
   std::int64_t count(std::int64_t block) const noexcept { return std::min(each_, tiles_ - block * each_); }
-  std::int64_t tasks(std::int64_t block) const noexcept { return ceil_div(count(block), kTilesPerTask); }
+  // Tiles of one task of a transform, and how many of those a block has.
+  std::int64_t step() const noexcept { return local_ ? each_ : kTilesPerTask; }
+  std::int64_t tasks(std::int64_t block) const noexcept { return ceil_div(count(block), step()); }
 
-  // Tiles of one task of a block, in a tensor of this map.
+  // The tiles of a task, in a tensor of this map.
   Tiles tiles(std::int64_t block, std::int64_t task, std::int64_t h, std::int64_t w, std::int64_t c,
               std::int64_t top, std::int64_t left) const noexcept {
-    const std::int64_t first = task * kTilesPerTask;
+    const std::int64_t first = task * step();
     return {.h = h,
             .w = w,
             .c = c,
@@ -97,7 +99,7 @@ class Grid {
             .top = top,
             .left = left,
             .begin = begin(block) + first,
-            .count = std::min(kTilesPerTask, count(block) - first)};
+            .count = std::min(step(), count(block) - first)};
   }
 
  private:
@@ -141,9 +143,10 @@ std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& functions) {
 template <class T>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa)
+  Product(const ConvGeometry& g, bool forward, std::int64_t m, bool add, Isa isa)
       : g_(g),
         forward_(forward),
+        add_(add),
         in_(forward ? g.ci : g.co),
         out_(forward ? g.co : g.ci),
         in_h_(forward ? g.h : g.ho()),
@@ -262,7 +265,7 @@ class Product final : public Kernel {
                        std::int64_t task) const noexcept {
     t_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
               .image = call.operand<const T>(0),
-              .points = inputs(points) + task * kTilesPerTask * in_row_,
+              .points = inputs(points) + task * grid_.step() * in_row_,
               .point_stride = in_point_,
               .row_stride = in_row_,
               .zeros = zeros_.data()});
@@ -296,15 +299,16 @@ class Product final : public Kernel {
   void transform_output(const Call& call, std::byte* points, std::int64_t block,
                         std::int64_t task) const noexcept {
     t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
-               .image = call.operand<T>(forward_ ? 3 : 2),
-               .points = outputs(points) + task * kTilesPerTask * out_row_,
+               .image = call.operand<T>(forward_ || add_ ? 3 : 2),
+               .points = outputs(points) + task * grid_.step() * out_row_,
                .point_stride = out_point_,
                .row_stride = out_row_,
-               .bias = forward_ ? call.operand<const float>(2) : nullptr});
+               .bias = forward_ ? call.operand<const float>(2) : nullptr,
+               .addend = add_ ? call.operand<const T>(2) : nullptr});
   }
 
   ConvGeometry g_;
-  bool forward_;
+  bool forward_, add_;
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_;
   std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result
@@ -405,7 +409,7 @@ class WeightGradient final : public Kernel {
 
   void transform(const Call& call, float* points, std::int64_t block, std::int64_t task) const noexcept {
     const std::int64_t part = task / 2;
-    const std::int64_t row = words(part * kTilesPerTask);  // a task's tiles fill words
+    const std::int64_t row = words(part * grid_.step());  // a task's tiles fill words, but for the last
     if (task % 2 == 0) {
       t_.summed_input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
                        .image = call.operand<const T>(0),
@@ -497,9 +501,9 @@ bool winograd_serves(const ConvGeometry& g, std::int64_t m) noexcept {
 }
 
 std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
-                                      DType storage) {
+                                      DType storage, bool add) {
   if (pass == ConvPass::weight_gradient) return make_stored<WeightGradient>(storage, isa, g, m);
-  return make_stored<Product>(storage, isa, g, pass == ConvPass::forward, m);
+  return make_stored<Product>(storage, isa, g, pass == ConvPass::forward, m, add);
 }
 
 }  // namespace resnet::kernels::conv

@@ -273,15 +273,25 @@ HWY_INLINE void find_pixels(const TilePoints<T>& args, std::int64_t tile, std::i
   }
 }
 
+// What the next tile reads is asked for while this one is transformed: a tile's pixels lie in too many places
+// for the processor to foresee.
+template <class T, int In>
+HWY_INLINE void ask_for(const T* const* pixels, std::int64_t c) {
+  if (c * static_cast<std::int64_t>(sizeof(T)) % 64 != 0) return;  // once a line
+#pragma GCC unroll 49
+  for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels[i] + c);
+}
+
 // In x In pixels of a tile, through f, to Out x Out points.
 template <class T, int In, int Out, void (*f)(const V*, V*)>
 struct ToPoints {
-  const T* pixels[In * In];
+  const T *const *pixels, *const *next;
   T* to;
   std::int64_t stride;
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
+    ask_for<T, In>(next, c);
     T* HWY_RESTRICT out = to + c;
     both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[i * In + j] + c); },
                           [&](int i, int j, V v)
@@ -291,10 +301,14 @@ struct ToPoints {
 
 template <class T, class F, int In, int Step, void (*f)(const V*, V*)>
 void to_points(const TilePoints<T>& args) {
+  const T* found[2][In * In];  // of even and odd tiles
+  find_pixels<T, In>(args, 0, Step, found[0]);
   ToPoints<T, In, F::kPoints, f> op;
   op.stride = args.point_stride;
   for (std::int64_t t = 0; t < args.tiles.count; ++t) {
-    find_pixels<T, In>(args, t, Step, op.pixels);
+    op.pixels = found[t % 2];
+    op.next = found[(t + 1) % 2];
+    find_pixels<T, In>(args, std::min(t + 1, args.tiles.count - 1), Step, found[(t + 1) % 2]);
     op.to = args.points + t * args.row_stride;
     for_vectors(op, args.tiles.c);
   }
@@ -304,44 +318,58 @@ void to_points(const TilePoints<T>& args) {
 // The same for two tiles at once, to words.
 template <int In, int Out, void (*f)(const V*, V*)>
 struct ToPairs {
-  const BFloat16* pixels[2][In * In];
+  const BFloat16 *const *low, *const *high, *const *next_low, *const *next_high;  // pixels
   float* to;
   std::int64_t stride;  // words
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    V low[Out * Out];
-    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[0][i * In + j] + c); },
-                          [&](int i, int j, V v) HWY_ATTR { low[i * Out + j] = v; });
+    ask_for<BFloat16, In>(next_low, c);
+    ask_for<BFloat16, In>(next_high, c);
+    V points[Out * Out];
+    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(low[i * In + j] + c); },
+                          [&](int i, int j, V v) HWY_ATTR { points[i * Out + j] = v; });
     float* HWY_RESTRICT out = to + c;
-    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(pixels[1][i * In + j] + c); },
-                          [&](int i, int j, V v)
-                              HWY_ATTR { store_pairs(low[i * Out + j], v, out + (i * Out + j) * stride); });
+    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return access.load(high[i * In + j] + c); },
+                          [&](int i, int j, V v) HWY_ATTR {
+                            store_pairs(points[i * Out + j], v, out + (i * Out + j) * stride);
+                          });
   }
 };
 
 template <class F, int In, int Step, void (*f)(const V*, V*)>
 void to_pairs(const TilePoints<BFloat16>& args) {
+  const BFloat16* found[4][In * In];
+  const auto find = [&](std::int64_t t) {
+    if (t < args.tiles.count) {
+      find_pixels<BFloat16, In>(args, t, Step, found[t % 4]);
+    } else {
+      std::fill_n(found[t % 4], In * In, args.zeros);
+    }
+  };
+  find(0);
+  find(1);
   ToPairs<In, F::kPoints, f> op;
   op.stride = args.point_stride / 2;
   for (std::int64_t t = 0; t < args.tiles.count; t += 2) {
-    find_pixels<BFloat16, In>(args, t, Step, op.pixels[0]);
-    if (t + 1 < args.tiles.count) {
-      find_pixels<BFloat16, In>(args, t + 1, Step, op.pixels[1]);
-    } else {
-      std::fill_n(op.pixels[1], In * In, args.zeros);
-    }
+    find(t + 2);
+    find(t + 3);
+    op.low = found[t % 4];
+    op.high = found[t % 4 + 1];
+    op.next_low = found[(t + 2) % 4];
+    op.next_high = found[(t + 2) % 4 + 1];
     op.to = reinterpret_cast<float*>(args.points + t * args.row_stride);
     for_vectors(op, args.tiles.c);
   }
 }
 #endif
 
-template <class T, class F>
+template <class T, class F, bool kAdd>
 struct FromPoints {
   const float* from;
   std::int64_t stride;
   const float* bias;
+  const T* addend;  // as `to`, where it may be
   T* to;
   std::int64_t line, pixel;               // elements
   std::int64_t top, left, bottom, right;  // pixels of the tile that the image has
@@ -349,39 +377,65 @@ struct FromPoints {
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
     const float* HWY_RESTRICT in = from + c;
-    T* HWY_RESTRICT out = to + c;
     const V b = bias != nullptr ? access.load(bias + c) : hn::Zero(d);
+    ask_for_right(c);
     const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, in + (i * F::kPoints + j) * stride); };
+    const auto store = [&](int i, int j, V v) HWY_ATTR {
+      const std::int64_t at = i * line + j * pixel + c;
+      v = hn::Add(v, b);
+      if constexpr (kAdd) v = hn::Add(v, access.load(addend + at));
+      access.store(v, to + at);
+    };
     if (top == 0 && left == 0 && bottom == F::kOut && right == F::kOut) {
-      both_ways<F::kPoints, F::kOut, &F::output>(
-          load, [&](int i, int j, V v) HWY_ATTR { access.store(hn::Add(v, b), out + i * line + j * pixel); });
+      both_ways<F::kPoints, F::kOut, &F::output>(load, store);
     } else {
       both_ways<F::kPoints, F::kOut, &F::output>(load, [&](int i, int j, V v) HWY_ATTR {
-        if (i >= top && i < bottom && j >= left && j < right)
-          access.store(hn::Add(v, b), out + i * line + j * pixel);
+        if (i >= top && i < bottom && j >= left && j < right) store(i, j, v);
       });
+    }
+  }
+
+ private:
+  // The tile to the right is written next; a hint may point anywhere.
+  HWY_INLINE void ask_for_right(std::int64_t c) const {
+    if (c * static_cast<std::int64_t>(sizeof(T)) % 64 != 0) return;
+#pragma GCC unroll 6
+    for (int i = 0; i < F::kOut; ++i) {
+#pragma GCC unroll 6
+      for (int j = 0; j < F::kOut; ++j) {
+        const std::int64_t at = i * line + (j + F::kOut) * pixel + c;
+        if constexpr (kAdd) __builtin_prefetch(addend + at);
+        __builtin_prefetch(to + at, 1);
+      }
     }
   }
 };
 
-template <class T, class F>
-void from_points(const TileSums<T>& args) {
+template <class T, class F, bool kAdd>
+void add_from_points(const TileSums<T>& args) {
   const Tiles& tiles = args.tiles;
-  FromPoints<T, F> op;
+  FromPoints<T, F, kAdd> op;
   op.stride = args.point_stride;
   op.bias = args.bias;
   op.pixel = tiles.c;
   op.line = tiles.w * tiles.c;
   for (std::int64_t t = 0; t < tiles.count; ++t) {
     const Place place(tiles, tiles.begin + t, F::kOut);
+    const std::int64_t at = ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
     op.from = args.points + t * args.row_stride;
-    op.to = args.image + ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c;
+    op.addend = kAdd ? args.addend + at : nullptr;
+    op.to = args.image + at;
     op.top = std::max<std::int64_t>(0, -place.y);
     op.left = std::max<std::int64_t>(0, -place.x);
     op.bottom = std::min<std::int64_t>(F::kOut, tiles.h - place.y);
     op.right = std::min<std::int64_t>(F::kOut, tiles.w - place.x);
     for_vectors(op, tiles.c);
   }
+}
+
+template <class T, class F>
+void from_points(const TileSums<T>& args) {
+  args.addend != nullptr ? add_from_points<T, F, true>(args) : add_from_points<T, F, false>(args);
 }
 
 // One vector of weights of neighbouring outputs; of two inputs where words are pairs.
