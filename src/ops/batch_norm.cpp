@@ -134,7 +134,8 @@ class BatchNorm final : public Operation {
     return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
   }
   bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
-    return !pools(attributes) && kernels::norm_carries(pool_geometry(pool, x));
+    return !pools(attributes) && attributes.integer_or("add", 0) == 0 &&
+           kernels::norm_carries(pool_geometry(pool, x));
   }
 
  private:

@@ -12,6 +12,9 @@ namespace {
 // calls of a step, so that a futex call (5 to 50 us) is paid between steps only.
 constexpr int kSpins = 2000;
 
+// A thread takes tasks that follow each other, which often share data: this part of its share of what is left.
+constexpr int kShares = 4;
+
 template <class T>
 void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
   for (int i = 0; i < kSpins; ++i) {
@@ -65,9 +68,12 @@ void ThreadPool::run(const Job& job) noexcept {
 
 void ThreadPool::take_tasks(int thread) noexcept {
   const Job job = job_;
-  for (std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed); task < job.tasks;
-       task = next_.fetch_add(1, std::memory_order_relaxed)) {
-    job.call(job.body, task, thread);
+  std::int64_t first = next_.load(std::memory_order_relaxed);
+  while (first < job.tasks) {
+    const std::int64_t share = std::max<std::int64_t>(1, (job.tasks - first) / (kShares * threads()));
+    if (!next_.compare_exchange_weak(first, first + share, std::memory_order_relaxed)) continue;
+    for (std::int64_t task = first; task < first + share; ++task) job.call(job.body, task, thread);
+    first = next_.load(std::memory_order_relaxed);
   }
 }
 

@@ -105,11 +105,11 @@ class PooledResidual : public nn::Module {
   nn::MaxPool2d* pool_;
 };
 
-TEST(Fuse, APoolAsLargeAsItsInputTakesOverNoMemoryThatItsWindowsStillRead) {
+TEST(Fuse, APoolAsLargeAsItsInputIsCarriedButNotBehindAnAddition) {
   const Shape images{8, 2, 40, 60};  // several tasks of each kernel
   const auto net = initialised(nn::Sequential(nn::Conv2d{2, 4, {.kernel = 3}}, PooledResidual{}, nn::ReLU{},
                                               nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{4, 5}));
-  EXPECT_EQ(operations(net, images)["max_pool"], 0);
+  EXPECT_EQ(operations(net, images)["max_pool"], 1) << "which z is largest is not known from x";
   expect_same_gradients(net, images);
   const auto straight =
       initialised(nn::Sequential(nn::Conv2d{2, 4, {.kernel = 3}}, nn::BatchNorm2d{4}, nn::ReLU{},

@@ -68,10 +68,14 @@ HWY_INLINE void clear(V (&acc)[R][N]) {
 
 // ---- forward and input gradient
 
+constexpr std::int64_t kFloatsOfLine = 16;
+constexpr std::int64_t kLinesOfSquare = 4;  // across 64 columns
+
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
-template <class P, int R, int N>
-HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
+// `ahead`: asks for a line of it a column.
+template <class P, int R, int N, bool kAhead>
+HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead) {
   const float* in[R];
   V acc[R][N];
   clear(acc);
@@ -82,6 +86,10 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
     const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
     const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
     for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
+      if constexpr (kAhead) {
+        __builtin_prefetch(ahead, 0, 2);  // to the second level
+        ahead += kFloatsOfLine;
+      }
       V b[N];
 #pragma GCC unroll 4
       for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
@@ -116,26 +124,33 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows) {
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
+  std::int64_t columns = 0;
+  for (std::int64_t s = 0; s < args.segment_count; ++s) columns += args.segments[s].length;
+  const std::int64_t lines_of_column = N * kLanes / kFloatsOfLine;
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
+    const float* ahead = args.next_panel != nullptr && t < lines_of_column
+                             ? args.next_panel + t * columns * kFloatsOfLine
+                             : nullptr;
     switch (tiling.size(t)) {
       case 1:
-        multiply_tile<P, 1, N>(args, rows);
+        multiply_tile<P, 1, N, false>(args, rows, nullptr);
         break;
       case 2:
-        multiply_tile<P, 2, N>(args, rows);
+        multiply_tile<P, 2, N, false>(args, rows, nullptr);
         break;
       case 3:
-        multiply_tile<P, 3, N>(args, rows);
+        multiply_tile<P, 3, N, false>(args, rows, nullptr);
         break;
       case 4:
-        multiply_tile<P, 4, N>(args, rows);
+        multiply_tile<P, 4, N, false>(args, rows, nullptr);
         break;
       case 5:
-        multiply_tile<P, 5, N>(args, rows);
+        multiply_tile<P, 5, N, false>(args, rows, nullptr);
         break;
       default:
-        multiply_tile<P, 6, N>(args, rows);
+        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead)
+                         : multiply_tile<P, 6, N, false>(args, rows, nullptr);
         break;
     }
   }
@@ -336,13 +351,18 @@ void pack_x(const AccumulateArgs<X, Y>& args, const Tiling& tiling, std::int64_t
 }
 
 // Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory.
-template <class P, int R, int N, bool kAdd>
+template <class P, int R, int N, bool kAdd, bool kAhead = false>
 HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
                                   const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t words,
-                                  const Row* columns, float* HWY_RESTRICT sums) {
+                                  const Row* columns, float* HWY_RESTRICT sums, const float* ahead = nullptr,
+                                  std::int64_t ahead_stride = 0) {
   V acc[R][N];
   clear(acc);
   for (std::int64_t k = 0; k < words; ++k, x += x_stride, dy += dy_stride) {
+    if constexpr (kAhead) {
+      __builtin_prefetch(ahead, 0, 2);  // to the second level
+      ahead += ahead_stride;
+    }
     V b[N];
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) b[v] = hn::Load(d, dy + v * kLanes);
@@ -467,7 +487,15 @@ void outer(const OuterArgs& args) {
                              .words = args.count,
                              .columns = columns,
                              .sums = args.sums + p};
-      if (args.add) {
+      if (args.add && tiling.size(t) == kTileRows && p == 0 && outputs == kPanel && t < 2 * kLinesOfSquare &&
+          args.next_x != nullptr) {
+        const bool of_dy = t < kLinesOfSquare;
+        const float* ahead =
+            of_dy ? args.next_dy + t * kFloatsOfLine : args.next_x + (t - kLinesOfSquare) * kFloatsOfLine;
+        accumulate_tile<P, kTileRows, kPanel / kLanes, true, true>(
+            tile.x, tile.x_stride, tile.dy, tile.dy_stride, tile.words, tile.columns, tile.sums, ahead,
+            of_dy ? args.dy_stride : args.x_stride);
+      } else if (args.add) {
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       } else {
         accumulate_tile<P, false>(tile, tiling.size(t), outputs);

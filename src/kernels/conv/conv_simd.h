@@ -28,6 +28,7 @@ struct MultiplyArgs {
   std::int64_t columns = 0;      // 1..ConvFunctions::columns
   const float* bias = nullptr;   // padded as the panel; null: add to `out` instead
   float* out = nullptr;
+  const float* next_panel = nullptr;  // what will be multiplied next, or null: it is asked for meanwhile
   std::int64_t out_pixel = 0;  // not 0: row i stands at out + rows[i].out / out_pixel full panels instead
 };
 
@@ -59,6 +60,9 @@ struct OuterArgs {
   std::int64_t outputs = 0;  // a multiple of ConvFunctions::lanes; dy and sums are as wide
   float* sums = nullptr;
   bool add = false;  // to what stands there
+  // What will be multiplied next, or null: its first 64 columns are asked for meanwhile.
+  const float* next_x = nullptr;
+  const float* next_dy = nullptr;
 };
 
 struct ConvFunctions {

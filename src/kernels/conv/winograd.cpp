@@ -289,6 +289,9 @@ class Product final : public Kernel {
         args.bias = kNoBias;
         for (const Segment& segment : segments_) {
           args.segments = &segment;
+          // Own blocks are small: what they would wait for less does not pay for asking.
+          if (!grid_.local())
+            args.next_panel = args.panel + (segment.k + segment.length) * f_.padded_columns(args.columns);
           f_.multiply(args);
           args.bias = nullptr;  // the next adds
         }
@@ -430,30 +433,50 @@ class WeightGradient final : public Kernel {
   // One square of one matrix of sums; `fresh`: they hold nothing yet.
   void accumulate(float* points, float* sums, std::int64_t block, std::int64_t task,
                   bool fresh) const noexcept {
-    const std::int64_t matrix = t_.matrices() - 1 - task / (square_rows_ * square_columns_);
-    const std::int64_t ci = task / square_columns_ % square_rows_ * kColumnsPerTask;
-    const std::int64_t co = task % square_columns_ * kColumnsPerTask;
+    const Square square = square_of(task);
+    const std::vector<std::int64_t>& own = points_of_[static_cast<std::size_t>(square.matrix)];
     OuterArgs args;
     args.x_stride = x_row_;
     args.dy_stride = y_row_;
     args.columns = columns_.data();
-    args.column_count = std::min(kColumnsPerTask, g_.ci - ci);
-    args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - co));
-    args.sums = sums + matrix * sum_point_ + ci * y_row_ + co;
+    args.column_count = std::min(kColumnsPerTask, g_.ci - square.ci);
+    args.outputs = f_.padded_columns(std::min(kColumnsPerTask, g_.co - square.co));
+    args.sums = sums + square.matrix * sum_point_ + square.ci * y_row_ + square.co;
     args.add = !fresh;
     const std::int64_t count = words(grid_.count(block)), pieces = ceil_div(count, kPieces);
-    for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
-      args.x = points + point * x_point_ + ci;
-      args.dy = gradients(points) + point * y_point_ + co;
+    for (std::size_t i = 0; i < own.size(); ++i) {
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
         const std::int64_t begin = count * piece / pieces, end = count * (piece + 1) / pieces;
         args.count = end - begin;
+        args.x = x_of(points, own[i], square) + begin * x_row_;
+        args.dy = dy_of(points, own[i], square) + begin * y_row_;
+        const bool more = piece + 1 < pieces, last = !more && i + 1 == own.size();
+        const Square then = last ? square_of(std::min(task + 1, accumulate_tasks() - 1)) : square;
+        const std::int64_t point = more   ? own[i]
+                                   : last ? points_of_[static_cast<std::size_t>(then.matrix)][0]
+                                          : own[i + 1];
+        args.next_x = x_of(points, point, then) + (more ? end * x_row_ : 0);
+        args.next_dy = dy_of(points, point, then) + (more ? end * y_row_ : 0);
         f_.outer(args);
         args.add = true;
-        args.x += args.count * x_row_;
-        args.dy += args.count * y_row_;
       }
     }
+  }
+
+  struct Square {
+    std::int64_t matrix, ci, co;
+  };
+  // Matrices of many points come last in the order of points and are begun first.
+  Square square_of(std::int64_t task) const noexcept {
+    return {t_.matrices() - 1 - task / (square_rows_ * square_columns_),
+            task / square_columns_ % square_rows_ * kColumnsPerTask,
+            task % square_columns_ * kColumnsPerTask};
+  }
+  const float* x_of(const float* points, std::int64_t point, const Square& square) const noexcept {
+    return points + point * x_point_ + square.ci;
+  }
+  const float* dy_of(const float* points, std::int64_t point, const Square& square) const noexcept {
+    return points + t_.points() * x_point_ + point * y_point_ + square.co;
   }
 
   void finish(const Call& call, std::int64_t task) const noexcept {

@@ -39,32 +39,31 @@ class NormKernel : public Kernel {
   /// Elements of a row of pixels.
   Index row() const noexcept { return pool_->g.w * g_.c; }
 
+  /// Rows of the pool's windows whose first row begins in a chunk.
+  Range windows_of(Index chunk) const noexcept {
+    const Index begin = grid_.begin(chunk), end = begin + grid_.count(chunk);
+    const auto first = [&](Index element) { return pool_->rows_above((element + row() - 1) / row()); };
+    return {first(begin), first(end)};
+  }
+
   NormGeometry g_;
   ChannelGrid grid_;
   std::optional<PoolTables> pool_;
 };
 
-// Rows of y whose rows of x, made in a task, stay in the second level.
-Index pooled_rows_per_task(const PoolGeometry& p) noexcept {
-  constexpr Index kTaskElements = 32 * 1024;
-  return std::clamp<Index>(kTaskElements / (p.w * p.c * p.sh), 1, p.n * p.ho());
-}
-
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
 /// (if add), then z; and the tables of z = (x - mean) * scale + offset.
+///
+/// As that rises or falls with x in each channel, a pool takes the largest or smallest x of each window,
+/// where its result will stand, and z is computed from those.
 template <class T>
 class NormForward : public NormKernel {
  public:
   NormForward(const NormGeometry& geometry, Isa isa)
-      : NormKernel(geometry), functions_(norm_functions<T>(isa)), pooling_(pool_functions<T>(isa)) {
-    if (!pool_) return;
-    const PoolGeometry& p = pool_->g;
-    pooled_rows_ = p.n * p.ho();
-    rows_per_task_ = pooled_rows_per_task(p);
-    for (Index task = 0; task < apply_tasks(); ++task) {
-      made_ = std::max(made_, pool_->input_rows(pooled(task)).size() * row() + 2 * grid_.period());
-    }
-  }
+      : NormKernel(geometry),
+        functions_(norm_functions<T>(isa)),
+        pooling_(pool_functions<T>(isa)),
+        applied_(pool_ ? pool_->g.n * pool_->g.ho() * pool_->g.wo() : geometry.rows(), geometry.c) {}
 
  protected:
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
@@ -82,27 +81,23 @@ class NormForward : public NormKernel {
            double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
   }
 
-  Index apply_tasks() const noexcept {
-    return pool_ ? (pooled_rows_ + rows_per_task_ - 1) / rows_per_task_ : grid_.chunks();
-  }
-  const NormFunctions<T>& functions_;
-
-  Index apply_scratch_bytes() const noexcept { return made_ * Index{sizeof(T)}; }
-
-  /// `index`: its operand.
-  void apply(const Call& call, Index task, int index) const noexcept {
-    if (pool_) return apply_pooled(call, task, call.operand<std::byte>(index));
-    const Index begin = grid_.begin(task);
-    normalise(call, begin, grid_.count(task), call.operand<T>(outputs()) + begin);
+  /// The x that the pool chooses from the windows that begin in a chunk. `index`: its operand. `signs`:
+  /// memory for a table.
+  void choose(const Call& call, Index chunk, int index, float* signs) const noexcept {
+    const auto* gamma = call.operand<const float>(1);
+    for (Index i = 0; i < g_.c; ++i) signs[i] = gamma[i] > 0 ? 1.0F : gamma[i] < 0 ? -1.0F : 0.0F;
+    pooling_.max(*pool_, windows_of(chunk), call.operand<const T>(0), signs, call.operand<T>(outputs()),
+                 call.operand<void>(index));
   }
 
- private:
-  // z of `count` elements from the beginning of a period on.
-  void normalise(const Call& call, Index begin, Index count, T* z) const noexcept {
-    functions_.apply({.x = call.operand<const T>(0) + begin,
+  Index apply_tasks() const noexcept { return applied_.chunks(); }
+  void apply(const Call& call, Index task) const noexcept {
+    const Index begin = applied_.begin(task);
+    T* z = call.operand<T>(outputs()) + begin;
+    functions_.apply({.x = pool_ ? z : call.operand<const T>(0) + begin,
                       .residual = g_.add ? call.operand<const T>(5) + begin : nullptr,
-                      .count = count,
-                      .period = grid_.period(),
+                      .count = applied_.count(task),
+                      .period = applied_.period(),
                       .mean = table(call.workspace, kMean),
                       .scale = table(call.workspace, kScale),
                       .offset = table(call.workspace, kOffset),
@@ -110,21 +105,11 @@ class NormForward : public NormKernel {
                       .z = z});
   }
 
-  Range pooled(Index task) const noexcept {
-    return {task * rows_per_task_, std::min(pooled_rows_, (task + 1) * rows_per_task_)};
-  }
+  const NormFunctions<T>& functions_;
 
-  void apply_pooled(const Call& call, Index task, std::byte* index) const noexcept {
-    const Range rows = pooled(task), made = pool_->input_rows(rows);
-    const Index begin = made.first * row() / grid_.period() * grid_.period();
-    auto* z = reinterpret_cast<T*>(call.scratch);
-    normalise(call, begin, made.last * row() - begin, z);
-    pooling_.max(*pool_, rows, z + (made.first * row() - begin), made.first, call.operand<T>(outputs()),
-                 index);
-  }
-
+ private:
   const PoolFunctions<T>& pooling_;
-  Index pooled_rows_ = 0, rows_per_task_ = 1, made_ = 0;
+  ChannelGrid applied_;
 };
 
 template <class T>
@@ -135,7 +120,7 @@ class NormTrain final : public NormForward<T> {
   int sweeps(std::size_t operand) const noexcept override { return operand == 0 ? 2 : 1; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
   Index scratch_bytes() const noexcept override {
-    return std::max(table_bytes(kSums + 2), apply_scratch_bytes());  // sums and their block
+    return table_bytes(kSums + 2);  // sums and their block
   }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
@@ -145,7 +130,7 @@ class NormTrain final : public NormForward<T> {
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 0) return gather(call, task);
     if (phase == 1) return merge(call, task);
-    apply(call, apply_tasks() - 1 - task, outputs() + 5);
+    apply(call, apply_tasks() - 1 - task);
   }
 
  private:
@@ -159,7 +144,8 @@ class NormTrain final : public NormForward<T> {
   using NormForward<T>::outputs;
   using NormForward<T>::set_tables;
   using NormForward<T>::apply_tasks;
-  using NormForward<T>::apply_scratch_bytes;
+  using NormForward<T>::pool_;
+  using NormForward<T>::choose;
   using NormForward<T>::apply;
 
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
@@ -182,6 +168,7 @@ class NormTrain final : public NormForward<T> {
     }
     grid_.store_sums(table(call.scratch, kSum), sums(call), chunk, kSum, kSums);
     grid_.store_sums(table(call.scratch, kSquares), sums(call), chunk, kSquares, kSums);
+    if (pool_) choose(call, chunk, outputs() + 5, table(call.scratch, kSum));
   }
 
   // Close to the mean of most data, and unharmed by an outlier: of eight rows spread over the chunk, a
@@ -257,23 +244,29 @@ class NormEval final : public NormForward<T> {
   std::string_view name() const noexcept override { return "norm_eval/apply"; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
   int phases() const noexcept override { return 2; }
-  Index scratch_bytes() const noexcept override { return apply_scratch_bytes(); }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.groups() : apply_tasks(); }
+  Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
+  Index tasks(int phase) const noexcept override {
+    if (phase == 1) return apply_tasks();
+    return grid_.groups() + (pool_ ? grid_.chunks() : 0);
+  }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
-    if (phase == 0) return prepare(call, task);
-    apply(call, task, outputs() + 1);
+    if (phase == 1) return apply(call, task);
+    if (task < grid_.groups()) return prepare(call, task);
+    choose(call, task - grid_.groups(), outputs() + 1, table(call.scratch, 0));
   }
 
  private:
   using NormForward<T>::g_;
   using NormForward<T>::grid_;
+  using NormForward<T>::table;
   using NormForward<T>::table_bytes;
   using NormForward<T>::kTables;
   using NormForward<T>::outputs;
   using NormForward<T>::set_tables;
   using NormForward<T>::apply_tasks;
-  using NormForward<T>::apply_scratch_bytes;
+  using NormForward<T>::pool_;
+  using NormForward<T>::choose;
   using NormForward<T>::apply;
 
   void prepare(const Call& call, Index group) const noexcept {
@@ -334,15 +327,7 @@ class NormGradient final : public NormKernel {
     return {made + (begin - rows.first * row()), nullptr};
   }
 
-  Range rows_of(Index chunk) const noexcept {
-    const Index begin = grid_.begin(chunk);
-    return {begin / row(), (begin + grid_.count(chunk) + row() - 1) / row()};
-  }
-
-  void gather(const Call& call, Index chunk) const noexcept {
-    float* mean = table(call.scratch, 2 * kSums);
-    std::copy_n(call.operand<const float>(3), g_.c, mean);
-    grid_.repeat(mean);
+  void sum(const Call& call, Index chunk, const float* mean) const noexcept {
     const Gradient from = gradient(call, chunk);
     functions_.gradient_sums({.dz = from.dz,
                               .x = call.operand<const T>(1) + grid_.begin(chunk),
@@ -352,6 +337,34 @@ class NormGradient final : public NormKernel {
                               .mean = mean,
                               .sums = table(call.scratch, 0),
                               .block = table(call.scratch, kSums)});
+  }
+
+  // Behind a pool only the chosen x have a dz.
+  void sum_chosen(const Call& call, Index chunk, const float* mean) const noexcept {
+    const auto* x = call.operand<const T>(1);
+    functions_.sums({.x = x + grid_.begin(chunk),
+                     .count = grid_.count(chunk),
+                     .period = grid_.period(),
+                     .shift = mean,
+                     .sums = table(call.scratch, kSumX),  // and squares, which nobody reads
+                     .block = table(call.scratch, kSums + 1)});
+    for (const Sum which : {kSumDz, kSumDzX}) std::fill_n(table(call.scratch, which), grid_.period(), 0.0F);
+    pooling_.chosen_sums(*pool_, windows_of(chunk), call.operand<const T>(0),
+                         call.operand<const std::byte>(5),
+                         g_.relu ? call.operand<const T>(outputs() - 1) : nullptr, x, mean,
+                         table(call.scratch, kSumDz), grid_.period(), table(call.scratch, kSums));
+  }
+
+  Range rows_of(Index chunk) const noexcept {
+    const Index begin = grid_.begin(chunk);
+    return {begin / row(), (begin + grid_.count(chunk) + row() - 1) / row()};
+  }
+
+  void gather(const Call& call, Index chunk) const noexcept {
+    float* mean = table(call.scratch, 2 * kSums);
+    std::copy_n(call.operand<const float>(3), g_.c, mean);
+    grid_.repeat(mean);
+    pool_ ? sum_chosen(call, chunk, mean) : sum(call, chunk, mean);
     for (int which = 0; which < kSums; ++which) {
       grid_.store_sums(table(call.scratch, which), sums(call), chunk, which, kSums);
     }
@@ -419,8 +432,9 @@ class NormGradient final : public NormKernel {
 }  // namespace
 
 bool norm_carries(const PoolGeometry& pool) {
-  constexpr Index kLongestRow = 8 * 1024;  // elements; the shortest chunk of the gradient is twice that
-  const Index step = pooled_rows_per_task(pool) * pool.sh;
+  constexpr Index kLongestRow = 8 * 1024;  // elements; the shortest chunk is twice that
+  constexpr Index kTaskElements = 32 * 1024;
+  const Index step = std::max<Index>(pool.sh, kTaskElements / (pool.w * pool.c));
   return pool.w * pool.c <= kLongestRow && 2 * (pool.kh - pool.sh) <= step;
 }
 

@@ -76,7 +76,7 @@ class Pool final : public Kernel {
     auto* sums = reinterpret_cast<float*>(call.scratch);
     switch (pass_) {
       case Pass::max:
-        return functions_.max(tables_, rows, in, 0, call.operand<T>(1), call.operand<void>(2));
+        return functions_.max(tables_, rows, in, nullptr, call.operand<T>(1), call.operand<void>(2));
       case Pass::max_gradient:
         return functions_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
                                        call.operand<T>(2) + rows.first * g_.w * g_.c);
@@ -107,10 +107,11 @@ PoolTables::PoolTables(const PoolGeometry& geometry)
       covering_rows(covering_ranges(g.ho(), g.h, g.kh, g.sh, g.ph)),
       covering_columns(covering_ranges(g.wo(), g.w, g.kw, g.sw, g.pw)) {}
 
-Range PoolTables::input_rows(Range rows) const noexcept {
-  const Index last = rows.last - 1;
-  return {rows.first / g.ho() * g.h + window_rows[static_cast<std::size_t>(rows.first % g.ho())].first,
-          last / g.ho() * g.h + window_rows[static_cast<std::size_t>(last % g.ho())].last};
+Index PoolTables::rows_above(Index x_row) const noexcept {
+  const auto begins_above = [](const Range& window, Index row) { return window.first < row; };
+  const auto in_image = std::lower_bound(window_rows.begin(), window_rows.end(), x_row % g.h, begins_above) -
+                        window_rows.begin();
+  return x_row / g.h * g.ho() + in_image;
 }
 
 DType max_pool_index_dtype(const PoolGeometry& g) {

@@ -59,20 +59,23 @@ HWY_INLINE void for_channels(const Op& op, Index channels) {
 }
 
 /// One window, its part inside the map.
-template <bool kIndex, class T, class I>
+template <bool kIndex, bool kSigned, class T, class I>
 struct MaxWindow {
   const T* x;  // its first pixel
   Index rows, columns, row_stride, pixel_stride;
   std::int32_t first_tap, taps_per_row;
+  const float* sign;
   T* y;
   I* index;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
-    V best[K];
+    V best[K], key[K], factor[K];
     VI place[K];
     for (int k = 0; k < K; ++k) {
       best[k] = at.load(x + channel + k * lanes());
+      factor[k] = kSigned ? at.load(sign + channel + k * lanes()) : hn::Zero(D());
+      key[k] = kSigned ? hn::Mul(best[k], factor[k]) : best[k];
       place[k] = hn::Set(DI(), first_tap);
     }
     for (Index row = 0; row < rows; ++row) {
@@ -82,8 +85,10 @@ struct MaxWindow {
         const VI here = hn::Set(DI(), tap);
         for (int k = 0; k < K; ++k) {
           const V v = at.load(pixel + k * lanes());
-          const auto larger = hn::Or(hn::Gt(v, best[k]), hn::IsNaN(v));
-          best[k] = hn::IfThenElse(larger, v, best[k]);
+          const V candidate = kSigned ? hn::Mul(v, factor[k]) : v;
+          const auto larger = hn::Or(hn::Gt(candidate, key[k]), hn::IsNaN(candidate));
+          key[k] = hn::IfThenElse(larger, candidate, key[k]);
+          best[k] = kSigned ? hn::IfThenElse(larger, v, best[k]) : key[k];
           if constexpr (kIndex) place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
         }
       }
@@ -95,28 +100,47 @@ struct MaxWindow {
   }
 };
 
-template <bool kIndex, class T, class I>
-void max_rows(const PoolTables& t, Range rows, const T* x, Index x_row, T* y, I* index) {
+/// The windows of one row of y: their first pixels inside the map, and those pixels' places in the window.
+class WindowRow {
+ public:
+  WindowRow(const PoolTables& t, Index row)
+      : t_(t),
+        rows_(at(t.window_rows, row % t.g.ho())),
+        line_((row / t.g.ho() * t.g.h + rows_.first) * t.g.w * t.g.c),
+        tap_((rows_.first - (row % t.g.ho() * t.g.sh - t.g.ph)) * t.g.kw + t.g.pw) {}
+
+  Index rows() const { return rows_.size(); }
+  Index columns(Index ow) const { return at(t_.window_columns, ow).size(); }
+  Index x(Index ow) const { return line_ + at(t_.window_columns, ow).first * t_.g.c; }
+  std::int32_t tap(Index ow) const {
+    return static_cast<std::int32_t>(tap_ + at(t_.window_columns, ow).first - ow * t_.g.sw);
+  }
+
+ private:
+  const PoolTables& t_;
+  Range rows_;
+  Index line_, tap_;
+};
+
+template <bool kIndex, bool kSigned, class T, class I>
+void max_rows(const PoolTables& t, Range rows, const T* x, const float* sign, T* y, I* index) {
   const PoolGeometry& g = t.g;
+  const Index wo = g.wo();
   for (Index row = rows.first; row < rows.last; ++row) {
-    const Index oh = row % g.ho();
-    const Range inside_h = at(t.window_rows, oh);
-    const T* line = x + (row / g.ho() * g.h + inside_h.first - x_row) * g.w * g.c;
-    for (Index ow = 0; ow < g.wo(); ++ow) {
-      const Range inside_w = at(t.window_columns, ow);
-      const Index first_tap =
-          (inside_h.first - (oh * g.sh - g.ph)) * g.kw + inside_w.first - (ow * g.sw - g.pw);
-      const Index output = (row * g.wo() + ow) * g.c;
-      const MaxWindow<kIndex, T, I> window = {.x = line + inside_w.first * g.c,
-                                              .rows = inside_h.size(),
-                                              .columns = inside_w.size(),
-                                              .row_stride = g.w * g.c,
-                                              .pixel_stride = g.c,
-                                              .first_tap = static_cast<std::int32_t>(first_tap),
-                                              .taps_per_row = static_cast<std::int32_t>(g.kw),
-                                              .y = y + output,
-                                              .index = kIndex ? index + output : nullptr};
-      for_channels(window, g.c);
+    const WindowRow windows(t, row);
+    for (Index ow = 0; ow < wo; ++ow) {
+      const Index output = (row * wo + ow) * g.c;
+      const MaxWindow<kIndex, kSigned, T, I> op = {.x = x + windows.x(ow),
+                                                   .rows = windows.rows(),
+                                                   .columns = windows.columns(ow),
+                                                   .row_stride = g.w * g.c,
+                                                   .pixel_stride = g.c,
+                                                   .first_tap = windows.tap(ow),
+                                                   .taps_per_row = static_cast<std::int32_t>(g.kw),
+                                                   .sign = sign,
+                                                   .y = y + output,
+                                                   .index = kIndex ? index + output : nullptr};
+      for_channels(op, g.c);
     }
   }
 }
@@ -125,12 +149,113 @@ bool byte_index(const PoolGeometry& g) {
   return max_pool_index_dtype(g) == DType::u8;
 }
 
-template <class T>
-void max(const PoolTables& t, Range rows, const T* x, Index x_row, T* y, void* index) {
+template <bool kSigned, class T>
+void max_signed(const PoolTables& t, Range rows, const T* x, const float* sign, T* y, void* index) {
   auto* const bytes = static_cast<std::uint8_t*>(index);
-  if (index == nullptr) return max_rows<false>(t, rows, x, x_row, y, bytes);
-  if (byte_index(t.g)) return max_rows<true>(t, rows, x, x_row, y, bytes);
-  max_rows<true>(t, rows, x, x_row, y, static_cast<std::int32_t*>(index));
+  if (index == nullptr) return max_rows<false, kSigned>(t, rows, x, sign, y, bytes);
+  if (byte_index(t.g)) return max_rows<true, kSigned>(t, rows, x, sign, y, bytes);
+  max_rows<true, kSigned>(t, rows, x, sign, y, static_cast<std::int32_t*>(index));
+}
+
+template <class T>
+void max(const PoolTables& t, Range rows, const T* x, const float* sign, T* y, void* index) {
+  sign != nullptr ? max_signed<true>(t, rows, x, sign, y, index)
+                  : max_signed<false>(t, rows, x, sign, y, index);
+}
+
+/// Adds to block [2][channels] what the windows [first, last) of a row of y have.
+template <bool kMasked, class T, class I>
+struct ChosenSums {
+  const PoolGeometry& g;
+  const WindowRow& windows;
+  Index first, last;
+  const T *dy, *y, *x;  // dy, y and index: at the first window of the row
+  const I* index;
+  const float* mean;
+  float* block;
+
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    V sum[K], product[K], centre[K];
+    for (int k = 0; k < K; ++k) {
+      sum[k] = product[k] = hn::Zero(D());
+      centre[k] = at.load(mean + channel + k * lanes());
+    }
+    for (Index ow = first; ow < last; ++ow) {
+      const Index output = ow * g.c + channel, columns = windows.columns(ow);
+      VI place[K];
+      V chosen[K];
+      for (int k = 0; k < K; ++k) {
+        place[k] = load_index(at, index + output + k * lanes());
+        chosen[k] = hn::Zero(D());
+      }
+      for (Index i = 0; i < windows.rows(); ++i) {
+        const T* pixel = x + windows.x(ow) + i * g.w * g.c + channel;
+        std::int32_t tap = windows.tap(ow) + static_cast<std::int32_t>(i * g.kw);
+        for (Index j = 0; j < columns; ++j, ++tap, pixel += g.c) {
+          const VI here = hn::Set(DI(), tap);
+          for (int k = 0; k < K; ++k) {
+            const auto is_it = hn::RebindMask(D(), hn::Eq(place[k], here));
+            chosen[k] = hn::IfThenElse(is_it, at.load(pixel + k * lanes()), chosen[k]);
+          }
+        }
+      }
+      for (int k = 0; k < K; ++k) {
+        V gradient = at.load(dy + output + k * lanes());
+        if constexpr (kMasked) {
+          gradient = hn::IfThenElseZero(hn::Gt(at.load(y + output + k * lanes()), hn::Zero(D())), gradient);
+        }
+        sum[k] = hn::Add(sum[k], gradient);
+        product[k] = hn::MulAdd(gradient, hn::Sub(chosen[k], centre[k]), product[k]);
+      }
+    }
+    for (int k = 0; k < K; ++k) {
+      float* to = block + channel + k * lanes();
+      at.store(hn::Add(at.load(to), sum[k]), to);
+      at.store(hn::Add(at.load(to + g.c), product[k]), to + g.c);
+    }
+  }
+};
+
+// Long sums are sums of short ones: of 16 windows, of 8 rows, of these.
+template <bool kMasked, class T, class I>
+void chosen_sums_at(const PoolTables& t, Range rows, const T* dy, const I* index, const T* y, const T* x,
+                    const float* mean, float* sums, Index stride, float* block) {
+  constexpr Index kWindows = 16, kRows = 8;
+  const Index wo = t.g.wo(), c = t.g.c;
+  std::fill_n(sums, c, 0.0F);
+  std::fill_n(sums + stride, c, 0.0F);
+  for (Index first = rows.first; first < rows.last; first += kRows) {
+    std::fill_n(block, 2 * c, 0.0F);
+    for (Index row = first; row < std::min(rows.last, first + kRows); ++row) {
+      const WindowRow windows(t, row);
+      const Index at = row * wo * c;
+      for (Index ow = 0; ow < wo; ow += kWindows) {
+        for_channels(ChosenSums<kMasked, T, I>{t.g, windows, ow, std::min(wo, ow + kWindows), dy + at,
+                                               kMasked ? y + at : nullptr, x, index + at, mean, block},
+                     c);
+      }
+    }
+    for (Index i = 0; i < c; ++i) {
+      sums[i] += block[i];
+      sums[stride + i] += block[c + i];
+    }
+  }
+}
+
+template <class T, class I>
+void chosen_sums_of(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, const T* x,
+                    const float* mean, float* sums, Index stride, float* block) {
+  const auto* places = static_cast<const I*>(index);
+  y != nullptr ? chosen_sums_at<true>(t, rows, dy, places, y, x, mean, sums, stride, block)
+               : chosen_sums_at<false>(t, rows, dy, places, y, x, mean, sums, stride, block);
+}
+
+template <class T>
+void chosen_sums(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, const T* x,
+                 const float* mean, float* sums, Index stride, float* block) {
+  byte_index(t.g) ? chosen_sums_of<T, std::uint8_t>(t, rows, dy, index, y, x, mean, sums, stride, block)
+                  : chosen_sums_of<T, std::int32_t>(t, rows, dy, index, y, x, mean, sums, stride, block);
 }
 
 /// One pixel of dx gathers from the windows that cover it, in the order of their numbers.
@@ -324,7 +449,7 @@ void avg_gradient(const PoolTables& t, Range rows, const T* dy, T* dx, float* su
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {&max<T>, &max_gradient<T>, &avg<T>, &avg_gradient<T>};
+  return {&max<T>, &max_gradient<T>, &chosen_sums<T>, &avg<T>, &avg_gradient<T>};
 }
 
 }  // namespace

@@ -20,9 +20,8 @@ struct Range {
 struct PoolTables {
   explicit PoolTables(const PoolGeometry& geometry);
 
-  /// Rows of x, numbered over all images, between the first and the last that windows of these rows of y
-  /// meet.
-  Range input_rows(Range rows) const noexcept;
+  /// How many rows of y have windows that begin above row x_row of x; both are numbered over all images.
+  std::int64_t rows_above(std::int64_t x_row) const noexcept;
 
   PoolGeometry g;
   std::vector<Range> window_rows, window_columns;      // [ho], [wo]
@@ -32,10 +31,15 @@ struct PoolTables {
 /// On maps stored as T.
 template <class T>
 struct PoolFunctions {
-  /// `x` points at row x_row of the input. `index` may be null; else u8 while kh * kw <= 256, i32 above.
-  void (*max)(const PoolTables&, Range rows, const T* x, std::int64_t x_row, T* y, void* index);
+  /// `index` may be null; else u8 while kh * kw <= 256, i32 above. With `sign`, a factor for each channel that
+  /// may be null, y is the x whose product with it is largest.
+  void (*max)(const PoolTables&, Range rows, const T* x, const float* sign, T* y, void* index);
   /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0.
   void (*max_gradient)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, T* dx);
+  /// Sums for each channel, of dy and, `stride` further, of dy times the chosen x - mean, over all windows of
+  /// `rows`; dy counts as above. `block` is working memory, two numbers for each channel.
+  void (*chosen_sums)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, const T* x,
+                      const float* mean, float* sums, std::int64_t stride, float* block);
   /// `sums` is working memory, a number for each channel.
   void (*avg)(const PoolTables&, Range rows, const T* x, T* y, float* sums);
   void (*avg_gradient)(const PoolTables&, Range rows, const T* dy, T* dx, float* sums);
