@@ -9,6 +9,8 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
+#include <hwy/cache_control.h>
+
 #include "kernels/lanes.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -364,7 +366,9 @@ void to_pairs(const TilePoints<BFloat16>& args) {
 }
 #endif
 
-template <class T, class F, bool kAdd>
+// kStream: whole lines go past the caches, which saves reading them first. Who reads the result next starts
+// with what was written long ago.
+template <class T, class F, bool kAdd, bool kStream>
 struct FromPoints {
   const float* from;
   std::int64_t stride;
@@ -384,7 +388,11 @@ struct FromPoints {
       const std::int64_t at = i * line + j * pixel + c;
       v = hn::Add(v, b);
       if constexpr (kAdd) v = hn::Add(v, access.load(addend + at));
-      access.store(v, to + at);
+      if constexpr (kStream) {
+        hn::Stream(v, d, to + at);
+      } else {
+        access.store(v, to + at);
+      }
     };
     if (top == 0 && left == 0 && bottom == F::kOut && right == F::kOut) {
       both_ways<F::kPoints, F::kOut, &F::output>(load, store);
@@ -405,16 +413,16 @@ struct FromPoints {
       for (int j = 0; j < F::kOut; ++j) {
         const std::int64_t at = i * line + (j + F::kOut) * pixel + c;
         if constexpr (kAdd) __builtin_prefetch(addend + at);
-        __builtin_prefetch(to + at, 1);
+        if constexpr (!kStream) __builtin_prefetch(to + at, 1);
       }
     }
   }
 };
 
-template <class T, class F, bool kAdd>
-void add_from_points(const TileSums<T>& args) {
+template <class T, class F, bool kAdd, bool kStream>
+void write_from_points(const TileSums<T>& args) {
   const Tiles& tiles = args.tiles;
-  FromPoints<T, F, kAdd> op;
+  FromPoints<T, F, kAdd, kStream> op;
   op.stride = args.point_stride;
   op.bias = args.bias;
   op.pixel = tiles.c;
@@ -431,6 +439,15 @@ void add_from_points(const TileSums<T>& args) {
     op.right = std::min<std::int64_t>(F::kOut, tiles.w - place.x);
     for_vectors(op, tiles.c);
   }
+  if (kStream) hwy::FlushStream();
+}
+
+template <class T, class F, bool kAdd>
+void add_from_points(const TileSums<T>& args) {
+  if constexpr (sizeof(T) * HWY_LANES(float) == 64) {
+    if (args.tiles.c % kLanes == 0) return write_from_points<T, F, kAdd, true>(args);
+  }
+  write_from_points<T, F, kAdd, false>(args);
 }
 
 template <class T, class F>

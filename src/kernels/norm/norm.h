@@ -49,13 +49,12 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///             -> dx, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
-/// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and there is
-/// no add. Of every window the x with the largest z is chosen before there is a z: the largest, or where gamma is
-/// negative the smallest, the first where several are equal.
-/// Sums are taken about a per-channel shift, in fixed chunks merged in double: within 1e-6 (relative
-/// to the largest |y|) of the reference, also where the mean is 1000 standard deviations.
-/// Whether a norm should carry this pool. It makes what the pool reads row by row: rows must be short
-/// enough for the second level, and few of them made twice.
+/// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and there
+/// is no add. Of every window the x with the largest z is chosen before there is a z: the largest, or where
+/// gamma is negative the smallest, the first where several are equal. Sums are taken about a per-channel
+/// shift, in fixed chunks merged in double: within 1e-6 (relative to the largest |y|) of the reference, also
+/// where the mean is 1000 standard deviations. Whether a norm should carry this pool. It makes what the pool
+/// reads row by row: rows must be short enough for the second level, and few of them made twice.
 bool norm_carries(const PoolGeometry& pool);
 
 std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa, DType storage = DType::f32);

@@ -31,8 +31,8 @@ struct PoolTables {
 /// On maps stored as T.
 template <class T>
 struct PoolFunctions {
-  /// `index` may be null; else u8 while kh * kw <= 256, i32 above. With `sign`, a factor for each channel that
-  /// may be null, y is the x whose product with it is largest.
+  /// `index` may be null; else u8 while kh * kw <= 256, i32 above. With `sign`, a factor for each channel
+  /// that may be null, y is the x whose product with it is largest.
   void (*max)(const PoolTables&, Range rows, const T* x, const float* sign, T* y, void* index);
   /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0.
   void (*max_gradient)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, T* dx);
