@@ -18,7 +18,10 @@ using ops::FusionRole;
 // stands at one of the two places and the other is empty.
 class Draft {
  public:
-  explicit Draft(const Graph& graph) : graph_(graph), nodes_(graph.nodes().begin(), graph.nodes().end()) {}
+  explicit Draft(const Graph& graph)
+      : graph_(graph),
+        nodes_(graph.nodes().begin(), graph.nodes().end()),
+        values_(static_cast<ValueId>(graph.values().size())) {}
 
   // With y = max_pool(z) and z >= 0, the gradient that a pool spreads lies where z is y. So the mask of
   // the ReLU that made z can be y > 0 before it is spread, and z need not be kept for it.
@@ -62,9 +65,27 @@ class Draft {
     }
   }
 
+  // Bits instead of values, where only those matter and their producer gives them.
+  void read_signs() {
+    for (std::optional<Node>& node : nodes_) {
+      if (!node) continue;
+      const auto input = ops::operation(*node).sign_input(node->attributes);
+      const auto k = input ? producer(node->inputs[*input]) : std::nullopt;
+      if (!k || nodes_[*k]->outputs[0] != node->inputs[*input]) continue;
+      Node& maker = *nodes_[*k];
+      if (!maker.attributes.has("signs")) {
+        if (!ops::operation(maker).gives_signs(maker.attributes)) continue;
+        maker.attributes.set("signs", std::int64_t{1});
+        maker.outputs.push_back(values_++);
+      }
+      node->attributes.set("signs", std::int64_t{1});
+      node->inputs[*input] = maker.outputs.back();
+    }
+  }
+
   Graph rebuild() const {
     Graph result;
-    std::vector<ValueId> renumbered(graph_.values().size(), kNone);
+    std::vector<ValueId> renumbered(static_cast<std::size_t>(values_), kNone);
     const auto renumber = [&](ValueId id) {
       return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
     };
@@ -195,6 +216,7 @@ class Draft {
 
   const Graph& graph_;
   std::vector<std::optional<Node>> nodes_;
+  ValueId values_;  // the graph's, and those that were added
 };
 
 }  // namespace
@@ -205,6 +227,7 @@ Graph fuse(const Graph& graph) {
   draft.merge_epilogues();
   draft.merge_prologues(FusionRole::max_pool_gradient);
   draft.merge_prologues(FusionRole::relu_gradient);
+  draft.read_signs();
   return draft.rebuild();
 }
 

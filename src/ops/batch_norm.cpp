@@ -27,6 +27,7 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .momentum = momentum,
           .add = attributes.integer_or("add", 0) != 0,
           .relu = attributes.integer_or("relu", 0) != 0,
+          .signs = attributes.has("signs"),
           .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt};
 }
 
@@ -44,8 +45,12 @@ void expect_channels(std::span<const ValueType* const> inputs, std::size_t first
   }
 }
 
+ValueType signs_of(const Shape& z) {
+  return {Shape{kernels::signs_bytes(z.elements())}, DType::u8};
+}
+
 // x, weight, bias, running mean, running variance, [residual] -> y | y, mean, 1/std, new running mean,
-// variance; [index]
+// variance; [signs or index]
 class BatchNorm final : public Operation {
  public:
   std::string_view name() const noexcept override { return "batch_norm"; }
@@ -70,6 +75,7 @@ class BatchNorm final : public Operation {
     }
     const ValueType channel{Shape{g.c}, DType::f32};
     results.insert(results.end(), 4, channel);
+    if (g.signs) results.push_back(signs_of(x));
     return with_index(std::move(results), g);
   }
 
@@ -133,6 +139,9 @@ class BatchNorm final : public Operation {
     if (pools(attributes)) return false;
     return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
   }
+  bool gives_signs(const Attributes& attributes) const override {
+    return attributes.has("relu") && !pools(attributes) && attributes.integer("training") != 0;
+  }
   bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
     return !pools(attributes) && attributes.integer_or("add", 0) == 0 &&
            kernels::norm_carries(pool_geometry(pool, x));
@@ -145,7 +154,7 @@ class BatchNorm final : public Operation {
   }
 };
 
-// dz, x, weight, mean, 1/std, [index], [z] -> dx, dweight, dbias, [dresidual]
+// dz, x, weight, mean, 1/std, [index], [z or its signs] -> dx, dweight, dbias, [dresidual]
 class BatchNormGradient final : public Operation {
  public:
   bool for_inference() const noexcept override { return false; }
@@ -159,7 +168,8 @@ class BatchNormGradient final : public Operation {
     const Shape& x = expect_rank(inputs, 1, 4);
     const NormGeometry g = norm_geometry(attributes, x);
     const Shape shape = g.pool ? pooled_shape(*g.pool) : x;
-    expect(inputs[0]->shape == shape && (!relu || *inputs[z] == ValueType{shape, DType::f32}) &&
+    expect(inputs[0]->shape == shape &&
+               (!relu || *inputs[z] == (g.signs ? signs_of(x) : ValueType{shape, DType::f32})) &&
                (!g.pool || *inputs[index] == ValueType{shape, kernels::max_pool_index_dtype(*g.pool)}),
            "expected operands of shape " + to_string(shape));
     expect(!g.pool || !g.add, "expected no second result of a gradient that carries a pool");
@@ -180,7 +190,7 @@ class BatchNormGradient final : public Operation {
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t inputs = node.inputs.size();
     std::vector<std::size_t> result = {0, 1, inputs};
-    if (node.attributes.integer_or("relu", 0) != 0) result.push_back(inputs - 1);
+    if (node.attributes.has("relu") && !node.attributes.has("signs")) result.push_back(inputs - 1);
     if (node.attributes.integer_or("add", 0) != 0) result.push_back(inputs + 3);
     return result;
   }
@@ -197,6 +207,12 @@ class BatchNormGradient final : public Operation {
   }
 
   bool sums_to_zero(const Attributes&, std::size_t output) const override { return output == 0; }
+
+  // Behind a pool z is small.
+  std::optional<std::size_t> sign_input(const Attributes& attributes) const override {
+    const bool reads = attributes.has("relu") && !attributes.has("signs") && !pools(attributes);
+    return reads ? std::optional<std::size_t>(5) : std::nullopt;
+  }
 
   bool carries(const Attributes& attributes, FusionRole role) const override {
     if (attributes.integer_or("relu", 0) != 0) return false;

@@ -36,6 +36,12 @@ bool Operation::carries(const Attributes&, FusionRole) const {
   return false;
 }
 
+std::optional<std::size_t> Operation::sign_input(const Attributes&) const {
+  return std::nullopt;
+}
+bool Operation::gives_signs(const Attributes&) const {
+  return false;
+}
 bool Operation::carries_pool(const Attributes&, const Attributes&, const Shape&) const {
   return false;
 }

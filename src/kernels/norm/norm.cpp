@@ -91,7 +91,8 @@ class NormForward : public NormKernel {
   }
 
   Index apply_tasks() const noexcept { return applied_.chunks(); }
-  void apply(const Call& call, Index task) const noexcept {
+  /// `signs`: their operand, or -1.
+  void apply(const Call& call, Index task, int signs) const noexcept {
     const Index begin = applied_.begin(task);
     T* z = call.operand<T>(outputs()) + begin;
     functions_.apply({.x = pool_ ? z : call.operand<const T>(0) + begin,
@@ -102,7 +103,8 @@ class NormForward : public NormKernel {
                       .scale = table(call.workspace, kScale),
                       .offset = table(call.workspace, kOffset),
                       .relu = g_.relu,
-                      .z = z});
+                      .z = z,
+                      .signs = signs < 0 ? nullptr : call.operand<std::uint8_t>(signs) + begin / 8});
   }
 
   const NormFunctions<T>& functions_;
@@ -130,7 +132,7 @@ class NormTrain final : public NormForward<T> {
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 0) return gather(call, task);
     if (phase == 1) return merge(call, task);
-    apply(call, apply_tasks() - 1 - task);
+    apply(call, apply_tasks() - 1 - task, g_.signs ? outputs() + 5 : -1);
   }
 
  private:
@@ -251,7 +253,7 @@ class NormEval final : public NormForward<T> {
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
-    if (phase == 1) return apply(call, task);
+    if (phase == 1) return apply(call, task, -1);
     if (task < grid_.groups()) return prepare(call, task);
     choose(call, task - grid_.groups(), outputs() + 1, table(call.scratch, 0));
   }
@@ -312,19 +314,22 @@ class NormGradient final : public NormKernel {
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
   int outputs() const noexcept { return 5 + (pool_ ? 1 : 0) + (g_.relu ? 1 : 0); }
 
-  /// dz of a chunk, and its z or null where that plays no part.
+  /// dz of a chunk, and its z or signs or null where they play no part.
   struct Gradient {
     const T *dz, *z;
+    const std::uint8_t* signs;
   };
   Gradient gradient(const Call& call, Index chunk) const noexcept {
     const auto* dz = call.operand<const T>(0);
-    const T* z = g_.relu ? call.operand<const T>(outputs() - 1) : nullptr;
     const Index begin = grid_.begin(chunk);
-    if (!pool_) return {dz + begin, z != nullptr ? z + begin : nullptr};
+    if (g_.signs) return {dz + begin, nullptr, call.operand<const std::uint8_t>(outputs() - 1) + begin / 8};
+    const T* z = g_.relu ? call.operand<const T>(outputs() - 1) : nullptr;
+    if (!pool_) return {dz + begin, z != nullptr ? z + begin : nullptr, nullptr};
     auto* made = reinterpret_cast<T*>(table(call.scratch, 2 * kSums + 1));
     const Range rows = rows_of(chunk);
-    pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made);
-    return {made + (begin - rows.first * row()), nullptr};
+    pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made,
+                          call.operand<const T>(1) + rows.first * row());
+    return {made + (begin - rows.first * row()), nullptr, nullptr};
   }
 
   void sum(const Call& call, Index chunk, const float* mean) const noexcept {
@@ -332,6 +337,7 @@ class NormGradient final : public NormKernel {
     functions_.gradient_sums({.dz = from.dz,
                               .x = call.operand<const T>(1) + grid_.begin(chunk),
                               .z = from.z,
+                              .signs = from.signs,
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
                               .mean = mean,
@@ -414,6 +420,7 @@ class NormGradient final : public NormKernel {
     functions_.gradient_apply({.dz = from.dz,
                                .x = call.operand<const T>(1) + begin,
                                .z = from.z,
+                               .signs = from.signs,
                                .count = grid_.count(chunk),
                                .period = grid_.period(),
                                .mean = table(call.workspace, kCentre),

@@ -18,6 +18,7 @@ struct NormGeometry {
   double momentum = 0.1;                  // running = (1 - momentum) * running + momentum * batch
   bool add = false;                       // z = y + residual before the ReLU
   bool relu = false;                      // z = max(z, 0)
+  bool signs = false;                     // where z > 0 is kept as bits; only with relu and without pool
   std::optional<PoolGeometry> pool = {};  // then the largest z of each window
 
   std::int64_t rows() const noexcept { return n * pixels; }
@@ -40,25 +41,32 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 /// is f32. Operands:
 ///   train     x, gamma, beta, running_mean, running_var, residual (if add)
 ///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional),
-///             index (if pool; optional)
+///             index (if pool; optional) or signs (if signs)
 ///             The new running values may be the same memory as the old ones. z may be the same
 ///             memory as residual, never as x.
 ///   eval      x, gamma, beta, running_mean, running_var, residual (if add) -> z (may be x or residual),
 ///             index (if pool; optional)
-///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu)
+///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu) or its signs (if signs)
 ///             -> dx, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
 /// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and there
 /// is no add. Of every window the x with the largest z is chosen before there is a z: the largest, or where
-/// gamma is negative the smallest, the first where several are equal. Sums are taken about a per-channel
-/// shift, in fixed chunks merged in double: within 1e-6 (relative to the largest |y|) of the reference, also
-/// where the mean is 1000 standard deviations. Whether a norm should carry this pool. It makes what the pool
-/// reads row by row: rows must be short enough for the second level, and few of them made twice.
-bool norm_carries(const PoolGeometry& pool);
-
+/// gamma is negative the smallest, the first where several are equal.
+///
+/// Sums are taken about a per-channel shift, in fixed chunks merged in double: within 1e-6 (relative to the
+/// largest |y|) of the reference, also where the mean is 1000 standard deviations.
 std::unique_ptr<Kernel> make_norm_train(const NormGeometry& g, Isa isa, DType storage = DType::f32);
 std::unique_ptr<Kernel> make_norm_eval(const NormGeometry& g, Isa isa, DType storage = DType::f32);
 std::unique_ptr<Kernel> make_norm_gradient(const NormGeometry& g, Isa isa, DType storage = DType::f32);
+
+/// Signs of n elements, one bit each, take this many bytes: some more, as vectors are read whole.
+constexpr std::int64_t signs_bytes(std::int64_t n) noexcept {
+  return (n + 7) / 8 + 8;
+}
+
+/// Whether a norm should carry this pool. Its gradient spreads the pool's row by row: rows must be short
+/// enough for the second level, and few of them made twice.
+bool norm_carries(const PoolGeometry& pool);
 
 }  // namespace resnet::kernels

@@ -1,5 +1,7 @@
 #include "kernels/norm/norm_simd.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -40,8 +42,18 @@ void sums(const NormSums<T>& a) {
   sweep_sums(Sums<T>{a}, a.count, a.period, 2, a.block, a.sums);
 }
 
+// Bits of a vector, which begins at a whole byte of them.
+HWY_INLINE void store_signs(const Whole&, hn::Mask<D> signs, std::uint8_t* p) {
+  hn::StoreMaskBits(D(), signs, p);
+}
+HWY_INLINE void store_signs(const Part& part, hn::Mask<D> signs, std::uint8_t* p) {
+  std::array<std::uint8_t, 8> all{};
+  hn::StoreMaskBits(D(), hn::And(signs, part.mask), all.data());
+  std::copy_n(all.data(), (part.count + 7) / 8, p);
+}
+
 // kStream: z is memory of its own and goes past the caches in whole lines, which saves reading them first.
-template <bool kAdd, bool kRelu, bool kStream, class T>
+template <bool kAdd, bool kRelu, bool kSigns, bool kStream, class T>
 struct Apply {
   NormApply<T> a;
   template <int K, class Access>
@@ -54,6 +66,7 @@ struct Apply {
       V y = hn::MulAdd(hn::Sub(at.load(a.x + place), mean), scale, offset);
       if constexpr (kAdd) y = hn::Add(y, at.load(a.residual + place));
       if constexpr (kRelu) y = hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), y);  // keeps NaN
+      if constexpr (kSigns) store_signs(at, hn::Gt(y, hn::Zero(D())), a.signs + place / 8);
       if constexpr (kStream && std::is_same_v<Access, Whole>) {
         hn::Stream(y, D(), a.z + place);
       } else {
@@ -63,31 +76,42 @@ struct Apply {
   }
 };
 
-template <bool kAdd, bool kRelu, class T>
+template <bool kAdd, bool kRelu, bool kSigns, class T>
 void apply_to(const NormApply<T>& a) {
   if constexpr (sizeof(T) * HWY_LANES(float) == 64) {
     if (a.z != a.x && a.z != a.residual) {
-      sweep(Apply<kAdd, kRelu, true, T>{a}, 0, a.count, a.period);
+      sweep(Apply<kAdd, kRelu, kSigns, true, T>{a}, 0, a.count, a.period);
       return hwy::FlushStream();
     }
   }
-  sweep(Apply<kAdd, kRelu, false, T>{a}, 0, a.count, a.period);
+  sweep(Apply<kAdd, kRelu, kSigns, false, T>{a}, 0, a.count, a.period);
+}
+
+template <bool kAdd, class T>
+void apply_added(const NormApply<T>& a) {
+  if (a.signs != nullptr) return apply_to<kAdd, true, true>(a);
+  a.relu ? apply_to<kAdd, true, false>(a) : apply_to<kAdd, false, false>(a);
 }
 
 template <class T>
 void apply(const NormApply<T>& a) {
-  if (a.residual != nullptr) return a.relu ? apply_to<true, true>(a) : apply_to<true, false>(a);
-  a.relu ? apply_to<false, true>(a) : apply_to<false, false>(a);
+  a.residual != nullptr ? apply_added<true>(a) : apply_added<false>(a);
 }
 
-template <bool kRelu, class Args, class Access>
+// What decides whether dz counts.
+enum class Gate : std::uint8_t { open, value, sign };
+
+template <Gate gate, class Args, class Access>
 HWY_INLINE V masked_dz(const Args& a, const Access& at, Index place) {
   const V dz = at.load(a.dz + place);
-  if constexpr (kRelu) return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
+  // A vector of signs is read whole: there is room behind the last.
+  if constexpr (gate == Gate::sign) return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.signs + place / 8), dz);
+  if constexpr (gate == Gate::value)
+    return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
   return dz;
 }
 
-template <bool kRelu, class T>
+template <Gate gate, class T>
 struct GradientSums {
   NormGradientSums<T> a;
   template <int K, class Access>
@@ -98,7 +122,7 @@ struct GradientSums {
     V sum_x = at.load(a.block + 2 * a.period + j);
     for (int k = 0; k < K; ++k) {
       const Index place = i + k * a.period;
-      const V dz = masked_dz<kRelu>(a, at, place);
+      const V dz = masked_dz<gate>(a, at, place);
       const V x = hn::Sub(at.load(a.x + place), mean);
       sum_dz = hn::Add(sum_dz, dz);
       sum_dz_x = hn::MulAdd(dz, x, sum_dz_x);
@@ -110,13 +134,18 @@ struct GradientSums {
   }
 };
 
-template <class T>
-void gradient_sums(const NormGradientSums<T>& a) {
-  if (a.z != nullptr) return sweep_sums(GradientSums<true, T>{a}, a.count, a.period, 3, a.block, a.sums);
-  sweep_sums(GradientSums<false, T>{a}, a.count, a.period, 3, a.block, a.sums);
+template <Gate gate, class T>
+void gradient_sums_gated(const NormGradientSums<T>& a) {
+  sweep_sums(GradientSums<gate, T>{a}, a.count, a.period, 3, a.block, a.sums);
 }
 
-template <bool kRelu, bool kResidual, class T>
+template <class T>
+void gradient_sums(const NormGradientSums<T>& a) {
+  if (a.signs != nullptr) return gradient_sums_gated<Gate::sign>(a);
+  a.z != nullptr ? gradient_sums_gated<Gate::value>(a) : gradient_sums_gated<Gate::open>(a);
+}
+
+template <Gate gate, bool kResidual, class T>
 struct GradientApply {
   NormGradientApply<T> a;
   template <int K, class Access>
@@ -127,7 +156,7 @@ struct GradientApply {
     const V offset = at.load(a.offset + j);
     for (int k = 0; k < K; ++k) {
       const Index place = i + k * a.period;
-      const V dz = masked_dz<kRelu>(a, at, place);
+      const V dz = masked_dz<gate>(a, at, place);
       const V x = hn::Sub(at.load(a.x + place), mean);
       const V dx = hn::MulAdd(dz, scale_dz, hn::MulAdd(x, scale_x, offset));
       at.store(dx, a.dx + place);
@@ -136,14 +165,16 @@ struct GradientApply {
   }
 };
 
+template <Gate gate, class T>
+void gradient_apply_gated(const NormGradientApply<T>& a) {
+  if (a.dresidual != nullptr) return sweep(GradientApply<gate, true, T>{a}, 0, a.count, a.period);
+  sweep(GradientApply<gate, false, T>{a}, 0, a.count, a.period);
+}
+
 template <class T>
 void gradient_apply(const NormGradientApply<T>& a) {
-  if (a.dresidual != nullptr) {
-    if (a.z != nullptr) return sweep(GradientApply<true, true, T>{a}, 0, a.count, a.period);
-    return sweep(GradientApply<false, true, T>{a}, 0, a.count, a.period);
-  }
-  if (a.z != nullptr) return sweep(GradientApply<true, false, T>{a}, 0, a.count, a.period);
-  return sweep(GradientApply<false, false, T>{a}, 0, a.count, a.period);
+  if (a.signs != nullptr) return gradient_apply_gated<Gate::sign>(a);
+  a.z != nullptr ? gradient_apply_gated<Gate::value>(a) : gradient_apply_gated<Gate::open>(a);
 }
 
 template <class T>

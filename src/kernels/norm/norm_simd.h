@@ -19,7 +19,8 @@ struct NormSums {
   float *sums, *block;
 };
 
-/// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU.
+/// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU. `signs` may be null: bits
+/// of z > 0.
 template <class T>
 struct NormApply {
   const T *x, *residual;
@@ -27,13 +28,16 @@ struct NormApply {
   const float *mean, *scale, *offset;
   bool relu;
   T *z;
+  std::uint8_t *signs;
 };
 
-/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null.
+/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null, or
+/// where signs are set unless those are.
 /// `block` is working memory of the same size.
 template <class T>
 struct NormGradientSums {
   const T *dz, *x, *z;
+  const std::uint8_t *signs;
   std::int64_t count, period;
   const float *mean;
   float *sums, *block;
@@ -43,6 +47,7 @@ struct NormGradientSums {
 template <class T>
 struct NormGradientApply {
   const T *dz, *x, *z;
+  const std::uint8_t *signs;
   std::int64_t count, period;
   const float *mean, *scale_dz, *scale_x, *offset;
   T *dx, *dresidual;

@@ -79,7 +79,7 @@ class Pool final : public Kernel {
         return functions_.max(tables_, rows, in, nullptr, call.operand<T>(1), call.operand<void>(2));
       case Pass::max_gradient:
         return functions_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
-                                       call.operand<T>(2) + rows.first * g_.w * g_.c);
+                                       call.operand<T>(2) + rows.first * g_.w * g_.c, nullptr);
       case Pass::avg:
         return functions_.avg(tables_, rows, in, call.operand<T>(1), sums);
       case Pass::avg_gradient:

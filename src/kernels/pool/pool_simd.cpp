@@ -268,11 +268,15 @@ struct MaxPixel {
   std::int32_t tap, tap_down,
       tap_right;  // the pixel's place in the first window, less in those below or right
   T* dx;
+  const T* ahead;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
     V sum[K];
-    for (int k = 0; k < K; ++k) sum[k] = hn::Zero(D());
+    for (int k = 0; k < K; ++k) {
+      sum[k] = hn::Zero(D());
+      if (ahead != nullptr) __builtin_prefetch(ahead + channel + k * lanes());
+    }
     for (Index row = 0; row < rows; ++row) {
       Index window = row * row_stride + channel;
       std::int32_t place = tap - static_cast<std::int32_t>(row) * tap_down;
@@ -293,43 +297,49 @@ struct MaxPixel {
 };
 
 template <bool kMasked, class T, class I>
-void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const I* index, const T* y, T* dx) {
+void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const I* index, const T* y, T* dx,
+                       const T* ahead) {
   const PoolGeometry& g = t.g;
+  const Index ho = g.ho(), wo = g.wo();
   for (Index row = rows.first; row < rows.last; ++row) {
     const Index h = row % g.h;
-    const Index image = row / g.h * g.ho() * g.wo();
+    const Index image = row / g.h * ho * wo;
     const Range over_h = at(t.covering_rows, h);
     for (Index w = 0; w < g.w; ++w) {
       const Range over_w = at(t.covering_columns, w);
       const Index tap = (h + g.ph - over_h.first * g.sh) * g.kw + w + g.pw - over_w.first * g.sw;
-      const Index first = (image + over_h.first * g.wo() + over_w.first) * g.c;
+      const Index first = (image + over_h.first * wo + over_w.first) * g.c;
+      const Index at_dx = ((row - rows.first) * g.w + w) * g.c;
       const MaxPixel<kMasked, T, I> pixel = {.dy = dy + first,
                                              .index = index + first,
                                              .y = kMasked ? y + first : nullptr,
                                              .rows = over_h.size(),
                                              .columns = over_w.size(),
-                                             .row_stride = g.wo() * g.c,
+                                             .row_stride = wo * g.c,
                                              .pixel_stride = g.c,
                                              .tap = static_cast<std::int32_t>(tap),
                                              .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
                                              .tap_right = static_cast<std::int32_t>(g.sw),
-                                             .dx = dx + ((row - rows.first) * g.w + w) * g.c};
+                                             .dx = dx + at_dx,
+                                             .ahead = ahead != nullptr ? ahead + at_dx : nullptr};
       for_channels(pixel, g.c);
     }
   }
 }
 
 template <class I, class T>
-void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx) {
+void max_gradient_rows(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx,
+                       const T* ahead) {
   const auto* places = static_cast<const I*>(index);
-  if (y != nullptr) return max_gradient_rows<true>(t, rows, dy, places, y, dx);
-  max_gradient_rows<false>(t, rows, dy, places, y, dx);
+  if (y != nullptr) return max_gradient_rows<true>(t, rows, dy, places, y, dx, ahead);
+  max_gradient_rows<false>(t, rows, dy, places, y, dx, ahead);
 }
 
 template <class T>
-void max_gradient(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx) {
-  if (byte_index(t.g)) return max_gradient_rows<std::uint8_t>(t, rows, dy, index, y, dx);
-  max_gradient_rows<std::int32_t>(t, rows, dy, index, y, dx);
+void max_gradient(const PoolTables& t, Range rows, const T* dy, const void* index, const T* y, T* dx,
+                  const T* ahead) {
+  if (byte_index(t.g)) return max_gradient_rows<std::uint8_t>(t, rows, dy, index, y, dx, ahead);
+  max_gradient_rows<std::int32_t>(t, rows, dy, index, y, dx, ahead);
 }
 
 /// Adds K pixels to the sums of one window; eight at once, so that few sums are long.

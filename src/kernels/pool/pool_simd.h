@@ -34,8 +34,10 @@ struct PoolFunctions {
   /// `index` may be null; else u8 while kh * kw <= 256, i32 above. With `sign`, a factor for each channel
   /// that may be null, y is the x whose product with it is largest.
   void (*max)(const PoolTables&, Range rows, const T* x, const float* sign, T* y, void* index);
-  /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0.
-  void (*max_gradient)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, T* dx);
+  /// `dx` points at the first of its rows. Where `y` is given, dy counts only where y > 0. `ahead` may be
+  /// null: what will be read next, as large as dx.
+  void (*max_gradient)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, T* dx,
+                       const T* ahead);
   /// Sums for each channel, of dy and, `stride` further, of dy times the chosen x - mean, over all windows of
   /// `rows`; dy counts as above. `block` is working memory, two numbers for each channel.
   void (*chosen_sums)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, const T* x,
