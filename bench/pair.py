@@ -45,6 +45,7 @@ def main():
     parser.add_argument("work", choices=("train", "infer"))
     parser.add_argument("--against", choices=("best", *FORMS, "openvino"), default="best")
     parser.add_argument("--model", default="d2l_resnet18")
+    parser.add_argument("--stem", choices=("large", "small"), default="large", help="small: 3x3 and no pool, for small images")
     parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of both sides; bf16 is autocast there")
@@ -68,7 +69,7 @@ def main():
     modules = ["torch", "numpy"] + ["torchvision"] * (not options.model.startswith("d2l_"))
     python = options.python or python_with(modules + ["openvino"] * (options.against == "openvino"))
 
-    shared = ["--model", options.model, "--input", options.input, "--classes", options.classes,
+    shared = ["--model", options.model, "--stem", options.stem, "--input", options.input, "--classes", options.classes,
               "--threads", options.threads, "--steps", options.steps, "--precision", options.precision]
     ours = [options.program, "bench", options.work, *shared, "--json"]
     environment = dict(RIVAL_ENVIRONMENT)
@@ -105,7 +106,8 @@ def main():
     median = statistics.median(ratios)
     memory = "" if form == "openvino" else (  # its process also holds PyTorch, which made the network
         f"; RSS {a['peak_rss_bytes'] / 2**20:.0f} against {b['peak_rss_bytes'] / 2**20:.0f} MiB")
-    print(f"median ratio {median:.2f} ({options.work} {options.model} {options.input} {options.precision}; {name} {b['version']}, "
+    stem = "" if options.stem == "large" else f" {options.stem} stem"
+    print(f"median ratio {median:.2f} ({options.work} {options.model}{stem} {options.input} {options.precision}; {name} {b['version']}, "
           f"{options.threads} threads, {a['isa']}; {a['fraction_of_direct_limit']:.2f} of the direct-convolution limit{memory})")
     return 0 if median >= options.least else 1
 

@@ -44,12 +44,19 @@ class Residual(nn.Module):
         return F.relu(y + self.shortcut(x))
 
 
-def network(name, channels, classes):
+def network(name, channels, classes, stem):
     if name not in D2L:
         import torchvision  # pylint: disable=import-outside-toplevel
-        return torchvision.models.get_model(name, weights=None, num_classes=classes)
+        net = torchvision.models.get_model(name, weights=None, num_classes=classes)
+        if stem == "small":
+            net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+            net.maxpool = nn.Identity()
+        return net
     blocks, bottleneck = D2L[name]
-    layers = [nn.Conv2d(channels, 64, 7, 2, padding=3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
+    layers = [nn.Conv2d(channels, 64, 3, padding=1) if stem == "small" else nn.Conv2d(channels, 64, 7, 2, padding=3),
+              nn.BatchNorm2d(64), nn.ReLU()]
+    if stem == "large":
+        layers.append(nn.MaxPool2d(3, 2, padding=1))
     channels = 64
     for stage, count in enumerate(blocks):
         width = 64 << stage
@@ -101,6 +108,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=("train", "infer"))
     parser.add_argument("--model", default="d2l_resnet18")
+    parser.add_argument("--stem", choices=("large", "small"), default="large")
     parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
@@ -114,7 +122,7 @@ def main():
     torch.manual_seed(0)
     # Inductor chooses layouts itself and is fastest from channels_last.
     layout = torch.channels_last if options.form in ("channels_last", "compile") else torch.contiguous_format
-    net = network(options.model, shape[1], options.classes).to(memory_format=layout)
+    net = network(options.model, shape[1], options.classes, options.stem).to(memory_format=layout)
     # Four different batches in turn: constant data would flatter the caches and the branch predictor.
     batches = [(torch.rand(shape).to(memory_format=layout), torch.randint(options.classes, (shape[0],)))
                for _ in range(4)]

@@ -23,7 +23,7 @@ class Bench final : public Command {
                     "train: whole training steps; infer: evaluation of batches; loader: the data alone")
         ->required();
     set_choices("WHAT", {"train", "infer", "loader"});
-    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "input", "steps",
+    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "stem", "input", "steps",
             "batch-size", "seed", "threads", "precision", "isa"});
     app().get_option("--steps")->description("steps that are timed; 0: seven");
     app().get_option("--input")->default_str("256x1x96x96");
@@ -46,8 +46,8 @@ class Bench final : public Command {
       throw ConfigError("--layers measures a training step", "give resnet bench train --layers");
     }
     if (what_ == "loader") {
-      refuse({"model", "blocks", "channels", "block", "input", "steps", "seed", "threads", "precision", "isa",
-              "classes", "check"},
+      refuse({"model", "blocks", "channels", "block", "stem", "input", "steps", "seed", "threads",
+              "precision", "isa", "classes", "check"},
              "resnet bench loader runs no network");
       return loader(chosen);
     }

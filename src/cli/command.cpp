@@ -70,6 +70,7 @@ nn::Sequential make_model(const train::Settings& settings, std::int64_t in_chann
   if (!settings.block.empty()) {
     options.block = settings.block == "basic" ? models::Block::basic : models::Block::bottleneck;
   }
+  if (settings.stem == "small") options.stem = models::Stem::small;
   return models::make(settings.model, options);
 }
 

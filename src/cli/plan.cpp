@@ -9,7 +9,7 @@ class Plan final : public Command {
  public:
   explicit Plan(CLI::App& program)
       : Command(program, "plan", "The compiled step: kernels, memory, and why.") {
-    accept({"model", "blocks", "channels", "block", "input", "precision", "isa"});
+    accept({"model", "blocks", "channels", "block", "stem", "input", "precision", "isa"});
     app().add_option("--mode", mode_, "train or eval")->type_name("MODE")->default_str("train");
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
     app().add_flag("--no-fuse", no_fuse_, "every operation by itself");

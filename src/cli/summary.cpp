@@ -14,7 +14,7 @@ class Summary final : public Command {
   explicit Summary(CLI::App& program)
       : Command(program, "summary",
                 "Output shape of every stage or layer, parameters and cost of a network.") {
-    accept({"model", "blocks", "channels", "block", "input"});
+    accept({"model", "blocks", "channels", "block", "stem", "input"});
     app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
     app().add_option("--depth", depth_, "stage or layer")->type_name("DEPTH")->default_str("stage");
     set_choices("depth", {"stage", "layer"});

@@ -72,8 +72,9 @@ class Train final : public Command {
   explicit Train(CLI::App& program)
       : Command(program, "train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data", "data-dir", "resize", "limit-train", "limit-test", "model", "blocks", "channels", "block",
-            "batch-size", "epochs", "steps", "lr", "seed", "threads", "precision", "isa", "device", "out"});
+    accept({"data",     "data-dir", "resize",    "limit-train", "limit-test", "model", "blocks",
+            "channels", "block",    "stem",      "batch-size",  "epochs",     "steps", "lr",
+            "seed",     "threads",  "precision", "isa",         "device",     "out"});
     app()
         .add_option("--config", config_, "settings from a run's config.toml; flags override them")
         ->type_name("FILE");

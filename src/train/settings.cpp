@@ -129,6 +129,9 @@ std::vector<Option> make_options() {
   numbers("channels", "channels of each stage instead of the model's", &Settings::channels);
   text("block", "KIND", "kind of block instead of the model's: basic or bottleneck", &Settings::block,
        {"basic", "bottleneck"});
+  text("stem", "KIND",
+       "large: 7x7 at stride 2 and a pool; small: 3x3, for images of some 32 pixels; default large",
+       &Settings::stem, {"large", "small"});
   list.push_back({"input", "NxCxHxW", "shape of the input: images, channels, height, width", true,
                   [](Settings& s, const std::string& t) { s.input = parse_input(t); },
                   [](const Settings& s) {

@@ -24,6 +24,7 @@ struct Settings {
   std::string model = "d2l_resnet18";
   std::vector<std::int64_t> blocks, channels;  // empty: the model's own
   std::string block;                           // "": the model's own
+  std::string stem;                            // "": large
   Shape input;                                 // rank 0: from the data
 
   std::int64_t batch_size = 256, epochs = 10, steps = 0;

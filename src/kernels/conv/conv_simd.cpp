@@ -453,6 +453,11 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
   float* packed_x = args.packed;
   float* packed_dy = packed_x + kTiles * kTileFloats;
   pack_dy<P>(args, packed_dy);
+  // The pixels of the next piece, as a rule; each of the first tiles asks for a line of each.
+  constexpr std::int64_t size = sizeof(Y), kLine = 64 / size, kLines = kPanel / kLine;
+  const std::int64_t last = args.pixel_count - 1;
+  const std::int64_t dy_pixel = last > 0 ? args.pixels[last].out - args.pixels[last - 1].out : 0;
+  const Y* next_dy = args.dy + args.pixels[last].out + dy_pixel;
   const Tiling tiling(args.column_count);
   for (std::int64_t begin = 0; begin < tiling.number(); begin += kTiles) {
     const std::int64_t end = std::min(begin + kTiles, tiling.number());
@@ -460,14 +465,21 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
-        accumulate_tile<P, true>({.x = packed_x + (t - begin) * kTileFloats,
-                                  .x_stride = kTileStride,
-                                  .dy = packed_dy + p * kPanelFloats,
-                                  .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
-                                  .words = (args.pixel_count + P::kStep - 1) / P::kStep,
-                                  .columns = args.columns + tiling.begin(t),
-                                  .sums = args.sums + p * args.sums_stride},
-                                 tiling.size(t), outputs);
+        const TileArgs tile = {.x = packed_x + (t - begin) * kTileFloats,
+                               .x_stride = kTileStride,
+                               .dy = packed_dy + p * kPanelFloats,
+                               .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
+                               .words = (args.pixel_count + P::kStep - 1) / P::kStep,
+                               .columns = args.columns + tiling.begin(t),
+                               .sums = args.sums + p * args.sums_stride};
+        if (t < kLines * P::kStep && tiling.size(t) == kTileRows && outputs == kPanel) {
+          const Y* ahead = next_dy + p * kPanel + t / kLines * dy_pixel + t % kLines * kLine;
+          accumulate_tile<P, kTileRows, kVectors, true, true>(
+              tile.x, tile.x_stride, tile.dy, tile.dy_stride, tile.words, tile.columns, tile.sums,
+              reinterpret_cast<const float*>(ahead), dy_pixel * P::kStep * size / 4);
+        } else {
+          accumulate_tile<P, true>(tile, tiling.size(t), outputs);
+        }
       }
     }
   }
