@@ -114,8 +114,8 @@ class Operation : public graph::OpRules {
   /// The input of which only matters where it is above zero; where its producer gives that as bits they take
   /// its place, and the node has the attribute `signs`.
   virtual std::optional<std::size_t> sign_input(const Attributes& attributes) const;
-  /// Whether it can give, with the attribute `signs`, one more output: a bit for each element of output 0 that is
-  /// above zero, [signs_bytes(elements)] u8.
+  /// Whether it can give, with the attribute `signs`, one more output: a bit for each element of output 0
+  /// that is above zero, [signs_bytes(elements)] u8.
   virtual bool gives_signs(const Attributes& attributes) const;
   /// Whether it can carry, forward or back, a max pool with the attributes `pool` of a map of shape `x`.
   virtual bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const;
