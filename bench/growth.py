@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How the time of an example grows with batch, depth, pixels and threads: a table, and an SVG plot.
 
-    bench/growth.py [--svg docs/growth.svg]      about ten minutes
+    bench/growth.py [--svg docs/growth.svg]      a minute to ten
 
 Runs `resnet bench train` along each axis, the others as in the chapter (d2l_resnet18, 1x96x96; batch 64, so that
 152 layers fit anywhere), and prints Markdown. Installs matplotlib into .venv-rivals (once).
