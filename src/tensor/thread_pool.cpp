@@ -12,7 +12,7 @@ namespace {
 // calls of a step, so that a futex call (5 to 50 us) is paid between steps only.
 constexpr int kSpins = 2000;
 
-// A thread takes tasks that follow each other, which often share data: this part of its share of what is
+// A thread takes tasks that follow each other, which often share data: a quarter of its share of what is
 // left.
 constexpr int kShares = 4;
 

@@ -289,7 +289,7 @@ class Product final : public Kernel {
         args.bias = kNoBias;
         for (const Segment& segment : segments_) {
           args.segments = &segment;
-          // Own blocks are small: what they would wait for less does not pay for asking.
+          // In a block of its own a task waits less for panels than asking for them costs.
           if (!grid_.local())
             args.next_panel = args.panel + (segment.k + segment.length) * f_.padded_columns(args.columns);
           f_.multiply(args);
