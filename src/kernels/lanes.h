@@ -1,6 +1,8 @@
 // Vectors of f32 read and written whole or in part, from memory of f32 or bf16, and sweeps made of them.
 // For the vector part of a *_simd.cpp file, inside its RESNET_VECTOR_TARGET; like that part it is read
 // once a target and has no guard.
+#include <hwy/cache_control.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -18,6 +20,11 @@ using V = hn::Vec<D>;
 HWY_INLINE std::int64_t lanes() {
   return static_cast<std::int64_t>(hn::Lanes(D()));
 }
+
+/// Whether a vector of T is a whole line, which can go past the caches without being read first: hn::Stream,
+/// then hwy::FlushStream before others may read.
+template <class T>
+constexpr bool kStreams = sizeof(T) * HWY_LANES(float) == 64;
 
 #if RESNET_BF16_TARGET
 // Highway 1.0 rounds to bf16 by cutting, and knows no AVX512-BF16; written in assembly, the two

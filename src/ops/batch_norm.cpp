@@ -12,6 +12,10 @@ namespace {
 
 using kernels::NormGeometry;
 
+bool is_set(const Attributes& attributes, const std::string& name) {
+  return attributes.integer_or(name, 0) != 0;
+}
+
 bool pools(const Attributes& attributes) {
   return attributes.has("pool_kernel");
 }
@@ -25,9 +29,9 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .pixels = x[2] * x[3],
           .eps = eps,
           .momentum = momentum,
-          .add = attributes.integer_or("add", 0) != 0,
-          .relu = attributes.integer_or("relu", 0) != 0,
-          .signs = attributes.has("signs"),
+          .add = is_set(attributes, "add"),
+          .relu = is_set(attributes, "relu"),
+          .signs = is_set(attributes, "signs"),
           .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt};
 }
 
@@ -60,7 +64,7 @@ class BatchNorm final : public Operation {
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    const bool add = attributes.integer_or("add", 0) != 0;
+    const bool add = is_set(attributes, "add");
     expect_operands(inputs, add ? 6 : 5, add ? 6 : 5);
     const Shape& x = expect_rank(inputs, 0, 4);
     const NormGeometry g = norm_geometry(attributes, x);
@@ -110,8 +114,8 @@ class BatchNorm final : public Operation {
 
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t z = node.inputs.size();
-    return node.attributes.integer_or("add", 0) != 0 ? std::vector<std::size_t>{0, 5, z}
-                                                     : std::vector<std::size_t>{0, z};
+    return is_set(node.attributes, "add") ? std::vector<std::size_t>{0, 5, z}
+                                          : std::vector<std::size_t>{0, z};
   }
   Lowering lower(const Signature& s, Isa isa) const override {
     const NormGeometry g = norm_geometry(s.attributes, s.inputs[0]->shape);
@@ -121,7 +125,7 @@ class BatchNorm final : public Operation {
   }
 
   std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
-    const bool add = attributes.integer_or("add", 0) != 0;
+    const bool add = is_set(attributes, "add");
     if (output == 3 || output == 4) return {output};
     if (output != 0 || pools(attributes)) return {};
     if (attributes.integer("training") != 0)
@@ -134,17 +138,16 @@ class BatchNorm final : public Operation {
   }
 
   bool carries(const Attributes& attributes, FusionRole role) const override {
-    const bool relu = attributes.integer_or("relu", 0) != 0;
-    const bool add = attributes.integer_or("add", 0) != 0;
+    const bool relu = is_set(attributes, "relu");
+    const bool add = is_set(attributes, "add");
     if (pools(attributes)) return false;
     return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
   }
   bool gives_signs(const Attributes& attributes) const override {
-    return attributes.has("relu") && !pools(attributes) && attributes.integer("training") != 0;
+    return is_set(attributes, "relu") && !pools(attributes) && attributes.integer("training") != 0;
   }
   bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
-    return !pools(attributes) && attributes.integer_or("add", 0) == 0 &&
-           kernels::norm_carries(pool_geometry(pool, x));
+    return !pools(attributes) && !is_set(attributes, "add") && kernels::norm_carries(pool_geometry(pool, x));
   }
 
  private:
@@ -162,7 +165,7 @@ class BatchNormGradient final : public Operation {
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    const bool relu = attributes.integer_or("relu", 0) != 0;
+    const bool relu = is_set(attributes, "relu");
     const std::size_t index = 5, z = pools(attributes) ? 6 : 5, operands = relu ? z + 1 : z;
     expect_operands(inputs, operands, operands, index);
     const Shape& x = expect_rank(inputs, 1, 4);
@@ -190,8 +193,8 @@ class BatchNormGradient final : public Operation {
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t inputs = node.inputs.size();
     std::vector<std::size_t> result = {0, 1, inputs};
-    if (node.attributes.has("relu") && !node.attributes.has("signs")) result.push_back(inputs - 1);
-    if (node.attributes.integer_or("add", 0) != 0) result.push_back(inputs + 3);
+    if (is_set(node.attributes, "relu") && !is_set(node.attributes, "signs")) result.push_back(inputs - 1);
+    if (is_set(node.attributes, "add")) result.push_back(inputs + 3);
     return result;
   }
   Lowering lower(const Signature& s, Isa isa) const override {
@@ -210,18 +213,18 @@ class BatchNormGradient final : public Operation {
 
   // Behind a pool z is small.
   std::optional<std::size_t> sign_input(const Attributes& attributes) const override {
-    const bool reads = attributes.has("relu") && !attributes.has("signs") && !pools(attributes);
+    const bool reads = is_set(attributes, "relu") && !is_set(attributes, "signs") && !pools(attributes);
     return reads ? std::optional<std::size_t>(5) : std::nullopt;
   }
 
   bool carries(const Attributes& attributes, FusionRole role) const override {
-    if (attributes.integer_or("relu", 0) != 0) return false;
+    if (is_set(attributes, "relu")) return false;
     if (role == FusionRole::relu_gradient) return true;
     return role == FusionRole::shared_relu_gradient && !pools(attributes);
   }
   bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const override {
-    return !pools(attributes) && attributes.integer_or("relu", 0) == 0 &&
-           attributes.integer_or("add", 0) == 0 && kernels::norm_carries(pool_geometry(pool, x));
+    return !pools(attributes) && !is_set(attributes, "relu") && !is_set(attributes, "add") &&
+           kernels::norm_carries(pool_geometry(pool, x));
   }
 };
 

@@ -151,6 +151,17 @@ inline Operand activations(const Values& values, DType storage) {
   for (const double v : values) stored.emplace_back(static_cast<float>(v));
   return input(stored);
 }
+/// Activations as they are stored.
+inline Values values_of(const std::vector<std::byte>& bytes, DType storage) {
+  Values values(bytes.size() / size_of(storage));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] =
+        storage == DType::bf16
+            ? static_cast<double>(static_cast<float>(reinterpret_cast<const BFloat16*>(bytes.data())[i]))
+            : static_cast<double>(reinterpret_cast<const float*>(bytes.data())[i]);
+  }
+  return values;
+}
 inline Operand activations_output(Index count, DType storage) {
   return storage == DType::bf16 ? output<BFloat16>(count) : output(count);
 }

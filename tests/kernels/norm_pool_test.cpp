@@ -73,17 +73,6 @@ Operand given(const Result& result, std::size_t operand) {
   return input(result.bytes(operand));
 }
 
-Values values_of(const std::vector<std::byte>& bytes, DType storage) {
-  Values values(bytes.size() / size_of(storage));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] =
-        storage == DType::bf16
-            ? static_cast<double>(static_cast<float>(reinterpret_cast<const BFloat16*>(bytes.data())[i]))
-            : static_cast<double>(reinterpret_cast<const float*>(bytes.data())[i]);
-  }
-  return values;
-}
-
 std::vector<Operand> inputs(const NormGeometry& g, DType storage) {
   Numbers numbers("norm and pool");
   Values variance = numbers.normal(g.c);

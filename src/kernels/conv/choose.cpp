@@ -16,7 +16,8 @@ namespace {
 // Costs are counted in multiply-adds at the machine's peak. Measured on a Zen 3 with 64 to 512
 // channels: both products run at about 0.95 of the peak, and a byte that a transform reads or writes
 // costs as much as 6 multiply-adds of one core with AVX2; with AVX-512 the products are up to twice as
-// fast and the memory is not. On a Zen 4 and a Zen 5 it costs 2.4, and in bf16 1.6.
+// fast and the memory is not. On a Zen 4 it costs some 3, in bf16
+// 1.6; 2.4 sends to parity what is equal there and faster on a Zen 5.
 constexpr double kProducts = 0.95;
 double byte_cost(Isa isa, DType storage) {
   if (storage == DType::bf16) return 1.6;

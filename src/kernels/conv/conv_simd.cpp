@@ -68,9 +68,6 @@ HWY_INLINE void clear(V (&acc)[R][N]) {
 
 // ---- forward and input gradient
 
-constexpr std::int64_t kFloatsOfLine = 16;
-constexpr std::int64_t kLinesOfSquare = 4;  // across 64 columns
-
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
 // `ahead`: asks for a line of it a column.
@@ -88,7 +85,7 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
     for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
       if constexpr (kAhead) {
         __builtin_prefetch(ahead, 0, 2);  // to the second level
-        ahead += kFloatsOfLine;
+        ahead += kLine<float>;
       }
       V b[N];
 #pragma GCC unroll 4
@@ -124,13 +121,14 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
-  std::int64_t columns = 0;
-  for (std::int64_t s = 0; s < args.segment_count; ++s) columns += args.segments[s].length;
-  const std::int64_t lines_of_column = N * kLanes / kFloatsOfLine;
+  std::int64_t columns = 0;  // of next_panel, which is as large as this one
+  for (std::int64_t s = 0; args.next_panel != nullptr && s < args.segment_count; ++s)
+    columns += args.segments[s].length;
+  const std::int64_t lines_of_column = N * kLanes / kLine<float>;
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
     const float* ahead = args.next_panel != nullptr && t < lines_of_column
-                             ? args.next_panel + t * columns * kFloatsOfLine
+                             ? args.next_panel + t * columns * kLine<float>
                              : nullptr;
     switch (tiling.size(t)) {
       case 1:
@@ -350,12 +348,13 @@ void pack_x(const AccumulateArgs<X, Y>& args, const Tiling& tiling, std::int64_t
   }
 }
 
-// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory.
-template <class P, int R, int N, bool kAdd, bool kAhead = false>
+// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory. kAhead: asks for a line of
+// `ahead` a word.
+template <class P, int R, int N, bool kAdd, bool kAhead>
 HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
                                   const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t words,
-                                  const Row* columns, float* HWY_RESTRICT sums, const float* ahead = nullptr,
-                                  std::int64_t ahead_stride = 0) {
+                                  const Row* columns, float* HWY_RESTRICT sums, const float* ahead,
+                                  std::int64_t ahead_stride) {
   V acc[R][N];
   clear(acc);
   for (std::int64_t k = 0; k < words; ++k, x += x_stride, dy += dy_stride) {
@@ -391,11 +390,21 @@ struct TileArgs {
   std::int64_t words;
   const Row* columns;
   float* sums;
+  // What is read soon, a line a word, or null; full tiles that add ask for it.
+  const float* ahead = nullptr;
+  std::int64_t ahead_stride = 0;
 };
 
 template <class P, int R, int N, bool kAdd>
 HWY_INLINE void accumulate_tile(const TileArgs& t) {
-  accumulate_tile<P, R, N, kAdd>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns, t.sums);
+  if constexpr (R == kTileRows && N == kVectors && kAdd) {
+    if (t.ahead != nullptr) {
+      return accumulate_tile<P, R, N, kAdd, true>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns,
+                                                  t.sums, t.ahead, t.ahead_stride);
+    }
+  }
+  accumulate_tile<P, R, N, kAdd, false>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns, t.sums,
+                                        nullptr, 0);
 }
 
 template <class P, int R, bool kAdd>
@@ -454,7 +463,7 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
   float* packed_dy = packed_x + kTiles * kTileFloats;
   pack_dy<P>(args, packed_dy);
   // The pixels of the next piece, as a rule; each of the first tiles asks for a line of each.
-  constexpr std::int64_t size = sizeof(Y), kLine = 64 / size, kLines = kPanel / kLine;
+  constexpr std::int64_t kLines = kPanel / kLine<Y>;
   const std::int64_t last = args.pixel_count - 1;
   const std::int64_t dy_pixel = last > 0 ? args.pixels[last].out - args.pixels[last - 1].out : 0;
   const Y* next_dy = args.dy + args.pixels[last].out + dy_pixel;
@@ -465,21 +474,19 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
-        const TileArgs tile = {.x = packed_x + (t - begin) * kTileFloats,
-                               .x_stride = kTileStride,
-                               .dy = packed_dy + p * kPanelFloats,
-                               .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
-                               .words = (args.pixel_count + P::kStep - 1) / P::kStep,
-                               .columns = args.columns + tiling.begin(t),
-                               .sums = args.sums + p * args.sums_stride};
-        if (t < kLines * P::kStep && tiling.size(t) == kTileRows && outputs == kPanel) {
-          const Y* ahead = next_dy + p * kPanel + t / kLines * dy_pixel + t % kLines * kLine;
-          accumulate_tile<P, kTileRows, kVectors, true, true>(
-              tile.x, tile.x_stride, tile.dy, tile.dy_stride, tile.words, tile.columns, tile.sums,
-              reinterpret_cast<const float*>(ahead), dy_pixel * P::kStep * size / 4);
-        } else {
-          accumulate_tile<P, true>(tile, tiling.size(t), outputs);
+        TileArgs tile = {.x = packed_x + (t - begin) * kTileFloats,
+                         .x_stride = kTileStride,
+                         .dy = packed_dy + p * kPanelFloats,
+                         .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
+                         .words = (args.pixel_count + P::kStep - 1) / P::kStep,
+                         .columns = args.columns + tiling.begin(t),
+                         .sums = args.sums + p * args.sums_stride};
+        if (t < kLines * P::kStep) {
+          tile.ahead = reinterpret_cast<const float*>(next_dy + p * kPanel + t / kLines * dy_pixel +
+                                                      t % kLines * kLine<Y>);
+          tile.ahead_stride = dy_pixel * P::kStep / kWord<Y>;
         }
+        accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       }
     }
   }
@@ -487,27 +494,24 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
 
 template <class P>
 void outer(const OuterArgs& args) {
+  constexpr std::int64_t kLines = 4;  // of 64 columns
   const Tiling tiling(args.column_count);
   for (std::int64_t p = 0; p < args.outputs; p += kPanel) {
     const std::int64_t outputs = std::min(kPanel, args.outputs - p);
     for (std::int64_t t = 0; t < tiling.number(); ++t) {
       const Row* columns = args.columns + tiling.begin(t);
-      const TileArgs tile = {.x = args.x + columns[0].in,
-                             .x_stride = args.x_stride,
-                             .dy = args.dy + p,
-                             .dy_stride = args.dy_stride,
-                             .words = args.count,
-                             .columns = columns,
-                             .sums = args.sums + p};
-      if (args.add && tiling.size(t) == kTileRows && p == 0 && outputs == kPanel && t < 2 * kLinesOfSquare &&
-          args.next_x != nullptr) {
-        const bool of_dy = t < kLinesOfSquare;
-        const float* ahead =
-            of_dy ? args.next_dy + t * kFloatsOfLine : args.next_x + (t - kLinesOfSquare) * kFloatsOfLine;
-        accumulate_tile<P, kTileRows, kPanel / kLanes, true, true>(
-            tile.x, tile.x_stride, tile.dy, tile.dy_stride, tile.words, tile.columns, tile.sums, ahead,
-            of_dy ? args.dy_stride : args.x_stride);
-      } else if (args.add) {
+      TileArgs tile = {.x = args.x + columns[0].in,
+                       .x_stride = args.x_stride,
+                       .dy = args.dy + p,
+                       .dy_stride = args.dy_stride,
+                       .words = args.count,
+                       .columns = columns,
+                       .sums = args.sums + p};
+      if (p == 0 && t < 2 * kLines && args.next_x != nullptr) {
+        tile.ahead = t < kLines ? args.next_dy + t * kLine<float> : args.next_x + (t - kLines) * kLine<float>;
+        tile.ahead_stride = t < kLines ? args.dy_stride : args.x_stride;
+      }
+      if (args.add) {
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       } else {
         accumulate_tile<P, false>(tile, tiling.size(t), outputs);

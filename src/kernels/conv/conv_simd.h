@@ -15,6 +15,9 @@ namespace resnet::kernels::conv {
 /// Numbers of a word.
 template <class T>
 constexpr std::int64_t kWord = sizeof(float) / sizeof(T);
+/// Numbers of a cache line.
+template <class T>
+constexpr std::int64_t kLine = 64 / sizeof(T);
 
 /// out[rows[i].out + j] = bias[j] + sum_k P[i][k] * panel[k][j], j < columns
 struct MultiplyArgs {

@@ -38,10 +38,6 @@ constexpr std::int64_t kWeightRows = 64;        // of a task that transforms wei
 alignas(64) constexpr float kNoBias[64] = {};   // of a panel
 constexpr std::int64_t kPieces = 64;            // tiles summed before the next squares of a weight gradient
 
-// Elements of a cache line.
-template <class T>
-constexpr std::int64_t kLine = 64 / sizeof(T);
-
 // Rows of more than a square an odd number of lines apart, so that the rows of a square fall into
 // different cache sets.
 template <class T>
@@ -472,11 +468,11 @@ class WeightGradient final : public Kernel {
             task / square_columns_ % square_rows_ * kColumnsPerTask,
             task % square_columns_ * kColumnsPerTask};
   }
-  const float* x_of(const float* points, std::int64_t point, const Square& square) const noexcept {
+  float* x_of(float* points, std::int64_t point, const Square& square) const noexcept {
     return points + point * x_point_ + square.ci;
   }
-  const float* dy_of(const float* points, std::int64_t point, const Square& square) const noexcept {
-    return points + t_.points() * x_point_ + point * y_point_ + square.co;
+  float* dy_of(float* points, std::int64_t point, const Square& square) const noexcept {
+    return gradients(points) + point * y_point_ + square.co;
   }
 
   void finish(const Call& call, std::int64_t task) const noexcept {

@@ -9,8 +9,6 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include <hwy/cache_control.h>
-
 #include "kernels/lanes.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -275,11 +273,17 @@ HWY_INLINE void find_pixels(const TilePoints<T>& args, std::int64_t tile, std::i
   }
 }
 
+// Whether the c-th number of a pixel begins a line, so that each is asked for once.
+template <class T>
+HWY_INLINE bool begins_line(std::int64_t c) {
+  return c % (64 / static_cast<std::int64_t>(sizeof(T))) == 0;
+}
+
 // What the next tile reads is asked for while this one is transformed: a tile's pixels lie in too many places
 // for the processor to foresee.
 template <class T, int In>
 HWY_INLINE void ask_for(const T* const* pixels, std::int64_t c) {
-  if (c * static_cast<std::int64_t>(sizeof(T)) % 64 != 0) return;  // once a line
+  if (!begins_line<T>(c)) return;
 #pragma GCC unroll 49
   for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels[i] + c);
 }
@@ -406,7 +410,7 @@ struct FromPoints {
  private:
   // The tile to the right is written next; a hint may point anywhere.
   HWY_INLINE void ask_for_right(std::int64_t c) const {
-    if (c * static_cast<std::int64_t>(sizeof(T)) % 64 != 0) return;
+    if (!begins_line<T>(c)) return;
 #pragma GCC unroll 6
     for (int i = 0; i < F::kOut; ++i) {
 #pragma GCC unroll 6
@@ -444,7 +448,7 @@ void write_from_points(const TileSums<T>& args) {
 
 template <class T, class F, bool kAdd>
 void add_from_points(const TileSums<T>& args) {
-  if constexpr (sizeof(T) * HWY_LANES(float) == 64) {
+  if constexpr (resnet::kernels::HWY_NAMESPACE::kStreams<T>) {
     if (args.tiles.c % kLanes == 0) return write_from_points<T, F, kAdd, true>(args);
   }
   write_from_points<T, F, kAdd, false>(args);

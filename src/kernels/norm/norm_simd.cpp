@@ -10,8 +10,6 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include <hwy/cache_control.h>
-
 #include "kernels/lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
@@ -78,7 +76,7 @@ struct Apply {
 
 template <bool kAdd, bool kRelu, bool kSigns, class T>
 void apply_to(const NormApply<T>& a) {
-  if constexpr (sizeof(T) * HWY_LANES(float) == 64) {
+  if constexpr (kStreams<T>) {
     if (a.z != a.x && a.z != a.residual) {
       sweep(Apply<kAdd, kRelu, kSigns, true, T>{a}, 0, a.count, a.period);
       return hwy::FlushStream();
