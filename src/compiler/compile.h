@@ -13,6 +13,10 @@ namespace resnet::compiler {
 /// values. Knows roles, no single operation.
 graph::Graph fuse(const graph::Graph& graph);
 
+/// Takes batch norms of a merged graph apart where their neighbours can do their parts (ops::NormPart), which
+/// depends on what kernels those have.
+graph::Graph carry_norms(const graph::Graph& graph, DType activations);
+
 /// What the graph's values are stored as where activations and their gradients, of four axes, are to be f32
 /// or bf16: those are bf16 that all their neighbours serve, never the graph's inputs and outputs.
 std::vector<graph::ValueType> storage_types(const graph::Graph& graph, DType activations);

@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "compiler/compile.h"
-#include "ops/operation.h"
+#include "compiler/draft.h"
 
 namespace resnet::compiler {
 namespace {
@@ -10,18 +10,13 @@ namespace {
 using graph::Graph;
 using graph::kNone;
 using graph::Node;
-using graph::Role;
 using graph::ValueId;
 using ops::FusionRole;
 
-// The nodes while they are being merged, in the numbering of the original graph. A merged node
-// stands at one of the two places and the other is empty.
-class Draft {
+// Merges operations into neighbours. A merged node stands at one of the two places.
+class Merger : public Draft {
  public:
-  explicit Draft(const Graph& graph)
-      : graph_(graph),
-        nodes_(graph.nodes().begin(), graph.nodes().end()),
-        values_(static_cast<ValueId>(graph.values().size())) {}
+  using Draft::Draft;
 
   // With y = max_pool(z) and z >= 0, the gradient that a pool spreads lies where z is y. So the mask of
   // the ReLU that made z can be y > 0 before it is spread, and z need not be kept for it.
@@ -49,8 +44,11 @@ class Draft {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
       const FusionRole role = role_of(j);
       if (role != FusionRole::add && role != FusionRole::relu && role != FusionRole::max_pool) continue;
-      for (std::size_t operand = 0; operand < nodes_[j]->inputs.size(); ++operand) {
-        if (merge_into_producer(j, operand, role)) break;
+      // Into the later of two producers: the other's result is there when it ends.
+      const std::vector<ValueId>& inputs = nodes_[j]->inputs;
+      const bool swapped = inputs.size() == 2 && producer(inputs[0]) < producer(inputs[1]);
+      for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
+        if (merge_into_producer(j, swapped ? 1 - operand : operand, role)) break;
       }
     }
   }
@@ -76,69 +74,14 @@ class Draft {
       if (!maker.attributes.has("signs")) {
         if (!ops::operation(maker).gives_signs(maker.attributes)) continue;
         maker.attributes.set("signs", std::int64_t{1});
-        maker.outputs.push_back(values_++);
+        maker.outputs.push_back(new_value());
       }
       node->attributes.set("signs", std::int64_t{1});
       node->inputs[*input] = maker.outputs.back();
     }
   }
 
-  Graph rebuild() const {
-    Graph result;
-    std::vector<ValueId> renumbered(static_cast<std::size_t>(values_), kNone);
-    const auto renumber = [&](ValueId id) {
-      return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
-    };
-    for (std::size_t i = 0; i < graph_.values().size(); ++i) {
-      const graph::ValueInfo& value = graph_.values()[i];
-      if (value.role != Role::computed) renumbered[i] = result.add_state(value.role, value.name, value.type);
-    }
-    for (const std::optional<Node>& node : nodes_) {
-      if (!node) continue;
-      std::vector<ValueId> inputs;
-      for (const ValueId id : node->inputs) inputs.push_back(renumber(id));
-      const auto outputs = result.add_node(*node->op, node->name, node->attributes, std::move(inputs));
-      for (std::size_t i = 0; i < outputs.size(); ++i) {
-        renumbered[static_cast<std::size_t>(node->outputs[i])] = outputs[i];
-      }
-    }
-    for (const auto& [name, id] : graph_.outputs()) result.add_output(name, renumber(id));
-    for (const graph::Update& update : graph_.updates()) {
-      result.add_update(renumber(update.state), renumber(update.value));
-    }
-    return result;
-  }
-
  private:
-  FusionRole role_of(std::size_t j) const {
-    return nodes_[j] ? ops::operation(*nodes_[j]).role() : FusionRole::none;
-  }
-
-  std::vector<std::size_t> consumers(ValueId id) const {
-    std::vector<std::size_t> result;
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (nodes_[j])
-        result.insert(
-            result.end(),
-            static_cast<std::size_t>(std::count(nodes_[j]->inputs.begin(), nodes_[j]->inputs.end(), id)), j);
-    }
-    return result;
-  }
-
-  bool leaves(ValueId id) const {
-    const auto is = [id](const auto& pair) { return pair.second == id; };
-    return std::any_of(graph_.outputs().begin(), graph_.outputs().end(), is) ||
-           std::any_of(graph_.updates().begin(), graph_.updates().end(),
-                       [id](const graph::Update& update) { return update.value == id; });
-  }
-
-  std::optional<std::size_t> producer(ValueId id) const {
-    for (std::size_t k = 0; k < nodes_.size(); ++k) {
-      if (nodes_[k] && std::count(nodes_[k]->outputs.begin(), nodes_[k]->outputs.end(), id) > 0) return k;
-    }
-    return std::nullopt;
-  }
-
   // `map`: what the pool reads, or its gradient.
   bool carries_pool(const Node& carrier, const Node& pool, ValueId map) const {
     return ops::operation(carrier).carries_pool(carrier.attributes, pool.attributes,
@@ -213,16 +156,12 @@ class Draft {
     nodes_[j] = std::move(merged);
     return true;
   }
-
-  const Graph& graph_;
-  std::vector<std::optional<Node>> nodes_;
-  ValueId values_;  // the graph's, and those that were added
 };
 
 }  // namespace
 
 Graph fuse(const Graph& graph) {
-  Draft draft(graph);
+  Merger draft(graph);
   draft.mask_before_spreading();
   draft.merge_epilogues();
   draft.merge_prologues(FusionRole::max_pool_gradient);

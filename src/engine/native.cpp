@@ -195,7 +195,7 @@ class NativeEngine final : public Engine {
       }
       apply_graph_ = compiler::apply_step(graph);
     }
-    if (options_.fuse) graph = compiler::fuse(graph);
+    if (options_.fuse) graph = compiler::carry_norms(compiler::fuse(graph), storage_of(options_.precision));
     auto executor = std::make_unique<exec::Executor>(
         compiler::compile(graph, layout_, isa_, storage_of(options_.precision)));
     const plan::Plan& plan = executor->plan();

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <numeric>
 
+#include "kernels/chunk_sums.h"
+
 namespace resnet::kernels {
 
 /// The matrix is taken as one row of rows * channels elements. A `period` is a whole number of rows and
@@ -32,44 +34,25 @@ class ChannelGrid {
   std::int64_t count(std::int64_t chunk) const noexcept { return std::min(chunk_, elements_ - begin(chunk)); }
   std::int64_t rows(std::int64_t chunk) const noexcept { return count(chunk) / channels_; }
 
-  /// Work on per-channel numbers is cut into groups of one cache line of them.
-  std::int64_t groups() const noexcept { return (channels_ + kLanes - 1) / kLanes; }
-  std::int64_t group_begin(std::int64_t group) const noexcept { return group * kLanes; }
-  std::int64_t group_size(std::int64_t group) const noexcept {
-    return std::min(kLanes, channels_ - group_begin(group));
-  }
-
-  /// Where sums of chunks are kept, `which` of `kinds`: one cache line each, the lines of a group side by
-  /// side, because it is by group that they are merged.
-  std::int64_t sums_at(std::int64_t group, std::int64_t chunk, int which, int kinds) const noexcept {
-    return ((group * chunks() + chunk) * kinds + which) * kLanes;
-  }
-  std::int64_t sums_size(int kinds) const noexcept { return sums_at(groups(), 0, 0, kinds); }
-
+  /// Where sums of chunks are kept.
+  ChunkSums sums(int kinds) const { return {channels_, chunks(), kinds}; }
   /// Stores what a sweep summed up at each place of the period, places of one channel added together.
-  void store_sums(const float* places, float* sums, std::int64_t chunk, int which, int kinds) const noexcept {
-    for (std::int64_t group = 0; group < groups(); ++group) {
-      const float* place = places + group_begin(group);
-      float* line = sums + sums_at(group, chunk, which, kinds);
-      if (period_ == channels_) {
-        std::copy_n(place, group_size(group), line);
-        continue;
-      }
-      for (std::int64_t i = 0; i < group_size(group); ++i) {
-        double sum = 0;
-        for (std::int64_t repeat = 0; repeat < period_; repeat += channels_) sum += double{place[i + repeat]};
-        line[i] = static_cast<float>(sum);
-      }
+  void store_sums(float* places, const ChunkSums& layout, float* sums, std::int64_t chunk,
+                  int which) const noexcept {
+    for (std::int64_t i = 0; i < channels_ && period_ > channels_; ++i) {
+      double sum = 0;
+      for (std::int64_t repeat = 0; repeat < period_; repeat += channels_) sum += double{places[i + repeat]};
+      places[i] = static_cast<float>(sum);
     }
+    layout.store(places, sums, chunk, which);
   }
   /// Repeats the per-channel numbers at the start of `table` to a whole period.
   void repeat(float* table) const noexcept {
     for (std::int64_t j = channels_; j < period_; ++j) table[j] = table[j - channels_];
   }
 
-  static constexpr std::int64_t kLanes = 16;  // f32 in the longest vector
-
  private:
+  static constexpr std::int64_t kLanes = ChunkSums::kLanes;
   // Sums over one period live in memory between periods: with 8 vectors of AVX2 or more, the time from
   // a store to its load is hidden.
   static constexpr std::int64_t kShortestPeriod = 64;

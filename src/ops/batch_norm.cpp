@@ -1,6 +1,7 @@
 // batch_norm and its gradient. It carries `add`, `relu` and then `max_pool` at its end, its gradient
 // carries theirs at its start.
 #include <array>
+#include <string>
 
 #include "kernels/norm/norm.h"
 #include "ops/lists.h"
@@ -32,12 +33,38 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .add = is_set(attributes, "add"),
           .relu = is_set(attributes, "relu"),
           .signs = is_set(attributes, "signs"),
-          .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt};
+          .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt,
+          .given = is_set(attributes, "given"),
+          .table_only = is_set(attributes, "table_only"),
+          .table_gate = is_set(attributes, "table_gate")};
+}
+
+// The shape of x, operand i, which may be absent where only a table is wanted.
+Shape shape_of_x(const Attributes& attributes, std::span<const ValueType* const> inputs, std::size_t i) {
+  if (!is_set(attributes, "table_only")) return expect_rank(inputs, i, 4);
+  const Shape x(attributes.integers("extents"));
+  expect(x.rank() == 4 && (inputs[i] == nullptr || inputs[i]->shape == x), "expected extents of four axes");
+  return x;
+}
+
+// Where only a table is wanted of numbers that are given, no map is read.
+bool reads_maps(const Attributes& attributes) {
+  return !is_set(attributes, "table_only") || !is_set(attributes, "given");
+}
+void expect_all(const Attributes& attributes, std::span<const ValueType* const> inputs, std::size_t count,
+                std::size_t maps, std::size_t floats = 99) {
+  if (reads_maps(attributes)) return expect_operands(inputs, count, count, floats);
+  expect_operands(inputs.subspan(maps), count - maps, count - maps);
+}
+
+ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
+  return {Shape{rows, channels}, DType::f32};
 }
 
 // The readable references and the gradient's rule are about the graph before neighbours are merged.
 void expect_unfused(const Attributes& attributes) {
-  const bool merged = pools(attributes) || attributes.has("add") || attributes.has("relu");
+  const bool merged = pools(attributes) || attributes.has("add") || attributes.has("relu") ||
+                      attributes.has("given") || attributes.has("table_only");
   if (merged) throw FormatError("a batch norm that carries a neighbour has only a native kernel");
 }
 
@@ -53,8 +80,8 @@ ValueType signs_of(const Shape& z) {
   return {Shape{kernels::signs_bytes(z.elements())}, DType::u8};
 }
 
-// x, weight, bias, running mean, running variance, [residual] -> y | y, mean, 1/std, new running mean,
-// variance; [signs or index]
+// x, weight, bias, running mean, running variance, [residual], [moments] -> y or table | y or table, mean,
+// 1/std, new running mean, variance; [signs or index]
 class BatchNorm final : public Operation {
  public:
   std::string_view name() const noexcept override { return "batch_norm"; }
@@ -64,15 +91,23 @@ class BatchNorm final : public Operation {
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    const bool add = is_set(attributes, "add");
-    expect_operands(inputs, add ? 6 : 5, add ? 6 : 5);
-    const Shape& x = expect_rank(inputs, 0, 4);
+    const bool add = is_set(attributes, "add"), given = is_set(attributes, "given");
+    const std::size_t operands = 5 + (add ? 1U : 0U) + (given ? 1U : 0U);
+    expect(inputs.size() == operands, "expected " + std::to_string(operands) + " operands");
+    expect_all(attributes, inputs, operands, 1);
+    const Shape x = shape_of_x(attributes, inputs, 0);
     const NormGeometry g = norm_geometry(attributes, x);
     expect(x.elements() > 0, "expected extents of at least 1");
     expect_channels(inputs, 1, 4, g.c);
     if (add) expect(inputs[5]->shape == x, "expected a residual of shape " + to_string(x));
-    std::vector<ValueType> results = {{g.pool ? pooled_shape(*g.pool) : x, DType::f32}};
-    if (attributes.integer("training") == 0) return with_index(std::move(results), g);
+    expect(!given || *inputs.back() == rows_of_channels(3, g.c), "expected moments");
+    expect(!g.table_only || (!add && !g.signs && !g.pool), "expected no neighbours of a table");
+    std::vector<ValueType> results = {
+        g.table_only ? rows_of_channels(3, g.c) : ValueType{g.pool ? pooled_shape(*g.pool) : x, DType::f32}};
+    if (attributes.integer("training") == 0) {
+      expect(!given, "expected no moments where the running ones serve");
+      return with_index(std::move(results), g);
+    }
     if (g.rows() < 2) {
       throw ShapeError("expected more than one value per channel when training",
                        "use a larger batch or larger images");
@@ -97,6 +132,7 @@ class BatchNorm final : public Operation {
   }
 
   Cost cost(const Signature& s) const override {
+    if (is_set(s.attributes, "table_only")) return {};
     return {2.0 * static_cast<double>(s.inputs[0]->shape.elements())};  // one multiply-add an element
   }
 
@@ -114,20 +150,24 @@ class BatchNorm final : public Operation {
 
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t z = node.inputs.size();
+    if (is_set(node.attributes, "table_only")) return {0};
     return is_set(node.attributes, "add") ? std::vector<std::size_t>{0, 5, z}
                                           : std::vector<std::size_t>{0, z};
   }
   Lowering lower(const Signature& s, Isa isa) const override {
-    const NormGeometry g = norm_geometry(s.attributes, s.inputs[0]->shape);
+    const NormGeometry g = norm_geometry(s.attributes, shape_of_x(s.attributes, s.inputs, 0));
+    const DType storage = s.inputs[0] != nullptr ? s.inputs[0]->dtype : DType::f32;
+    const std::string rest = g.table_only ? "; applied by its readers" : "";
     if (s.attributes.integer("training") == 0)
-      return {kernels::make_norm_eval(g, isa, s.inputs[0]->dtype), "running statistics"};
-    return {kernels::make_norm_train(g, isa, s.inputs[0]->dtype), "batch statistics in fixed chunks"};
+      return {kernels::make_norm_eval(g, isa, storage), "running statistics" + rest};
+    return {kernels::make_norm_train(g, isa, storage),
+            (g.given ? "batch statistics from its producer" : "batch statistics in fixed chunks") + rest};
   }
 
   std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
     const bool add = is_set(attributes, "add");
     if (output == 3 || output == 4) return {output};
-    if (output != 0 || pools(attributes)) return {};
+    if (output != 0 || pools(attributes) || is_set(attributes, "table_only")) return {};
     if (attributes.integer("training") != 0)
       return add ? std::vector<std::size_t>{5} : std::vector<std::size_t>{};
     return add ? std::vector<std::size_t>{0, 5} : std::vector<std::size_t>{0};
@@ -143,6 +183,7 @@ class BatchNorm final : public Operation {
     if (pools(attributes)) return false;
     return (role == FusionRole::add && !add && !relu) || (role == FusionRole::relu && !relu);
   }
+  FusionRole role() const override { return FusionRole::norm; }
   bool gives_signs(const Attributes& attributes) const override {
     return is_set(attributes, "relu") && !pools(attributes) && attributes.integer("training") != 0;
   }
@@ -157,7 +198,8 @@ class BatchNorm final : public Operation {
   }
 };
 
-// dz, x, weight, mean, 1/std, [index], [z or its signs] -> dx, dweight, dbias, [dresidual]
+// dz, x, weight, mean, 1/std, [index], [z, its signs or table], [sums] -> dx or table, dweight, dbias,
+// [dresidual]
 class BatchNormGradient final : public Operation {
  public:
   bool for_inference() const noexcept override { return false; }
@@ -165,20 +207,28 @@ class BatchNormGradient final : public Operation {
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    const bool relu = is_set(attributes, "relu");
-    const std::size_t index = 5, z = pools(attributes) ? 6 : 5, operands = relu ? z + 1 : z;
-    expect_operands(inputs, operands, operands, index);
-    const Shape& x = expect_rank(inputs, 1, 4);
+    const bool relu = is_set(attributes, "relu"), given = is_set(attributes, "given");
+    const std::size_t index = 5, z = pools(attributes) ? 6 : 5;
+    const std::size_t operands = z + (relu ? 1U : 0U) + (given ? 1U : 0U);
+    expect(inputs.size() == operands, "expected " + std::to_string(operands) + " operands");
+    expect_all(attributes, inputs, operands, 2, index);
+    const Shape x = shape_of_x(attributes, inputs, 1);
     const NormGeometry g = norm_geometry(attributes, x);
     const Shape shape = g.pool ? pooled_shape(*g.pool) : x;
-    expect(inputs[0]->shape == shape &&
-               (!relu || *inputs[z] == (g.signs ? signs_of(x) : ValueType{shape, DType::f32})) &&
+    const ValueType gate = g.signs        ? signs_of(x)
+                           : g.table_gate ? rows_of_channels(3, g.c)
+                                          : ValueType{shape, DType::f32};
+    expect((!reads_maps(attributes) || inputs[0]->shape == shape) && (!relu || *inputs[z] == gate) &&
                (!g.pool || *inputs[index] == ValueType{shape, kernels::max_pool_index_dtype(*g.pool)}),
            "expected operands of shape " + to_string(shape));
+    expect(!given || (!relu && !g.add && !g.pool && *inputs[z] == rows_of_channels(3, g.c)),
+           "expected sums of a gradient that is gated");
+    expect(!g.table_only || given, "expected sums for a table");
     expect(!g.pool || !g.add, "expected no second result of a gradient that carries a pool");
     expect_channels(inputs, 2, 4, g.c);
     const ValueType channel{Shape{g.c}, DType::f32};
-    std::vector<ValueType> results = {{x, DType::f32}, channel, channel};
+    std::vector<ValueType> results = {g.table_only ? rows_of_channels(4, g.c) : ValueType{x, DType::f32},
+                                      channel, channel};
     if (g.add) results.push_back({x, DType::f32});
     return results;
   }
@@ -192,24 +242,31 @@ class BatchNormGradient final : public Operation {
 
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t inputs = node.inputs.size();
+    if (is_set(node.attributes, "table_only")) return {};
+    const bool by_value = is_set(node.attributes, "relu") && !is_set(node.attributes, "signs") &&
+                          !is_set(node.attributes, "table_gate");
     std::vector<std::size_t> result = {0, 1, inputs};
-    if (is_set(node.attributes, "relu") && !is_set(node.attributes, "signs")) result.push_back(inputs - 1);
+    if (by_value) result.push_back(inputs - 1);
     if (is_set(node.attributes, "add")) result.push_back(inputs + 3);
     return result;
   }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return {
-        kernels::make_norm_gradient(norm_geometry(s.attributes, s.inputs[1]->shape), isa, s.inputs[0]->dtype),
-        "sums in fixed chunks, then one sweep"};
+    const NormGeometry g = norm_geometry(s.attributes, shape_of_x(s.attributes, s.inputs, 1));
+    const DType storage = s.inputs[0] != nullptr ? s.inputs[0]->dtype : DType::f32;
+    return {kernels::make_norm_gradient(g, isa, storage),
+            std::string(g.given ? "sums from its producer" : "sums in fixed chunks") +
+                (g.table_only ? "; applied by its reader" : ", then one sweep")};
   }
 
   // dx takes over x where that is free: dz is then left for dresidual.
   std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
+    if (is_set(attributes, "table_only")) return {};
     if (output == 0) return pools(attributes) ? std::vector<std::size_t>{1} : std::vector<std::size_t>{1, 0};
     return output == 3 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{};
   }
 
   bool sums_to_zero(const Attributes&, std::size_t output) const override { return output == 0; }
+  FusionRole role() const override { return FusionRole::norm_gradient; }
 
   // Behind a pool z is small.
   std::optional<std::size_t> sign_input(const Attributes& attributes) const override {

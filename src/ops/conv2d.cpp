@@ -4,14 +4,37 @@
 #include <utility>
 
 #include "kernels/conv/conv.h"
+#include "kernels/norm/norm.h"
 #include "ops/lists.h"
 #include "ops/rules.h"
 
 namespace resnet::ops {
 namespace {
 
+using kernels::ConvCarried;
 using kernels::ConvGeometry;
 using kernels::ConvPass;
+
+ConvCarried carried_of(const Attributes& attributes) {
+  const auto is_set = [&](const char* name) { return attributes.integer_or(name, 0) != 0; };
+  return {.norm = is_set("norm"),
+          .relu = is_set("relu"),
+          .moments = is_set("moments"),
+          .add = is_set("add"),
+          .sums = static_cast<ConvCarried::Sums>(attributes.integer_or("sums", 0)),
+          .norm_gradient = is_set("norm_gradient")};
+}
+
+// The readable references are about the graph before neighbours are merged.
+void expect_alone(const Attributes& attributes) {
+  const ConvCarried carried = carried_of(attributes);
+  if (carried.any_norm() || carried.add)
+    throw FormatError("a convolution that carries a neighbour has only a native kernel");
+}
+
+ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
+  return {Shape{rows, channels}, DType::f32};
+}
 
 // Geometry of x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw] and a conv2d node's attributes.
 ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
@@ -58,9 +81,16 @@ Shape output_shape(const ConvGeometry& g) {
   return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
 }
 
-Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out, bool add = false) {
-  kernels::ConvChoice choice = kernels::choose_conv(g, pass, isa, {in, out});
-  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}, add), std::move(choice.reason)};
+Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out,
+                 const Attributes& attributes) {
+  kernels::ConvChoice choice = kernels::choose_conv(g, pass, {in, out});
+  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}, carried_of(attributes)),
+          std::move(choice.reason)};
+}
+
+// Winograd's kernels carry norms, the direct ones do not.
+bool carries_norms(const ConvGeometry& g, ConvPass pass, DType in, DType out) {
+  return kernels::choose_conv(g, pass, {in, out}).tile != 0;
 }
 
 template <bool kLinear>
@@ -89,28 +119,36 @@ class Forward final : public Operation {
 
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 2, 3);
+    const ConvCarried carried = carried_of(attributes);
+    const std::size_t operands = carried.norm ? 4 : 3;  // the bias may be absent, its place may not
+    expect(inputs.size() == operands, "expected " + std::to_string(operands) + " operands");
+    expect_operands(inputs, 2, operands);
     const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
     const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
     const ConvGeometry g = geometry_of<kLinear>(attributes, x, w);
-    if (inputs.size() == 3 && inputs[2] != nullptr) {
+    if (inputs[2] != nullptr) {
       expect(inputs[2]->shape == Shape{g.co}, "expected a bias of shape " + to_string(Shape{g.co}));
     }
-    return {{output_shape<kLinear>(g), DType::f32}};
+    expect(!carried.norm || (inputs[3] != nullptr && *inputs[3] == rows_of_channels(3, g.ci)),
+           "expected a norm's table");
+    std::vector<ValueType> results = {{output_shape<kLinear>(g), DType::f32}};
+    if (carried.moments) results.push_back(rows_of_channels(3, g.co));
+    return results;
   }
 
   void gradient(GradientScope& scope) const override {
     const ValueId dy = scope.output_gradient(0);
     const std::string family(name());
-    if (scope.wants(0)) {
-      Attributes attributes = scope.node().attributes;
-      attributes.set("extents", extents(scope.type(scope.input(0)).shape));
-      scope.set(0, scope.emit(family + "_input_gradient", attributes, {dy, scope.input(1)})[0]);
-    }
+    // The weight gradient first: it can make dy on its way through (NormPart::gradient).
     if (scope.wants(1)) {
       Attributes attributes = scope.node().attributes;
       attributes.set("extents", extents(scope.type(scope.input(1)).shape));
       scope.set(1, scope.emit(family + "_weight_gradient", attributes, {scope.input(0), dy})[0]);
+    }
+    if (scope.wants(0)) {
+      Attributes attributes = scope.node().attributes;
+      attributes.set("extents", extents(scope.type(scope.input(0)).shape));
+      scope.set(0, scope.emit(family + "_input_gradient", attributes, {dy, scope.input(1)})[0]);
     }
     // A bias in front of a batch norm has gradient zero exactly: no sum of rounding noise.
     if (scope.node().inputs.size() == 3 && scope.wants(2) && !scope.sums_to_zero(dy)) {
@@ -122,6 +160,7 @@ class Forward final : public Operation {
 
   void evaluate(const Signature& s, std::span<const View<const double>> inputs,
                 std::span<const View<double>> outputs) const override {
+    expect_alone(s.attributes);
     kernels::reference_conv_forward(geometry(s), inputs[0], inputs[1],
                                     inputs.size() == 3 ? inputs[2] : View<const double>{}, outputs[0]);
   }
@@ -131,7 +170,12 @@ class Forward final : public Operation {
   }
   bool may_stay_f32(std::size_t operand) const override { return operand == 0; }  // images
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::forward, isa, s.inputs[0]->dtype, s.outputs[0].dtype);
+    return lowered(geometry(s), ConvPass::forward, isa, s.inputs[0]->dtype, s.outputs[0].dtype, s.attributes);
+  }
+  bool carries_part(const Signature& s, NormPart part) const override {
+    const ConvCarried carried = carried_of(s.attributes);
+    return ((part == NormPart::moments && !carried.moments) || (part == NormPart::apply && !carried.norm)) &&
+           carries_norms(geometry(s), ConvPass::forward, s.inputs[0]->dtype, s.outputs[0].dtype);
   }
 
  private:
@@ -140,7 +184,7 @@ class Forward final : public Operation {
   }
 };
 
-// dy, w, [addend] -> dx. It carries `add` at its end.
+// dy, w, [addend], [the norm's x, table or mean, signs] -> dx, [sums]. It carries `add` at its end.
 template <bool kLinear>
 class InputGradient final : public Operation {
  public:
@@ -150,43 +194,62 @@ class InputGradient final : public Operation {
   }
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    const std::size_t operands = adds(attributes) ? 3 : 2;
-    expect_operands(inputs, operands, operands);
+    const ConvCarried carried = carried_of(attributes);
+    const bool sums = carried.sums != ConvCarried::Sums::none;
+    const bool by_signs = carried.sums == ConvCarried::Sums::by_signs;
+    const std::size_t norm = carried.add ? 3 : 2, operands = norm + (by_signs ? 3 : sums ? 2 : 0);
+    expect_operands(inputs, operands, operands, by_signs ? norm + 2 : operands);
     const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
     const Shape dx = stored_shape<kLinear>(attributes);
     const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, dx, w));
     expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
-    if (adds(attributes)) expect(inputs[2]->shape == dx, "expected an addend of shape " + to_string(dx));
-    return {{dx, DType::f32}};
+    if (carried.add) expect(inputs[2]->shape == dx, "expected an addend of shape " + to_string(dx));
+    std::vector<ValueType> results = {{dx, DType::f32}};
+    if (sums) {
+      const ValueType channels = by_signs ? ValueType{Shape{dx[1]}, DType::f32} : rows_of_channels(3, dx[1]);
+      expect(inputs[norm]->shape == dx && *inputs[norm + 1] == channels, "expected a norm's x and numbers");
+      expect(!by_signs || inputs[norm + 2]->shape == Shape{kernels::signs_bytes(dx.elements())},
+             "expected signs of " + to_string(dx));
+      results.push_back(rows_of_channels(3, dx[1]));
+    }
+    return results;
   }
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
   void evaluate(const Signature& s, std::span<const View<const double>> inputs,
                 std::span<const View<double>> outputs) const override {
-    if (adds(s.attributes)) throw FormatError("a gradient that carries an addition has only a native kernel");
+    expect_alone(s.attributes);
     kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
-    return adds(node.attributes) ? std::vector<std::size_t>{0, 2, 3} : std::vector<std::size_t>{0, 2};
+    const ConvCarried carried = carried_of(node.attributes);
+    std::vector<std::size_t> result = {0, node.inputs.size()};
+    if (carried.add) result.push_back(2);
+    if (carried.sums != ConvCarried::Sums::none) result.push_back(carried.add ? 3 : 2);
+    return result;
   }
   Lowering lower(const Signature& s, Isa isa) const override {
     return lowered(geometry(s), ConvPass::input_gradient, isa, s.inputs[0]->dtype, s.outputs[0].dtype,
-                   adds(s.attributes));
+                   s.attributes);
   }
-  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t) const override {
-    return adds(attributes) ? std::vector<std::size_t>{2} : std::vector<std::size_t>{};
+  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
+    return output == 0 && carried_of(attributes).add ? std::vector<std::size_t>{2}
+                                                     : std::vector<std::size_t>{};
   }
   bool carries(const Attributes& attributes, FusionRole role) const override {
-    return role == FusionRole::add && !adds(attributes);
+    return role == FusionRole::add && !carried_of(attributes).add;
+  }
+  bool carries_part(const Signature& s, NormPart part) const override {
+    return part == NormPart::sums && carried_of(s.attributes).sums == ConvCarried::Sums::none &&
+           carries_norms(geometry(s), ConvPass::input_gradient, s.inputs[0]->dtype, s.outputs[0].dtype);
   }
 
  private:
-  static bool adds(const Attributes& attributes) { return attributes.integer_or("add", 0) != 0; }
   static ConvGeometry geometry(const Signature& s) {
     return geometry_of<kLinear>(s.attributes, stored_shape<kLinear>(s.attributes), s.inputs[1]->shape);
   }
 };
 
-// x, dy -> dw
+// x, dy or dz, [table], [the norm's x, gradient table] -> dw, [dy]
 template <bool kLinear>
 class WeightGradient final : public Operation {
  public:
@@ -196,22 +259,48 @@ class WeightGradient final : public Operation {
   }
   std::vector<ValueType> infer(const Attributes& attributes,
                                std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 2, 2);
+    const ConvCarried carried = carried_of(attributes);
+    const std::size_t norm = carried.norm ? 3 : 2, operands = norm + (carried.norm_gradient ? 2 : 0);
+    expect_operands(inputs, operands, operands);
     const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
     const Shape dw = stored_shape<kLinear>(attributes);
     const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, x, dw));
     expect(inputs[1]->shape == dy, "expected an output gradient of shape " + to_string(dy));
-    return {{dw, DType::f32}};
+    expect(!carried.norm || *inputs[2] == rows_of_channels(3, x[1]), "expected a norm's table");
+    std::vector<ValueType> results = {{dw, DType::f32}};
+    if (carried.norm_gradient) {
+      expect(inputs[norm]->shape == dy && *inputs[norm + 1] == rows_of_channels(4, dy[1]),
+             "expected a norm's x and gradient table");
+      results.push_back({dy, DType::f32});
+    }
+    return results;
   }
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
   void evaluate(const Signature& s, std::span<const View<const double>> inputs,
                 std::span<const View<double>> outputs) const override {
+    expect_alone(s.attributes);
     kernels::reference_conv_weight_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
   }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
+  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
+    const std::size_t inputs = node.inputs.size();
+    return carried_of(node.attributes).norm_gradient ? std::vector<std::size_t>{0, 1, inputs - 2, inputs + 1}
+                                                     : std::vector<std::size_t>{0, 1};
+  }
   bool may_stay_f32(std::size_t operand) const override { return operand == 0; }
   Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::weight_gradient, isa, s.inputs[0]->dtype, s.inputs[1]->dtype);
+    return lowered(geometry(s), ConvPass::weight_gradient, isa, s.inputs[0]->dtype, s.inputs[1]->dtype,
+                   s.attributes);
+  }
+  // dy takes over the norm's x where that is free: dz may be wanted elsewhere.
+  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
+    if (output != 1) return {};
+    return {carried_of(attributes).norm ? 3U : 2U, 1U};
+  }
+  bool carries_part(const Signature& s, NormPart part) const override {
+    const ConvCarried carried = carried_of(s.attributes);
+    return ((part == NormPart::apply && !carried.norm) ||
+            (part == NormPart::gradient && !carried.norm_gradient)) &&
+           carries_norms(geometry(s), ConvPass::weight_gradient, s.inputs[0]->dtype, s.inputs[1]->dtype);
   }
 
  private:

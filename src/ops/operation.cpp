@@ -45,6 +45,9 @@ bool Operation::gives_signs(const Attributes&) const {
 bool Operation::carries_pool(const Attributes&, const Attributes&, const Shape&) const {
   return false;
 }
+bool Operation::carries_part(const Signature&, NormPart) const {
+  return false;
+}
 
 Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least) {
   constexpr std::int64_t kMost = 1 << 20;  // keeps every product of two within 64 bits

@@ -72,6 +72,7 @@ struct Lowering {
 ///                   as one more output
 ///   max_pool_gradient   at the start of its consumer's input 0: its attributes with `pool_` in front (the
 ///                   index becomes the last input)
+///   norm, norm_gradient   in parts: see NormPart
 enum class FusionRole : std::uint8_t {
   none,
   add,
@@ -79,8 +80,24 @@ enum class FusionRole : std::uint8_t {
   max_pool,
   relu_gradient,
   shared_relu_gradient,
-  max_pool_gradient
+  max_pool_gradient,
+  norm,
+  norm_gradient
 };
+
+/// What a neighbour can do of a batch norm, so that this goes over its maps less often. The norm learns of it
+/// by its attributes `given` (moments or sums are its last input) and `table_only` (output 0 is the table of
+/// what remains to be done, of maps of its attribute `extents`); kernels/norm/norm.h has the tables.
+///   moments    the producer of x gathers them: attribute `moments`, its last output
+///   apply      a consumer of the result, as its input 0, reads x instead: attributes `norm` and `relu`, the
+///              table becomes the last input
+///   sums       the producer of the gradient dz gates it by the ReLU and gathers sums: attribute `sums`, 1 by
+///   the
+///              norm's table, 2 by signs; x, the table or mean, and signs become the last inputs, the sums
+///              the last output
+///   gradient   a consumer of dx, as its input 1, makes it of dz: attribute `norm_gradient`; x and the table
+///              become the last inputs, dx the last output
+enum class NormPart : std::uint8_t { moments, apply, sums, gradient };
 
 class Operation : public graph::OpRules {
  public:
@@ -119,6 +136,8 @@ class Operation : public graph::OpRules {
   virtual bool gives_signs(const Attributes& attributes) const;
   /// Whether it can carry, forward or back, a max pool with the attributes `pool` of a map of shape `x`.
   virtual bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const;
+  /// Whether its native kernel can do that part of a batch norm beside it.
+  virtual bool carries_part(const Signature& signature, NormPart part) const;
 };
 
 /// All operations, in the explicit list of registry.cpp.

@@ -277,7 +277,7 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t til
     if (rounded && integers) as_stored(expected);
     const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
     const std::unique_ptr<Kernel> kernel =
-        make_conv(g, pass, isa, tile, storage, with_addend && pass == Pass::input_gradient);
+        make_conv(g, pass, isa, tile, storage, {.add = with_addend && pass == Pass::input_gradient});
     const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage, in_place);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
     // Both operands of a product may have been rounded to bf16 (and what that makes of each other), and so is

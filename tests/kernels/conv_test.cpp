@@ -84,7 +84,7 @@ TEST(ConvChoice, FollowsFromTheShape) {
   const auto tile = [](std::int64_t c, std::int64_t side) {
     const ConvGeometry g{
         .n = 256, .ci = c, .co = c, .h = side, .w = side, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
-    return choose_conv(g, Pass::forward, Isa::avx2).tile;
+    return choose_conv(g, Pass::forward).tile;
   };
   EXPECT_EQ(tile(64, 24), 4);
   EXPECT_EQ(tile(128, 12), 4);
@@ -93,7 +93,7 @@ TEST(ConvChoice, FollowsFromTheShape) {
   EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
   const ConvGeometry strided{
       .n = 256, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1};
-  EXPECT_EQ(choose_conv(strided, Pass::forward, Isa::avx512).tile, 3);
+  EXPECT_EQ(choose_conv(strided, Pass::forward).tile, 3);
   EXPECT_THROW(make_conv(strided, Pass::forward, Isa::avx2, 4), ShapeError);
 }
 
@@ -127,7 +127,7 @@ TEST(ConvErrors, RefuseWhatIsNoConvolution) {
   };
   for (const ConvGeometry& g : bad) {
     for (const Pass pass : kPasses) {
-      EXPECT_THROW(choose_conv(g, pass, Isa::avx2), ShapeError) << testing::text_of(g);
+      EXPECT_THROW(choose_conv(g, pass), ShapeError) << testing::text_of(g);
       EXPECT_THROW(make_conv(g, pass, Isa::avx2, 0), ShapeError) << testing::text_of(g);
     }
   }

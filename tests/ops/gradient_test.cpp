@@ -28,6 +28,10 @@ void check(const Case& c) {
   engine::NamedValues inputs;
   std::vector<ValueId> operands;
   for (std::size_t i = 0; i < c.parameters.size(); ++i) {
+    if (c.parameters[i].rank() == 0) {
+      operands.push_back(graph::kNone);
+      continue;
+    }
     const std::string name = "p" + std::to_string(i);
     operands.push_back(graph.add_state(Role::parameter, name, {c.parameters[i], DType::f32}));
     state[name] = random_values(name, c.parameters[i].elements(), c.center);
@@ -65,7 +69,7 @@ std::vector<Case> cases() {
   return {
       {"conv2d", conv(1, 1, 1, 1, 1, 1, 1), {{2, 3, 5, 7}, {4, 3, 3, 3}, {4}}},
       {"conv2d", conv(2, 3, 2, 0, 1, 1, 1), {{1, 2, 9, 11}, {3, 2, 5, 2}, {3}}},
-      {"conv2d", conv(2, 2, 3, 3, 1, 1, 1), {{2, 1, 13, 12}, {5, 1, 7, 7}}},
+      {"conv2d", conv(2, 2, 3, 3, 1, 1, 1), {{2, 1, 13, 12}, {5, 1, 7, 7}, {}}},
       {"conv2d", conv(1, 2, 2, 1, 2, 1, 2), {{2, 4, 7, 6}, {6, 2, 3, 2}, {6}}},
       {"conv2d", conv(2, 2, 0, 0, 1, 1, 1), {{2, 3, 5, 5}, {2, 3, 1, 1}, {2}}},
       {"linear", {}, {{3, 7}, {5, 7}, {5}}},

@@ -28,7 +28,8 @@ plan::Plan plan_of(const Case& c, Isa isa, DType activations) {
     const bool state = value.role == graph::Role::parameter || value.role == graph::Role::buffer;
     if (state) layout.add(value.name, value.type.shape);
   }
-  return compiler::compile(compiler::fuse(step), layout, isa, activations);
+  return compiler::compile(compiler::carry_norms(compiler::fuse(step), activations), layout, isa,
+                           activations);
 }
 
 TEST(Plans, AreThoseOfTheGoldenFile) {

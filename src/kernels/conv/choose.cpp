@@ -1,5 +1,5 @@
-// Which algorithm computes a convolution: a cost rule of shape and instruction set alone, so that a plan
-// is the same text on every machine.
+// Which algorithm computes a convolution: a cost rule of shape and storage alone, so that a plan is the same
+// text on every machine.
 #include <fmt/format.h>
 
 #include <string>
@@ -13,15 +13,14 @@
 namespace resnet::kernels {
 namespace {
 
-// Costs are counted in multiply-adds at the machine's peak. Measured on a Zen 3 with 64 to 512
-// channels: both products run at about 0.95 of the peak, and a byte that a transform reads or writes
-// costs as much as 6 multiply-adds of one core with AVX2; with AVX-512 the products are up to twice as
-// fast and the memory is not. On a Zen 4 it costs some 3, in bf16
-// 1.6; 2.4 sends to parity what is equal there and faster on a Zen 5.
+// Costs are counted in multiply-adds at the machine's peak. Both products run at about 0.95 of it. A byte
+// that a transform reads or writes costs as much as some 3 multiply-adds of one core on a Zen 4, in
+// bf16 1.6; 2.4 sends to parity what is equal there and faster on a Zen 5. With AVX2, on a Zen 2, parity is
+// faster in all passes of the three layers of stride 2 at that rate (6, measured on a Zen 3 for stride 1
+// alone, left them direct).
 constexpr double kProducts = 0.95;
-double byte_cost(Isa isa, DType storage) {
-  if (storage == DType::bf16) return 1.6;
-  return isa == Isa::avx2 ? 6 : 2.4;
+double byte_cost(DType storage) {
+  return storage == DType::bf16 ? 1.6 : 2.4;
 }
 
 // Outputs of one axis times the taps of its kernel that meet the image.
@@ -52,7 +51,7 @@ double direct_cost(const ConvGeometry& g, ConvPass pass, DType storage) {
          product_cost(storage);
 }
 
-double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa, DType storage) {
+double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType storage) {
   // At stride 2 an input gradient's tile is that of m x m outputs.
   const bool gradient = pass == ConvPass::input_gradient && g.sh == 1;
   const std::int64_t h = gradient ? g.h : g.ho(), w = gradient ? g.w : g.wo();
@@ -69,17 +68,17 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa i
       2 * points * tiles * (x * ci + y * co) +
       2 * matrices * (pass == ConvPass::weight_gradient ? 4 : element) * ci * co +
       element * static_cast<double>(g.n) * static_cast<double>(g.h * g.w * g.ci + h * w * g.co);
-  return points * tiles * ci * co * product_cost(storage) + byte_cost(isa, storage) * bytes;
+  return points * tiles * ci * co * product_cost(storage) + byte_cost(storage) * bytes;
 }
 
 }  // namespace
 
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage) {
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage) {
   conv::check(g);
   if (!conv::winograd_serves(g)) return {0, "direct: Winograd serves 3x3 at stride 1 or 2 in one group only"};
   if (storage.in != storage.out) return {0, "direct: x is f32, dy or y bf16"};
   const double direct = direct_cost(g, pass, storage.in);
-  const auto relative = [&](std::int64_t m) { return winograd_cost(g, pass, m, isa, storage.in) / direct; };
+  const auto relative = [&](std::int64_t m) { return winograd_cost(g, pass, m, storage.in) / direct; };
   const auto name = [&](std::int64_t m) {
     return g.sh == 2 ? std::string("parity") : fmt::format("F({0}x{0})", m);
   };
@@ -93,9 +92,14 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorag
 }
 
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
-                                  ConvStorage storage, bool add) {
+                                  ConvStorage storage, const ConvCarried& carried) {
   conv::check(g);
-  if (add && pass != ConvPass::input_gradient) throw ShapeError("only an input gradient carries an addition");
+  const bool forward = pass == ConvPass::forward, sums = carried.sums != ConvCarried::Sums::none;
+  if (((carried.add || sums) && pass != ConvPass::input_gradient) || (carried.moments && !forward) ||
+      (carried.norm_gradient && pass != ConvPass::weight_gradient) ||
+      (carried.norm && pass == ConvPass::input_gradient) || (carried.any_norm() && tile == 0)) {
+    throw ShapeError("this pass of a convolution does not carry that");
+  }
   check_storage(storage.in, isa);
   check_storage(storage.out, isa);
   if (storage.in == DType::bf16 && storage.out != DType::bf16)
@@ -104,10 +108,10 @@ std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa,
     if (!conv::winograd_serves(g, tile) || storage.in != storage.out) {
       throw ShapeError("no Winograd kernel serves this convolution");
     }
-    return conv::make_winograd(g, pass, tile, isa, storage.in, add);
+    return conv::make_winograd(g, pass, tile, isa, storage.in, carried);
   }
   if (pass == ConvPass::weight_gradient) return conv::make_patch_weight_gradient(g, isa, storage);
-  return conv::make_patch_product(g, pass, isa, storage, add);
+  return conv::make_patch_product(g, pass, isa, storage, carried.add);
 }
 
 }  // namespace resnet::kernels

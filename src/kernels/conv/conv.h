@@ -57,17 +57,35 @@ struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };
 
-/// The cheapest way by a cost rule of shape, storage and instruction set alone. Throws ShapeError if `g`
-/// is not a convolution.
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage = {});
+/// What a convolution does for the batch norms beside it (norm.h has their tables), and for an addition.
+struct ConvCarried {
+  bool norm = false;  // forward, weight gradient: x is what a norm reads, whose result the convolution sees,
+  bool relu = false;  // behind a ReLU
+  bool moments = false;  // forward: gathers those of y
+  bool add = false;      // input gradient: adds a to dx
+  // input gradient: dx (+ a) is the gradient dz of a norm behind a ReLU, is made zero where the norm's result
+  // is not positive, and its sums are gathered. The gate is the norm's table, or signs.
+  enum class Sums : std::uint8_t { none, by_table, by_signs } sums = Sums::none;
+  bool norm_gradient = false;  // weight gradient: dy is made from the gradient dz of a norm
 
-/// Native kernels on the layouts of kernel.h. Operands:
-///   forward          x, w, bias (optional) -> y
-///   input gradient   dy, w -> dx; if `add`, dy, w, a -> dx, the gradient + a, in a's memory or another
-///   weight gradient  x, dy -> dw
+  /// Whether it does what direct kernels do not.
+  bool any_norm() const noexcept { return norm || moments || sums != Sums::none || norm_gradient; }
+};
+
+/// The cheapest way by a cost rule of shape and storage alone. Throws ShapeError if `g`
+/// is not a convolution.
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
+
+/// Native kernels on the layouts of kernel.h. Operands, those in brackets where they are carried:
+///   forward          x, w, bias (optional), [norm: table [3,Ci]] -> y, [moments [3,Co]]
+///   input gradient   dy, w, [add: a], [sums: the norm's x, by_table: its table [3,Ci] | by_signs: its mean
+///                    [Ci], signs] -> dx, [sums [3,Ci]]; dx may be a's memory
+///   weight gradient  x, dy or [norm_gradient: dz], [norm: table [3,Ci]], [norm_gradient: the norm's x, its
+///                    gradient table [4,Co]] -> dw, [norm_gradient: dy, perhaps in the norm's x's or dz's
+///                    memory]
 /// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 or 2 without dilation and groups, and
-/// anything else throws ShapeError, as does Winograd from f32 to bf16.
+/// anything else throws ShapeError, as does Winograd from f32 to bf16, and a norm where tile is 0.
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
-                                  ConvStorage storage = {}, bool add = false);
+                                  ConvStorage storage = {}, const ConvCarried& carried = {});
 
 }  // namespace resnet::kernels

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/chunk_sums.h"
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/winograd_simd.h"
 #include "kernels/storage.h"
@@ -17,19 +20,23 @@ namespace {
 
 // Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
 constexpr std::int64_t kBlockBytes = 6 << 20;
-// Points of a task's own block, half of the second level (1 MiB where there is AVX-512, else 512 KiB), or
-// twelve tiles, two register tiles, where those are more.
+// Points of a task's own block, most of the second level of 512 KiB and half of the 1 MiB where there is
+// AVX-512, in whole register tiles; or two of those, where they are more.
 constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
-  return (lanes == 8 ? 256 : 512) << 10;
+  return (lanes == 8 ? 352 : 512) << 10;
 }
-// Such tasks read at most so many bytes of weights from the third level, may have so many bytes of sums of
-// their own, and must be so many, that each thread has some: small batches are shared.
+// A chunk's own sums stay in the second level too.
+constexpr std::int64_t local_sums(std::int64_t lanes) noexcept {
+  return (lanes == 8 ? 512 : 1024) << 10;
+}
+// Such tasks read at most so many bytes of weights from the third level, and must be so many, that each
+// thread has some: small batches are shared.
 constexpr std::int64_t kLocalWeights = 8 << 20;
-constexpr std::int64_t kLocalSums = 1 << 20;
 constexpr std::int64_t kFewestLocalTasks = 32;
 constexpr std::int64_t kChunks = 32;
 constexpr std::int64_t kResultRows = 8;  // of a task of the result
-constexpr std::int64_t kFewestLocalTiles = 12;
+constexpr std::int64_t kTileRows = 6;    // of a register tile
+constexpr std::int64_t kFewestLocalTiles = 2 * kTileRows;
 constexpr std::int64_t kFewestTiles = 48;       // eight register tiles, so that a panel is worth its way
 constexpr std::int64_t kTilesPerTask = 8;       // of a transform
 constexpr std::int64_t kColumnsPerTask = 64;    // of a product
@@ -63,13 +70,14 @@ constexpr std::int64_t size() {
 class Grid {
  public:
   Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
-       std::int64_t own_bytes, bool small, std::int64_t shared_bytes)
+       std::int64_t own_bytes, bool small, std::int64_t shared_bytes, std::int64_t multiple)
       : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
     std::int64_t fitting = std::max(kFewestLocalTiles, own_bytes / bytes_a_tile);
+    fitting -= fitting % multiple;
     local_ = small && ceil_div(tiles_, fitting) >= kFewestLocalTasks;
     if (!local_) fitting = std::max(kFewestTiles, shared_bytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
-    each_ = ceil_div(tiles_, blocks_);
+    each_ = ceil_div(ceil_div(tiles_, blocks_), multiple) * multiple;
     blocks_ = ceil_div(tiles_, each_);
   }
   bool local() const noexcept { return local_; }
@@ -98,10 +106,26 @@ class Grid {
             .count = std::min(step(), count(block) - first)};
   }
 
+  // Tasks of all blocks, numbered: only the last block has fewer.
+  std::int64_t all_tasks() const noexcept { return number(blocks_ - 1, tasks(blocks_ - 1)); }
+  std::int64_t number(std::int64_t block, std::int64_t task) const noexcept {
+    return block * tasks(0) + task;
+  }
+
  private:
   std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1;
   bool local_ = false;
 };
+
+// How many pixels of its image a run of tiles of step x step pixels has, counted from the image's first.
+std::int64_t pixels_of(const Tiles& tiles, std::int64_t step) noexcept {
+  std::int64_t pixels = 0;
+  for (std::int64_t tile = tiles.begin; tile < tiles.begin + tiles.count; ++tile) {
+    const std::int64_t y = tile / tiles.across % tiles.down * step, x = tile % tiles.across * step;
+    pixels += std::min(step, tiles.h - y) * std::min(step, tiles.w - x);
+  }
+  return pixels;
+}
 
 bool strided(const ConvGeometry& g) noexcept {
   return g.sh == 2;
@@ -119,8 +143,18 @@ Cut3x3 cut_of(const ConvGeometry& g, std::int64_t m, bool gradient) {
   return m == 3 ? Cut3x3::f3 : Cut3x3::f4;
 }
 
-std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m, std::string_view suffix) {
-  return fmt::format("{}/{}{}x{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix);
+// Where a norm before the convolution has no ReLU, nothing is too low.
+float floor_of(const ConvCarried& carried) noexcept {
+  return carried.relu ? 0.0F : -std::numeric_limits<float>::infinity();
+}
+
+// The name says what of norms is carried.
+std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m, std::string_view suffix,
+                    const ConvCarried& carried) {
+  return fmt::format("{}/{}{}x{}{}{}{}{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix,
+                     carried.norm ? "+norm" : "", carried.moments ? "+moments" : "",
+                     carried.sums != ConvCarried::Sums::none ? "+sums" : "",
+                     carried.norm_gradient ? "+norm_gradient" : "");
 }
 
 std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& functions) {
@@ -135,14 +169,15 @@ std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& functions) {
 //
 // Where the weights are few, a task is a small block, all its points in the second level: phases [weights],
 // [blocks]. Else all threads share blocks that live in the third level, so that weights are read seldom:
-// [weights, input of block 0], then for each block [products], [its output, input of the next].
+// [weights, input of block 0], then for each block [products], [its output, input of the next]. What is
+// gathered for a batch norm, by tasks that write outputs, is merged in a last phase.
 template <class T>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, bool forward, std::int64_t m, bool add, Isa isa)
+  Product(const ConvGeometry& g, bool forward, std::int64_t m, const ConvCarried& carried, Isa isa)
       : g_(g),
         forward_(forward),
-        add_(add),
+        carried_(carried),
         in_(forward ? g.ci : g.co),
         out_(forward ? g.co : g.ci),
         in_h_(forward ? g.h : g.ho()),
@@ -158,6 +193,7 @@ class Product final : public Kernel {
         out_top_(!forward && strided(g) && !begins_odd(g) ? -g.ph : 0),
         out_left_(!forward && strided(g) && !begins_odd(g) ? -g.pw : 0),
         f_(conv_functions<T>(isa)),
+        p_(point_functions<T>(isa, cut_of(g, m, !forward))),
         t_(winograd_functions<T>(isa, cut_of(g, m, !forward))),
         in_row_(row_size<T>(in_)),
         out_row_(row_size<float>(out_)),
@@ -166,11 +202,12 @@ class Product final : public Kernel {
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
               t_.points() * (size<T>() * in_row_ + size<float>() * out_row_), local_bytes(f_.lanes),
-              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes),
+              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
+        chunks_(out_, grid_.all_tasks(), kSums),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
-    name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>);
+    name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, carried);
     points_of_ = points_by_matrix(t_);
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
@@ -189,13 +226,14 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return size<float>() * t_.matrices() * weight_point_ + (grid_.local() ? 0 : block_bytes());
+    return gathers_at() + (gathers() ? chunks_.bytes() + size<float>() * chunks_.chunks() : 0);
   }
-  std::int64_t scratch_bytes() const noexcept override { return grid_.local() ? block_bytes() : 0; }
-  int phases() const noexcept override {
-    return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks());
+  std::int64_t scratch_bytes() const noexcept override {
+    return own_block_bytes() + (gathers() ? kSums * size<float>() * out_ : 0);
   }
+  int phases() const noexcept override { return product_phases() + (gathers() ? 1 : 0); }
   std::int64_t tasks(int phase) const noexcept override {
+    if (phase == product_phases()) return chunks_.groups();
     if (grid_.local()) return phase == 0 ? weight_tasks() : grid_.blocks();
     if (phase % 2 == 1) return multiply_tasks();
     const std::int64_t block = phase / 2;
@@ -203,6 +241,7 @@ class Product final : public Kernel {
     return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    if (phase == product_phases()) return merge(call, task);
     if (grid_.local()) {
       phase == 0 ? transform_weights(call, task) : run_block(call, task);
       return;
@@ -224,6 +263,29 @@ class Product final : public Kernel {
   }
 
  private:
+  static constexpr int kSums = 3;  // kinds: Gathered
+
+  bool gathers() const noexcept { return carried_.moments || carried_.sums != ConvCarried::Sums::none; }
+  bool by_signs() const noexcept { return carried_.sums == ConvCarried::Sums::by_signs; }
+  int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
+  std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
+  // In the workspace: weights, a shared block, then the sums of chunks and their numbers of pixels.
+  std::int64_t gathers_at() const noexcept {
+    return size<float>() * t_.matrices() * weight_point_ + (grid_.local() ? 0 : block_bytes());
+  }
+  float* chunk_sums(const Call& call) const noexcept {
+    return reinterpret_cast<float*>(call.workspace + gathers_at());
+  }
+  float* chunk_pixels(const Call& call) const noexcept {
+    return reinterpret_cast<float*>(call.workspace + gathers_at() + chunks_.bytes());
+  }
+  // Places of operands that follow carried ones.
+  int norm_at() const noexcept { return forward_ ? 3 : 2 + (carried_.add ? 1 : 0); }
+  int result_at() const noexcept {
+    if (forward_) return norm_at() + (carried_.norm ? 1 : 0);
+    return norm_at() + (carried_.sums == ConvCarried::Sums::none ? 0 : by_signs() ? 3 : 2);
+  }
+
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
   float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
   // A block's points: those of its output, then those of its input.
@@ -259,12 +321,14 @@ class Product final : public Kernel {
 
   void transform_input(const Call& call, std::byte* points, std::int64_t block,
                        std::int64_t task) const noexcept {
-    t_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
+    p_.input({.tiles = grid_.tiles(block, task, in_h_, in_w_, in_, top_, left_),
               .image = call.operand<const T>(0),
               .points = inputs(points) + task * grid_.step() * in_row_,
               .point_stride = in_point_,
               .row_stride = in_row_,
-              .zeros = zeros_.data()});
+              .zeros = zeros_.data(),
+              .table = carried_.norm ? call.operand<const float>(norm_at()) : nullptr,
+              .floor = floor_of(carried_)});
   }
 
   // Some panels of one matrix with all its points. Matrices of many points come last in the order of
@@ -297,27 +361,70 @@ class Product final : public Kernel {
 
   void transform_output(const Call& call, std::byte* points, std::int64_t block,
                         std::int64_t task) const noexcept {
-    t_.output({.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
-               .image = call.operand<T>(forward_ || add_ ? 3 : 2),
-               .points = outputs(points) + task * grid_.step() * out_row_,
-               .point_stride = out_point_,
-               .row_stride = out_row_,
-               .bias = forward_ ? call.operand<const float>(2) : nullptr,
-               .addend = add_ ? call.operand<const T>(2) : nullptr});
+    TileSums<T> args = {.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
+                        .image = call.operand<T>(result_at()),
+                        .points = outputs(points) + task * grid_.step() * out_row_,
+                        .point_stride = out_point_,
+                        .row_stride = out_row_,
+                        .bias = forward_ ? call.operand<const float>(2) : nullptr,
+                        .addend = carried_.add ? call.operand<const T>(2) : nullptr};
+    if (!gathers()) return t_.output(args);
+    Gathered<T>& gathered = args.gathered;
+    gathered.sums = reinterpret_cast<float*>(call.scratch + own_block_bytes());
+    if (carried_.moments) {
+      gathered.what = Gather::moments;
+    } else {
+      gathered.what = by_signs() ? Gather::gradient_by_signs : Gather::gradient_by_table;
+      gathered.x = call.operand<const T>(norm_at());
+      gathered.table = call.operand<const float>(norm_at() + 1);
+      if (by_signs()) gathered.signs = call.operand<const std::uint8_t>(norm_at() + 2);
+    }
+    t_.output(args);
+    const std::int64_t chunk = grid_.number(block, task);
+    for (int which = 0; which < kSums; ++which)
+      chunks_.store(gathered.sums + which * out_, chunk_sums(call), chunk, which);
+    if (carried_.moments)
+      chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
+  }
+
+  void merge(const Call& call, std::int64_t group) const noexcept {
+    auto* result = call.operand<float>(result_at() + 1) + chunks_.group_begin(group);
+    std::array<ChunkSums::Group, kSums> rows;
+    if (carried_.moments) {
+      const std::int64_t pixels = g_.n * out_h_ * out_w_;
+      const ChunkSums::Moments merged = chunks_.moments(
+          chunk_sums(call), group, pixels, [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; });
+      for (std::size_t i = 0; i < merged.mean.size(); ++i) {
+        rows[0][i] = merged.mean[i];
+        rows[1][i] = merged.mean[i] - static_cast<double>(static_cast<float>(merged.mean[i]));
+        rows[2][i] = merged.squares[i] / static_cast<double>(pixels);
+      }
+    } else {
+      for (int which = 0; which < kSums; ++which)
+        rows[static_cast<std::size_t>(which)] = chunks_.total(chunk_sums(call), group, which);
+    }
+    for (const ChunkSums::Group& row : rows) {
+      for (std::int64_t i = 0; i < chunks_.group_size(group); ++i)
+        result[i] = static_cast<float>(row[static_cast<std::size_t>(i)]);
+      result += out_;
+    }
   }
 
   ConvGeometry g_;
-  bool forward_, add_;
+  bool forward_;
+  ConvCarried carried_;
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_;
   std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result
   const ConvFunctions& f_;
+  const PointFunctions<T>& p_;
   const WinogradFunctions<T>& t_;
   std::int64_t in_row_, out_row_;  // elements between tiles
   std::int64_t panels_, panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t in_words_, weight_point_;  // words between matrices
   Grid grid_;
   std::int64_t in_point_, out_point_;                 // elements between points
+  ChunkSums chunks_;                                  // tasks that write outputs
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> rows_;
@@ -333,24 +440,26 @@ class Product final : public Kernel {
 template <class T>
 class WeightGradient final : public Kernel {
  public:
-  WeightGradient(const ConvGeometry& g, std::int64_t m, Isa isa)
+  WeightGradient(const ConvGeometry& g, std::int64_t m, const ConvCarried& carried, Isa isa)
       : g_(g),
+        carried_(carried),
         f_(conv_functions<T>(isa)),
+        p_(point_functions<T>(isa, cut_of(g, m, false))),
         t_(winograd_functions<T>(isa, cut_of(g, m, false))),
         x_row_(row_size<float>(g.ci)),
         y_row_(row_size<float>(g.co)),
         sum_point_(point_size<float>(g.ci * y_row_)),
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
-              local_bytes(f_.lanes), size<float>() * t_.matrices() * sum_point_ <= kLocalSums,
-              std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2)),
+              local_bytes(f_.lanes), size<float>() * t_.matrices() * sum_point_ <= local_sums(f_.lanes),
+              std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2), 1),
         chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : 1),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
         square_columns_(ceil_div(g.co, kColumnsPerTask)),
         zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
-    name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>);
+    name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>, carried);
     points_of_ = points_by_matrix(t_);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
@@ -383,6 +492,8 @@ class WeightGradient final : public Kernel {
   }
 
  private:
+  int result_at() const noexcept { return 2 + (carried_.norm ? 1 : 0) + (carried_.norm_gradient ? 2 : 0); }
+
   // Rows of `tiles` tiles.
   static std::int64_t words(std::int64_t tiles) noexcept { return ceil_div(tiles, kWord<T>); }
 
@@ -410,20 +521,27 @@ class WeightGradient final : public Kernel {
     const std::int64_t part = task / 2;
     const std::int64_t row = words(part * grid_.step());  // a task's tiles fill words, but for the last
     if (task % 2 == 0) {
-      t_.summed_input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
+      p_.summed_input({.tiles = grid_.tiles(block, part, g_.h, g_.w, g_.ci, -g_.ph, -g_.pw),
                        .image = call.operand<const T>(0),
                        .points = reinterpret_cast<T*>(points + row * x_row_),
                        .point_stride = x_point_ * kWord<T>,
                        .row_stride = x_row_,
-                       .zeros = zeros_.data()});
-    } else {
-      t_.summed_output_gradient({.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
-                                 .image = call.operand<const T>(1),
-                                 .points = reinterpret_cast<T*>(gradients(points) + row * y_row_),
-                                 .point_stride = y_point_ * kWord<T>,
-                                 .row_stride = y_row_,
-                                 .zeros = zeros_.data()});
+                       .zeros = zeros_.data(),
+                       .table = carried_.norm ? call.operand<const float>(2) : nullptr,
+                       .floor = floor_of(carried_)});
+      return;
     }
+    const TilePoints<T> dy = {.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
+                              .image = call.operand<const T>(1),
+                              .points = reinterpret_cast<T*>(gradients(points) + row * y_row_),
+                              .point_stride = y_point_ * kWord<T>,
+                              .row_stride = y_row_,
+                              .zeros = zeros_.data()};
+    if (!carried_.norm_gradient) return p_.summed_output_gradient(dy);
+    p_.summed_norm_gradient({.dz = dy,
+                             .x = call.operand<const T>(result_at() - 2),
+                             .table = call.operand<const float>(result_at() - 1),
+                             .dy = call.operand<T>(result_at() + 1)});
   }
 
   // One square of one matrix of sums; `fresh`: they hold nothing yet.
@@ -487,7 +605,7 @@ class WeightGradient final : public Kernel {
     t_.weight_result({.points = sums(call, 0),
                       .point_stride = sum_point_,
                       .row_stride = y_row_,
-                      .dw = call.operand<float>(2),
+                      .dw = call.operand<float>(result_at()),
                       .ci = g_.ci,
                       .co = g_.co,
                       .begin = begin,
@@ -495,7 +613,9 @@ class WeightGradient final : public Kernel {
   }
 
   ConvGeometry g_;
+  ConvCarried carried_;
   const ConvFunctions& f_;
+  const PointFunctions<T>& p_;
   const WinogradFunctions<T>& t_;
   std::int64_t x_row_, y_row_, sum_point_;  // words
   Grid grid_;
@@ -520,9 +640,9 @@ bool winograd_serves(const ConvGeometry& g, std::int64_t m) noexcept {
 }
 
 std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
-                                      DType storage, bool add) {
-  if (pass == ConvPass::weight_gradient) return make_stored<WeightGradient>(storage, isa, g, m);
-  return make_stored<Product>(storage, isa, g, pass == ConvPass::forward, m, add);
+                                      DType storage, const ConvCarried& carried) {
+  if (pass == ConvPass::weight_gradient) return make_stored<WeightGradient>(storage, isa, g, m, carried);
+  return make_stored<Product>(storage, isa, g, pass == ConvPass::forward, m, carried);
 }
 
 }  // namespace resnet::kernels::conv

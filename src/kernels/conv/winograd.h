@@ -26,6 +26,6 @@ bool winograd_serves(const ConvGeometry& g, std::int64_t m) noexcept;
 
 /// Kernels with the operands of conv.h, activations and points of type `storage`.
 std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
-                                      DType storage, bool add);
+                                      DType storage, const ConvCarried& carried);
 
 }  // namespace resnet::kernels::conv

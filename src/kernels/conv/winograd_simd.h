@@ -19,15 +19,43 @@ struct Tiles {
 };
 
 /// Tiles of an image tensor to the matrices [point][tile][channel] of their transforms. Rows are padded to
-/// whole vectors, strides count elements.
+/// whole vectors, strides count elements. With a table [3][c] (norm.h) the image is what a batch norm reads,
+/// and max((image - mean) * scale + offset, floor) is transformed.
 template <class T>
 struct TilePoints {
   Tiles tiles;
-  const T* image = nullptr;  // what lies outside is zero
+  const T* image = nullptr;  // what lies outside is zero, behind the norm
   T* points = nullptr;       // of the run's first tile
   std::int64_t point_stride = 0;
   std::int64_t row_stride = 0;
   const T* zeros = nullptr;  // as many as channels
+  const float* table = nullptr;
+  float floor = 0;
+};
+
+/// The same of dy = image * scale_dz + ((x - mean) * scale_x + offset), the gradient of a batch norm by its
+/// table [4][c]. The tiles must not overlap.
+template <class T>
+struct GradientPoints {
+  TilePoints<T> dz;
+  const T* x = nullptr;
+  const float* table = nullptr;
+  T* dy = nullptr;  // written too; perhaps the memory of dz or x
+};
+
+/// What is gathered from the results of a run of tiles for the batch norm that reads them, about one number
+/// for each channel: three tables of as many numbers as channels.
+///   moments    the shift, sums of result - shift and of its square; the shift is the mean of the first tile
+///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
+///              result is not positive: by its table [3][c], or by signs, bits of elements
+enum class Gather : std::uint8_t { nothing, moments, gradient_by_table, gradient_by_signs };
+template <class T>
+struct Gathered {
+  Gather what = Gather::nothing;
+  float* sums = nullptr;
+  const T* x = nullptr;          // gradient: of the image's shape
+  const float* table = nullptr;  // gradient: its first row, mean, always
+  const std::uint8_t* signs = nullptr;
 };
 
 /// Sums of products [point][tile][channel] back to the tiles of an image tensor.
@@ -40,6 +68,7 @@ struct TileSums {
   std::int64_t row_stride = 0;
   const float* bias = nullptr;  // may be null
   const T* addend = nullptr;    // of the image's shape, perhaps the image itself; may be null
+  Gathered<T> gathered = {};
 };
 
 /// Weights [3][3][ci][co] to matrices [matrix][panel][in][columns] of words, as ConvFunctions::multiply
@@ -74,17 +103,23 @@ struct WeightResult {
 ///            pixels that they meet, beginning with an even or an odd one, with the weights turned.
 enum class Cut3x3 : std::uint8_t { f3, f4, parity, even_gradient, odd_gradient };
 
-/// For the weight gradient, whose sums run over tiles, rows of bf16 are of words: two tiles side by side, and
-/// an odd last one beside zeros.
+/// Tiles to points. For the weight gradient, whose sums run over tiles, rows of bf16 are of words: two tiles
+/// side by side, and an odd last one beside zeros.
+template <class T>
+struct PointFunctions {
+  void (*input)(const TilePoints<T>&) = nullptr;                   // pixels of a tile to points
+  void (*summed_input)(const TilePoints<T>&) = nullptr;            // as input, for the weight gradient
+  void (*summed_output_gradient)(const TilePoints<T>&) = nullptr;  // pixels of dy to points
+  void (*summed_norm_gradient)(const GradientPoints<T>&) = nullptr;
+};
+
+/// The other transforms.
 template <class T>
 struct WinogradFunctions {
   std::int64_t axis_points = 0, axis_matrices = 0;
-  std::int64_t output_step = 0;                                    // pixels between tiles of the result
-  void (*input)(const TilePoints<T>&) = nullptr;                   // pixels of a tile to points
-  void (*output)(const TileSums<T>&) = nullptr;                    // points to pixels, + bias
-  void (*weights)(const WeightTransform&) = nullptr;               // to matrices
-  void (*summed_input)(const TilePoints<T>&) = nullptr;            // as input, for the weight gradient
-  void (*summed_output_gradient)(const TilePoints<T>&) = nullptr;  // pixels of dy to points
+  std::int64_t output_step = 0;                       // pixels between tiles of the result
+  void (*output)(const TileSums<T>&) = nullptr;       // points to pixels, + bias, + addend
+  void (*weights)(const WeightTransform&) = nullptr;  // to matrices
   void (*weight_result)(const WeightResult&) = nullptr;
 
   std::int64_t points() const noexcept { return axis_points * axis_points; }
@@ -95,6 +130,13 @@ struct WinogradFunctions {
            std::min(point % axis_points, axis_matrices - 1);
   }
 };
+
+template <class T>
+const PointFunctions<T>& point_functions(Isa isa, Cut3x3 cut);
+template <>
+const PointFunctions<float>& point_functions<float>(Isa isa, Cut3x3 cut);
+template <>
+const PointFunctions<BFloat16>& point_functions<BFloat16>(Isa isa, Cut3x3 cut);
 
 template <class T>
 const WinogradFunctions<T>& winograd_functions(Isa isa, Cut3x3 cut);

@@ -79,13 +79,14 @@ class Sgd final : public Kernel {
 template <class T>
 class ChannelSum final : public Kernel {
  public:
-  ChannelSum(Index rows, Index c, Isa isa) : grid_(rows, c), functions_(elementwise_functions<T>(isa)) {}
+  ChannelSum(Index rows, Index c, Isa isa)
+      : grid_(rows, c), sums_(grid_.sums(1)), functions_(elementwise_functions<T>(isa)) {}
 
   std::string_view name() const noexcept override { return "channel_sum/chunks"; }
-  Index workspace_bytes() const noexcept override { return grid_.sums_size(1) * Index{sizeof(float)}; }
+  Index workspace_bytes() const noexcept override { return sums_.bytes(); }
   Index scratch_bytes() const noexcept override { return 2 * grid_.period() * Index{sizeof(float)}; }
   int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : grid_.groups(); }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : sums_.groups(); }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     auto* chunk_sums = reinterpret_cast<float*>(call.workspace);
@@ -93,21 +94,18 @@ class ChannelSum final : public Kernel {
       auto* places = reinterpret_cast<float*>(call.scratch);
       functions_.channel_sum(call.operand<const T>(0) + grid_.begin(task), grid_.count(task), grid_.period(),
                              places + grid_.period(), places);
-      grid_.store_sums(places, chunk_sums, task, 0, 1);
+      grid_.store_sums(places, sums_, chunk_sums, task, 0);
       return;
     }
-    std::array<double, ChannelGrid::kLanes> total{};
-    const auto lanes = static_cast<std::size_t>(grid_.group_size(task));
-    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
-      const float* line = chunk_sums + grid_.sums_at(task, chunk, 0, 1);
-      for (std::size_t i = 0; i < lanes; ++i) total[i] += double{line[i]};
-    }
-    float* sum = call.operand<float>(1) + grid_.group_begin(task);
-    for (std::size_t i = 0; i < lanes; ++i) sum[i] = static_cast<float>(total[i]);
+    const ChunkSums::Group total = sums_.total(chunk_sums, task, 0);
+    float* sum = call.operand<float>(1) + sums_.group_begin(task);
+    for (Index i = 0; i < sums_.group_size(task); ++i)
+      sum[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
   }
 
  private:
   ChannelGrid grid_;
+  ChunkSums sums_;
   const ElementwiseFunctions<T>& functions_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string>
 
 #include "kernels/channel_grid.h"
 #include "kernels/norm/norm_simd.h"
@@ -13,7 +14,6 @@ namespace resnet::kernels {
 namespace {
 
 using Index = std::int64_t;
-using GroupSums = std::array<double, ChannelGrid::kLanes>;
 
 /// What the three kernels share: the grid; in the workspace tables of one period, then sums of chunks.
 class NormKernel : public Kernel {
@@ -24,13 +24,20 @@ class NormKernel : public Kernel {
 
  protected:
   Index table_bytes(int tables) const noexcept { return tables * grid_.period() * Index{sizeof(float)}; }
-  Index sums_bytes(int kinds) const noexcept { return grid_.sums_size(kinds) * Index{sizeof(float)}; }
 
   float* table(std::byte* memory, int i) const noexcept {
     return reinterpret_cast<float*>(memory) + i * grid_.period();
   }
 
-  /// Writes the number of `channel` wherever it stands in the period.
+  /// Writes a number of a channel: into row i of the table that is the result, or wherever the channel stands
+  /// in the period of table i.
+  void put(const Call& call, int result, int i, Index channel, double value) const noexcept {
+    if (g_.table_only) {
+      call.operand<float>(result)[i * g_.c + channel] = static_cast<float>(value);
+    } else {
+      spread(table(call.workspace, i), channel, value);
+    }
+  }
   void spread(float* table, Index channel, double value) const noexcept {
     const auto rounded = static_cast<float>(value);
     for (Index j = channel; j < grid_.period(); j += grid_.channels()) table[j] = rounded;
@@ -68,17 +75,17 @@ class NormForward : public NormKernel {
  protected:
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
 
-  int outputs() const noexcept { return g_.add ? 6 : 5; }
+  int outputs() const noexcept { return 5 + (g_.add ? 1 : 0) + (g_.given ? 1 : 0); }
 
   /// The mean is rounded to f32, so that x - mean is exact where they are close; what the rounding left
   /// goes into the offset.
   void set_tables(const Call& call, Index channel, double mean, double inv_std) const noexcept {
     const double rounded = static_cast<double>(static_cast<float>(mean));
     const double scale = double{call.operand<const float>(1)[channel]} * inv_std;
-    spread(table(call.workspace, kMean), channel, rounded);
-    spread(table(call.workspace, kScale), channel, scale);
-    spread(table(call.workspace, kOffset), channel,
-           double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
+    put(call, outputs(), kMean, channel, rounded);
+    put(call, outputs(), kScale, channel, scale);
+    put(call, outputs(), kOffset, channel,
+        double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
   }
 
   /// The x that the pool chooses from the windows that begin in a chunk. `index`: its operand. `signs`:
@@ -117,22 +124,42 @@ class NormForward : public NormKernel {
 template <class T>
 class NormTrain final : public NormForward<T> {
  public:
-  using NormForward<T>::NormForward;
-  std::string_view name() const noexcept override { return "norm_train/sums+apply"; }
-  int sweeps(std::size_t operand) const noexcept override { return operand == 0 ? 2 : 1; }
-  Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override {
-    return table_bytes(kSums + 2);  // sums and their block
+  NormTrain(const NormGeometry& geometry, Isa isa)
+      : NormForward<T>(geometry, isa),
+        sums_(grid_.sums(kSums)),
+        name_(std::string("norm_train/") + (geometry.given ? "" : "sums+") +
+              (geometry.table_only ? "table" : "apply")) {}
+  std::string_view name() const noexcept override { return name_; }
+  int sweeps(std::size_t operand) const noexcept override {
+    return operand != 0 ? 1 : (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1);
   }
-  int phases() const noexcept override { return 3; }
+  Index workspace_bytes() const noexcept override {
+    return table_bytes(kTables) + (g_.given ? 0 : sums_.bytes());
+  }
+  Index scratch_bytes() const noexcept override {
+    return g_.given ? 0 : table_bytes(kSums + 2);  // sums and their block
+  }
+  int phases() const noexcept override { return 1 + (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1); }
   Index tasks(int phase) const noexcept override {
-    return phase == 0 ? grid_.chunks() : phase == 1 ? grid_.groups() : apply_tasks();
+    switch (step(phase)) {
+      case Step::gather:
+        return grid_.chunks();
+      case Step::merge:
+        return sums_.groups();
+      default:
+        return apply_tasks();
+    }
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
-    if (phase == 0) return gather(call, task);
-    if (phase == 1) return merge(call, task);
-    apply(call, apply_tasks() - 1 - task, g_.signs ? outputs() + 5 : -1);
+    switch (step(phase)) {
+      case Step::gather:
+        return gather(call, task);
+      case Step::merge:
+        return merge(call, task);
+      default:
+        return apply(call, apply_tasks() - 1 - task, g_.signs ? outputs() + 5 : -1);
+    }
   }
 
  private:
@@ -140,7 +167,6 @@ class NormTrain final : public NormForward<T> {
   using NormForward<T>::grid_;
   using NormForward<T>::functions_;
   using NormForward<T>::table_bytes;
-  using NormForward<T>::sums_bytes;
   using NormForward<T>::table;
   using NormForward<T>::kTables;
   using NormForward<T>::outputs;
@@ -151,7 +177,9 @@ class NormTrain final : public NormForward<T> {
   using NormForward<T>::apply;
 
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
+  enum class Step : std::uint8_t { gather, merge, apply };
 
+  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.given ? 1 : 0)); }
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
 
   void gather(const Call& call, Index chunk) const noexcept {
@@ -164,12 +192,9 @@ class NormTrain final : public NormForward<T> {
                      .shift = shift,
                      .sums = table(call.scratch, kSum),
                      .block = table(call.scratch, kSums)});
-    for (Index group = 0; group < grid_.groups(); ++group) {
-      std::copy_n(shift + grid_.group_begin(group), grid_.group_size(group),
-                  sums(call) + grid_.sums_at(group, chunk, kShift, kSums));
-    }
-    grid_.store_sums(table(call.scratch, kSum), sums(call), chunk, kSum, kSums);
-    grid_.store_sums(table(call.scratch, kSquares), sums(call), chunk, kSquares, kSums);
+    sums_.store(shift, sums(call), chunk, kShift);
+    grid_.store_sums(table(call.scratch, kSum), sums_, sums(call), chunk, kSum);
+    grid_.store_sums(table(call.scratch, kSquares), sums_, sums(call), chunk, kSquares);
     if (pool_) choose(call, chunk, outputs() + 5, table(call.scratch, kSum));
   }
 
@@ -188,37 +213,20 @@ class NormTrain final : public NormForward<T> {
     grid_.repeat(shift);
   }
 
-  // Sums about many shifts become sums about the common mean: with d = value - shift over n values
-  // and e = mean - shift, sum (value - mean)^2 = sum d^2 - e * (2 * sum d - n * e).
-  // Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
   void merge(const Call& call, Index group) const noexcept {
-    const auto lanes = static_cast<std::size_t>(grid_.group_size(group));
-    const auto line = [&](Index chunk, Sum which) {
-      return sums(call) + grid_.sums_at(group, chunk, which, kSums);
-    };
-    GroupSums mean{};
-    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
-      const auto n = static_cast<double>(grid_.rows(chunk));
-      const float* shift = line(chunk, kShift);
-      const float* sum = line(chunk, kSum);
-      for (std::size_t i = 0; i < lanes; ++i) mean[i] += n * double{shift[i]} + double{sum[i]};
+    const auto rows = static_cast<double>(g_.rows());
+    const Index begin = sums_.group_begin(group);
+    if (g_.given) {
+      const float* moments = call.operand<const float>(outputs() - 1);
+      for (Index i = begin; i < begin + sums_.group_size(group); ++i)
+        finish(call, i, double{moments[i]} + double{moments[g_.c + i]}, rows * double{moments[2 * g_.c + i]});
+      return;
     }
-    for (double& m : mean) m /= static_cast<double>(g_.rows());
-    GroupSums squares{};
-    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
-      const auto n = static_cast<double>(grid_.rows(chunk));
-      const float* shift = line(chunk, kShift);
-      const float* sum = line(chunk, kSum);
-      const float* square = line(chunk, kSquares);
-      for (std::size_t i = 0; i < lanes; ++i) {
-        const double e = mean[i] - double{shift[i]};
-        squares[i] += double{square[i]} - e * (2.0 * double{sum[i]} - n * e);
-      }
-    }
-    for (Index i = 0; i < grid_.group_size(group); ++i) {
+    const ChunkSums::Moments merged =
+        sums_.moments(sums(call), group, g_.rows(), [&](Index chunk) { return grid_.rows(chunk); });
+    for (Index i = 0; i < sums_.group_size(group); ++i) {
       const auto lane = static_cast<std::size_t>(i);
-      const double sum = squares[lane] < 0 ? 0.0 : squares[lane];  // rounding; NaN stays NaN
-      finish(call, grid_.group_begin(group) + i, mean[lane], sum);
+      finish(call, begin + i, merged.mean[lane], merged.squares[lane]);
     }
   }
 
@@ -237,25 +245,31 @@ class NormTrain final : public NormForward<T> {
     update(3, outputs() + 3, mean);
     update(4, outputs() + 4, squares / std::max(rows - 1.0, 1.0));
   }
+
+  ChunkSums sums_;
+  std::string name_;
 };
 
 template <class T>
 class NormEval final : public NormForward<T> {
  public:
   using NormForward<T>::NormForward;
-  std::string_view name() const noexcept override { return "norm_eval/apply"; }
+  std::string_view name() const noexcept override {
+    return g_.table_only ? "norm_eval/table" : "norm_eval/apply";
+  }
+  int sweeps(std::size_t operand) const noexcept override { return operand == 0 && g_.table_only ? 0 : 1; }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
-  int phases() const noexcept override { return 2; }
+  int phases() const noexcept override { return g_.table_only ? 1 : 2; }
   Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
   Index tasks(int phase) const noexcept override {
     if (phase == 1) return apply_tasks();
-    return grid_.groups() + (pool_ ? grid_.chunks() : 0);
+    return groups() + (pool_ ? grid_.chunks() : 0);
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return apply(call, task, -1);
-    if (task < grid_.groups()) return prepare(call, task);
-    choose(call, task - grid_.groups(), outputs() + 1, table(call.scratch, 0));
+    if (task < groups()) return prepare(call, task);
+    choose(call, task - groups(), outputs() + 1, table(call.scratch, 0));
   }
 
  private:
@@ -271,9 +285,12 @@ class NormEval final : public NormForward<T> {
   using NormForward<T>::choose;
   using NormForward<T>::apply;
 
+  Index groups() const noexcept { return grid_.sums(1).groups(); }
+
   void prepare(const Call& call, Index group) const noexcept {
-    const Index first = grid_.group_begin(group);
-    for (Index channel = first; channel < first + grid_.group_size(group); ++channel) {
+    const ChunkSums channels = grid_.sums(1);
+    const Index first = channels.group_begin(group);
+    for (Index channel = first; channel < first + channels.group_size(group); ++channel) {
       const double variance = double{call.operand<const float>(4)[channel]};
       set_tables(call, channel, double{call.operand<const float>(3)[channel]},
                  1.0 / std::sqrt(variance + g_.eps));
@@ -285,59 +302,94 @@ template <class T>
 class NormGradient final : public NormKernel {
  public:
   NormGradient(const NormGeometry& geometry, Isa isa)
-      : NormKernel(geometry), functions_(norm_functions<T>(isa)), pooling_(pool_functions<T>(isa)) {
+      : NormKernel(geometry),
+        functions_(norm_functions<T>(isa)),
+        pooling_(pool_functions<T>(isa)),
+        sums_(grid_.sums(kSums)),
+        name_(std::string("norm_gradient/") + (geometry.given ? "" : "sums+") +
+              (geometry.table_only ? "table" : "apply")) {
     if (!pool_) return;
     for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
       made_ = std::max(made_, rows_of(chunk).size() * row());
   }
-  std::string_view name() const noexcept override { return "norm_gradient/sums+apply"; }
+  std::string_view name() const noexcept override { return name_; }
   int sweeps(std::size_t operand) const noexcept override {
-    return operand < static_cast<std::size_t>(outputs()) ? 2 : 1;
+    if (operand >= static_cast<std::size_t>(outputs())) return 1;
+    return (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1);
   }
-  Index workspace_bytes() const noexcept override { return table_bytes(kTables) + sums_bytes(kSums); }
-  Index scratch_bytes() const noexcept override {
-    return table_bytes(2 * kSums + 1) + made_ * Index{sizeof(T)};
+  Index workspace_bytes() const noexcept override {
+    return table_bytes(kTables) + (g_.given ? 0 : sums_.bytes());
   }
-  int phases() const noexcept override { return 3; }
-  Index tasks(int phase) const noexcept override { return phase == 1 ? grid_.groups() : grid_.chunks(); }
+  Index scratch_bytes() const noexcept override { return table_bytes(kScratch) + made_ * Index{sizeof(T)}; }
+  int phases() const noexcept override { return 1 + (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1); }
+  Index tasks(int phase) const noexcept override {
+    return step(phase) == Step::merge ? sums_.groups() : grid_.chunks();
+  }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
-    if (phase == 0) return gather(call, task);
-    if (phase == 1) return merge(call, task);
-    apply(call, grid_.chunks() - 1 - task);  // from the end: that part is still in the cache
+    switch (step(phase)) {
+      case Step::gather:
+        return gather(call, task);
+      case Step::merge:
+        return merge(call, task);
+      default:
+        return apply(call, grid_.chunks() - 1 - task);  // from the end: that part is still in the cache
+    }
   }
 
  private:
-  enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kTables };
+  // The last two say, with the first, where z > 0.
+  enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kScale, kOffset, kTables };
   enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
+  enum class Step : std::uint8_t { gather, merge, apply };
+  // In scratch: sums, their block, mean and gate, and what a pool's gradient spreads.
+  enum Scratch : std::uint8_t { kMean = 2 * kSums, kGateScale, kGateOffset, kScratch };
 
+  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.given ? 1 : 0)); }
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
-  int outputs() const noexcept { return 5 + (pool_ ? 1 : 0) + (g_.relu ? 1 : 0); }
+  int outputs() const noexcept { return 5 + (pool_ ? 1 : 0) + (g_.relu ? 1 : 0) + (g_.given ? 1 : 0); }
 
-  /// dz of a chunk, and its z or signs or null where they play no part.
+  /// dz of a chunk, and what gates it: its z, its signs, or tables; all null where there is no gate.
   struct Gradient {
     const T *dz, *z;
     const std::uint8_t* signs;
+    const float *scale, *offset;
   };
-  Gradient gradient(const Call& call, Index chunk) const noexcept {
+  Gradient gradient(const Call& call, Index chunk, const float* scale, const float* offset) const noexcept {
     const auto* dz = call.operand<const T>(0);
     const Index begin = grid_.begin(chunk);
-    if (g_.signs) return {dz + begin, nullptr, call.operand<const std::uint8_t>(outputs() - 1) + begin / 8};
+    Gradient result = {.dz = dz + begin, .z = nullptr, .signs = nullptr, .scale = nullptr, .offset = nullptr};
+    if (g_.table_gate) {
+      result.scale = scale;
+      result.offset = offset;
+      return result;
+    }
+    if (g_.signs) {
+      result.signs = call.operand<const std::uint8_t>(outputs() - 1) + begin / 8;
+      return result;
+    }
     const T* z = g_.relu ? call.operand<const T>(outputs() - 1) : nullptr;
-    if (!pool_) return {dz + begin, z != nullptr ? z + begin : nullptr, nullptr};
-    auto* made = reinterpret_cast<T*>(table(call.scratch, 2 * kSums + 1));
+    if (!pool_) {
+      result.z = z != nullptr ? z + begin : nullptr;
+      return result;
+    }
+    auto* made = reinterpret_cast<T*>(table(call.scratch, kScratch));
     const Range rows = rows_of(chunk);
     pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made,
                           call.operand<const T>(1) + rows.first * row());
-    return {made + (begin - rows.first * row()), nullptr, nullptr};
+    result.dz = made + (begin - rows.first * row());
+    return result;
   }
 
   void sum(const Call& call, Index chunk, const float* mean) const noexcept {
-    const Gradient from = gradient(call, chunk);
+    const Gradient from =
+        gradient(call, chunk, table(call.scratch, kGateScale), table(call.scratch, kGateOffset));
     functions_.gradient_sums({.dz = from.dz,
                               .x = call.operand<const T>(1) + grid_.begin(chunk),
                               .z = from.z,
                               .signs = from.signs,
+                              .gate_scale = from.scale,
+                              .gate_offset = from.offset,
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
                               .mean = mean,
@@ -367,29 +419,41 @@ class NormGradient final : public NormKernel {
   }
 
   void gather(const Call& call, Index chunk) const noexcept {
-    float* mean = table(call.scratch, 2 * kSums);
+    float* mean = table(call.scratch, kMean);
     std::copy_n(call.operand<const float>(3), g_.c, mean);
     grid_.repeat(mean);
-    pool_ ? sum_chosen(call, chunk, mean) : sum(call, chunk, mean);
-    for (int which = 0; which < kSums; ++which) {
-      grid_.store_sums(table(call.scratch, which), sums(call), chunk, which, kSums);
+    if (g_.table_gate) {
+      for (int i = 1; i < 3; ++i) {
+        float* gate = table(call.scratch, kMean + i);
+        std::copy_n(call.operand<const float>(outputs() - 1) + i * g_.c, g_.c, gate);
+        grid_.repeat(gate);
+      }
     }
+    pool_ ? sum_chosen(call, chunk, mean) : sum(call, chunk, mean);
+    for (int which = 0; which < kSums; ++which)
+      grid_.store_sums(table(call.scratch, which), sums_, sums(call), chunk, which);
   }
 
   void merge(const Call& call, Index group) const noexcept {
-    const auto lanes = static_cast<std::size_t>(grid_.group_size(group));
-    std::array<GroupSums, kSums> total{};
-    for (Index chunk = 0; chunk < grid_.chunks(); ++chunk) {
-      for (int which = 0; which < kSums; ++which) {
-        const float* line = sums(call) + grid_.sums_at(group, chunk, which, kSums);
-        GroupSums& sum = total[static_cast<std::size_t>(which)];
-        for (std::size_t i = 0; i < lanes; ++i) sum[i] += double{line[i]};
-      }
+    const Index begin = sums_.group_begin(group), size = sums_.group_size(group);
+    if (g_.given) {
+      const auto* given = call.operand<const float>(outputs() - 1);
+      for (Index i = begin; i < begin + size; ++i)
+        finish(call, i, double{given[i]}, double{given[g_.c + i]}, double{given[2 * g_.c + i]});
+      return;
     }
-    for (Index i = 0; i < grid_.group_size(group); ++i) {
+    std::array<ChunkSums::Group, kSums> total;
+    for (int which = 0; which < kSums; ++which)
+      total[static_cast<std::size_t>(which)] = sums_.total(sums(call), group, which);
+    for (Index i = 0; i < size; ++i) {
       const auto lane = static_cast<std::size_t>(i);
-      finish(call, grid_.group_begin(group) + i, total[kSumDz][lane], total[kSumDzX][lane],
-             total[kSumX][lane]);
+      finish(call, begin + i, total[kSumDz][lane], total[kSumDzX][lane], total[kSumX][lane]);
+    }
+    if (!g_.table_gate) return;
+    const auto* gate = call.operand<const float>(outputs() - 1);
+    for (Index i = begin; i < begin + size; ++i) {
+      spread(table(call.workspace, kScale), i, double{gate[g_.c + i]});
+      spread(table(call.workspace, kOffset), i, double{gate[2 * g_.c + i]});
     }
   }
 
@@ -405,10 +469,10 @@ class NormGradient final : public NormKernel {
     const double dgamma = inv_std * (sum_dz_x - rest * sum_dz);
     const double scale_dz = double{call.operand<const float>(2)[channel]} * inv_std;
     const double scale_x = -scale_dz * inv_std * dgamma / rows;
-    spread(table(call.workspace, kCentre), channel, mean);
-    spread(table(call.workspace, kScaleDz), channel, scale_dz);
-    spread(table(call.workspace, kScaleX), channel, scale_x);
-    spread(table(call.workspace, kConstant), channel, -scale_dz * sum_dz / rows - scale_x * rest);
+    put(call, outputs(), kCentre, channel, mean);
+    put(call, outputs(), kScaleDz, channel, scale_dz);
+    put(call, outputs(), kScaleX, channel, scale_x);
+    put(call, outputs(), kConstant, channel, -scale_dz * sum_dz / rows - scale_x * rest);
     call.operand<float>(outputs() + 1)[channel] = static_cast<float>(dgamma);
     call.operand<float>(outputs() + 2)[channel] = static_cast<float>(sum_dz);
   }
@@ -416,11 +480,14 @@ class NormGradient final : public NormKernel {
   void apply(const Call& call, Index chunk) const noexcept {
     const Index begin = grid_.begin(chunk);
     T* dresidual = g_.add ? call.operand<T>(outputs() + 3) : nullptr;
-    const Gradient from = gradient(call, chunk);
+    const Gradient from =
+        gradient(call, chunk, table(call.workspace, kScale), table(call.workspace, kOffset));
     functions_.gradient_apply({.dz = from.dz,
                                .x = call.operand<const T>(1) + begin,
                                .z = from.z,
                                .signs = from.signs,
+                               .gate_scale = from.scale,
+                               .gate_offset = from.offset,
                                .count = grid_.count(chunk),
                                .period = grid_.period(),
                                .mean = table(call.workspace, kCentre),
@@ -433,6 +500,8 @@ class NormGradient final : public NormKernel {
 
   const NormFunctions<T>& functions_;
   const PoolFunctions<T>& pooling_;
+  ChunkSums sums_;
+  std::string name_;
   Index made_ = 0;  // elements of dz in scratch
 };
 

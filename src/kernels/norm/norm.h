@@ -21,6 +21,11 @@ struct NormGeometry {
   bool signs = false;                     // where z > 0 is kept as bits; only with relu and without pool
   std::optional<PoolGeometry> pool = {};  // then the largest z of each window
 
+  // What neighbours do for a norm, so that it goes over its maps less often or not at all.
+  bool given = false;       // train: moments of x are an operand; gradient: its sums are, and dz is masked
+  bool table_only = false;  // what remains to be done for each element leaves as a table, and nothing is done
+  bool table_gate = false;  // gradient: z > 0 follows from x and the forward pass's table
+
   std::int64_t rows() const noexcept { return n * pixels; }
 };
 
@@ -39,17 +44,25 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 
 /// Native kernels on NHWC. x, residual, z and their gradients are of type `storage`, f32 or bf16, all else
 /// is f32. Operands:
-///   train     x, gamma, beta, running_mean, running_var, residual (if add)
-///             -> z, mean, inv_std, new_running_mean (optional), new_running_var (optional),
+///   train     x, gamma, beta, running_mean, running_var, residual (if add), moments (if given)
+///             -> z or table, mean, inv_std, new_running_mean (optional), new_running_var (optional),
 ///             index (if pool; optional) or signs (if signs)
 ///             The new running values may be the same memory as the old ones. z may be the same
 ///             memory as residual, never as x.
-///   eval      x, gamma, beta, running_mean, running_var, residual (if add) -> z (may be x or residual),
-///             index (if pool; optional)
-///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu) or its signs (if signs)
-///             -> dx, dgamma, dbeta, dresidual (if add; optional)
+///   eval      x, gamma, beta, running_mean, running_var, residual (if add)
+///             -> z (may be x or residual) or table, index (if pool; optional)
+///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu) or its signs (if signs) or table (if
+///             table_gate), sums (if given)
+///             -> dx or table, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
+/// The per-channel numbers that pass between norms and their neighbours:
+///   moments [3,C]         mean, what rounding it to f32 left, biased variance
+///   table [3,C]           mean, scale, offset: z = (x - mean) * scale + offset before addition and ReLU
+///   sums [3,C]            of dz, dz * (x - mean) and x - mean
+///   gradient table [4,C]  mean, scale_dz, scale_x, offset: dx = dz * scale_dz + ((x - mean) * scale_x +
+///   offset)
+/// With table_only, x and dz may be null where moments or sums are given, and there is no add, signs or pool.
 /// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and there
 /// is no add. Of every window the x with the largest z is chosen before there is a z: the largest, or where
 /// gamma is negative the smallest, the first where several are equal.

@@ -97,17 +97,34 @@ void apply(const NormApply<T>& a) {
 }
 
 // What decides whether dz counts.
-enum class Gate : std::uint8_t { open, value, sign };
+enum class Gate : std::uint8_t { open, value, sign, table };
 
-template <Gate gate, class Args, class Access>
-HWY_INLINE V masked_dz(const Args& a, const Access& at, Index place) {
-  const V dz = at.load(a.dz + place);
-  // A vector of signs is read whole: there is room behind the last.
-  if constexpr (gate == Gate::sign) return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.signs + place / 8), dz);
-  if constexpr (gate == Gate::value)
-    return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
-  return dz;
-}
+template <Gate gate, class Args>
+struct Masked {
+  const Args& a;
+  V scale, offset;
+  template <class Access>
+  HWY_INLINE Masked(const Args& args, const Access& at, Index j)
+      : a(args), scale(hn::Zero(D())), offset(hn::Zero(D())) {
+    if constexpr (gate == Gate::table) {
+      scale = at.load(a.gate_scale + j);
+      offset = at.load(a.gate_offset + j);
+    }
+  }
+  // `x`: x - mean of that place.
+  template <class Access>
+  HWY_INLINE V dz(const Access& at, Index place, V x) const {
+    const V dz = at.load(a.dz + place);
+    // A vector of signs is read whole: there is room behind the last.
+    if constexpr (gate == Gate::sign)
+      return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.signs + place / 8), dz);
+    if constexpr (gate == Gate::value)
+      return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
+    if constexpr (gate == Gate::table)
+      return hn::IfThenElseZero(hn::Gt(hn::MulAdd(x, scale, offset), hn::Zero(D())), dz);
+    return dz;
+  }
+};
 
 template <Gate gate, class T>
 struct GradientSums {
@@ -118,10 +135,11 @@ struct GradientSums {
     V sum_dz = at.load(a.block + j);
     V sum_dz_x = at.load(a.block + a.period + j);
     V sum_x = at.load(a.block + 2 * a.period + j);
+    const Masked<gate, NormGradientSums<T>> masked(a, at, j);
     for (int k = 0; k < K; ++k) {
       const Index place = i + k * a.period;
-      const V dz = masked_dz<gate>(a, at, place);
       const V x = hn::Sub(at.load(a.x + place), mean);
+      const V dz = masked.dz(at, place, x);
       sum_dz = hn::Add(sum_dz, dz);
       sum_dz_x = hn::MulAdd(dz, x, sum_dz_x);
       sum_x = hn::Add(sum_x, x);
@@ -139,6 +157,7 @@ void gradient_sums_gated(const NormGradientSums<T>& a) {
 
 template <class T>
 void gradient_sums(const NormGradientSums<T>& a) {
+  if (a.gate_scale != nullptr) return gradient_sums_gated<Gate::table>(a);
   if (a.signs != nullptr) return gradient_sums_gated<Gate::sign>(a);
   a.z != nullptr ? gradient_sums_gated<Gate::value>(a) : gradient_sums_gated<Gate::open>(a);
 }
@@ -152,10 +171,11 @@ struct GradientApply {
     const V scale_dz = at.load(a.scale_dz + j);
     const V scale_x = at.load(a.scale_x + j);
     const V offset = at.load(a.offset + j);
+    const Masked<gate, NormGradientApply<T>> masked(a, at, j);
     for (int k = 0; k < K; ++k) {
       const Index place = i + k * a.period;
-      const V dz = masked_dz<gate>(a, at, place);
       const V x = hn::Sub(at.load(a.x + place), mean);
+      const V dz = masked.dz(at, place, x);
       const V dx = hn::MulAdd(dz, scale_dz, hn::MulAdd(x, scale_x, offset));
       at.store(dx, a.dx + place);
       if constexpr (kResidual) at.store(dz, a.dresidual + place);
@@ -171,6 +191,7 @@ void gradient_apply_gated(const NormGradientApply<T>& a) {
 
 template <class T>
 void gradient_apply(const NormGradientApply<T>& a) {
+  if (a.gate_scale != nullptr) return gradient_apply_gated<Gate::table>(a);
   if (a.signs != nullptr) return gradient_apply_gated<Gate::sign>(a);
   a.z != nullptr ? gradient_apply_gated<Gate::value>(a) : gradient_apply_gated<Gate::open>(a);
 }

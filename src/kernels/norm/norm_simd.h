@@ -31,13 +31,14 @@ struct NormApply {
   std::uint8_t *signs;
 };
 
-/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null, or
-/// where signs are set unless those are.
+/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null,
+/// where signs are set unless those are, or where (x - mean) * gate_scale + gate_offset > 0 unless those are.
 /// `block` is working memory of the same size.
 template <class T>
 struct NormGradientSums {
   const T *dz, *x, *z;
   const std::uint8_t *signs;
+  const float *gate_scale, *gate_offset;
   std::int64_t count, period;
   const float *mean;
   float *sums, *block;
@@ -48,6 +49,7 @@ template <class T>
 struct NormGradientApply {
   const T *dz, *x, *z;
   const std::uint8_t *signs;
+  const float *gate_scale, *gate_offset;
   std::int64_t count, period;
   const float *mean, *scale_dz, *scale_x, *offset;
   T *dx, *dresidual;

@@ -1,0 +1,88 @@
+// Sums for each channel, gathered chunk by chunk by whoever runs a chunk and merged in double, in the order
+// of chunks: the same bits for any number of threads.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace resnet::kernels {
+
+/// Where the sums of chunks stand: one cache line for each kind, chunk and group of channels, the lines of a
+/// group side by side, because it is by group that they are merged.
+class ChunkSums {
+ public:
+  static constexpr std::int64_t kLanes = 16;  // channels of a group: f32 of a line, or of the longest vector
+  using Group = std::array<double, kLanes>;
+
+  ChunkSums(std::int64_t channels, std::int64_t chunks, int kinds)
+      : channels_(channels), chunks_(chunks), kinds_(kinds) {}
+
+  std::int64_t chunks() const noexcept { return chunks_; }
+  std::int64_t groups() const noexcept { return (channels_ + kLanes - 1) / kLanes; }
+  std::int64_t group_begin(std::int64_t group) const noexcept { return group * kLanes; }
+  std::int64_t group_size(std::int64_t group) const noexcept {
+    return std::min(kLanes, channels_ - group_begin(group));
+  }
+  std::int64_t bytes() const noexcept { return at(groups(), 0, 0) * std::int64_t{sizeof(float)}; }
+
+  std::int64_t at(std::int64_t group, std::int64_t chunk, int which) const noexcept {
+    return ((group * chunks_ + chunk) * kinds_ + which) * kLanes;
+  }
+
+  /// A number for each channel.
+  void store(const float* numbers, float* sums, std::int64_t chunk, int which) const noexcept {
+    for (std::int64_t group = 0; group < groups(); ++group)
+      std::copy_n(numbers + group_begin(group), group_size(group), sums + at(group, chunk, which));
+  }
+
+  /// The sum of a kind over all chunks.
+  Group total(const float* sums, std::int64_t group, int which) const noexcept {
+    Group result{};
+    for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
+      const float* line = sums + at(group, chunk, which);
+      for (std::size_t i = 0; i < size(group); ++i) result[i] += double{line[i]};
+    }
+    return result;
+  }
+
+  struct Moments {
+    Group mean, squares;  // squares about the mean, summed over all rows
+  };
+  /// Of sums about a shift for each chunk, kinds 0 to 2: the shift, the sum and the sum of squares.
+  /// With d = value - shift over n values and e = mean - shift, sum (value - mean)^2 =
+  /// sum d^2 - e * (2 * sum d - n * e).
+  /// Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
+  template <class Rows>
+  Moments moments(const float* sums, std::int64_t group, std::int64_t rows,
+                  const Rows& rows_of) const noexcept {
+    Moments result{};
+    for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
+      const auto n = static_cast<double>(rows_of(chunk));
+      const float* shift = sums + at(group, chunk, 0);
+      const float* sum = sums + at(group, chunk, 1);
+      for (std::size_t i = 0; i < size(group); ++i) result.mean[i] += n * double{shift[i]} + double{sum[i]};
+    }
+    for (double& m : result.mean) m /= static_cast<double>(rows);
+    for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
+      const auto n = static_cast<double>(rows_of(chunk));
+      const float* shift = sums + at(group, chunk, 0);
+      const float* sum = sums + at(group, chunk, 1);
+      const float* square = sums + at(group, chunk, 2);
+      for (std::size_t i = 0; i < size(group); ++i) {
+        const double e = result.mean[i] - double{shift[i]};
+        result.squares[i] += double{square[i]} - e * (2.0 * double{sum[i]} - n * e);
+      }
+    }
+    for (double& s : result.squares) s = s < 0 ? 0.0 : s;  // rounding; NaN stays NaN
+    return result;
+  }
+
+ private:
+  std::size_t size(std::int64_t group) const noexcept { return static_cast<std::size_t>(group_size(group)); }
+
+  std::int64_t channels_, chunks_;
+  int kinds_;
+};
+
+}  // namespace resnet::kernels

@@ -1,0 +1,268 @@
+// The cuts of 3x3 convolutions in vectors: their transforms along one axis, and what runs them over tiles.
+// For the vector part of the winograd*_simd.cpp files, inside their RESNET_VECTOR_TARGET; like that part it
+// is read once a target and has no guard.
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/conv/winograd_simd.h"
+#include "kernels/lanes.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels::conv {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using resnet::kernels::HWY_NAMESPACE::D;
+using resnet::kernels::HWY_NAMESPACE::Part;
+using resnet::kernels::HWY_NAMESPACE::V;
+using resnet::kernels::HWY_NAMESPACE::Whole;
+constexpr D d;
+constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
+
+HWY_INLINE V times(float a, V x) {
+  return hn::Mul(hn::Set(d, a), x);
+}
+HWY_INLINE V plus(V c, float a, V x) {
+  return hn::MulAdd(hn::Set(d, a), x, c);
+}  // c + a x
+HWY_INLINE V minus(V c, float a, V x) {
+  return hn::NegMulAdd(hn::Set(d, a), x, c);
+}  // c - a x
+
+// Points 0, 1, -1/2, -2 and infinity.
+struct F3 {
+  static constexpr bool kForward = true, kGradient = true;  // passes whose result it gives
+  static constexpr int kIn = 5, kPoints = 5, kMatrices = 5, kOut = 3;
+  static constexpr int kInStep = 3;
+  static HWY_INLINE void input(const V* x, V* o) {
+    const V s = hn::Sub(x[2], x[1]);
+    o[0] = plus(hn::Sub(x[3], x[0]), 1.5F, s);
+    o[1] = plus(hn::Add(x[1], x[3]), 2.5F, x[2]);
+    o[2] = minus(hn::Add(x[2], x[3]), 2, x[1]);
+    o[3] = minus(x[3], 0.5F, hn::Add(x[1], x[2]));
+    o[4] = plus(hn::Sub(x[4], x[1]), 1.5F, hn::Sub(x[3], x[2]));
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    const V s = hn::Add(y[1], y[2]);
+    o[0] = hn::Add(hn::Add(y[0], s), y[3]);
+    o[1] = minus(minus(y[1], 0.5F, y[2]), 2, y[3]);
+    o[2] = hn::Add(plus(plus(y[1], 0.25F, y[2]), 4, y[3]), y[4]);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    o[0] = y[0];
+    o[1] = hn::Add(hn::Add(y[0], y[1]), y[2]);
+    o[2] = plus(minus(y[0], 0.5F, y[1]), 0.25F, y[2]);
+    o[3] = plus(minus(y[0], 2, y[1]), 4, y[2]);
+    o[4] = y[2];
+  }
+  static constexpr float f1 = 1 / 4.5F, f2 = 1 / 1.125F, f3 = -1 / 9.0F;
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = hn::Neg(g[0]);
+    o[1] = times(f1, hn::Add(hn::Add(g[0], g[1]), g[2]));
+    o[2] = times(f2, plus(minus(g[0], 0.5F, g[1]), 0.25F, g[2]));
+    o[3] = times(f3, plus(minus(g[0], 2, g[1]), 4, g[2]));
+    o[4] = g[2];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    const V u1 = times(f1, u[1]), u2 = times(f2, u[2]), u3 = times(f3, u[3]);
+    o[0] = hn::Add(hn::Add(hn::Sub(u1, u[0]), u2), u3);
+    o[1] = minus(minus(u1, 0.5F, u2), 2, u3);
+    o[2] = hn::Add(plus(plus(u1, 0.25F, u2), 4, u3), u[4]);
+  }
+};
+
+// Points 0, +-a, +-b and infinity with a = 2/3 and b = 3/2, so that a b = 1.
+struct F4 {
+  static constexpr bool kForward = true, kGradient = true;  // passes whose result it gives
+  static constexpr int kIn = 6, kPoints = 6, kMatrices = 6, kOut = 4;
+  static constexpr int kInStep = 4;
+  static constexpr float a = 2.0F / 3, b = 1.5F, aa = 4.0F / 9, bb = 2.25F, aaa = 8.0F / 27, bbb = 3.375F;
+  static constexpr float s = 97.0F / 36;  // a^2 + b^2
+  static HWY_INLINE void input(const V* x, V* o) {
+    o[0] = minus(hn::Add(x[0], x[4]), s, x[2]);
+    V even = minus(x[4], bb, x[2]), odd = minus(x[3], bb, x[1]);
+    o[1] = plus(even, a, odd);
+    o[2] = minus(even, a, odd);
+    even = minus(x[4], aa, x[2]);
+    odd = minus(x[3], aa, x[1]);
+    o[3] = plus(even, b, odd);
+    o[4] = minus(even, b, odd);
+    o[5] = minus(hn::Add(x[1], x[5]), s, x[3]);
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    const V p = hn::Add(y[1], y[2]), q = hn::Sub(y[1], y[2]);
+    const V r = hn::Add(y[3], y[4]), t = hn::Sub(y[3], y[4]);
+    o[0] = hn::Add(hn::Add(y[0], p), r);
+    o[1] = plus(times(a, q), b, t);
+    o[2] = plus(times(aa, p), bb, r);
+    o[3] = plus(plus(y[5], aaa, q), bbb, t);
+  }
+  static HWY_INLINE void pairs(V y0, V y1, V y2, V y3, V* o) {
+    V even = plus(y0, aa, y2), odd = plus(y1, aa, y3);
+    o[0] = plus(even, a, odd);
+    o[1] = minus(even, a, odd);
+    even = plus(y0, bb, y2);
+    odd = plus(y1, bb, y3);
+    o[2] = plus(even, b, odd);
+    o[3] = minus(even, b, odd);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    o[0] = y[0];
+    pairs(y[0], y[1], y[2], y[3], o + 1);
+    o[5] = y[3];
+  }
+  static constexpr float fa = -81.0F / 130,
+                         fb = 8.0F / 65;  // 1 / (2 a^2 (a^2 - b^2)), 1 / (2 b^2 (b^2 - a^2))
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = g[0];
+    V even = times(fa, plus(g[0], aa, g[2])), odd = times(fa * a, g[1]);
+    o[1] = hn::Add(even, odd);
+    o[2] = hn::Sub(even, odd);
+    even = times(fb, plus(g[0], bb, g[2]));
+    odd = times(fb * b, g[1]);
+    o[3] = hn::Add(even, odd);
+    o[4] = hn::Sub(even, odd);
+    o[5] = g[2];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    const V p = times(fa, hn::Add(u[1], u[2])), q = times(fa * a, hn::Sub(u[1], u[2]));
+    const V r = times(fb, hn::Add(u[3], u[4])), t = times(fb * b, hn::Sub(u[3], u[4]));
+    o[0] = hn::Add(hn::Add(u[0], p), r);
+    o[1] = hn::Add(q, t);
+    o[2] = plus(plus(u[5], aa, p), bb, r);
+  }
+};
+
+// F(3, 2) of four numbers with the weights of taps 0 and 2.
+HWY_INLINE void even_input(V x0, V x1, V x2, V x3, V* o) {
+  o[0] = hn::Sub(x0, x2);
+  o[1] = hn::Add(x1, x2);
+  o[2] = hn::Sub(x2, x1);
+  o[3] = hn::Sub(x3, x1);
+}
+HWY_INLINE void even_output(const V* y, V* o) {
+  const V sum = hn::Add(y[1], y[2]);
+  o[0] = hn::Add(y[0], sum);
+  o[1] = hn::Sub(y[1], y[2]);
+  o[2] = hn::Add(sum, y[3]);
+}
+
+struct Parity {
+  static constexpr bool kForward = true, kGradient = false;  // passes whose result it gives
+  static constexpr int kIn = 7, kPoints = 7, kMatrices = 5, kOut = 3;
+  static constexpr int kInStep = 6;
+  static HWY_INLINE void input(const V* x, V* o) {
+    even_input(x[0], x[2], x[4], x[6], o);
+    o[4] = x[1];
+    o[5] = x[3];
+    o[6] = x[5];
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    even_output(y, o);
+    for (int k = 0; k < 3; ++k) o[k] = hn::Add(o[k], y[4 + k]);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    const V ends = hn::Add(y[0], y[2]);
+    o[0] = y[0];
+    o[1] = hn::Add(ends, y[1]);
+    o[2] = hn::Sub(ends, y[1]);
+    o[3] = y[2];
+    for (int k = 0; k < 3; ++k) o[4 + k] = y[k];
+  }
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = g[0];
+    o[1] = times(0.5F, hn::Add(g[0], g[2]));
+    o[2] = times(0.5F, hn::Sub(g[0], g[2]));
+    o[3] = g[2];
+    o[4] = g[1];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    o[0] = plus(u[0], 0.5F, hn::Add(u[1], u[2]));
+    o[1] = u[4];
+    o[2] = plus(u[3], 0.5F, hn::Sub(u[1], u[2]));
+  }
+};
+
+// kOdd: an odd pixel comes first.
+template <bool kOdd>
+struct ParityGradient {
+  static constexpr bool kForward = false, kGradient = true;  // passes whose result it gives
+  static constexpr int kIn = 4, kPoints = 7, kMatrices = 5, kOut = 6;
+  static constexpr int kInStep = 3;
+  static HWY_INLINE void input(const V* x, V* o) {
+    even_input(x[0], x[1], x[2], x[3], o);
+    for (int k = 0; k < 3; ++k) o[4 + k] = x[kOdd ? k : 1 + k];
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    V even[3];
+    even_output(y, even);
+    for (int k = 0; k < 3; ++k) {
+      o[2 * k] = kOdd ? y[4 + k] : even[k];
+      o[2 * k + 1] = kOdd ? even[k] : y[4 + k];
+    }
+  }
+  static HWY_INLINE void weights(const V* g, V* o) { Parity::weights(g, o); }
+};
+
+// Applies the one-dimensional transform f, In numbers to Out, to the columns and then to the rows of
+// what load(i, j) gives; store(i, j, v) takes the results.
+template <int In, int Out, void (*f)(const V*, V*), class Load, class Store>
+HWY_INLINE void both_ways(const Load& load, const Store& store) {
+  V half[Out][In];
+#pragma GCC unroll 7
+  for (int j = 0; j < In; ++j) {
+    V x[In], o[Out];
+#pragma GCC unroll 7
+    for (int i = 0; i < In; ++i) x[i] = load(i, j);
+    f(x, o);
+#pragma GCC unroll 7
+    for (int i = 0; i < Out; ++i) half[i][j] = o[i];
+  }
+#pragma GCC unroll 7
+  for (int i = 0; i < Out; ++i) {
+    V o[Out];
+    f(half[i], o);
+#pragma GCC unroll 7
+    for (int j = 0; j < Out; ++j) store(i, j, o[j]);
+  }
+}
+
+// Calls op.run(access, c) for the vectors of c channels.
+template <class Op>
+HWY_INLINE void for_vectors(const Op& op, std::int64_t channels) {
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) op.run(Whole(), c);
+  if (c < channels) op.run(Part(channels - c), c);
+}
+
+// Image, first line and first column of a tile.
+struct Place {
+  std::int64_t image, y, x;
+  Place(const Tiles& tiles, std::int64_t tile, std::int64_t step) {
+    const std::int64_t in_image = tile % (tiles.down * tiles.across);
+    image = tile / (tiles.down * tiles.across);
+    y = in_image / tiles.across * step + tiles.top;
+    x = in_image % tiles.across * step + tiles.left;
+  }
+};
+
+#if RESNET_BF16_TARGET
+// Two rows of numbers to words of bf16.
+HWY_INLINE void store_pairs(V low, V high, float* p) {
+  using resnet::kernels::HWY_NAMESPACE::to_bf16;
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(high)), 16);
+  _mm512_storeu_si512(p, _mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper));
+}
+#endif
+
+// Whether the c-th number of a pixel begins a line, so that each is asked for once.
+template <class T>
+HWY_INLINE bool begins_line(std::int64_t c) {
+  return c % (64 / static_cast<std::int64_t>(sizeof(T))) == 0;
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels::conv
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,251 @@
+// A convolution that carries parts of the batch norms beside it computes what the parts compute one after the
+// other: results bit for bit, sums within rounding. Numbers are small integers where a norm's result must be
+// exact in bf16 too.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "conv_case.h"
+#include "kernel_test_support.h"
+#include "kernels/norm/norm.h"
+
+namespace resnet::kernels {
+namespace {
+
+using namespace resnet::kernels::testing;
+
+struct Case {
+  ConvMachine machine;
+  ConvGeometry g;
+  std::int64_t tile;
+  ConvStorage storage() const { return {machine.storage, machine.storage}; }
+};
+
+/// Calls check(case, numbers) for shapes of networks and random ones, at stride 1 and 2.
+template <class Check>
+void for_cases(const Check& check) {
+  std::vector<std::pair<ConvGeometry, std::int64_t>> shapes;
+  const auto add = [&](Index n, Index ci, Index co, Index h, Index w, Index stride, std::int64_t tile) {
+    ConvGeometry g = {.n = n, .ci = ci, .co = co, .h = h, .w = w};
+    g.kh = g.kw = 3;
+    g.ph = g.pw = 1;
+    g.sh = g.sw = stride;
+    shapes.emplace_back(g, tile);
+  };
+  add(40, 64, 64, 24, 24, 1, 4);  // blocks of a task's own
+  add(3, 17, 40, 7, 13, 1, 3);
+  add(2, 33, 5, 9, 25, 1, 4);
+  add(5, 64, 96, 12, 12, 2, 3);
+  add(260, 16, 8, 3, 3, 1, 3);
+  for (std::uint64_t seed = 1; seed <= 60; ++seed)
+    shapes.emplace_back(random_winograd_geometry(seed), seed % 4 < 2 ? 3 : 4);
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) shapes.emplace_back(random_parity_geometry(seed), 3);
+  for (const ConvMachine& machine : conv_machines()) {
+    std::uint64_t stream = 0;
+    for (const auto& [g, tile] : shapes) {
+      SCOPED_TRACE(std::string(name_of(machine.isa)) + ", tile " + std::to_string(tile) + ", " + text_of(g));
+      Numbers numbers("conv and norm " + std::to_string(++stream));
+      check(Case{machine, g, tile}, numbers);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+Index x_size(const ConvGeometry& g) {
+  return g.n * g.h * g.w * g.ci;
+}
+Index y_size(const ConvGeometry& g) {
+  return g.n * g.ho() * g.wo() * g.co;
+}
+Index w_size(const ConvGeometry& g) {
+  return 9 * g.ci * g.co;
+}
+
+/// Rows of one integer for each channel, the second never zero in all.
+Values table(Numbers& numbers, Index rows, Index channels) {
+  Values values = numbers.integers(rows * channels, -2, 2);
+  return values;
+}
+
+/// max((x - mean) * scale + offset, floor), exact on integers.
+Values normed(const Values& x, const Values& table, bool relu) {
+  const std::size_t c = table.size() / 3;
+  Values z(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t k = i % c;
+    z[i] = (x[i] - table[k]) * table[c + k] + table[2 * c + k];
+    if (relu) z[i] = std::max(z[i], 0.0);
+  }
+  return z;
+}
+
+void expect_moments(const std::vector<float>& moments, const Values& y, std::size_t channels,
+                    double tolerance) {
+  const double rows = static_cast<double>(y.size() / channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    double mean = 0, squares = 0, most = 0;
+    for (std::size_t i = c; i < y.size(); i += channels) mean += y[i] / rows;
+    for (std::size_t i = c; i < y.size(); i += channels) {
+      squares += (y[i] - mean) * (y[i] - mean) / rows;
+      most = std::max(most, std::abs(y[i] - mean));
+    }
+    const double rest = 0x1p-40 * std::abs(mean);  // of these sums in double
+    const double given = static_cast<double>(moments[c]) + static_cast<double>(moments[channels + c]);
+    EXPECT_NEAR(given, mean, tolerance * most + rest) << "mean of channel " << c;
+    EXPECT_NEAR(static_cast<double>(moments[2 * channels + c]), squares,
+                2 * tolerance * most * most + rest * rest)
+        << "variance of channel " << c;
+    EXPECT_LE(std::abs(moments[channels + c]), 0x1p-24F * std::abs(moments[c])) << "rest of channel " << c;
+  }
+}
+
+// Sums of a task are of at most a few hundred pixels, about the mean of the first of its tiles.
+constexpr double kMoments = 1024 * kRound;
+// What rounding a result to bf16 after it was counted takes.
+double rounding(DType storage) {
+  return storage == DType::bf16 ? 0x1p-8 : 0.0;
+}
+
+TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
+  for_cases([](const Case& c, Numbers& numbers) {
+    for (const bool relu : {true, false}) {
+      const Values x = numbers.integers(x_size(c.g), -4, 4), w = numbers.normal(w_size(c.g)),
+                   bias = numbers.normal(c.g.co), norm = table(numbers, 3, c.g.ci);
+      const auto storage = c.machine.storage;
+      const auto plain = make_conv(c.g, ConvPass::forward, c.machine.isa, c.tile, c.storage());
+      const Result expected = run_with(*plain,
+                                       {activations(normed(x, norm, relu), storage), input(w), input(bias),
+                                        activations_output(y_size(c.g), storage)},
+                                       1);
+      const auto carrying = make_conv(c.g, ConvPass::forward, c.machine.isa, c.tile, c.storage(),
+                                      {.norm = true, .relu = relu, .moments = true});
+      const Result result = run(*carrying, {activations(x, storage), input(w), input(bias), input(norm),
+                                            activations_output(y_size(c.g), storage), output(3 * c.g.co)});
+      EXPECT_EQ(result.bytes(4), expected.bytes(3)) << carrying->name();
+      expect_moments(result.get(5), values_of(result.bytes(4), storage), static_cast<std::size_t>(c.g.co),
+                     kMoments + rounding(storage));
+    }
+  });
+}
+
+TEST(ConvNorm, MomentsHoldWhereTheMeanIsAThousandDeviations) {
+  for (const ConvMachine& machine : conv_machines()) {
+    ConvGeometry g = {.n = 12, .ci = 16, .co = 32, .h = 12, .w = 12};
+    g.kh = g.kw = 3;
+    g.ph = g.pw = 1;
+    Numbers numbers("large mean");
+    const double deviation = std::sqrt(9.0 * static_cast<double>(g.ci));
+    if (machine.storage == DType::bf16) continue;  // eight bits cannot tell a deviation from none there
+    const auto kernel = make_conv(g, ConvPass::forward, machine.isa, 4, {}, {.moments = true});
+    const Result result =
+        run(*kernel, {input(numbers.normal(x_size(g))), input(numbers.normal(w_size(g))),
+                      input(numbers.normal(g.co, 1000 * deviation)), output(y_size(g)), output(3 * g.co)});
+    const Values y = values_of(result.bytes(3), DType::f32);
+    expect_moments(result.get(4), y, static_cast<std::size_t>(g.co), 1e-6);
+  }
+}
+
+// Bits of positive numbers, as a norm leaves them.
+std::vector<std::uint8_t> signs_of(const Values& z) {
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(signs_bytes(static_cast<Index>(z.size()))));
+  for (std::size_t i = 0; i < z.size(); ++i)
+    if (z[i] > 0) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1U << (i % 8)));
+  return bits;
+}
+
+TEST(ConvNorm, InputGradientIsGatedAndSummed) {
+  for_cases([](const Case& c, Numbers& numbers) {
+    const auto storage = c.machine.storage;
+    const auto channels = static_cast<std::size_t>(c.g.ci);
+    const Operand dy = activations(numbers.normal(y_size(c.g)), storage),
+                  addend = activations(numbers.normal(x_size(c.g)), storage),
+                  w = input(numbers.normal(w_size(c.g)));
+    const Values x = numbers.integers(x_size(c.g), -4, 4), norm = table(numbers, 3, c.g.ci);
+    const Values z = normed(x, norm, true);
+    for (const bool add : {false, true}) {
+      const auto plain =
+          make_conv(c.g, ConvPass::input_gradient, c.machine.isa, c.tile, c.storage(), {.add = add});
+      std::vector<Operand> operands = {dy, w};
+      if (add) operands.push_back(addend);
+      operands.push_back(activations_output(x_size(c.g), storage));
+      Values expected = values_of(run_with(*plain, operands, 1).bytes(operands.size() - 1), storage);
+      for (std::size_t i = 0; i < z.size(); ++i) expected[i] = z[i] > 0 ? expected[i] : 0.0;
+      for (const bool by_signs : {false, true}) {
+        using Sums = ConvCarried::Sums;
+        const auto carrying = make_conv(c.g, ConvPass::input_gradient, c.machine.isa, c.tile, c.storage(),
+                                        {.add = add, .sums = by_signs ? Sums::by_signs : Sums::by_table});
+        operands = {dy, w};
+        if (add) operands.push_back(addend);
+        operands.push_back(activations(x, storage));
+        operands.push_back(by_signs ? input(Values(norm.begin(), norm.begin() + c.g.ci)) : input(norm));
+        if (by_signs) operands.push_back(input(signs_of(z)));
+        const std::size_t dx = operands.size();
+        operands.push_back(add && by_signs ? same_as(2) : activations_output(x_size(c.g), storage));
+        operands.push_back(output(3 * c.g.ci));
+        const Result result = run(*carrying, operands);
+        const Values actual = values_of(result.bytes(dx), storage);
+        EXPECT_TRUE(equal(actual, expected)) << carrying->name() << (add ? " + addend" : "");
+        Values sums(3 * channels), bounds(3 * channels);
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const std::size_t k = i % channels;
+          const double centred = x[i] - norm[k];
+          const double terms[] = {expected[i], expected[i] * centred, centred};
+          for (std::size_t which = 0; which < 3; ++which) {
+            sums[which * channels + k] += terms[which];
+            bounds[which * channels + k] +=
+                (kMoments + (which < 2 ? rounding(storage) : 0.0)) * std::abs(terms[which]);
+          }
+        }
+        EXPECT_TRUE(close(result.get(dx + 1), sums, [&](std::size_t i) { return bounds[i]; }))
+            << carrying->name();
+      }
+    }
+  });
+}
+
+TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
+  for_cases([](const Case& c, Numbers& numbers) {
+    const auto storage = c.machine.storage;
+    const auto channels = static_cast<std::size_t>(c.g.co);
+    const Values x = numbers.integers(x_size(c.g), -4, 4), norm = table(numbers, 3, c.g.ci),
+                 dz = numbers.integers(y_size(c.g), -4, 4), norm_x = numbers.integers(y_size(c.g), -4, 4),
+                 gradient = table(numbers, 4, c.g.co);
+    Values dy(dz.size());
+    for (std::size_t i = 0; i < dy.size(); ++i) {
+      const std::size_t k = i % channels;
+      dy[i] = dz[i] * gradient[channels + k] +
+              ((norm_x[i] - gradient[k]) * gradient[2 * channels + k] + gradient[3 * channels + k]);
+    }
+    const auto plain = make_conv(c.g, ConvPass::weight_gradient, c.machine.isa, c.tile, c.storage());
+    const Result expected = run_with(
+        *plain, {activations(normed(x, norm, true), storage), activations(dy, storage), output(w_size(c.g))},
+        1);
+    const auto carrying = make_conv(c.g, ConvPass::weight_gradient, c.machine.isa, c.tile, c.storage(),
+                                    {.norm = true, .relu = true, .norm_gradient = true});
+    const Operand places[] = {activations_output(y_size(c.g), storage), same_as(1), same_as(3)};
+    for (const Operand& place : places) {
+      const Result result =
+          run(*carrying, {activations(x, storage), activations(dz, storage), input(norm),
+                          activations(norm_x, storage), input(gradient), output(w_size(c.g)), place});
+      EXPECT_EQ(result.bytes(5), expected.bytes(2)) << carrying->name();
+      EXPECT_TRUE(equal(values_of(result.bytes(6), storage), dy)) << carrying->name();
+    }
+  });
+}
+
+TEST(ConvNorm, IsRefusedWhereThePassDoesNotCarryIt) {
+  ConvGeometry g = {.n = 2, .ci = 8, .co = 8, .h = 8, .w = 8};
+  g.kh = g.kw = 3;
+  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 0, {}, {.moments = true}), ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.norm_gradient = true}), ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.sums = ConvCarried::Sums::by_table}),
+               ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::input_gradient, Isa::avx2, 3, {}, {.norm = true}), ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::weight_gradient, Isa::avx2, 3, {}, {.moments = true}), ShapeError);
+}
+
+}  // namespace
+}  // namespace resnet::kernels
