@@ -1,0 +1,367 @@
+#include "kernels/conv/pooled_simd.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv/pooled_simd.cpp"
+#include "kernels/simd.h"
+
+#if RESNET_VECTOR_TARGET
+#include "kernels/conv/tiles.h"
+#include "kernels/pool/index_lanes.h"
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels::conv {
+namespace HWY_NAMESPACE {
+namespace {
+using resnet::kernels::HWY_NAMESPACE::DI;
+using resnet::kernels::HWY_NAMESPACE::VI;
+using Index = std::int64_t;
+
+HWY_INLINE const Range& of(const std::vector<Range>& ranges, Index i) {
+  return ranges[static_cast<std::size_t>(i)];
+}
+
+bool byte_index(const PoolTables& t) {
+  return max_pool_index_dtype(t.g) == DType::u8;
+}
+
+/// Calls op.run<K>(access, channel) for the channels of a panel, K vectors side by side. What is in scratch
+/// may be read and written in whole vectors.
+template <class Op>
+HWY_INLINE void for_panel(const Op& op, Index channels) {
+  if (channels == kPanel) return op.template run<kVectors>(Whole(), 0);
+  Index i = 0;
+  for (; i + kLanes <= channels; i += kLanes) op.template run<1>(Whole(), i);
+  if (i < channels) op.template run<1>(Part(channels - i), i);
+}
+
+// ---- the pool's choice
+
+/// Windows that lie side by side, all with the same part inside the map. kZero: gamma may be zero, and then
+/// the first y of the window is chosen. kSide: rows and columns of the window, or 0: as the numbers say.
+template <int kSide, bool kZero, class T, class I>
+struct ChosenWindows {
+  const float* y;  // the first pixel of the first window
+  Index windows, step;
+  Index rows, columns, row_stride;
+  std::int32_t first_tap, taps_per_row;
+  const float* gamma;
+  Index out_step;
+  T* chosen;
+  I* index;  // may be null
+
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    V flip[K];
+    hn::Mask<D> zero[K];
+    for (int k = 0; k < K; ++k) {
+      const V g = at.load(gamma + channel + k * kLanes);
+      flip[k] = hn::IfThenElseZero(hn::Lt(g, hn::Zero(d)), hn::Set(d, -0.0F));
+      zero[k] = hn::Not(hn::Or(hn::Lt(g, hn::Zero(d)), hn::Gt(g, hn::Zero(d))));
+    }
+    for (Index i = 0; i < windows; ++i) {
+      const float* first = y + i * step + channel;
+      V key[K];
+      VI place[K];
+      for (int k = 0; k < K; ++k) {
+        key[k] = hn::Xor(hn::LoadU(d, first + k * kLanes), flip[k]);
+        place[k] = hn::Set(DI(), first_tap);
+      }
+      const Index all_rows = kSide != 0 ? kSide : rows, all_columns = kSide != 0 ? kSide : columns;
+#pragma GCC unroll 3
+      for (Index r = 0; r < all_rows; ++r) {
+        const float* pixel = first + r * row_stride;
+        VI here = hn::Set(DI(), first_tap + static_cast<std::int32_t>(r) * taps_per_row);
+#pragma GCC unroll 3
+        for (Index c = 0; c < all_columns; ++c, pixel += kPanel) {
+          for (int k = 0; k < K; ++k) {
+            const V v = hn::Xor(hn::LoadU(d, pixel + k * kLanes), flip[k]);
+            auto larger = hn::Gt(v, key[k]);
+            if constexpr (kZero) larger = hn::AndNot(zero[k], larger);
+            key[k] = kZero ? hn::IfThenElse(larger, v, key[k]) : hn::Max(v, key[k]);
+            place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
+          }
+          here = hn::Add(here, hn::Set(DI(), 1));
+        }
+      }
+      const Index out = i * out_step + channel;
+      for (int k = 0; k < K; ++k) {
+        at.store(hn::Xor(key[k], flip[k]), chosen + out + k * kLanes);
+        if (index != nullptr) store_index(at, place[k], index + out + k * kLanes);
+      }
+    }
+  }
+};
+
+template <bool kZero, class T, class I>
+void choose_places(const ChooseArgs<T>& a) {
+  const PoolTables& t = *a.pool;
+  const PoolGeometry& g = t.g;
+  auto* index = static_cast<I*>(a.index);
+  for (Index oh = a.windows.first; oh < a.windows.last; ++oh) {
+    const Range& inside = of(t.window_rows, oh);
+    for (Index ow = 0; ow < g.wo();) {
+      const Range& columns = of(t.window_columns, ow);
+      Index end = ow + 1;
+      while (end < g.wo() && of(t.window_columns, end).size() == columns.size() &&
+             of(t.window_columns, end).first == columns.first + (end - ow) * g.sw)
+        ++end;
+      const Index out = a.at + (oh * g.wo() + ow) * g.c;
+      const Index tap = (inside.first - (oh * g.sh - g.ph)) * g.kw + columns.first - (ow * g.sw - g.pw);
+      const ChosenWindows<0, kZero, T, I> some = {
+          .y = a.y + ((inside.first - a.y_row) * g.w + columns.first) * kPanel,
+          .windows = end - ow,
+          .step = g.sw * kPanel,
+          .rows = inside.size(),
+          .columns = columns.size(),
+          .row_stride = g.w * kPanel,
+          .first_tap = static_cast<std::int32_t>(tap),
+          .taps_per_row = static_cast<std::int32_t>(g.kw),
+          .gamma = a.gamma,
+          .out_step = g.c,
+          .chosen = a.chosen + out,
+          .index = index != nullptr ? index + out : nullptr};
+      if (!kZero && inside.size() == 3 && columns.size() == 3) {
+        for_panel(ChosenWindows<3, kZero, T, I>{some.y, some.windows, some.step, 3, 3, some.row_stride,
+                                                some.first_tap, some.taps_per_row, some.gamma, some.out_step,
+                                                some.chosen, some.index},
+                  a.channels);
+      } else {
+        for_panel(some, a.channels);
+      }
+      ow = end;
+    }
+  }
+}
+
+template <class T>
+void choose(const ChooseArgs<T>& a) {
+  const bool zero = std::any_of(a.gamma, a.gamma + a.channels, [](float g) { return !(g > 0 || g < 0); });
+  if (byte_index(*a.pool)) {
+    zero ? choose_places<true, T, std::uint8_t>(a) : choose_places<false, T, std::uint8_t>(a);
+  } else {
+    zero ? choose_places<true, T, std::int32_t>(a) : choose_places<false, T, std::int32_t>(a);
+  }
+}
+
+// ---- the pool's gradient
+
+template <class T, class I>
+struct WindowLoad {
+  const WindowArgs<T>& a;
+  const I* index;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    const Index wo = a.pool->g.wo(), co = a.pool->g.c;
+    Index from = a.at + a.windows.first * wo * co + channel, to = channel;
+    for (Index i = 0; i < a.windows.size() * wo; ++i, from += co, to += kPanel) {
+      for (int k = 0; k < K; ++k) {
+        VI place = load_index(at, index + from + k * kLanes);
+        if (a.z != nullptr) {
+          const auto counts = hn::Gt(at.load(a.z + from + k * kLanes), hn::Zero(d));
+          place = hn::IfThenElse(hn::RebindMask(DI(), counts), place, hn::Set(DI(), -1));
+        }
+        hn::StoreU(place, DI(), a.place + to + k * kLanes);
+        hn::StoreU(at.load(a.dz + from + k * kLanes), d, a.gradient + to + k * kLanes);
+      }
+    }
+  }
+};
+
+template <class T>
+void windows(const WindowArgs<T>& a) {
+  if (byte_index(*a.pool))
+    return for_panel(WindowLoad<T, std::uint8_t>{a, static_cast<const std::uint8_t*>(a.index)}, a.channels);
+  for_panel(WindowLoad<T, std::int32_t>{a, static_cast<const std::int32_t*>(a.index)}, a.channels);
+}
+
+/// A row of pixels. Each gathers from the windows that cover it, in the order of their numbers.
+struct SpreadRow {
+  const SpreadArgs& a;
+  Index row;
+
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index channel) const {
+    const PoolTables& t = *a.pool;
+    const PoolGeometry& g = t.g;
+    V centre[K], scale_x[K], scale_dz[K], constant[K];
+    for (int k = 0; k < K; ++k) {
+      centre[k] = at.load(a.centre + channel + k * kLanes);
+      scale_x[k] = at.load(a.scale_x + channel + k * kLanes);
+      scale_dz[k] = at.load(a.scale_dz + channel + k * kLanes);
+      constant[k] = at.load(a.constant + channel + k * kLanes);
+    }
+    const Range over_h = of(t.covering_rows, row);
+    const Index line = g.wo() * kPanel;
+    const Index first_line = (over_h.first - a.windows_from) * line + channel;
+    const Index tap_line = (row + g.ph - over_h.first * g.sh) * g.kw + g.pw;
+    float* y = a.y + (row - a.rows.first) * g.w * kPanel + channel;
+    for (Index w = 0; w < g.w; ++w, y += kPanel) {
+      const Range over_w = of(t.covering_columns, w);
+      V sum[K];
+      for (int k = 0; k < K; ++k) sum[k] = hn::Zero(d);
+      Index window_line = first_line;
+      auto tap_row = static_cast<std::int32_t>(tap_line + w - over_w.first * g.sw);
+      for (Index oh = over_h.first; oh < over_h.last; ++oh, window_line += line) {
+        Index window = window_line + over_w.first * kPanel;
+        std::int32_t tap = tap_row;
+        for (Index ow = over_w.first; ow < over_w.last; ++ow, window += kPanel) {
+          const VI here = hn::Set(DI(), tap);
+          for (int k = 0; k < K; ++k) {
+            const auto is_here = hn::Eq(hn::LoadU(DI(), a.place + window + k * kLanes), here);
+            sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(d, is_here),
+                                                        hn::LoadU(d, a.gradient + window + k * kLanes)));
+          }
+          tap -= static_cast<std::int32_t>(g.sw);
+        }
+        tap_row -= static_cast<std::int32_t>(g.sh * g.kw);
+      }
+      for (int k = 0; k < K; ++k) {
+        const V off = hn::Sub(hn::LoadU(d, y + k * kLanes), centre[k]);
+        hn::StoreU(hn::MulAdd(sum[k], scale_dz[k], hn::MulAdd(off, scale_x[k], constant[k])), d,
+                   y + k * kLanes);
+      }
+    }
+  }
+};
+
+void spread(const SpreadArgs& a) {
+  for (Index row = a.rows.first; row < a.rows.last; ++row) for_panel(SpreadRow{a, row}, a.channels);
+}
+
+// ---- the weight gradient
+
+// R columns of x times N vectors of dy. x is read where it stands: neighbouring columns of different rows of
+// the kernel need no packing, and a run has only a few rows of x.
+template <int R, int N>
+HWY_NOINLINE void accumulate_tile(const RunArgs& a, const Row* columns) {
+  V acc[R][N];
+  clear(acc);
+  for (Index i = 0; i < a.run_count; ++i) {
+    const PixelRun run = a.runs[i];
+    const float* in[R];
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) in[r] = a.x + run.in + columns[r].in;
+    const float* HWY_RESTRICT dy = a.dy + run.out;
+    const Index end = run.count * a.x_step;
+    for (Index at = 0; at < end; at += a.x_step, dy += kPanel) {
+      V b[N];
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) b[v] = hn::Load(d, dy + v * kLanes);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        const V x = hn::Set(d, in[r][at]);
+#pragma GCC unroll 4
+        for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(x, b[v], acc[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) {
+      float* HWY_RESTRICT sum = a.sums + columns[r].out + v * kLanes;
+      hn::Store(hn::Add(hn::Load(d, sum), acc[r][v]), d, sum);
+    }
+  }
+}
+
+template <int N>
+void accumulate_columns(const RunArgs& a) {
+  const Tiling tiling(a.column_count);
+  for (Index t = 0; t < tiling.number(); ++t) {
+    const Row* columns = a.columns + tiling.begin(t);
+    switch (tiling.size(t)) {
+      case 1:
+        accumulate_tile<1, N>(a, columns);
+        break;
+      case 2:
+        accumulate_tile<2, N>(a, columns);
+        break;
+      case 3:
+        accumulate_tile<3, N>(a, columns);
+        break;
+      case 4:
+        accumulate_tile<4, N>(a, columns);
+        break;
+      case 5:
+        accumulate_tile<5, N>(a, columns);
+        break;
+      default:
+        accumulate_tile<6, N>(a, columns);
+        break;
+    }
+  }
+}
+
+void accumulate(const RunArgs& a) {
+  switch ((a.channels + kLanes - 1) / kLanes) {
+    case 1:
+      accumulate_columns<1>(a);
+      break;
+#if HWY_TARGET == HWY_AVX2
+    default:
+      accumulate_columns<2>(a);
+      break;
+#else
+    case 2:
+      accumulate_columns<2>(a);
+      break;
+    case 3:
+      accumulate_columns<3>(a);
+      break;
+    default:
+      accumulate_columns<4>(a);
+      break;
+#endif
+  }
+}
+
+#if RESNET_BF16_TARGET
+void round_floats(float* x, Index count) {
+  for (Index i = 0; i < count; i += kLanes) {
+    hn::StoreU(resnet::kernels::HWY_NAMESPACE::from_bf16(
+                   resnet::kernels::HWY_NAMESPACE::to_bf16(hn::LoadU(d, x + i))),
+               d, x + i);
+  }
+}
+#endif
+
+// dy of the runs, 12 KiB with AVX2 and 24 with AVX-512, stays in the first level while the tiles pass by.
+constexpr Index kRunPixels = HWY_TARGET == HWY_AVX2 ? 192 : 96;
+
+template <class T>
+constexpr PooledFunctions<T> functions(void (*round)(float*, Index)) {
+  return {.run_pixels = kRunPixels,
+          .choose = &choose<T>,
+          .windows = &windows<T>,
+          .spread = &spread,
+          .accumulate = &accumulate,
+          .round = round};
+}
+
+}  // namespace
+
+const PooledFunctions<float> kPooled = functions<float>(nullptr);
+#if RESNET_BF16_TARGET
+const PooledFunctions<BFloat16> kPooledBf16 = functions<BFloat16>(&round_floats);
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels::conv
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace resnet::kernels::conv {
+template <>
+const PooledFunctions<float>& pooled_functions<float>(Isa isa) {
+  return RESNET_FOR_ISA(isa, kPooled);
+}
+template <>
+const PooledFunctions<BFloat16>& pooled_functions<BFloat16>(Isa) {
+  return RESNET_FOR_BF16(kPooledBf16);
+}
+}  // namespace resnet::kernels::conv
+#endif
