@@ -31,33 +31,54 @@ struct Pairs {
 
 // ---- forward and input gradient
 
+// The columns of some short segments one by one: offsets from Row::in. They stand side by side in the panel.
+struct Columns {
+  const std::int64_t* offsets = nullptr;  // null: there are long segments
+  std::int64_t count = 0;
+};
+
+template <class P, int R, int N>
+HWY_INLINE void add_column(const float* const (&in)[R], std::int64_t k, const float* HWY_RESTRICT panel,
+                           V (&acc)[R][N]) {
+  V b[N];
+#pragma GCC unroll 4
+  for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
+#pragma GCC unroll 6
+  for (int r = 0; r < R; ++r) {
+    const V a = hn::Set(d, in[r][k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
+  }
+}
+
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
 // `ahead`: asks for a line of it a column.
 template <class P, int R, int N, bool kAhead>
-HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead) {
+HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead,
+                                const Columns& columns) {
   const float* in[R];
   V acc[R][N];
   clear(acc);
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) in[r] = args.source + rows[r].in;
-  for (std::int64_t s = 0; s < args.segment_count; ++s) {
-    const Segment segment = args.segments[s];
-    const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
-    const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
-    for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
-      if constexpr (kAhead) {
-        __builtin_prefetch(ahead, 0, 2);  // to the second level
-        ahead += kLine<float>;
-      }
-      V b[N];
-#pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
-#pragma GCC unroll 6
-      for (int r = 0; r < R; ++r) {
-        const V a = hn::Set(d, in[r][k]);
-#pragma GCC unroll 4
-        for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
+  if (!kAhead && columns.offsets != nullptr) {
+    const float* HWY_RESTRICT panel = args.panel + args.segments[0].k * (N * kLanes);
+    const std::int64_t* const end = columns.offsets + columns.count;
+#pragma GCC unroll 2
+    for (const std::int64_t* k = columns.offsets; k < end; ++k, panel += N * kLanes)
+      add_column<P>(in, *k, panel, acc);
+  } else {
+    for (std::int64_t s = 0; s < args.segment_count; ++s) {
+      const Segment segment = args.segments[s];
+      const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
+      const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
+      for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
+        if constexpr (kAhead) {
+          __builtin_prefetch(ahead, 0, 2);  // to the second level
+          ahead += kLine<float>;
+        }
+        add_column<P>(in, k, panel, acc);
       }
     }
   }
@@ -81,9 +102,37 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
   }
 }
 
+// Lists the columns of segments that are too short for a loop each, if they are side by side in the panel and
+// there are tiles enough for the work. Measured with 7 segments of 7 and of 21: 7 % faster.
+class ShortSegments {
+ public:
+  explicit ShortSegments(const MultiplyArgs& args) {
+    if (args.segment_count < 2 || args.count < kFewRows || args.next_panel != nullptr) return;
+    const Segment &first = args.segments[0], &last = args.segments[args.segment_count - 1];
+    const std::int64_t count = last.k + last.length - first.k;
+    if (count > std::min(kMost, args.segment_count * kShort)) return;
+    std::int64_t* to = offsets_;
+    for (std::int64_t s = 0; s < args.segment_count; ++s) {
+      const Segment segment = args.segments[s];
+      if (segment.k - first.k != to - offsets_) return;
+      for (std::int64_t k = 0; k < segment.length; ++k) *to++ = segment.source + k;
+    }
+    columns_ = {offsets_, count};
+  }
+  ShortSegments(const ShortSegments&) = delete;
+  const Columns& columns() const { return columns_; }
+
+ private:
+  static constexpr std::int64_t kMost = 256, kShort = 32, kFewRows = 4 * kTileRows;
+  std::int64_t offsets_[kMost];
+  Columns columns_;
+};
+
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
+  const ShortSegments segments(args);
+  const Columns& flat = segments.columns();
   std::int64_t columns = 0;  // of next_panel, which is as large as this one
   for (std::int64_t s = 0; args.next_panel != nullptr && s < args.segment_count; ++s)
     columns += args.segments[s].length;
@@ -95,23 +144,23 @@ void multiply_panel(const MultiplyArgs& args) {
                              : nullptr;
     switch (tiling.size(t)) {
       case 1:
-        multiply_tile<P, 1, N, false>(args, rows, nullptr);
+        multiply_tile<P, 1, N, false>(args, rows, nullptr, flat);
         break;
       case 2:
-        multiply_tile<P, 2, N, false>(args, rows, nullptr);
+        multiply_tile<P, 2, N, false>(args, rows, nullptr, flat);
         break;
       case 3:
-        multiply_tile<P, 3, N, false>(args, rows, nullptr);
+        multiply_tile<P, 3, N, false>(args, rows, nullptr, flat);
         break;
       case 4:
-        multiply_tile<P, 4, N, false>(args, rows, nullptr);
+        multiply_tile<P, 4, N, false>(args, rows, nullptr, flat);
         break;
       case 5:
-        multiply_tile<P, 5, N, false>(args, rows, nullptr);
+        multiply_tile<P, 5, N, false>(args, rows, nullptr, flat);
         break;
       default:
-        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead)
-                         : multiply_tile<P, 6, N, false>(args, rows, nullptr);
+        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead, flat)
+                         : multiply_tile<P, 6, N, false>(args, rows, nullptr, flat);
         break;
     }
   }
