@@ -83,6 +83,18 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
     }
   }
   const bool whole = args.columns == N * kLanes;
+  if (whole && args.bias != nullptr && args.out_pixel == 0) {  // the rule, without a branch a row
+    V bias[N];
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) bias[v] = hn::Load(d, args.bias + v * kLanes);
+    float* HWY_RESTRICT out = args.out;
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) hn::StoreU(hn::Add(bias[v], acc[r][v]), d, out + rows[r].out + v * kLanes);
+    }
+    return;
+  }
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(args.columns - (N - 1) * kLanes));
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
