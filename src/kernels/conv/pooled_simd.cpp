@@ -148,86 +148,114 @@ void choose(const ChooseArgs<T>& a) {
 // ---- the pool's gradient
 
 template <class T, class I>
-struct WindowLoad {
+struct LoadWindow {
   const WindowArgs<T>& a;
   const I* index;
+  Index from, to;  // of the window and panel
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
-    const Index wo = a.pool->g.wo(), co = a.pool->g.c;
-    Index from = a.at + a.windows.first * wo * co + channel, to = channel;
-    for (Index i = 0; i < a.windows.size() * wo; ++i, from += co, to += kPanel) {
-      for (int k = 0; k < K; ++k) {
-        VI place = load_index(at, index + from + k * kLanes);
-        if (a.z != nullptr) {
-          const auto counts = hn::Gt(at.load(a.z + from + k * kLanes), hn::Zero(d));
-          place = hn::IfThenElse(hn::RebindMask(DI(), counts), place, hn::Set(DI(), -1));
-        }
-        hn::StoreU(place, DI(), a.place + to + k * kLanes);
-        hn::StoreU(at.load(a.dz + from + k * kLanes), d, a.gradient + to + k * kLanes);
+    for (int k = 0; k < K; ++k) {
+      const Index in = from + channel + k * kLanes, out = to + channel + k * kLanes;
+      VI place = load_index(at, index + in);
+      if (a.z != nullptr) {
+        const auto counts = hn::Gt(at.load(a.z + in), hn::Zero(d));
+        place = hn::IfThenElse(hn::RebindMask(DI(), counts), place, hn::Set(DI(), -1));
       }
+      hn::StoreU(place, DI(), a.place + out);
+      hn::StoreU(at.load(a.dz + in), d, a.gradient + out);
     }
   }
 };
 
-template <class T>
-void windows(const WindowArgs<T>& a) {
-  if (byte_index(*a.pool))
-    return for_panel(WindowLoad<T, std::uint8_t>{a, static_cast<const std::uint8_t*>(a.index)}, a.channels);
-  for_panel(WindowLoad<T, std::int32_t>{a, static_cast<const std::int32_t*>(a.index)}, a.channels);
+template <class T, class I>
+void load_windows(const WindowArgs<T>& a) {
+  const Index wo = a.pool->g.wo(), co = a.pool->g.c, count = a.windows.size() * wo;
+  const I* index = static_cast<const I*>(a.index);
+  Index from = a.at + a.windows.first * wo * co;
+  for (Index i = 0; i < count; ++i, from += co) {
+    Index to = i * kPanel;
+    for (Index first = 0; first < co; first += kPanel, to += count * kPanel)
+      for_panel(LoadWindow<T, I>{a, index, from + first, to}, std::min(kPanel, co - first));
+  }
 }
 
-/// A row of pixels. Each gathers from the windows that cover it, in the order of their numbers.
-struct SpreadRow {
-  const SpreadArgs& a;
-  Index row;
+template <class T>
+void windows(const WindowArgs<T>& a) {
+  byte_index(*a.pool) ? load_windows<T, std::uint8_t>(a) : load_windows<T, std::int32_t>(a);
+}
+
+/// A pixel gathers from the windows that cover it, in the order of their numbers. kRows, kColumns: how many
+/// those are, or 0: as the numbers say.
+template <int kRows, int kColumns>
+struct SpreadPixel {
+  const float* gradient;  // of the first window
+  const std::int32_t* place;
+  Index rows, columns, line;
+  std::int32_t tap, tap_down,
+      tap_right;  // the pixel's place in the first window, less in those below or right
+  float* dy;
 
   template <int K, class Access>
-  HWY_INLINE void run(const Access& at, Index channel) const {
-    const PoolTables& t = *a.pool;
-    const PoolGeometry& g = t.g;
-    V centre[K], scale_x[K], scale_dz[K], constant[K];
-    for (int k = 0; k < K; ++k) {
-      centre[k] = at.load(a.centre + channel + k * kLanes);
-      scale_x[k] = at.load(a.scale_x + channel + k * kLanes);
-      scale_dz[k] = at.load(a.scale_dz + channel + k * kLanes);
-      constant[k] = at.load(a.constant + channel + k * kLanes);
-    }
-    const Range over_h = of(t.covering_rows, row);
-    const Index line = g.wo() * kPanel;
-    const Index first_line = (over_h.first - a.windows_from) * line + channel;
-    const Index tap_line = (row + g.ph - over_h.first * g.sh) * g.kw + g.pw;
-    float* y = a.y + (row - a.rows.first) * g.w * kPanel + channel;
-    for (Index w = 0; w < g.w; ++w, y += kPanel) {
-      const Range over_w = of(t.covering_columns, w);
-      V sum[K];
-      for (int k = 0; k < K; ++k) sum[k] = hn::Zero(d);
-      Index window_line = first_line;
-      auto tap_row = static_cast<std::int32_t>(tap_line + w - over_w.first * g.sw);
-      for (Index oh = over_h.first; oh < over_h.last; ++oh, window_line += line) {
-        Index window = window_line + over_w.first * kPanel;
-        std::int32_t tap = tap_row;
-        for (Index ow = over_w.first; ow < over_w.last; ++ow, window += kPanel) {
-          const VI here = hn::Set(DI(), tap);
-          for (int k = 0; k < K; ++k) {
-            const auto is_here = hn::Eq(hn::LoadU(DI(), a.place + window + k * kLanes), here);
-            sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(d, is_here),
-                                                        hn::LoadU(d, a.gradient + window + k * kLanes)));
-          }
-          tap -= static_cast<std::int32_t>(g.sw);
+  HWY_INLINE void run(const Access&, Index channel) const {
+    V sum[K];
+    for (int k = 0; k < K; ++k) sum[k] = hn::Zero(d);
+    const Index all_rows = kRows != 0 ? kRows : rows, all_columns = kColumns != 0 ? kColumns : columns;
+#pragma GCC unroll 2
+    for (Index row = 0; row < all_rows; ++row) {
+#pragma GCC unroll 2
+      for (Index column = 0; column < all_columns; ++column) {
+        const Index window = row * line + column * kPanel + channel;
+        const VI here = hn::Set(DI(), tap - static_cast<std::int32_t>(row) * tap_down -
+                                          static_cast<std::int32_t>(column) * tap_right);
+        for (int k = 0; k < K; ++k) {
+          const auto is_here = hn::Eq(hn::LoadU(DI(), place + window + k * kLanes), here);
+          const V share = hn::LoadU(d, gradient + window + k * kLanes);
+          sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(d, is_here), share));
         }
-        tap_row -= static_cast<std::int32_t>(g.sh * g.kw);
-      }
-      for (int k = 0; k < K; ++k) {
-        const V off = hn::Sub(hn::LoadU(d, y + k * kLanes), centre[k]);
-        hn::StoreU(hn::MulAdd(sum[k], scale_dz[k], hn::MulAdd(off, scale_x[k], constant[k])), d,
-                   y + k * kLanes);
       }
     }
+    for (int k = 0; k < K; ++k) hn::StoreU(sum[k], d, dy + channel + k * kLanes);
   }
 };
 
 void spread(const SpreadArgs& a) {
-  for (Index row = a.rows.first; row < a.rows.last; ++row) for_panel(SpreadRow{a, row}, a.channels);
+  const PoolTables& t = *a.pool;
+  const PoolGeometry& g = t.g;
+  const Index line = g.wo() * kPanel;
+  float* dy = a.dy;
+  for (Index row = a.rows.first; row < a.rows.last; ++row) {
+    const Range over_h = of(t.covering_rows, row);
+    const Index first_line = (over_h.first - a.windows_from) * line;
+    const Index tap_line = (row + g.ph - over_h.first * g.sh) * g.kw + g.pw;
+    for (Index w = 0; w < g.w; ++w, dy += kPanel) {
+      const Range over_w = of(t.covering_columns, w);
+      const Index first = first_line + over_w.first * kPanel;
+      const auto of_windows = [&]<int kRows, int kColumns>() HWY_ATTR {
+        for_panel(
+            SpreadPixel<kRows, kColumns>{.gradient = a.gradient + first,
+                                         .place = a.place + first,
+                                         .rows = over_h.size(),
+                                         .columns = over_w.size(),
+                                         .line = line,
+                                         .tap = static_cast<std::int32_t>(tap_line + w - over_w.first * g.sw),
+                                         .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
+                                         .tap_right = static_cast<std::int32_t>(g.sw),
+                                         .dy = dy},
+            a.channels);
+      };
+      if (over_h.size() == 1 && over_w.size() == 1) {
+        of_windows.template operator()<1, 1>();
+      } else if (over_h.size() == 1 && over_w.size() == 2) {
+        of_windows.template operator()<1, 2>();
+      } else if (over_h.size() == 2 && over_w.size() == 1) {
+        of_windows.template operator()<2, 1>();
+      } else if (over_h.size() == 2 && over_w.size() == 2) {
+        of_windows.template operator()<2, 2>();
+      } else {
+        of_windows.template operator()<0, 0>();
+      }
+    }
+  }
 }
 
 // ---- the weight gradient
@@ -318,6 +346,79 @@ void accumulate(const RunArgs& a) {
   }
 }
 
+// ---- sums of products of x with itself
+
+// 4 x 3 sums + 3 + 1 registers.
+template <int R, int N>
+HWY_NOINLINE void gram_tile(const GramArgs& a, Index first_left, Index first_right) {
+  V acc[R][N];
+  clear(acc);
+  const float* left[R];
+  const float* right[N];
+  for (int r = 0; r < R; ++r) left[r] = a.left[first_left + r];
+  for (int v = 0; v < N; ++v) right[v] = a.right[first_right + v];
+  const Index end = a.pixels * a.step;
+  for (Index at = 0; at < end; at += a.step) {
+    V b[N];
+#pragma GCC unroll 3
+    for (int v = 0; v < N; ++v) b[v] = hn::LoadU(d, right[v] + at);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const V x = hn::Set(d, left[r][at]);
+#pragma GCC unroll 3
+      for (int v = 0; v < N; ++v) acc[r][v] = hn::MulAdd(x, b[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 3
+    for (int v = 0; v < N; ++v) {
+      float* HWY_RESTRICT sum = a.sums + (first_left + r) * a.sums_stride + (first_right + v) * kLanes;
+      hn::StoreU(hn::Add(hn::LoadU(d, sum), acc[r][v]), d, sum);
+    }
+  }
+}
+
+template <int R>
+void gram_rows(const GramArgs& a, Index first_left) {
+  const Index tiles = (a.right_count + 2) / 3;
+  for (Index t = 0; t < tiles; ++t) {
+    const Index first = a.right_count * t / tiles;
+    switch (a.right_count * (t + 1) / tiles - first) {
+      case 1:
+        gram_tile<R, 1>(a, first_left, first);
+        break;
+      case 2:
+        gram_tile<R, 2>(a, first_left, first);
+        break;
+      default:
+        gram_tile<R, 3>(a, first_left, first);
+        break;
+    }
+  }
+}
+
+void gram(const GramArgs& a) {
+  const Index tiles = (a.left_count + 3) / 4;
+  for (Index t = 0; t < tiles; ++t) {
+    const Index first = a.left_count * t / tiles;
+    switch (a.left_count * (t + 1) / tiles - first) {
+      case 1:
+        gram_rows<1>(a, first);
+        break;
+      case 2:
+        gram_rows<2>(a, first);
+        break;
+      case 3:
+        gram_rows<3>(a, first);
+        break;
+      default:
+        gram_rows<4>(a, first);
+        break;
+    }
+  }
+}
+
 #if RESNET_BF16_TARGET
 void round_floats(float* x, Index count) {
   for (Index i = 0; i < count; i += kLanes) {
@@ -338,6 +439,7 @@ constexpr PooledFunctions<T> functions(void (*round)(float*, Index)) {
           .windows = &windows<T>,
           .spread = &spread,
           .accumulate = &accumulate,
+          .gram = &gram,
           .round = round};
 }
 

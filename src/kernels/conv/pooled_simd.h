@@ -24,13 +24,13 @@ struct ChooseArgs {
   void* index = nullptr;  // may be null
 };
 
-/// The gradient of each window, and the place where it belongs, -1 where it does not count.
+/// The gradient of each window, and the place where it belongs, -1 where it does not count: of all panels,
+/// [panel][window][ConvFunctions::columns].
 template <class T>
 struct WindowArgs {
   const PoolTables* pool = nullptr;
   Range windows;
-  std::int64_t channels = 0;
-  std::int64_t at = 0;  // of the image and the panel in what follows
+  std::int64_t at = 0;  // of the image in what follows
   const T* dz = nullptr;
   const void* index = nullptr;
   const T* z = nullptr;  // dz counts where it is above 0; may be null: everywhere
@@ -38,16 +38,15 @@ struct WindowArgs {
   std::int32_t* place = nullptr;
 };
 
-/// y = spread(gradient) * scale_dz + (y - centre) * scale_x + constant
+/// The gradients of a panel at their places.
 struct SpreadArgs {
   const PoolTables* pool = nullptr;
-  Range rows;                     // of an image, those of y
+  Range rows;                     // of an image
   std::int64_t windows_from = 0;  // first row of the windows in what follows
   const float* gradient = nullptr;
   const std::int32_t* place = nullptr;
   std::int64_t channels = 0;
-  const float *centre = nullptr, *scale_dz = nullptr, *scale_x = nullptr, *constant = nullptr;  // [channels]
-  float* y = nullptr;
+  float* dy = nullptr;
 };
 
 /// Neighbours in a row of the result: where the first stands in x and in dy, in floats.
@@ -68,6 +67,17 @@ struct RunArgs {
   float* sums = nullptr;
 };
 
+/// sums[i][j] += sum_p left[i][p] * right[j][p + lane] for each lane of a vector, p every `step` floats
+struct GramArgs {
+  const float* const* left = nullptr;
+  std::int64_t left_count = 0;
+  const float* const* right = nullptr;
+  std::int64_t right_count = 0;
+  std::int64_t pixels = 0, step = 0;
+  float* sums = nullptr;         // vectors
+  std::int64_t sums_stride = 0;  // floats from a `left` to the next
+};
+
 template <class T>
 struct PooledFunctions {
   std::int64_t run_pixels = 0;  // of the runs of RunArgs, at most
@@ -75,6 +85,7 @@ struct PooledFunctions {
   void (*windows)(const WindowArgs<T>&) = nullptr;
   void (*spread)(const SpreadArgs&) = nullptr;
   void (*accumulate)(const RunArgs&) = nullptr;
+  void (*gram)(const GramArgs&) = nullptr;
   void (*round)(float* x, std::int64_t count) = nullptr;  // to numbers of T; whole vectors, null for f32
 };
 

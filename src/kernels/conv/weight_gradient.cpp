@@ -1,13 +1,13 @@
 // Weight gradient: dw = P^T * dy. A task owns some columns of P (taps and input channels), some
 // output channels and some images; its sums stand in scratch until all its pixels are through.
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <type_traits>
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/patches.h"
-#include "kernels/conv/weight_sums.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -19,6 +19,7 @@ constexpr std::int64_t kOutputs = 128;
 // Rows of a block, about: enough images that the pixels of an edge make full pieces.
 constexpr std::int64_t kRows = 4608;
 constexpr std::int64_t kEnoughTasks = 32;
+constexpr std::int64_t kSumFloats = 4096;  // of dw, a task of the final sum
 
 template <class X, class Y>
 class WeightGradient final : public Kernel {
@@ -38,26 +39,27 @@ class WeightGradient final : public Kernel {
       max_columns_ = std::max(max_columns_, chunk.k_end - chunk.k_begin);
     }
     const std::int64_t tasks = chunks_ * panel_blocks_ * g_.groups;
-    parts_ = {std::clamp<std::int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, plan_.blocks()), dw_floats()};
+    parts_ = std::clamp<std::int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, plan_.blocks());
   }
 
   std::string_view name() const noexcept override {
     if (std::is_same_v<Y, BFloat16>) return "conv_weight_gradient/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_weight_gradient/patch6x16" : "conv_weight_gradient/patch6x64";
   }
-  std::int64_t workspace_bytes() const noexcept override { return parts_.bytes(); }
+  std::int64_t workspace_bytes() const noexcept override {
+    return static_cast<std::int64_t>(sizeof(float)) * (parts_ - 1) * dw_floats();
+  }
   std::int64_t scratch_bytes() const noexcept override {
     return static_cast<std::int64_t>(sizeof(float)) *
            (panels_per_task_ * f_.columns * max_columns_ + accumulate_.packed_floats(panels_per_task_));
   }
-  int phases() const noexcept override { return parts_.number() == 1 ? 1 : 2; }
+  int phases() const noexcept override { return parts_ == 1 ? 1 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase == 1) return parts_.sum_tasks();
-    return parts_.number() * g_.groups * panel_blocks_ * chunks_;
+    if (phase == 1) return (dw_floats() + kSumFloats - 1) / kSumFloats;
+    return parts_ * g_.groups * panel_blocks_ * chunks_;
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
-    if (phase == 0) return accumulate(call, task);
-    parts_.sum(f_, call.operand<float>(2), call.workspace, task);
+    phase == 0 ? accumulate(call, task) : sum_parts(call, task);
   }
 
  private:
@@ -88,16 +90,45 @@ class WeightGradient final : public Kernel {
     args.sums = sums;
     args.sums_stride = panel_sums;
     args.packed = sums + panels * panel_sums;
-    const std::int64_t end_block = plan_.blocks() * (part + 1) / parts_.number();
-    for (std::int64_t b = plan_.blocks() * part / parts_.number(); b < end_block; ++b) {
+    const std::int64_t end_block = plan_.blocks() * (part + 1) / parts_;
+    for (std::int64_t b = plan_.blocks() * part / parts_; b < end_block; ++b) {
       const PatchPlan::Block block = plan_.block(b);
       args.source = call.operand<const X>(0) + block.in + group * ci_;
       args.dy = call.operand<const Y>(1) + block.out + group * co_ + first_panel * f_.columns;
-      accumulate_chunk(accumulate_, (*block.strip)[static_cast<std::size_t>(number)], block.images, args);
+      for (const Group& pixels : (*block.strip)[static_cast<std::size_t>(number)].groups) {
+        args.columns = pixels.columns.data();
+        args.column_count = static_cast<std::int64_t>(pixels.columns.size());
+        const std::int64_t count = pixels.rows_per_image * block.images;
+        const std::int64_t pieces = (count + accumulate_.pixels - 1) / accumulate_.pixels;
+        for (std::int64_t piece = 0; piece < pieces; ++piece) {
+          const std::int64_t begin = count * piece / pieces;
+          args.pixels = pixels.rows.data() + begin;
+          args.pixel_count = count * (piece + 1) / pieces - begin;
+          accumulate_.accumulate(args);
+        }
+      }
     }
-    float* dw = parts_.part(call.operand<float>(2), call.workspace, part) + shape.k_begin * g_.co +
-                group * co_ + first_panel * f_.columns;
-    store_sums(sums, columns, outputs, f_.columns, dw, g_.co);
+    // Part 0 stands in dw itself, the others in the workspace, in the layout of dw.
+    float* dw = part == 0 ? call.operand<float>(2) : partial(call, part);
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+      const float* from = sums + panel * panel_sums;
+      float* to = dw + shape.k_begin * g_.co + group * co_ + (first_panel + panel) * f_.columns;
+      const std::int64_t width = std::min(f_.columns, outputs - panel * f_.columns);
+      for (std::int64_t k = 0; k < columns; ++k, from += f_.columns, to += g_.co) {
+        std::memcpy(to, from, static_cast<std::size_t>(width) * sizeof(float));
+      }
+    }
+  }
+
+  void sum_parts(const Call& call, std::int64_t task) const noexcept {
+    const std::int64_t begin = task * kSumFloats, count = std::min(kSumFloats, dw_floats() - begin);
+    for (std::int64_t part = 1; part < parts_; ++part) {
+      f_.add(partial(call, part) + begin, call.operand<float>(2) + begin, count);
+    }
+  }
+
+  float* partial(const Call& call, std::int64_t part) const noexcept {
+    return reinterpret_cast<float*>(call.workspace) + (part - 1) * dw_floats();
   }
 
   ConvGeometry g_;
@@ -107,7 +138,7 @@ class WeightGradient final : public Kernel {
   std::int64_t panels_, panels_per_task_, panel_blocks_;
   PatchPlan plan_;
   std::int64_t chunks_ = 1, max_columns_ = 0;
-  WeightParts parts_;  // of the images
+  std::int64_t parts_ = 1;  // of the images, summed in order at the end
 };
 
 }  // namespace
