@@ -93,12 +93,12 @@ class RowProducts {
 
   /// An element of P^T P, or with `left` = lefts() - 1 of P^T 1: the products of number `left` of a row with
   /// number `right` of the row `down` below it, where the upper is row ky of a patch.
-  double sum(const float* sums, Index ky, Index down, Index left, Index right) const noexcept {
+  double sum(const double* sums, Index ky, Index down, Index left, Index right) const noexcept {
     const Index at = (left * rights() + down * static_cast<Index>(vectors_.size())) * lanes_ +
                      place_[static_cast<std::size_t>(right)];
     double sum = 0;
     for (const Class& c : classes_) {
-      if (c.of[static_cast<std::size_t>(ky)]) sum += double{sums[at]};
+      if (c.of[static_cast<std::size_t>(ky)]) sum += sums[at];
       sums += class_floats();
     }
     return sum;
@@ -119,7 +119,8 @@ class RowProducts {
       place_;  // offsets in x; of each tap and channel of a row, lanes from the first
 };
 
-/// Phase 0 sums over the images, in a fixed number of parts; phase 1 makes dw, a line of it a task.
+/// Phase 0 sums over the images, in a fixed number of parts; phase 1 sums the parts, in double; phase 2 makes
+/// dw, a line of it a task.
 template <class X, class Y>
 class ConvPoolWeightGradient final : public PooledConv<X> {
  public:
@@ -133,22 +134,27 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     Index windows = 0;
     for (const PoolStrip& s : this->strips_) windows = std::max(windows, windows_over(s).size());
     const Index window_floats = this->panels() * windows * pool.wo() * f_.columns;
-    dy_ = scratch_.template add<float>(this->most_rows() * pool.w * f_.columns);
+    dy_ = scratch_.template add<float>(piece_rows_ * pool.w * f_.columns);
     gradient_ = scratch_.template add<float>(window_floats);
     place_ = scratch_.template add<std::int32_t>(window_floats);
     ones_ = scratch_.template add<float>(padded_.w * padded_.ci);
     pointers_ = scratch_.template add<const float*>(products_.lefts() + products_.rights());
-    line_ = scratch_.template add<double>(2 * conv.co);
+    line_ = scratch_.template add<double>(conv.co);
   }
 
   std::string_view name() const noexcept override {
     return f_.lanes == 8 ? "conv_pool_weight_gradient/runs6x16" : "conv_pool_weight_gradient/runs6x64";
   }
-  Index workspace_bytes() const noexcept override { return parts_ * part_floats() * Index{sizeof(float)}; }
-  int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? parts_ : taps(); }
+  Index workspace_bytes() const noexcept override {
+    return part_floats() * (parts_ * Index{sizeof(float)} + Index{sizeof(double)});
+  }
+  int phases() const noexcept override { return 3; }
+  Index tasks(int phase) const noexcept override {
+    return phase == 0 ? parts_ : phase == 1 ? ceil_div(part_floats(), kSlice) : taps();
+  }
   void run(const Call& call, int phase, Index task) const noexcept override {
-    phase == 0 ? sum_part(call, task) : make_line(call, task);
+    if (phase == 0) return sum_part(call, task);
+    phase == 1 ? sum_parts(call, task) : make_line(call, task);
   }
 
  private:
@@ -161,14 +167,18 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   enum Operand : std::uint8_t { kX, kW, kBias, kDz, kIndex, kZ, kTable, kDw };
   enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant };
 
-  // In the workspace: of each part P^T spread(dz), [panel][column of P][column of the panel], and the
-  // products.
+  static constexpr Index kSlice = 512;  // sums of a task
+
+  // In the workspace, first of each part, then in double of all: P^T spread(dz), [panel][column of P][column
+  // of the panel], and the products.
   Index taps() const noexcept { return static_cast<Index>(columns_.size()); }
   Index spread_floats() const noexcept { return this->panels() * taps() * f_.columns; }
   Index part_floats() const noexcept { return ceil_div(spread_floats() + products_.floats(), 16) * 16; }
   float* sums(const Call& call, Index part) const noexcept {
     return reinterpret_cast<float*>(call.workspace) + part * part_floats();
   }
+
+  double* totals(const Call& call) const noexcept { return reinterpret_cast<double*>(sums(call, parts_)); }
 
   /// Columns of the patch matrix: where they stand from a pixel's first tap, and in a panel of sums.
   static std::vector<Row> columns_of(const ConvGeometry& padded, const ConvFunctions& f) {
@@ -180,11 +190,11 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
         .columns;
   }
 
-  /// Runs of the pixels of as many rows as any strip has; a row is one run or several.
+  /// Runs of the pixels of a piece: of as many rows as stay in the first level, or parts of one.
   void list_runs() {
     runs_of_row_ = ceil_div(pool_.g.w, pooled_.run_pixels);
-    runs_together_ = std::max<Index>(1, pooled_.run_pixels / ceil_div(pool_.g.w, runs_of_row_));
-    for (Index y = 0; y < this->most_rows(); ++y) {
+    piece_rows_ = std::max<Index>(1, pooled_.run_pixels / pool_.g.w);
+    for (Index y = 0; y < piece_rows_; ++y) {
       for (Index run = 0; run < runs_of_row_; ++run) {
         const Index begin = pool_.g.w * run / runs_of_row_, end = pool_.g.w * (run + 1) / runs_of_row_;
         runs_.push_back({static_cast<std::int32_t>((y * g_.sh * padded_.w + begin * g_.sw) * g_.ci),
@@ -232,25 +242,28 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
                      .gradient = gradient,
                      .place = place});
     const Index panel_windows = windows.size() * pool_.g.wo() * f_.columns;
-    const Index runs = (strip.end - strip.begin) * runs_of_row_;
     for (Index panel = 0; panel < this->panels(); ++panel, to += taps() * f_.columns) {
-      pooled_.spread({.pool = &pool_,
-                      .rows = {strip.begin, strip.end},
-                      .windows_from = windows.first,
-                      .gradient = gradient + panel * panel_windows,
-                      .place = place + panel * panel_windows,
-                      .channels = this->channels(panel),
-                      .dy = dy});
-      for (Index first = 0; first < runs; first += runs_together_) {
-        pooled_.accumulate({.x = x,
-                            .x_step = g_.sw * g_.ci,
-                            .dy = dy,
-                            .runs = runs_.data() + first,
-                            .run_count = std::min(runs_together_, runs - first),
-                            .columns = columns_.data(),
-                            .column_count = taps(),
-                            .channels = this->channels(panel),
-                            .sums = to});
+      for (Index row = strip.begin; row < strip.end; row += piece_rows_) {
+        const Index end = std::min(strip.end, row + piece_rows_);
+        pooled_.spread({.pool = &pool_,
+                        .rows = {row, end},
+                        .windows_from = windows.first,
+                        .gradient = gradient + panel * panel_windows,
+                        .place = place + panel * panel_windows,
+                        .channels = this->channels(panel),
+                        .dy = dy});
+        const Index runs = (end - row) * runs_of_row_, together = runs_of_row_ > 1 ? 1 : runs;
+        for (Index first = 0; first < runs; first += together) {
+          pooled_.accumulate({.x = x + (row - strip.begin) * g_.sh * padded_.w * padded_.ci,
+                              .x_step = g_.sw * g_.ci,
+                              .dy = dy,
+                              .runs = runs_.data() + first,
+                              .run_count = together,
+                              .columns = columns_.data(),
+                              .column_count = taps(),
+                              .channels = this->channels(panel),
+                              .sums = to});
+        }
       }
     }
   }
@@ -267,26 +280,28 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     }
   }
 
-  void make_line(const Call& call, Index tap) const noexcept {
-    auto* of_spread = piece<double>(call, line_);
-    auto* of_y = of_spread + g_.co;  // P^T P w
-    std::fill_n(of_spread, 2 * g_.co, 0.0);
-    double of_ones = 0;
-    const Index numbers = g_.kw * g_.ci, ky = tap / numbers, number = tap % numbers;
+  void sum_parts(const Call& call, Index slice) const noexcept {
+    const Index begin = slice * kSlice, end = std::min(part_floats(), begin + kSlice);
+    double* to = totals(call);
+    std::fill(to + begin, to + end, 0.0);
     for (Index part = 0; part < parts_; ++part) {
       const float* from = sums(call, part);
-      of_ones += products_.sum(from + spread_floats(), ky, 0, numbers, number);
-      for (Index c = 0; c < g_.co; ++c)
-        of_spread[c] += double{from[(c / f_.columns * taps() + tap) * f_.columns + c % f_.columns]};
+      for (Index i = begin; i < end; ++i) to[i] += double{from[i]};
     }
+  }
+
+  void make_line(const Call& call, Index tap) const noexcept {
+    const Index numbers = g_.kw * g_.ci, ky = tap / numbers, number = tap % numbers;
+    const double* of_spread = totals(call);
+    const double* products = of_spread + spread_floats();
+    const double of_ones = products_.sum(products, ky, 0, numbers, number);
+    auto* of_y = piece<double>(call, line_);  // of P^T P w
+    std::fill_n(of_y, g_.co, 0.0);
     for (Index other = 0; other < taps(); ++other) {
       const Index other_ky = other / numbers, other_number = other % numbers;
-      double product = 0;
-      for (Index part = 0; part < parts_; ++part) {
-        const float* from = sums(call, part) + spread_floats();
-        product += ky <= other_ky ? products_.sum(from, ky, other_ky - ky, number, other_number)
-                                  : products_.sum(from, other_ky, ky - other_ky, other_number, number);
-      }
+      const double product = ky <= other_ky
+                                 ? products_.sum(products, ky, other_ky - ky, number, other_number)
+                                 : products_.sum(products, other_ky, ky - other_ky, other_number, number);
       const float* w = call.operand<const float>(kW) + other * g_.co;
       for (Index c = 0; c < g_.co; ++c) of_y[c] += product * double{w[c]};
     }
@@ -297,9 +312,9 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     float* dw = call.operand<float>(kDw) + tap * g_.co;
     for (Index c = 0; c < g_.co; ++c) {
       const double off = (bias != nullptr ? double{bias[c]} : 0.0) - table(kCentre, c);
-      dw[c] =
-          static_cast<float>(of_spread[c] * table(kScaleDz, c) +
-                             (of_y[c] + of_ones * off) * table(kScaleX, c) + of_ones * table(kConstant, c));
+      const double spread = of_spread[(c / f_.columns * taps() + tap) * f_.columns + c % f_.columns];
+      dw[c] = static_cast<float>(spread * table(kScaleDz, c) + (of_y[c] + of_ones * off) * table(kScaleX, c) +
+                                 of_ones * table(kConstant, c));
     }
   }
 
@@ -308,7 +323,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   RowProducts products_;
   Index parts_;
   std::vector<PixelRun> runs_;
-  Index runs_of_row_ = 1, runs_together_ = 1;
+  Index runs_of_row_ = 1, piece_rows_ = 1;
   Index dy_ = 0, gradient_ = 0, place_ = 0, ones_ = 0, pointers_ = 0, line_ = 0;  // in scratch
 };
 
