@@ -40,7 +40,7 @@ HWY_INLINE void for_panel(const Op& op, Index channels) {
 
 /// Windows that lie side by side, all with the same part inside the map. kZero: gamma may be zero, and then
 /// the first y of the window is chosen. kSide: rows and columns of the window, or 0: as the numbers say.
-template <int kSide, bool kZero, class T, class I>
+template <int kSide, bool kZero, bool kIndex, class T, class I>
 struct ChosenWindows {
   const float* y;  // the first pixel of the first window
   Index windows, step;
@@ -49,7 +49,7 @@ struct ChosenWindows {
   const float* gamma;
   Index out_step;
   T* chosen;
-  I* index;  // may be null
+  I* index;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index channel) const {
@@ -80,7 +80,7 @@ struct ChosenWindows {
             auto larger = hn::Gt(v, key[k]);
             if constexpr (kZero) larger = hn::AndNot(zero[k], larger);
             key[k] = kZero ? hn::IfThenElse(larger, v, key[k]) : hn::Max(v, key[k]);
-            place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
+            if constexpr (kIndex) place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
           }
           here = hn::Add(here, hn::Set(DI(), 1));
         }
@@ -88,13 +88,13 @@ struct ChosenWindows {
       const Index out = i * out_step + channel;
       for (int k = 0; k < K; ++k) {
         at.store(hn::Xor(key[k], flip[k]), chosen + out + k * kLanes);
-        if (index != nullptr) store_index(at, place[k], index + out + k * kLanes);
+        if constexpr (kIndex) store_index(at, place[k], index + out + k * kLanes);
       }
     }
   }
 };
 
-template <bool kZero, class T, class I>
+template <bool kZero, bool kIndex, class T, class I>
 void choose_places(const ChooseArgs<T>& a) {
   const PoolTables& t = *a.pool;
   const PoolGeometry& g = t.g;
@@ -109,7 +109,7 @@ void choose_places(const ChooseArgs<T>& a) {
         ++end;
       const Index out = a.at + (oh * g.wo() + ow) * g.c;
       const Index tap = (inside.first - (oh * g.sh - g.ph)) * g.kw + columns.first - (ow * g.sw - g.pw);
-      const ChosenWindows<0, kZero, T, I> some = {
+      const ChosenWindows<0, kZero, kIndex, T, I> some = {
           .y = a.y + ((inside.first - a.y_row) * g.w + columns.first) * kPanel,
           .windows = end - ow,
           .step = g.sw * kPanel,
@@ -121,11 +121,11 @@ void choose_places(const ChooseArgs<T>& a) {
           .gamma = a.gamma,
           .out_step = g.c,
           .chosen = a.chosen + out,
-          .index = index != nullptr ? index + out : nullptr};
+          .index = kIndex ? index + out : nullptr};
       if (!kZero && inside.size() == 3 && columns.size() == 3) {
-        for_panel(ChosenWindows<3, kZero, T, I>{some.y, some.windows, some.step, 3, 3, some.row_stride,
-                                                some.first_tap, some.taps_per_row, some.gamma, some.out_step,
-                                                some.chosen, some.index},
+        for_panel(ChosenWindows<3, kZero, kIndex, T, I>{some.y, some.windows, some.step, 3, 3,
+                                                        some.row_stride, some.first_tap, some.taps_per_row,
+                                                        some.gamma, some.out_step, some.chosen, some.index},
                   a.channels);
       } else {
         for_panel(some, a.channels);
@@ -135,14 +135,17 @@ void choose_places(const ChooseArgs<T>& a) {
   }
 }
 
+template <bool kZero, class T>
+void choose_of(const ChooseArgs<T>& a) {
+  if (a.index == nullptr) return choose_places<kZero, false, T, std::uint8_t>(a);
+  byte_index(*a.pool) ? choose_places<kZero, true, T, std::uint8_t>(a)
+                      : choose_places<kZero, true, T, std::int32_t>(a);
+}
+
 template <class T>
 void choose(const ChooseArgs<T>& a) {
   const bool zero = std::any_of(a.gamma, a.gamma + a.channels, [](float g) { return !(g > 0 || g < 0); });
-  if (byte_index(*a.pool)) {
-    zero ? choose_places<true, T, std::uint8_t>(a) : choose_places<false, T, std::uint8_t>(a);
-  } else {
-    zero ? choose_places<true, T, std::int32_t>(a) : choose_places<false, T, std::int32_t>(a);
-  }
+  zero ? choose_of<true>(a) : choose_of<false>(a);
 }
 
 // ---- the pool's gradient
@@ -184,75 +187,91 @@ void windows(const WindowArgs<T>& a) {
   byte_index(*a.pool) ? load_windows<T, std::uint8_t>(a) : load_windows<T, std::int32_t>(a);
 }
 
-/// A pixel gathers from the windows that cover it, in the order of their numbers. kRows, kColumns: how many
+/// Pixels of a row, a stride apart, whose windows are as many each and one further from pixel to pixel. A
+/// pixel gathers from the windows that cover it, in the order of their numbers. kRows, kColumns: how many
 /// those are, or 0: as the numbers say.
 template <int kRows, int kColumns>
-struct SpreadPixel {
+struct SpreadPixels {
   const float* gradient;  // of the first window
   const std::int32_t* place;
+  Index pixels, step;
   Index rows, columns, line;
-  std::int32_t tap, tap_down,
-      tap_right;  // the pixel's place in the first window, less in those below or right
+  std::int32_t tap, tap_down, tap_right;  // a pixel's place in its first window, less in those below or right
   float* dy;
 
   template <int K, class Access>
   HWY_INLINE void run(const Access&, Index channel) const {
-    V sum[K];
-    for (int k = 0; k < K; ++k) sum[k] = hn::Zero(d);
     const Index all_rows = kRows != 0 ? kRows : rows, all_columns = kColumns != 0 ? kColumns : columns;
+    for (Index i = 0; i < pixels; ++i) {
+      V sum[K];
+      for (int k = 0; k < K; ++k) sum[k] = hn::Zero(d);
 #pragma GCC unroll 2
-    for (Index row = 0; row < all_rows; ++row) {
+      for (Index row = 0; row < all_rows; ++row) {
 #pragma GCC unroll 2
-      for (Index column = 0; column < all_columns; ++column) {
-        const Index window = row * line + column * kPanel + channel;
-        const VI here = hn::Set(DI(), tap - static_cast<std::int32_t>(row) * tap_down -
-                                          static_cast<std::int32_t>(column) * tap_right);
-        for (int k = 0; k < K; ++k) {
-          const auto is_here = hn::Eq(hn::LoadU(DI(), place + window + k * kLanes), here);
-          const V share = hn::LoadU(d, gradient + window + k * kLanes);
-          sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(d, is_here), share));
+        for (Index column = 0; column < all_columns; ++column) {
+          const Index window = row * line + (i + column) * kPanel + channel;
+          const VI here = hn::Set(DI(), tap - static_cast<std::int32_t>(row) * tap_down -
+                                            static_cast<std::int32_t>(column) * tap_right);
+          for (int k = 0; k < K; ++k) {
+            const auto is_here = hn::Eq(hn::LoadU(DI(), place + window + k * kLanes), here);
+            const V share = hn::LoadU(d, gradient + window + k * kLanes);
+            sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(d, is_here), share));
+          }
         }
       }
+      for (int k = 0; k < K; ++k) hn::StoreU(sum[k], d, dy + i * step + channel + k * kLanes);
     }
-    for (int k = 0; k < K; ++k) hn::StoreU(sum[k], d, dy + channel + k * kLanes);
   }
 };
+
+template <int kRows, int kColumns>
+void spread_pixels(const SpreadPixels<0, 0>& p, Index channels) {
+  for_panel(SpreadPixels<kRows, kColumns>{p.gradient, p.place, p.pixels, p.step, p.rows, p.columns, p.line,
+                                          p.tap, p.tap_down, p.tap_right, p.dy},
+            channels);
+}
 
 void spread(const SpreadArgs& a) {
   const PoolTables& t = *a.pool;
   const PoolGeometry& g = t.g;
   const Index line = g.wo() * kPanel;
   float* dy = a.dy;
-  for (Index row = a.rows.first; row < a.rows.last; ++row) {
+  for (Index row = a.rows.first; row < a.rows.last; ++row, dy += g.w * kPanel) {
     const Range over_h = of(t.covering_rows, row);
     const Index first_line = (over_h.first - a.windows_from) * line;
     const Index tap_line = (row + g.ph - over_h.first * g.sh) * g.kw + g.pw;
-    for (Index w = 0; w < g.w; ++w, dy += kPanel) {
-      const Range over_w = of(t.covering_columns, w);
-      const Index first = first_line + over_w.first * kPanel;
-      const auto of_windows = [&]<int kRows, int kColumns>() HWY_ATTR {
-        for_panel(
-            SpreadPixel<kRows, kColumns>{.gradient = a.gradient + first,
-                                         .place = a.place + first,
-                                         .rows = over_h.size(),
-                                         .columns = over_w.size(),
-                                         .line = line,
-                                         .tap = static_cast<std::int32_t>(tap_line + w - over_w.first * g.sw),
-                                         .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
-                                         .tap_right = static_cast<std::int32_t>(g.sw),
-                                         .dy = dy},
-            a.channels);
-      };
-      if (over_h.size() == 1 && over_w.size() == 1) {
-        of_windows.template operator()<1, 1>();
-      } else if (over_h.size() == 1 && over_w.size() == 2) {
-        of_windows.template operator()<1, 2>();
-      } else if (over_h.size() == 2 && over_w.size() == 1) {
-        of_windows.template operator()<2, 1>();
-      } else if (over_h.size() == 2 && over_w.size() == 2) {
-        of_windows.template operator()<2, 2>();
-      } else {
-        of_windows.template operator()<0, 0>();
+    for (Index phase = 0; phase < std::min(g.sw, g.w); ++phase) {
+      for (Index w = phase; w < g.w;) {
+        const Range over_w = of(t.covering_columns, w);
+        Index end = w + g.sw, pixels = 1;
+        for (; end < g.w; end += g.sw, ++pixels) {
+          const Range& other = of(t.covering_columns, end);
+          if (other.size() != over_w.size() || other.first != over_w.first + pixels) break;
+        }
+        const Index first = first_line + over_w.first * kPanel;
+        const SpreadPixels<0, 0> run = {.gradient = a.gradient + first,
+                                        .place = a.place + first,
+                                        .pixels = pixels,
+                                        .step = g.sw * kPanel,
+                                        .rows = over_h.size(),
+                                        .columns = over_w.size(),
+                                        .line = line,
+                                        .tap = static_cast<std::int32_t>(tap_line + w - over_w.first * g.sw),
+                                        .tap_down = static_cast<std::int32_t>(g.sh * g.kw),
+                                        .tap_right = static_cast<std::int32_t>(g.sw),
+                                        .dy = dy + w * kPanel};
+        if (run.rows == 1 && run.columns == 1) {
+          spread_pixels<1, 1>(run, a.channels);
+        } else if (run.rows == 1 && run.columns == 2) {
+          spread_pixels<1, 2>(run, a.channels);
+        } else if (run.rows == 2 && run.columns == 1) {
+          spread_pixels<2, 1>(run, a.channels);
+        } else if (run.rows == 2 && run.columns == 2) {
+          spread_pixels<2, 2>(run, a.channels);
+        } else {
+          spread_pixels<0, 0>(run, a.channels);
+        }
+        w = end;
       }
     }
   }
