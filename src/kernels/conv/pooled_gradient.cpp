@@ -23,9 +23,9 @@ namespace {
 
 using Index = std::int64_t;
 
-// A panel of dy of a strip, which stays in the second level beside the strip's windows, of all panels.
-constexpr Index kStripBytes = 80 << 10;
-constexpr Index kWideStripBytes = 320 << 10;
+// Of dy, all channels: then the windows of a strip, whose gradients and places are half as large, stay in the
+// second level while its panels pass by.
+constexpr Index kStripBytes = 320 << 10;
 
 /// Sums of products of rows of x, of which P^T P and P^T 1 are made. A row of the padded image is row ky of
 /// the patches of some rows of y; rows that are so for the same ky form a class and have sums of their own.
@@ -125,7 +125,7 @@ template <class X, class Y>
 class ConvPoolWeightGradient final : public PooledConv<X> {
  public:
   ConvPoolWeightGradient(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa)
-      : PooledConv<X>(conv, pool, isa, conv_functions<float>(isa).lanes == 8 ? kStripBytes : kWideStripBytes),
+      : PooledConv<X>(conv, pool, isa, cut_strips(pool, conv.co, kStripBytes)),
         pooled_(pooled_functions<Y>(isa)),
         columns_(columns_of(padded_, f_)),
         products_(conv, f_.lanes),

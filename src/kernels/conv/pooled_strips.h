@@ -21,9 +21,8 @@ inline constexpr std::int64_t kEnoughPooledTasks = 32;
 /// A strip of an image: rows of y, and the rows of the pool that are made of them.
 struct PoolStrip {
   std::int64_t begin = 0, end = 0;  // rows of y that count here
-  std::int64_t seen_end =
-      0;          // those from `begin` to here are made for its windows: the last again in the next
-  Range windows;  // rows of the pool
+  std::int64_t seen_end = 0;        // up to here rows are made for its windows, some again in the next strip
+  Range windows;                    // rows of the pool
 };
 
 /// Rows of a window from the first of the next window on.
@@ -65,11 +64,11 @@ T* piece(const Call& call, std::int64_t at) noexcept {
 template <class X>
 class PooledConv : public Kernel {
  public:
-  PooledConv(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa, std::int64_t strip_bytes)
+  PooledConv(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa, std::vector<PoolStrip> strips)
       : g_(conv),
         pool_(pool),
         f_(conv_functions<float>(isa)),
-        strips_(cut_strips(pool, f_.columns, strip_bytes)),
+        strips_(std::move(strips)),
         padded_(padded(conv, most_rows())) {
     x_ = scratch_.add<float>(padded_.h * padded_.w * padded_.ci + kSlack);
   }
