@@ -314,60 +314,34 @@ HWY_NOINLINE void accumulate_tile(const RunArgs& a, const Row* columns) {
   }
 }
 
-template <int N>
-void accumulate_columns(const RunArgs& a) {
-  const Tiling tiling(a.column_count);
-  for (Index t = 0; t < tiling.number(); ++t) {
-    const Row* columns = a.columns + tiling.begin(t);
-    switch (tiling.size(t)) {
-      case 1:
-        accumulate_tile<1, N>(a, columns);
-        break;
-      case 2:
-        accumulate_tile<2, N>(a, columns);
-        break;
-      case 3:
-        accumulate_tile<3, N>(a, columns);
-        break;
-      case 4:
-        accumulate_tile<4, N>(a, columns);
-        break;
-      case 5:
-        accumulate_tile<5, N>(a, columns);
-        break;
-      default:
-        accumulate_tile<6, N>(a, columns);
-        break;
-    }
+// A tile of as many rows as `rows` says, at most R; and likewise N vectors.
+template <int R, int N>
+void accumulate_rows(const RunArgs& a, const Row* columns, Index rows) {
+  if constexpr (R > 1) {
+    if (rows < R) return accumulate_rows<R - 1, N>(a, columns, rows);
   }
+  accumulate_tile<R, N>(a, columns);
+}
+
+template <int N>
+void accumulate_columns(const RunArgs& a, Index vectors) {
+  if constexpr (N > 1) {
+    if (vectors < N) return accumulate_columns<N - 1>(a, vectors);
+  }
+  const Tiling tiling(a.column_count);
+  for (Index t = 0; t < tiling.number(); ++t)
+    accumulate_rows<kTileRows, N>(a, a.columns + tiling.begin(t), tiling.size(t));
 }
 
 void accumulate(const RunArgs& a) {
-  switch ((a.channels + kLanes - 1) / kLanes) {
-    case 1:
-      accumulate_columns<1>(a);
-      break;
-#if HWY_TARGET == HWY_AVX2
-    default:
-      accumulate_columns<2>(a);
-      break;
-#else
-    case 2:
-      accumulate_columns<2>(a);
-      break;
-    case 3:
-      accumulate_columns<3>(a);
-      break;
-    default:
-      accumulate_columns<4>(a);
-      break;
-#endif
-  }
+  accumulate_columns<kVectors>(a, (a.channels + kLanes - 1) / kLanes);
 }
 
 // ---- sums of products of x with itself
 
-// 4 x 3 sums + 3 + 1 registers.
+// A tile: 12 sums, and 3 + 1 registers. The rows of few channels make vectors, but not many.
+constexpr int kGramRows = 4, kGramVectors = 3;
+
 template <int R, int N>
 HWY_NOINLINE void gram_tile(const GramArgs& a, Index first_left, Index first_right) {
   V acc[R][N];
@@ -398,43 +372,31 @@ HWY_NOINLINE void gram_tile(const GramArgs& a, Index first_left, Index first_rig
   }
 }
 
+template <int R, int N>
+void gram_vectors(const GramArgs& a, Index left, Index right, Index vectors) {
+  if constexpr (N > 1) {
+    if (vectors < N) return gram_vectors<R, N - 1>(a, left, right, vectors);
+  }
+  gram_tile<R, N>(a, left, right);
+}
+
 template <int R>
-void gram_rows(const GramArgs& a, Index first_left) {
-  const Index tiles = (a.right_count + 2) / 3;
+void gram_rows(const GramArgs& a, Index left, Index rows) {
+  if constexpr (R > 1) {
+    if (rows < R) return gram_rows<R - 1>(a, left, rows);
+  }
+  const Index tiles = (a.right_count + kGramVectors - 1) / kGramVectors;
   for (Index t = 0; t < tiles; ++t) {
     const Index first = a.right_count * t / tiles;
-    switch (a.right_count * (t + 1) / tiles - first) {
-      case 1:
-        gram_tile<R, 1>(a, first_left, first);
-        break;
-      case 2:
-        gram_tile<R, 2>(a, first_left, first);
-        break;
-      default:
-        gram_tile<R, 3>(a, first_left, first);
-        break;
-    }
+    gram_vectors<R, kGramVectors>(a, left, first, a.right_count * (t + 1) / tiles - first);
   }
 }
 
 void gram(const GramArgs& a) {
-  const Index tiles = (a.left_count + 3) / 4;
+  const Index tiles = (a.left_count + kGramRows - 1) / kGramRows;
   for (Index t = 0; t < tiles; ++t) {
     const Index first = a.left_count * t / tiles;
-    switch (a.left_count * (t + 1) / tiles - first) {
-      case 1:
-        gram_rows<1>(a, first);
-        break;
-      case 2:
-        gram_rows<2>(a, first);
-        break;
-      case 3:
-        gram_rows<3>(a, first);
-        break;
-      default:
-        gram_rows<4>(a, first);
-        break;
-    }
+    gram_rows<kGramRows>(a, first, a.left_count * (t + 1) / tiles - first);
   }
 }
 
