@@ -8,40 +8,12 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include "kernels/lanes.h"
+#include "kernels/conv/tiles.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels::conv {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using resnet::kernels::HWY_NAMESPACE::D;
-using resnet::kernels::HWY_NAMESPACE::Part;
-using resnet::kernels::HWY_NAMESPACE::V;
-using resnet::kernels::HWY_NAMESPACE::Whole;
-constexpr D d;
-constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
-
-// The tile lives in registers: 6 x 2 sums + 2 of the panel + 1 broadcast of 16 (AVX2), or 6 x 4 + 4
-// + 1 of 32 (AVX-512). Twelve sums and more hide the latency of two fused multiply-adds a cycle.
-constexpr int kTileRows = 6;
-constexpr int kVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
-constexpr std::int64_t kPanel = kVectors * kLanes;
-
-// As few tiles as possible, as equal as possible: 13 rows are 5 + 4 + 4, not 6 + 6 + 1.
-class Tiling {
- public:
-  explicit Tiling(std::int64_t rows)
-      : number_((rows + kTileRows - 1) / kTileRows),
-        each_(number_ > 0 ? rows / number_ : 0),
-        larger_(number_ > 0 ? rows % number_ : 0) {}
-  std::int64_t number() const { return number_; }
-  std::int64_t begin(std::int64_t tile) const { return tile * each_ + std::min(tile, larger_); }
-  std::int64_t size(std::int64_t tile) const { return each_ + (tile < larger_ ? 1 : 0); }
-
- private:
-  std::int64_t number_, each_, larger_;
-};
 
 // What a word holds.
 struct Floats {
@@ -57,48 +29,72 @@ struct Pairs {
 };
 #endif
 
-template <int R, int N>
-HWY_INLINE void clear(V (&acc)[R][N]) {
+// ---- forward and input gradient
+
+// The columns of some short segments one by one: offsets from Row::in. They stand side by side in the panel.
+struct Columns {
+  const std::int64_t* offsets = nullptr;  // null: there are long segments
+  std::int64_t count = 0;
+};
+
+template <class P, int R, int N>
+HWY_INLINE void add_column(const float* const (&in)[R], std::int64_t k, const float* HWY_RESTRICT panel,
+                           V (&acc)[R][N]) {
+  V b[N];
+#pragma GCC unroll 4
+  for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
+    const V a = hn::Set(d, in[r][k]);
 #pragma GCC unroll 4
-    for (int v = 0; v < N; ++v) acc[r][v] = hn::Zero(d);
+    for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
   }
 }
-
-// ---- forward and input gradient
 
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
 // `ahead`: asks for a line of it a column.
 template <class P, int R, int N, bool kAhead>
-HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead) {
+HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead,
+                                const Columns& columns) {
   const float* in[R];
   V acc[R][N];
   clear(acc);
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) in[r] = args.source + rows[r].in;
-  for (std::int64_t s = 0; s < args.segment_count; ++s) {
-    const Segment segment = args.segments[s];
-    const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
-    const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
-    for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
-      if constexpr (kAhead) {
-        __builtin_prefetch(ahead, 0, 2);  // to the second level
-        ahead += kLine<float>;
-      }
-      V b[N];
-#pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) b[v] = hn::Load(d, panel + v * kLanes);
-#pragma GCC unroll 6
-      for (int r = 0; r < R; ++r) {
-        const V a = hn::Set(d, in[r][k]);
-#pragma GCC unroll 4
-        for (int v = 0; v < N; ++v) acc[r][v] = P::mul_add(a, b[v], acc[r][v]);
+  if (!kAhead && columns.offsets != nullptr) {
+    const float* HWY_RESTRICT panel = args.panel + args.segments[0].k * (N * kLanes);
+    const std::int64_t* const end = columns.offsets + columns.count;
+#pragma GCC unroll 2
+    for (const std::int64_t* k = columns.offsets; k < end; ++k, panel += N * kLanes)
+      add_column<P>(in, *k, panel, acc);
+  } else {
+    for (std::int64_t s = 0; s < args.segment_count; ++s) {
+      const Segment segment = args.segments[s];
+      const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
+      const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
+      for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
+        if constexpr (kAhead) {
+          __builtin_prefetch(ahead, 0, 2);  // to the second level
+          ahead += kLine<float>;
+        }
+        add_column<P>(in, k, panel, acc);
       }
     }
   }
   const bool whole = args.columns == N * kLanes;
+  if (whole && args.bias != nullptr && args.out_pixel == 0) {  // the rule, without a branch a row
+    V bias[N];
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) bias[v] = hn::Load(d, args.bias + v * kLanes);
+    float* HWY_RESTRICT out = args.out;
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) hn::StoreU(hn::Add(bias[v], acc[r][v]), d, out + rows[r].out + v * kLanes);
+    }
+    return;
+  }
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(args.columns - (N - 1) * kLanes));
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) {
@@ -118,9 +114,37 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
   }
 }
 
+// Lists the columns of segments that are too short for a loop each, if they are side by side in the panel and
+// there are tiles enough for the work. Measured with 7 segments of 7 and of 21: 7 % faster.
+class ShortSegments {
+ public:
+  explicit ShortSegments(const MultiplyArgs& args) {
+    if (args.segment_count < 2 || args.count < kFewRows || args.next_panel != nullptr) return;
+    const Segment &first = args.segments[0], &last = args.segments[args.segment_count - 1];
+    const std::int64_t count = last.k + last.length - first.k;
+    if (count > std::min(kMost, args.segment_count * kShort)) return;
+    std::int64_t* to = offsets_;
+    for (std::int64_t s = 0; s < args.segment_count; ++s) {
+      const Segment segment = args.segments[s];
+      if (segment.k - first.k != to - offsets_) return;
+      for (std::int64_t k = 0; k < segment.length; ++k) *to++ = segment.source + k;
+    }
+    columns_ = {offsets_, count};
+  }
+  ShortSegments(const ShortSegments&) = delete;
+  const Columns& columns() const { return columns_; }
+
+ private:
+  static constexpr std::int64_t kMost = 256, kShort = 32, kFewRows = 4 * kTileRows;
+  std::int64_t offsets_[kMost];
+  Columns columns_;
+};
+
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
+  const ShortSegments segments(args);
+  const Columns& flat = segments.columns();
   std::int64_t columns = 0;  // of next_panel, which is as large as this one
   for (std::int64_t s = 0; args.next_panel != nullptr && s < args.segment_count; ++s)
     columns += args.segments[s].length;
@@ -132,23 +156,23 @@ void multiply_panel(const MultiplyArgs& args) {
                              : nullptr;
     switch (tiling.size(t)) {
       case 1:
-        multiply_tile<P, 1, N, false>(args, rows, nullptr);
+        multiply_tile<P, 1, N, false>(args, rows, nullptr, flat);
         break;
       case 2:
-        multiply_tile<P, 2, N, false>(args, rows, nullptr);
+        multiply_tile<P, 2, N, false>(args, rows, nullptr, flat);
         break;
       case 3:
-        multiply_tile<P, 3, N, false>(args, rows, nullptr);
+        multiply_tile<P, 3, N, false>(args, rows, nullptr, flat);
         break;
       case 4:
-        multiply_tile<P, 4, N, false>(args, rows, nullptr);
+        multiply_tile<P, 4, N, false>(args, rows, nullptr, flat);
         break;
       case 5:
-        multiply_tile<P, 5, N, false>(args, rows, nullptr);
+        multiply_tile<P, 5, N, false>(args, rows, nullptr, flat);
         break;
       default:
-        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead)
-                         : multiply_tile<P, 6, N, false>(args, rows, nullptr);
+        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead, flat)
+                         : multiply_tile<P, 6, N, false>(args, rows, nullptr, flat);
         break;
     }
   }

@@ -319,6 +319,11 @@ PatchProblem input_gradient_problem(const ConvGeometry& g) {
   return p;
 }
 
+Strip make_strip(const PatchProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
+                 std::int64_t y1) {
+  return StripBuilder(problem, cut, images, y0, y1).build(cut_taps(problem, cut));
+}
+
 PatchPlan::PatchPlan(const PatchProblem& p, const Cut& cut)
     : n_(p.n),
       in_image_(p.in_h * p.in_w * p.in_c),
@@ -341,10 +346,8 @@ PatchPlan::PatchPlan(const PatchProblem& p, const Cut& cut)
     strip_height_ = ceil_div(ceil_div(p.out_h, strips), step_down_) * step_down_;
   }
   strips_ = ceil_div(p.out_h, strip_height_);
-  const std::vector<TapRange> ranges = cut_taps(p, cut);
   for (std::int64_t s = 0; s < strips_; ++s) {
-    Strip strip = StripBuilder(p, cut, images_, s * strip_height_, std::min((s + 1) * strip_height_, p.out_h))
-                      .build(ranges);
+    Strip strip = make_strip(p, cut, images_, s * strip_height_, std::min((s + 1) * strip_height_, p.out_h));
     const auto same = std::find(shapes_.begin(), shapes_.end(), strip);
     shape_of_strip_.push_back(static_cast<std::size_t>(same - shapes_.begin()));
     if (same == shapes_.end()) shapes_.push_back(std::move(strip));

@@ -98,6 +98,11 @@ struct Cut {
   std::int64_t column_stride = 0;
 };
 
+/// The tables of the result's rows [y0, y1) of `images` images; offsets are from row y0, and from the source
+/// row that belongs to it, of the first image.
+Strip make_strip(const PatchProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
+                 std::int64_t y1);
+
 /// The tables of a pass. Blocks are numbered [image block][strip].
 class PatchPlan {
  public:

@@ -1,7 +1,6 @@
 #include "kernels/pool/pool_simd.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 
 #undef HWY_TARGET_INCLUDE
@@ -10,43 +9,15 @@
 
 #if RESNET_VECTOR_TARGET
 #include "kernels/lanes.h"
+#include "kernels/pool/index_lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
 namespace HWY_NAMESPACE {
 namespace {
-using DI = hn::RebindToSigned<D>;
-using VI = hn::Vec<DI>;
-using DByte = hn::Rebind<std::uint8_t, DI>;
 using Index = std::int64_t;
 
 HWY_INLINE const Range& at(const std::vector<Range>& ranges, Index i) {
   return ranges[static_cast<std::size_t>(i)];
-}
-
-// Indices of a whole vector or of the first lanes, as u8 or i32; there are no masked moves of bytes.
-HWY_INLINE void store_index(const Whole&, VI v, std::uint8_t* p) {
-  hn::StoreU(hn::DemoteTo(DByte(), v), DByte(), p);
-}
-HWY_INLINE void store_index(const Whole&, VI v, std::int32_t* p) {
-  hn::StoreU(v, DI(), p);
-}
-HWY_INLINE VI load_index(const Whole&, const std::uint8_t* p) {
-  return hn::PromoteTo(DI(), hn::LoadU(DByte(), p));
-}
-HWY_INLINE VI load_index(const Whole&, const std::int32_t* p) {
-  return hn::LoadU(DI(), p);
-}
-template <class T>
-HWY_INLINE void store_index(const Part& part, VI v, T* p) {
-  std::array<T, hn::MaxLanes(DI())> all;
-  store_index(Whole(), v, all.data());
-  std::copy_n(all.data(), part.count, p);
-}
-template <class T>
-HWY_INLINE VI load_index(const Part& part, const T* p) {
-  std::array<T, hn::MaxLanes(DI())> all{};
-  std::copy_n(p, part.count, all.data());
-  return load_index(Whole(), all.data());
 }
 
 /// Calls op.run<K>(access, channel) for all channels, K vectors side by side.

@@ -1,0 +1,87 @@
+// P * w of forward and input gradient, for a strip of rows at a time, with the weights packed once a call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/machine.h"
+#include "kernels/conv/conv_simd.h"
+#include "kernels/conv/patches.h"
+#include "resnet/tensor.h"
+
+namespace resnet::kernels::conv {
+
+/// Products are of T, the result is stored as Out. With bf16 products a word is a pair of channels. Results
+/// of bf16 stand in scratch as f32 until all chunks of their sums are through.
+template <class T, class Out>
+class PackedProduct {
+ public:
+  /// `widen`: the source is bf16 though the products are not, as its channels make no pairs.
+  PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool widen);
+
+  static constexpr bool kRounded = std::is_same_v<Out, BFloat16>;
+
+  const PatchProblem& problem() const noexcept { return problem_; }  // in words
+  std::int64_t panels() const noexcept { return panels_; }           // of one convolution group
+  const ConvFunctions& functions() const noexcept { return f_; }
+  /// The most columns of a chunk whose part of a panel stays in the first level.
+  std::int64_t chunk_columns() const noexcept;
+
+  /// What is prepared in tasks of their own before any product: weights and bias packed into panels as wide
+  /// as the tile, and a source to be widened.
+  std::int64_t prepared_bytes() const noexcept;
+  std::int64_t prepare_tasks() const noexcept { return pack_tasks() + widen_tasks(); }
+  /// `bias` may be null.
+  void prepare(const void* source, const float* w, const float* bias, std::byte* prepared,
+               std::int64_t task) const noexcept;
+
+  struct Args {
+    const Strip* strip = nullptr;
+    std::int64_t images = 1;
+    const void* source = nullptr;         // the whole of it, as stored
+    const std::byte* prepared = nullptr;  // where prepare() wrote
+    std::int64_t origin = 0;              // of the strip in the source
+    std::int64_t group = 0, panel = 0;
+    Out* out = nullptr;           // the strip's origin, at the panel's first column
+    const Out* addend = nullptr;  // to be added, as out; if that is f32, the same memory. Else the bias is.
+    float* sums = nullptr;        // working memory if kRounded: a full panel for each pixel of the strip
+  };
+  void multiply(const Args& args) const noexcept;
+
+ private:
+  static constexpr std::int64_t kSlice = 16 << 10;  // numbers of a task
+
+  std::int64_t pack_tasks() const noexcept {
+    return g_.groups * panels_ * static_cast<std::int64_t>(problem_.taps.size());
+  }
+  std::int64_t widen_tasks() const noexcept { return widen_ ? ceil_div(source_size(), kSlice) : 0; }
+  std::int64_t packed_floats() const noexcept { return g_.groups * panels_ * (packed_panel_ + f_.columns); }
+  std::int64_t source_size() const noexcept {
+    return problem_.n * problem_.in_h * problem_.in_w * problem_.in_c;
+  }
+  std::int64_t panel_columns(std::int64_t panel) const noexcept;
+  std::int64_t weights_at(std::int64_t group, std::int64_t panel) const noexcept {
+    return (group * panels_ + panel) * packed_panel_;
+  }
+  std::int64_t bias_at(std::int64_t group, std::int64_t panel) const noexcept {
+    return g_.groups * panels_ * packed_panel_ + (group * panels_ + panel) * f_.columns;
+  }
+  void pack(const float* w, const float* bias, float* packed, std::int64_t task) const noexcept;
+  void widen(const BFloat16* from, float* to, std::int64_t task) const noexcept;
+  void round(const Args& args, std::int64_t columns) const noexcept;
+
+  ConvGeometry g_;
+  bool forward_, widen_;
+  const ConvFunctions& f_;
+  PatchProblem problem_;
+  std::int64_t outputs_;  // of one convolution group
+  std::int64_t panels_;
+  std::int64_t packed_panel_;  // floats between panels
+};
+
+extern template class PackedProduct<float, float>;
+extern template class PackedProduct<float, BFloat16>;
+extern template class PackedProduct<BFloat16, BFloat16>;
+
+}  // namespace resnet::kernels::conv

@@ -1,0 +1,44 @@
+// A convolution whose result only a batch norm and then a max pool read, as in the stem of a residual
+// network. Neither the result y nor its gradient is ever stored: y is made, strip by strip, in a task's
+// scratch memory, and the gradient of the weights needs none.
+#pragma once
+
+#include <memory>
+
+#include "base/machine.h"
+#include "kernels/conv/conv.h"
+#include "kernels/kernel.h"
+#include "kernels/pool/pool.h"
+
+namespace resnet::kernels {
+
+/// Whether that pays: one group; the pool is of the convolution's result; a few rows of it fit the second
+/// level, few of which are made twice; and an element takes few products.
+bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
+
+/// Native kernels on the layouts of kernel.h. x is of type storage.in, what has the pooled shape of
+/// storage.out, all else is f32. Products are of f32. Operands:
+///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
+///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
+///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
+///                    the first where several are equal or gamma is zero; index as in pool.h. A y that is no
+///                    number may go unchosen; the moments tell.
+///                    Moments of all y, also of those that no window sees: the mean rounded to f32, what the
+///                    rounding left of it, and the biased variance.
+///   weight gradient  x, w, bias (optional), dz, index, z (optional), table [4][co] -> dw
+///                    The rows of the table are centre, scale_dz, scale_x and constant of
+///                        dy = spread(dz) * scale_dz + (y - centre) * scale_x + constant,
+///                    with dz at the places that the index names, and only where z > 0 if there is z. Here y
+///                    is not rounded, nor is dy. dw is that of conv.h.
+/// Sums for the moments are taken about a shift for each channel and strip, and merged in double: the mean is
+/// within 1e-6 deviations, the variance within 1e-6 of its value, also where the mean is 1000 deviations. In
+/// dw the part of y and the part of the centre are taken apart: its error is that of sums of x * y * scale_x,
+/// not of x * (y - centre) * scale_x.
+///
+/// They throw ShapeError unless there is one group and the pool is of the convolution's result.
+std::unique_ptr<Kernel> make_conv_pool(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa,
+                                       ConvStorage storage = {});
+std::unique_ptr<Kernel> make_conv_pool_weight_gradient(const ConvGeometry& conv, const PoolGeometry& pool,
+                                                       Isa isa, ConvStorage storage = {});
+
+}  // namespace resnet::kernels
