@@ -8,6 +8,21 @@
 
 namespace resnet::kernels {
 
+/// A number for each channel close to the mean of most data of a chunk, and unharmed by an outlier: of eight
+/// rows spread over the chunk, a middle value of the even and of the odd ones, averaged. At a shift that is D
+/// deviations off, the error of the variance grows by 1 + D^2.
+template <class T>
+void choose_shift(const T* x, std::int64_t rows, std::int64_t channels, float* shift) noexcept {
+  const auto row = [&](std::int64_t eighth) { return x + rows * eighth / 8 * channels; };
+  const std::array<const T*, 8> v = {row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)};
+  for (std::int64_t i = 0; i < channels; ++i) {
+    const auto at = [&](std::size_t k) { return static_cast<float>(v[k][i]); };
+    const float even = std::max(std::min(at(0), at(2)), std::min(at(4), at(6)));
+    const float odd = std::max(std::min(at(1), at(3)), std::min(at(5), at(7)));
+    shift[i] = 0.5F * even + 0.5F * odd;
+  }
+}
+
 /// Where the sums of chunks stand: one cache line for each kind, chunk and group of channels, the lines of a
 /// group side by side, because it is by group that they are merged.
 class ChunkSums {
@@ -76,6 +91,17 @@ class ChunkSums {
     }
     for (double& s : result.squares) s = s < 0 ? 0.0 : s;  // rounding; NaN stays NaN
     return result;
+  }
+  /// As rows [3][channels]: the mean rounded to f32, what that left, and the biased variance.
+  void store(const Moments& moments, std::int64_t group, std::int64_t rows, float* result) const noexcept {
+    for (std::int64_t i = 0; i < group_size(group); ++i) {
+      const double mean = moments.mean[static_cast<std::size_t>(i)];
+      float* to = result + group_begin(group) + i;
+      to[0] = static_cast<float>(mean);
+      to[channels_] = static_cast<float>(mean - double{to[0]});
+      to[2 * channels_] =
+          static_cast<float>(moments.squares[static_cast<std::size_t>(i)] / static_cast<double>(rows));
+    }
   }
 
  private:

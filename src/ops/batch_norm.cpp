@@ -36,7 +36,8 @@ NormGeometry norm_geometry(const Attributes& attributes, const Shape& x) {
           .pool = pools(attributes) ? std::optional(pool_geometry(attributes, x, "pool_")) : std::nullopt,
           .given = is_set(attributes, "given"),
           .table_only = is_set(attributes, "table_only"),
-          .table_gate = is_set(attributes, "table_gate")};
+          .table_gate = is_set(attributes, "table_gate"),
+          .samples = attributes.integer_or("samples", 0)};
 }
 
 // The shape of x, operand i, which may be absent where only a table is wanted.
@@ -108,7 +109,8 @@ class BatchNorm final : public Operation {
       expect(!given, "expected no moments where the running ones serve");
       return with_index(std::move(results), g);
     }
-    if (g.rows() < 2) {
+    expect(g.samples == 0 || given, "expected moments of samples");
+    if (g.counted() < 2) {
       throw ShapeError("expected more than one value per channel when training",
                        "use a larger batch or larger images");
     }
@@ -209,7 +211,8 @@ class BatchNormGradient final : public Operation {
                                std::span<const ValueType* const> inputs) const override {
     const bool relu = is_set(attributes, "relu"), given = is_set(attributes, "given");
     const std::size_t index = 5, z = pools(attributes) ? 6 : 5;
-    const std::size_t operands = z + (relu ? 1U : 0U) + (given ? 1U : 0U);
+    const bool samples = attributes.has("samples");
+    const std::size_t operands = z + (relu ? 1U : 0U) + (given ? 1U : 0U) + (samples ? 1U : 0U);
     expect(inputs.size() == operands, "expected " + std::to_string(operands) + " operands");
     expect_all(attributes, inputs, operands, 2, index);
     const Shape x = shape_of_x(attributes, inputs, 1);
@@ -223,7 +226,7 @@ class BatchNormGradient final : public Operation {
            "expected operands of shape " + to_string(shape));
     expect(!given || (!relu && !g.add && !g.pool && *inputs[z] == rows_of_channels(3, g.c)),
            "expected sums of a gradient that is gated");
-    expect(!g.table_only || given, "expected sums for a table");
+    expect(!samples || (g.table_only && *inputs.back() == rows_of_channels(3, g.c)), "expected moments");
     expect(!g.pool || !g.add, "expected no second result of a gradient that carries a pool");
     expect_channels(inputs, 2, 4, g.c);
     const ValueType channel{Shape{g.c}, DType::f32};
@@ -242,11 +245,11 @@ class BatchNormGradient final : public Operation {
 
   std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
     const std::size_t inputs = node.inputs.size();
-    if (is_set(node.attributes, "table_only")) return {};
     const bool by_value = is_set(node.attributes, "relu") && !is_set(node.attributes, "signs") &&
                           !is_set(node.attributes, "table_gate");
-    std::vector<std::size_t> result = {0, 1, inputs};
-    if (by_value) result.push_back(inputs - 1);
+    std::vector<std::size_t> result = {0, 1};
+    if (!is_set(node.attributes, "table_only")) result.push_back(inputs);
+    if (by_value) result.push_back(pools(node.attributes) ? 6 : 5);
     if (is_set(node.attributes, "add")) result.push_back(inputs + 3);
     return result;
   }

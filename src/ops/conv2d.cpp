@@ -5,10 +5,42 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/norm/norm.h"
+#include "ops/conv_geometry.h"
 #include "ops/lists.h"
+#include "ops/pool_geometry.h"
 #include "ops/rules.h"
 
 namespace resnet::ops {
+
+kernels::ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
+  const Pair stride = pair_of(attributes, "stride", 1);
+  const Pair padding = pair_of(attributes, "padding", 0);
+  const Pair dilation = pair_of(attributes, "dilation", 1);
+  const std::int64_t groups = attributes.integer("groups");
+  expect(groups >= 1 && w[0] % groups == 0 && x[1] % groups == 0,
+         "expected channels that " + std::to_string(groups) + " groups divide");
+  expect(x[1] == w[1] * groups,
+         "expected " + std::to_string(w[1] * groups) + " input channels, got " + std::to_string(x[1]));
+  kernels::ConvGeometry g{.n = x[0],
+                          .ci = x[1],
+                          .co = w[0],
+                          .h = x[2],
+                          .w = x[3],
+                          .kh = w[2],
+                          .kw = w[3],
+                          .sh = stride.h,
+                          .sw = stride.w,
+                          .ph = padding.h,
+                          .pw = padding.w,
+                          .dh = dilation.h,
+                          .dw = dilation.w,
+                          .groups = groups};
+  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
+  expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
+         "expected an input at least as large as the kernel after padding");
+  return g;
+}
+
 namespace {
 
 using kernels::ConvCarried;
@@ -34,36 +66,6 @@ void expect_alone(const Attributes& attributes) {
 
 ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
   return {Shape{rows, channels}, DType::f32};
-}
-
-// Geometry of x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw] and a conv2d node's attributes.
-ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
-  const Pair stride = pair_of(attributes, "stride", 1);
-  const Pair padding = pair_of(attributes, "padding", 0);
-  const Pair dilation = pair_of(attributes, "dilation", 1);
-  const std::int64_t groups = attributes.integer("groups");
-  expect(groups >= 1 && w[0] % groups == 0 && x[1] % groups == 0,
-         "expected channels that " + std::to_string(groups) + " groups divide");
-  expect(x[1] == w[1] * groups,
-         "expected " + std::to_string(w[1] * groups) + " input channels, got " + std::to_string(x[1]));
-  ConvGeometry g{.n = x[0],
-                 .ci = x[1],
-                 .co = w[0],
-                 .h = x[2],
-                 .w = x[3],
-                 .kh = w[2],
-                 .kw = w[3],
-                 .sh = stride.h,
-                 .sw = stride.w,
-                 .ph = padding.h,
-                 .pw = padding.w,
-                 .dh = dilation.h,
-                 .dw = dilation.w,
-                 .groups = groups};
-  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
-  expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
-         "expected an input at least as large as the kernel after padding");
-  return g;
 }
 
 // Geometry of x [N,F], w [O,F].
@@ -176,6 +178,9 @@ class Forward final : public Operation {
     const ConvCarried carried = carried_of(s.attributes);
     return ((part == NormPart::moments && !carried.moments) || (part == NormPart::apply && !carried.norm)) &&
            carries_norms(geometry(s), ConvPass::forward, s.inputs[0]->dtype, s.outputs[0].dtype);
+  }
+  const Operation* pooled(const Signature& s, const Attributes& pool) const override {
+    return kLinear ? nullptr : pooled_forward(geometry(s), pool_geometry(pool, s.outputs[0].shape, "pool_"));
   }
 
  private:
@@ -301,6 +306,10 @@ class WeightGradient final : public Operation {
     return ((part == NormPart::apply && !carried.norm) ||
             (part == NormPart::gradient && !carried.norm_gradient)) &&
            carries_norms(geometry(s), ConvPass::weight_gradient, s.inputs[0]->dtype, s.inputs[1]->dtype);
+  }
+  const Operation* pooled(const Signature& s, const Attributes& pool) const override {
+    return kLinear ? nullptr
+                   : pooled_weight_gradient(geometry(s), pool_geometry(pool, s.inputs[1]->shape, "pool_"));
   }
 
  private:

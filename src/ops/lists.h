@@ -10,6 +10,7 @@ namespace resnet::ops {
 using OperationList = std::span<const Operation* const>;
 
 OperationList conv2d_operations();
+OperationList conv2d_pooled_operations();
 OperationList linear_operations();
 OperationList batch_norm_operations();
 OperationList relu_operations();

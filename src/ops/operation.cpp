@@ -45,6 +45,9 @@ bool Operation::gives_signs(const Attributes&) const {
 bool Operation::carries_pool(const Attributes&, const Attributes&, const Shape&) const {
   return false;
 }
+const Operation* Operation::pooled(const Signature&, const Attributes&) const {
+  return nullptr;
+}
 bool Operation::carries_part(const Signature&, NormPart) const {
   return false;
 }

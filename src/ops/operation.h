@@ -138,6 +138,12 @@ class Operation : public graph::OpRules {
   virtual bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const;
   /// Whether its native kernel can do that part of a batch norm beside it.
   virtual bool carries_part(const Signature& signature, NormPart part) const;
+  /// The operation that computes this one's result, or the gradient of its weights, without the maps between
+  /// it and a max pool with the attributes `pool_...` behind the batch norm that reads it; null if there is
+  /// none.
+  ///   result     inputs and the norm's gamma -> what the pool chooses, its index, moments
+  ///   gradient   the inputs of the result, dz, index, z (optional: dz is gated by it), gradient table -> dw
+  virtual const Operation* pooled(const Signature& signature, const Attributes& pool) const;
 };
 
 /// All operations, in the explicit list of registry.cpp.

@@ -7,9 +7,10 @@ namespace resnet::ops {
 namespace {
 
 constexpr std::array kLists = {
-    conv2d_operations,  linear_operations,      batch_norm_operations,    relu_operations,
-    add_operations,     channel_sum_operations, max_pool_operations,      avg_pool_operations,
-    flatten_operations, dropout_operations,     cross_entropy_operations, sgd_operations,
+    conv2d_operations,   conv2d_pooled_operations, linear_operations,      batch_norm_operations,
+    relu_operations,     add_operations,           channel_sum_operations, max_pool_operations,
+    avg_pool_operations, flatten_operations,       dropout_operations,     cross_entropy_operations,
+    sgd_operations,
 };
 
 struct Registry {

@@ -1,7 +1,6 @@
 #include "kernels/conv/pooled.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,7 +10,6 @@
 #include "kernels/conv/packed_product.h"
 #include "kernels/conv/pooled_simd.h"
 #include "kernels/conv/pooled_strips.h"
-#include "kernels/norm/moments.h"
 #include "kernels/norm/norm_simd.h"
 #include "kernels/storage.h"
 
@@ -48,7 +46,8 @@ class ConvPool final : public PooledConv<X> {
         pooled_(pooled_functions<Y>(isa)),
         norm_(norm_functions<float>(isa)),
         product_(padded_, ConvPass::forward, isa, false),
-        grid_(conv.n * pool.h * pool.w, f_.columns) {
+        grid_(conv.n * pool.h * pool.w, f_.columns),
+        chunks_(conv.co, this->strips(), kSums) {
     PatchProblem to_panel = product_.problem();
     to_panel.out_c = f_.columns;
     const Cut cut = {.columns = product_.chunk_columns(), .rows = 0, .column_stride = 0};
@@ -63,12 +62,10 @@ class ConvPool final : public PooledConv<X> {
   std::string_view name() const noexcept override {
     return f_.lanes == 8 ? "conv_pool/patch6x16" : "conv_pool/patch6x64";
   }
-  Index workspace_bytes() const noexcept override {
-    return packed_bytes() + line_at(groups(), 0, kShift) * Index{sizeof(float)};
-  }
+  Index workspace_bytes() const noexcept override { return packed_bytes() + chunks_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
-    return phase == 0 ? product_.prepare_tasks() : phase == 1 ? this->strips() : groups();
+    return phase == 0 ? product_.prepare_tasks() : phase == 1 ? this->strips() : chunks_.groups();
   }
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return pool_strip(call, task);
@@ -89,14 +86,9 @@ class ConvPool final : public PooledConv<X> {
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
   Index packed_bytes() const noexcept { return ceil_div(product_.prepared_bytes(), 64) * 64; }
-  // Behind the weights in the workspace: [group of channels][strip][kSums] lines of a group each.
-  static constexpr Index kLine = ChannelGrid::kLanes;
-  Index groups() const noexcept { return ceil_div(g_.co, kLine); }
-  Index line_at(Index group, Index number, Sum which) const noexcept {
-    return ((group * this->strips() + number) * kSums + which) * kLine;
-  }
-  float* line(const Call& call, Index group, Index number, Sum which) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + packed_bytes()) + line_at(group, number, which);
+  // Behind the weights in the workspace.
+  float* sums(const Call& call) const noexcept {
+    return reinterpret_cast<float*>(call.workspace + packed_bytes());
   }
   Index counted_pixels(Index number) const noexcept {
     return (this->strip(number).end - this->strip(number).begin) * pool_.g.w;
@@ -131,26 +123,27 @@ class ConvPool final : public PooledConv<X> {
 
   void gather(const Call& call, Index number, Index panel, const float* y) const noexcept {
     float* shift = piece<float>(call, shift_);
-    float* sums = piece<float>(call, sums_);
+    float* places = piece<float>(call, sums_);
     choose_shift(y, counted_pixels(number), f_.columns, shift);
     grid_.repeat(shift);
     norm_.sums({.x = y,
                 .count = counted_pixels(number) * f_.columns,
                 .period = grid_.period(),
                 .shift = shift,
-                .sums = sums,
+                .sums = places,
                 .block = piece<float>(call, block_)});
-    for (Index first = 0; first < this->channels(panel); first += kLine) {
-      const Index group = (panel * f_.columns + first) / kLine;
-      std::copy_n(shift + first, kLine, line(call, group, number, kShift));
-      add_up(sums + first, line(call, group, number, kSum));
-      add_up(sums + grid_.period() + first, line(call, group, number, kSquares));
+    for (Index first = 0; first < this->channels(panel); first += ChunkSums::kLanes) {
+      const Index group = (panel * f_.columns + first) / ChunkSums::kLanes;
+      const auto line = [&](Sum which) { return sums(call) + chunks_.at(group, number, which); };
+      std::copy_n(shift + first, ChunkSums::kLanes, line(kShift));
+      add_up(places + first, line(kSum));
+      add_up(places + grid_.period() + first, line(kSquares));
     }
   }
 
   // Places of one channel in the period.
   void add_up(const float* places, float* line) const noexcept {
-    for (Index i = 0; i < kLine; ++i) {
+    for (Index i = 0; i < ChunkSums::kLanes; ++i) {
       double sum = 0;
       for (Index at = i; at < grid_.period(); at += f_.columns) sum += double{places[at]};
       line[i] = static_cast<float>(sum);
@@ -158,28 +151,17 @@ class ConvPool final : public PooledConv<X> {
   }
 
   void merge(const Call& call, Index group) const noexcept {
-    std::array<double, kLine> mean{}, squares{};
-    const auto chunk = [&](Index number) {
-      return ChunkSums{counted_pixels(number), line(call, group, number, kShift),
-                       line(call, group, number, kSum), line(call, group, number, kSquares)};
-    };
-    const Index channels = std::min(kLine, g_.co - group * kLine);
-    merge_moments(this->strips(), channels, chunk, mean.data(), squares.data());
-    float* moments = call.operand<float>(kMoments) + group * kLine;
-    for (Index i = 0; i < channels; ++i) {
-      const auto lane = static_cast<std::size_t>(i);
-      const auto rounded = static_cast<float>(mean[lane]);
-      moments[i] = rounded;
-      moments[g_.co + i] = static_cast<float>(mean[lane] - double{rounded});
-      moments[2 * g_.co + i] =
-          static_cast<float>(squares[lane] / static_cast<double>(grid_.elements() / f_.columns));
-    }
+    const Index pixels = grid_.elements() / f_.columns;
+    const auto moments =
+        chunks_.moments(sums(call), group, pixels, [&](Index number) { return counted_pixels(number); });
+    chunks_.store(moments, group, pixels, call.operand<float>(kMoments));
   }
 
   const PooledFunctions<Y>& pooled_;
   const NormFunctions<float>& norm_;
   PackedProduct<float, float> product_;
   ChannelGrid grid_;  // of a panel
+  ChunkSums chunks_;  // strips
   std::vector<Strip> tables_;
   Index y_ = 0, shift_ = 0, sums_ = 0, block_ = 0;  // in scratch
 };

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -388,25 +387,18 @@ class Product final : public Kernel {
   }
 
   void merge(const Call& call, std::int64_t group) const noexcept {
-    auto* result = call.operand<float>(result_at() + 1) + chunks_.group_begin(group);
-    std::array<ChunkSums::Group, kSums> rows;
+    auto* result = call.operand<float>(result_at() + 1);
     if (carried_.moments) {
       const std::int64_t pixels = g_.n * out_h_ * out_w_;
-      const ChunkSums::Moments merged = chunks_.moments(
-          chunk_sums(call), group, pixels, [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; });
-      for (std::size_t i = 0; i < merged.mean.size(); ++i) {
-        rows[0][i] = merged.mean[i];
-        rows[1][i] = merged.mean[i] - static_cast<double>(static_cast<float>(merged.mean[i]));
-        rows[2][i] = merged.squares[i] / static_cast<double>(pixels);
-      }
-    } else {
-      for (int which = 0; which < kSums; ++which)
-        rows[static_cast<std::size_t>(which)] = chunks_.total(chunk_sums(call), group, which);
+      const auto of_chunk = [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; };
+      chunks_.store(chunks_.moments(chunk_sums(call), group, pixels, of_chunk), group, pixels, result);
+      return;
     }
-    for (const ChunkSums::Group& row : rows) {
+    for (int which = 0; which < kSums; ++which) {
+      const ChunkSums::Group total = chunks_.total(chunk_sums(call), group, which);
+      float* row = result + which * out_ + chunks_.group_begin(group);
       for (std::int64_t i = 0; i < chunks_.group_size(group); ++i)
-        result[i] = static_cast<float>(row[static_cast<std::size_t>(i)]);
-      result += out_;
+        row[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
     }
   }
 

@@ -185,7 +185,8 @@ class NormTrain final : public NormForward<T> {
   void gather(const Call& call, Index chunk) const noexcept {
     const T* x = call.operand<const T>(0) + grid_.begin(chunk);
     float* shift = table(call.scratch, kShift);
-    choose_shift(x, grid_.rows(chunk), shift);
+    choose_shift(x, grid_.rows(chunk), g_.c, shift);
+    grid_.repeat(shift);
     functions_.sums({.x = x,
                      .count = grid_.count(chunk),
                      .period = grid_.period(),
@@ -198,23 +199,8 @@ class NormTrain final : public NormForward<T> {
     if (pool_) choose(call, chunk, outputs() + 5, table(call.scratch, kSum));
   }
 
-  // Close to the mean of most data, and unharmed by an outlier: of eight rows spread over the chunk, a
-  // middle value of the even and of the odd ones, averaged. At a shift that is D deviations off, the
-  // error of the variance grows by 1 + D^2.
-  void choose_shift(const T* x, Index rows, float* shift) const noexcept {
-    const auto row = [&](Index eighth) { return x + rows * eighth / 8 * g_.c; };
-    const std::array<const T*, 8> v = {row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)};
-    for (Index i = 0; i < g_.c; ++i) {
-      const auto at = [&](std::size_t k) { return static_cast<float>(v[k][i]); };
-      const float even = std::max(std::min(at(0), at(2)), std::min(at(4), at(6)));
-      const float odd = std::max(std::min(at(1), at(3)), std::min(at(5), at(7)));
-      shift[i] = 0.5F * even + 0.5F * odd;
-    }
-    grid_.repeat(shift);
-  }
-
   void merge(const Call& call, Index group) const noexcept {
-    const auto rows = static_cast<double>(g_.rows());
+    const auto rows = static_cast<double>(g_.counted());
     const Index begin = sums_.group_begin(group);
     if (g_.given) {
       const float* moments = call.operand<const float>(outputs() - 1);
@@ -231,7 +217,7 @@ class NormTrain final : public NormForward<T> {
   }
 
   void finish(const Call& call, Index channel, double mean, double squares) const noexcept {
-    const auto rows = static_cast<double>(g_.rows());
+    const auto rows = static_cast<double>(g_.counted());
     const double inv_std = 1.0 / std::sqrt(squares / rows + g_.eps);
     set_tables(call, channel, mean, inv_std);
     call.operand<float>(outputs() + 1)[channel] = static_cast<float>(mean);
@@ -347,7 +333,10 @@ class NormGradient final : public NormKernel {
 
   Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.given ? 1 : 0)); }
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
-  int outputs() const noexcept { return 5 + (pool_ ? 1 : 0) + (g_.relu ? 1 : 0) + (g_.given ? 1 : 0); }
+  int gate_at() const noexcept { return 5 + (pool_ ? 1 : 0); }
+  int sums_at() const noexcept { return gate_at() + (g_.relu ? 1 : 0); }
+  int moments_at() const noexcept { return sums_at() + (g_.given ? 1 : 0); }
+  int outputs() const noexcept { return moments_at() + (g_.samples != 0 ? 1 : 0); }
 
   /// dz of a chunk, and what gates it: its z, its signs, or tables; all null where there is no gate.
   struct Gradient {
@@ -365,10 +354,10 @@ class NormGradient final : public NormKernel {
       return result;
     }
     if (g_.signs) {
-      result.signs = call.operand<const std::uint8_t>(outputs() - 1) + begin / 8;
+      result.signs = call.operand<const std::uint8_t>(gate_at()) + begin / 8;
       return result;
     }
-    const T* z = g_.relu ? call.operand<const T>(outputs() - 1) : nullptr;
+    const T* z = g_.relu ? call.operand<const T>(gate_at()) : nullptr;
     if (!pool_) {
       result.z = z != nullptr ? z + begin : nullptr;
       return result;
@@ -409,7 +398,7 @@ class NormGradient final : public NormKernel {
     for (const Sum which : {kSumDz, kSumDzX}) std::fill_n(table(call.scratch, which), grid_.period(), 0.0F);
     pooling_.chosen_sums(*pool_, windows_of(chunk), call.operand<const T>(0),
                          call.operand<const std::byte>(5),
-                         g_.relu ? call.operand<const T>(outputs() - 1) : nullptr, x, mean,
+                         g_.relu ? call.operand<const T>(gate_at()) : nullptr, x, mean,
                          table(call.scratch, kSumDz), grid_.period(), table(call.scratch, kSums));
   }
 
@@ -425,7 +414,7 @@ class NormGradient final : public NormKernel {
     if (g_.table_gate) {
       for (int i = 1; i < 3; ++i) {
         float* gate = table(call.scratch, kMean + i);
-        std::copy_n(call.operand<const float>(outputs() - 1) + i * g_.c, g_.c, gate);
+        std::copy_n(call.operand<const float>(gate_at()) + i * g_.c, g_.c, gate);
         grid_.repeat(gate);
       }
     }
@@ -437,7 +426,7 @@ class NormGradient final : public NormKernel {
   void merge(const Call& call, Index group) const noexcept {
     const Index begin = sums_.group_begin(group), size = sums_.group_size(group);
     if (g_.given) {
-      const auto* given = call.operand<const float>(outputs() - 1);
+      const auto* given = call.operand<const float>(sums_at());
       for (Index i = begin; i < begin + size; ++i)
         finish(call, i, double{given[i]}, double{given[g_.c + i]}, double{given[2 * g_.c + i]});
       return;
@@ -450,7 +439,7 @@ class NormGradient final : public NormKernel {
       finish(call, begin + i, total[kSumDz][lane], total[kSumDzX][lane], total[kSumX][lane]);
     }
     if (!g_.table_gate) return;
-    const auto* gate = call.operand<const float>(outputs() - 1);
+    const auto* gate = call.operand<const float>(gate_at());
     for (Index i = begin; i < begin + size; ++i) {
       spread(table(call.workspace, kScale), i, double{gate[g_.c + i]});
       spread(table(call.workspace, kOffset), i, double{gate[2 * g_.c + i]});
@@ -459,12 +448,13 @@ class NormGradient final : public NormKernel {
 
   // With a = gamma * inv_std: dx = a * (dz - sum(dz) / rows - xhat * sum(dz * xhat) / rows).
   void finish(const Call& call, Index channel, double sum_dz, double sum_dz_x, double sum_x) const noexcept {
-    const auto rows = static_cast<double>(g_.rows());
+    const auto rows = static_cast<double>(g_.counted());
     const double mean = double{call.operand<const float>(3)[channel]};
     const double inv_std = double{call.operand<const float>(4)[channel]};
     // The mean came rounded to f32, which is much where it is 1000 standard deviations; the sum of
     // x - mean tells by how much. A mean that is off by more was meant to be.
-    double rest = sum_x / rows;
+    double rest =
+        g_.samples != 0 ? double{call.operand<const float>(moments_at())[g_.c + channel]} : sum_x / rows;
     if (!(std::abs(rest) <= 0x1p-23 * std::abs(mean))) rest = 0;
     const double dgamma = inv_std * (sum_dz_x - rest * sum_dz);
     const double scale_dz = double{call.operand<const float>(2)[channel]} * inv_std;

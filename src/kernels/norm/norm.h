@@ -25,8 +25,10 @@ struct NormGeometry {
   bool given = false;       // train: moments of x are an operand; gradient: its sums are, and dz is masked
   bool table_only = false;  // what remains to be done for each element leaves as a table, and nothing is done
   bool table_gate = false;  // gradient: z > 0 follows from x and the forward pass's table
+  std::int64_t samples = 0;  // not 0: x are those of so many rows that a pool has chosen; moments are of all
 
   std::int64_t rows() const noexcept { return n * pixels; }
+  std::int64_t counted() const noexcept { return samples != 0 ? samples : rows(); }
 };
 
 /// References in double on [N,C,pixels]. Variance is biased to normalise and unbiased for the running
@@ -52,7 +54,7 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///   eval      x, gamma, beta, running_mean, running_var, residual (if add)
 ///             -> z (may be x or residual) or table, index (if pool; optional)
 ///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu) or its signs (if signs) or table (if
-///             table_gate), sums (if given)
+///             table_gate), sums (if given), moments (if samples)
 ///             -> dx or table, dgamma, dbeta, dresidual (if add; optional)
 ///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
@@ -63,6 +65,7 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///   gradient table [4,C]  mean, scale_dz, scale_x, offset: dx = dz * scale_dz + ((x - mean) * scale_x +
 ///   offset)
 /// With table_only, x and dz may be null where moments or sums are given, and there is no add, signs or pool.
+/// With samples, moments are given, a gradient is table_only, and of its sums x - mean does not matter.
 /// With pool, z, dz and index have the pooled shape, index as in pool.h, z is no operand's memory, and there
 /// is no add. Of every window the x with the largest z is chosen before there is a z: the largest, or where
 /// gamma is negative the smallest, the first where several are equal.
