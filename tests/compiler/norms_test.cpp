@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
+#include <utility>
 
 #include "compiler/compile.h"
 #include "compiler/training.h"
@@ -101,6 +103,56 @@ TEST(CarryNorms, ANormWhoseResultOthersReadIsApplied) {
   EXPECT_EQ(count(step, "batch_norm", "table_only"), 0);
   EXPECT_EQ(count(step, "batch_norm", "given"), 1);
   expect_same_gradients(net, kImages);
+}
+
+// A stem, and behind it what reads its result twice.
+nn::Sequential stem(nn::Conv2d conv, std::int64_t side) {
+  return initialised(nn::Sequential(std::move(conv), nn::BatchNorm2d{32}, nn::ReLU{},
+                                    nn::MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}},
+                                    nn::Residual{32, 32, {}}, nn::Flatten{},
+                                    nn::Linear{32 * side * side, 5}));
+}
+
+TEST(CarryNorms, AStemIsStoredAsWhatItsPoolChooses) {
+  const auto net = stem(nn::Conv2d{1, 32, {.kernel = 7, .stride = 2, .padding = 3}}, 16);
+  const Shape images{4, 1, 64, 64};
+  const graph::Graph step = carried_step(net, images);
+  int pooled = 0;
+  for (const graph::Node& node : step.nodes()) {
+    pooled += node.op->name().starts_with("conv2d_pooled") ? 1 : 0;
+    for (const graph::ValueId id : node.outputs) {
+      const Shape& shape = step.value(id).type.shape;
+      if (shape.rank() == 4) EXPECT_LE(shape.elements(), 4 * 32 * 16 * 16) << node.op->name();
+    }
+  }
+  EXPECT_EQ(pooled, 2);
+  EXPECT_EQ(count(step, "batch_norm_gradient", "samples"), 1);
+  EXPECT_EQ(count(step, "batch_norm_gradient", "table_only"), 2);  // all norms but the last
+  expect_same_gradients(net, images);
+}
+
+TEST(CarryNorms, AStemWhoseInputNeedsAGradientKeepsItsMaps) {
+  const auto net = initialised(nn::Sequential(
+      conv3x3(false), nn::Conv2d{32, 8, {.kernel = 1}}, nn::BatchNorm2d{8}, nn::ReLU{},
+      nn::MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}}, nn::Flatten{}, nn::Linear{8 * 7 * 6, 5}));
+  const graph::Graph step = carried_step(net, kImages);
+  for (const graph::Node& node : step.nodes())
+    EXPECT_FALSE(node.op->name().starts_with("conv2d_pooled")) << node.name;
+  expect_same_gradients(net, kImages);
+}
+
+TEST(CarryNorms, InEvaluationAStemIsStoredAsWhatItsPoolChoosesToo) {
+  const auto net = stem(nn::Conv2d{3, 32, {.kernel = 3, .stride = 2, .padding = 1}}, 8);
+  const Shape images{4, 3, 32, 32};
+  const graph::Graph graph = carried(nn::trace(net, images, Mode::eval));
+  EXPECT_EQ(graph.nodes()[0].op->name(), "conv2d_pooled");
+  const test::Examples e = test::examples(images, 5);
+  const Network network = network_of(net, images);
+  const Tensor plain =
+      make_native_engine(network, {.threads = 2, .fuse = false})->infer(e.images.view<float>());
+  const Tensor fused = make_native_engine(network, {.threads = 2})->infer(e.images.view<float>());
+  for (std::size_t i = 0; i < plain.values().size(); ++i)
+    EXPECT_NEAR(fused.values()[i], plain.values()[i], 1e-5F * std::abs(plain.values()[i]) + 1e-5F);
 }
 
 TEST(CarryNorms, DirectConvolutionsCarryNone) {
