@@ -43,12 +43,19 @@ void check_state_names(const Network& network) {
   if (network.train) check_graph(*network.train, network.state);
 }
 
-void check_state(const State& have, const State& given) {
+StateTypes types_of(const State& state) {
+  StateTypes types;
+  for (const auto& [name, tensor] : state) types.push_back({name, {tensor.shape(), tensor.dtype()}});
+  return types;
+}
+
+void check_state(const StateTypes& have, const State& given) {
   for (const auto& [name, tensor] : given) {
-    const Tensor* own = find(have, name);
-    if (own == nullptr) throw ShapeError("the network has no state '" + name + "'");
-    if (!(own->shape() == tensor.shape()) || own->dtype() != tensor.dtype()) {
-      throw ShapeError("'" + name + "': expected " + to_string(own->shape()) + ", got " +
+    const auto own =
+        std::find_if(have.begin(), have.end(), [&](const auto& entry) { return entry.first == name; });
+    if (own == have.end()) throw ShapeError("the network has no state '" + name + "'");
+    if (!(own->second == graph::ValueType{tensor.shape(), tensor.dtype()})) {
+      throw ShapeError("'" + name + "': expected " + to_string(own->second.shape) + ", got " +
                        to_string(tensor.shape()));
     }
   }

@@ -43,13 +43,19 @@ class NativeEngine final : public Engine {
         options_(options),
         isa_(chosen_isa(options)),
         pool_(chosen_threads(options)),
-        arena_(pool_.threads()) {
-    for (const auto& [name, tensor] : network_.state) {
-      if (tensor.dtype() == DType::f32) layout_.add(name, tensor.shape());
+        arena_(pool_.threads()),
+        types_(engine::types_of(network_.state)) {
+    for (const auto& [name, type] : types_) {
+      if (type.dtype == DType::f32) layout_.add(name, type.shape);
     }
     arena_.reserve(layout_.bytes(), 0, 0);
     engine::check_state_names(network_);
-    set_state(network_.state);
+    // From here on f32 values live in the arena alone, the others in counts_.
+    const State given = std::move(network_.state);
+    for (const auto& [name, tensor] : given) {
+      if (tensor.dtype() != DType::f32) counts_[name] = tensor;
+    }
+    set_state(given);
   }
 
   StepResult step(View<const float> images, View<const std::int32_t> labels, float lr) override {
@@ -84,12 +90,12 @@ class NativeEngine final : public Engine {
 
   State state() const override {
     State result;
-    for (const auto& [name, tensor] : network_.state) {
-      Tensor value(tensor.shape(), tensor.dtype());
+    for (const auto& [name, type] : types_) {
+      Tensor value(type.shape, type.dtype);
       if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
-        engine::state_from_native(role_of(name), tensor.shape(), state_data(*entry), value.values().data());
+        engine::state_from_native(role_of(name), type.shape, state_data(*entry), value.values().data());
       } else {
-        value = tensor;
+        value = counts_.at(name);
         engine::advance_count(value, train_steps_);
       }
       result.emplace_back(name, std::move(value));
@@ -98,16 +104,13 @@ class NativeEngine final : public Engine {
   }
 
   void set_state(const State& state) override {
-    engine::check_state(network_.state, state);
-    for (auto& [name, tensor] : network_.state) {
-      if (layout_.find(name) == nullptr) engine::advance_count(tensor, train_steps_);
-      for (const auto& [given_name, given] : state) {
-        if (given_name != name) continue;
-        if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
-          engine::state_to_native(role_of(name), given.view<float>(), state_data(*entry));
-        } else {
-          tensor = given;
-        }
+    engine::check_state(types_, state);
+    for (auto& [name, tensor] : counts_) engine::advance_count(tensor, train_steps_);
+    for (const auto& [name, given] : state) {
+      if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
+        engine::state_to_native(role_of(name), given.view<float>(), state_data(*entry));
+      } else {
+        counts_[name] = given;
       }
     }
     train_steps_ = 0;
@@ -116,11 +119,11 @@ class NativeEngine final : public Engine {
   State gradient_values() const override {
     if (!apply_graph_) throw ConfigError("gradient_values() before gradients()");
     State result;
-    for (const auto& [name, tensor] : network_.state) {
+    for (const auto& [name, type] : types_) {
       if (role_of(name) != Role::parameter) continue;
-      Tensor value(tensor.shape());  // zero where the gradient is zero by algebra
+      Tensor value(type.shape);  // zero where the gradient is zero by algebra
       if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
-        engine::state_from_native(Role::parameter, tensor.shape(), state_data(*entry), value.values().data());
+        engine::state_from_native(Role::parameter, type.shape, state_data(*entry), value.values().data());
       }
       result.emplace_back(name, std::move(value));
     }
@@ -254,11 +257,13 @@ class NativeEngine final : public Engine {
 
   static std::int64_t classes_of(const plan::Plan& plan) { return plan.output(compiler::kOutput)->shape[1]; }
 
-  Network network_;  // its state holds the values of what is not f32, and shapes of the rest
+  Network network_;  // without its state
   EngineOptions options_;
   Isa isa_;
   ThreadPool pool_;
   exec::Arena arena_;
+  engine::StateTypes types_;
+  std::map<std::string, Tensor> counts_;  // of tracked batches
   plan::StateLayout layout_;
   std::map<std::string, Role> roles_ = engine::state_roles(network_);
   std::vector<Compiled> compiled_;

@@ -60,7 +60,7 @@ class ReferenceEngine final : public Engine {
     return result;
   }
   void set_state(const State& state) override {
-    engine::check_state(network_.state, state);
+    engine::check_state(engine::types_of(network_.state), state);
     for (auto& [name, tensor] : network_.state) {
       if (tensor.dtype() != DType::f32) engine::advance_count(tensor, train_steps_);
       for (const auto& [given_name, given] : state) {
