@@ -50,9 +50,10 @@ StateTypes types_of(const State& state) {
 }
 
 void check_state(const StateTypes& have, const State& given) {
-  for (const auto& [name, tensor] : given) {
+  for (const auto& value : given) {
+    const auto& [name, tensor] = value;
     const auto own =
-        std::find_if(have.begin(), have.end(), [&](const auto& entry) { return entry.first == name; });
+        std::find_if(have.begin(), have.end(), [&](const auto& entry) { return entry.first == value.first; });
     if (own == have.end()) throw ShapeError("the network has no state '" + name + "'");
     if (!(own->second == graph::ValueType{tensor.shape(), tensor.dtype()})) {
       throw ShapeError("'" + name + "': expected " + to_string(own->second.shape) + ", got " +
