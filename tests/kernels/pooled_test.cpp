@@ -279,7 +279,7 @@ void expect_weight_gradient(Machine m, const Case& c, bool integers, bool masked
   const Expected expected =
       composed(c, convolved, values_of(y, m.storage.out), values_of(spread.bytes(2), DType::f32),
                values_of(input(table).content, DType::f32),
-               m.storage.out == DType::bf16 ? 0x1p-9 / (roundings * kRound) : 0.0);
+               m.storage.out == DType::bf16 ? 0x1p-8 / (roundings * kRound) : 0.0);
   EXPECT_TRUE(close(result.get(operands.size() - 1), expected.dw, [&](std::size_t i) {
     return integers ? 0.0 : roundings * kRound * expected.magnitude[i];
   })) << (masked ? "masked" : "all");

@@ -170,7 +170,7 @@ struct ToPairs {
 template <int In, int Step, class Run>
 HWY_INLINE void for_pairs(const TilePoints<BFloat16>& args, const Run& run) {
   Pixels<BFloat16, In> found[4];
-  const auto find = [&](std::int64_t t) {
+  const auto find = [&](std::int64_t t) HWY_ATTR {
     t < args.tiles.count ? found[t % 4].find(args, t, Step) : found[t % 4].set_outside(args.zeros);
   };
   find(0);
