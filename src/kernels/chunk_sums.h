@@ -45,9 +45,13 @@ class ChunkSums {
     return ((group * chunks_ + chunk) * kinds_ + which) * kLanes;
   }
 
-  /// A number for each channel.
+  /// A number for each channel, or for those of some groups.
   void store(const float* numbers, float* sums, std::int64_t chunk, int which) const noexcept {
-    for (std::int64_t group = 0; group < groups(); ++group)
+    store(numbers, sums, chunk, which, 0, groups());
+  }
+  void store(const float* numbers, float* sums, std::int64_t chunk, int which, std::int64_t first_group,
+             std::int64_t end_group) const noexcept {
+    for (std::int64_t group = first_group; group < end_group; ++group)
       std::copy_n(numbers + group_begin(group), group_size(group), sums + at(group, chunk, which));
   }
 

@@ -90,11 +90,6 @@ Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType 
           std::move(choice.reason)};
 }
 
-// Winograd's kernels carry norms, the direct ones do not.
-bool carries_norms(const ConvGeometry& g, ConvPass pass, DType in, DType out) {
-  return kernels::choose_conv(g, pass, {in, out}).tile != 0;
-}
-
 template <bool kLinear>
 ConvGeometry geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
   if constexpr (kLinear) return linear_geometry(x, w);
@@ -176,8 +171,10 @@ class Forward final : public Operation {
   }
   bool carries_part(const Signature& s, NormPart part) const override {
     const ConvCarried carried = carried_of(s.attributes);
-    return ((part == NormPart::moments && !carried.moments) || (part == NormPart::apply && !carried.norm)) &&
-           carries_norms(geometry(s), ConvPass::forward, s.inputs[0]->dtype, s.outputs[0].dtype);
+    const ConvCarried wanted = {.norm = part == NormPart::apply, .moments = part == NormPart::moments};
+    return !kLinear && ((wanted.moments && !carried.moments) || (wanted.norm && !carried.norm)) &&
+           kernels::conv_carries(geometry(s), ConvPass::forward, {s.inputs[0]->dtype, s.outputs[0].dtype},
+                                 wanted);
   }
   const Operation* pooled(const Signature& s, const Attributes& pool) const override {
     return kLinear ? nullptr : pooled_forward(geometry(s), pool_geometry(pool, s.outputs[0].shape, "pool_"));
@@ -244,8 +241,10 @@ class InputGradient final : public Operation {
     return role == FusionRole::add && !carried_of(attributes).add;
   }
   bool carries_part(const Signature& s, NormPart part) const override {
-    return part == NormPart::sums && carried_of(s.attributes).sums == ConvCarried::Sums::none &&
-           carries_norms(geometry(s), ConvPass::input_gradient, s.inputs[0]->dtype, s.outputs[0].dtype);
+    return !kLinear && part == NormPart::sums && carried_of(s.attributes).sums == ConvCarried::Sums::none &&
+           kernels::conv_carries(geometry(s), ConvPass::input_gradient,
+                                 {s.inputs[0]->dtype, s.outputs[0].dtype},
+                                 {.sums = ConvCarried::Sums::by_table});
   }
 
  private:
@@ -303,9 +302,10 @@ class WeightGradient final : public Operation {
   }
   bool carries_part(const Signature& s, NormPart part) const override {
     const ConvCarried carried = carried_of(s.attributes);
-    return ((part == NormPart::apply && !carried.norm) ||
-            (part == NormPart::gradient && !carried.norm_gradient)) &&
-           carries_norms(geometry(s), ConvPass::weight_gradient, s.inputs[0]->dtype, s.inputs[1]->dtype);
+    const ConvCarried wanted = {.norm = part == NormPart::apply, .norm_gradient = part == NormPart::gradient};
+    return !kLinear && ((wanted.norm && !carried.norm) || (wanted.norm_gradient && !carried.norm_gradient)) &&
+           kernels::conv_carries(geometry(s), ConvPass::weight_gradient,
+                                 {s.inputs[0]->dtype, s.inputs[1]->dtype}, wanted);
   }
   const Operation* pooled(const Signature& s, const Attributes& pool) const override {
     return kLinear ? nullptr

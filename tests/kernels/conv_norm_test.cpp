@@ -24,10 +24,11 @@ struct Case {
   ConvStorage storage() const { return {machine.storage, machine.storage}; }
 };
 
-/// Calls check(case, numbers) for shapes of networks and random ones, at stride 1 and 2.
-template <class Check>
-void for_cases(const Check& check) {
-  std::vector<std::pair<ConvGeometry, std::int64_t>> shapes;
+using Shapes = std::vector<std::pair<ConvGeometry, std::int64_t>>;  // with a tile
+
+/// Shapes of networks and random ones, at stride 1 and 2.
+Shapes winograd_shapes() {
+  Shapes shapes;
   const auto add = [&](Index n, Index ci, Index co, Index h, Index w, Index stride, std::int64_t tile) {
     ConvGeometry g = {.n = n, .ci = ci, .co = co, .h = h, .w = w};
     g.kh = g.kw = 3;
@@ -43,6 +44,26 @@ void for_cases(const Check& check) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed)
     shapes.emplace_back(random_winograd_geometry(seed), seed % 4 < 2 ? 3 : 4);
   for (std::uint64_t seed = 1; seed <= 30; ++seed) shapes.emplace_back(random_parity_geometry(seed), 3);
+  return shapes;
+}
+
+/// Of a bottleneck, of many panels, and random ones of one group.
+Shapes direct_shapes() {
+  Shapes shapes = {
+      {{.n = 3, .ci = 64, .co = 256, .h = 14, .w = 13}, 0},
+      {{.n = 2, .ci = 40, .co = 130, .h = 9, .w = 9, .kh = 1, .kw = 1, .sh = 2, .sw = 2}, 0},
+      {{.n = 1, .ci = 3, .co = 70, .h = 33, .w = 21, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3, .pw = 3},
+       0}};
+  for (std::uint64_t seed = 1; shapes.size() < 60; ++seed) {
+    const ConvGeometry g = random_geometry(seed);
+    if (g.groups == 1) shapes.emplace_back(g, 0);
+  }
+  return shapes;
+}
+
+/// Calls check(case, numbers).
+template <class Check>
+void for_cases(const Shapes& shapes, const Check& check) {
   for (const ConvMachine& machine : conv_machines()) {
     std::uint64_t stream = 0;
     for (const auto& [g, tile] : shapes) {
@@ -61,7 +82,7 @@ Index y_size(const ConvGeometry& g) {
   return g.n * g.ho() * g.wo() * g.co;
 }
 Index w_size(const ConvGeometry& g) {
-  return 9 * g.ci * g.co;
+  return g.kh * g.kw * g.ci * g.co;
 }
 
 /// Rows of one integer for each channel, the second never zero in all.
@@ -114,7 +135,7 @@ double rounding(DType storage) {
 }
 
 TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
-  for_cases([](const Case& c, Numbers& numbers) {
+  for_cases(winograd_shapes(), [](const Case& c, Numbers& numbers) {
     for (const bool relu : {true, false}) {
       const Values x = numbers.integers(x_size(c.g), -4, 4), w = numbers.normal(w_size(c.g)),
                    bias = numbers.normal(c.g.co), norm = table(numbers, 3, c.g.ci);
@@ -160,8 +181,8 @@ std::vector<std::uint8_t> signs_of(const Values& z) {
   return bits;
 }
 
-TEST(ConvNorm, InputGradientIsGatedAndSummed) {
-  for_cases([](const Case& c, Numbers& numbers) {
+void expect_gated_and_summed(const Shapes& shapes) {
+  for_cases(shapes, [](const Case& c, Numbers& numbers) {
     const auto storage = c.machine.storage;
     const auto channels = static_cast<std::size_t>(c.g.ci);
     const Operand dy = activations(numbers.normal(y_size(c.g)), storage),
@@ -210,8 +231,32 @@ TEST(ConvNorm, InputGradientIsGatedAndSummed) {
   });
 }
 
+TEST(ConvNorm, InputGradientIsGatedAndSummed) {
+  expect_gated_and_summed(winograd_shapes());
+}
+TEST(ConvNorm, DirectInputGradientIsGatedAndSummed) {
+  expect_gated_and_summed(direct_shapes());
+}
+
+TEST(ConvNorm, DirectForwardGathersMoments) {
+  for_cases(direct_shapes(), [](const Case& c, Numbers& numbers) {
+    const auto storage = c.machine.storage;
+    std::vector<Operand> operands = {activations(numbers.normal(x_size(c.g)), storage),
+                                     input(numbers.normal(w_size(c.g))), input(numbers.normal(c.g.co)),
+                                     activations_output(y_size(c.g), storage)};
+    const Result expected =
+        run_with(*make_conv(c.g, ConvPass::forward, c.machine.isa, 0, c.storage()), operands, 1);
+    operands.push_back(output(3 * c.g.co));
+    const auto carrying = make_conv(c.g, ConvPass::forward, c.machine.isa, 0, c.storage(), {.moments = true});
+    const Result result = run(*carrying, operands);
+    EXPECT_EQ(result.bytes(3), expected.bytes(3)) << carrying->name();
+    expect_moments(result.get(4), values_of(result.bytes(3), storage), static_cast<std::size_t>(c.g.co),
+                   kMoments);
+  });
+}
+
 TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
-  for_cases([](const Case& c, Numbers& numbers) {
+  for_cases(winograd_shapes(), [](const Case& c, Numbers& numbers) {
     const auto storage = c.machine.storage;
     const auto channels = static_cast<std::size_t>(c.g.co);
     const Values x = numbers.integers(x_size(c.g), -4, 4), norm = table(numbers, 3, c.g.ci),
@@ -243,7 +288,12 @@ TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
 TEST(ConvNorm, IsRefusedWhereThePassDoesNotCarryIt) {
   ConvGeometry g = {.n = 2, .ci = 8, .co = 8, .h = 8, .w = 8};
   g.kh = g.kw = 3;
-  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 0, {}, {.moments = true}), ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 0, {}, {.norm = true}), ShapeError);
+  EXPECT_THROW(make_conv(g, ConvPass::weight_gradient, Isa::avx2, 0, {}, {.norm_gradient = true}),
+               ShapeError);
+  ConvGeometry grouped = g;
+  grouped.groups = 2;
+  EXPECT_THROW(make_conv(grouped, ConvPass::forward, Isa::avx2, 0, {}, {.moments = true}), ShapeError);
   EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.norm_gradient = true}), ShapeError);
   EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.sums = ConvCarried::Sums::by_table}),
                ShapeError);

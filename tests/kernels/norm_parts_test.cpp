@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernel_test_support.h"
 #include "kernels/norm/norm.h"
@@ -36,8 +38,10 @@ Values stored(const Values& v, DType storage) {
 
 template <class Check>
 void for_cases(const Check& check) {
-  for (const auto& [isa, storage] :
-       std::vector<std::pair<Isa, DType>>{{Isa::avx2, DType::f32}, {Isa::avx512_bf16, DType::bf16}}) {
+  std::vector<std::pair<Isa, DType>> machines;
+  for (const Isa isa : isas()) machines.emplace_back(isa, DType::f32);
+  if (best_isa() == Isa::avx512_bf16) machines.emplace_back(Isa::avx512_bf16, DType::bf16);
+  for (const auto& [isa, storage] : machines) {
     for (const Shape& shape :
          {Shape{2, 64, 9, 7}, Shape{1, 3, 2, 2}, Shape{5, 7, 61, 50}, Shape{2, 513, 5, 1}}) {
       SCOPED_TRACE(std::string(name_of(isa)) + ", " + to_string(shape));

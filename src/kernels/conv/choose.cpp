@@ -71,6 +71,13 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType
   return points * tiles * ci * co * product_cost(storage) + byte_cost(storage) * bytes;
 }
 
+// Winograd's kernels carry all that a pass can; direct ones gather where there is one group, and read and
+// write nothing through a norm.
+bool serves(const ConvCarried& carried, const ConvGeometry& g, std::int64_t tile) noexcept {
+  const bool gathers = carried.moments || carried.sums != ConvCarried::Sums::none;
+  return tile != 0 || (!carried.norm && !carried.norm_gradient && (!gathers || g.groups == 1));
+}
+
 }  // namespace
 
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage) {
@@ -91,13 +98,17 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
   return {m, std::move(reason)};
 }
 
+bool conv_carries(const ConvGeometry& g, ConvPass pass, ConvStorage storage, const ConvCarried& carried) {
+  return serves(carried, g, choose_conv(g, pass, storage).tile);
+}
+
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
                                   ConvStorage storage, const ConvCarried& carried) {
   conv::check(g);
   const bool forward = pass == ConvPass::forward, sums = carried.sums != ConvCarried::Sums::none;
   if (((carried.add || sums) && pass != ConvPass::input_gradient) || (carried.moments && !forward) ||
       (carried.norm_gradient && pass != ConvPass::weight_gradient) ||
-      (carried.norm && pass == ConvPass::input_gradient) || (carried.any_norm() && tile == 0)) {
+      (carried.norm && pass == ConvPass::input_gradient) || !serves(carried, g, tile)) {
     throw ShapeError("this pass of a convolution does not carry that");
   }
   check_storage(storage.in, isa);
@@ -111,7 +122,7 @@ std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa,
     return conv::make_winograd(g, pass, tile, isa, storage.in, carried);
   }
   if (pass == ConvPass::weight_gradient) return conv::make_patch_weight_gradient(g, isa, storage);
-  return conv::make_patch_product(g, pass, isa, storage, carried.add);
+  return conv::make_patch_product(g, pass, isa, storage, carried);
 }
 
 }  // namespace resnet::kernels

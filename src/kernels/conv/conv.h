@@ -75,6 +75,8 @@ struct ConvCarried {
 /// The cheapest way by a cost rule of shape and storage alone. Throws ShapeError if `g`
 /// is not a convolution.
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
+/// Whether the kernel that is chosen carries what its pass can.
+bool conv_carries(const ConvGeometry& g, ConvPass pass, ConvStorage storage, const ConvCarried& carried);
 
 /// Native kernels on the layouts of kernel.h. Operands, those in brackets where they are carried:
 ///   forward          x, w, bias (optional), [norm: table [3,Ci]] -> y, [moments [3,Co]]
@@ -84,7 +86,8 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
 ///                    gradient table [4,Co]] -> dw, [norm_gradient: dy, perhaps in the norm's x's or dz's
 ///                    memory]
 /// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 or 2 without dilation and groups, and
-/// anything else throws ShapeError, as does Winograd from f32 to bf16, and a norm where tile is 0.
+/// anything else throws ShapeError, as does Winograd from f32 to bf16. Where tile is 0, moments and sums are
+/// gathered if there is one group, and neither norm nor norm_gradient is carried.
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
                                   ConvStorage storage = {}, const ConvCarried& carried = {});
 

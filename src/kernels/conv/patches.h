@@ -133,7 +133,7 @@ class PatchPlan {
 
 /// The direct kernels, of any geometry.
 std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
-                                           bool add);
+                                           const ConvCarried& carried);
 std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage);
 
 }  // namespace resnet::kernels::conv

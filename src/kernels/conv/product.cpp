@@ -1,8 +1,13 @@
-// Forward and input gradient: out = P * w, each task computing one block of rows times a few panels.
+// Forward and input gradient: out = P * w, each task computing one block of rows times a few panels. What is
+// gathered for a batch norm is read from a panel of the result while that is in the cache, and merged in a
+// last phase.
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "kernels/conv/conv.h"
+#include "kernels/conv/gathered.h"
 #include "kernels/conv/packed_product.h"
 #include "kernels/conv/patches.h"
 
@@ -19,38 +24,42 @@ constexpr std::int64_t kEnoughTasks = 64;
 template <class T, class Out>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, ConvPass pass, Isa isa, bool add, bool widen)
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvCarried& carried, bool widen)
       : g_(g),
         forward_(pass == ConvPass::forward),
-        add_(add),
+        isa_(isa),
+        carried_(carried),
         product_(g, pass, isa, widen),
         problem_(product_.problem()),
-        plan_(problem_, cut()) {
+        plan_(problem_, cut()),
+        gathered_(carried, problem_.out_c, plan_.blocks()) {
     const std::int64_t blocks = plan_.blocks() * g_.groups, panels = product_.panels();
     const std::int64_t parts = std::clamp<std::int64_t>((kEnoughTasks + blocks - 1) / blocks, 1, panels);
     panels_per_task_ = (panels + parts - 1) / parts;
     panel_blocks_ = (panels + panels_per_task_ - 1) / panels_per_task_;
     if (kRounded) count_pixels();
+    name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
+            (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
+            (carried.moments ? "+moments" : "") + (carried.sums != ConvCarried::Sums::none ? "+sums" : "");
   }
   Product(const Product&) = delete;
 
-  std::string_view name() const noexcept override {
-    if (kWord<T> == 2) return forward_ ? "conv_forward/patch6x64_bf16" : "conv_input_gradient/patch6x64_bf16";
-    if (product_.functions().lanes == 8)
-      return forward_ ? "conv_forward/patch6x16" : "conv_input_gradient/patch6x16";
-    return forward_ ? "conv_forward/patch6x64" : "conv_input_gradient/patch6x64";
-  }
-  std::int64_t workspace_bytes() const noexcept override { return product_.prepared_bytes(); }
-  std::int64_t scratch_bytes() const noexcept override {
-    return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
-  }
-  int phases() const noexcept override { return 2; }
+  std::string_view name() const noexcept override { return name_; }
+  std::int64_t workspace_bytes() const noexcept override { return gathers_at() + gathered_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return sums_bytes() + gathered_.scratch_bytes(); }
+  int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == 0) return product_.prepare_tasks() + copy_tasks();
+    if (phase == 2) return gathered_.merge_tasks();
     return g_.groups * panel_blocks_ * plan_.blocks();
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
-    if (phase == 1) {
+    if (phase == 2) {
+      gathered_.merge(
+          call.workspace + gathers_at(), task, problem_.n * problem_.out_h * problem_.out_w,
+          [&](std::int64_t block) { return pixels_of(plan_.block(block)); },
+          call.operand<float>(result_at() + 1));
+    } else if (phase == 1) {
       multiply(call, task);
     } else if (task < product_.prepare_tasks()) {
       product_.prepare(call.operand<const void>(0), call.operand<const float>(1),
@@ -69,8 +78,75 @@ class Product final : public Kernel {
   }
   std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
   // Where sums need no rounding they are added to the addend in the result's place.
-  bool adds_to_result() const noexcept { return add_ && !kRounded; }
-  Out* result(const Call& call) const noexcept { return call.operand<Out>(forward_ || add_ ? 3 : 2); }
+  bool adds_to_result() const noexcept { return carried_.add && !kRounded; }
+  // Places of operands that follow carried ones, of an input gradient.
+  int norm_at() const noexcept { return carried_.add ? 3 : 2; }
+  int result_at() const noexcept {
+    if (forward_) return 3;
+    const bool by_signs = carried_.sums == ConvCarried::Sums::by_signs;
+    return norm_at() + (carried_.sums == ConvCarried::Sums::none ? 0 : by_signs ? 3 : 2);
+  }
+  Out* result(const Call& call) const noexcept { return call.operand<Out>(result_at()); }
+
+  std::int64_t sums_bytes() const noexcept {
+    return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
+  }
+  std::int64_t gathers_at() const noexcept { return ceil_div(product_.prepared_bytes(), 64) * 64; }
+
+  // Calls visit(row tables, count) for the groups that have each row of a block once.
+  template <class Visit>
+  static void for_rows(const PatchPlan::Block& block, const Visit& visit) noexcept {
+    for (const Chunk& chunk : *block.strip) {
+      for (const Group& group : chunk.groups) {
+        if (group.first) visit(group.rows.data(), group.rows_per_image * block.images);
+      }
+    }
+  }
+  static std::int64_t pixels_of(const PatchPlan::Block& block) noexcept {
+    std::int64_t pixels = 0;
+    for_rows(block, [&](const Row*, std::int64_t count) { pixels += count; });
+    return pixels;
+  }
+
+  // From the channels [begin, end) of a block's result; `tables`: of the task.
+  void gather(const Call& call, std::int64_t number, std::int64_t begin, std::int64_t end,
+              float* tables) const noexcept {
+    const PatchPlan::Block block = plan_.block(number);
+    const std::int64_t channels = problem_.out_c;
+    for (int which = 0; which < GatheredSums::kKinds; ++which)
+      std::fill(tables + which * channels + begin, tables + which * channels + end, 0.0F);
+    Gathered<Out> args;
+    args.sums = tables;
+    if (carried_.moments) {
+      args.what = Gather::moments;
+      bool found = false;
+      for_rows(block, [&](const Row* rows, std::int64_t count) {
+        if (!std::exchange(found, true))
+          find_shift(result(call) + block.out, rows, count, begin, end, tables);
+      });
+    } else {
+      const bool by_signs = carried_.sums == ConvCarried::Sums::by_signs;
+      args.what = by_signs ? Gather::gradient_by_signs : Gather::gradient_by_table;
+      args.x = call.operand<const Out>(norm_at());
+      args.table = call.operand<const float>(norm_at() + 1);
+      if (by_signs) args.signs = call.operand<const std::uint8_t>(norm_at() + 2);
+    }
+    for_rows(block, [&](const Row* rows, std::int64_t count) {
+      gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
+    });
+    gathered_.store(call.workspace + gathers_at(), tables, number, begin, end);
+  }
+
+  // The mean of at most eight rows, spread over the first group.
+  static void find_shift(const Out* out, const Row* rows, std::int64_t count, std::int64_t begin,
+                         std::int64_t end, float* shift) noexcept {
+    const std::int64_t taken = std::min<std::int64_t>(count, 8);
+    for (std::int64_t i = 0; i < taken; ++i) {
+      const Out* row = out + rows[count * i / taken].out;
+      for (std::int64_t c = begin; c < end; ++c)
+        shift[c] += static_cast<float>(row[c]) / static_cast<float>(taken);
+    }
+  }
 
   void copy(const Call& call, std::int64_t task) const noexcept {
     const auto* from = call.operand<const Out>(2);
@@ -110,7 +186,9 @@ class Product final : public Kernel {
     const std::int64_t end = std::min(product_.panels(), (part + 1) * panels_per_task_);
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
       const std::int64_t at = block.out + group * outputs + panel * product_.functions().columns;
-      const Out* addend = adds_to_result() ? result(call) : add_ ? call.operand<const Out>(2) : nullptr;
+      const Out* addend = adds_to_result() ? result(call)
+                          : carried_.add   ? call.operand<const Out>(2)
+                                           : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
                          .source = call.operand<const void>(0),
@@ -121,14 +199,23 @@ class Product final : public Kernel {
                          .out = result(call) + at,
                          .addend = addend != nullptr ? addend + at : nullptr,
                          .sums = reinterpret_cast<float*>(call.scratch)});
+      const std::int64_t first = panel * product_.functions().columns;
+      if (gathered_.any()) {
+        gather(call, task % blocks, first, std::min(outputs, first + product_.functions().columns),
+               reinterpret_cast<float*>(call.scratch + sums_bytes()));
+      }
     }
   }
 
   ConvGeometry g_;
-  bool forward_, add_;
+  bool forward_;
+  Isa isa_;
+  ConvCarried carried_;
   PackedProduct<T, Out> product_;
   const PatchProblem& problem_;  // in words
   PatchPlan plan_;
+  GatheredSums gathered_;  // chunks: blocks
+  std::string name_;
   std::int64_t panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t pixels_ = 0;  // of the sums in scratch
 };
@@ -136,12 +223,13 @@ class Product final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
-                                           bool add) {
-  if (storage.out != DType::bf16) return std::make_unique<Product<float, float>>(g, pass, isa, add, false);
+                                           const ConvCarried& carried) {
+  if (storage.out != DType::bf16)
+    return std::make_unique<Product<float, float>>(g, pass, isa, carried, false);
   const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
   if (storage.in == DType::bf16 && channels % 2 == 0)
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, add, false);
-  return std::make_unique<Product<float, BFloat16>>(g, pass, isa, add, storage.in == DType::bf16);
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, false);
+  return std::make_unique<Product<float, BFloat16>>(g, pass, isa, carried, storage.in == DType::bf16);
 }
 
 }  // namespace resnet::kernels::conv

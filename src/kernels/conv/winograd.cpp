@@ -9,7 +9,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/chunk_sums.h"
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/winograd_simd.h"
 #include "kernels/storage.h"
@@ -204,7 +203,7 @@ class Product final : public Kernel {
               size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
-        chunks_(out_, grid_.all_tasks(), kSums),
+        gathered_(carried, out_, grid_.all_tasks()),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, carried);
     points_of_ = points_by_matrix(t_);
@@ -225,14 +224,14 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return gathers_at() + (gathers() ? chunks_.bytes() + size<float>() * chunks_.chunks() : 0);
+    return gathers_at() + gathered_.bytes() + size<float>() * (carried_.moments ? grid_.all_tasks() : 0);
   }
   std::int64_t scratch_bytes() const noexcept override {
-    return own_block_bytes() + (gathers() ? kSums * size<float>() * out_ : 0);
+    return own_block_bytes() + gathered_.scratch_bytes();
   }
-  int phases() const noexcept override { return product_phases() + (gathers() ? 1 : 0); }
+  int phases() const noexcept override { return product_phases() + (gathered_.any() ? 1 : 0); }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase == product_phases()) return chunks_.groups();
+    if (phase == product_phases()) return gathered_.merge_tasks();
     if (grid_.local()) return phase == 0 ? weight_tasks() : grid_.blocks();
     if (phase % 2 == 1) return multiply_tasks();
     const std::int64_t block = phase / 2;
@@ -262,9 +261,6 @@ class Product final : public Kernel {
   }
 
  private:
-  static constexpr int kSums = 3;  // kinds: Gathered
-
-  bool gathers() const noexcept { return carried_.moments || carried_.sums != ConvCarried::Sums::none; }
   bool by_signs() const noexcept { return carried_.sums == ConvCarried::Sums::by_signs; }
   int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
   std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
@@ -272,11 +268,8 @@ class Product final : public Kernel {
   std::int64_t gathers_at() const noexcept {
     return size<float>() * t_.matrices() * weight_point_ + (grid_.local() ? 0 : block_bytes());
   }
-  float* chunk_sums(const Call& call) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + gathers_at());
-  }
   float* chunk_pixels(const Call& call) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + gathers_at() + chunks_.bytes());
+    return reinterpret_cast<float*>(call.workspace + gathers_at() + gathered_.bytes());
   }
   // Places of operands that follow carried ones.
   int norm_at() const noexcept { return forward_ ? 3 : 2 + (carried_.add ? 1 : 0); }
@@ -367,7 +360,7 @@ class Product final : public Kernel {
                         .row_stride = out_row_,
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
                         .addend = carried_.add ? call.operand<const T>(2) : nullptr};
-    if (!gathers()) return t_.output(args);
+    if (!gathered_.any()) return t_.output(args);
     Gathered<T>& gathered = args.gathered;
     gathered.sums = reinterpret_cast<float*>(call.scratch + own_block_bytes());
     if (carried_.moments) {
@@ -380,26 +373,15 @@ class Product final : public Kernel {
     }
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
-    for (int which = 0; which < kSums; ++which)
-      chunks_.store(gathered.sums + which * out_, chunk_sums(call), chunk, which);
+    gathered_.store(call.workspace + gathers_at(), gathered.sums, chunk, 0, out_);
     if (carried_.moments)
       chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
   }
 
-  void merge(const Call& call, std::int64_t group) const noexcept {
-    auto* result = call.operand<float>(result_at() + 1);
-    if (carried_.moments) {
-      const std::int64_t pixels = g_.n * out_h_ * out_w_;
-      const auto of_chunk = [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; };
-      chunks_.store(chunks_.moments(chunk_sums(call), group, pixels, of_chunk), group, pixels, result);
-      return;
-    }
-    for (int which = 0; which < kSums; ++which) {
-      const ChunkSums::Group total = chunks_.total(chunk_sums(call), group, which);
-      float* row = result + which * out_ + chunks_.group_begin(group);
-      for (std::int64_t i = 0; i < chunks_.group_size(group); ++i)
-        row[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
-    }
+  void merge(const Call& call, std::int64_t task) const noexcept {
+    gathered_.merge(
+        call.workspace + gathers_at(), task, g_.n * out_h_ * out_w_,
+        [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; }, call.operand<float>(result_at() + 1));
   }
 
   ConvGeometry g_;
@@ -416,7 +398,7 @@ class Product final : public Kernel {
   std::int64_t in_words_, weight_point_;  // words between matrices
   Grid grid_;
   std::int64_t in_point_, out_point_;                 // elements between points
-  ChunkSums chunks_;                                  // tasks that write outputs
+  GatheredSums gathered_;                             // chunks: tasks that write outputs
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> rows_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/machine.h"
+#include "kernels/conv/gathered.h"
 #include "resnet/tensor.h"
 
 namespace resnet::kernels::conv {
@@ -41,21 +42,6 @@ struct GradientPoints {
   const T* x = nullptr;
   const float* table = nullptr;
   T* dy = nullptr;  // written too; perhaps the memory of dz or x
-};
-
-/// What is gathered from the results of a run of tiles for the batch norm that reads them, about one number
-/// for each channel: three tables of as many numbers as channels.
-///   moments    the shift, sums of result - shift and of its square; the shift is the mean of the first tile
-///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
-///              result is not positive: by its table [3][c], or by signs, bits of elements
-enum class Gather : std::uint8_t { nothing, moments, gradient_by_table, gradient_by_signs };
-template <class T>
-struct Gathered {
-  Gather what = Gather::nothing;
-  float* sums = nullptr;
-  const T* x = nullptr;          // gradient: of the image's shape
-  const float* table = nullptr;  // gradient: its first row, mean, always
-  const std::uint8_t* signs = nullptr;
 };
 
 /// Sums of products [point][tile][channel] back to the tiles of an image tensor.

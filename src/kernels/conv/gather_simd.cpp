@@ -1,0 +1,93 @@
+// Gathering from results that a direct convolution has just written.
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/conv/gathered.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv/gather_simd.cpp"
+#include "kernels/simd.h"
+
+#if RESNET_VECTOR_TARGET
+#include "kernels/lanes.h"
+// behind the above
+#include "kernels/conv/gather_lanes.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace resnet::kernels::conv {
+namespace HWY_NAMESPACE {
+namespace {
+using resnet::kernels::HWY_NAMESPACE::Part;
+using resnet::kernels::HWY_NAMESPACE::Whole;
+constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
+
+template <class T, class Gathering, class Access>
+HWY_INLINE void gather_column(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
+                              std::int64_t at, std::int64_t channels, const Access& access, std::int64_t c) {
+  typename Gathering::template At<T, Access> gathering(args, channels, access, c);
+  const auto take = [&]<int kOf>(std::integral_constant<int, kOf>, std::int64_t i) HWY_ATTR {
+    const std::int64_t place = at + rows[i].out + c;
+    const V v = gathering.template take<kOf>(access.load(image + place), place);
+    if constexpr (Gathering::kGates) access.store(v, image + place);
+  };
+  std::int64_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    take(std::integral_constant<int, 0>(), i);
+    take(std::integral_constant<int, 1>(), i + 1);
+  }
+  if (i < count) take(std::integral_constant<int, 0>(), i);
+  gathering.keep();
+}
+
+template <class T, class Gathering>
+void gather_as(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
+               std::int64_t channels, std::int64_t begin, std::int64_t end) {
+  std::int64_t c = begin;
+  for (; c + kLanes <= end; c += kLanes)
+    gather_column<T, Gathering>(args, image, rows, count, at, channels, Whole(), c);
+  if (c < end) gather_column<T, Gathering>(args, image, rows, count, at, channels, Part(end - c), c);
+}
+
+template <class T>
+void gather(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
+            std::int64_t channels, std::int64_t begin, std::int64_t end) {
+  if (args.what == Gather::moments)
+    return gather_as<T, GatherMoments>(args, image, rows, count, at, channels, begin, end);
+  if (args.what == Gather::gradient_by_table)
+    return gather_as<T, GatherGradient<false>>(args, image, rows, count, at, channels, begin, end);
+  gather_as<T, GatherGradient<true>>(args, image, rows, count, at, channels, begin, end);
+}
+
+}  // namespace
+
+template <class T>
+using GatherFunction = void (*)(const Gathered<T>&, T*, const Row*, std::int64_t, std::int64_t, std::int64_t,
+                                std::int64_t, std::int64_t);
+const GatherFunction<float> kGather = &gather<float>;
+#if RESNET_BF16_TARGET
+const GatherFunction<BFloat16> kGatherBf16 = &gather<BFloat16>;
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace resnet::kernels::conv
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace resnet::kernels::conv {
+
+template <>
+void gather_rows<float>(Isa isa, const Gathered<float>& args, float* image, const Row* rows,
+                        std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                        std::int64_t end) {
+  RESNET_FOR_ISA(isa, kGather)(args, image, rows, count, at, channels, begin, end);
+}
+template <>
+void gather_rows<BFloat16>(Isa, const Gathered<BFloat16>& args, BFloat16* image, const Row* rows,
+                           std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                           std::int64_t end) {
+  RESNET_FOR_BF16(kGatherBf16)(args, image, rows, count, at, channels, begin, end);
+}
+
+}  // namespace resnet::kernels::conv
+#endif
