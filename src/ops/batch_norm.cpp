@@ -58,10 +58,6 @@ void expect_all(const Attributes& attributes, std::span<const ValueType* const> 
   expect_operands(inputs.subspan(maps), count - maps, count - maps);
 }
 
-ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
-  return {Shape{rows, channels}, DType::f32};
-}
-
 // The readable references and the gradient's rule are about the graph before neighbours are merged.
 void expect_unfused(const Attributes& attributes) {
   const bool merged = pools(attributes) || attributes.has("add") || attributes.has("relu") ||

@@ -64,10 +64,6 @@ void expect_alone(const Attributes& attributes) {
     throw FormatError("a convolution that carries a neighbour has only a native kernel");
 }
 
-ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
-  return {Shape{rows, channels}, DType::f32};
-}
-
 // Geometry of x [N,F], w [O,F].
 ConvGeometry linear_geometry(const Shape& x, const Shape& w) {
   expect(x[1] == w[1], "expected " + std::to_string(w[1]) + " input features, got " + std::to_string(x[1]));

@@ -51,7 +51,7 @@ class Forward final : public PooledOperation {
            "expected a bias and a gamma of shape " + to_string(channels));
     return {{pooled_shape(pool), DType::f32},
             {pooled_shape(pool), kernels::max_pool_index_dtype(pool)},
-            {Shape{3, conv.co}, DType::f32}};
+            rows_of_channels(3, conv.co)};
   }
   std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 4}; }
   bool optional_output(const Attributes&, std::size_t output) const override { return output == 1; }
@@ -76,7 +76,7 @@ class WeightGradient final : public PooledOperation {
            "expected maps of the pool's shape");
     expect(*inputs[4] == ValueType{map.shape, kernels::max_pool_index_dtype(pool)},
            "expected the pool's index");
-    expect(*inputs[6] == ValueType{Shape{4, conv.co}, DType::f32}, "expected a gradient table");
+    expect(*inputs[6] == rows_of_channels(4, conv.co), "expected a gradient table");
     return {{inputs[1]->shape, DType::f32}};
   }
   std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 3, 5}; }

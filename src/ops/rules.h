@@ -41,6 +41,11 @@ struct Pair {
 };
 Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least);
 
+/// Some numbers for each channel, as norms and their neighbours pass them on.
+inline ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
+  return {Shape{rows, channels}, DType::f32};
+}
+
 /// Pixels of an [N,C,H,W] or [N,C] shape.
 inline std::int64_t pixels_of(const Shape& shape) {
   return shape.rank() == 4 ? shape[2] * shape[3] : 1;
