@@ -144,7 +144,8 @@ if bench["isa"] == "avx512_bf16":
     assert half["test_acc"] == result_of("half-1")["test_acc"], half
     assert "_bf16" in run("plan", "--input", "4x1x32x32", "--precision", "bf16").stdout
     wide = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 1, "--precision", "bf16", "--json").stdout)
-    assert wide["precision"] == "bf16" and wide["peak_gflops"] > 1.3 * bench["peak_gflops"], wide
+    # The peak is that of the bf16 instruction: twice that of f32 on a Zen, half of it on an Intel without AMX.
+    assert wide["precision"] == "bf16" and not 1 / 1.3 < wide["peak_gflops"] / bench["peak_gflops"] < 1.3, wide
 else:
     print("bf16 not run: this processor has", bench["isa"])
 

@@ -7,6 +7,7 @@ namespace {
 
 using test::expect_pinned;
 using test::expect_scalar;
+using test::Held;
 using test::json;
 using test::seed_of;
 
@@ -47,6 +48,14 @@ TEST_P(Parity, EveryStageInBothModes) {
   }
 }
 
+// In the golden of ResNet-50 one ReLU stands on the edge: the last of layer4.1 reads 9.9e-7 in channel 1727,
+// in float64, where float32 errs by 1.8e-6 on average. To which side it falls hangs on the order of sums, so
+// on the instruction set, and with it the gradients of all that lies in front.
+Held held(const std::string& model, const std::string& name) {
+  const bool behind = name.starts_with("layer4.2") || name.starts_with("fc");
+  return model == "resnet50" && !behind ? Held::to_noise : Held::to_float32;
+}
+
 TEST_P(Parity, LossEveryGradientAndRunningStatistics) {
   const json golden = test::read_golden(GetParam());
   const nn::Sequential net = test::network_of_golden(golden);
@@ -58,7 +67,7 @@ TEST_P(Parity, LossEveryGradientAndRunningStatistics) {
   std::size_t compared = 0;
   for (const auto& [name, gradient] : engine->gradient_values()) {
     ASSERT_TRUE(train.at("gradients").contains(name)) << name;
-    expect_pinned(name, gradient, golden, train.at("gradients").at(name));
+    expect_pinned(name, gradient, golden, train.at("gradients").at(name), held(GetParam(), name));
     ++compared;
   }
   EXPECT_EQ(compared, train.at("gradients").size());

@@ -74,8 +74,7 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType
 // Winograd's kernels carry all that a pass can; direct ones gather where there is one group, and read and
 // write nothing through a norm.
 bool serves(const ConvCarried& carried, const ConvGeometry& g, std::int64_t tile) noexcept {
-  const bool gathers = carried.moments || carried.sums != ConvCarried::Sums::none;
-  return tile != 0 || (!carried.norm && !carried.norm_gradient && (!gathers || g.groups == 1));
+  return tile != 0 || (!carried.norm && !carried.norm_gradient && (!carried.gathers() || g.groups == 1));
 }
 
 }  // namespace

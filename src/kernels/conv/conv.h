@@ -68,8 +68,9 @@ struct ConvCarried {
   enum class Sums : std::uint8_t { none, by_table, by_signs } sums = Sums::none;
   bool norm_gradient = false;  // weight gradient: dy is made from the gradient dz of a norm
 
-  /// Whether it does what direct kernels do not.
-  bool any_norm() const noexcept { return norm || moments || sums != Sums::none || norm_gradient; }
+  /// Whether it gathers sums of its results.
+  bool gathers() const noexcept { return moments || sums != Sums::none; }
+  bool any_norm() const noexcept { return norm || norm_gradient || gathers(); }
 };
 
 /// The cheapest way by a cost rule of shape and storage alone. Throws ShapeError if `g`

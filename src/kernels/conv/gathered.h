@@ -8,6 +8,7 @@
 #include "kernels/chunk_sums.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/patches.h"
+#include "kernels/kernel.h"
 
 namespace resnet::kernels::conv {
 
@@ -24,6 +25,30 @@ struct Gathered {
   const T* x = nullptr;          // gradient: of the image's shape
   const float* table = nullptr;  // gradient: its first row, mean, always
   const std::uint8_t* signs = nullptr;
+};
+
+/// Places of the operands of a forward pass or an input gradient that hang on what it carries (conv.h).
+struct CarriedPlaces {
+  int norm = 0;    // forward: the norm's table; input gradient: the norm's x, what gates it follows
+  int result = 0;  // y or dx; what is gathered follows
+
+  CarriedPlaces(const ConvCarried& carried, bool forward) noexcept
+      : norm(forward || carried.add ? 3 : 2), result(norm) {
+    if (carried.norm) result += 1;
+    if (carried.sums == ConvCarried::Sums::by_table) result += 2;
+    if (carried.sums == ConvCarried::Sums::by_signs) result += 3;
+  }
+  /// What a task gathers in `sums`.
+  template <class T>
+  Gathered<T> gathered(const ConvCarried& carried, const Call& call, float* sums) const noexcept {
+    if (carried.moments) return {.what = Gather::moments, .sums = sums};
+    const bool by_signs = carried.sums == ConvCarried::Sums::by_signs;
+    return {.what = by_signs ? Gather::gradient_by_signs : Gather::gradient_by_table,
+            .sums = sums,
+            .x = call.operand<const T>(norm),
+            .table = call.operand<const float>(norm + 1),
+            .signs = by_signs ? call.operand<const std::uint8_t>(norm + 2) : nullptr};
+  }
 };
 
 /// Gathers from `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
@@ -46,7 +71,7 @@ class GatheredSums {
   static constexpr int kKinds = 3;
   GatheredSums(const ConvCarried& carried, std::int64_t channels, std::int64_t chunks)
       : moments_(carried.moments),
-        any_(carried.moments || carried.sums != ConvCarried::Sums::none),
+        any_(carried.gathers()),
         channels_(channels),
         chunks_(channels, chunks, kKinds) {}
 

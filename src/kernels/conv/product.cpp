@@ -29,6 +29,7 @@ class Product final : public Kernel {
         forward_(pass == ConvPass::forward),
         isa_(isa),
         carried_(carried),
+        places_(carried, forward_),
         product_(g, pass, isa, widen),
         problem_(product_.problem()),
         plan_(problem_, cut()),
@@ -58,7 +59,7 @@ class Product final : public Kernel {
       gathered_.merge(
           call.workspace + gathers_at(), task, problem_.n * problem_.out_h * problem_.out_w,
           [&](std::int64_t block) { return pixels_of(plan_.block(block)); },
-          call.operand<float>(result_at() + 1));
+          call.operand<float>(places_.result + 1));
     } else if (phase == 1) {
       multiply(call, task);
     } else if (task < product_.prepare_tasks()) {
@@ -79,14 +80,7 @@ class Product final : public Kernel {
   std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
   // Where sums need no rounding they are added to the addend in the result's place.
   bool adds_to_result() const noexcept { return carried_.add && !kRounded; }
-  // Places of operands that follow carried ones, of an input gradient.
-  int norm_at() const noexcept { return carried_.add ? 3 : 2; }
-  int result_at() const noexcept {
-    if (forward_) return 3;
-    const bool by_signs = carried_.sums == ConvCarried::Sums::by_signs;
-    return norm_at() + (carried_.sums == ConvCarried::Sums::none ? 0 : by_signs ? 3 : 2);
-  }
-  Out* result(const Call& call) const noexcept { return call.operand<Out>(result_at()); }
+  Out* result(const Call& call) const noexcept { return call.operand<Out>(places_.result); }
 
   std::int64_t sums_bytes() const noexcept {
     return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
@@ -115,22 +109,14 @@ class Product final : public Kernel {
     const std::int64_t channels = problem_.out_c;
     for (int which = 0; which < GatheredSums::kKinds; ++which)
       std::fill(tables + which * channels + begin, tables + which * channels + end, 0.0F);
-    Gathered<Out> args;
-    args.sums = tables;
     if (carried_.moments) {
-      args.what = Gather::moments;
       bool found = false;
       for_rows(block, [&](const Row* rows, std::int64_t count) {
         if (!std::exchange(found, true))
           find_shift(result(call) + block.out, rows, count, begin, end, tables);
       });
-    } else {
-      const bool by_signs = carried_.sums == ConvCarried::Sums::by_signs;
-      args.what = by_signs ? Gather::gradient_by_signs : Gather::gradient_by_table;
-      args.x = call.operand<const Out>(norm_at());
-      args.table = call.operand<const float>(norm_at() + 1);
-      if (by_signs) args.signs = call.operand<const std::uint8_t>(norm_at() + 2);
     }
+    const Gathered<Out> args = places_.template gathered<Out>(carried_, call, tables);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
       gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });
@@ -211,6 +197,7 @@ class Product final : public Kernel {
   bool forward_;
   Isa isa_;
   ConvCarried carried_;
+  CarriedPlaces places_;
   PackedProduct<T, Out> product_;
   const PatchProblem& problem_;  // in words
   PatchPlan plan_;

@@ -42,6 +42,7 @@ class Product final : public Kernel {
       : g_(g),
         forward_(forward),
         carried_(carried),
+        places_(carried, forward),
         in_(forward ? g.ci : g.co),
         out_(forward ? g.co : g.ci),
         in_h_(forward ? g.h : g.ho()),
@@ -127,7 +128,6 @@ class Product final : public Kernel {
   }
 
  private:
-  bool by_signs() const noexcept { return carried_.sums == ConvCarried::Sums::by_signs; }
   int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
   std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
   // In the workspace: weights, a shared block, then the sums of chunks and their numbers of pixels.
@@ -136,12 +136,6 @@ class Product final : public Kernel {
   }
   float* chunk_pixels(const Call& call) const noexcept {
     return reinterpret_cast<float*>(call.workspace + gathers_at() + gathered_.bytes());
-  }
-  // Places of operands that follow carried ones.
-  int norm_at() const noexcept { return forward_ ? 3 : 2 + (carried_.add ? 1 : 0); }
-  int result_at() const noexcept {
-    if (forward_) return norm_at() + (carried_.norm ? 1 : 0);
-    return norm_at() + (carried_.sums == ConvCarried::Sums::none ? 0 : by_signs() ? 3 : 2);
   }
 
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
@@ -185,7 +179,7 @@ class Product final : public Kernel {
               .point_stride = in_point_,
               .row_stride = in_row_,
               .zeros = zeros_.data(),
-              .table = carried_.norm ? call.operand<const float>(norm_at()) : nullptr,
+              .table = carried_.norm ? call.operand<const float>(places_.norm) : nullptr,
               .floor = floor_of(carried_)});
   }
 
@@ -220,26 +214,18 @@ class Product final : public Kernel {
   void transform_output(const Call& call, std::byte* points, std::int64_t block,
                         std::int64_t task) const noexcept {
     TileSums<T> args = {.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
-                        .image = call.operand<T>(result_at()),
+                        .image = call.operand<T>(places_.result),
                         .points = outputs(points) + task * grid_.step() * out_row_,
                         .point_stride = out_point_,
                         .row_stride = out_row_,
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
                         .addend = carried_.add ? call.operand<const T>(2) : nullptr};
     if (!gathered_.any()) return t_.output(args);
-    Gathered<T>& gathered = args.gathered;
-    gathered.sums = reinterpret_cast<float*>(call.scratch + own_block_bytes());
-    if (carried_.moments) {
-      gathered.what = Gather::moments;
-    } else {
-      gathered.what = by_signs() ? Gather::gradient_by_signs : Gather::gradient_by_table;
-      gathered.x = call.operand<const T>(norm_at());
-      gathered.table = call.operand<const float>(norm_at() + 1);
-      if (by_signs()) gathered.signs = call.operand<const std::uint8_t>(norm_at() + 2);
-    }
+    args.gathered = places_.template gathered<T>(carried_, call,
+                                                 reinterpret_cast<float*>(call.scratch + own_block_bytes()));
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
-    gathered_.store(call.workspace + gathers_at(), gathered.sums, chunk, 0, out_);
+    gathered_.store(call.workspace + gathers_at(), args.gathered.sums, chunk, 0, out_);
     if (carried_.moments)
       chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
   }
@@ -247,12 +233,14 @@ class Product final : public Kernel {
   void merge(const Call& call, std::int64_t task) const noexcept {
     gathered_.merge(
         call.workspace + gathers_at(), task, g_.n * out_h_ * out_w_,
-        [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; }, call.operand<float>(result_at() + 1));
+        [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; },
+        call.operand<float>(places_.result + 1));
   }
 
   ConvGeometry g_;
   bool forward_;
   ConvCarried carried_;
+  CarriedPlaces places_;
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_;
   std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result

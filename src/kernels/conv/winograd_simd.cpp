@@ -20,6 +20,14 @@ namespace resnet::kernels::conv {
 namespace HWY_NAMESPACE {
 namespace {
 
+// A tile's results. By itself, since what follows it has many variants.
+template <class F>
+HWY_NOINLINE void transform(const float* HWY_RESTRICT from, std::int64_t stride, V* HWY_RESTRICT results) {
+  both_ways<F::kPoints, F::kOut, &F::output>(
+      [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from + (i * F::kPoints + j) * stride); },
+      [&](int i, int j, V v) HWY_ATTR { results[i * F::kOut + j] = v; });
+}
+
 // kStream: whole lines go past the caches, which saves reading them first. Who reads the result next starts
 // with what was written long ago.
 template <class T, class F, bool kAdd, bool kStream, class Gathering>
@@ -34,58 +42,50 @@ struct FromPoints {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    const float* HWY_RESTRICT in = from + c;
     const V b = args.bias != nullptr ? access.load(args.bias + c) : hn::Zero(d);
     ask_for_right(c);
-    const auto load = [&](int i, int j)
-                          HWY_ATTR { return hn::LoadU(d, in + (i * F::kPoints + j) * args.point_stride); };
+    V results[F::kOut * F::kOut];
+    transform<F>(from + c, args.point_stride, results);
     const auto place = [&](int i, int j) { return first + i * line() + j * pixel() + c; };
-    const auto finished = [&](V v, std::int64_t at) HWY_ATTR {
-      v = hn::Add(v, b);
-      if constexpr (kAdd) v = hn::Add(v, access.load(args.addend + at));
+    const auto finished = [&](int i, int j) HWY_ATTR {
+      V v = hn::Add(results[i * F::kOut + j], b);
+      if constexpr (kAdd) v = hn::Add(v, access.load(args.addend + place(i, j)));
       return v;
     };
-    const auto store = [&](V v, std::int64_t at) HWY_ATTR {
+    const auto store = [&](V v, int i, int j) HWY_ATTR {
       if constexpr (kStream) {
-        hn::Stream(v, d, args.image + at);
+        hn::Stream(v, d, args.image + place(i, j));
       } else {
-        access.store(v, args.image + at);
+        access.store(v, args.image + place(i, j));
       }
     };
-    const bool whole = top == 0 && left == 0 && bottom == F::kOut && right == F::kOut;
-    const auto has = [&](int i, int j) { return i >= top && i < bottom && j >= left && j < right; };
     if constexpr (std::is_same_v<Gathering, Nothing>) {
-      const auto write = [&](int i, int j, V v) HWY_ATTR { store(finished(v, place(i, j)), place(i, j)); };
-      if (whole) return both_ways<F::kPoints, F::kOut, &F::output>(load, write);
-      both_ways<F::kPoints, F::kOut, &F::output>(load, [&](int i, int j, V v) HWY_ATTR {
-        if (has(i, j)) write(i, j, v);
-      });
+      for_pixels([&](auto, int i, int j) HWY_ATTR { store(finished(i, j), i, j); });
     } else {
-      V results[F::kOut * F::kOut];
-      both_ways<F::kPoints, F::kOut, &F::output>(
-          load, [&](int i, int j, V v) HWY_ATTR { results[i * F::kOut + j] = v; });
       typename Gathering::template At<T, Access> gathering(args.gathered, args.tiles.c, access, c);
-      const auto take = [&]<int kOf>(std::integral_constant<int, kOf>, int i, int j) HWY_ATTR {
-        const std::int64_t at = place(i, j);
-        store(gathering.template take<kOf>(finished(results[i * F::kOut + j], at), at), at);
-      };
-      constexpr std::integral_constant<int, 0> kEven;
-      constexpr std::integral_constant<int, 1> kOdd;
-      if (whole) {
-        for (int i = 0; i < F::kOut; ++i) {
-#pragma GCC unroll 6
-          for (int j = 0; j < F::kOut; ++j) j % 2 == 0 ? take(kEven, i, j) : take(kOdd, i, j);
-        }
-      } else {
-        for (int k = 0; k < F::kOut * F::kOut; ++k) {
-          if (has(k / F::kOut, k % F::kOut)) take(kEven, k / F::kOut, k % F::kOut);
-        }
-      }
+      for_pixels([&]<int kOf>(std::integral_constant<int, kOf>, int i, int j)
+                     HWY_ATTR { store(gathering.template take<kOf>(finished(i, j), place(i, j)), i, j); });
       gathering.keep();
     }
   }
 
  private:
+  // Calls run(which of two sums takes it, i, j) for the pixels that the image has.
+  template <class Run>
+  HWY_INLINE void for_pixels(const Run& run) const {
+    constexpr std::integral_constant<int, 0> kEven;
+    constexpr std::integral_constant<int, 1> kOdd;
+    if (top == 0 && left == 0 && bottom == F::kOut && right == F::kOut) {
+      for (int i = 0; i < F::kOut; ++i) {
+#pragma GCC unroll 6
+        for (int j = 0; j < F::kOut; ++j) j % 2 == 0 ? run(kEven, i, j) : run(kOdd, i, j);
+      }
+    } else {
+      for (auto i = static_cast<int>(top); i < bottom; ++i) {
+        for (auto j = static_cast<int>(left); j < right; ++j) run(kEven, i, j);
+      }
+    }
+  }
   // The tile to the right is written next; a hint may point anywhere.
   HWY_INLINE void ask_for_right(std::int64_t c) const {
     if (!begins_line<T>(c)) return;
@@ -106,14 +106,19 @@ template <class T, class F, bool kAdd, bool kStream, class Gathering>
 HWY_INLINE void write_tile(const TileSums<T>& args, std::int64_t t) {
   const Tiles& tiles = args.tiles;
   const Place place(tiles, tiles.begin + t, F::kOut);
-  for_vectors(
-      FromPoints<T, F, kAdd, kStream, Gathering>{
-          args, args.points + t * args.row_stride,
-          ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c,
-          std::max<std::int64_t>(0, -place.y), std::max<std::int64_t>(0, -place.x),
-          std::min<std::int64_t>(F::kOut, tiles.h - place.y),
-          std::min<std::int64_t>(F::kOut, tiles.w - place.x)},
-      tiles.c);
+  const FromPoints<T, F, kAdd, kStream, Gathering> op = {
+      args,
+      args.points + t * args.row_stride,
+      ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c,
+      std::max<std::int64_t>(0, -place.y),
+      std::max<std::int64_t>(0, -place.x),
+      std::min<std::int64_t>(F::kOut, tiles.h - place.y),
+      std::min<std::int64_t>(F::kOut, tiles.w - place.x)};
+  if constexpr (kStream) {
+    for (std::int64_t c = 0; c < tiles.c; c += kLanes) op.run(Whole(), c);
+  } else {
+    for_vectors(op, tiles.c);
+  }
 }
 
 // The mean of the first tile, which is written once more later, becomes the shift.
