@@ -11,6 +11,9 @@
 namespace resnet {
 namespace {
 
+using test::expect_same_gradients;
+using test::initialised;
+
 // Names of the operations of a step, with their number.
 std::map<std::string, int> operations(const nn::Module& net, const Shape& images) {
   const graph::Graph step = compiler::fuse(
@@ -18,23 +21,6 @@ std::map<std::string, int> operations(const nn::Module& net, const Shape& images
   std::map<std::string, int> count;
   for (const graph::Node& node : step.nodes()) ++count[std::string(node.op->name())];
   return count;
-}
-
-void expect_same_gradients(const nn::Module& net, const Shape& images) {
-  const Network network = network_of(net, images);
-  const test::Examples e = test::examples(images, 5);
-  State values[2];
-  for (const bool fuse : {false, true}) {
-    const auto engine = make_native_engine(network, {.threads = 2, .fuse = fuse});
-    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
-    values[fuse ? 1 : 0] = engine->gradient_values();
-  }
-  test::expect_states_near(values[1], values[0], 1e-5);
-}
-
-nn::Sequential initialised(nn::Sequential net) {
-  nn::init(net, nn::Scheme::chapter, 3);
-  return net;
 }
 
 const Shape kImages{3, 2, 13, 17};

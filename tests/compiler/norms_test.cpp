@@ -14,6 +14,9 @@
 namespace resnet {
 namespace {
 
+using test::expect_same_gradients;
+using test::initialised;
+
 // Nodes called `op` of a merged graph that have the attribute.
 int count(const graph::Graph& graph, const std::string& op, const std::string& attribute) {
   return static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [&](const auto& node) {
@@ -28,20 +31,6 @@ graph::Graph carried_step(const nn::Module& net, const Shape& images) {
   return carried(compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update));
 }
 
-void expect_same_gradients(const nn::Module& net, const Shape& images) {
-  const Network network = network_of(net, images);
-  const test::Examples e = test::examples(images, 5);
-  State values[2], states[2];
-  for (const bool fuse : {false, true}) {
-    const auto engine = make_native_engine(network, {.threads = 2, .fuse = fuse});
-    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
-    values[fuse ? 1 : 0] = engine->gradient_values();
-    states[fuse ? 1 : 0] = engine->state();
-  }
-  test::expect_states_near(values[1], values[0], 1e-5);
-  test::expect_states_near(states[1], states[0], 1e-6);
-}
-
 // Maps and channels for which the cost rule takes Winograd.
 const Shape kImages{4, 32, 13, 12};
 nn::Conv2d conv3x3(bool bias = true) {
@@ -50,11 +39,6 @@ nn::Conv2d conv3x3(bool bias = true) {
 nn::Linear head() {
   return nn::Linear{32 * 13 * 12, 5};
 }
-nn::Sequential initialised(nn::Sequential net) {
-  nn::init(net, nn::Scheme::chapter, 3);
-  return net;
-}
-
 TEST(CarryNorms, ANormBetweenTwoConvolutionsLeavesOnlyTables) {
   const auto net = initialised(nn::Sequential(conv3x3(), nn::BatchNorm2d{32}, nn::ReLU{}, conv3x3(false),
                                               nn::BatchNorm2d{32}, nn::ReLU{}, nn::Flatten{}, head()));

@@ -71,4 +71,24 @@ inline void expect_states_near(const State& ours, const State& reference, double
   }
 }
 
+inline nn::Sequential initialised(nn::Sequential net) {
+  nn::init(net, nn::Scheme::chapter, 3);
+  return net;
+}
+
+/// Of a network with five classes: with fusion and without the same gradients and running statistics.
+inline void expect_same_gradients(const nn::Module& net, const Shape& images) {
+  const Network network = network_of(net, images);
+  const Examples e = examples(images, 5);
+  State values[2], states[2];
+  for (const bool fuse : {false, true}) {
+    const auto engine = make_native_engine(network, {.threads = 2, .fuse = fuse});
+    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+    values[fuse ? 1 : 0] = engine->gradient_values();
+    states[fuse ? 1 : 0] = engine->state();
+  }
+  expect_states_near(values[1], values[0], 1e-5);
+  expect_states_near(states[1], states[0], 1e-6);
+}
+
 }  // namespace resnet::test
