@@ -39,6 +39,7 @@ nn::Conv2d conv3x3(bool bias = true) {
 nn::Linear head() {
   return nn::Linear{32 * 13 * 12, 5};
 }
+
 TEST(CarryNorms, ANormBetweenTwoConvolutionsLeavesOnlyTables) {
   const auto net = initialised(nn::Sequential(conv3x3(), nn::BatchNorm2d{32}, nn::ReLU{}, conv3x3(false),
                                               nn::BatchNorm2d{32}, nn::ReLU{}, nn::Flatten{}, head()));
