@@ -116,7 +116,7 @@ class Product final : public Kernel {
           find_shift(result(call) + block.out, rows, count, begin, end, tables);
       });
     }
-    const Gathered<Out> args = places_.template gathered<Out>(carried_, call, tables);
+    const Gathered<Out> args = places_.gathered<Out>(carried_, call, tables);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
       gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });

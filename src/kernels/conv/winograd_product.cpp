@@ -221,8 +221,8 @@ class Product final : public Kernel {
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
                         .addend = carried_.add ? call.operand<const T>(2) : nullptr};
     if (!gathered_.any()) return t_.output(args);
-    args.gathered = places_.template gathered<T>(carried_, call,
-                                                 reinterpret_cast<float*>(call.scratch + own_block_bytes()));
+    args.gathered =
+        places_.gathered<T>(carried_, call, reinterpret_cast<float*>(call.scratch + own_block_bytes()));
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
     gathered_.store(call.workspace + gathers_at(), args.gathered.sums, chunk, 0, out_);
