@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/conv_simd.cpp"
@@ -213,6 +214,7 @@ constexpr std::int64_t kPanelFloats = kWords * kPanel + 16;
 constexpr std::int64_t kTiles = 8;
 constexpr std::int64_t kTileStride = 8;                          // words of a packed tile, a pixel or two
 constexpr std::int64_t kTileFloats = kWords * kTileStride + 16;  // likewise
+constexpr std::int64_t kGroup = kTiles * kTileRows;              // columns packed at a time
 
 using D8 = hn::CappedTag<float, kTileStride>;
 using V8 = hn::Vec<D8>;
@@ -234,6 +236,17 @@ HWY_INLINE V8 load8(const BFloat16* p) {
   return V8{_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16))};
 }
 #endif
+
+// As many as a vector holds, or part of that; likewise.
+template <class P, class Access, class T>
+HWY_INLINE V load(const Access& access, const T* p) {
+  const V v = access.load(p);
+#if RESNET_BF16_TARGET
+  if constexpr (P::kStep == 2 && !std::is_same_v<T, BFloat16>)
+    return resnet::kernels::HWY_NAMESPACE::from_bf16(resnet::kernels::HWY_NAMESPACE::to_bf16(v));
+#endif
+  return v;
+}
 
 // The words of two pixels' numbers, the halves of which are bf16.
 template <class Vector>
@@ -344,6 +357,23 @@ void pack_scattered(const AccumulateArgs<X, Y>& args, const Row* columns, std::i
     hn::Store(words_of<P>(args.source, offset, k, args.pixel_count, load), D8(), to);
 }
 
+// `count` columns that are neighbours, of up to kTiles tiles, side by side: [word][kGroup].
+template <class P, class X, class Y>
+void pack_neighbours(const AccumulateArgs<X, Y>& args, const Row* columns, std::int64_t count,
+                     float* HWY_RESTRICT to) {
+  const auto offset = [&](std::int64_t k) HWY_ATTR { return std::int64_t{args.pixels[k].in}; };
+  const Part part(count % kLanes);
+  const auto whole = [](const X* p) HWY_ATTR { return load<P>(Whole(), p); };
+  const auto rest = [&](const X* p) HWY_ATTR { return load<P>(part, p); };
+  const X* const from = args.source + columns[0].in;
+  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kGroup) {
+    std::int64_t c = 0;
+    for (; c + kLanes <= count; c += kLanes)
+      hn::Store(words_of<P>(from + c, offset, k, args.pixel_count, whole), d, to + c);
+    if (c < count) hn::Store(words_of<P>(from + c, offset, k, args.pixel_count, rest), d, to + c);
+  }
+}
+
 template <class P, class X, class Y>
 void pack_x(const AccumulateArgs<X, Y>& args, const Tiling& tiling, std::int64_t begin, std::int64_t end,
             float* HWY_RESTRICT to) {
@@ -372,19 +402,27 @@ void pack_x(const AccumulateArgs<X, Y>& args, const Tiling& tiling, std::int64_t
   }
 }
 
-// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory. kAhead: asks for a line of
-// `ahead` a word.
+// What is read soon: a line of it a word is asked for.
+struct Ahead {
+  const float* at = nullptr;
+  std::int64_t stride = 0;
+  HWY_INLINE void ask() {
+    __builtin_prefetch(at, 0, 2);  // to the second level
+    at += stride;
+  }
+};
+
+// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory. kAhead: asks.
 template <class P, int R, int N, bool kAdd, bool kAhead>
 HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
                                   const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t words,
-                                  const Row* columns, float* HWY_RESTRICT sums, const float* ahead,
-                                  std::int64_t ahead_stride) {
+                                  const Row* columns, float* HWY_RESTRICT sums, Ahead first, Ahead second) {
   V acc[R][N];
   clear(acc);
   for (std::int64_t k = 0; k < words; ++k, x += x_stride, dy += dy_stride) {
     if constexpr (kAhead) {
-      __builtin_prefetch(ahead, 0, 2);  // to the second level
-      ahead += ahead_stride;
+      first.ask();
+      second.ask();
     }
     V b[N];
 #pragma GCC unroll 4
@@ -414,21 +452,20 @@ struct TileArgs {
   std::int64_t words;
   const Row* columns;
   float* sums;
-  // What is read soon, a line a word, or null; full tiles that add ask for it.
-  const float* ahead = nullptr;
-  std::int64_t ahead_stride = 0;
+  Ahead first, second;  // full tiles that add ask for them; where there is nothing to ask for, at null
 };
 
 template <class P, int R, int N, bool kAdd>
 HWY_INLINE void accumulate_tile(const TileArgs& t) {
   if constexpr (R == kTileRows && N == kVectors && kAdd) {
-    if (t.ahead != nullptr) {
+    if (t.first.at != nullptr) {
       return accumulate_tile<P, R, N, kAdd, true>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns,
-                                                  t.sums, t.ahead, t.ahead_stride);
+                                                  t.sums, t.first,
+                                                  t.second.at != nullptr ? t.second : t.first);
     }
   }
-  accumulate_tile<P, R, N, kAdd, false>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns, t.sums,
-                                        nullptr, 0);
+  accumulate_tile<P, R, N, kAdd, false>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns, t.sums, {},
+                                        {});
 }
 
 template <class P, int R, bool kAdd>
@@ -486,29 +523,45 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
   float* packed_x = args.packed;
   float* packed_dy = packed_x + kTiles * kTileFloats;
   pack_dy<P>(args, packed_dy);
-  // The pixels of the next piece, as a rule; each of the first tiles asks for a line of each.
+  // The pixels of the next piece, as a rule: each of the first tiles asks for a line of dy of each, and in
+  // the first panel every tile for its part of x.
   constexpr std::int64_t kLines = kPanel / kLine<Y>;
   const std::int64_t last = args.pixel_count - 1;
   const std::int64_t dy_pixel = last > 0 ? args.pixels[last].out - args.pixels[last - 1].out : 0;
+  const std::int64_t x_pixel = last > 0 ? args.pixels[last].in - args.pixels[last - 1].in : 0;
   const Y* next_dy = args.dy + args.pixels[last].out + dy_pixel;
+  const X* next_x = args.source + args.pixels[last].in + x_pixel;
   const Tiling tiling(args.column_count);
   for (std::int64_t begin = 0; begin < tiling.number(); begin += kTiles) {
     const std::int64_t end = std::min(begin + kTiles, tiling.number());
-    pack_x<P>(args, tiling, begin, end, packed_x);
+    const Row* columns = args.columns + tiling.begin(begin);
+    const std::int64_t count = tiling.begin(end) - tiling.begin(begin);
+    const bool neighbours = columns[count - 1].in - columns[0].in == count - 1;  // they ascend
+    if (neighbours) {
+      pack_neighbours<P>(args, columns, count, packed_x);
+    } else {
+      pack_x<P>(args, tiling, begin, end, packed_x);
+    }
     for (std::int64_t p = 0; p * kPanel < args.outputs; ++p) {
       const std::int64_t outputs = std::min(kPanel, args.outputs - p * kPanel);
       for (std::int64_t t = begin; t < end; ++t) {
-        TileArgs tile = {.x = packed_x + (t - begin) * kTileFloats,
-                         .x_stride = kTileStride,
-                         .dy = packed_dy + p * kPanelFloats,
-                         .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
-                         .words = (args.pixel_count + P::kStep - 1) / P::kStep,
-                         .columns = args.columns + tiling.begin(t),
-                         .sums = args.sums + p * args.sums_stride};
+        TileArgs tile = {
+            .x = packed_x + (neighbours ? tiling.begin(t) - tiling.begin(begin) : (t - begin) * kTileFloats),
+            .x_stride = neighbours ? kGroup : kTileStride,
+            .dy = packed_dy + p * kPanelFloats,
+            .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
+            .words = (args.pixel_count + P::kStep - 1) / P::kStep,
+            .columns = args.columns + tiling.begin(t),
+            .sums = args.sums + p * args.sums_stride};
         if (t < kLines * P::kStep) {
-          tile.ahead = reinterpret_cast<const float*>(next_dy + p * kPanel + t / kLines * dy_pixel +
-                                                      t % kLines * kLine<Y>);
-          tile.ahead_stride = dy_pixel * P::kStep / kWord<Y>;
+          tile.first = {reinterpret_cast<const float*>(next_dy + p * kPanel + t / kLines * dy_pixel +
+                                                       t % kLines * kLine<Y>),
+                        dy_pixel * P::kStep / kWord<Y>};
+        }
+        if (p == 0) {
+          tile.second = {reinterpret_cast<const float*>(next_x + args.columns[tiling.begin(t)].in),
+                         x_pixel * P::kStep / kWord<X>};
+          if (tile.first.at == nullptr) tile.first = tile.second;
         }
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       }
@@ -532,8 +585,8 @@ void outer(const OuterArgs& args) {
                        .columns = columns,
                        .sums = args.sums + p};
       if (p == 0 && t < 2 * kLines && args.next_x != nullptr) {
-        tile.ahead = t < kLines ? args.next_dy + t * kLine<float> : args.next_x + (t - kLines) * kLine<float>;
-        tile.ahead_stride = t < kLines ? args.dy_stride : args.x_stride;
+        tile.first = t < kLines ? Ahead{args.next_dy + t * kLine<float>, args.dy_stride}
+                                : Ahead{args.next_x + (t - kLines) * kLine<float>, args.x_stride};
       }
       if (args.add) {
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);

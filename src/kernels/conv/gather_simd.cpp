@@ -1,6 +1,9 @@
 // Gathering from results that a direct convolution has just written.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/conv/gathered.h"
 
@@ -21,31 +24,49 @@ using resnet::kernels::HWY_NAMESPACE::Part;
 using resnet::kernels::HWY_NAMESPACE::Whole;
 constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
 
-template <class T, class Gathering, class Access>
-HWY_INLINE void gather_column(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
-                              std::int64_t at, std::int64_t channels, const Access& access, std::int64_t c) {
-  typename Gathering::template At<T, Access> gathering(args, channels, access, c);
-  const auto take = [&]<int kOf>(std::integral_constant<int, kOf>, std::int64_t i) HWY_ATTR {
-    const std::int64_t place = at + rows[i].out + c;
-    const V v = gathering.template take<kOf>(access.load(image + place), place);
-    if constexpr (Gathering::kGates) access.store(v, image + place);
+// Vectors that are gathered from at once: a whole panel's, a line of memory each.
+constexpr int kVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+constexpr std::int64_t kAhead = 8;  // rows
+
+// N vectors from channel c on. Sums that are few are two each, since one would wait for itself.
+template <class T, class Gathering, int N, class Access>
+HWY_INLINE void gather_columns(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
+                               std::int64_t at, std::int64_t channels, const Access& access, std::int64_t c) {
+  using At = typename Gathering::template At<T, Access>;
+  const auto make = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
+    return std::array<At, N>{At(args, channels, access, c + kIndex * kLanes)...};
   };
+  std::array<At, N> gathering = make(std::make_integer_sequence<int, N>());
+  const auto take = [&]<int kOf>(std::integral_constant<int, kOf>, std::int64_t i) HWY_ATTR {
+    const std::int64_t place = at + rows[i].out + c,
+                       next = at + rows[std::min(i + kAhead, count - 1)].out + c;
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) {
+      Gathering::ask_for(args, next + v * kLanes);
+      T* const from = image + place + v * kLanes;
+      const V taken = gathering[v].template take<kOf>(access.load(from), place + v * kLanes);
+      if constexpr (Gathering::kGates) access.store(taken, from);
+    }
+  };
+  constexpr int kOdd = N > 2 ? 0 : 1;
   std::int64_t i = 0;
   for (; i + 2 <= count; i += 2) {
     take(std::integral_constant<int, 0>(), i);
-    take(std::integral_constant<int, 1>(), i + 1);
+    take(std::integral_constant<int, kOdd>(), i + 1);
   }
   if (i < count) take(std::integral_constant<int, 0>(), i);
-  gathering.keep();
+  for (const At& each : gathering) each.keep();
 }
 
 template <class T, class Gathering>
 void gather_as(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
                std::int64_t channels, std::int64_t begin, std::int64_t end) {
   std::int64_t c = begin;
+  for (; c + kVectors * kLanes <= end; c += kVectors * kLanes)
+    gather_columns<T, Gathering, kVectors>(args, image, rows, count, at, channels, Whole(), c);
   for (; c + kLanes <= end; c += kLanes)
-    gather_column<T, Gathering>(args, image, rows, count, at, channels, Whole(), c);
-  if (c < end) gather_column<T, Gathering>(args, image, rows, count, at, channels, Part(end - c), c);
+    gather_columns<T, Gathering, 1>(args, image, rows, count, at, channels, Whole(), c);
+  if (c < end) gather_columns<T, Gathering, 1>(args, image, rows, count, at, channels, Part(end - c), c);
 }
 
 template <class T>
