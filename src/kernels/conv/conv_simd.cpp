@@ -452,15 +452,15 @@ struct TileArgs {
   std::int64_t words;
   const Row* columns;
   float* sums;
-  Ahead first, second;  // full tiles that add ask for them; where there is nothing to ask for, at null
+  Ahead first, second;  // each may be null; full tiles that add ask for them
 };
 
 template <class P, int R, int N, bool kAdd>
 HWY_INLINE void accumulate_tile(const TileArgs& t) {
   if constexpr (R == kTileRows && N == kVectors && kAdd) {
-    if (t.first.at != nullptr) {
+    if (t.first.at != nullptr || t.second.at != nullptr) {
       return accumulate_tile<P, R, N, kAdd, true>(t.x, t.x_stride, t.dy, t.dy_stride, t.words, t.columns,
-                                                  t.sums, t.first,
+                                                  t.sums, t.first.at != nullptr ? t.first : t.second,
                                                   t.second.at != nullptr ? t.second : t.first);
     }
   }
@@ -561,7 +561,6 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
         if (p == 0) {
           tile.second = {reinterpret_cast<const float*>(next_x + args.columns[tiling.begin(t)].in),
                          x_pixel * P::kStep / kWord<X>};
-          if (tile.first.at == nullptr) tile.first = tile.second;
         }
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);
       }

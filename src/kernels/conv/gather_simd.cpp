@@ -12,7 +12,7 @@
 #include "kernels/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include "kernels/lanes.h"
+#include "kernels/conv/tiles.h"
 // behind the above
 #include "kernels/conv/gather_lanes.h"
 
@@ -22,13 +22,11 @@ namespace HWY_NAMESPACE {
 namespace {
 using resnet::kernels::HWY_NAMESPACE::Part;
 using resnet::kernels::HWY_NAMESPACE::Whole;
-constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
 
-// Vectors that are gathered from at once: a whole panel's, a line of memory each.
-constexpr int kVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
 constexpr std::int64_t kAhead = 8;  // rows
 
-// N vectors from channel c on. Sums that are few are two each, since one would wait for itself.
+// N vectors from channel c on: a panel's where there are as many. Sums that are few are two each, since one
+// would wait for itself.
 template <class T, class Gathering, int N, class Access>
 HWY_INLINE void gather_columns(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
                                std::int64_t at, std::int64_t channels, const Access& access, std::int64_t c) {
@@ -62,7 +60,7 @@ template <class T, class Gathering>
 void gather_as(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
                std::int64_t channels, std::int64_t begin, std::int64_t end) {
   std::int64_t c = begin;
-  for (; c + kVectors * kLanes <= end; c += kVectors * kLanes)
+  for (; c + kPanel <= end; c += kPanel)
     gather_columns<T, Gathering, kVectors>(args, image, rows, count, at, channels, Whole(), c);
   for (; c + kLanes <= end; c += kLanes)
     gather_columns<T, Gathering, 1>(args, image, rows, count, at, channels, Whole(), c);
