@@ -12,8 +12,7 @@ namespace {
 // calls of a step, so that a futex call (5 to 50 us) is paid between steps only.
 constexpr int kSpins = 2000;
 
-// A thread takes tasks that follow each other, which often share data: a quarter of its share of what is
-// left.
+// A thread takes tasks that follow each other, which often share data: a quarter of what is left of a range.
 constexpr int kShares = 4;
 
 template <class T>
@@ -27,7 +26,7 @@ void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : ranges_(static_cast<std::size_t>(std::max(1, threads))) {
   try {
     for (int thread = 1; thread < std::max(1, threads); ++thread) {
       workers_.emplace_back([this, thread] { work(thread); });
@@ -56,7 +55,12 @@ void ThreadPool::run(const Job& job) noexcept {
     return;
   }
   job_ = job;
-  next_.store(0, std::memory_order_relaxed);
+  const auto count = static_cast<std::int64_t>(ranges_.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    Range& range = ranges_[static_cast<std::size_t>(i)];
+    range.next.store(job.tasks * i / count, std::memory_order_relaxed);
+    range.end = job.tasks * (i + 1) / count;
+  }
   running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
@@ -69,12 +73,18 @@ void ThreadPool::run(const Job& job) noexcept {
 
 void ThreadPool::take_tasks(int thread) noexcept {
   const Job job = job_;
-  std::int64_t first = next_.load(std::memory_order_relaxed);
-  while (first < job.tasks) {
-    const std::int64_t share = std::max<std::int64_t>(1, (job.tasks - first) / (kShares * threads()));
-    if (!next_.compare_exchange_weak(first, first + share, std::memory_order_relaxed)) continue;
+  const auto own = ranges_.begin() + thread;
+  for (auto range = own; range != ranges_.end(); ++range) take_from(*range, job, thread);
+  for (auto range = ranges_.begin(); range != own; ++range) take_from(*range, job, thread);
+}
+
+void ThreadPool::take_from(Range& range, const Job& job, int thread) noexcept {
+  std::int64_t first = range.next.load(std::memory_order_relaxed);
+  while (first < range.end) {
+    const std::int64_t share = std::max<std::int64_t>(1, (range.end - first) / kShares);
+    if (!range.next.compare_exchange_weak(first, first + share, std::memory_order_relaxed)) continue;
     for (std::int64_t task = first; task < first + share; ++task) job.call(job.body, task, thread);
-    first = next_.load(std::memory_order_relaxed);
+    first = range.next.load(std::memory_order_relaxed);
   }
 }
 

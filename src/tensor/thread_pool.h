@@ -1,5 +1,6 @@
-// The threads of an engine. Tasks are numbered; threads merely take the next number, so what a task
-// computes must depend on its number alone.
+// The threads of an engine. Tasks are numbered, and any thread may do any of them, so what a task computes
+// must depend on its number alone. Each thread begins with a range of its own, the same part of every call:
+// where tasks follow the order of images, it finds what it needs in its own caches. Who is done helps others.
 #pragma once
 
 #include <atomic>
@@ -36,13 +37,19 @@ class ThreadPool {
     const void* body = nullptr;
     void (*call)(const void*, std::int64_t, int) = nullptr;
   };
+  // What is left of a thread's range; others take from it too.
+  struct alignas(64) Range {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
   void run(const Job& job) noexcept;
   void take_tasks(int thread) noexcept;
+  void take_from(Range& range, const Job& job, int thread) noexcept;
   void stop() noexcept;
   void work(int thread) noexcept;
 
   Job job_;
-  alignas(64) std::atomic<std::int64_t> next_{0};
+  std::vector<Range> ranges_;
   alignas(64) std::atomic<std::uint32_t> generation_{0};  // odd bits unused; a new value is a new job
   alignas(64) std::atomic<int> running_{0};               // workers still busy with this job
   std::atomic<bool> stop_{false};

@@ -83,6 +83,35 @@ TEST(ThreadPool, MakesWhatTasksWroteVisibleToTheCallerAndTheNextCall) {
   }
 }
 
+TEST(ThreadPool, GivesEachThreadTheSamePartOfEveryCall) {
+  constexpr int kThreads = 4;
+  ThreadPool pool(kThreads);
+  for (int call = 0; call < 50; ++call) {
+    std::atomic<int> begun{0};
+    std::vector<int> by(kThreads, -1);
+    pool.parallel_for(kThreads, [&](std::int64_t task, int thread) {
+      by[static_cast<std::size_t>(task)] = thread;
+      begun.fetch_add(1);
+      while (begun.load() < kThreads) std::this_thread::yield();  // nobody is done, nobody helps
+    });
+    EXPECT_EQ(by, (std::vector<int>{0, 1, 2, 3}));
+  }
+}
+
+TEST(ThreadPool, HelpsAThreadThatIsLate) {
+  ThreadPool pool(2);
+  for (int call = 0; call < 50; ++call) {
+    std::atomic<int> done{0};
+    std::vector<int> by(4, -1);
+    pool.parallel_for(4, [&](std::int64_t task, int thread) {
+      by[static_cast<std::size_t>(task)] = thread;
+      while (task == 0 && done.load() < 3) std::this_thread::yield();
+      done.fetch_add(1);
+    });
+    EXPECT_NE(by[1], by[0]) << "task 1 would wait for ever behind task 0";
+  }
+}
+
 TEST(ThreadPool, CanBeMadeAndDestroyedOftenAndUnused) {
   for (int i = 0; i < 500; ++i) ThreadPool pool(1 + i % 5);
 }

@@ -249,10 +249,13 @@ struct Place {
 
 #if RESNET_BF16_TARGET
 // Two rows of numbers to words of bf16.
-HWY_INLINE void store_pairs(V low, V high, float* p) {
+HWY_INLINE V pairs_of(V low, V high) {
   using resnet::kernels::HWY_NAMESPACE::to_bf16;
   const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(high)), 16);
-  _mm512_storeu_si512(p, _mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper));
+  return V{_mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper))};
+}
+HWY_INLINE void store_pairs(V low, V high, float* p) {
+  hn::StoreU(pairs_of(low, high), d, p);
 }
 #endif
 

@@ -21,6 +21,9 @@ namespace resnet::kernels::conv::winograd {
 
 // Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
 inline constexpr std::int64_t kBlockBytes = 6 << 20;
+// So many shared blocks are on their way at a time, each in memory of its own: a thread then multiplies
+// mostly what it has transformed itself, and hardly waits for the caches of others.
+inline constexpr std::int64_t kGroups = 2;
 // Points of a task's own block, most of the second level of 512 KiB and half of the 1 MiB where there is
 // AVX-512, in whole register tiles; or two of those, where they are more.
 constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
@@ -56,18 +59,22 @@ constexpr std::int64_t size() {
 }
 
 // The tiles of maps of h x w pixels, in blocks of a task's own if `small` and those are enough, else shared.
+// Shared blocks form `groups` of neighbours; a round is one block of each.
 class Grid {
  public:
   Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
-       std::int64_t own_bytes, bool small, std::int64_t shared_bytes, std::int64_t multiple)
+       std::int64_t own_bytes, bool small, std::int64_t shared_bytes, std::int64_t groups,
+       std::int64_t multiple)
       : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
     std::int64_t fitting = std::max(kFewestLocalTiles, own_bytes / bytes_a_tile);
     fitting -= fitting % multiple;
     local_ = small && ceil_div(tiles_, fitting) >= kFewestLocalTasks;
     if (!local_) fitting = std::max(kFewestTiles, shared_bytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
+    if (!local_ && tiles_ > groups * kTilesPerTask) blocks_ = ceil_div(blocks_, groups) * groups;
     each_ = ceil_div(ceil_div(tiles_, blocks_), multiple) * multiple;
     blocks_ = ceil_div(tiles_, each_);
+    if (!local_) rounds_ = ceil_div(blocks_, std::min(groups, blocks_));
   }
   bool local() const noexcept { return local_; }
   std::int64_t down() const noexcept { return down_; }
@@ -75,7 +82,9 @@ class Grid {
   std::int64_t blocks() const noexcept { return blocks_; }
   std::int64_t most() const noexcept { return each_; }  // tiles of a block
   std::int64_t begin(std::int64_t block) const noexcept { return block * each_; }
-  std::int64_t count(std::int64_t block) const noexcept { return std::min(each_, tiles_ - block * each_); }
+  std::int64_t count(std::int64_t block) const noexcept {
+    return std::clamp<std::int64_t>(tiles_ - block * each_, 0, each_);
+  }
   // Tiles of one task of a transform, and how many of those a block has.
   std::int64_t step() const noexcept { return local_ ? each_ : kTilesPerTask; }
   std::int64_t tasks(std::int64_t block) const noexcept { return ceil_div(count(block), step()); }
@@ -95,6 +104,13 @@ class Grid {
             .count = std::min(step(), count(block) - first)};
   }
 
+  std::int64_t rounds() const noexcept { return rounds_; }
+  std::int64_t groups() const noexcept { return ceil_div(blocks_, rounds_); }
+  // The block of a group in a round; the last group may have none.
+  std::int64_t block(std::int64_t group, std::int64_t round) const noexcept {
+    return group * rounds_ + round;
+  }
+
   // Tasks of all blocks, numbered: only the last block has fewer.
   std::int64_t all_tasks() const noexcept { return number(blocks_ - 1, tasks(blocks_ - 1)); }
   std::int64_t number(std::int64_t block, std::int64_t task) const noexcept {
@@ -102,7 +118,7 @@ class Grid {
   }
 
  private:
-  std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1;
+  std::int64_t down_, across_, tiles_, blocks_ = 1, each_ = 1, rounds_ = 1;
   bool local_ = false;
 };
 

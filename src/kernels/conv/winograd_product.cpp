@@ -33,7 +33,7 @@ std::int64_t pixels_of(const Tiles& tiles, std::int64_t step) noexcept {
 //
 // Where the weights are few, a task is a small block, all its points in the second level: phases [weights],
 // [blocks]. Else all threads share blocks that live in the third level, so that weights are read seldom:
-// [weights, input of block 0], then for each block [products], [its output, input of the next]. What is
+// [weights], [input of round 0], then for each round [products], [its output, input of the next]. What is
 // gathered for a batch norm, by tasks that write outputs, is merged in a last phase.
 template <class T>
 class Product final : public Kernel {
@@ -67,7 +67,8 @@ class Product final : public Kernel {
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
               t_.points() * (size<T>() * in_row_ + size<float>() * out_row_), local_bytes(f_.lanes),
-              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kTileRows),
+              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kGroups,
+              kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
         gathered_(carried, out_, grid_.all_tasks()),
@@ -100,10 +101,8 @@ class Product final : public Kernel {
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == product_phases()) return gathered_.merge_tasks();
     if (grid_.local()) return phase == 0 ? weight_tasks() : grid_.blocks();
-    if (phase % 2 == 1) return multiply_tasks();
-    const std::int64_t block = phase / 2;
-    const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
-    return first + (block < grid_.blocks() ? grid_.tasks(block) : 0);
+    if (phase == 0) return weight_tasks();
+    return grid_.groups() * (phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0));
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == product_phases()) return merge(call, task);
@@ -111,28 +110,24 @@ class Product final : public Kernel {
       phase == 0 ? transform_weights(call, task) : run_block(call, task);
       return;
     }
-    auto* const points = reinterpret_cast<std::byte*>(weights(call) + t_.matrices() * weight_point_);
-    const std::int64_t block = phase / 2;
-    if (phase % 2 == 1) {
-      multiply(call, points, block, task);
-      return;
-    }
-    const std::int64_t first = phase == 0 ? weight_tasks() : grid_.tasks(block - 1);
-    if (task >= first) {
-      transform_input(call, points, block, task - first);
-    } else if (phase == 0) {
-      transform_weights(call, task);
-    } else {
-      transform_output(call, points, block - 1, task);
-    }
+    if (phase == 0) return transform_weights(call, task);
+    const std::int64_t round = (phase - 1) / 2, each = phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0);
+    const std::int64_t group = task / each, block = grid_.block(group, round);
+    std::byte* const points =
+        reinterpret_cast<std::byte*>(weights(call) + t_.matrices() * weight_point_) + group * block_bytes();
+    task %= each;
+    if (phase % 2 == 0) return multiply(call, points, block, task);
+    if (round > 0 && task < grid_.tasks(block - 1)) transform_output(call, points, block - 1, task);
+    if (round < grid_.rounds() && task < grid_.tasks(block)) transform_input(call, points, block, task);
   }
 
  private:
-  int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(1 + 2 * grid_.blocks()); }
+  int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(2 + 2 * grid_.rounds()); }
   std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
-  // In the workspace: weights, a shared block, then the sums of chunks and their numbers of pixels.
+  // In the workspace: weights, the groups' blocks, then the sums of chunks and their numbers of pixels.
   std::int64_t gathers_at() const noexcept {
-    return size<float>() * t_.matrices() * weight_point_ + (grid_.local() ? 0 : block_bytes());
+    return size<float>() * t_.matrices() * weight_point_ +
+           (grid_.local() ? 0 : grid_.groups() * block_bytes());
   }
   float* chunk_pixels(const Call& call) const noexcept {
     return reinterpret_cast<float*>(call.workspace + gathers_at() + gathered_.bytes());

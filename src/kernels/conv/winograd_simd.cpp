@@ -170,6 +170,12 @@ void from_points(const TileSums<T>& args) {
   gather_from_points<T, F, false, Nothing>(args);
 }
 
+// Weights go past the caches where a vector is a line: other threads read most of them, and to fetch what is
+// changed in another core's cache costs more than to read memory where cores share none.
+HWY_INLINE void store_weights(V v, float* p) {
+  kLanes == 16 ? hn::Stream(v, d, p) : hn::StoreU(v, d, p);
+}
+
 // One vector of weights of neighbouring outputs; of two inputs where words are pairs.
 template <class F, bool kPairs>
 struct Weights {
@@ -192,12 +198,12 @@ struct Weights {
         return next == 0 ? hn::Zero(d) : access.load(w + (i * 3 + j) * tap + next + c);
       };
       both_ways<3, F::kMatrices, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
-        store_pairs(low[i * F::kMatrices + j], v, out + (i * F::kMatrices + j) * stride);
+        store_weights(pairs_of(low[i * F::kMatrices + j], v), out + (i * F::kMatrices + j) * stride);
       });
 #endif
     } else {
       both_ways<3, F::kMatrices, &F::weights>(
-          load, [&](int i, int j, V v) HWY_ATTR { hn::StoreU(v, d, out + (i * F::kMatrices + j) * stride); });
+          load, [&](int i, int j, V v) HWY_ATTR { store_weights(v, out + (i * F::kMatrices + j) * stride); });
     }
   }
 };
@@ -237,6 +243,7 @@ void weights(const WeightTransform& args) {
     op.next = k + 1 == in ? 0 : args.mirrored ? kTurnedColumns : args.co;
     for_vectors(op, columns);
   }
+  hwy::FlushStream();
 }
 
 template <class F>

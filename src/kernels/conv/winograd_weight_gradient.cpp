@@ -13,8 +13,10 @@ namespace {
 
 // A chunk's own sums stay in the second level too.
 constexpr std::int64_t local_sums(std::int64_t lanes) noexcept {
-  return (lanes == 8 ? 512 : 1024) << 10;
+  return (lanes == 8 ? 512 : 768) << 10;
 }
+// Every shared block passes over the sums: where they are many, groups cannot have sums of their own.
+constexpr std::int64_t kMostGroupSums = 16 << 20;
 constexpr std::int64_t kChunks = 32;
 constexpr std::int64_t kResultRows = 8;  // of a task of the result
 constexpr std::int64_t kPieces = 64;     // tiles summed before the next squares of a weight gradient
@@ -23,7 +25,7 @@ constexpr std::int64_t kPieces = 64;     // tiles summed before the next squares
 //
 // Where the sums are few, a task is a chunk of small blocks with sums of its own, all in the second level:
 // phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in the third
-// level: for each block [transforms], [products], then [result].
+// level, a group being a chunk: for each round [transforms], [products], then [sum of the chunks and result].
 template <class T>
 class WeightGradient final : public Kernel {
  public:
@@ -38,9 +40,9 @@ class WeightGradient final : public Kernel {
         sum_point_(point_size<float>(g.ci * y_row_)),
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
-              local_bytes(f_.lanes), size<float>() * t_.matrices() * sum_point_ <= local_sums(f_.lanes),
-              std::max(kBlockBytes, size<float>() * t_.matrices() * sum_point_ / 2), 1),
-        chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : 1),
+              local_bytes(f_.lanes), sums_bytes() <= local_sums(f_.lanes),
+              std::max(kBlockBytes, sums_bytes() / 2), sums_bytes() <= kMostGroupSums ? kGroups : 1, 1),
+        chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : grid_.groups()),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
@@ -55,27 +57,27 @@ class WeightGradient final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return chunks_ * sums_bytes() + (grid_.local() ? 0 : block_bytes());
+    return chunks_ * (sums_bytes() + (grid_.local() ? 0 : block_bytes()));
   }
   std::int64_t scratch_bytes() const noexcept override { return grid_.local() ? block_bytes() : 0; }
   int phases() const noexcept override {
-    return grid_.local() ? 2 : static_cast<int>(2 * grid_.blocks() + 1);
+    return grid_.local() ? 2 : static_cast<int>(2 * grid_.rounds() + 1);
   }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == phases() - 1) return ceil_div(g_.ci, kResultRows);
     if (grid_.local()) return chunks_;
-    return phase % 2 == 0 ? transform_tasks(phase / 2) : accumulate_tasks();
+    return grid_.groups() * (phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks());
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == phases() - 1) return finish(call, task);
     if (grid_.local()) return run_chunk(call, task);
-    auto* const points = reinterpret_cast<float*>(call.workspace + sums_bytes());
-    const std::int64_t block = phase / 2;
-    if (phase % 2 == 0) {
-      transform(call, points, block, task);
-    } else {
-      accumulate(points, sums(call, 0), block, task, block == 0);
-    }
+    const std::int64_t round = phase / 2, each = phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks();
+    const std::int64_t group = task / each, block = grid_.block(group, round);
+    auto* const points =
+        reinterpret_cast<float*>(call.workspace + chunks_ * sums_bytes() + group * block_bytes());
+    task %= each;
+    if (phase % 2 == 1) return accumulate(points, sums(call, group), block, task, round == 0);
+    if (task < transform_tasks(block)) transform(call, points, block, task);
   }
 
  private:
