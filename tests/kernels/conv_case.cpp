@@ -226,7 +226,7 @@ std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
   if (tile == 0) return terms(g, pass) + 1;
   const std::int64_t tiles = g.n * ((g.ho() + tile - 1) / tile) * ((g.wo() + tile - 1) / tile);
   const std::int64_t sum = pass == Pass::forward ? g.ci + 1 : pass == Pass::input_gradient ? g.co + 1 : tiles;
-  return sum + 3 * 2 * 2 * 6;
+  return sum + 3 * 2 * 2 * std::max<std::int64_t>(6, tile + 2);
 }
 
 constexpr double kHalfUlp = 0x1p-8;  // of bf16, relative: eight bits
@@ -272,6 +272,10 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t til
   if (storage.out == DType::bf16) as_stored(p.addend);
   for (const Pass pass : kPasses) {
     if (pass == Pass::input_gradient && storage.in != storage.out) continue;  // of images: nobody asks
+    if (tile == 6 && (pass == Pass::forward || storage.out == DType::bf16)) {
+      EXPECT_THROW(make_conv(g, pass, isa, tile, storage), ShapeError);
+      continue;
+    }
     Doubles expected = reference(p, pass);
     const bool rounded = result_type(pass, storage) == DType::bf16;
     if (rounded && integers) as_stored(expected);
@@ -415,8 +419,9 @@ void compare_direct_on_floats(const ConvMachine& machine, std::uint64_t first, s
 }
 
 void compare_winograd(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
+  constexpr std::int64_t kTiles[] = {3, 4, 6};
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
-    compare(random_winograd_geometry(seed), machine, seed % 4 < 2 ? 3 : 4, seed, false, seed % 2 == 0);
+    compare(random_winograd_geometry(seed), machine, kTiles[seed / 2 % 3], seed, false, seed % 2 == 0);
 }
 
 void compare_parity(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {

@@ -47,6 +47,17 @@ Shapes winograd_shapes() {
   return shapes;
 }
 
+/// The same, and in tiles of gradients alone.
+Shapes gradient_shapes() {
+  Shapes shapes = winograd_shapes();
+  shapes.emplace_back(
+      ConvGeometry{.n = 30, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .ph = 1, .pw = 1}, 6);
+  shapes.emplace_back(
+      ConvGeometry{.n = 140, .ci = 257, .co = 40, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1}, 6);
+  for (std::uint64_t seed = 61; seed <= 90; ++seed) shapes.emplace_back(random_winograd_geometry(seed), 6);
+  return shapes;
+}
+
 /// Of a bottleneck, of many panels, and random ones of one group.
 Shapes direct_shapes() {
   Shapes shapes = {
@@ -67,6 +78,7 @@ void for_cases(const Shapes& shapes, const Check& check) {
   for (const ConvMachine& machine : conv_machines()) {
     std::uint64_t stream = 0;
     for (const auto& [g, tile] : shapes) {
+      if (tile == 6 && machine.storage != DType::f32) continue;  // there is none
       SCOPED_TRACE(std::string(name_of(machine.isa)) + ", tile " + std::to_string(tile) + ", " + text_of(g));
       Numbers numbers("conv and norm " + std::to_string(++stream));
       check(Case{machine, g, tile}, numbers);
@@ -232,7 +244,7 @@ void expect_gated_and_summed(const Shapes& shapes) {
 }
 
 TEST(ConvNorm, InputGradientIsGatedAndSummed) {
-  expect_gated_and_summed(winograd_shapes());
+  expect_gated_and_summed(gradient_shapes());
 }
 TEST(ConvNorm, DirectInputGradientIsGatedAndSummed) {
   expect_gated_and_summed(direct_shapes());
@@ -256,7 +268,7 @@ TEST(ConvNorm, DirectForwardGathersMoments) {
 }
 
 TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
-  for_cases(winograd_shapes(), [](const Case& c, Numbers& numbers) {
+  for_cases(gradient_shapes(), [](const Case& c, Numbers& numbers) {
     const auto storage = c.machine.storage;
     const auto channels = static_cast<std::size_t>(c.g.co);
     const Values x = numbers.integers(x_size(c.g), -4, 4), norm = table(numbers, 3, c.g.ci),

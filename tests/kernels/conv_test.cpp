@@ -74,23 +74,31 @@ TEST_P(ConvPerMachine, WinogradStaysWithinTheErrorOfItsSumsForShapesOfNetworks) 
       {.n = 2, .ci = 300, .co = 130, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
       {.n = 1, .ci = 7, .co = 24, .h = 97, .w = 61, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
       {.n = 2, .ci = 480, .co = 500, .h = 3, .w = 3, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      {.n = 150, .ci = 257, .co = 66, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
   };
   for (const ConvGeometry& g : shapes) {
-    for (const std::int64_t tile : {3, 4}) compare(g, GetParam(), tile, 7, false, true);
+    for (const std::int64_t tile : {3, 4, 6}) compare(g, GetParam(), tile, 7, false, true);
   }
 }
 
 TEST(ConvChoice, FollowsFromTheShape) {
-  const auto tile = [](std::int64_t c, std::int64_t side) {
+  const auto tile = [](std::int64_t c, std::int64_t side, Pass pass = Pass::forward,
+                       DType storage = DType::f32) {
     const ConvGeometry g{
         .n = 256, .ci = c, .co = c, .h = side, .w = side, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
-    return choose_conv(g, Pass::forward).tile;
+    return choose_conv(g, pass, {storage, storage}).tile;
   };
   EXPECT_EQ(tile(64, 24), 4);
   EXPECT_EQ(tile(128, 12), 4);
   EXPECT_EQ(tile(256, 6), 3);
   EXPECT_EQ(tile(512, 3), 3);
   EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
+  for (const Pass pass : {Pass::input_gradient, Pass::weight_gradient}) {
+    EXPECT_EQ(tile(64, 24, pass), 6);
+    EXPECT_EQ(tile(256, 6, pass), 6);
+    EXPECT_EQ(tile(512, 3, pass), 3);
+    EXPECT_EQ(tile(64, 24, pass, DType::bf16), 4);
+  }
   const ConvGeometry strided{
       .n = 256, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1};
   EXPECT_EQ(choose_conv(strided, Pass::forward).tile, 3);

@@ -53,6 +53,7 @@ struct ToomCook {
 };
 
 inline ToomCook toom_cook(std::int64_t m) {
+  if (m == 6) return {6, {0, 1, -1, 2, -2, 0.5, -0.5}};
   return m == 3 ? ToomCook(3, {0, 1, -0.5, -2}) : ToomCook(4, {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5});
 }
 

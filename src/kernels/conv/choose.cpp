@@ -2,8 +2,10 @@
 // text on every machine.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/patches.h"
@@ -88,12 +90,17 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
   const auto name = [&](std::int64_t m) {
     return g.sh == 2 ? std::string("parity") : fmt::format("F({0}x{0})", m);
   };
-  const bool two = conv::winograd_serves(g, 4);
-  const std::int64_t m = two && relative(4) < relative(3) ? 4 : 3;
+  std::vector<std::int64_t> tiles;
+  for (const std::int64_t m : {3, 4, 6}) {
+    if (conv::winograd_serves(g, pass, m, storage.in)) tiles.push_back(m);
+  }
+  std::ranges::stable_sort(tiles, {}, relative);
+  const std::int64_t m = tiles.front();
   if (relative(m) >= 1)
     return {0, fmt::format("direct: {} would cost {:.2f} times as much", name(m), relative(m))};
   std::string reason = fmt::format("{} at {:.2f} of the direct cost", name(m), relative(m));
-  if (two) reason += fmt::format("; {} {:.2f}", name(7 - m), relative(7 - m));
+  for (std::size_t i = 1; i < tiles.size(); ++i)
+    reason += fmt::format("; {} {:.2f}", name(tiles[i]), relative(tiles[i]));
   return {m, std::move(reason)};
 }
 
@@ -115,7 +122,7 @@ std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa,
   if (storage.in == DType::bf16 && storage.out != DType::bf16)
     throw ShapeError("no convolution of bf16 to f32");
   if (tile != 0) {
-    if (!conv::winograd_serves(g, tile) || storage.in != storage.out) {
+    if (!conv::winograd_serves(g, pass, tile, storage.in) || storage.in != storage.out) {
       throw ShapeError("no Winograd kernel serves this convolution");
     }
     return conv::make_winograd(g, pass, tile, isa, storage.in, carried);

@@ -44,8 +44,8 @@ enum class ConvPass : std::uint8_t { forward, input_gradient, weight_gradient };
 
 /// How a pass is computed, and why.
 struct ConvChoice {
-  // m x m outputs of a tile of Winograd's F(m x m, 3 x 3), 3 or 4, or of its kin for stride 2, 3; 0: the
-  // direct product of patches
+  // m x m outputs of a tile of Winograd's F(m x m, 3 x 3), 3 or 4, for gradients of f32 also 6, or of its kin
+  // for stride 2, 3; 0: the direct product of patches
   std::int64_t tile = 0;
   std::string reason;
 };

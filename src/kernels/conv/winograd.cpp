@@ -9,8 +9,10 @@ bool winograd_serves(const ConvGeometry& g) noexcept {
          g.ph <= 2 && g.pw <= 2;
 }
 
-bool winograd_serves(const ConvGeometry& g, std::int64_t m) noexcept {
-  return winograd_serves(g) && (m == 3 || (m == 4 && g.sh == 1));
+bool winograd_serves(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType storage) noexcept {
+  if (!winograd_serves(g)) return false;
+  if (m == 6) return g.sh == 1 && pass != ConvPass::forward && storage == DType::f32;
+  return m == 3 || (m == 4 && g.sh == 1);
 }
 
 std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,

@@ -134,6 +134,66 @@ struct F4 {
   }
 };
 
+// Points 0, +-1, +-2, +-1/2 and infinity. For gradients alone: its errors are five times those of F4, and
+// what they move of a result changes signs in front of a ReLU, of a gradient nothing.
+struct F6 {
+  static constexpr bool kForward = false, kGradient = true;  // passes whose result it gives
+  static constexpr int kIn = 8, kPoints = 8, kMatrices = 8, kOut = 6;
+  static constexpr int kInStep = 6;
+  static HWY_INLINE void pair(V even, float p, V odd, V* o) {
+    o[0] = plus(even, p, odd);
+    o[1] = minus(even, p, odd);
+  }
+  static HWY_INLINE void input(const V* x, V* o) {
+    o[0] = plus(hn::Sub(x[0], x[6]), 5.25F, hn::Sub(x[4], x[2]));
+    pair(minus(hn::Add(x[2], x[6]), 4.25F, x[4]), 1, minus(hn::Add(x[1], x[5]), 4.25F, x[3]), o + 1);
+    pair(plus(minus(x[6], 1.25F, x[4]), 0.25F, x[2]), 2, plus(minus(x[5], 1.25F, x[3]), 0.25F, x[1]), o + 3);
+    pair(plus(minus(x[6], 5, x[4]), 4, x[2]), 0.5F, plus(minus(x[5], 5, x[3]), 4, x[1]), o + 5);
+    o[7] = plus(hn::Sub(x[7], x[1]), 5.25F, hn::Sub(x[3], x[5]));
+  }
+  static HWY_INLINE void output(const V* y, V* o) {
+    const V p = hn::Add(y[1], y[2]), q = hn::Sub(y[1], y[2]);
+    const V r = hn::Add(y[3], y[4]), t = hn::Sub(y[3], y[4]);
+    const V u = hn::Add(y[5], y[6]), v = hn::Sub(y[5], y[6]);
+    o[0] = hn::Add(hn::Add(y[0], p), hn::Add(r, u));
+    o[1] = plus(plus(q, 2, t), 1.0F / 2, v);
+    o[2] = plus(plus(p, 4, r), 1.0F / 4, u);
+    o[3] = plus(plus(q, 8, t), 1.0F / 8, v);
+    o[4] = plus(plus(p, 16, r), 1.0F / 16, u);
+    o[5] = plus(plus(hn::Add(y[7], q), 32, t), 1.0F / 32, v);
+  }
+  static HWY_INLINE void pair_of_gradient(const V* y, float p, V* o) {
+    const float pp = p * p;
+    pair(plus(plus(y[0], pp, y[2]), pp * pp, y[4]), p, plus(plus(y[1], pp, y[3]), pp * pp, y[5]), o);
+  }
+  static HWY_INLINE void output_gradient(const V* y, V* o) {
+    o[0] = y[0];
+    pair_of_gradient(y, 1, o + 1);
+    pair_of_gradient(y, 2, o + 3);
+    pair_of_gradient(y, 0.5F, o + 5);
+    o[7] = y[5];
+  }
+  static constexpr float f1 = -2.0F / 9, f2 = 1.0F / 90, f3 = 32.0F / 45;
+  static HWY_INLINE void pair_of_weights(const V* g, float f, float p, V* o) {
+    pair(times(f, plus(g[0], p * p, g[2])), f * p, g[1], o);
+  }
+  static HWY_INLINE void weights(const V* g, V* o) {
+    o[0] = g[0];
+    pair_of_weights(g, f1, 1, o + 1);
+    pair_of_weights(g, f2, 2, o + 3);
+    pair_of_weights(g, f3, 0.5F, o + 5);
+    o[7] = g[2];
+  }
+  static HWY_INLINE void weight_result(const V* u, V* o) {
+    const V p = times(f1, hn::Add(u[1], u[2])), q = times(f1, hn::Sub(u[1], u[2]));
+    const V r = times(f2, hn::Add(u[3], u[4])), t = times(2 * f2, hn::Sub(u[3], u[4]));
+    const V v = times(f3, hn::Add(u[5], u[6])), w = times(f3 / 2, hn::Sub(u[5], u[6]));
+    o[0] = hn::Add(hn::Add(u[0], p), hn::Add(r, v));
+    o[1] = hn::Add(hn::Add(q, t), w);
+    o[2] = plus(plus(hn::Add(u[7], p), 4, r), 0.25F, v);
+  }
+};
+
 // F(3, 2) of four numbers with the weights of taps 0 and 2.
 HWY_INLINE void even_input(V x0, V x1, V x2, V x3, V* o) {
   o[0] = hn::Sub(x0, x2);
@@ -210,20 +270,20 @@ struct ParityGradient {
 template <int In, int Out, void (*f)(const V*, V*), class Load, class Store>
 HWY_INLINE void both_ways(const Load& load, const Store& store) {
   V half[Out][In];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
   for (int j = 0; j < In; ++j) {
     V x[In], o[Out];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
     for (int i = 0; i < In; ++i) x[i] = load(i, j);
     f(x, o);
-#pragma GCC unroll 7
+#pragma GCC unroll 8
     for (int i = 0; i < Out; ++i) half[i][j] = o[i];
   }
-#pragma GCC unroll 7
+#pragma GCC unroll 8
   for (int i = 0; i < Out; ++i) {
     V o[Out];
     f(half[i], o);
-#pragma GCC unroll 7
+#pragma GCC unroll 8
     for (int j = 0; j < Out; ++j) store(i, j, o[j]);
   }
 }

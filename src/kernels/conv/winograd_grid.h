@@ -19,8 +19,6 @@
 
 namespace resnet::kernels::conv::winograd {
 
-// Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
-inline constexpr std::int64_t kBlockBytes = 6 << 20;
 // So many shared blocks are on their way at a time, each in memory of its own: a thread then multiplies
 // mostly what it has transformed itself, and hardly waits for the caches of others.
 inline constexpr std::int64_t kGroups = 2;
@@ -135,7 +133,7 @@ inline bool begins_odd(const ConvGeometry& g) noexcept {
 inline Cut3x3 cut_of(const ConvGeometry& g, std::int64_t m, bool gradient) {
   if (strided(g) && gradient) return begins_odd(g) ? Cut3x3::odd_gradient : Cut3x3::even_gradient;
   if (strided(g)) return Cut3x3::parity;
-  return m == 3 ? Cut3x3::f3 : Cut3x3::f4;
+  return m == 3 ? Cut3x3::f3 : m == 4 ? Cut3x3::f4 : Cut3x3::f6;
 }
 
 // Where a norm before the convolution has no ReLU, nothing is too low.

@@ -51,7 +51,7 @@ struct Pixels {
 template <class T, int In>
 HWY_INLINE void ask_for(const Pixels<T, In>& pixels, std::int64_t c) {
   if (!begins_line<T>(c)) return;
-#pragma GCC unroll 49
+#pragma GCC unroll 64
   for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels.at[i] + c);
 }
 
@@ -302,15 +302,14 @@ void gradient_to_pairs(const GradientPoints<BFloat16>& args) {
 
 template <class T, class F>
 constexpr PointFunctions<T> input_functions() {
-  constexpr bool kNormed = F::kForward;
-  return {.input = &to_points<T, F, F::kIn, F::kInStep, &F::input, kNormed>};
+  return {.input = &to_points<T, F, F::kIn, F::kInStep, &F::input, F::kForward>};
 }
 
 template <class T, class F>
 constexpr PointFunctions<T> functions() {
   PointFunctions<T> result = input_functions<T, F>();
   if constexpr (std::is_same_v<T, float>) {
-    result.summed_input = result.input;
+    result.summed_input = &to_points<T, F, F::kIn, F::kInStep, &F::input, true>;
     result.summed_output_gradient = &to_points<T, F, F::kOut, F::kOut, &F::output_gradient, false>;
     result.summed_norm_gradient = &gradient_to_points<T, F>;
   } else {
@@ -326,13 +325,19 @@ constexpr PointFunctions<T> functions() {
 }  // namespace
 
 // By Cut3x3.
-const PointFunctions<float> kPointFunctions[] = {
-    functions<float, F3>(), functions<float, F4>(), functions<float, Parity>(),
-    input_functions<float, ParityGradient<false>>(), input_functions<float, ParityGradient<true>>()};
+const PointFunctions<float> kPointFunctions[] = {functions<float, F3>(),
+                                                 functions<float, F4>(),
+                                                 functions<float, F6>(),
+                                                 functions<float, Parity>(),
+                                                 input_functions<float, ParityGradient<false>>(),
+                                                 input_functions<float, ParityGradient<true>>()};
 #if RESNET_BF16_TARGET
-const PointFunctions<BFloat16> kPointFunctionsBf16[] = {
-    functions<BFloat16, F3>(), functions<BFloat16, F4>(), functions<BFloat16, Parity>(),
-    input_functions<BFloat16, ParityGradient<false>>(), input_functions<BFloat16, ParityGradient<true>>()};
+const PointFunctions<BFloat16> kPointFunctionsBf16[] = {functions<BFloat16, F3>(),
+                                                        functions<BFloat16, F4>(),
+                                                        PointFunctions<BFloat16>(),
+                                                        functions<BFloat16, Parity>(),
+                                                        input_functions<BFloat16, ParityGradient<false>>(),
+                                                        input_functions<BFloat16, ParityGradient<true>>()};
 #endif
 
 }  // namespace HWY_NAMESPACE

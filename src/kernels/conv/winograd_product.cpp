@@ -12,6 +12,9 @@
 namespace resnet::kernels::conv::winograd {
 namespace {
 
+// Transformed tiles of a shared block, both matrices: they stay in the third level between phases, and few
+// blocks read the weights.
+constexpr std::int64_t kBlockBytes = 9 << 20;
 // Tasks with blocks of their own read at most so many bytes of weights from the third level.
 constexpr std::int64_t kLocalWeights = 8 << 20;
 constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in the first level

@@ -289,11 +289,16 @@ constexpr WinogradFunctions<T> functions() {
 }  // namespace
 
 // By Cut3x3.
-const WinogradFunctions<float> kFunctions[] = {
-    functions<float, F3>(), functions<float, F4>(), functions<float, Parity>(),
-    product_functions<float, ParityGradient<false>>(), product_functions<float, ParityGradient<true>>()};
+const WinogradFunctions<float> kFunctions[] = {functions<float, F3>(),
+                                               functions<float, F4>(),
+                                               functions<float, F6>(),
+                                               functions<float, Parity>(),
+                                               product_functions<float, ParityGradient<false>>(),
+                                               product_functions<float, ParityGradient<true>>()};
 #if RESNET_BF16_TARGET
-const WinogradFunctions<BFloat16> kFunctionsBf16[] = {functions<BFloat16, F3>(), functions<BFloat16, F4>(),
+const WinogradFunctions<BFloat16> kFunctionsBf16[] = {functions<BFloat16, F3>(),
+                                                      functions<BFloat16, F4>(),
+                                                      WinogradFunctions<BFloat16>(),
                                                       functions<BFloat16, Parity>(),
                                                       product_functions<BFloat16, ParityGradient<false>>(),
                                                       product_functions<BFloat16, ParityGradient<true>>()};

@@ -11,6 +11,8 @@
 namespace resnet::kernels::conv::winograd {
 namespace {
 
+// Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
+constexpr std::int64_t kBlockBytes = 6 << 20;
 // A chunk's own sums stay in the second level too.
 constexpr std::int64_t local_sums(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 512 : 768) << 10;
@@ -41,7 +43,7 @@ class WeightGradient final : public Kernel {
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
               local_bytes(f_.lanes), sums_bytes() <= local_sums(f_.lanes),
-              std::max(kBlockBytes, sums_bytes() / 2), sums_bytes() <= kMostGroupSums ? kGroups : 1, 1),
+              std::max(kBlockBytes, sums_bytes()), sums_bytes() <= kMostGroupSums ? kGroups : 1, 1),
         chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : grid_.groups()),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
