@@ -16,20 +16,6 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What a word holds.
-struct Floats {
-  static constexpr int kStep = 1;
-  static HWY_INLINE V mul_add(V a, V b, V sum) { return hn::MulAdd(a, b, sum); }
-};
-#if RESNET_BF16_TARGET
-struct Pairs {
-  static constexpr int kStep = 2;
-  static HWY_INLINE V mul_add(V a, V b, V sum) {
-    return resnet::kernels::HWY_NAMESPACE::add_pair_products(sum, a, b);
-  }
-};
-#endif
-
 // ---- forward and input gradient
 
 // The columns of some short segments one by one: offsets from Row::in. They stand side by side in the panel.
@@ -246,14 +232,6 @@ HWY_INLINE V load(const Access& access, const T* p) {
     return resnet::kernels::HWY_NAMESPACE::from_bf16(resnet::kernels::HWY_NAMESPACE::to_bf16(v));
 #endif
   return v;
-}
-
-// The words of two pixels' numbers, the halves of which are bf16.
-template <class Vector>
-HWY_INLINE Vector paired(Vector first, Vector second) {
-  const hn::DFromV<Vector> df;
-  const hn::RebindToUnsigned<decltype(df)> du;
-  return hn::Or(hn::BitCast(df, hn::ShiftRight<16>(hn::BitCast(du, first))), second);
 }
 
 // What stands at `p` in pixel k of a list, and where words are pairs in the next.

@@ -7,6 +7,7 @@
 // rows below it that a patch has with it.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -138,11 +139,13 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     gradient_ = scratch_.template add<float>(window_floats);
     place_ = scratch_.template add<std::int32_t>(window_floats);
     ones_ = scratch_.template add<float>(padded_.w * padded_.ci);
+    words_ = scratch_.template add<float>(pooled_.pair != nullptr ? this->x_floats() : 0);
     pointers_ = scratch_.template add<const float*>(products_.lefts() + products_.rights());
     line_ = scratch_.template add<double>(conv.co);
   }
 
   std::string_view name() const noexcept override {
+    if (pooled_.pair != nullptr) return "conv_pool_weight_gradient/runs6x64_bf16";
     return f_.lanes == 8 ? "conv_pool_weight_gradient/runs6x16" : "conv_pool_weight_gradient/runs6x64";
   }
   Index workspace_bytes() const noexcept override {
@@ -167,7 +170,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   enum Operand : std::uint8_t { kX, kW, kBias, kDz, kIndex, kZ, kTable, kDw };
   enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant };
 
-  static constexpr Index kSlice = 512;  // sums of a task
+  static constexpr Index kSlice = 512;                                             // sums of a task
+  static constexpr float kOnes = std::bit_cast<float>(std::uint32_t{0x3F803F80});  // a word of two bf16
 
   // In the workspace, first of each part, then in double of all: P^T spread(dz), [panel][column of P][column
   // of the panel], and the products.
@@ -217,14 +221,22 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
 
   void sum_part(const Call& call, Index part) const noexcept {
     std::fill_n(sums(call, part), part_floats(), 0.0F);
-    std::fill_n(piece<float>(call, ones_), padded_.w * padded_.ci, 1.0F);
+    std::fill_n(piece<float>(call, ones_), padded_.w * padded_.ci, pooled_.pair != nullptr ? kOnes : 1.0F);
     const Index end = this->strips() * (part + 1) / parts_;
     for (Index number = this->strips() * part / parts_; number < end; ++number) {
       if (this->strip(number).begin == this->strip(number).end) continue;
-      const float* x = this->load_x(call, number);
+      const float* x = load_words(call, number);
       sum_spread(call, number, x, sums(call, part));
       sum_products(call, number, x, sums(call, part) + spread_floats());
     }
+  }
+
+  const float* load_words(const Call& call, Index number) const noexcept {
+    const float* x = this->load_x(call, number);
+    if (pooled_.pair == nullptr) return x;
+    auto* words = piece<float>(call, words_);
+    pooled_.pair(x, this->x_floats(), g_.sw * g_.ci, words);
+    return words;
   }
 
   void sum_spread(const Call& call, Index number, const float* x, float* to) const noexcept {
@@ -324,7 +336,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   Index parts_;
   std::vector<PixelRun> runs_;
   Index runs_of_row_ = 1, piece_rows_ = 1;
-  Index dy_ = 0, gradient_ = 0, place_ = 0, ones_ = 0, pointers_ = 0, line_ = 0;  // in scratch
+  Index dy_ = 0, gradient_ = 0, place_ = 0, ones_ = 0, words_ = 0, pointers_ = 0, line_ = 0;  // in scratch
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The vector loops between a convolution and its pool. What is in scratch is f32 and of one panel of output
-// channels: [pixel or window][ConvFunctions::columns].
+// channels: [pixel or window][ConvFunctions::columns]. The sums of a weight gradient are of words: of f32, or
+// where what is pooled is bf16 of two pixels' numbers in bf16, as pair() makes them of x.
 #pragma once
 
 #include <cstdint>
@@ -56,9 +57,9 @@ struct PixelRun {
 
 /// sums[columns[i].out + j] += sum_p x[p.in + columns[i].in] * dy[p.out + j] over the pixels p of all runs
 struct RunArgs {
-  const float* x = nullptr;
-  std::int64_t x_step = 0;  // from a pixel to the next
-  const float* dy = nullptr;
+  const float* x = nullptr;        // words
+  std::int64_t x_step = 0;         // from a pixel to the next
+  float* dy = nullptr;             // not of words, which it is afterwards
   const PixelRun* runs = nullptr;  // few enough that their dy stays in the first level
   std::int64_t run_count = 0;
   const Row* columns = nullptr;
@@ -67,7 +68,7 @@ struct RunArgs {
   float* sums = nullptr;
 };
 
-/// sums[i][j] += sum_p left[i][p] * right[j][p + lane] for each lane of a vector, p every `step` floats
+/// sums[i][j] += sum_p left[i][p] * right[j][p + lane] for each lane of a vector, p every `step` words
 struct GramArgs {
   const float* const* left = nullptr;
   std::int64_t left_count = 0;
@@ -86,6 +87,8 @@ struct PooledFunctions {
   void (*spread)(const SpreadArgs&) = nullptr;
   void (*accumulate)(const RunArgs&) = nullptr;
   void (*gram)(const GramArgs&) = nullptr;
+  /// Words of x[i] and x[i + step], or 0 beyond the end; null for f32.
+  void (*pair)(const float* x, std::int64_t count, std::int64_t step, float* words) = nullptr;
   void (*round)(float* x, std::int64_t count) = nullptr;  // to numbers of T; whole vectors, null for f32
 };
 

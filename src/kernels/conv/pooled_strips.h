@@ -70,7 +70,7 @@ class PooledConv : public Kernel {
         f_(conv_functions<float>(isa)),
         strips_(std::move(strips)),
         padded_(padded(conv, most_rows())) {
-    x_ = scratch_.add<float>(padded_.h * padded_.w * padded_.ci + kSlack);
+    x_ = scratch_.add<float>(x_floats());
   }
   PooledConv(const PooledConv&) = delete;
 
@@ -103,7 +103,8 @@ class PooledConv : public Kernel {
     return image(number) * pool_.g.ho() * pool_.g.wo() * g_.co;
   }
 
-  /// Lines of padded_.w pixels.
+  /// Lines of padded_.w pixels, and zeros behind them.
+  std::int64_t x_floats() const noexcept { return padded_.h * padded_.w * padded_.ci + kSlack; }
   const float* load_x(const Call& call, std::int64_t number) const noexcept {
     const std::int64_t line = g_.w * g_.ci, margin = g_.pw * g_.ci;
     const std::int64_t first = strip(number).begin * g_.sh - g_.ph;

@@ -39,6 +39,28 @@ class Tiling {
   std::int64_t number_, each_, larger_;
 };
 
+// What a word holds.
+struct Floats {
+  static constexpr int kStep = 1;
+  static HWY_INLINE V mul_add(V a, V b, V sum) { return hn::MulAdd(a, b, sum); }
+};
+#if RESNET_BF16_TARGET
+struct Pairs {
+  static constexpr int kStep = 2;
+  static HWY_INLINE V mul_add(V a, V b, V sum) {
+    return resnet::kernels::HWY_NAMESPACE::add_pair_products(sum, a, b);
+  }
+};
+#endif
+
+// The words of two pixels' numbers, the halves of which are bf16.
+template <class Vector>
+HWY_INLINE Vector paired(Vector first, Vector second) {
+  const hn::DFromV<Vector> df;
+  const hn::RebindToUnsigned<decltype(df)> du;
+  return hn::Or(hn::BitCast(df, hn::ShiftRight<16>(hn::BitCast(du, first))), second);
+}
+
 template <int R, int N>
 HWY_INLINE void clear(V (&acc)[R][N]) {
 #pragma GCC unroll 6
