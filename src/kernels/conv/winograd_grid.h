@@ -69,7 +69,7 @@ class Grid {
     local_ = small && ceil_div(tiles_, fitting) >= kFewestLocalTasks;
     if (!local_) fitting = std::max(kFewestTiles, shared_bytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
-    if (!local_ && tiles_ > groups * kTilesPerTask) blocks_ = ceil_div(blocks_, groups) * groups;
+    if (!local_ && tiles_ >= groups * kFewestTiles) blocks_ = ceil_div(blocks_, groups) * groups;
     each_ = ceil_div(ceil_div(tiles_, blocks_), multiple) * multiple;
     blocks_ = ceil_div(tiles_, each_);
     if (!local_) rounds_ = ceil_div(blocks_, std::min(groups, blocks_));
