@@ -143,9 +143,15 @@ if bench["isa"] == "avx512_bf16":
     half = json.loads(run("eval", "half-1", "--precision", "bf16", "--limit-test", 200, "--json").stdout)
     assert half["test_acc"] == result_of("half-1")["test_acc"], half
     assert "_bf16" in run("plan", "--input", "4x1x32x32", "--precision", "bf16").stdout
-    wide = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 1, "--precision", "bf16", "--json").stdout)
     # The peak is that of the bf16 instruction: twice that of f32 on a Zen, half of it on an Intel without AMX.
-    assert wide["precision"] == "bf16" and not 1 / 1.3 < wide["peak_gflops"] / bench["peak_gflops"] < 1.3, wide
+    # Other work on the machine takes from single measurements, hardly from the best of some in turn.
+    peaks = {"f32": 0, "bf16": 0}
+    for precision in 4 * tuple(peaks):
+        wide = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 1, "--precision", precision,
+                              "--json").stdout)
+        assert wide["precision"] == precision, wide
+        peaks[precision] = max(peaks[precision], wide["peak_gflops"])
+    assert not 1 / 1.3 < peaks["bf16"] / peaks["f32"] < 1.3, peaks
 else:
     print("bf16 not run: this processor has", bench["isa"])
 
