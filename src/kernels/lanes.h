@@ -37,6 +37,11 @@ HWY_INLINE __m256i to_bf16(V v) {
   __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(v.raw));
   return half;
 }
+/// Words of bf16: `low` in their lower halves.
+HWY_INLINE V pairs_of(V low, V high) {
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(high)), 16);
+  return V{_mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper))};
+}
 /// sum + the two products of each lane's pair of bf16.
 HWY_INLINE V add_pair_products(V sum, V a, V b) {
   __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));

@@ -234,6 +234,14 @@ HWY_INLINE V load(const Access& access, const T* p) {
   return v;
 }
 
+// The words of two pixels' numbers, the halves of which are bf16.
+template <class Vector>
+HWY_INLINE Vector paired(Vector first, Vector second) {
+  const hn::DFromV<Vector> df;
+  const hn::RebindToUnsigned<decltype(df)> du;
+  return hn::Or(hn::BitCast(df, hn::ShiftRight<16>(hn::BitCast(du, first))), second);
+}
+
 // What stands at `p` in pixel k of a list, and where words are pairs in the next.
 template <class P, class T, class Offset, class Load>
 HWY_INLINE auto words_of(const T* p, const Offset& offset, std::int64_t k, std::int64_t count,

@@ -335,9 +335,7 @@ void accumulate_columns(const RunArgs& a, Index vectors) {
 }
 
 #if RESNET_BF16_TARGET
-HWY_INLINE V rounded(V v) {
-  return resnet::kernels::HWY_NAMESPACE::from_bf16(resnet::kernels::HWY_NAMESPACE::to_bf16(v));
-}
+using resnet::kernels::HWY_NAMESPACE::pairs_of;
 
 // A run's pixels of dy to words of two pixels, an odd last one beside zeros, where the run begins.
 void pair_runs(const RunArgs& a, Index vectors) {
@@ -346,8 +344,8 @@ void pair_runs(const RunArgs& a, Index vectors) {
     float* to = from;
     for (Index k = 0; k < a.runs[i].count; k += 2, from += 2 * kPanel, to += kPanel) {
       for (Index v = 0; v < vectors * kLanes; v += kLanes) {
-        const V second = k + 1 < a.runs[i].count ? rounded(hn::Load(d, from + kPanel + v)) : hn::Zero(d);
-        hn::Store(paired(rounded(hn::Load(d, from + v)), second), d, to + v);
+        const V second = k + 1 < a.runs[i].count ? hn::Load(d, from + kPanel + v) : hn::Zero(d);
+        hn::Store(pairs_of(hn::Load(d, from + v), second), d, to + v);
       }
     }
   }
@@ -357,8 +355,7 @@ void pair_runs(const RunArgs& a, Index vectors) {
 void pair_pixels(const float* HWY_RESTRICT x, Index count, Index step, float* HWY_RESTRICT words) {
   for (Index i = 0; i < count; i += kLanes) {
     const Index first = std::min(kLanes, count - i), second = std::clamp<Index>(count - step - i, 0, kLanes);
-    Part(first).store(paired(rounded(Part(first).load(x + i)), rounded(Part(second).load(x + i + step))),
-                      words + i);
+    Part(first).store(pairs_of(Part(first).load(x + i), Part(second).load(x + i + step)), words + i);
   }
 }
 #endif
@@ -446,7 +443,9 @@ void gram(const GramArgs& a) {
 #if RESNET_BF16_TARGET
 void round_floats(float* x, Index count) {
   for (Index i = 0; i < count; i += kLanes) {
-    hn::StoreU(rounded(hn::LoadU(d, x + i)), d, x + i);
+    hn::StoreU(resnet::kernels::HWY_NAMESPACE::from_bf16(
+                   resnet::kernels::HWY_NAMESPACE::to_bf16(hn::LoadU(d, x + i))),
+               d, x + i);
   }
 }
 #endif

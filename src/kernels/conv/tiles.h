@@ -53,14 +53,6 @@ struct Pairs {
 };
 #endif
 
-// The words of two pixels' numbers, the halves of which are bf16.
-template <class Vector>
-HWY_INLINE Vector paired(Vector first, Vector second) {
-  const hn::DFromV<Vector> df;
-  const hn::RebindToUnsigned<decltype(df)> du;
-  return hn::Or(hn::BitCast(df, hn::ShiftRight<16>(hn::BitCast(du, first))), second);
-}
-
 template <int R, int N>
 HWY_INLINE void clear(V (&acc)[R][N]) {
 #pragma GCC unroll 6

@@ -30,6 +30,11 @@ HWY_INLINE V minus(V c, float a, V x) {
   return hn::NegMulAdd(hn::Set(d, a), x, c);
 }  // c - a x
 
+HWY_INLINE void both_signs(V even, float p, V odd, V* o) {
+  o[0] = plus(even, p, odd);
+  o[1] = minus(even, p, odd);
+}
+
 // Points 0, 1, -1/2, -2 and infinity.
 struct F3 {
   static constexpr bool kForward = true, kGradient = true;  // passes whose result it gives
@@ -82,12 +87,10 @@ struct F4 {
   static HWY_INLINE void input(const V* x, V* o) {
     o[0] = minus(hn::Add(x[0], x[4]), s, x[2]);
     V even = minus(x[4], bb, x[2]), odd = minus(x[3], bb, x[1]);
-    o[1] = plus(even, a, odd);
-    o[2] = minus(even, a, odd);
+    both_signs(even, a, odd, o + 1);
     even = minus(x[4], aa, x[2]);
     odd = minus(x[3], aa, x[1]);
-    o[3] = plus(even, b, odd);
-    o[4] = minus(even, b, odd);
+    both_signs(even, b, odd, o + 3);
     o[5] = minus(hn::Add(x[1], x[5]), s, x[3]);
   }
   static HWY_INLINE void output(const V* y, V* o) {
@@ -99,13 +102,8 @@ struct F4 {
     o[3] = plus(plus(y[5], aaa, q), bbb, t);
   }
   static HWY_INLINE void pairs(V y0, V y1, V y2, V y3, V* o) {
-    V even = plus(y0, aa, y2), odd = plus(y1, aa, y3);
-    o[0] = plus(even, a, odd);
-    o[1] = minus(even, a, odd);
-    even = plus(y0, bb, y2);
-    odd = plus(y1, bb, y3);
-    o[2] = plus(even, b, odd);
-    o[3] = minus(even, b, odd);
+    both_signs(plus(y0, aa, y2), a, plus(y1, aa, y3), o);
+    both_signs(plus(y0, bb, y2), b, plus(y1, bb, y3), o + 2);
   }
   static HWY_INLINE void output_gradient(const V* y, V* o) {
     o[0] = y[0];
@@ -140,15 +138,12 @@ struct F6 {
   static constexpr bool kForward = false, kGradient = true;  // passes whose result it gives
   static constexpr int kIn = 8, kPoints = 8, kMatrices = 8, kOut = 6;
   static constexpr int kInStep = 6;
-  static HWY_INLINE void pair(V even, float p, V odd, V* o) {
-    o[0] = plus(even, p, odd);
-    o[1] = minus(even, p, odd);
-  }
   static HWY_INLINE void input(const V* x, V* o) {
     o[0] = plus(hn::Sub(x[0], x[6]), 5.25F, hn::Sub(x[4], x[2]));
-    pair(minus(hn::Add(x[2], x[6]), 4.25F, x[4]), 1, minus(hn::Add(x[1], x[5]), 4.25F, x[3]), o + 1);
-    pair(plus(minus(x[6], 1.25F, x[4]), 0.25F, x[2]), 2, plus(minus(x[5], 1.25F, x[3]), 0.25F, x[1]), o + 3);
-    pair(plus(minus(x[6], 5, x[4]), 4, x[2]), 0.5F, plus(minus(x[5], 5, x[3]), 4, x[1]), o + 5);
+    both_signs(minus(hn::Add(x[2], x[6]), 4.25F, x[4]), 1, minus(hn::Add(x[1], x[5]), 4.25F, x[3]), o + 1);
+    both_signs(plus(minus(x[6], 1.25F, x[4]), 0.25F, x[2]), 2, plus(minus(x[5], 1.25F, x[3]), 0.25F, x[1]),
+               o + 3);
+    both_signs(plus(minus(x[6], 5, x[4]), 4, x[2]), 0.5F, plus(minus(x[5], 5, x[3]), 4, x[1]), o + 5);
     o[7] = plus(hn::Sub(x[7], x[1]), 5.25F, hn::Sub(x[3], x[5]));
   }
   static HWY_INLINE void output(const V* y, V* o) {
@@ -164,7 +159,7 @@ struct F6 {
   }
   static HWY_INLINE void pair_of_gradient(const V* y, float p, V* o) {
     const float pp = p * p;
-    pair(plus(plus(y[0], pp, y[2]), pp * pp, y[4]), p, plus(plus(y[1], pp, y[3]), pp * pp, y[5]), o);
+    both_signs(plus(plus(y[0], pp, y[2]), pp * pp, y[4]), p, plus(plus(y[1], pp, y[3]), pp * pp, y[5]), o);
   }
   static HWY_INLINE void output_gradient(const V* y, V* o) {
     o[0] = y[0];
@@ -175,7 +170,7 @@ struct F6 {
   }
   static constexpr float f1 = -2.0F / 9, f2 = 1.0F / 90, f3 = 32.0F / 45;
   static HWY_INLINE void pair_of_weights(const V* g, float f, float p, V* o) {
-    pair(times(f, plus(g[0], p * p, g[2])), f * p, g[1], o);
+    both_signs(times(f, plus(g[0], p * p, g[2])), f * p, g[1], o);
   }
   static HWY_INLINE void weights(const V* g, V* o) {
     o[0] = g[0];
@@ -308,12 +303,7 @@ struct Place {
 };
 
 #if RESNET_BF16_TARGET
-// Two rows of numbers to words of bf16.
-HWY_INLINE V pairs_of(V low, V high) {
-  using resnet::kernels::HWY_NAMESPACE::to_bf16;
-  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(high)), 16);
-  return V{_mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(to_bf16(low)), upper))};
-}
+using resnet::kernels::HWY_NAMESPACE::pairs_of;
 HWY_INLINE void store_pairs(V low, V high, float* p) {
   hn::StoreU(pairs_of(low, high), d, p);
 }

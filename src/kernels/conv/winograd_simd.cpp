@@ -173,7 +173,7 @@ void from_points(const TileSums<T>& args) {
 // Weights go past the caches where a vector is a line: other threads read most of them, and to fetch what is
 // changed in another core's cache costs more than to read memory where cores share none.
 HWY_INLINE void store_weights(V v, float* p) {
-  kLanes == 16 ? hn::Stream(v, d, p) : hn::StoreU(v, d, p);
+  resnet::kernels::HWY_NAMESPACE::kStreams<float> ? hn::Stream(v, d, p) : hn::StoreU(v, d, p);
 }
 
 // One vector of weights of neighbouring outputs; of two inputs where words are pairs.
