@@ -9,6 +9,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/patches.h"
+#include "kernels/conv/prepared_source.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/storage.h"
 
@@ -44,9 +45,11 @@ double product_cost(DType storage) {
 }
 
 double direct_cost(const ConvGeometry& g, ConvPass pass, DType storage) {
-  // Channels that make no pairs are multiplied as f32.
+  // Numbers that make no pairs are multiplied as f32.
   const std::int64_t channels = (pass == ConvPass::input_gradient ? g.co : g.ci) / g.groups;
-  if (pass != ConvPass::weight_gradient && channels % 2 != 0) storage = DType::f32;
+  const bool pairs = pass == ConvPass::weight_gradient || channels % 2 == 0 ||
+                     (pass == ConvPass::forward && conv::pairs_rows(g));
+  if (!pairs) storage = DType::f32;
   const double taps =
       valid_taps(g.h, g.ho(), g.kh, g.sh, g.ph, g.dh) * valid_taps(g.w, g.wo(), g.kw, g.sw, g.pw, g.dw);
   return static_cast<double>(g.n * g.co) * static_cast<double>(g.ci / g.groups) * taps *

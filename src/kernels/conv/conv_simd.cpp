@@ -52,7 +52,7 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
   if (!kAhead && columns.offsets != nullptr) {
     const float* HWY_RESTRICT panel = args.panel + args.segments[0].k * (N * kLanes);
     const std::int64_t* const end = columns.offsets + columns.count;
-#pragma GCC unroll 2
+    // Not two columns at a time: of pairs the compiler then moves the sums to the stack and back.
     for (const std::int64_t* k = columns.offsets; k < end; ++k, panel += N * kLanes)
       add_column<P>(in, *k, panel, acc);
   } else {

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/conv/prepared_source.h"
+
 namespace resnet::kernels::conv {
 namespace {
 
@@ -14,7 +16,8 @@ constexpr std::int64_t kWidePanelBytes = 32 << 10;
 
 // The geometry whose channels of the pass's source are the words.
 template <class T>
-ConvGeometry in_words(ConvGeometry g, bool forward) {
+ConvGeometry in_words(ConvGeometry g, bool forward, bool row_pairs) {
+  if (row_pairs) g = in_row_pairs(g);
   (forward ? g.ci : g.co) /= kWord<T>;
   return g;
 }
@@ -26,13 +29,13 @@ float word(float low, float high) noexcept {
 }  // namespace
 
 template <class T, class Out>
-PackedProduct<T, Out>::PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool widen)
+PackedProduct<T, Out>::PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs)
     : g_(g),
       forward_(pass == ConvPass::forward),
-      widen_(widen),
+      row_pairs_(row_pairs),
       f_(conv_functions<T>(isa)),
-      problem_(forward_ ? forward_problem(in_words<T>(g, true))
-                        : input_gradient_problem(in_words<T>(g, false))),
+      problem_(forward_ ? forward_problem(in_words<T>(g, true, row_pairs))
+                        : input_gradient_problem(in_words<T>(g, false, false))),
       outputs_((forward_ ? g.co : g.ci) / g.groups),
       panels_(f_.panels(outputs_)),
       packed_panel_(static_cast<std::int64_t>(problem_.taps.size()) * problem_.channels * f_.columns) {}
@@ -43,22 +46,8 @@ std::int64_t PackedProduct<T, Out>::chunk_columns() const noexcept {
 }
 
 template <class T, class Out>
-std::int64_t PackedProduct<T, Out>::prepared_bytes() const noexcept {
-  return static_cast<std::int64_t>(sizeof(float)) * (packed_floats() + (widen_ ? source_size() : 0));
-}
-
-template <class T, class Out>
-void PackedProduct<T, Out>::prepare(const void* source, const float* w, const float* bias,
-                                    std::byte* prepared, std::int64_t task) const noexcept {
-  auto* packed = reinterpret_cast<float*>(prepared);
-  if (task < pack_tasks()) return pack(w, bias, packed, task);
-  widen(static_cast<const BFloat16*>(source), packed + packed_floats(), task - pack_tasks());
-}
-
-template <class T, class Out>
-void PackedProduct<T, Out>::widen(const BFloat16* from, float* to, std::int64_t task) const noexcept {
-  const std::int64_t end = std::min(source_size(), (task + 1) * kSlice);
-  for (std::int64_t i = task * kSlice; i < end; ++i) to[i] = static_cast<float>(from[i]);
+std::int64_t PackedProduct<T, Out>::packed_bytes() const noexcept {
+  return static_cast<std::int64_t>(sizeof(float)) * g_.groups * panels_ * (packed_panel_ + f_.columns);
 }
 
 template <class T, class Out>
@@ -68,7 +57,7 @@ std::int64_t PackedProduct<T, Out>::panel_columns(std::int64_t panel) const noex
 
 // One tap of one panel, and with the first tap the panel's bias.
 template <class T, class Out>
-void PackedProduct<T, Out>::pack(const float* w, const float* bias, float* packed,
+void PackedProduct<T, Out>::pack(const float* w, const float* bias, std::byte* packed,
                                  std::int64_t task) const noexcept {
   const auto taps = static_cast<std::int64_t>(problem_.taps.size());
   const std::int64_t t = task % taps, panel = task / taps % panels_, group = task / taps / panels_;
@@ -76,14 +65,17 @@ void PackedProduct<T, Out>::pack(const float* w, const float* bias, float* packe
   const std::int64_t columns = panel_columns(panel), padded = f_.padded_columns(columns);
   const std::int64_t first = panel * f_.columns;
   const std::int64_t ci = g_.ci / g_.groups, co = g_.co / g_.groups, channels = problem_.channels;
-  w += (tap.ky * g_.kw + tap.kx) * ci * g_.co + group * co;
-  float* to = packed + weights_at(group, panel) + t * channels * padded;
+  const std::int64_t row = g_.kw * ci, at = tap.kx * (row_pairs_ ? 2 : ci);
+  const bool single = row_pairs_ && at + 1 == row;  // the last of an odd row
+  w += (tap.ky * row + at) * g_.co + group * co;
+  auto* const panels = reinterpret_cast<float*>(packed);
+  float* to = panels + weights_at(group, panel) + t * channels * padded;
   for (std::int64_t k = 0; k < channels; ++k, to += padded) {
     if constexpr (kWord<T> == 2) {
       const std::int64_t next = forward_ ? g_.co : 1;
       for (std::int64_t j = 0; j < columns; ++j) {
         const float* pair = forward_ ? w + 2 * k * g_.co + first + j : w + (first + j) * g_.co + 2 * k;
-        to[j] = word(pair[0], pair[next]);
+        to[j] = word(pair[0], single ? 0.0F : pair[next]);
       }
     } else if (forward_) {
       std::memcpy(to, w + k * g_.co + first, static_cast<std::size_t>(columns) * sizeof(float));
@@ -93,7 +85,7 @@ void PackedProduct<T, Out>::pack(const float* w, const float* bias, float* packe
     std::fill(to + columns, to + padded, 0.0f);
   }
   if (t != 0) return;
-  float* to_bias = packed + bias_at(group, panel);
+  float* to_bias = panels + bias_at(group, panel);
   for (std::int64_t j = 0; j < padded; ++j) {
     to_bias[j] = bias != nullptr && j < columns ? bias[group * co + first + j] : 0.0f;
   }
@@ -101,10 +93,9 @@ void PackedProduct<T, Out>::pack(const float* w, const float* bias, float* packe
 
 template <class T, class Out>
 void PackedProduct<T, Out>::multiply(const Args& args) const noexcept {
-  const auto* packed = reinterpret_cast<const float*>(args.prepared);
-  const auto* source = widen_ ? packed + packed_floats() : static_cast<const float*>(args.source);
+  const auto* packed = reinterpret_cast<const float*>(args.packed);
   MultiplyArgs to;
-  to.source = source + args.origin + args.group * problem_.channels;
+  to.source = static_cast<const float*>(args.source) + args.origin + args.group * problem_.channels;
   if constexpr (kRounded) {
     to.out = args.sums;
     to.out_pixel = problem_.out_c;
@@ -147,6 +138,7 @@ void PackedProduct<T, Out>::round(const Args& args, std::int64_t columns) const 
 
 template class PackedProduct<float, float>;
 template class PackedProduct<float, BFloat16>;
+template class PackedProduct<BFloat16, float>;
 template class PackedProduct<BFloat16, BFloat16>;
 
 }  // namespace resnet::kernels::conv

@@ -17,8 +17,8 @@ namespace resnet::kernels::conv {
 template <class T, class Out>
 class PackedProduct {
  public:
-  /// `widen`: the source is bf16 though the products are not, as its channels make no pairs.
-  PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool widen);
+  /// `row_pairs`: the source is in row pairs (prepared_source.h), in a forward pass of bf16 products.
+  PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs);
 
   static constexpr bool kRounded = std::is_same_v<Out, BFloat16>;
 
@@ -28,20 +28,20 @@ class PackedProduct {
   /// The most columns of a chunk whose part of a panel stays in the first level.
   std::int64_t chunk_columns() const noexcept;
 
-  /// What is prepared in tasks of their own before any product: weights and bias packed into panels as wide
-  /// as the tile, and a source to be widened.
-  std::int64_t prepared_bytes() const noexcept;
-  std::int64_t prepare_tasks() const noexcept { return pack_tasks() + widen_tasks(); }
+  /// Weights and bias, packed into panels as wide as the tile in tasks of their own before any product.
+  std::int64_t packed_bytes() const noexcept;
+  std::int64_t pack_tasks() const noexcept {
+    return g_.groups * panels_ * static_cast<std::int64_t>(problem_.taps.size());
+  }
   /// `bias` may be null.
-  void prepare(const void* source, const float* w, const float* bias, std::byte* prepared,
-               std::int64_t task) const noexcept;
+  void pack(const float* w, const float* bias, std::byte* packed, std::int64_t task) const noexcept;
 
   struct Args {
     const Strip* strip = nullptr;
     std::int64_t images = 1;
-    const void* source = nullptr;         // the whole of it, as stored
-    const std::byte* prepared = nullptr;  // where prepare() wrote
-    std::int64_t origin = 0;              // of the strip in the source
+    const void* source = nullptr;       // the whole of it, in words
+    const std::byte* packed = nullptr;  // where pack() wrote
+    std::int64_t origin = 0;            // of the strip in the source
     std::int64_t group = 0, panel = 0;
     Out* out = nullptr;           // the strip's origin, at the panel's first column
     const Out* addend = nullptr;  // to be added, as out; if that is f32, the same memory. Else the bias is.
@@ -50,16 +50,6 @@ class PackedProduct {
   void multiply(const Args& args) const noexcept;
 
  private:
-  static constexpr std::int64_t kSlice = 16 << 10;  // numbers of a task
-
-  std::int64_t pack_tasks() const noexcept {
-    return g_.groups * panels_ * static_cast<std::int64_t>(problem_.taps.size());
-  }
-  std::int64_t widen_tasks() const noexcept { return widen_ ? ceil_div(source_size(), kSlice) : 0; }
-  std::int64_t packed_floats() const noexcept { return g_.groups * panels_ * (packed_panel_ + f_.columns); }
-  std::int64_t source_size() const noexcept {
-    return problem_.n * problem_.in_h * problem_.in_w * problem_.in_c;
-  }
   std::int64_t panel_columns(std::int64_t panel) const noexcept;
   std::int64_t weights_at(std::int64_t group, std::int64_t panel) const noexcept {
     return (group * panels_ + panel) * packed_panel_;
@@ -67,12 +57,10 @@ class PackedProduct {
   std::int64_t bias_at(std::int64_t group, std::int64_t panel) const noexcept {
     return g_.groups * panels_ * packed_panel_ + (group * panels_ + panel) * f_.columns;
   }
-  void pack(const float* w, const float* bias, float* packed, std::int64_t task) const noexcept;
-  void widen(const BFloat16* from, float* to, std::int64_t task) const noexcept;
   void round(const Args& args, std::int64_t columns) const noexcept;
 
   ConvGeometry g_;
-  bool forward_, widen_;
+  bool forward_, row_pairs_;
   const ConvFunctions& f_;
   PatchProblem problem_;
   std::int64_t outputs_;  // of one convolution group
@@ -82,6 +70,7 @@ class PackedProduct {
 
 extern template class PackedProduct<float, float>;
 extern template class PackedProduct<float, BFloat16>;
+extern template class PackedProduct<BFloat16, float>;
 extern template class PackedProduct<BFloat16, BFloat16>;
 
 }  // namespace resnet::kernels::conv

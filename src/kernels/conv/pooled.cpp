@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/channel_grid.h"
@@ -37,15 +38,15 @@ std::vector<PoolStrip> strips_of(const PoolGeometry& pool, const ConvFunctions& 
 }
 
 /// y is made a panel of a strip at a time, and chosen from and summed up while it is in the cache. What has
-/// the pooled shape is of type Y.
-template <class X, class Y>
+/// the pooled shape is of type Y. Products are of T: of f32, or of bf16 in row pairs.
+template <class X, class Y, class T>
 class ConvPool final : public PooledConv<X> {
  public:
   ConvPool(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa)
       : PooledConv<X>(conv, pool, isa, strips_of(pool, conv_functions<float>(isa))),
         pooled_(pooled_functions<Y>(isa)),
         norm_(norm_functions<float>(isa)),
-        product_(padded_, ConvPass::forward, isa, false),
+        product_(padded_, ConvPass::forward, isa, kPairs),
         grid_(conv.n * pool.h * pool.w, f_.columns),
         chunks_(conv.co, this->strips(), kSums) {
     PatchProblem to_panel = product_.problem();
@@ -60,18 +61,18 @@ class ConvPool final : public PooledConv<X> {
   }
 
   std::string_view name() const noexcept override {
+    if (kPairs) return "conv_pool/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_pool/patch6x16" : "conv_pool/patch6x64";
   }
   Index workspace_bytes() const noexcept override { return packed_bytes() + chunks_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
-    return phase == 0 ? product_.prepare_tasks() : phase == 1 ? this->strips() : chunks_.groups();
+    return phase == 0 ? product_.pack_tasks() : phase == 1 ? this->strips() : chunks_.groups();
   }
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return pool_strip(call, task);
     if (phase == 2) return merge(call, task);
-    product_.prepare(nullptr, call.operand<const float>(1), call.operand<const float>(2), call.workspace,
-                     task);
+    product_.pack(call.operand<const float>(1), call.operand<const float>(2), call.workspace, task);
   }
 
  private:
@@ -82,10 +83,11 @@ class ConvPool final : public PooledConv<X> {
   using PooledConv<X>::padded_;
   using PooledConv<X>::scratch_;
 
+  static constexpr bool kPairs = std::is_same_v<T, BFloat16>;
   enum Operand : std::uint8_t { kGamma = 3, kChosen, kIndex, kMoments };
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
-  Index packed_bytes() const noexcept { return ceil_div(product_.prepared_bytes(), 64) * 64; }
+  Index packed_bytes() const noexcept { return ceil_div(product_.packed_bytes(), 64) * 64; }
   // Behind the weights in the workspace.
   float* sums(const Call& call) const noexcept {
     return reinterpret_cast<float*>(call.workspace + packed_bytes());
@@ -95,7 +97,7 @@ class ConvPool final : public PooledConv<X> {
   }
 
   void pool_strip(const Call& call, Index number) const noexcept {
-    const float* x = this->load_x(call, number);
+    const T* x = this->template load_x<T>(call, number);
     for (Index panel = 0; panel < this->panels(); ++panel) {
       const float* y = make_y(call, x, number, panel);
       gather(call, number, panel, y);
@@ -112,10 +114,10 @@ class ConvPool final : public PooledConv<X> {
   }
 
   /// A panel of the strip's y as it would be stored, rounded to Y.
-  const float* make_y(const Call& call, const float* x, Index number, Index panel) const noexcept {
+  const float* make_y(const Call& call, const T* x, Index number, Index panel) const noexcept {
     const Strip& rows = tables_[this->which(number)];
     float* y = piece<float>(call, y_);
-    product_.multiply({.strip = &rows, .source = x, .prepared = call.workspace, .panel = panel, .out = y});
+    product_.multiply({.strip = &rows, .source = x, .packed = call.workspace, .panel = panel, .out = y});
     const Index pixels = rows.front().groups.front().rows_per_image;
     if (pooled_.round != nullptr) pooled_.round(y, pixels * f_.columns);
     return y;
@@ -159,12 +161,17 @@ class ConvPool final : public PooledConv<X> {
 
   const PooledFunctions<Y>& pooled_;
   const NormFunctions<float>& norm_;
-  PackedProduct<float, float> product_;
+  PackedProduct<T, float> product_;
   ChannelGrid grid_;  // of a panel
   ChunkSums chunks_;  // strips
   std::vector<Strip> tables_;
   Index y_ = 0, shift_ = 0, sums_ = 0, block_ = 0;  // in scratch
 };
+
+template <class X, class Y>
+using ConvPoolOfFloats = ConvPool<X, Y, float>;
+template <class X, class Y>
+using ConvPoolOfPairs = ConvPool<X, Y, BFloat16>;
 
 }  // namespace
 }  // namespace conv
@@ -179,7 +186,9 @@ bool conv_pool_serves(const ConvGeometry& g, const PoolGeometry& pool) {
 
 std::unique_ptr<Kernel> make_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
                                        ConvStorage storage) {
-  return conv::make_pooled<conv::ConvPool>(g, pool, isa, storage);
+  if (storage.out == DType::bf16 && conv::pairs_rows(g))
+    return conv::make_pooled<conv::ConvPoolOfPairs>(g, pool, isa, storage);
+  return conv::make_pooled<conv::ConvPoolOfFloats>(g, pool, isa, storage);
 }
 
 }  // namespace resnet::kernels

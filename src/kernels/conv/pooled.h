@@ -17,8 +17,8 @@ namespace resnet::kernels {
 bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
 
 /// Native kernels on the layouts of kernel.h. x is of type storage.in, what has the pooled shape of
-/// storage.out, all else is f32. Products are of f32; where storage.out is bf16 the weight gradient's are of
-/// bf16, x and the spread dz rounded. Operands:
+/// storage.out, all else is f32. Where storage.out is bf16, products are of bf16: those of the weight
+/// gradient, of x and the spread dz, and the forward pass's where conv.h has them from f32 to bf16. Operands:
 ///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,

@@ -232,7 +232,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   }
 
   const float* load_words(const Call& call, Index number) const noexcept {
-    const float* x = this->load_x(call, number);
+    const float* x = this->template load_x<float>(call, number);
     if (pooled_.pair == nullptr) return x;
     auto* words = piece<float>(call, words_);
     pooled_.pair(x, this->x_floats(), g_.sw * g_.ci, words);

@@ -10,6 +10,7 @@
 
 #include "kernels/conv/conv_simd.h"
 #include "kernels/conv/patches.h"
+#include "kernels/conv/prepared_source.h"
 #include "kernels/pool/pool_simd.h"
 #include "kernels/storage.h"
 
@@ -103,24 +104,17 @@ class PooledConv : public Kernel {
     return image(number) * pool_.g.ho() * pool_.g.wo() * g_.co;
   }
 
-  /// Lines of padded_.w pixels, and zeros behind them.
+  /// Padded rows in words of T, and zeros behind them.
   std::int64_t x_floats() const noexcept { return padded_.h * padded_.w * padded_.ci + kSlack; }
-  const float* load_x(const Call& call, std::int64_t number) const noexcept {
-    const std::int64_t line = g_.w * g_.ci, margin = g_.pw * g_.ci;
-    const std::int64_t first = strip(number).begin * g_.sh - g_.ph;
+  template <class T>
+  const T* load_x(const Call& call, std::int64_t number) const noexcept {
+    const std::int64_t line = g_.w * g_.ci, first = strip(number).begin * g_.sh - g_.ph;
     const X* from = call.operand<const X>(0) + image(number) * g_.h * line;
-    float* to = piece<float>(call, x_);
-    for (std::int64_t h = first; h < first + padded_.h; ++h) {
-      if (h < 0 || h >= g_.h) {
-        to = std::fill_n(to, line + 2 * margin, 0.0F);
-        continue;
-      }
-      to = std::fill_n(to, margin, 0.0F);
-      for (std::int64_t i = 0; i < line; ++i) to[i] = static_cast<float>(from[h * line + i]);
-      to = std::fill_n(to + line, margin, 0.0F);
-    }
-    std::fill_n(to, kSlack, 0.0F);
-    return piece<float>(call, x_);
+    T* to = piece<T>(call, x_);
+    for (std::int64_t h = first; h < first + padded_.h; ++h)
+      to = store_padded_row(g_, h >= 0 && h < g_.h ? from + h * line : nullptr, to);
+    std::fill_n(to, kSlack, T(0.0F));
+    return piece<T>(call, x_);
   }
 
   ConvGeometry g_;

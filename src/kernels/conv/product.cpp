@@ -10,6 +10,7 @@
 #include "kernels/conv/gathered.h"
 #include "kernels/conv/packed_product.h"
 #include "kernels/conv/patches.h"
+#include "kernels/conv/prepared_source.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -24,13 +25,15 @@ constexpr std::int64_t kEnoughTasks = 64;
 template <class T, class Out>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvCarried& carried, bool widen)
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvCarried& carried,
+          const PreparedSource& source)
       : g_(g),
         forward_(pass == ConvPass::forward),
         isa_(isa),
         carried_(carried),
         places_(carried, forward_),
-        product_(g, pass, isa, widen),
+        source_(source),
+        product_(g, pass, isa, source.form() == PreparedSource::Form::row_pairs),
         problem_(product_.problem()),
         plan_(problem_, cut()),
         gathered_(carried, problem_.out_c, plan_.blocks()) {
@@ -50,7 +53,7 @@ class Product final : public Kernel {
   std::int64_t scratch_bytes() const noexcept override { return sums_bytes() + gathered_.scratch_bytes(); }
   int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase == 0) return product_.prepare_tasks() + copy_tasks();
+    if (phase == 0) return product_.pack_tasks() + source_.tasks() + copy_tasks();
     if (phase == 2) return gathered_.merge_tasks();
     return g_.groups * panel_blocks_ * plan_.blocks();
   }
@@ -62,15 +65,23 @@ class Product final : public Kernel {
           call.operand<float>(places_.result + 1));
     } else if (phase == 1) {
       multiply(call, task);
-    } else if (task < product_.prepare_tasks()) {
-      product_.prepare(call.operand<const void>(0), call.operand<const float>(1),
-                       forward_ ? call.operand<const float>(2) : nullptr, call.workspace, task);
     } else {
-      copy(call, task - product_.prepare_tasks());
+      prepare(call, task);
     }
   }
 
  private:
+  void prepare(const Call& call, std::int64_t task) const noexcept {
+    if (task < product_.pack_tasks()) {
+      return product_.pack(call.operand<const float>(1), forward_ ? call.operand<const float>(2) : nullptr,
+                           call.workspace, task);
+    }
+    task -= product_.pack_tasks();
+    if (task < source_.tasks())
+      return source_.prepare(call.operand<const void>(0), call.workspace + source_at(), task);
+    copy(call, task - source_.tasks());
+  }
+
   static constexpr bool kRounded = PackedProduct<T, Out>::kRounded;  // sums go through scratch
   static constexpr std::int64_t kSlice = 16 << 10;                   // numbers of a task
 
@@ -85,7 +96,9 @@ class Product final : public Kernel {
   std::int64_t sums_bytes() const noexcept {
     return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
   }
-  std::int64_t gathers_at() const noexcept { return ceil_div(product_.prepared_bytes(), 64) * 64; }
+  // In the workspace, behind the packed weights.
+  std::int64_t source_at() const noexcept { return ceil_div(product_.packed_bytes(), 64) * 64; }
+  std::int64_t gathers_at() const noexcept { return ceil_div(source_at() + source_.bytes(), 64) * 64; }
 
   // Calls visit(row tables, count) for the groups that have each row of a block once.
   template <class Visit>
@@ -177,8 +190,8 @@ class Product final : public Kernel {
                                            : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
-                         .source = call.operand<const void>(0),
-                         .prepared = call.workspace,
+                         .source = source_.of(call.operand<const void>(0), call.workspace + source_at()),
+                         .packed = call.workspace,
                          .origin = block.in,
                          .group = group,
                          .panel = panel,
@@ -198,6 +211,7 @@ class Product final : public Kernel {
   Isa isa_;
   ConvCarried carried_;
   CarriedPlaces places_;
+  PreparedSource source_;
   PackedProduct<T, Out> product_;
   const PatchProblem& problem_;  // in words
   PatchPlan plan_;
@@ -211,12 +225,17 @@ class Product final : public Kernel {
 
 std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
                                            const ConvCarried& carried) {
+  using Form = PreparedSource::Form;
+  const auto source = [&](Form form) { return PreparedSource(g, pass, form, storage.in); };
   if (storage.out != DType::bf16)
-    return std::make_unique<Product<float, float>>(g, pass, isa, carried, false);
+    return std::make_unique<Product<float, float>>(g, pass, isa, carried, source(Form::stored));
   const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
   if (storage.in == DType::bf16 && channels % 2 == 0)
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, false);
-  return std::make_unique<Product<float, BFloat16>>(g, pass, isa, carried, storage.in == DType::bf16);
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::stored));
+  if (pass == ConvPass::forward && pairs_rows(g))
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::row_pairs));
+  return std::make_unique<Product<float, BFloat16>>(
+      g, pass, isa, carried, source(storage.in == DType::bf16 ? Form::widened : Form::stored));
 }
 
 }  // namespace resnet::kernels::conv
