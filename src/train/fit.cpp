@@ -123,9 +123,12 @@ class Run {
   }
 
   FitResult finish() {
-    const State state = engine_->state();
-    set_state(net_, state);
     FitResult result;
+    result.threads = engine_->threads();
+    result.isa = engine_->isa();
+    const State state = engine_->state();
+    engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
+    set_state(net_, state);
     result.loss = progress_.loss;
     result.train_acc = progress_.train_acc;
     const bool evaluated = evaluated_at_ == steps_;
@@ -136,8 +139,6 @@ class Run {
     result.seed = options_.seed;
     result.epochs = epochs_;
     result.steps = steps_;
-    result.threads = engine_->threads();
-    result.isa = engine_->isa();
     result.weights_sha256 = io::weights_sha256(state);
     result.complete = evaluated && !interrupted();
     for (const auto& observer : options_.observers) observer->on_finish(result);
