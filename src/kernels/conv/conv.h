@@ -53,7 +53,8 @@ struct ConvChoice {
 /// What activations are stored as, f32 or bf16: x and y, dy and dx, or x and dy of the weight gradient.
 /// Weights and bias are f32. bf16 needs avx512_bf16, and `out` is bf16 where `in` is. Products are of bf16
 /// where `in` is and its channels make pairs; where `out` is, in the weight gradient, and in a forward pass
-/// of one group, odd channels and columns of the kernel, an even stride along the row and no dilation.
+/// of one group with an odd number of channels and of kernel columns and, along the row, an even stride and
+/// no dilation.
 struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };

@@ -12,8 +12,8 @@
 
 namespace resnet::kernels::conv {
 
-/// Products are of T, the result is stored as Out. With bf16 products a word is a pair of channels. Results
-/// of bf16 stand in scratch as f32 until all chunks of their sums are through.
+/// Products are of T, the result is stored as Out. With bf16 products a word is a pair of channels, or of
+/// neighbours in a row. Results of bf16 stand in scratch as f32 until all chunks of their sums are through.
 template <class T, class Out>
 class PackedProduct {
  public:

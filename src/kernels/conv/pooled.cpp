@@ -11,6 +11,7 @@
 #include "kernels/conv/packed_product.h"
 #include "kernels/conv/pooled_simd.h"
 #include "kernels/conv/pooled_strips.h"
+#include "kernels/conv/prepared_source.h"
 #include "kernels/norm/norm_simd.h"
 #include "kernels/storage.h"
 

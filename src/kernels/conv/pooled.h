@@ -17,8 +17,9 @@ namespace resnet::kernels {
 bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
 
 /// Native kernels on the layouts of kernel.h. x is of type storage.in, what has the pooled shape of
-/// storage.out, all else is f32. Where storage.out is bf16, products are of bf16: those of the weight
-/// gradient, of x and the spread dz, and the forward pass's where conv.h has them from f32 to bf16. Operands:
+/// storage.out, all else is f32. Where storage.out is bf16, products are of bf16: in the weight gradient of x
+/// and the spread dz; in the forward pass of x and w where rows make pairs (conv.h: odd channels and columns
+/// of the kernel, an even stride), else they are of f32. Operands:
 ///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
@@ -30,7 +31,8 @@ bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
 ///                    The rows of the table are centre, scale_dz, scale_x and constant of
 ///                        dy = spread(dz) * scale_dz + (y - centre) * scale_x + constant,
 ///                    with dz at the places that the index names, and only where z > 0 if there is z. Here y
-///                    is not rounded, nor is dy. dw is that of conv.h.
+///                    is not rounded, nor is dy; but w is for y where the forward pass rounds it. dw is that
+///                    of conv.h.
 /// Sums for the moments are taken about a shift for each channel and strip, and merged in double: the mean is
 /// within 1e-6 deviations, the variance within 1e-6 of its value, also where the mean is 1000 deviations. In
 /// dw the part of y and the part of the centre are taken apart: its error is that of sums of x * y * scale_x,

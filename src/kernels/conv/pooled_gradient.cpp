@@ -307,7 +307,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     const double* of_spread = totals(call);
     const double* products = of_spread + spread_floats();
     const double of_ones = products_.sum(products, ky, 0, numbers, number);
-    auto* of_y = piece<double>(call, line_);  // of P^T P w
+    const bool rounds = pooled_.pair != nullptr && pairs_rows(g_);  // w, as the forward pass did
+    auto* of_y = piece<double>(call, line_);                        // of P^T P w
     std::fill_n(of_y, g_.co, 0.0);
     for (Index other = 0; other < taps(); ++other) {
       const Index other_ky = other / numbers, other_number = other % numbers;
@@ -315,7 +316,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
                                  ? products_.sum(products, ky, other_ky - ky, number, other_number)
                                  : products_.sum(products, other_ky, ky - other_ky, other_number, number);
       const float* w = call.operand<const float>(kW) + other * g_.co;
-      for (Index c = 0; c < g_.co; ++c) of_y[c] += product * double{w[c]};
+      for (Index c = 0; c < g_.co; ++c)
+        of_y[c] += product * double{rounds ? static_cast<float>(BFloat16(w[c])) : w[c]};
     }
     const auto* bias = call.operand<const float>(kBias);
     const auto table = [&](Table which, Index c) {

@@ -104,7 +104,8 @@ class PooledConv : public Kernel {
     return image(number) * pool_.g.ho() * pool_.g.wo() * g_.co;
   }
 
-  /// Padded rows in words of T, and zeros behind them.
+  /// Padded rows, and zeros behind them: enough of f32, and of bf16, whose rows are rounded up to whole
+  /// words.
   std::int64_t x_floats() const noexcept { return padded_.h * padded_.w * padded_.ci + kSlack; }
   template <class T>
   const T* load_x(const Call& call, std::int64_t number) const noexcept {

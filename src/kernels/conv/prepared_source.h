@@ -14,11 +14,12 @@ namespace resnet::kernels::conv {
 
 /// Whether a forward pass can multiply pairs of neighbouring numbers of a row, of whatever channels: then
 /// pairs begin where pixels do that a kernel begins at. They serve where channels make no pairs, as in
-/// images.
+/// images. A row of the kernel has an odd number of numbers, as of an even one the padded row might end in
+/// one pair too many.
 bool pairs_rows(const ConvGeometry& g) noexcept;
 
-/// That pass as one of two channels, on rows with their padding and an even number of numbers. The last pair
-/// of a row of the kernel has one number only.
+/// That pass as one of two channels, on rows with their padding and an even number of numbers: w, kw and sw
+/// count pairs. The last pair of a row of the kernel has one number only. Needs pairs_rows(g).
 ConvGeometry in_row_pairs(ConvGeometry g) noexcept;
 
 /// A row of pixels with its padding, all zeros if `row` is null, in whole words of T; returns their end.
@@ -56,7 +57,7 @@ class PreparedSource {
   PreparedSource(const ConvGeometry& g, ConvPass pass, Form form, DType stored) noexcept;
 
   std::int64_t bytes() const noexcept;
-  std::int64_t tasks() const noexcept;
+  std::int64_t tasks() const noexcept { return tasks_; }
   void prepare(const void* source, std::byte* prepared, std::int64_t task) const noexcept;
   const void* of(const void* source, const std::byte* prepared) const noexcept {
     return form_ == Form::stored ? source : prepared;
@@ -64,13 +65,16 @@ class PreparedSource {
   Form form() const noexcept { return form_; }
 
  private:
+  void widen_rows(const BFloat16* from, float* to, std::int64_t begin, std::int64_t end) const noexcept;
   template <class X>
-  void pair_rows(const X* from, BFloat16* to, std::int64_t task) const noexcept;
+  void pair_rows(const X* from, BFloat16* to, std::int64_t begin, std::int64_t end) const noexcept;
 
   ConvGeometry g_;
   Form form_;
   DType stored_;
-  std::int64_t rows_, row_;  // numbers of a row
+  std::int64_t rows_;
+  std::int64_t row_length_;  // numbers
+  std::int64_t tasks_ = 0;
 };
 
 }  // namespace resnet::kernels::conv
