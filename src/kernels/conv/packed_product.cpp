@@ -47,7 +47,8 @@ std::int64_t PackedProduct<T, Out>::chunk_columns() const noexcept {
 
 template <class T, class Out>
 std::int64_t PackedProduct<T, Out>::packed_bytes() const noexcept {
-  return static_cast<std::int64_t>(sizeof(float)) * g_.groups * panels_ * (packed_panel_ + f_.columns);
+  const std::int64_t floats = g_.groups * panels_ * (packed_panel_ + f_.columns);
+  return ceil_div(floats, kLine<float>) * 64;
 }
 
 template <class T, class Out>

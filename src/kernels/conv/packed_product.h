@@ -28,7 +28,8 @@ class PackedProduct {
   /// The most columns of a chunk whose part of a panel stays in the first level.
   std::int64_t chunk_columns() const noexcept;
 
-  /// Weights and bias, packed into panels as wide as the tile in tasks of their own before any product.
+  /// Weights and bias, packed into panels as wide as the tile in tasks of their own before any product;
+  /// whole lines.
   std::int64_t packed_bytes() const noexcept;
   std::int64_t pack_tasks() const noexcept {
     return g_.groups * panels_ * static_cast<std::int64_t>(problem_.taps.size());

@@ -65,7 +65,7 @@ class ConvPool final : public PooledConv<X> {
     if (kPairs) return "conv_pool/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_pool/patch6x16" : "conv_pool/patch6x64";
   }
-  Index workspace_bytes() const noexcept override { return packed_bytes() + chunks_.bytes(); }
+  Index workspace_bytes() const noexcept override { return product_.packed_bytes() + chunks_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
     return phase == 0 ? product_.pack_tasks() : phase == 1 ? this->strips() : chunks_.groups();
@@ -88,10 +88,9 @@ class ConvPool final : public PooledConv<X> {
   enum Operand : std::uint8_t { kGamma = 3, kChosen, kIndex, kMoments };
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
-  Index packed_bytes() const noexcept { return ceil_div(product_.packed_bytes(), 64) * 64; }
   // Behind the weights in the workspace.
   float* sums(const Call& call) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + packed_bytes());
+    return reinterpret_cast<float*>(call.workspace + product_.packed_bytes());
   }
   Index counted_pixels(Index number) const noexcept {
     return (this->strip(number).end - this->strip(number).begin) * pool_.g.w;

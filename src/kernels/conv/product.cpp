@@ -71,6 +71,9 @@ class Product final : public Kernel {
   }
 
  private:
+  static constexpr bool kRounded = PackedProduct<T, Out>::kRounded;  // sums go through scratch
+  static constexpr std::int64_t kSlice = 16 << 10;                   // numbers of a task
+
   void prepare(const Call& call, std::int64_t task) const noexcept {
     if (task < product_.pack_tasks()) {
       return product_.pack(call.operand<const float>(1), forward_ ? call.operand<const float>(2) : nullptr,
@@ -81,9 +84,6 @@ class Product final : public Kernel {
       return source_.prepare(call.operand<const void>(0), call.workspace + source_at(), task);
     copy(call, task - source_.tasks());
   }
-
-  static constexpr bool kRounded = PackedProduct<T, Out>::kRounded;  // sums go through scratch
-  static constexpr std::int64_t kSlice = 16 << 10;                   // numbers of a task
 
   std::int64_t result_size() const noexcept {
     return problem_.n * problem_.out_h * problem_.out_w * problem_.out_c;
@@ -97,7 +97,7 @@ class Product final : public Kernel {
     return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
   }
   // In the workspace, behind the packed weights.
-  std::int64_t source_at() const noexcept { return ceil_div(product_.packed_bytes(), 64) * 64; }
+  std::int64_t source_at() const noexcept { return product_.packed_bytes(); }
   std::int64_t gathers_at() const noexcept { return ceil_div(source_at() + source_.bytes(), 64) * 64; }
 
   // Calls visit(row tables, count) for the groups that have each row of a block once.
