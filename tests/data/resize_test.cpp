@@ -8,6 +8,7 @@
 #include "base/sha256.h"
 #include "data/resample.h"
 #include "resnet/data.h"
+#include "support/paths.h"
 
 namespace resnet {
 namespace {
@@ -19,7 +20,7 @@ std::string sha256(const std::vector<std::uint8_t>& bytes) {
 }
 
 TEST(Resize, EqualsPillowOnEveryGoldenPair) {
-  std::ifstream in(std::string(RESNET_GOLDEN_DIR) + "/resize_bilinear.json");
+  std::ifstream in(test::golden_folder() / "resize_bilinear.json");
   const nlohmann::json golden = nlohmann::json::parse(in);
   int gray = 0;
   int rgb = 0;

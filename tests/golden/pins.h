@@ -13,13 +13,14 @@
 #include "base/random.h"
 #include "resnet/engine.h"
 #include "resnet/models.h"
+#include "support/paths.h"
 
 namespace resnet::test {
 
 using nlohmann::json;
 
 inline json read_golden(const std::string& name) {
-  std::ifstream in(std::string(RESNET_GOLDEN_DIR) + "/" + name + ".json");
+  std::ifstream in(golden_folder() / (name + ".json"));
   if (!in) throw IoError("golden file '" + name + "' is missing", "reference/make_goldens.py makes it");
   return json::parse(in);
 }

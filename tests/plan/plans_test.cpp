@@ -10,6 +10,7 @@
 #include "compiler/compile.h"
 #include "compiler/training.h"
 #include "resnet/models.h"
+#include "support/paths.h"
 
 namespace resnet {
 namespace {
@@ -46,7 +47,7 @@ TEST(Plans, AreThoseOfTheGoldenFile) {
                           name_of(isa), plan::summary(plan));
     }
   }
-  const std::filesystem::path golden = std::filesystem::path(RESNET_GOLDEN_DIR) / "plans.txt";
+  const std::filesystem::path golden = test::golden_folder() / "plans.txt";
   std::stringstream expected;
   expected << std::ifstream(golden).rdbuf();
   if (text != expected.str()) {
