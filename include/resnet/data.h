@@ -111,8 +111,27 @@ struct Batch {
   std::int64_t size() const noexcept { return labels.empty() ? 0 : labels.shape()[0]; }
 };
 
-/// The order of one epoch: a permutation of [0, size) that depends on (seed, epoch) alone.
-std::vector<std::int64_t> shuffled(std::int64_t size, std::uint64_t seed, std::int64_t epoch);
+/// In which order an epoch visits the examples of a data set.
+class Order {
+ public:
+  /// As stored, every epoch alike.
+  static constexpr Order sequential() noexcept { return {}; }
+  /// A permutation of its own for every epoch, which depends on (seed, epoch) alone.
+  static constexpr Order shuffled(std::uint64_t seed) noexcept {
+    Order order;
+    order.seed_ = seed;
+    return order;
+  }
+
+  /// The indices of an epoch (from 0): every one of [0, size) once. Equal on all machines.
+  /// Source of the shuffle: Durstenfeld, "Algorithm 235: random permutation", 1964.
+  std::vector<std::int64_t> indices(std::int64_t size, std::int64_t epoch) const;
+
+ private:
+  constexpr Order() = default;
+
+  std::optional<std::uint64_t> seed_;  // none: sequential
+};
 
 struct LoaderOptions {
   std::int64_t batch_size = 256;  // the last batch of an epoch may be shorter
@@ -121,7 +140,7 @@ struct LoaderOptions {
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
-/// it delivers depends on data set, order and batch size alone. Memory: `prefetch` + 1 batches, and
+/// it delivers depends on data set, order, epoch and batch size alone. Memory: `prefetch` + 1 batches, and
 /// the short one at the end; from the second epoch on, nothing is allocated for a batch.
 class Loader {
  public:
@@ -133,9 +152,11 @@ class Loader {
 
   std::int64_t batches() const noexcept;  ///< of an epoch of the whole data set
 
-  /// Begins an epoch in this order (indices into the data set, any number of them; empty: all, as
-  /// stored). Throws ConfigError for an index that is not in the data set.
-  void start(std::vector<std::int64_t> order = {});
+  /// Begins epoch `epoch` (from 0) of the whole data set; batches of an unfinished epoch are dropped.
+  void start(Order order = Order::sequential(), std::int64_t epoch = 0);
+  /// The same for these examples alone, in this order; an index may be there more than once.
+  /// Throws ConfigError for an index that is not in the data set.
+  void start(std::vector<std::int64_t> indices);
   /// The next batch, or null at the end of the epoch. It stays valid until the next call.
   /// Rethrows what went wrong in a loader's thread, in the place of the batch that it went wrong with.
   const Batch* next();

@@ -191,7 +191,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
 double loader_rate(const data::Dataset& dataset, std::int64_t batch_size) {
   data::Loader loader(dataset, {.batch_size = batch_size});
   const auto begin = Clock::now();
-  loader.start(data::shuffled(dataset.size(), 0, 0));
+  loader.start(data::Order::shuffled(0));
   std::int64_t examples = 0;
   while (const data::Batch* batch = loader.next()) examples += batch->size();
   return static_cast<double>(examples) / seconds_since(begin);

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "base/random.h"
 #include "data/folder.h"
 #include "resnet/data.h"
 
@@ -28,16 +27,6 @@ Image Dataset::image(std::int64_t i) const {
   Image result;
   source_->image(i, result);
   return result;
-}
-
-std::vector<std::int64_t> shuffled(std::int64_t size, std::uint64_t seed, std::int64_t epoch) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
-  const RandomStream random(seed, "shuffle/" + std::to_string(epoch));
-  for (std::size_t i = order.size(); i > 1; --i) {  // Fisher and Yates
-    std::swap(order[i - 1], order[random.below(i - 1, i)]);
-  }
-  return order;
 }
 
 std::filesystem::path data_folder(const DatasetOptions& options, const std::string& name,

@@ -50,16 +50,11 @@ struct Loader::Impl {
   }
 
   void start(std::vector<std::int64_t> new_order) {
-    for (const std::int64_t index : new_order) {
-      if (index >= 0 && index < dataset.size()) continue;
-      throw ConfigError("an order with the example " + std::to_string(index) + ", but " + dataset.name() +
-                        " has " + std::to_string(dataset.size()));
-    }
     std::unique_lock lock(mutex);
     end = 0;  // makers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
     order = std::move(new_order);
-    examples = order.empty() ? dataset.size() : static_cast<std::int64_t>(order.size());
+    examples = static_cast<std::int64_t>(order.size());
     for (Slot& slot : slots) {
       slot.ready = false;
       slot.failure = nullptr;
@@ -136,7 +131,7 @@ struct Loader::Impl {
     const auto labels = batch.labels.view<std::int32_t>();
     const auto stride = static_cast<std::size_t>(example.elements());
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t index = order.empty() ? first + i : order[static_cast<std::size_t>(first + i)];
+      const std::int64_t index = order[static_cast<std::size_t>(first + i)];
       dataset.source().image(index, image);
       preprocessor.run(image, images.subspan(static_cast<std::size_t>(i) * stride, stride));
       labels[i] = dataset.label(index);
@@ -149,8 +144,8 @@ struct Loader::Impl {
   Batch short_batch;
 
   // Written by start() alone, while nothing is being made.
-  std::vector<std::int64_t> order;
-  std::int64_t examples = 0;
+  std::vector<std::int64_t> order;  // of the epoch, indices into the data set
+  std::int64_t examples = 0;        // of the epoch
 
   std::mutex mutex;  // guards what follows, and all of a slot but its batch
   std::condition_variable changed;
@@ -182,8 +177,16 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 std::int64_t Loader::batches() const noexcept {
   return impl_->batches_of(impl_->dataset.size());
 }
-void Loader::start(std::vector<std::int64_t> order) {
-  impl_->start(std::move(order));
+void Loader::start(Order order, std::int64_t epoch) {
+  impl_->start(order.indices(impl_->dataset.size(), epoch));
+}
+void Loader::start(std::vector<std::int64_t> indices) {
+  for (const std::int64_t index : indices) {
+    if (index >= 0 && index < impl_->dataset.size()) continue;
+    throw ConfigError("Loader::start: there is no example " + std::to_string(index) + ", " +
+                      impl_->dataset.name() + " has " + std::to_string(impl_->dataset.size()));
+  }
+  impl_->start(std::move(indices));
 }
 const Batch* Loader::next() {
   return impl_->next();

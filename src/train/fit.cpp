@@ -82,7 +82,7 @@ class Run {
     progress_.epoch = epoch;
     const std::int64_t batches = loader_.batches();
     const std::int64_t every = std::max<std::int64_t>(1, batches / 5);  // the chapter's points
-    loader_.start(data::shuffled(train_.size(), options_.seed, epoch));
+    loader_.start(data::Order::shuffled(options_.seed), epoch);
     while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
       const auto begin = Clock::now();
       const StepResult step =

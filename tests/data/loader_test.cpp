@@ -44,12 +44,12 @@ std::vector<std::int32_t> read(data::Loader& loader, std::vector<std::int64_t>* 
 }
 
 TEST(Loader, GivesEveryExampleOnceInOrderForAnyNumberOfThreads) {
-  const std::vector<std::int64_t> order = data::shuffled(1000, 7, 0);
   for (int threads = 1; threads <= 4; ++threads) {
     data::Loader loader(numbers(1000), {.batch_size = 64, .prefetch = 3, .threads = threads});
     EXPECT_EQ(loader.batches(), 16);
     for (int epoch = 0; epoch < 3; ++epoch) {
-      loader.start(order);
+      const std::vector<std::int64_t> order = data::Order::shuffled(7).indices(1000, epoch);
+      loader.start(data::Order::shuffled(7), epoch);
       std::vector<std::int64_t> sizes;
       const std::vector<std::int32_t> labels = read(loader, &sizes);
       EXPECT_TRUE(std::equal(labels.begin(), labels.end(), order.begin(), order.end()));
@@ -96,7 +96,7 @@ TEST(Loader, HandsAnErrorToTheReaderBehindTheBatchesBeforeIt) {
   }
 }
 
-TEST(Loader, ReadsAnyOrderOfExamplesOfTheDataSet) {
+TEST(Loader, ReadsAnyListOfExamples) {
   data::Loader loader(numbers(10), {.batch_size = 4});
   EXPECT_EQ(loader.batches(), 3);
   loader.start({9, 0, 9, 5, 5});
@@ -104,6 +104,8 @@ TEST(Loader, ReadsAnyOrderOfExamplesOfTheDataSet) {
   EXPECT_EQ(loader.next(), nullptr);
   EXPECT_THROW(loader.start({0, 10}), ConfigError);
   EXPECT_THROW(loader.start({-1}), ConfigError);
+  loader.start(std::vector<std::int64_t>{});
+  EXPECT_EQ(loader.next(), nullptr);
 }
 
 TEST(Loader, GivesNothingBeforeAnEpochBeginsAndOfAnEmptyDataSet) {
@@ -165,26 +167,33 @@ std::string digest(const std::vector<std::int64_t>& order) {
   return hash.hex();
 }
 
+TEST(SequentialOrder, IsAsStoredInEveryEpoch) {
+  for (const std::int64_t epoch : {0, 1, 7}) {
+    EXPECT_EQ(data::Order::sequential().indices(4, epoch), (std::vector<std::int64_t>{0, 1, 2, 3}));
+  }
+}
+
 TEST(Shuffle, IsAPermutationThatDependsOnSeedAndEpochAlone) {
   for (const std::int64_t size : {0, 1, 2, 1000}) {
-    std::vector<std::int64_t> sorted = data::shuffled(size, 1, 2);
+    std::vector<std::int64_t> sorted = data::Order::shuffled(1).indices(size, 2);
     std::sort(sorted.begin(), sorted.end());
     std::vector<std::int64_t> expected(static_cast<std::size_t>(size));
     std::iota(expected.begin(), expected.end(), 0);
     EXPECT_EQ(sorted, expected);
   }
-  const std::vector<std::int64_t> order = data::shuffled(1000, 1, 2);
-  EXPECT_EQ(order, data::shuffled(1000, 1, 2));
-  EXPECT_NE(order, data::shuffled(1000, 1, 3));
-  EXPECT_NE(order, data::shuffled(1000, 2, 2));
+  const std::vector<std::int64_t> order = data::Order::shuffled(1).indices(1000, 2);
+  EXPECT_EQ(order, data::Order::shuffled(1).indices(1000, 2));
+  EXPECT_NE(order, data::Order::shuffled(1).indices(1000, 3));
+  EXPECT_NE(order, data::Order::shuffled(2).indices(1000, 2));
 }
 
 // The same on every machine and in every version: a run is repeated years later.
 TEST(Shuffle, IsPinned) {
-  EXPECT_EQ(data::shuffled(10, 0, 0), (std::vector<std::int64_t>{3, 1, 7, 5, 9, 4, 8, 0, 2, 6}));
-  EXPECT_EQ(digest(data::shuffled(60000, 0, 0)),
+  EXPECT_EQ(data::Order::shuffled(0).indices(10, 0),
+            (std::vector<std::int64_t>{3, 1, 7, 5, 9, 4, 8, 0, 2, 6}));
+  EXPECT_EQ(digest(data::Order::shuffled(0).indices(60000, 0)),
             "ecd36c3ccc26933839b8a9c62849dc265d4a96ab71c0fbbec7570adf3994d4ee");
-  EXPECT_EQ(digest(data::shuffled(60000, 42, 9)),
+  EXPECT_EQ(digest(data::Order::shuffled(42).indices(60000, 9)),
             "d79303077aacb705df0377df4b703cc8d558b868dfe7f075df7ae2148486f699");
 }
 
@@ -193,7 +202,7 @@ TEST(Shuffle, IsPinned) {
 TEST(Shuffle, PrefersNoOrder) {
   std::map<std::vector<std::int64_t>, int> counts;
   constexpr int kRounds = 24'000;
-  for (int epoch = 0; epoch < kRounds; ++epoch) counts[data::shuffled(4, 3, epoch)] += 1;
+  for (int epoch = 0; epoch < kRounds; ++epoch) counts[data::Order::shuffled(3).indices(4, epoch)] += 1;
   EXPECT_EQ(counts.size(), 24U);
   constexpr double kExpected = kRounds / 24.0;
   double chi_square = 0;
