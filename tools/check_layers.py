@@ -2,8 +2,9 @@
 """Holds the includes of src/ and include/ to the house of docs/architecture.md.
 
 A folder of src/ (a room) may include its own files, its neighbours, and whatever those may include.
-A public header is the front of one room and obeys that room's rule. If the house is wrong, change
-this table and the code in one commit, and say why.
+A public header is the front of one room and obeys that room's rule. src/kernels/ is a house of its own,
+with rooms of the same kind; the rest sees only their fronts. If the house is wrong, change the tables and
+the code in one commit, and say why.
 
 Usage: check_layers.py [ROOT]      (default: the repository of this script)
 Prints one line per offence, exit code 1 if there is any.
@@ -30,6 +31,28 @@ HOUSE = {
     "report":   (8, ["report.h"],               ["train"]),
     "bench":    (8, [],                         ["train"]),
     "cli":      (9, [],                         ["report", "bench"]),
+}
+
+# Inside src/kernels/. room: (rank, its front: what the rest of the house may include, neighbours)
+# A room is a folder, or a single file that stands lower than its folder. Every room sees the floor and
+# src/base/ and src/tensor/ beneath it.
+FLOOR = "."
+KERNELS = {
+    FLOOR:             (0, ["kernel.h"],                       []),  # kernel.h, index_table.h
+    "simd":            (1, ["simd/storage.h"],                 [FLOOR]),
+    "conv/conv.h":     (1, ["conv/conv.h"],                    [FLOOR]),
+    "loss":            (1, ["loss/loss.h"],                    [FLOOR]),
+    "matmul":          (2, [],                                 ["simd"]),
+    "pool":            (2, ["pool/pool.h"],                    ["simd"]),
+    "elementwise":     (2, ["elementwise/elementwise.h"],      ["simd"]),
+    "optimizer":       (2, ["optimizer/optimizer.h"],          ["simd"]),
+    "peak":            (2, ["peak/peak.h"],                    ["simd"]),
+    "norm":            (3, ["norm/norm.h"],                    ["pool"]),
+    "conv/norm_stats": (3, [],                                 ["conv/conv.h", "matmul"]),
+    "conv/direct":     (4, [],                                 ["conv/norm_stats"]),
+    "conv/winograd":   (4, [],                                 ["conv/norm_stats"]),
+    "conv/stem":       (5, ["conv/stem/stem.h"],               ["conv/direct", "norm"]),
+    "conv":            (6, [],                                 ["conv/direct", "conv/winograd"]),  # the choice
 }
 
 # For users alone; nothing of ours includes it.
@@ -80,17 +103,26 @@ def without_strings(text):
     return TOKEN.sub(lambda m: m[0] if m["comment"] else blank(m[0], 2 if m["raw"] else 1), text)
 
 
-def visible(room):
+def visible(room, house=HOUSE):
     """The room itself and everything that it may include."""
     seen, todo = set(), [room]
     while todo:
         name = todo.pop()
         if name not in seen:
             seen.add(name)
-            todo += HOUSE[name][2]
+            todo += house[name][2]
     return seen
 
 
+def kernels_room(path):
+    """The room inside src/kernels/ of a path below the root: a file's own, else its folder's; or None."""
+    inside = Path(*path.parts[2:])
+    if str(inside) in KERNELS:
+        return str(inside)
+    return str(inside.parent) if str(inside.parent) in KERNELS else None
+
+
+KERNELS_FRONT = {f"src/kernels/{header}" for _, headers, _ in KERNELS.values() for header in headers}
 FRONT = {header: room for room, (_, headers, _) in HOUSE.items() for header in headers}
 
 
@@ -139,7 +171,20 @@ class Checker:
         if other is not None and other not in visible(room):
             self.say(file, line, f"'{room}' may not include '{name}' ('{other}', rank {HOUSE[room][0]} -> {HOUSE[other][0]}); "
                                  f"allowed: {', '.join(sorted(visible(room), key=lambda r: (HOUSE[r][0], r)))}")
+        elif other == "kernels":
+            self.check_kernels_include(file, line, room, name, target)
         return None
+
+    def check_kernels_include(self, file, line, room, name, target):
+        if room != "kernels":
+            if str(target) not in KERNELS_FRONT:
+                self.say(file, line, f"'{room}' may not include '{name}': it is no front of a room of src/kernels/")
+            return
+        inside, other = kernels_room(file.relative_to(self.root)), kernels_room(target)
+        if inside is not None and other is not None and other not in visible(inside, KERNELS):
+            allowed = sorted(visible(inside, KERNELS), key=lambda r: (KERNELS[r][0], r))
+            self.say(file, line, f"'kernels/{inside}' may not include '{name}' ('{other}', rank {KERNELS[inside][0]} -> "
+                                 f"{KERNELS[other][0]}); allowed: {', '.join(allowed)}")
 
     def check_speech(self, file, room, text):
         if room in MAY_SPEAK or room == "umbrella":
@@ -159,6 +204,8 @@ class Checker:
             kind = "public header" if path.parts[0] == "include" else "folder"
             name = path.name if kind == "public header" else "/".join(path.parts[:-1])
             return self.say(file, 1, f"the {kind} '{name}' is not in the table of tools/check_layers.py")
+        if room == "kernels" and kernels_room(path) is None:
+            return self.say(file, 1, f"the folder '{'/'.join(path.parts[:-1])}' is not in the table of tools/check_layers.py")
         text = without_comments(file.read_text(encoding="utf-8"))
         for match in INCLUDE.finditer(text):
             self.check_include(file, text.count("\n", 0, match.start()) + 1, room, path.parts[0] == "include", match[1])
@@ -177,9 +224,10 @@ class Checker:
 
 def check_table():
     """A neighbour stands lower; that also keeps the house free of circles."""
-    for room, (rank, _, neighbours) in HOUSE.items():
-        for other in neighbours:
-            assert HOUSE[other][0] < rank, f"{room} (rank {rank}) may not stand on {other} (rank {HOUSE[other][0]})"
+    for house in (HOUSE, KERNELS):
+        for room, (rank, _, neighbours) in house.items():
+            for other in neighbours:
+                assert house[other][0] < rank, f"{room} (rank {rank}) may not stand on {other} (rank {house[other][0]})"
 
 
 def main():

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 #include "ops/operation.h"
 
 namespace resnet::compiler {

@@ -3,7 +3,7 @@
 // (Operation::pooled); they have no gradient rule and no readable evaluation of their own.
 #include <array>
 
-#include "kernels/conv/pooled.h"
+#include "kernels/conv/stem/stem.h"
 #include "ops/conv_geometry.h"
 #include "ops/lists.h"
 #include "ops/pool_geometry.h"

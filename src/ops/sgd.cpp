@@ -1,7 +1,7 @@
 // The optimiser's update: param - lr * grad.
 #include <array>
 
-#include "kernels/elementwise/elementwise.h"
+#include "kernels/optimizer/optimizer.h"
 #include "ops/lists.h"
 #include "ops/rules.h"
 

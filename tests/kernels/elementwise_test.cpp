@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernel_test_support.h"
+#include "kernels/optimizer/optimizer.h"
 
 namespace resnet::kernels {
 namespace {

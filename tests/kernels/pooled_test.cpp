@@ -1,13 +1,12 @@
 // A convolution that carries its pool chooses, bit for bit, what the convolution and the pool choose one
 // after the other, and its weight gradient is that of the convolution, of a gradient that was never stored.
-#include "kernels/conv/pooled.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "conv_case.h"
 #include "kernel_test_support.h"
+#include "kernels/conv/stem/stem.h"
 #include "kernels/pool/pool_simd.h"
 
 namespace resnet::kernels {
@@ -141,9 +140,9 @@ template <class T>
 void choose(const Case& c, Isa isa, const std::vector<std::byte>& y, Operand& chosen, Operand& index) {
   std::vector<float> sign;
   for (const double g : factors(c.conv.co)) sign.push_back(g > 0 ? 1.0F : g < 0 ? -1.0F : 0.0F);
-  pool_functions<T>(isa).max(PoolTables(c.pool), {0, c.pool.n * c.pool.ho()},
-                             reinterpret_cast<const T*>(y.data()), sign.data(),
-                             reinterpret_cast<T*>(chosen.content.data()), index.content.data());
+  max_pool_functions<T>(isa).max(PoolTables(c.pool), {0, c.pool.n * c.pool.ho()},
+                                 reinterpret_cast<const T*>(y.data()), sign.data(),
+                                 reinterpret_cast<T*>(chosen.content.data()), index.content.data());
 }
 
 TEST(ConvPool, ChoosesWhatConvolutionAndPoolChoose) {

@@ -20,6 +20,11 @@ SOUND = {
     "include/resnet/resnet.h": '#include "resnet/nn.h"\n',
     "src/base/random.h": "// exit(1) and std::cout in a comment\n",
     "src/kernels/conv/conv.h": '#include <hwy/highway.h>\n#include "base/random.h"\n#include "resnet/tensor.h"\n',
+    "src/kernels/kernel.h": '#include "resnet/tensor.h"\n',
+    "src/kernels/simd/lanes.h": '#include "kernels/kernel.h"\n',
+    "src/kernels/matmul/tiles.h": '#include "kernels/simd/lanes.h"\n',
+    "src/kernels/conv/direct/product.h": '#include "kernels/conv/conv.h"\n#include "kernels/matmul/tiles.h"\n',
+    "src/kernels/conv/choose.h": '#include "kernels/conv/direct/product.h"\n',
     "src/ops/conv.cpp": '#include "kernels/conv/conv.h"\nconst char* kText = "printf(exit(abort()))";\nint kMillion = 1\'000\'000;\n',
     "src/compiler/passes.h": "void memory_exit(int); void f() { a.exit(1); std::snprintf(b, 1, c); }\n",
     "src/cli/main.cpp": '#include <CLI/CLI.hpp>\n#include "compiler/passes.h"\nint main() { std::cout << 1; std::exit(2); }\n',
@@ -74,6 +79,26 @@ class Layers(unittest.TestCase):
 
     def test_the_command_line_stays_in_the_program(self):
         self.refused("src/train/options.cpp", "#include <CLI/CLI.hpp>\n", "CLI11 belongs to cli")
+
+    def test_rooms_of_the_kernels_have_neighbours(self):
+        self.refused("src/kernels/conv/winograd/product.cpp", '#include "kernels/conv/direct/product.h"\n',
+                     "'kernels/conv/winograd' may not include 'kernels/conv/direct/product.h'",
+                     "('conv/direct', rank 4 -> 4)")
+        self.refused("src/kernels/simd/storage.cpp", '#include "kernels/matmul/tiles.h"\n', "rank 1 -> 2")
+        self.refused("src/kernels/index_table.h", '#include "kernels/simd/lanes.h"\n', "'kernels/.' may not include")
+
+    def test_a_contract_stands_lower_than_its_folder(self):
+        self.refused("src/kernels/conv/direct/other.h", '#include "kernels/conv/choose.h"\n', "('conv', rank 4 -> 6)")
+        self.refused("src/kernels/conv/conv.h", '#include "kernels/matmul/tiles.h"\n',
+                     "'kernels/conv/conv.h' may not include")
+
+    def test_only_the_fronts_of_the_kernels_are_seen(self):
+        self.refused("src/ops/relu.cpp", '#include "kernels/matmul/tiles.h"\n',
+                     "'ops' may not include 'kernels/matmul/tiles.h': it is no front")
+
+    def test_a_room_of_the_kernels_that_is_not_in_the_table(self):
+        self.refused("src/kernels/utils/round.h", "\n", "'src/kernels/utils' is not in the table")
+        self.refused("src/kernels/conv/depthwise/product.h", "\n", "'src/kernels/conv/depthwise' is not in the table")
 
     def test_missing_file(self):
         self.refused("src/base/file.cpp", '#include "base/fiel.h"\n', "no file 'base/fiel.h'")

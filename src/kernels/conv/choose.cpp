@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "kernels/conv/conv.h"
-#include "kernels/conv/patches.h"
-#include "kernels/conv/prepared_source.h"
-#include "kernels/conv/winograd.h"
-#include "kernels/storage.h"
+#include "kernels/conv/direct/index_tables.h"
+#include "kernels/conv/direct/repack.h"
+#include "kernels/conv/winograd/winograd.h"
+#include "kernels/index_table.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -63,7 +64,7 @@ double winograd_cost(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType
   const std::int64_t axis_points = g.sh == 1 ? m + 2 : 2 * m + 1, axis_matrices = g.sh == 1 ? m + 2 : 5;
   const auto points = static_cast<double>(axis_points * axis_points);
   const auto matrices = static_cast<double>(axis_matrices * axis_matrices);
-  const auto tiles = static_cast<double>(g.n * conv::ceil_div(h, m) * conv::ceil_div(w, m));
+  const auto tiles = static_cast<double>(g.n * ceil_div(h, m) * ceil_div(w, m));
   const auto ci = static_cast<double>(g.ci), co = static_cast<double>(g.co);
   // Transformed images and weights, or sums, are written and read once each, pixels once; sums are f32.
   const auto element = static_cast<double>(size_of(storage));

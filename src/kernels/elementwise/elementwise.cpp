@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/channel_grid.h"
 #include "kernels/elementwise/elementwise_simd.h"
-#include "kernels/storage.h"
+#include "kernels/simd/channel_grid.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -57,25 +57,6 @@ class Elementwise final : public Kernel {
   const ElementwiseFunctions<T>& functions_;
 };
 
-class Sgd final : public Kernel {
- public:
-  Sgd(Index elements, Isa isa) : elements_(elements), function_(sgd_function(isa)) {}
-
-  std::string_view name() const noexcept override { return "sgd/sweep"; }
-  Index tasks(int) const noexcept override { return (elements_ + kChunk - 1) / kChunk; }
-
-  void run(const Call& call, int, Index task) const noexcept override {
-    const Index begin = task * kChunk;
-    function_(call.operand<const float>(0) + begin, call.operand<const float>(1) + begin,
-              *call.operand<const float>(2), call.operand<float>(3) + begin,
-              std::min(kChunk, elements_ - begin));
-  }
-
- private:
-  Index elements_;
-  SgdFunction function_;
-};
-
 template <class T>
 class ChannelSum final : public Kernel {
  public:
@@ -119,9 +100,6 @@ std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa, DType
 }
 std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa, DType storage) {
   return make_stored<Elementwise>(storage, isa, Map::add, elements);
-}
-std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa) {
-  return std::make_unique<Sgd>(elements, isa);
 }
 std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa, DType storage) {
   return make_stored<ChannelSum>(storage, isa, rows, c);

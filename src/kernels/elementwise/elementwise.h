@@ -15,7 +15,6 @@ void reference_relu(View<const double> x, View<double> y);
 void reference_relu_gradient(View<const double> dy, View<const double> y, View<double> dx);  // dy where y > 0
 void reference_add(View<const double> a, View<const double> b, View<double> y);
 void reference_channel_sum(View<const double> x, View<double> sum);  // x [N,C] or [N,C,...], sum [C]
-void reference_sgd(View<const double> param, View<const double> grad, double lr, View<double> updated);
 /// y = x / (1 - p) where kept, else 0. Element i of the public layout [N, rest...] is kept when the random
 /// number of (seed, stream `layer`, step, i) is >= p.
 void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
@@ -27,7 +26,6 @@ void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::in
 ///   relu gradient    dy, y -> dx
 ///   add              a, b -> y
 ///   channel sum      x [rows][c] -> sum [c]        (fixed chunks, merged in double)
-///   sgd              param, grad, lr (one f32) -> updated
 ///   dropout          x, seed_step (i64 [2]) -> y   (its gradient is itself, applied to dy)
 ///   flatten          x [n][pixels][c] -> y [n][c*pixels] in NCHW order;  unflatten is the way back
 std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa, DType storage = DType::f32);
@@ -35,7 +33,6 @@ std::unique_ptr<Kernel> make_relu_gradient(std::int64_t elements, Isa isa, DType
 std::unique_ptr<Kernel> make_add(std::int64_t elements, Isa isa, DType storage = DType::f32);
 std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa isa,
                                          DType storage = DType::f32);
-std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa);
 /// The tensor is [n][pixels][c] in memory; numbering follows the public layout [n][c][pixels].
 std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
                                      std::int64_t pixels, Isa isa, DType storage = DType::f32);

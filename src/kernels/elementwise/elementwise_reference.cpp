@@ -26,10 +26,6 @@ void reference_channel_sum(View<const double> x, View<double> sum) {
   for (std::int64_t i = 0; i < x.shape.elements(); ++i) sum[i / pixels % channels] += x[i];
 }
 
-void reference_sgd(View<const double> param, View<const double> grad, double lr, View<double> updated) {
-  for (std::int64_t i = 0; i < param.shape.elements(); ++i) updated[i] = param[i] - lr * grad[i];
-}
-
 void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
                        View<const double> x, View<double> y) {
   const RandomStream random = dropout_stream(layer, seed, step);

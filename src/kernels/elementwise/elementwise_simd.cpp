@@ -4,10 +4,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise/elementwise_simd.cpp"
-#include "kernels/simd.h"
+#include "kernels/simd/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include "kernels/lanes.h"
+#include "kernels/simd/lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
 namespace HWY_NAMESPACE {
@@ -39,10 +39,6 @@ struct ReluGradient {
 struct Add {
   HWY_INLINE V operator()(V a, V b) const { return hn::Add(a, b); }
 };
-struct Sgd {  // product and difference rounded one after the other, as a reader computes it
-  V lr;
-  HWY_INLINE V operator()(V param, V grad) const { return hn::Sub(param, hn::Mul(lr, grad)); }
-};
 
 template <class T>
 void relu(const T* x, T* y, Index count) {
@@ -55,9 +51,6 @@ void relu_gradient(const T* dy, const T* y, T* dx, Index count) {
 template <class T>
 void add(const T* a, const T* b, T* y, Index count) {
   sweep_flat(Map<T, Add>{{}, a, b, y}, count);
-}
-void sgd(const float* param, const float* grad, float lr, float* updated, Index count) {
-  sweep_flat(Map<float, Sgd>{{hn::Set(D(), lr)}, param, grad, updated}, count);
 }
 
 template <class T>
@@ -89,7 +82,6 @@ const ElementwiseFunctions<float> kElementwiseFunctions = functions<float>();
 #if RESNET_BF16_TARGET
 const ElementwiseFunctions<BFloat16> kElementwiseFunctionsBf16 = functions<BFloat16>();
 #endif
-const SgdFunction kSgd = &sgd;
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
@@ -105,9 +97,6 @@ const ElementwiseFunctions<float>& elementwise_functions<float>(Isa isa) {
 template <>
 const ElementwiseFunctions<BFloat16>& elementwise_functions<BFloat16>(Isa) {
   return RESNET_FOR_BF16(kElementwiseFunctionsBf16);
-}
-SgdFunction sgd_function(Isa isa) {
-  return RESNET_FOR_ISA(isa, kSgd);
 }
 }  // namespace resnet::kernels
 #endif

@@ -25,8 +25,4 @@ const ElementwiseFunctions<float>& elementwise_functions<float>(Isa isa);
 template <>
 const ElementwiseFunctions<BFloat16>& elementwise_functions<BFloat16>(Isa isa);
 
-using SgdFunction = void (*)(const float* param, const float* grad, float lr, float* updated,
-                             std::int64_t count);
-SgdFunction sgd_function(Isa isa);
-
 }  // namespace resnet::kernels

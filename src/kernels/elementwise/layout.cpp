@@ -5,7 +5,7 @@
 
 #include "kernels/elementwise/dropout_stream.h"
 #include "kernels/elementwise/elementwise.h"
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {

@@ -8,7 +8,7 @@
 #include "kernels/norm/norm_kernel.h"
 #include "kernels/norm/norm_simd.h"
 #include "kernels/pool/pool_simd.h"
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -26,7 +26,7 @@ class NormForward : public NormKernel {
   NormForward(const NormGeometry& geometry, Isa isa)
       : NormKernel(geometry),
         functions_(norm_functions<T>(isa)),
-        pooling_(pool_functions<T>(isa)),
+        pooling_(max_pool_functions<T>(isa)),
         applied_(pool_ ? pool_->g.n * pool_->g.ho() * pool_->g.wo() : geometry.rows(), geometry.c) {}
 
  protected:
@@ -74,7 +74,7 @@ class NormForward : public NormKernel {
   const NormFunctions<T>& functions_;
 
  private:
-  const PoolFunctions<T>& pooling_;
+  const MaxPoolFunctions<T>& pooling_;
   ChannelGrid applied_;
 };
 

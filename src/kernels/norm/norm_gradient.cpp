@@ -6,7 +6,7 @@
 #include "kernels/norm/norm_kernel.h"
 #include "kernels/norm/norm_simd.h"
 #include "kernels/pool/pool_simd.h"
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -19,7 +19,7 @@ class NormGradient final : public NormKernel {
   NormGradient(const NormGeometry& geometry, Isa isa)
       : NormKernel(geometry),
         functions_(norm_functions<T>(isa)),
-        pooling_(pool_functions<T>(isa)),
+        pooling_(max_pool_functions<T>(isa)),
         sums_(grid_.sums(kSums)),
         name_(std::string("norm_gradient/") + (geometry.given ? "" : "sums+") +
               (geometry.table_only ? "table" : "apply")) {
@@ -218,7 +218,7 @@ class NormGradient final : public NormKernel {
   }
 
   const NormFunctions<T>& functions_;
-  const PoolFunctions<T>& pooling_;
+  const MaxPoolFunctions<T>& pooling_;
   ChunkSums sums_;
   std::string name_;
   Index made_ = 0;  // elements of dz in scratch

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <optional>
 
-#include "kernels/channel_grid.h"
 #include "kernels/norm/norm.h"
 #include "kernels/pool/pool_simd.h"
+#include "kernels/simd/channel_grid.h"
 
 namespace resnet::kernels {
 

@@ -1,7 +1,7 @@
 #include "kernels/peak/peak.h"
 
 #include "kernels/peak/peak_simd.h"
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {

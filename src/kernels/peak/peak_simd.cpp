@@ -2,10 +2,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/peak/peak_simd.cpp"
-#include "kernels/simd.h"
+#include "kernels/simd/simd.h"
 
 #if RESNET_VECTOR_TARGET
-#include "kernels/lanes.h"
+#include "kernels/simd/lanes.h"
 HWY_BEFORE_NAMESPACE();
 namespace resnet::kernels {
 namespace HWY_NAMESPACE {

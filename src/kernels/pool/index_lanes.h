@@ -1,4 +1,4 @@
-// Vectors of places in a window, from and to memory of u8 or i32. As kernels/lanes.h, behind which it is
+// Vectors of places in a window, from and to memory of u8 or i32. As kernels/simd/lanes.h, behind which it is
 // included: for the vector part of a *_simd.cpp file, read once a target, without a guard.
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kernels/pool/pool_simd.h"
-#include "kernels/storage.h"
+#include "kernels/simd/storage.h"
 
 namespace resnet::kernels {
 namespace {
@@ -42,7 +42,8 @@ class Pool final : public Kernel {
   Pool(Pass pass, const PoolGeometry& g, Isa isa)
       : pass_(pass),
         g_(g),
-        functions_(pool_functions<T>(isa)),
+        max_(max_pool_functions<T>(isa)),
+        avg_(avg_pool_functions<T>(isa)),
         tables_(g),
         rows_(g.n * (backward() ? g.h : g.ho())) {
     constexpr Index kTaskBytes = 128 * 1024;  // of the larger map
@@ -76,14 +77,14 @@ class Pool final : public Kernel {
     auto* sums = reinterpret_cast<float*>(call.scratch);
     switch (pass_) {
       case Pass::max:
-        return functions_.max(tables_, rows, in, nullptr, call.operand<T>(1), call.operand<void>(2));
+        return max_.max(tables_, rows, in, nullptr, call.operand<T>(1), call.operand<void>(2));
       case Pass::max_gradient:
-        return functions_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
-                                       call.operand<T>(2) + rows.first * g_.w * g_.c, nullptr);
+        return max_.max_gradient(tables_, rows, in, call.operand<const void>(1), nullptr,
+                                 call.operand<T>(2) + rows.first * g_.w * g_.c, nullptr);
       case Pass::avg:
-        return functions_.avg(tables_, rows, in, call.operand<T>(1), sums);
+        return avg_.avg(tables_, rows, in, call.operand<T>(1), sums);
       case Pass::avg_gradient:
-        return functions_.avg_gradient(tables_, rows, in, call.operand<T>(1), sums);
+        return avg_.avg_gradient(tables_, rows, in, call.operand<T>(1), sums);
     }
   }
 
@@ -92,7 +93,8 @@ class Pool final : public Kernel {
 
   Pass pass_;
   PoolGeometry g_;
-  const PoolFunctions<T>& functions_;
+  const MaxPoolFunctions<T>& max_;
+  const AvgPoolFunctions<T>& avg_;
   PoolTables tables_;
   Index rows_;  // of the result, in all images
   Index rows_per_task_ = 1;

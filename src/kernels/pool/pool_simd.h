@@ -30,7 +30,7 @@ struct PoolTables {
 
 /// On maps stored as T.
 template <class T>
-struct PoolFunctions {
+struct MaxPoolFunctions {
   /// `index` may be null; else u8 while kh * kw <= 256, i32 above. With `sign`, a factor for each channel
   /// that may be null, y is the x whose product with it is largest.
   void (*max)(const PoolTables&, Range rows, const T* x, const float* sign, T* y, void* index);
@@ -42,16 +42,27 @@ struct PoolFunctions {
   /// `rows`; dy counts as above. `block` is working memory, two numbers for each channel.
   void (*chosen_sums)(const PoolTables&, Range rows, const T* dy, const void* index, const T* y, const T* x,
                       const float* mean, float* sums, std::int64_t stride, float* block);
+};
+
+template <class T>
+struct AvgPoolFunctions {
   /// `sums` is working memory, a number for each channel.
   void (*avg)(const PoolTables&, Range rows, const T* x, T* y, float* sums);
   void (*avg_gradient)(const PoolTables&, Range rows, const T* dy, T* dx, float* sums);
 };
 
 template <class T>
-const PoolFunctions<T>& pool_functions(Isa isa);
+const MaxPoolFunctions<T>& max_pool_functions(Isa isa);
 template <>
-const PoolFunctions<float>& pool_functions<float>(Isa isa);
+const MaxPoolFunctions<float>& max_pool_functions<float>(Isa isa);
 template <>
-const PoolFunctions<BFloat16>& pool_functions<BFloat16>(Isa isa);
+const MaxPoolFunctions<BFloat16>& max_pool_functions<BFloat16>(Isa isa);
+
+template <class T>
+const AvgPoolFunctions<T>& avg_pool_functions(Isa isa);
+template <>
+const AvgPoolFunctions<float>& avg_pool_functions<float>(Isa isa);
+template <>
+const AvgPoolFunctions<BFloat16>& avg_pool_functions<BFloat16>(Isa isa);
 
 }  // namespace resnet::kernels

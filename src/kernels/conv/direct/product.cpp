@@ -1,0 +1,241 @@
+// Forward and input gradient: out = P * w, each task computing one block of rows times a few panels. What is
+// gathered for a batch norm is read from a panel of the result while that is in the cache, and merged in a
+// last phase.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "kernels/conv/conv.h"
+#include "kernels/conv/direct/index_tables.h"
+#include "kernels/conv/direct/packed_product.h"
+#include "kernels/conv/direct/repack.h"
+#include "kernels/conv/norm_stats/norm_stats.h"
+
+namespace resnet::kernels::conv {
+namespace {
+
+// A block's part of the source stays in the second level (512 KiB) while all panels pass by.
+constexpr std::int64_t kBlockBytes = 256 << 10;
+constexpr std::int64_t kMaxRows = 1152;  // rows x one panel of the result: 72 KiB
+constexpr std::int64_t kMinRows = 48;    // eight tiles, so that a panel is worth its way into the cache
+constexpr std::int64_t kEnoughTasks = 64;
+
+// Products are of T.
+template <class T, class Out>
+class Product final : public Kernel {
+ public:
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvCarried& carried,
+          const PreparedSource& source)
+      : g_(g),
+        forward_(pass == ConvPass::forward),
+        isa_(isa),
+        carried_(carried),
+        places_(carried, forward_),
+        source_(source),
+        product_(g, pass, isa, source.form() == PreparedSource::Form::row_pairs),
+        problem_(product_.problem()),
+        plan_(problem_, cut()),
+        gathered_(carried, problem_.out_c, plan_.blocks()) {
+    const std::int64_t blocks = plan_.blocks() * g_.groups, panels = product_.panels();
+    const std::int64_t parts = std::clamp<std::int64_t>((kEnoughTasks + blocks - 1) / blocks, 1, panels);
+    panels_per_task_ = (panels + parts - 1) / parts;
+    panel_blocks_ = (panels + panels_per_task_ - 1) / panels_per_task_;
+    if (kRounded) count_pixels();
+    name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
+            (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
+            (carried.moments ? "+moments" : "") + (carried.sums != ConvCarried::Sums::none ? "+sums" : "");
+  }
+  Product(const Product&) = delete;
+
+  std::string_view name() const noexcept override { return name_; }
+  std::int64_t workspace_bytes() const noexcept override { return gathers_at() + gathered_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return sums_bytes() + gathered_.scratch_bytes(); }
+  int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
+  std::int64_t tasks(int phase) const noexcept override {
+    if (phase == 0) return product_.pack_tasks() + source_.tasks() + copy_tasks();
+    if (phase == 2) return gathered_.merge_tasks();
+    return g_.groups * panel_blocks_ * plan_.blocks();
+  }
+  void run(const Call& call, int phase, std::int64_t task) const noexcept override {
+    if (phase == 2) {
+      gathered_.merge(
+          call.workspace + gathers_at(), task, problem_.n * problem_.out_h * problem_.out_w,
+          [&](std::int64_t block) { return pixels_of(plan_.block(block)); },
+          call.operand<float>(places_.result + 1));
+    } else if (phase == 1) {
+      multiply(call, task);
+    } else {
+      prepare(call, task);
+    }
+  }
+
+ private:
+  static constexpr bool kRounded = PackedProduct<T, Out>::kRounded;  // sums go through scratch
+  static constexpr std::int64_t kSlice = 16 << 10;                   // numbers of a task
+
+  void prepare(const Call& call, std::int64_t task) const noexcept {
+    if (task < product_.pack_tasks()) {
+      return product_.pack(call.operand<const float>(1), forward_ ? call.operand<const float>(2) : nullptr,
+                           call.workspace, task);
+    }
+    task -= product_.pack_tasks();
+    if (task < source_.tasks())
+      return source_.prepare(call.operand<const void>(0), call.workspace + source_at(), task);
+    copy(call, task - source_.tasks());
+  }
+
+  std::int64_t result_size() const noexcept {
+    return problem_.n * problem_.out_h * problem_.out_w * problem_.out_c;
+  }
+  std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
+  // Where sums need no rounding they are added to the addend in the result's place.
+  bool adds_to_result() const noexcept { return carried_.add && !kRounded; }
+  Out* result(const Call& call) const noexcept { return call.operand<Out>(places_.result); }
+
+  std::int64_t sums_bytes() const noexcept {
+    return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
+  }
+  // In the workspace, behind the packed weights.
+  std::int64_t source_at() const noexcept { return product_.packed_bytes(); }
+  std::int64_t gathers_at() const noexcept { return ceil_div(source_at() + source_.bytes(), 64) * 64; }
+
+  // Calls visit(row tables, count) for the groups that have each row of a block once.
+  template <class Visit>
+  static void for_rows(const PatchPlan::Block& block, const Visit& visit) noexcept {
+    for (const Chunk& chunk : *block.strip) {
+      for (const Group& group : chunk.groups) {
+        if (group.first) visit(group.rows.data(), group.rows_per_image * block.images);
+      }
+    }
+  }
+  static std::int64_t pixels_of(const PatchPlan::Block& block) noexcept {
+    std::int64_t pixels = 0;
+    for_rows(block, [&](const Row*, std::int64_t count) { pixels += count; });
+    return pixels;
+  }
+
+  // From the channels [begin, end) of a block's result; `tables`: of the task.
+  void gather(const Call& call, std::int64_t number, std::int64_t begin, std::int64_t end,
+              float* tables) const noexcept {
+    const PatchPlan::Block block = plan_.block(number);
+    const std::int64_t channels = problem_.out_c;
+    for (int which = 0; which < GatheredSums::kKinds; ++which)
+      std::fill(tables + which * channels + begin, tables + which * channels + end, 0.0F);
+    if (carried_.moments) {
+      bool found = false;
+      for_rows(block, [&](const Row* rows, std::int64_t count) {
+        if (!std::exchange(found, true))
+          find_shift(result(call) + block.out, rows, count, begin, end, tables);
+      });
+    }
+    const Gathered<Out> args = places_.gathered<Out>(carried_, call, tables);
+    for_rows(block, [&](const Row* rows, std::int64_t count) {
+      gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
+    });
+    gathered_.store(call.workspace + gathers_at(), tables, number, begin, end);
+  }
+
+  // The mean of at most eight rows, spread over the first group.
+  static void find_shift(const Out* out, const Row* rows, std::int64_t count, std::int64_t begin,
+                         std::int64_t end, float* shift) noexcept {
+    const std::int64_t taken = std::min<std::int64_t>(count, 8);
+    for (std::int64_t i = 0; i < taken; ++i) {
+      const Out* row = out + rows[count * i / taken].out;
+      for (std::int64_t c = begin; c < end; ++c)
+        shift[c] += static_cast<float>(row[c]) / static_cast<float>(taken);
+    }
+  }
+
+  void copy(const Call& call, std::int64_t task) const noexcept {
+    const auto* from = call.operand<const Out>(2);
+    if (from == result(call)) return;
+    const std::int64_t begin = task * kSlice, end = std::min(result_size(), begin + kSlice);
+    std::copy(from + begin, from + end, result(call) + begin);
+  }
+
+  // Pixels of the result between the first and the last of a block.
+  void count_pixels() {
+    for (std::int64_t b = 0; b < plan_.blocks(); ++b) {
+      for (const Chunk& chunk : *plan_.block(b).strip) {
+        for (const Group& group : chunk.groups) {
+          for (const Row& row : group.rows) pixels_ = std::max(pixels_, row.out / problem_.out_c + 1);
+        }
+      }
+    }
+  }
+
+  Cut cut() const {
+    const std::int64_t in_pixels = problem_.in_h * problem_.in_w,
+                       out_pixels = problem_.out_h * problem_.out_w;
+    const std::int64_t floats_a_row = std::max<std::int64_t>(1, problem_.channels * in_pixels / out_pixels);
+    const std::int64_t fitting =
+        std::clamp<std::int64_t>(kBlockBytes / (4 * floats_a_row), 2 * kMinRows, kMaxRows);
+    const std::int64_t balanced = g_.n * out_pixels * product_.panels() * g_.groups / kEnoughTasks;
+    return {.columns = product_.chunk_columns(),
+            .rows = std::clamp<std::int64_t>(balanced, kMinRows, fitting),
+            .column_stride = 0};
+  }
+
+  void multiply(const Call& call, std::int64_t task) const noexcept {
+    const std::int64_t blocks = plan_.blocks();
+    const PatchPlan::Block block = plan_.block(task % blocks);
+    const std::int64_t part = task / blocks % panel_blocks_, group = task / blocks / panel_blocks_;
+    const std::int64_t outputs = problem_.out_c / g_.groups;
+    const std::int64_t end = std::min(product_.panels(), (part + 1) * panels_per_task_);
+    for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
+      const std::int64_t at = block.out + group * outputs + panel * product_.functions().columns;
+      const Out* addend = adds_to_result() ? result(call)
+                          : carried_.add   ? call.operand<const Out>(2)
+                                           : nullptr;
+      product_.multiply({.strip = block.strip,
+                         .images = block.images,
+                         .source = source_.of(call.operand<const void>(0), call.workspace + source_at()),
+                         .packed = call.workspace,
+                         .origin = block.in,
+                         .group = group,
+                         .panel = panel,
+                         .out = result(call) + at,
+                         .addend = addend != nullptr ? addend + at : nullptr,
+                         .sums = reinterpret_cast<float*>(call.scratch)});
+      const std::int64_t first = panel * product_.functions().columns;
+      if (gathered_.any()) {
+        gather(call, task % blocks, first, std::min(outputs, first + product_.functions().columns),
+               reinterpret_cast<float*>(call.scratch + sums_bytes()));
+      }
+    }
+  }
+
+  ConvGeometry g_;
+  bool forward_;
+  Isa isa_;
+  ConvCarried carried_;
+  CarriedPlaces places_;
+  PreparedSource source_;
+  PackedProduct<T, Out> product_;
+  const PatchProblem& problem_;  // in words
+  PatchPlan plan_;
+  GatheredSums gathered_;  // chunks: blocks
+  std::string name_;
+  std::int64_t panels_per_task_ = 1, panel_blocks_ = 1;
+  std::int64_t pixels_ = 0;  // of the sums in scratch
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
+                                           const ConvCarried& carried) {
+  using Form = PreparedSource::Form;
+  const auto source = [&](Form form) { return PreparedSource(g, pass, form, storage.in); };
+  if (storage.out != DType::bf16)
+    return std::make_unique<Product<float, float>>(g, pass, isa, carried, source(Form::stored));
+  const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
+  if (storage.in == DType::bf16 && channels % 2 == 0)
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::stored));
+  if (pass == ConvPass::forward && pairs_rows(g))
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::row_pairs));
+  return std::make_unique<Product<float, BFloat16>>(
+      g, pass, isa, carried, source(storage.in == DType::bf16 ? Form::widened : Form::stored));
+}
+
+}  // namespace resnet::kernels::conv

@@ -1,0 +1,114 @@
+// What convolutions gather from their results for a batch norm.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/machine.h"
+#include "kernels/conv/conv.h"
+#include "kernels/index_table.h"
+#include "kernels/kernel.h"
+#include "kernels/simd/chunk_sums.h"
+
+namespace resnet::kernels::conv {
+
+/// What a task gathers from its results for the batch norm that reads them: three tables of as many numbers
+/// as channels.
+///   moments    the shift, sums of result - shift and of its square
+///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
+///              result is not positive: by its table [3][c], or by signs, bits of elements
+enum class Gather : std::uint8_t { nothing, moments, gradient_by_table, gradient_by_signs };
+template <class T>
+struct Gathered {
+  Gather what = Gather::nothing;
+  float* sums = nullptr;
+  const T* x = nullptr;          // gradient: of the image's shape
+  const float* table = nullptr;  // gradient: its first row, mean, always
+  const std::uint8_t* signs = nullptr;
+};
+
+/// Places of the operands of a forward pass or an input gradient that hang on what it carries (conv.h).
+struct CarriedPlaces {
+  int norm = 0;    // forward: the norm's table; input gradient: the norm's x, what gates it follows
+  int result = 0;  // y or dx; what is gathered follows
+
+  CarriedPlaces(const ConvCarried& carried, bool forward) noexcept
+      : norm(forward || carried.add ? 3 : 2), result(norm) {
+    if (carried.norm) result += 1;
+    if (carried.sums == ConvCarried::Sums::by_table) result += 2;
+    if (carried.sums == ConvCarried::Sums::by_signs) result += 3;
+  }
+  /// What a task gathers in `sums`.
+  template <class T>
+  Gathered<T> gathered(const ConvCarried& carried, const Call& call, float* sums) const noexcept {
+    if (carried.moments) return {.what = Gather::moments, .sums = sums};
+    const bool by_signs = carried.sums == ConvCarried::Sums::by_signs;
+    return {.what = by_signs ? Gather::gradient_by_signs : Gather::gradient_by_table,
+            .sums = sums,
+            .x = call.operand<const T>(norm),
+            .table = call.operand<const float>(norm + 1),
+            .signs = by_signs ? call.operand<const std::uint8_t>(norm + 2) : nullptr};
+  }
+};
+
+/// Gathers from `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
+/// the numbers of a gradient are gated where they stand. Adds to args.sums.
+template <class T>
+void gather_rows(Isa isa, const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
+                 std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);
+template <>
+void gather_rows<float>(Isa isa, const Gathered<float>& args, float* image, const Row* rows,
+                        std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                        std::int64_t end);
+template <>
+void gather_rows<BFloat16>(Isa isa, const Gathered<BFloat16>& args, BFloat16* image, const Row* rows,
+                           std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                           std::int64_t end);
+
+/// The sums of all tasks, in a part of the workspace, and the operand that is made of them.
+class GatheredSums {
+ public:
+  static constexpr int kKinds = 3;
+  GatheredSums(const ConvCarried& carried, std::int64_t channels, std::int64_t chunks)
+      : moments_(carried.moments),
+        any_(carried.gathers()),
+        channels_(channels),
+        chunks_(channels, chunks, kKinds) {}
+
+  bool any() const noexcept { return any_; }
+  std::int64_t bytes() const noexcept { return any_ ? chunks_.bytes() : 0; }
+  /// Of a task's tables.
+  std::int64_t scratch_bytes() const noexcept {
+    return any_ ? kKinds * channels_ * std::int64_t{sizeof(float)} : 0;
+  }
+  /// Keeps what a chunk's tables say of the channels [begin, end), whole groups of channels.
+  void store(std::byte* memory, const float* tables, std::int64_t chunk, std::int64_t begin,
+             std::int64_t end) const noexcept {
+    for (int which = 0; which < kKinds; ++which) {
+      chunks_.store(tables + which * channels_, reinterpret_cast<float*>(memory), chunk, which,
+                    begin / ChunkSums::kLanes, ceil_div(end, ChunkSums::kLanes));
+    }
+  }
+  /// Tasks of the last phase, and one of them: rows [3][channels], of `pixels` in all. `rows_of(chunk)`: how
+  /// many a chunk has, for moments.
+  std::int64_t merge_tasks() const noexcept { return chunks_.groups(); }
+  template <class Rows>
+  void merge(const std::byte* memory, std::int64_t task, std::int64_t pixels, const Rows& rows_of,
+             float* result) const noexcept {
+    const auto* sums = reinterpret_cast<const float*>(memory);
+    if (moments_) return chunks_.store(chunks_.moments(sums, task, pixels, rows_of), task, pixels, result);
+    for (int which = 0; which < kKinds; ++which) {
+      const ChunkSums::Group total = chunks_.total(sums, task, which);
+      float* row = result + which * channels_ + chunks_.group_begin(task);
+      for (std::int64_t i = 0; i < chunks_.group_size(task); ++i)
+        row[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
+    }
+  }
+
+ private:
+  bool moments_, any_;
+  std::int64_t channels_;
+  ChunkSums chunks_;
+};
+
+}  // namespace resnet::kernels::conv
