@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the includes of src/ and include/ to the house of docs/architecture.md.
+"""Holds src/ and include/ to the house of docs/architecture.md: who includes whom, who speaks, who names flags.
 
 A folder of src/ (a room) may include its own files, its neighbours, and whatever those may include.
 A public header is the front of one room and obeys that room's rule. src/kernels/ is a house of its own,
@@ -30,7 +30,8 @@ HOUSE = {
     "train":    (7, ["train.h"],                ["io"]),
     "report":   (8, ["report.h"],               ["train"]),
     "bench":    (8, [],                         ["train"]),
-    "cli":      (9, [],                         ["report", "bench"]),
+    "settings": (9, [],                         ["report"]),
+    "cli":      (10, [],                        ["settings", "bench"]),
 }
 
 # Inside src/kernels/. room: (rank, its front: what the rest of the house may include, neighbours)
@@ -126,6 +127,11 @@ KERNELS_FRONT = {f"src/kernels/{header}" for _, headers, _ in KERNELS.values() f
 FRONT = {header: room for room, (_, headers, _) in HOUSE.items() for header in headers}
 
 
+# Flags are the program's words; a library names its fields. Only the rooms that know flags may.
+MAY_NAME_FLAGS = ["settings", "cli"]
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
 class Checker:
     def __init__(self, root):
         self.root = root
@@ -197,6 +203,16 @@ class Checker:
                 found = re.sub(r"\s*\(.*", "()", match[0])
                 self.say(file, line, f"'{found}' in '{room}': {what} belongs to {', '.join(MAY_SPEAK)}")
 
+    def check_flags(self, file, room, text):
+        if room in MAY_NAME_FLAGS or room == "umbrella":
+            return
+        for literal in TOKEN.finditer(text):
+            match = None if literal["char"] else FLAG.search(literal[0])
+            if match:
+                line = text.count("\n", 0, literal.start() + match.start()) + 1
+                self.say(file, line, f"'{match[0]}' in '{room}': flags belong to {', '.join(MAY_NAME_FLAGS)}; "
+                                     "name the field, as in FitOptions::epochs")
+
     def check_file(self, file):
         path = file.relative_to(self.root)
         room = self.room_of(path)
@@ -210,6 +226,7 @@ class Checker:
         for match in INCLUDE.finditer(text):
             self.check_include(file, text.count("\n", 0, match.start()) + 1, room, path.parts[0] == "include", match[1])
         self.check_speech(file, room, without_strings(text))
+        self.check_flags(file, room, text)
         return None
 
     def run(self):

@@ -72,7 +72,7 @@ class Observer {
 };
 
 /// Options of a run, with the chapter's values. Their flags, help and config.toml follow from
-/// the table of options in src/train/settings.h.
+/// the table of options in src/settings/options.cpp.
 struct FitOptions {
   std::int64_t epochs = 10;
   std::int64_t batch_size = 256;

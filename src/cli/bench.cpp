@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/nearest.h"
 #include "cli/command.h"
 
 namespace resnet::cli {
@@ -35,10 +36,10 @@ class Bench final : public Command {
   }
 
   int run() override {
-    const train::Settings chosen = settings();
+    const settings::Settings chosen = from_flags();
     const bool training = what_ == "train";
     if (!training && what_ != "infer" && what_ != "loader") {
-      const std::string near = train::nearest(what_, choices("WHAT"));
+      const std::string near = nearest(what_, choices("WHAT"));
       throw ConfigError(fmt::format("resnet bench cannot measure '{}'", what_),
                         near.empty() ? "give train, infer or loader" : fmt::format("did you mean {}?", near));
     }
@@ -66,11 +67,11 @@ class Bench final : public Command {
     }
   }
 
-  int network(const train::Settings& chosen) const {
+  int network(const settings::Settings& chosen) const {
     const Shape images = chosen.input.rank() == 0 ? Shape{256, 1, 96, 96} : chosen.input;
-    nn::Sequential net = make_model(chosen, images[1], classes_);
+    nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
-    const EngineOptions options = train::engine_options(chosen);
+    const EngineOptions options = settings::engine_options(chosen);
     const std::string precision(name_of(storage_of(chosen.precision)));
     const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
     const char* const checked = work == bench::Work::infer ? "output" : "gradient";
@@ -166,8 +167,8 @@ class Bench final : public Command {
     return kDone;
   }
 
-  int loader(const train::Settings& chosen) const {
-    const data::Dataset training = train::open_data(chosen, data::Split::train);
+  int loader(const settings::Settings& chosen) const {
+    const data::Dataset training = settings::open_data(chosen, data::Split::train);
     const double rate = bench::loader_rate(training, chosen.batch_size);
     if (json_) {
       std::cout << nlohmann::ordered_json{{"data", training.name()}, {"examples_per_second", rate}}.dump()

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/nearest.h"
 #include "report/run_record.h"
-#include "resnet/models.h"
+#include "settings/options.h"
 
 namespace resnet::cli {
 
@@ -27,15 +28,15 @@ void Command::check_rest() const {
   for (const CLI::Option* option : app_->get_options()) {
     for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
   }
-  const std::string near = train::nearest(flag, flags);
+  const std::string near = nearest(flag, flags);
   throw ConfigError(fmt::format("resnet {} has no flag {}", app_->get_name(), flag),
                     near.empty() ? fmt::format("resnet {} --help lists its flags", app_->get_name())
                                  : fmt::format("did you mean {}?", near));
 }
 
 void Command::accept(const std::vector<std::string>& names) {
-  const train::Settings defaults;
-  for (const train::Option& option : train::options()) {
+  const settings::Settings defaults;
+  for (const settings::Option& option : settings::options()) {
     if (std::find(names.begin(), names.end(), option.name) == names.end()) continue;
     const std::string name = option.name;
     CLI::Option* flag = app_->add_option_function<std::string>(
@@ -47,8 +48,8 @@ void Command::accept(const std::vector<std::string>& names) {
   }
 }
 
-train::Settings Command::settings(train::Settings base) const {
-  for (const auto& [name, text] : given_) train::option(name).set(base, text);
+settings::Settings Command::from_flags(settings::Settings base) const {
+  for (const auto& [name, text] : given_) settings::option(name).set(base, text);
   return base;
 }
 
@@ -59,19 +60,6 @@ std::vector<std::string> Command::choices(const std::string& name) const {
 
 bool Command::given(const std::string& name) const {
   return std::any_of(given_.begin(), given_.end(), [&](const auto& entry) { return entry.first == name; });
-}
-
-nn::Sequential make_model(const train::Settings& settings, std::int64_t in_channels, std::int64_t classes) {
-  models::ResNetOptions options;
-  options.in_channels = in_channels;
-  options.classes = classes;
-  options.blocks.assign(settings.blocks.begin(), settings.blocks.end());
-  options.channels.assign(settings.channels.begin(), settings.channels.end());
-  if (!settings.block.empty()) {
-    options.block = settings.block == "basic" ? models::Block::basic : models::Block::bottleneck;
-  }
-  if (settings.stem == "small") options.stem = models::Stem::small;
-  return models::make(settings.model, options);
 }
 
 std::filesystem::path model_path(const std::string& run) {
@@ -99,8 +87,9 @@ void say(const std::string& line) {
 }
 
 void report(const std::string& message, const std::string& hint) {
-  say("resnet: " + message);
-  say("hint: " + (hint.empty() ? "resnet COMMAND --help shows what a command takes" : hint));
+  say("resnet: " + settings::in_flags(message));
+  say("hint: " +
+      (hint.empty() ? "resnet COMMAND --help shows what a command takes" : settings::in_flags(hint)));
 }
 
 }  // namespace resnet::cli

@@ -9,8 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "resnet/nn.h"
-#include "train/settings.h"
+#include "settings/settings.h"
 
 namespace resnet::cli {
 
@@ -37,7 +36,7 @@ class Command {
   /// Flags from the table of options, in its order.
   void accept(const std::vector<std::string>& names);
   /// What the flags say, over `base`.
-  train::Settings settings(train::Settings base = {}) const;
+  settings::Settings from_flags(settings::Settings base = {}) const;
   bool given(const std::string& name) const;
   void set_choices(const std::string& name, std::vector<std::string> values) {
     choices_[name] = std::move(values);
@@ -49,15 +48,12 @@ class Command {
   std::map<std::string, std::vector<std::string>> choices_;
 };
 
-/// The network that the settings describe, for these images and classes; not initialised.
-nn::Sequential make_model(const train::Settings& settings, std::int64_t in_channels, std::int64_t classes);
-
 /// The model file of RUN: a folder with model.safetensors in it, or the file itself. Throws IoError.
 std::filesystem::path model_path(const std::string& run);
 
 /// A line on stderr; if that cannot be written it is lost, and nothing else.
 void say(const std::string& line);
-/// `message` and `hint` on stderr, a line each.
+/// `message` and `hint` on stderr, a line each; fields of the library are called by their flags.
 void report(const std::string& message, const std::string& hint);
 
 // The commands; each adds itself to the program.

@@ -22,10 +22,10 @@ class Eval final : public Command {
   }
 
   int run() override {
-    train::Settings chosen = settings(base());
-    Model model = load_model(model_path(run_), train::engine_options(chosen));
+    settings::Settings chosen = from_flags(base());
+    Model model = load_model(model_path(run_), settings::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
-    const data::Dataset test = train::open_data(chosen, data::Split::test);
+    const data::Dataset test = settings::open_data(chosen, data::Split::test);
     const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
     const std::string hint = "give the data set that it was trained for with --data";
     if (ours.size() != theirs.size()) {
@@ -49,12 +49,12 @@ class Eval final : public Command {
 
  private:
   // The data set and the batch size of the run, where RUN is its folder.
-  train::Settings base() const {
+  settings::Settings base() const {
     const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;
     std::error_code error;
     if (!std::filesystem::exists(config, error)) return {};
-    const train::Settings run = train::settings_from_toml(read_text(config), config.string());
-    train::Settings base;
+    const settings::Settings run = settings::from_toml(read_text(config), config.string());
+    settings::Settings base;
     base.data = run.data;
     base.data_dir = run.data_dir;
     base.batch_size = run.batch_size;

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "base/machine.h"
+#include "base/nearest.h"
 #include "cli/command.h"
 #include "resnet/version.h"
 
@@ -78,7 +79,7 @@ int run(int argc, char** argv) {
   }
   std::vector<std::string> names;
   for (const auto& command : commands) names.push_back(command->app().get_name());
-  const std::string near = train::nearest(rest.front(), names);
+  const std::string near = nearest(rest.front(), names);
   throw ConfigError(fmt::format("there is no command '{}'", rest.front()),
                     near.empty() ? "resnet --help lists them" : fmt::format("did you mean resnet {}?", near));
 }

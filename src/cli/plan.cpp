@@ -16,14 +16,14 @@ class Plan final : public Command {
   }
 
   int run() override {
-    train::Settings chosen = settings();
+    settings::Settings chosen = from_flags();
     const Shape images = chosen.input.rank() == 0 ? Shape{256, 1, 96, 96} : chosen.input;
     if (mode_ != "train" && mode_ != "eval") {
       throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
     }
-    nn::Sequential net = make_model(chosen, images[1], classes_);
+    nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
-    EngineOptions options = train::engine_options(chosen);
+    EngineOptions options = settings::engine_options(chosen);
     options.fuse = !no_fuse_;
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);

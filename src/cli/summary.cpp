@@ -23,12 +23,12 @@ class Summary final : public Command {
   }
 
   int run() override {
-    const train::Settings chosen = settings();
+    const settings::Settings chosen = from_flags();
     const Shape images = chosen.input.rank() == 0 ? Shape{1, 1, 96, 96} : chosen.input;
     if (depth_ != "stage" && depth_ != "layer") {
       throw ConfigError(fmt::format("--depth cannot be '{}'", depth_), "give stage or layer");
     }
-    const nn::Sequential net = make_model(chosen, images[1], classes_);
+    const nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     const nn::Summary summary = nn::summarize(net, images);
     if (json_) {
       print_json(summary);

@@ -11,6 +11,7 @@
 #include "report/run_record.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
+#include "train/batches.h"
 
 namespace resnet::cli {
 namespace {
@@ -84,20 +85,21 @@ class Train final : public Command {
 
   int run() override {
     std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
-    const train::Settings chosen = settings(base());
-    const data::Dataset training = train::open_data(chosen, data::Split::train);
-    const data::Dataset test = train::open_data(chosen, data::Split::test);
+    const settings::Settings chosen = from_flags(base());
+    const data::Dataset training = settings::open_data(chosen, data::Split::train);
+    const data::Dataset test = settings::open_data(chosen, data::Split::test);
     const Shape& example = training.example_shape();
-    nn::Sequential net = make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
+    nn::Sequential net =
+        settings::make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
     // What cannot run is found before a folder is made.
-    check(train::engine_options(chosen));
+    check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size);
 
     const std::filesystem::path folder = make_folder(chosen);
-    write_file(folder / report::kConfigFile, train::to_toml(chosen));
+    write_file(folder / report::kConfigFile, settings::to_toml(chosen));
     if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
-    FitOptions options = train::fit_options(chosen);
+    FitOptions options = settings::fit_options(chosen);
     options.stop = &g_stop;
     if (!quiet_) options.observers = {curves(), progress()};
     const auto keeper = std::make_shared<ModelKeeper>(folder, net, training);
@@ -126,13 +128,13 @@ class Train final : public Command {
   }
 
  private:
-  train::Settings base() const {
+  settings::Settings base() const {
     if (config_.empty()) return {};
-    return train::settings_from_toml(read_text(config_), config_);
+    return settings::from_toml(read_text(config_), config_);
   }
 
   // The folder of the run, made. An existing run is never overwritten.
-  static std::filesystem::path make_folder(const train::Settings& chosen) {
+  static std::filesystem::path make_folder(const settings::Settings& chosen) {
     namespace fs = std::filesystem;
     fs::path folder = chosen.out;
     if (folder.empty()) {

@@ -91,7 +91,7 @@ Dataset load(const Family& family, Split split, const DatasetOptions& options) {
   for (const std::string& name : files) {
     if (!path_exists(folder / name)) {
       throw IoError(fmt::format("{} is not in {}: {} is missing", family.title, folder.string(), name),
-                    fmt::format("--data-dir DIR with the files of the binary version of {}", family.title));
+                    "give the folder with the files of the binary version as DatasetOptions::dir");
     }
   }
   Examples examples;

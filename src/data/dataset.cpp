@@ -36,7 +36,7 @@ std::filesystem::path data_folder(const DatasetOptions& options, const std::stri
     return variable;
   if (otherwise.empty()) {
     throw IoError("the folder with the files of " + name + " is not known",
-                  "--data-dir DIR with the files, or set RESNET_DATA_DIR");
+                  "give it as DatasetOptions::dir, or set RESNET_DATA_DIR");
   }
   return otherwise;
 }

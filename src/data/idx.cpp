@@ -162,7 +162,7 @@ Dataset fashion_mnist(Split split, const DatasetOptions& options) {
                "Fashion-MNIST",
                {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
                 "Ankle boot"},
-               "sudo apt-get install dataset-fashion-mnist, or --data-dir DIR with the four files"},
+               "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir"},
               options);
 }
 

@@ -23,7 +23,9 @@ Isa chosen_isa(const EngineOptions& options) {
   const Isa best = best_isa();
   if (options.isa.empty()) return best;
   const std::optional<Isa> wanted = isa_named(options.isa);
-  if (!wanted) throw ConfigError("--isa cannot be '" + options.isa + "'", "use avx2, avx512 or avx512_bf16");
+  if (!wanted)
+    throw ConfigError("EngineOptions::isa cannot be '" + options.isa + "'",
+                      "use avx2, avx512 or avx512_bf16");
   if (*wanted > best) {
     throw ConfigError("this processor has no " + options.isa + " (" + cpu_model() + ")",
                       "its strongest level is " + std::string(name_of(best)));
@@ -32,7 +34,7 @@ Isa chosen_isa(const EngineOptions& options) {
 }
 
 int chosen_threads(const EngineOptions& options) {
-  if (options.threads < 0) throw ConfigError("--threads cannot be negative", "use 1 or more");
+  if (options.threads < 0) throw ConfigError("EngineOptions::threads cannot be negative", "use 1 or more");
   return options.threads == 0 ? default_threads() : options.threads;
 }
 
@@ -276,10 +278,11 @@ class NativeEngine final : public Engine {
 void check(const EngineOptions& options) {
   const Isa isa = chosen_isa(options);
   if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
-    const std::string which = isa == best_isa() ? "this processor (" + cpu_model() + ")" : "--isa";
-    throw ConfigError(
-        "--precision bf16 needs avx512_bf16, and " + which + " gives " + std::string(name_of(isa)),
-        "use --precision f32");
+    const std::string which =
+        isa == best_isa() ? "this processor (" + cpu_model() + ")" : "EngineOptions::isa";
+    throw ConfigError("EngineOptions::precision bf16 needs avx512_bf16, and " + which + " gives " +
+                          std::string(name_of(isa)),
+                      "use EngineOptions::precision f32");
   }
   static_cast<void>(chosen_threads(options));
 }

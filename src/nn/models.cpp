@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
-#include <string_view>
+
+#include "base/nearest.h"
 
 namespace resnet::models {
 namespace {
@@ -59,8 +60,8 @@ Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
     const auto& own = configuration.blocks;
     if (plan.widths.size() > own.size()) {
       throw ConfigError(std::string(configuration.name) + ": " + std::to_string(plan.widths.size()) +
-                            " stages by --channels, and no --blocks for them",
-                        "give --blocks with as many numbers");
+                            " stages by ResNetOptions::channels, and no ResNetOptions::blocks for them",
+                        "give ResNetOptions::blocks with as many numbers");
     }
     plan.blocks.assign(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(plan.widths.size()));
   }
@@ -70,7 +71,8 @@ Plan plan_of(const Configuration& configuration, const ResNetOptions& options) {
   }
   if (plan.blocks.size() != plan.widths.size()) {
     throw ConfigError(std::string(configuration.name) + ": " + std::to_string(plan.blocks.size()) +
-                          " stages by --blocks, " + std::to_string(plan.widths.size()) + " by --channels",
+                          " stages by ResNetOptions::blocks, " + std::to_string(plan.widths.size()) +
+                          " by ResNetOptions::channels",
                       "give both as many numbers");
   }
   const auto within = [](const std::vector<std::int64_t>& counts, std::int64_t most) {
@@ -153,22 +155,6 @@ nn::Sequential torchvision_network(const Plan& plan) {
   return net;
 }
 
-// Letters to insert, delete or change to make one name of the other (Levenshtein).
-std::size_t distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < to.size(); ++j) {
-      const std::size_t changed = diagonal + (from[i] == to[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 }  // namespace
 
 std::vector<std::string> names() {
@@ -185,16 +171,10 @@ nn::Sequential make(const std::string& name, const ResNetOptions& options) {
     net.describe(name, configuration.chapter ? nn::Scheme::chapter : nn::Scheme::torchvision);
     return net;
   }
-  std::string nearest, all;
-  std::size_t least = std::string::npos;
-  for (const Configuration& configuration : kConfigurations) {
-    all += (all.empty() ? "" : ", ") + std::string(configuration.name);
-    if (const std::size_t edits = distance(name, configuration.name); edits < least) {
-      least = edits;
-      nearest = configuration.name;
-    }
-  }
-  throw ConfigError("there is no model '" + name + "'", "did you mean " + nearest + "? There are " + all);
+  const std::string near = nearest(name, names());
+  std::string hint = near.empty() ? "There are " : "did you mean " + near + "? There are ";
+  for (const std::string& known : names()) hint += (known == names().front() ? "" : ", ") + known;
+  throw ConfigError("there is no model '" + name + "'", hint);
 }
 
 nn::Sequential d2l_resnet18(const ResNetOptions& options) {

@@ -9,7 +9,6 @@
 #include "base/files.h"
 #include "report/run_record.h"
 #include "resnet/report.h"
-#include "train/settings.h"
 
 namespace resnet {
 
@@ -95,10 +94,7 @@ Series load_series(const std::filesystem::path& run) {
   }
   series.points = report::read_metrics(run / report::kMetricsFile);
   if (const fs::path config = run / report::kConfigFile; fs::exists(config, error)) {
-    const train::Settings settings = train::settings_from_toml(read_text(config), config.string());
-    series.model = settings.model;
-    series.dataset = settings.data;
-    series.epochs = settings.epochs;
+    report::read_config(config, series);
   }
   return series;
 }

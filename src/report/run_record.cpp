@@ -7,14 +7,16 @@
 #include <string_view>
 
 #include "base/files.h"
-#include "resnet/train.h"
+#include "base/toml.h"
+#include "resnet/report.h"
 #include "resnet/version.h"
 
 namespace resnet::report {
 namespace {
 
-double parse_field(std::string_view text, const std::string& place) {
-  double value = 0;
+template <class Number>
+Number parse_number(std::string_view text, const std::string& place) {
+  Number value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
     throw FormatError(fmt::format("{}: '{}' is not a number", place, text),
@@ -76,11 +78,21 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
       throw FormatError(fmt::format("{}: {} fields, 4 were expected", place, fields.size()),
                         "the file was not written by this program");
     }
-    points.push_back({parse_field(fields[0], place), parse_field(fields[1], place),
-                      parse_field(fields[2], place), fields[3].empty() ? -1 : parse_field(fields[3], place)});
+    points.push_back({parse_number<double>(fields[0], place), parse_number<double>(fields[1], place),
+                      parse_number<double>(fields[2], place),
+                      fields[3].empty() ? -1 : parse_number<double>(fields[3], place)});
     begin = end + 1;
   }
   return points;
+}
+
+void read_config(const std::filesystem::path& path, Series& series) {
+  for (const auto& [name, value] : parse_toml(read_text(path), path.string())) {
+    if (!value) continue;
+    if (name == "model") series.model = *value;
+    if (name == "data") series.dataset = *value;
+    if (name == "epochs") series.epochs = parse_number<std::int64_t>(*value, path.string() + ": epochs");
+  }
 }
 
 }  // namespace resnet::report

@@ -1,4 +1,4 @@
-// The records of a run's folder: result.json and metrics.csv.
+// The records of a run's folder: result.json, metrics.csv, and what plots need of config.toml.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,7 @@
 namespace resnet {
 struct CurvePoint;
 struct FitResult;
+struct Series;
 }  // namespace resnet
 
 namespace resnet::report {
@@ -33,5 +34,9 @@ std::string metrics_line(const CurvePoint& point);
 /// The points of a metrics.csv. A last line without its end, as a run that died leaves it, is left out.
 /// Throws IoError, or FormatError with file, line and what is wrong.
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
+
+/// What a run's config.toml says of its curves: model, data set and number of epochs. Throws IoError, or
+/// FormatError for what is not TOML.
+void read_config(const std::filesystem::path& path, Series& series);
 
 }  // namespace resnet::report

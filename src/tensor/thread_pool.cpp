@@ -34,7 +34,7 @@ ThreadPool::ThreadPool(int threads) : ranges_(static_cast<std::size_t>(std::max(
   } catch (const std::system_error& error) {
     stop();
     throw IoError("cannot start " + std::to_string(threads) + " threads: " + error.what(),
-                  "give fewer --threads");
+                  "use fewer threads");
   }
 }
 

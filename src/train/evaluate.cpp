@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "resnet/train.h"
-#include "train/settings.h"
+#include "train/batches.h"
 
 namespace resnet {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/machine.h"
 #include "io/model_hash.h"
 #include "resnet/train.h"
-#include "train/settings.h"
+#include "train/batches.h"
 
 namespace resnet {
 namespace {
@@ -18,11 +18,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 void check_options(const FitOptions& options) {
-  if (options.epochs < 1) throw ConfigError("--epochs must be at least 1");
-  if (options.batch_size < 1) throw ConfigError("--batch-size must be at least 1");
-  if (options.steps < 0) throw ConfigError("--steps cannot be negative");
+  if (options.epochs < 1) throw ConfigError("FitOptions::epochs must be at least 1");
+  if (options.batch_size < 1) throw ConfigError("FitOptions::batch_size must be at least 1");
+  if (options.steps < 0) throw ConfigError("FitOptions::steps cannot be negative");
   if (!std::isfinite(options.lr) || options.lr < 0) {
-    throw ConfigError("--lr must be a finite number of at least 0", "the chapter uses 0.05");
+    throw ConfigError("FitOptions::lr must be a finite number of at least 0", "the chapter uses 0.05");
   }
 }
 
@@ -91,7 +91,7 @@ class Run {
       ++steps_;
       if (!std::isfinite(step.loss_sum)) {
         throw Error(fmt::format("the loss is no longer finite at step {}", steps_),
-                    "a smaller --lr may help");
+                    "a smaller FitOptions::lr may help");
       }
       examples_ += batch->size();
       loss_sum += step.loss_sum;
@@ -174,7 +174,7 @@ FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& 
   if (!(train.example_shape() == test.example_shape())) {
     throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
                          to_string(test.example_shape()) + " differ",
-                     "give both the same --resize");
+                     "give both the same DatasetOptions::resize");
   }
   return Run(net, train, test, options).execute();
 }

@@ -136,7 +136,7 @@ TEST(Cifar, WithoutAFolderSaysHowToGiveOne) {
     data::open("cifar100", Split::train);
     ADD_FAILURE() << "was accepted";
   } catch (const IoError& error) {
-    EXPECT_NE(error.hint().find("--data-dir"), std::string::npos);
+    EXPECT_NE(error.hint().find("DatasetOptions::dir"), std::string::npos);
   }
 }
 

@@ -216,7 +216,7 @@ TEST_F(IdxFiles, ThatAreMissingSayHowToGetThem) {
     EXPECT_EQ(std::string(error.what()), "Fashion-MNIST is not in " + folder_.path().string() +
                                              ": train-labels-idx1-ubyte[.gz] is missing");
     EXPECT_EQ(error.hint(),
-              "sudo apt-get install dataset-fashion-mnist, or --data-dir DIR with the four files");
+              "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir");
   }
 }
 

@@ -121,6 +121,15 @@ class Layers(unittest.TestCase):
             with self.subTest(text):
                 self.refused("src/train/fit.cpp", "\n" + text + "\n", "src/train/fit.cpp:2", "belongs to cli")
 
+    def test_the_library_names_no_flags(self):
+        for text in ('throw Error("--epochs must be at least 1");', 'const char* kHint = "use fewer " "or give --threads";',
+                     'const char* kPage = R"(a text\nof two lines with --lr)";'):
+            with self.subTest(text):
+                self.refused("src/train/fit.cpp", text + "\n", "in 'train': flags belong to settings, cli")
+        sound = 'int f() { return --count + g("a--b", "--", "x --> y"); }  // as by --epochs\n'
+        self.assertEqual(self.run_on({"src/train/fit.cpp": sound}), (0, []))
+        self.assertEqual(self.run_on({"src/settings/options.cpp": 'const char* kText = "--lr";\n'}), (0, []))
+
     def test_reporting_writes_where_it_is_told(self):
         self.refused("src/report/bar.cpp", "void draw() { std::cerr << 1; }\n", "'std::cerr' in 'report'")
 

@@ -9,7 +9,6 @@
 
 #include "report/run_record.h"
 #include "report/simulated_run.h"
-#include "train/settings.h"
 
 namespace resnet::report {
 namespace {
@@ -101,9 +100,8 @@ TEST_F(RunFolderTest, IsReadBackForAPlot) {
   points.back().loss = std::numeric_limits<double>::infinity();
   Stage stage({});
   simulate(stage, {run_folder(folder())}, small_run(), points, [](std::int64_t, std::int64_t) {});
-  train::Settings settings;
-  settings.epochs = 7;
-  std::ofstream(folder() / report::kConfigFile) << train::to_toml(settings);
+  std::ofstream(folder() / report::kConfigFile)
+      << "data = 'fashion-mnist'\nmodel = \"d2l_resnet18\"\nepochs = 7\nlr = 0.1\nlater = [1, 2]\n";
 
   const Series series = load_series(folder() / "");
   EXPECT_EQ(series.name, folder().string());
@@ -127,6 +125,12 @@ TEST_F(RunFolderTest, SaysWhatIsMissing) {
   EXPECT_THROW(load_series(folder()), IoError);
   std::ofstream(folder() / report::kMetricsFile) << "a,b\n1,2\n";
   EXPECT_THROW(load_series(folder()), FormatError);
+  std::ofstream(folder() / report::kMetricsFile) << report::metrics_header();
+  EXPECT_NO_THROW(load_series(folder()));
+  for (const char* config : {"epochs = ", "epochs = 'many'"}) {
+    std::ofstream(folder() / report::kConfigFile) << config;
+    EXPECT_THROW(load_series(folder()), FormatError) << config;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,36 @@
+// The table of options. A line of it is a flag with its help, a name in config.toml, a completion, and a
+// paragraph of the manual page.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "settings/settings.h"
+
+namespace resnet::settings {
+
+/// One option: `--name VALUE`, and `name = value` in config.toml.
+struct Option {
+  std::string name;         // as in the flag, without dashes
+  std::string placeholder;  // of the value, in help
+  std::string help;         // one sentence, lower case, no full stop
+  bool text = false;        // quoted in config.toml
+  /// Throws ConfigError for a text that the option cannot take.
+  std::function<void(Settings&, const std::string& text)> set;
+  std::function<std::string(const Settings&)> get;  // as set() takes it; "" where unset
+  std::vector<std::string> fields = {};             // of the library, "FitOptions::epochs", that it sets
+  std::vector<std::string> choices = {};            // all values there are, or the usual ones; may be empty
+};
+
+/// All options, in the order of the help.
+const std::vector<Option>& options();
+/// The option called `name`. Throws ConfigError if there is none.
+const Option& option(std::string_view name);
+
+/// A message of the library with flags in place of its fields: "FitOptions::epochs must be at least 1" ->
+/// "--epochs must be at least 1".
+std::string in_flags(std::string message);
+
+}  // namespace resnet::settings

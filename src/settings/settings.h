@@ -1,0 +1,49 @@
+// The settings of a run, declared once: flags, help, config.toml and documentation follow from the
+// table in settings/options.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "resnet/data.h"
+#include "resnet/train.h"
+
+namespace resnet::settings {
+
+/// What a person may set, with the chapter's values.
+struct Settings {
+  std::string data = "fashion-mnist";
+  std::string data_dir;
+  data::Resize resize{96};
+  std::int64_t limit_train = 0, limit_test = 0;
+
+  std::string model = "d2l_resnet18";
+  std::vector<std::int64_t> blocks, channels;  // empty: the model's own
+  std::string block;                           // "": the model's own
+  std::string stem;                            // "": large
+  Shape input;                                 // rank 0: from the data
+
+  std::int64_t batch_size = 256, epochs = 10, steps = 0;
+  float lr = 0.05F;
+  std::uint64_t seed = 0;
+
+  int threads = 0;  // 0: what affinity and control group allow
+  std::string isa;  // "": the strongest
+  Precision precision = Precision::f32;
+  std::string device = "auto";
+  std::string out;
+};
+
+/// A complete config.toml, from which `resnet train --config` repeats the run.
+std::string to_toml(const Settings& settings);
+/// Throws FormatError for what is not TOML, not an option, or a value that the option cannot take.
+Settings from_toml(const std::string& text, const std::string& file);
+
+// What the settings say to the library.
+nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
+data::Dataset open_data(const Settings& settings, data::Split split);
+EngineOptions engine_options(const Settings& settings);
+FitOptions fit_options(const Settings& settings);
+
+}  // namespace resnet::settings

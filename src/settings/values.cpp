@@ -1,0 +1,101 @@
+#include "settings/values.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "base/nearest.h"
+
+namespace resnet::settings {
+namespace {
+
+[[noreturn]] void reject(std::string_view flag, const std::string& text, const std::string& wanted) {
+  throw ConfigError(fmt::format("--{} cannot be '{}'", flag, text), "give " + wanted);
+}
+
+// Whether all of `text` is a number that `value` can hold.
+template <class Number>
+bool parse(std::string_view text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// Whole numbers of at least 1 with `separator` between them; a message shows the whole text.
+std::vector<std::int64_t> parse_list(std::string_view flag, const std::string& text, char separator,
+                                     std::int64_t most, const std::string& wanted) {
+  std::vector<std::int64_t> numbers;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    std::int64_t number = 0;
+    if (!parse(std::string_view(text).substr(begin, end - begin), number) || number < 1 || number > most) {
+      reject(flag, text, wanted);
+    }
+    numbers.push_back(number);
+    begin = end + 1;
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::int64_t parse_count(std::string_view flag, const std::string& text, std::int64_t least,
+                         std::int64_t most) {
+  std::int64_t value = 0;
+  if (!parse(text, value) || value < least || value > most) {
+    reject(flag, text, fmt::format("a whole number from {} to {}", least, most));
+  }
+  return value;
+}
+
+std::uint64_t parse_seed(std::string_view flag, const std::string& text) {
+  std::uint64_t value = 0;
+  if (!parse(text, value)) reject(flag, text, "a whole number from 0 to 2^64-1");
+  return value;
+}
+
+float parse_rate(std::string_view flag, const std::string& text) {
+  float value = 0;
+  if (!parse(text, value) || !std::isfinite(value) || value < 0) {
+    reject(flag, text, "a finite number of at least 0, e.g. 0.05");
+  }
+  return value;
+}
+
+std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text) {
+  constexpr std::int64_t kMost = 1 << 16;
+  return parse_list(flag, text, ',', kMost, "whole numbers of at least 1 with commas between, one a stage");
+}
+
+data::Resize parse_resize(std::string_view flag, const std::string& text) {
+  constexpr std::int64_t kMost = 65535;
+  const std::string wanted = "a number of pixels (shorter side), or HxW, each from 1 to 65535";
+  const std::vector<std::int64_t> sides = parse_list(flag, text, 'x', kMost, wanted);
+  if (sides.size() == 1) return {static_cast<int>(sides[0])};
+  if (sides.size() != 2) reject(flag, text, wanted);
+  return {sides[0], sides[1]};
+}
+
+Shape parse_input(std::string_view flag, const std::string& text) {
+  constexpr std::int64_t kMost = 1 << 24;
+  const std::string wanted = "NxCxHxW, four whole numbers of at least 1, e.g. 1x1x224x224";
+  const std::vector<std::int64_t> extents = parse_list(flag, text, 'x', kMost, wanted);
+  if (extents.size() != 4) reject(flag, text, wanted);
+  return Shape(extents);
+}
+
+std::string parse_choice(std::string_view flag, const std::string& text,
+                         const std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), text) != names.end()) return text;
+  std::string wanted = fmt::format("one of {}", fmt::join(names, ", "));
+  if (const std::string near = nearest(text, names); !near.empty()) {
+    wanted += fmt::format(" (did you mean {}?)", near);
+  }
+  reject(flag, text, wanted);
+}
+
+}  // namespace resnet::settings

@@ -1,0 +1,28 @@
+// The texts of flags as values. What a flag cannot take is a ConfigError that names the flag and says what
+// it takes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "resnet/data.h"
+
+namespace resnet::settings {
+
+std::int64_t parse_count(std::string_view flag, const std::string& text, std::int64_t least,
+                         std::int64_t most);
+std::uint64_t parse_seed(std::string_view flag, const std::string& text);
+float parse_rate(std::string_view flag, const std::string& text);
+/// A number for each stage, with commas between: "2,2,2,2".
+std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text);
+/// "96" or "96x128".
+data::Resize parse_resize(std::string_view flag, const std::string& text);
+/// "1x3x224x224".
+Shape parse_input(std::string_view flag, const std::string& text);
+/// `text`, which must be one of `names`.
+std::string parse_choice(std::string_view flag, const std::string& text,
+                         const std::vector<std::string>& names);
+
+}  // namespace resnet::settings
