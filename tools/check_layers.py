@@ -25,13 +25,14 @@ HOUSE = {
     "nn":       (4, ["nn.h", "models.h"],       ["ops"]),
     "compiler": (4, [],                         ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
-    "engine":   (5, ["engine.h"],               ["nn", "compiler", "exec"]),
-    "io":       (6, ["model_file.h"],           ["engine", "data"]),
-    "train":    (7, ["train.h"],                ["io"]),
-    "report":   (8, ["report.h"],               ["train"]),
-    "bench":    (8, [],                         ["train"]),
-    "settings": (9, [],                         ["report"]),
-    "cli":      (10, [],                        ["settings", "bench"]),
+    "cpu":      (5, [],                         ["compiler"]),
+    "engine":   (6, ["engine.h"],               ["nn", "cpu", "exec"]),
+    "io":       (7, ["model_file.h"],           ["engine", "data"]),
+    "train":    (8, ["train.h"],                ["io"]),
+    "report":   (9, ["report.h"],               ["train"]),
+    "bench":    (9, [],                         ["train"]),
+    "settings": (10, [],                        ["report"]),
+    "cli":      (11, [],                        ["settings", "bench"]),
 }
 
 # Inside src/kernels/. room: (rank, its front: what the rest of the house may include, neighbours)

@@ -4,12 +4,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "resnet/tensor.h"
@@ -35,40 +36,29 @@ struct ValueType {
 /// buffers such as running statistics), or a node.
 enum class Role : std::uint8_t { input, parameter, buffer, computed };
 
-/// Settings of a node, by name: numbers and lists of whole numbers.
-class Attributes {
- public:
-  using Entry = std::variant<std::int64_t, double, std::vector<std::int64_t>>;
-  Attributes() = default;
-  Attributes(std::initializer_list<std::pair<const std::string, Entry>> entries) : entries_(entries) {}
+class Attributes;  // src/graph/attributes.h: an operation's options as the text form names them
 
-  bool has(const std::string& name) const { return entries_.contains(name); }
-  std::int64_t integer(const std::string& name) const;  ///< throws FormatError if absent or another type
-  std::int64_t integer_or(const std::string& name, std::int64_t otherwise) const;
-  double real(const std::string& name) const;
-  const std::vector<std::int64_t>& integers(const std::string& name) const;
-  void set(const std::string& name, Entry entry) { entries_[name] = std::move(entry); }
-  const std::map<std::string, Entry>& entries() const noexcept { return entries_; }
-  bool operator==(const Attributes&) const = default;
-
- private:
-  std::map<std::string, Entry> entries_;
-};
-
-/// What a graph must know of an operation: its name and its shape rule. Operations derive from it.
+/// What a graph must know of an operation: its name and its shape rule. The operations are the library's
+/// own (src/ops); an object of them is one operation with its options, immutable and shared by graphs.
 class OpRules {
  public:
   virtual ~OpRules() = default;
   virtual std::string_view name() const noexcept = 0;
-  /// Types of the outputs. An absent optional input has rank 0 and no elements counted.
-  /// Throws ShapeError that begins with what the operation expected.
-  virtual std::vector<ValueType> infer(const Attributes& attributes,
-                                       std::span<const ValueType* const> inputs) const = 0;
+  /// What messages call the inputs: a name for each slot, in the order of the operation's enum of inputs.
+  virtual std::span<const std::string_view> input_names() const noexcept = 0;
+  /// So many first slots are listed also where they are absent; those behind them only the compiler uses.
+  virtual std::size_t listed_inputs() const noexcept { return input_names().size(); }
+  /// Types of the outputs by slot; an output that the options leave out has none. `inputs` has a pointer for
+  /// each slot, null where the input is absent. Throws ShapeError that begins with what was expected.
+  virtual std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const = 0;
   /// Whether it may stand in a network that only infers; not gradients, losses and updates.
   virtual bool for_inference() const noexcept { return true; }
-  /// What messages call the inputs, in their order.
-  virtual std::vector<std::string_view> input_names() const { return {"x"}; }
+  /// Its options as the text form writes them.
+  virtual Attributes attributes() const = 0;
 };
+
+/// One operation with its options.
+using Op = std::shared_ptr<const OpRules>;
 
 struct ValueInfo {
   std::string name;  // of a state value: its PyTorch name; of an input: the caller's
@@ -78,11 +68,13 @@ struct ValueInfo {
 };
 
 struct Node {
-  const OpRules* op = nullptr;
-  std::string name;  // path of the module that made it, for messages and printing
-  Attributes attributes;
-  std::vector<ValueId> inputs, outputs;
+  Op op;
+  std::string name;                      // path of the module that made it, for messages and printing
+  std::vector<ValueId> inputs, outputs;  // by slot; kNone where absent
 };
+
+/// The inputs of a node without the absent ones behind the slots that are always listed.
+std::span<const ValueId> listed_inputs(const Node& node);
 
 /// A state value takes this value at the end of a run.
 struct Update {
@@ -97,9 +89,9 @@ class Graph {
   ValueId add_input(const std::string& name, const ValueType& type);
   /// A parameter or buffer; asking again for the same name with the same type gives the same value.
   ValueId add_state(Role role, const std::string& name, const ValueType& type);
-  /// Adds a node and infers its outputs. Throws ShapeError naming the node and all input shapes.
-  std::vector<ValueId> add_node(const OpRules& op, const std::string& name, Attributes attributes,
-                                std::vector<ValueId> inputs);
+  /// Adds a node and infers its outputs, which it gives by slot. `inputs` has at least the listed slots of
+  /// the operation. Throws ShapeError naming the node and all input shapes.
+  std::vector<ValueId> add_node(Op op, const std::string& name, std::vector<ValueId> inputs);
   void add_output(const std::string& name, ValueId value);
   void add_update(ValueId state, ValueId value);
 
@@ -131,9 +123,12 @@ std::string to_string(const Graph& graph);
 
 /// JSON text form, version 1: inputs, state, nodes, outputs.
 std::string to_json(const Graph& graph);
-/// Reads it back; `find` gives the rules of an operation by name or null. Throws FormatError on
-/// anything that is not a well-formed graph, ShapeError on one whose shapes do not fit.
-Graph from_json(const std::string& text, const OpRules* (*find)(std::string_view name));
+/// Makes an operation from its name and options; null if there is none of that name. Throws FormatError for
+/// options that it does not have.
+using ReadOp = Op (*)(std::string_view name, const Attributes& attributes);
+/// Reads a graph back. Throws FormatError on anything that is not a well-formed graph, ShapeError on one
+/// whose shapes do not fit.
+Graph from_json(const std::string& text, ReadOp read);
 
 /// Builds one graph: what modules are called with. `names` holds the path of every module of the
 /// tree that is being built, by its address.

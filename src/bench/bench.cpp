@@ -72,11 +72,7 @@ double step_flops(const nn::Module& net, const Shape& images, Work work) {
   for (const graph::Node& node : graph.nodes()) {
     const std::string_view op = node.op->name();
     if (!op.starts_with("conv2d") && !op.starts_with("linear")) continue;
-    std::vector<const graph::ValueType*> inputs;
-    std::vector<graph::ValueType> outputs;
-    for (const auto id : node.inputs) inputs.push_back(id == graph::kNone ? nullptr : &graph.value(id).type);
-    for (const auto id : node.outputs) outputs.push_back(graph.value(id).type);
-    flops += ops::operation(node).cost({node.attributes, inputs, outputs}).flops;
+    flops += ops::operation(node).cost(ops::OperandTypes(node, graph).signature()).flops;
   }
   return flops;
 }

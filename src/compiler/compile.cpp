@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/simd/storage.h"
-#include "ops/operation.h"
+#include "compiler/passes.h"
 
 namespace resnet::compiler {
 namespace {
@@ -29,10 +28,9 @@ std::int64_t bytes_of(const graph::ValueType& type) {
 // Values to buffers: which values share one, and how long each lives.
 class Placement {
  public:
-  Placement(const Graph& graph, const std::vector<graph::ValueType>& types, const plan::StateLayout& layout,
-            Plan& plan)
-      : graph_(graph), types_(types), plan_(plan) {
-    buffer_of_.assign(graph.values().size(), -1);
+  Placement(const StoredGraph& stored, const Target& target, const plan::StateLayout& layout, Plan& plan)
+      : graph_(stored.graph), types_(stored.types), target_(target), plan_(plan) {
+    buffer_of_.assign(graph_.values().size(), -1);
     find_last_reads();
     place_state(layout);
     place_values();
@@ -88,7 +86,7 @@ class Placement {
     const Node& node = graph_.nodes()[at(k)];
     for (std::size_t o = 0; o < node.outputs.size(); ++o) {
       if (node.outputs[o] != output) continue;
-      for (const std::size_t i : ops::operation(node).in_place(node.attributes, o)) {
+      for (const std::size_t i : target_.in_place(ops::operation(node), o)) {
         if (node.inputs.at(i) == input) return true;
       }
     }
@@ -108,10 +106,10 @@ class Placement {
       std::vector<int> taken;  // buffers that an output of this node has taken over
       for (std::size_t o = 0; o < node.outputs.size(); ++o) {
         const ValueId id = node.outputs[o];
-        if (buffer_of_[at(id)] >= 0) continue;
+        if (id == kNone || buffer_of_[at(id)] >= 0) continue;
         // An output that nobody reads has no place: its operand is null, or, where the kernel writes
         // it anyway (output 0), a place for the time of the call.
-        if (!read(id) && o > 0 && optional_output(node, o)) continue;
+        if (!read(id) && o > 0 && target_.optional_output(ops::operation(node), o)) continue;
         int buffer = inherited(node, k, o, taken);
         if (buffer >= 0) {
           taken.push_back(buffer);
@@ -125,13 +123,9 @@ class Placement {
     }
   }
 
-  static bool optional_output(const Node& node, std::size_t output) {
-    return ops::operation(node).optional_output(node.attributes, output);
-  }
-
   // The buffer of an operand that output `o` of node k may overwrite, or -1.
   int inherited(const Node& node, int k, std::size_t o, const std::vector<int>& taken) const {
-    for (const std::size_t i : ops::operation(node).in_place(node.attributes, o)) {
+    for (const std::size_t i : target_.in_place(ops::operation(node), o)) {
       const ValueId id = node.inputs.at(i);
       if (id == kNone || graph_.value(id).role != Role::computed || last_read_[at(id)] != k) continue;
       const int buffer = buffer_of_[at(id)];
@@ -148,13 +142,15 @@ class Placement {
 
   const Graph& graph_;
   const std::vector<graph::ValueType>& types_;  // stored
+  const Target& target_;
   Plan& plan_;
   std::vector<int> buffer_of_;
   std::vector<int> last_read_;  // node; number of nodes: read from outside; -1: never
 };
 
 // Offsets for the buffers in that order, each the lowest that is free during its life; returns the end.
-std::int64_t place_in_order(std::vector<Buffer>& buffers, const std::vector<std::size_t>& order) {
+std::int64_t place_in_order(std::vector<Buffer>& buffers, const std::vector<std::size_t>& order,
+                            std::int64_t alignment) {
   std::int64_t end = 0;
   std::vector<std::size_t> placed;  // by offset
   for (const std::size_t i : order) {
@@ -164,21 +160,21 @@ std::int64_t place_in_order(std::vector<Buffer>& buffers, const std::vector<std:
       const Buffer& other = buffers[j];
       if (other.last < buffer.first || buffer.last < other.first) continue;
       if (offset + buffer.bytes <= other.offset) break;
-      offset = std::max(offset, plan::aligned(other.offset + other.bytes));
+      offset = std::max(offset, plan::aligned(other.offset + other.bytes, alignment));
     }
     buffer.offset = offset;
     const auto position =
         std::upper_bound(placed.begin(), placed.end(), offset,
                          [&](std::int64_t o, std::size_t j) { return o < buffers[j].offset; });
     placed.insert(position, i);
-    end = std::max(end, plan::aligned(offset + buffer.bytes));
+    end = std::max(end, plan::aligned(offset + buffer.bytes, alignment));
   }
   return end;
 }
 
 // Offsets in the work region: large buffers first; then some tries more, each with the buffer that ended
 // highest before all others. On the zoo this comes within a few percent of the bound.
-void assign_offsets(Plan& plan) {
+void assign_offsets(Plan& plan, std::int64_t alignment) {
   constexpr int kTries = 24;
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
@@ -189,7 +185,7 @@ void assign_offsets(Plan& plan) {
   });
   std::vector<Buffer> buffers = plan.buffers;
   for (int attempt = 0; attempt < kTries && !order.empty(); ++attempt) {
-    const std::int64_t end = place_in_order(buffers, order);
+    const std::int64_t end = place_in_order(buffers, order, alignment);
     if (attempt == 0 || end < plan.work_bytes) {
       plan.work_bytes = end;
       plan.buffers = buffers;
@@ -206,44 +202,60 @@ void assign_offsets(Plan& plan) {
     std::int64_t live = 0;
     for (const std::size_t i : order) {
       const Buffer& buffer = plan.buffers[i];
-      if (buffer.first <= k && k <= buffer.last) live += plan::aligned(buffer.bytes);
+      if (buffer.first <= k && k <= buffer.last) live += plan::aligned(buffer.bytes, alignment);
     }
     plan.live_bytes = std::max(plan.live_bytes, live);
   }
 }
 
+StoredGraph run_passes(const Graph& graph, const Target& target, const CompileOptions& options) {
+  if (!options.fuse) return store(graph, target, options.activations);
+  return fuse_norms(store(fuse(graph, target), target, options.activations), target);
+}
+
+// The operands that a kernel has: those inputs that are always listed, the others that are there, the outputs
+// that are there.
+std::vector<int> operands_of(const Node& node, const Placement& placement) {
+  std::vector<int> operands;
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (i < node.op->listed_inputs() || node.inputs[i] != kNone)
+      operands.push_back(placement.buffer(node.inputs[i]));
+  }
+  for (const ValueId id : node.outputs) {
+    if (id != kNone) operands.push_back(placement.buffer(id));
+  }
+  return operands;
+}
+
 }  // namespace
 
-Plan compile(const Graph& graph, const plan::StateLayout& layout, Isa isa, DType activations) {
+Plan compile(const Graph& network, const Target& target, const plan::StateLayout& layout,
+             const CompileOptions& options) {
   Plan plan;
-  kernels::check_storage(activations, isa);
-  plan.isa = name_of(isa);
+  target.check(options.activations);
+  plan.target = target.name();
   plan.state_bytes = layout.bytes();
-  const std::vector<graph::ValueType> types = storage_types(graph, activations);
-  Placement placement(graph, types, layout, plan);
+  const StoredGraph stored = run_passes(network, target, options);
+  const Graph& graph = stored.graph;
+  Placement placement(stored, target, layout, plan);
   for (const Node& node : graph.nodes()) {
-    std::vector<const graph::ValueType*> inputs;
-    std::vector<graph::ValueType> outputs;
-    for (const ValueId id : node.inputs) inputs.push_back(id == kNone ? nullptr : &types[at(id)]);
-    for (const ValueId id : node.outputs) outputs.push_back(types[at(id)]);
-    const ops::Signature signature{node.attributes, inputs, outputs};
-    const ops::Operation& operation = ops::operation(node);
-    ops::Lowering lowering = operation.lower(signature, isa);
+    const ops::OperandTypes types(node, [&](ValueId id) { return &stored.types[at(id)]; });
+    Lowering lowering = target.lower(node, types.signature());
 
     plan::Call call;
     call.kernel = std::move(lowering.kernel);
-    call.op = operation.name();
+    call.op = node.op->name();
     call.node = node.name;
     call.reason = std::move(lowering.reason);
-    call.flops = operation.cost(signature).flops;
-    for (const ValueId id : node.inputs) call.operands.push_back(placement.buffer(id));
-    for (const ValueId id : node.outputs) call.operands.push_back(placement.buffer(id));
+    call.flops = ops::operation(node).cost(types.signature()).flops;
+    call.operands = operands_of(node, placement);
     call.workspace =
         placement.add_workspace(call.kernel->workspace_bytes(), static_cast<int>(plan.calls.size()));
-    plan.scratch_bytes = std::max(plan.scratch_bytes, plan::aligned(call.kernel->scratch_bytes()));
+    plan.scratch_bytes =
+        std::max(plan.scratch_bytes, plan::aligned(call.kernel->scratch_bytes(), target.alignment()));
     plan.calls.push_back(std::move(call));
   }
-  assign_offsets(plan);
+  assign_offsets(plan, target.alignment());
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
     const graph::ValueInfo& value = graph.values()[i];
     if (value.role == Role::input) {

@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "compiler/passes.h"
 #include "ops/operation.h"
-#include "resnet/graph.h"
 
 namespace resnet::compiler {
 
@@ -14,27 +14,37 @@ namespace resnet::compiler {
 /// place; the others stay in an order in which they can run.
 class Draft {
  public:
-  explicit Draft(const graph::Graph& graph);
+  Draft(const StoredGraph& stored, const Target& target);
 
   /// What the nodes have become.
-  graph::Graph rebuild() const;
+  StoredGraph rebuild() const;
 
  protected:
-  ops::FusionRole role_of(std::size_t j) const;
+  /// The operation at place j, if it is an O and there still is a node.
+  template <class O>
+  const O* op(std::size_t j) const {
+    return nodes_[j] ? ops::as<O>(*nodes_[j]) : nullptr;
+  }
   /// The places of the nodes that read a value, one for each time.
   std::vector<std::size_t> consumers(graph::ValueId id) const;
   /// Whether somebody outside reads it.
   bool leaves(graph::ValueId id) const;
   std::optional<std::size_t> producer(graph::ValueId id) const;
+  /// The node whose main output is `id`.
+  std::optional<std::size_t> maker(graph::ValueId id) const;
   /// A value that the graph does not have.
-  graph::ValueId new_value() { return values_++; }
-  const Shape& shape(graph::ValueId id) const { return graph_.value(id).type.shape; }
+  graph::ValueId new_value(graph::ValueType type);
+  const graph::ValueType& type(graph::ValueId id) const { return types_[static_cast<std::size_t>(id)]; }
+  const Shape& shape(graph::ValueId id) const { return type(id).shape; }
+  /// Whether the target's kernel serves node `node` with `op` as its operation.
+  bool serves(const graph::Node& node, const ops::Operation& op) const;
 
   const graph::Graph& graph_;
+  const Target& target_;
   std::vector<std::optional<graph::Node>> nodes_;
 
  private:
-  graph::ValueId values_;  // the graph's, and those that were added
+  std::vector<graph::ValueType> types_;  // as stored: of the graph's values, and of those that were added
 };
 
 }  // namespace resnet::compiler

@@ -1,8 +1,12 @@
-#include <algorithm>
 #include <optional>
+#include <utility>
 
-#include "compiler/compile.h"
 #include "compiler/draft.h"
+#include "compiler/passes.h"
+#include "ops/add.h"
+#include "ops/batch_norm.h"
+#include "ops/max_pool.h"
+#include "ops/relu.h"
 
 namespace resnet::compiler {
 namespace {
@@ -11,7 +15,14 @@ using graph::Graph;
 using graph::kNone;
 using graph::Node;
 using graph::ValueId;
-using ops::FusionRole;
+using ops::BatchNorm;
+using ops::BatchNormGradient;
+using ops::Gate;
+using ops::kMainInput;
+using ops::kMainOutput;
+using ops::MaxPool;
+using ops::MaxPoolGradient;
+using ops::ReluGradient;
 
 // Merges operations into neighbours. A merged node stands at one of the two places.
 class Merger : public Draft {
@@ -21,20 +32,24 @@ class Merger : public Draft {
   // With y = max_pool(z) and z >= 0, the gradient that a pool spreads lies where z is y. So the mask of
   // the ReLU that made z can be y > 0 before it is spread, and z need not be kept for it.
   void mask_before_spreading() {
+    using Relu = ops::ReluGradientInput;
+    using Pool = ops::MaxPoolGradientInput;
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (role_of(j) != FusionRole::relu_gradient) continue;
+      if (op<ReluGradient>(j) == nullptr) continue;
       Node& mask = *nodes_[j];
-      const auto k = producer(mask.inputs[0]);
-      if (!k || role_of(*k) != FusionRole::max_pool_gradient) continue;
-      if (consumers(mask.inputs[0]).size() != 1 || leaves(mask.inputs[0])) continue;
+      const ValueId spread_gradient = mask.inputs[Relu::dy];
+      const auto k = producer(spread_gradient);
+      if (!k || op<MaxPoolGradient>(*k) == nullptr) continue;
+      if (consumers(spread_gradient).size() != 1 || leaves(spread_gradient)) continue;
       Node& spread = *nodes_[*k];
-      const auto pool = producer(spread.inputs[1]);
-      if (!pool || role_of(*pool) != FusionRole::max_pool || nodes_[*pool]->inputs[0] != mask.inputs[1])
+      const auto pool = producer(spread.inputs[Pool::index]);
+      if (!pool || op<MaxPool>(*pool) == nullptr ||
+          nodes_[*pool]->inputs[ops::MaxPoolInput::x] != mask.inputs[Relu::y])
         continue;
-      const ValueId between = spread.outputs[0], end = mask.outputs[0];
-      mask.inputs = {spread.inputs[0], nodes_[*pool]->outputs[0]};
+      const ValueId between = spread.outputs[kMainOutput], end = mask.outputs[kMainOutput];
+      mask.inputs = {spread.inputs[Pool::dy], nodes_[*pool]->outputs[ops::MaxPoolOutput::y]};
       mask.outputs = {between};
-      spread.inputs[0] = between;
+      spread.inputs[Pool::dy] = between;
       spread.outputs = {end};
       std::swap(mask, spread);
     }
@@ -42,81 +57,87 @@ class Merger : public Draft {
 
   void merge_epilogues() {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      const FusionRole role = role_of(j);
-      if (role != FusionRole::add && role != FusionRole::relu && role != FusionRole::max_pool) continue;
+      if (!nodes_[j]) continue;
       // Into the later of two producers: the other's result is there when it ends.
       const std::vector<ValueId>& inputs = nodes_[j]->inputs;
-      const bool swapped = inputs.size() == 2 && producer(inputs[0]) < producer(inputs[1]);
-      for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
-        if (merge_into_producer(j, swapped ? 1 - operand : operand, role)) break;
+      const bool sum = op<ops::Add>(j) != nullptr;
+      const bool swapped = sum && producer(inputs[ops::AddInput::a]) < producer(inputs[ops::AddInput::b]);
+      for (std::size_t slot = 0; slot < inputs.size(); ++slot) {
+        if (merge_into_producer(j, swapped ? ops::AddInput::other(slot) : slot)) break;
       }
     }
   }
 
-  // `role`: relu_gradient or max_pool_gradient.
-  void merge_prologues(FusionRole role) {
+  // Gradients of type O.
+  template <class O>
+  void merge_prologues() {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (role_of(j) != role) continue;
-      for (const std::size_t consumer : consumers(nodes_[j]->outputs[0])) {
-        if (merge_into_consumer(j, consumer, role)) break;
+      if (op<O>(j) == nullptr) continue;
+      for (const std::size_t consumer : consumers(nodes_[j]->outputs[kMainOutput])) {
+        if (merge_into_consumer(j, consumer)) break;
       }
     }
   }
 
-  // Bits instead of values, where only those matter and their producer gives them.
-  void read_signs() {
-    for (std::optional<Node>& node : nodes_) {
-      if (!node) continue;
-      const auto input = ops::operation(*node).sign_input(node->attributes);
-      const auto k = input ? producer(node->inputs[*input]) : std::nullopt;
-      if (!k || nodes_[*k]->outputs[0] != node->inputs[*input]) continue;
-      Node& maker = *nodes_[*k];
-      if (!maker.attributes.has("signs")) {
-        if (!ops::operation(maker).gives_signs(maker.attributes)) continue;
-        maker.attributes.set("signs", std::int64_t{1});
-        maker.outputs.push_back(new_value());
-      }
-      node->attributes.set("signs", std::int64_t{1});
-      node->inputs[*input] = maker.outputs.back();
+  // Bits instead of values, where a norm's gradient asks only where its ReLU let x pass.
+  void gate_by_masks() {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      const auto* gradient = op<BatchNormGradient>(j);
+      if (gradient == nullptr || gradient->options().gate != Gate::value || gradient->options().pool)
+        continue;
+      ValueId& gate = nodes_[j]->inputs[ops::BatchNormGradientInput::gate];
+      const ValueId mask = mask_of(gate);
+      if (mask == kNone) continue;
+      ops::BatchNormGradientOptions options = gradient->options();
+      options.gate = Gate::mask;
+      gate = mask;
+      nodes_[j]->op = ops::make<BatchNormGradient>(std::move(options));
     }
   }
 
  private:
-  // `map`: what the pool reads, or its gradient.
-  bool carries_pool(const Node& carrier, const Node& pool, ValueId map) const {
-    return ops::operation(carrier).carries_pool(carrier.attributes, pool.attributes,
-                                                graph_.value(map).type.shape);
+  // The mask of the ReLU that makes z as part of a norm, or kNone.
+  ValueId mask_of(ValueId z) {
+    const auto k = maker(z);
+    const auto* norm = k ? op<BatchNorm>(*k) : nullptr;
+    if (norm == nullptr) return kNone;
+    ValueId& mask = nodes_[*k]->outputs[ops::BatchNormOutput::relu_mask];
+    if (norm->options().relu_mask) return mask;
+    ops::BatchNormOptions options = norm->options();
+    if (!options.relu || options.pool || !options.training) return kNone;
+    options.relu_mask = true;
+    const auto merged = ops::make<BatchNorm>(std::move(options));
+    if (!serves(*nodes_[*k], *merged)) return kNone;
+    mask = new_value({shape(z), DType::u8});
+    nodes_[*k]->op = merged;
+    return mask;
   }
 
-  static void take_over_attributes(Node& merged, const Node& pool) {
-    for (const auto& [name, value] : pool.attributes.entries()) merged.attributes.set("pool_" + name, value);
+  static void move_operands(const ops::Fusion& fusion, const Node& node, Node& merged) {
+    if (fusion.input) merged.inputs[fusion.input->to] = node.inputs[fusion.input->from];
+    if (fusion.output) merged.outputs[fusion.output->to] = node.outputs[fusion.output->from];
   }
 
   // Node j (an addition, a ReLU or a pool) becomes the end of the node that makes its operand. The merged
   // node stands at j, where all its operands exist.
-  bool merge_into_producer(std::size_t j, std::size_t operand, FusionRole role) {
+  bool merge_into_producer(std::size_t j, std::size_t slot) {
     const Node& node = *nodes_[j];
-    const ValueId value = node.inputs[operand];
-    const auto k = producer(value);
-    if (!k || nodes_[*k]->outputs[0] != value) return false;
-    if (consumers(value).size() != 1 || leaves(value)) return false;
+    const ValueId value = node.inputs[slot];
+    const auto k = maker(value);
+    if (!k) return false;
     const Node& carrier = *nodes_[*k];
-    if (!(role == FusionRole::max_pool ? carries_pool(carrier, node, value)
-                                       : ops::operation(carrier).carries(carrier.attributes, role)))
+    const auto fusion = ops::operation(carrier).with_epilogue(ops::operation(node), slot);
+    if (!fusion || consumers(value).size() != 1 || leaves(value) || !serves(carrier, *fusion->op))
       return false;
-    for (std::size_t i = 1; i < carrier.outputs.size(); ++i) {
-      const auto readers = consumers(carrier.outputs[i]);
+    for (const ValueId output : carrier.outputs) {
+      if (output == kNone || output == value) continue;
+      const auto readers = consumers(output);
       if (!readers.empty() && readers.front() <= j) return false;
     }
     Node merged = carrier;
-    merged.outputs[0] = node.outputs[0];
-    if (role == FusionRole::max_pool) {
-      take_over_attributes(merged, node);
-      merged.outputs.push_back(node.outputs[1]);
-    } else {
-      merged.attributes.set(role == FusionRole::add ? "add" : "relu", std::int64_t{1});
-      if (role == FusionRole::add) merged.inputs.push_back(node.inputs[1 - operand]);
-    }
+    merged.op = fusion->op;
+    merged.outputs[kMainOutput] = node.outputs[kMainOutput];
+    move_operands(*fusion, node, merged);
     nodes_[j] = std::move(merged);
     nodes_[*k].reset();
     return true;
@@ -124,50 +145,45 @@ class Merger : public Draft {
 
   // Node j (the gradient of a ReLU or of a pool) becomes the start of node `c`, which stands at j from
   // then on: all its other operands must exist there.
-  bool merge_into_consumer(std::size_t j, std::size_t c, FusionRole role) {
+  bool merge_into_consumer(std::size_t j, std::size_t c) {
     const Node& node = *nodes_[j];
     const Node& carrier = *nodes_[c];
-    const ValueId value = node.outputs[0];
+    const ValueId value = node.outputs[kMainOutput];
     const bool shared = consumers(value).size() > 1;
-    if (carrier.inputs[0] != value || leaves(value)) return false;
-    if (role == FusionRole::max_pool_gradient) {
-      if (shared || !carries_pool(carrier, node, value)) return false;
-    } else if (!ops::operation(carrier).carries(carrier.attributes,
-                                                shared ? FusionRole::shared_relu_gradient : role)) {
-      return false;
-    }
-    for (std::size_t i = 1; i < carrier.inputs.size(); ++i) {
-      const auto k = carrier.inputs[i] == kNone ? std::nullopt : producer(carrier.inputs[i]);
+    if (carrier.inputs[kMainInput] != value || leaves(value)) return false;
+    const auto fusion = ops::operation(carrier).with_prologue(ops::operation(node), shared);
+    if (!fusion || !serves(carrier, *fusion->op)) return false;
+    for (const ValueId input : carrier.inputs) {
+      const auto k = input == kNone || input == value ? std::nullopt : producer(input);
       if (k && *k >= j) return false;
     }
     Node merged = carrier;
-    merged.inputs[0] = node.inputs[0];
-    merged.inputs.push_back(node.inputs[1]);
-    if (role == FusionRole::max_pool_gradient) {
-      take_over_attributes(merged, node);
-    } else {
-      merged.attributes.set("relu", std::int64_t{1});
-    }
-    if (shared) {
-      merged.attributes.set("add", std::int64_t{1});
-      merged.outputs.push_back(value);
-    }
+    merged.op = fusion->op;
+    merged.inputs[kMainInput] = node.inputs[kMainInput];
+    move_operands(*fusion, node, merged);
     nodes_[c].reset();
     nodes_[j] = std::move(merged);
     return true;
   }
 };
 
+std::vector<graph::ValueType> public_types(const Graph& graph) {
+  std::vector<graph::ValueType> types;
+  for (const graph::ValueInfo& value : graph.values()) types.push_back(value.type);
+  return types;
+}
+
 }  // namespace
 
-Graph fuse(const Graph& graph) {
-  Merger draft(graph);
+Graph fuse(const Graph& graph, const Target& target) {
+  const StoredGraph stored{graph, public_types(graph)};
+  Merger draft(stored, target);
   draft.mask_before_spreading();
   draft.merge_epilogues();
-  draft.merge_prologues(FusionRole::max_pool_gradient);
-  draft.merge_prologues(FusionRole::relu_gradient);
-  draft.read_signs();
-  return draft.rebuild();
+  draft.merge_prologues<MaxPoolGradient>();
+  draft.merge_prologues<ReluGradient>();
+  draft.gate_by_masks();
+  return draft.rebuild().graph;
 }
 
 }  // namespace resnet::compiler

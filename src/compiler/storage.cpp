@@ -1,8 +1,8 @@
 // What every value is stored as.
 #include <algorithm>
+#include <utility>
 
-#include "compiler/compile.h"
-#include "ops/operation.h"
+#include "compiler/passes.h"
 
 namespace resnet::compiler {
 namespace {
@@ -12,43 +12,57 @@ using graph::kNone;
 using graph::Node;
 using graph::ValueId;
 
-ValueId operand(const Node& node, std::size_t i) {
-  return i < node.inputs.size() ? node.inputs[i] : node.outputs.at(i - node.inputs.size());
+bool has(const std::vector<std::size_t>& slots, std::size_t slot) {
+  return std::count(slots.begin(), slots.end(), slot) != 0;
+}
+
+// Makes f32 again what a kernel that does not serve bf16 reads or writes. Gives whether anything changed.
+bool restrict(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types) {
+  const auto of = [&](ValueId id) -> DType& { return types[static_cast<std::size_t>(id)].dtype; };
+  const auto is = [&](ValueId id, DType dtype) { return id != kNone && of(id) == dtype; };
+  const bool together =
+      std::ranges::none_of(
+          served.inputs,
+          [&](std::size_t i) { return is(node.inputs[i], DType::f32) && !has(served.or_f32, i); }) &&
+      std::ranges::none_of(served.outputs, [&](std::size_t i) { return is(node.outputs[i], DType::f32); });
+  bool changed = false;
+  const auto check = [&](const std::vector<ValueId>& ids, const std::vector<std::size_t>& slots) {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (!is(ids[i], DType::bf16) || (together && has(slots, i))) continue;
+      of(ids[i]) = DType::f32;
+      changed = true;
+    }
+  };
+  check(node.inputs, served.inputs);
+  check(node.outputs, served.outputs);
+  return changed;
 }
 
 }  // namespace
 
-std::vector<graph::ValueType> storage_types(const Graph& graph, DType activations) {
-  std::vector<graph::ValueType> types;
-  for (const graph::ValueInfo& value : graph.values()) {
+StoredGraph store(Graph graph, const Target& target, DType activations) {
+  StoredGraph result{std::move(graph), {}};
+  std::vector<graph::ValueType>& types = result.types;
+  for (const graph::ValueInfo& value : result.graph.values()) {
     types.push_back(value.type);
     if (value.role == graph::Role::computed && value.type.dtype == DType::f32 && value.type.shape.rank() == 4)
       types.back().dtype = activations;
   }
-  if (activations == DType::f32) return types;
-  const auto of = [&](ValueId id) -> DType& { return types[static_cast<std::size_t>(id)].dtype; };
-  for (const auto& [name, id] : graph.outputs()) of(id) = graph.value(id).type.dtype;
-  for (const graph::Update& update : graph.updates()) of(update.value) = graph.value(update.value).type.dtype;
-  // A kernel that does not serve bf16 makes its operands f32, and they those of their neighbours.
+  if (activations == DType::f32) return result;
+  const auto keep = [&](ValueId id) {
+    types[static_cast<std::size_t>(id)].dtype = result.graph.value(id).type.dtype;
+  };
+  for (const auto& [name, id] : result.graph.outputs()) keep(id);
+  for (const graph::Update& update : result.graph.updates()) keep(update.value);
+  std::vector<Bf16Operands> served;
+  for (const Node& node : result.graph.nodes()) served.push_back(target.bf16_operands(ops::operation(node)));
+  // What becomes f32 makes operands of its neighbours f32, and so on.
   for (bool changed = true; changed;) {
     changed = false;
-    for (const Node& node : graph.nodes()) {
-      const std::vector<std::size_t> served = ops::operation(node).bf16_operands(node);
-      const auto stays = [&](std::size_t i) {
-        const ValueId id = operand(node, i);
-        return id != kNone && of(id) == DType::f32 && !ops::operation(node).may_stay_f32(i);
-      };
-      const bool together = std::none_of(served.begin(), served.end(), stays);
-      for (std::size_t i = 0; i < node.inputs.size() + node.outputs.size(); ++i) {
-        const ValueId id = operand(node, i);
-        if (id == kNone || of(id) != DType::bf16) continue;
-        if (together && std::count(served.begin(), served.end(), i) != 0) continue;
-        of(id) = DType::f32;
-        changed = true;
-      }
-    }
+    for (std::size_t k = 0; k < served.size(); ++k)
+      changed = restrict(result.graph.nodes()[k], served[k], types) || changed;
   }
-  return types;
+  return result;
 }
 
 }  // namespace resnet::compiler

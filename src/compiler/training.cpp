@@ -1,6 +1,8 @@
 #include "compiler/training.h"
 
-#include "ops/operation.h"
+#include "ops/add.h"
+#include "ops/cross_entropy.h"
+#include "ops/sgd.h"
 
 namespace resnet::compiler {
 namespace {
@@ -27,20 +29,19 @@ class Scope final : public ops::GradientScope {
     const ValueId id = node_.inputs.at(i);
     return id != kNone && wanted_[at(id)];
   }
-  std::vector<ValueId> emit(std::string_view op, graph::Attributes attributes,
-                            std::vector<ValueId> inputs) override {
-    return graph_.add_node(ops::get(op), node_.name, std::move(attributes), std::move(inputs));
+  std::vector<ValueId> emit(graph::Op op, std::vector<ValueId> inputs) override {
+    return graph_.add_node(std::move(op), node_.name, std::move(inputs));
   }
   void set(std::size_t i, ValueId gradient) override {
     ValueId& sum = gradients_[at(node_.inputs.at(i))];
-    sum = sum == kNone ? gradient : emit("add", {}, {sum, gradient})[0];
+    sum = sum == kNone ? gradient : emit(ops::make<ops::Add>(), {sum, gradient})[0];
   }
   bool sums_to_zero(ValueId id) const override {
     const std::int32_t producer = graph_.value(id).producer;
     if (producer < 0) return false;
     const Node& maker = graph_.nodes()[static_cast<std::size_t>(producer)];
     for (std::size_t i = 0; i < maker.outputs.size(); ++i) {
-      if (maker.outputs[i] == id) return ops::operation(maker).sums_to_zero(maker.attributes, i);
+      if (maker.outputs[i] == id) return ops::operation(maker).sums_to_zero(i);
     }
     return false;
   }
@@ -61,7 +62,9 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
   for (const Node& node : graph.nodes()) {
     bool any = false;
     for (const ValueId id : node.inputs) any = any || (id != kNone && needed[at(id)]);
-    for (const ValueId id : node.outputs) needed[at(id)] = any;
+    for (const ValueId id : node.outputs) {
+      if (id != kNone) needed[at(id)] = any;
+    }
   }
 
   std::vector<ValueId> gradients(graph.values().size(), kNone);
@@ -89,7 +92,7 @@ Graph training_step(Graph graph, StepKind kind) {
                      "end the network with Flatten and Linear");
   }
   const ValueId labels = graph.add_input(kLabels, {Shape{shape[0]}, DType::i32});
-  const auto loss = graph.add_node(ops::get("cross_entropy"), "loss", {}, {logits, labels});
+  const auto loss = graph.add_node(ops::make<ops::CrossEntropy>(), "loss", {logits, labels});
   graph.add_output(kLossSum, loss[0]);
   graph.add_output(kCorrect, loss[1]);
 
@@ -102,7 +105,7 @@ Graph training_step(Graph graph, StepKind kind) {
     const std::string name = graph.value(parameters[i]).name;
     if (kind == StepKind::update) {
       graph.add_update(parameters[i],
-                       graph.add_node(ops::get("sgd"), name, {}, {parameters[i], gradients[i], lr})[0]);
+                       graph.add_node(ops::make<ops::Sgd>(), name, {parameters[i], gradients[i], lr})[0]);
     } else {
       const graph::ValueType type = graph.value(parameters[i]).type;
       graph.add_update(graph.add_state(Role::buffer, gradient_name(name), type), gradients[i]);
@@ -123,7 +126,7 @@ Graph apply_step(const Graph& step) {
     const ValueId value = graph.add_state(Role::parameter, parameter.name, parameter.type);
     if (!kept) continue;
     const ValueId gradient = graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type);
-    graph.add_update(value, graph.add_node(ops::get("sgd"), parameter.name, {}, {value, gradient, lr})[0]);
+    graph.add_update(value, graph.add_node(ops::make<ops::Sgd>(), parameter.name, {value, gradient, lr})[0]);
   }
   return graph;
 }

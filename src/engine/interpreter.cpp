@@ -48,12 +48,10 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
     }
   }
   for (const graph::Node& node : graph.nodes()) {
-    std::vector<const graph::ValueType*> input_types;
-    std::vector<graph::ValueType> output_types;
+    const ops::OperandTypes types(node, graph);
     std::vector<View<const double>> in;
     std::vector<View<double>> out;
     for (const ValueId id : node.inputs) {
-      input_types.push_back(id == kNone ? nullptr : &graph.value(id).type);
       if (id == kNone) {
         in.emplace_back();
       } else {
@@ -61,14 +59,18 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
       }
     }
     for (const ValueId id : node.outputs) {
+      if (id == kNone) {
+        out.emplace_back();
+        continue;
+      }
       const graph::ValueType& type = graph.value(id).type;
-      output_types.push_back(type);
       Values& result = values[static_cast<std::size_t>(id)];
       result.assign(static_cast<std::size_t>(type.shape.elements()), 0.0);
       out.push_back({result.data(), type.shape});
     }
-    ops::operation(node).evaluate({node.attributes, input_types, output_types}, in, out);
+    ops::operation(node).evaluate(types.signature(), in, out);
     for (const ValueId id : node.outputs) {
+      if (id == kNone) continue;
       const graph::ValueType& type = graph.value(id).type;  // not labels, not places of a maximum
       if (noise.size > 0 && type.dtype == DType::f32) {
         disturb(values[static_cast<std::size_t>(id)], noise.size, graph.nodes().size(),

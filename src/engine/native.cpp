@@ -6,10 +6,10 @@
 #include "base/machine.h"
 #include "compiler/compile.h"
 #include "compiler/training.h"
+#include "cpu/target.h"
 #include "engine/checks.h"
 #include "engine/layout.h"
 #include "exec/executor.h"
-#include "ops/operation.h"
 #include "resnet/engine.h"
 
 namespace resnet {
@@ -44,6 +44,7 @@ class NativeEngine final : public Engine {
       : network_(std::move(network)),
         options_(options),
         isa_(chosen_isa(options)),
+        target_(isa_),
         pool_(chosen_threads(options)),
         arena_(pool_.threads()),
         types_(engine::types_of(network_.state)) {
@@ -200,9 +201,8 @@ class NativeEngine final : public Engine {
       }
       apply_graph_ = compiler::apply_step(graph);
     }
-    if (options_.fuse) graph = compiler::carry_norms(compiler::fuse(graph), storage_of(options_.precision));
-    auto executor = std::make_unique<exec::Executor>(
-        compiler::compile(graph, layout_, isa_, storage_of(options_.precision)));
+    auto executor = std::make_unique<exec::Executor>(compiler::compile(
+        graph, target_, layout_, {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
     const plan::Plan& plan = executor->plan();
     bool moved = false;
     try {
@@ -262,6 +262,7 @@ class NativeEngine final : public Engine {
   Network network_;  // without its state
   EngineOptions options_;
   Isa isa_;
+  cpu::Target target_;
   ThreadPool pool_;
   exec::Arena arena_;
   engine::StateTypes types_;

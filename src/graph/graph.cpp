@@ -3,36 +3,6 @@
 namespace resnet::graph {
 namespace {
 
-template <class T>
-const T& entry_as(const std::map<std::string, Attributes::Entry>& entries, const std::string& name,
-                  const char* kind) {
-  const auto found = entries.find(name);
-  if (found == entries.end()) throw FormatError("attribute '" + name + "' is missing");
-  const T* value = std::get_if<T>(&found->second);
-  if (value == nullptr) throw FormatError("attribute '" + name + "' is not " + kind);
-  return *value;
-}
-
-}  // namespace
-
-std::int64_t Attributes::integer(const std::string& name) const {
-  return entry_as<std::int64_t>(entries_, name, "a whole number");
-}
-
-std::int64_t Attributes::integer_or(const std::string& name, std::int64_t otherwise) const {
-  return has(name) ? integer(name) : otherwise;
-}
-
-double Attributes::real(const std::string& name) const {
-  return entry_as<double>(entries_, name, "a number");
-}
-
-const std::vector<std::int64_t>& Attributes::integers(const std::string& name) const {
-  return entry_as<std::vector<std::int64_t>>(entries_, name, "a list of whole numbers");
-}
-
-namespace {
-
 // Gives the value called `name` if it is there with this role and type, or kNone if there is none.
 ValueId existing(const std::unordered_map<std::string, ValueId>& named, const std::vector<ValueInfo>& values,
                  Role role, const std::string& name, const ValueType& type) {
@@ -60,32 +30,44 @@ ValueId Graph::add_state(Role role, const std::string& name, const ValueType& ty
   return id;
 }
 
-std::vector<ValueId> Graph::add_node(const OpRules& op, const std::string& name, Attributes attributes,
-                                     std::vector<ValueId> inputs) {
+namespace {
+
+std::string named_shapes(const OpRules& op, std::span<const ValueType* const> types) {
+  const auto names = op.input_names();
+  std::string shapes;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (types[i] == nullptr) continue;
+    shapes += (shapes.empty() ? "" : ", ") + std::string(names[i]) + " = " + to_string(types[i]->shape);
+  }
+  return shapes;
+}
+
+}  // namespace
+
+std::vector<ValueId> Graph::add_node(Op op, const std::string& name, std::vector<ValueId> inputs) {
+  const std::string where = std::string(op->name()) + " '" + name + "': ";
+  const std::size_t slots = op->input_names().size(), listed = op->listed_inputs();
+  if (inputs.size() < listed || inputs.size() > slots) {
+    throw ShapeError(where + "expected " + std::to_string(listed) + " operands, got " +
+                     std::to_string(inputs.size()));
+  }
+  inputs.resize(slots, kNone);
   std::vector<const ValueType*> types;
-  types.reserve(inputs.size());
+  types.reserve(slots);
   for (const ValueId id : inputs) types.push_back(id == kNone ? nullptr : &value(id).type);
-  std::vector<ValueType> results;
+  std::vector<std::optional<ValueType>> results;
   try {
-    results = op.infer(attributes, types);
+    results = op->infer(types);
   } catch (const ShapeError& error) {
-    const std::vector<std::string_view> names = op.input_names();
-    std::string shapes;
-    for (std::size_t i = 0; i < types.size(); ++i) {
-      if (types[i] == nullptr) continue;
-      const std::string input = i < names.size() ? std::string(names[i]) : "input " + std::to_string(i);
-      shapes += (shapes.empty() ? "" : ", ") + input + " = " + to_string(types[i]->shape);
-    }
-    throw ShapeError(std::string(op.name()) + " '" + name + "': " + error.what() + " (" + shapes + ")",
-                     error.hint());
+    throw ShapeError(where + error.what() + " (" + named_shapes(*op, types) + ")", error.hint());
   }
   const auto producer = static_cast<std::int32_t>(nodes_.size());
   std::vector<ValueId> outputs;
-  for (ValueType& type : results) {
-    outputs.push_back(static_cast<ValueId>(values_.size()));
-    values_.push_back({name, std::move(type), Role::computed, producer});
+  for (std::optional<ValueType>& type : results) {
+    outputs.push_back(type ? static_cast<ValueId>(values_.size()) : kNone);
+    if (type) values_.push_back({name, *std::move(type), Role::computed, producer});
   }
-  nodes_.push_back({&op, name, std::move(attributes), std::move(inputs), outputs});
+  nodes_.push_back({std::move(op), name, std::move(inputs), outputs});
   return outputs;
 }
 
@@ -143,9 +125,9 @@ Graph Graph::reshaped(const std::map<std::string, Shape>& inputs) const {
   for (const Node& node : nodes_) {
     std::vector<ValueId> node_inputs;
     for (const ValueId id : node.inputs) node_inputs.push_back(renumber(id));
-    const auto outputs = result.add_node(*node.op, node.name, node.attributes, std::move(node_inputs));
+    const auto outputs = result.add_node(node.op, node.name, std::move(node_inputs));
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      renumbered[static_cast<std::size_t>(node.outputs[i])] = outputs[i];
+      if (node.outputs[i] != kNone) renumbered[static_cast<std::size_t>(node.outputs[i])] = outputs[i];
     }
   }
   for (const auto& [name, id] : outputs_) result.add_output(name, renumber(id));
@@ -159,6 +141,12 @@ Graph Graph::without_updates() const {
   return result;
 }
 
+std::span<const ValueId> listed_inputs(const Node& node) {
+  std::size_t count = node.inputs.size();
+  while (count > node.op->listed_inputs() && node.inputs[count - 1] == kNone) --count;
+  return std::span(node.inputs).first(count);
+}
+
 std::string to_string(const Graph& graph) {
   const auto label = [&](ValueId id) {
     if (id == kNone) return std::string("-");
@@ -167,13 +155,14 @@ std::string to_string(const Graph& graph) {
   };
   std::string text;
   for (const Node& node : graph.nodes()) {
-    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-      const ValueId id = node.outputs[i];
-      text += (i > 0 ? ", %" : "%") + std::to_string(id) + " " + to_string(graph.value(id).type.shape);
+    std::string results, operands;
+    for (const ValueId id : node.outputs) {
+      if (id == kNone) continue;
+      results +=
+          (results.empty() ? "%" : ", %") + std::to_string(id) + " " + to_string(graph.value(id).type.shape);
     }
-    text += " = " + std::string(node.op->name()) + "(";
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) text += (i > 0 ? ", " : "") + label(node.inputs[i]);
-    text += ")  " + node.name + "\n";
+    for (const ValueId id : listed_inputs(node)) operands += (operands.empty() ? "" : ", ") + label(id);
+    text += results + " = " + std::string(node.op->name()) + "(" + operands + ")  " + node.name + "\n";
   }
   for (const auto& [name, id] : graph.outputs()) text += "output " + name + " = " + label(id) + "\n";
   for (const Update& update : graph.updates()) {

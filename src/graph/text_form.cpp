@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "graph/attributes.h"
 #include "resnet/graph.h"
 
 namespace resnet::graph {
@@ -94,10 +95,13 @@ std::string to_json(const Graph& graph) {
   json nodes = json::array();
   for (const Node& node : graph.nodes()) {
     json attributes = json::object();
-    for (const auto& [name, entry] : node.attributes.entries()) attributes[name] = attribute_json(entry);
+    const Attributes options = node.op->attributes();
+    for (const auto& [name, entry] : options.entries()) attributes[name] = attribute_json(entry);
     json inputs = json::array();
-    for (const ValueId id : node.inputs) inputs.push_back(number(id));
-    for (const ValueId id : node.outputs) order[static_cast<std::size_t>(id)] = next++;
+    for (const ValueId id : listed_inputs(node)) inputs.push_back(number(id));
+    for (const ValueId id : node.outputs) {
+      if (id != kNone) order[static_cast<std::size_t>(id)] = next++;
+    }
     nodes.push_back(
         {{"op", node.op->name()}, {"name", node.name}, {"attributes", attributes}, {"inputs", inputs}});
   }
@@ -106,7 +110,7 @@ std::string to_json(const Graph& graph) {
   return json{{"version", 1}, {"values", values}, {"nodes", nodes}, {"outputs", outputs}}.dump();
 }
 
-Graph from_json(const std::string& document, const OpRules* (*find)(std::string_view)) {
+Graph from_json(const std::string& document, ReadOp read) {
   const json root = parse_json(document);
   if (whole(member(root, "version")) != 1) malformed("version 1 was expected");
   Graph graph;
@@ -127,21 +131,20 @@ Graph from_json(const std::string& document, const OpRules* (*find)(std::string_
     if (graph.values().size() == before) malformed("two values are called '" + text(value, "name") + "'");
   }
   for (const json& node : list(root, "nodes")) {
-    const std::string op = text(node, "op");
-    const OpRules* rules = find(op);
-    if (rules == nullptr) {
-      throw FormatError("graph: unknown operation '" + op + "'",
-                        "it was written by a newer version of this program");
-    }
     const json& settings = member(node, "attributes");
     if (!settings.is_object()) malformed("'attributes' is not an object");
     Attributes attributes;
     for (const auto& [name, value] : settings.items()) attributes.set(name, attribute_entry(value));
+    const std::string name = text(node, "op");
+    Op op = read(name, attributes);
+    if (op == nullptr) {
+      throw FormatError("graph: unknown operation '" + name + "'",
+                        "it was written by a newer version of this program");
+    }
     std::vector<ValueId> inputs;
     for (const json& value : list(node, "inputs")) inputs.push_back(resolve(value, true));
-    for (const ValueId id :
-         graph.add_node(*rules, text(node, "name"), std::move(attributes), std::move(inputs))) {
-      ids.push_back(id);
+    for (const ValueId id : graph.add_node(std::move(op), text(node, "name"), std::move(inputs))) {
+      if (id != kNone) ids.push_back(id);
     }
   }
   for (const json& output : list(root, "outputs")) {

@@ -205,7 +205,7 @@ ModelFile read_model(const std::filesystem::path& path) {
           fmt::format("{} {}, this program reads {}", kFormatKey, nlohmann::json(format).dump(), kFormat),
           "a newer version of this program wrote it");
     }
-    model.graph = graph::from_json(metadata(file, kGraphKey), ops::find_rules);
+    model.graph = graph::from_json(metadata(file, kGraphKey), ops::read);
     model.preprocessing = data::preprocessing_from_json(metadata(file, kPreprocessingKey));
     model.classes = classes_from_json(metadata(file, kClassesKey));
     check_graph(model);

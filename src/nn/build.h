@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/operation.h"
+#include "ops/rules.h"
 #include "resnet/nn.h"
 
 namespace resnet::nn {
@@ -16,13 +16,12 @@ std::string join(const std::string& path, const std::string& name);
 graph::Builder builder_of(const Module& module, Mode mode);
 
 /// Adds a node and gives all its outputs.
-inline std::vector<graph::ValueId> emit(Value x, const char* op, const std::string& name,
-                                        graph::Attributes attributes, std::vector<graph::ValueId> inputs) {
-  return x.builder().graph.add_node(ops::get(op), name, std::move(attributes), std::move(inputs));
+inline std::vector<graph::ValueId> emit(Value x, graph::Op op, const std::string& name,
+                                        std::vector<graph::ValueId> inputs) {
+  return x.builder().graph.add_node(std::move(op), name, std::move(inputs));
 }
 
-/// The list attribute of a pair of pixels.
-inline std::vector<std::int64_t> pair(Size2 size) {
+inline ops::Pair pair(Size2 size) {
   return {size.height, size.width};
 }
 

@@ -7,6 +7,9 @@
 #include <iterator>
 
 #include "nn/build.h"
+#include "ops/avg_pool.h"
+#include "ops/conv2d.h"
+#include "ops/max_pool.h"
 #include "resnet/nn.h"
 
 namespace resnet::nn {
@@ -33,9 +36,9 @@ struct Part {
   int times = 1;
 };
 
-std::string by(const std::vector<std::int64_t>& pixels) {
-  if (pixels[0] == pixels[1]) return fmt::format("/{}", pixels[0]);
-  return fmt::format("/{}×{}", pixels[0], pixels[1]);
+std::string by(ops::Pair pixels) {
+  if (pixels.h == pixels.w) return fmt::format("/{}", pixels.h);
+  return fmt::format("/{}×{}", pixels.h, pixels.w);
 }
 
 std::string extents(const Shape& shape) {  // of one example
@@ -45,12 +48,11 @@ std::string extents(const Shape& shape) {  // of one example
 Box box_of(const graph::Graph& graph, const graph::Node& node) {
   const std::string op(node.op->name());
   const Shape& output = graph.value(node.outputs[0]).type.shape;
-  if (op == "conv2d") {
+  if (const auto* conv = ops::as<ops::Conv2d>(node)) {
     const Shape& w = graph.value(node.inputs[1]).type.shape;
-    const auto& stride = node.attributes.integers("stride");
-    const std::int64_t groups = node.attributes.integer("groups");
+    const auto& [stride, padding, dilation, groups] = conv->options().window;
     std::string text = fmt::format("{}×{} conv, {}", w[2], w[3], w[0]);
-    if (stride[0] != 1 || stride[1] != 1) text += ", " + by(stride);
+    if (stride.h != 1 || stride.w != 1) text += ", " + by(stride);
     if (groups != 1) text += fmt::format(", {} groups", groups);
     return {"weights", text, output};
   }
@@ -59,11 +61,13 @@ Box box_of(const graph::Graph& graph, const graph::Node& node) {
   if (op == "relu") return {"relu", "ReLU", output};
   if (op == "add") return {"sum", "+", output};
   if (op == "global_avg_pool") return {"pool", "global average pool", output};
-  if (op == "max_pool" || op == "avg_pool") {
-    const auto& kernel = node.attributes.integers("kernel");
+  const auto* max = ops::as<ops::MaxPool>(node);
+  const auto* average = ops::as<ops::AvgPool>(node);
+  if (max != nullptr || average != nullptr) {
+    const ops::PoolWindow& window = max != nullptr ? max->window() : average->window();
     return {"pool",
-            fmt::format("{}×{} {} pool, {}", kernel[0], kernel[1], op == "max_pool" ? "max" : "average",
-                        by(node.attributes.integers("stride"))),
+            fmt::format("{}×{} {} pool, {}", window.kernel.h, window.kernel.w,
+                        max != nullptr ? "max" : "average", by(window.stride)),
             output};
   }
   return {"other", op, output};
@@ -76,7 +80,9 @@ class Reader {
   explicit Reader(const graph::Graph& graph) : graph_(graph) {
     depth_.assign(graph.values().size(), 0);
     for (const graph::Node& node : graph.nodes()) {
-      for (const auto id : node.outputs) depth_[at(id)] = depth_[at(trunk_input(node))] + 1;
+      for (const auto id : node.outputs) {
+        if (id != graph::kNone) depth_[at(id)] = depth_[at(trunk_input(node))] + 1;
+      }
     }
     follow_trunk();
     find_skips();
@@ -129,7 +135,9 @@ class Reader {
     place_.assign(graph_.values().size(), kNowhere);
     for (const graph::Node* node : trunk_) {
       if (node->op->name() != "flatten") boxes_.push_back(box_of(graph_, *node));  // moves nothing one sees
-      for (const auto id : node->outputs) place_[at(id)] = boxes_.size();
+      for (const auto id : node->outputs) {
+        if (id != graph::kNone) place_[at(id)] = boxes_.size();
+      }
     }
   }
 

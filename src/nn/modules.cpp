@@ -2,12 +2,20 @@
 
 #include "base/random.h"
 #include "nn/build.h"
+#include "ops/add.h"
+#include "ops/avg_pool.h"
+#include "ops/batch_norm.h"
+#include "ops/conv2d.h"
+#include "ops/dropout.h"
+#include "ops/flatten.h"
+#include "ops/max_pool.h"
+#include "ops/relu.h"
 #include "resnet/nn.h"
 
 namespace resnet {
 
 Value relu(Value x) {
-  return {x.builder(), nn::emit(x, "relu", nn::beside(x, "relu"), {}, {x.id()})[0]};
+  return {x.builder(), nn::emit(x, ops::make<ops::Relu>(), nn::beside(x, "relu"), {x.id()})[0]};
 }
 
 Value operator+(Value a, Value b) {
@@ -17,7 +25,7 @@ Value operator+(Value a, Value b) {
   const std::string block = by_a.substr(0, by_a.rfind('.') + 1);
   const bool part = !block.empty() && by_b.starts_with(block);
   const std::string& name = b.id() > a.id() && !part ? by_b : by_a;
-  return {a.builder(), nn::emit(a, "add", name, {}, {a.id(), b.id()})[0]};
+  return {a.builder(), nn::emit(a, ops::make<ops::Add>(), name, {a.id(), b.id()})[0]};
 }
 
 namespace nn {
@@ -52,11 +60,11 @@ Value Conv2d::operator()(Value x) const {
   graph::Builder& builder = x.builder();
   const graph::ValueId weight = parameter_value(builder, 0);
   const graph::ValueId bias = options_.bias ? parameter_value(builder, 1) : graph::kNone;
-  const graph::Attributes attributes = {{"stride", pair(options_.stride)},
-                                        {"padding", pair(options_.padding)},
-                                        {"dilation", pair(options_.dilation)},
-                                        {"groups", options_.groups}};
-  return {builder, emit(x, "conv2d", node_name(x), attributes, {x.id(), weight, bias})[0]};
+  const ops::ConvOptions options{.window = {.stride = pair(options_.stride),
+                                            .padding = pair(options_.padding),
+                                            .dilation = pair(options_.dilation),
+                                            .groups = options_.groups}};
+  return {builder, emit(x, ops::make<ops::Conv2d>(options), node_name(x), {x.id(), weight, bias})[0]};
 }
 
 BatchNorm2d::BatchNorm2d(std::int64_t channels, BatchNorm2dOptions options) : options_(options) {
@@ -78,23 +86,24 @@ Value BatchNorm2d::operator()(Value x) const {
   const graph::ValueId bias = parameter_value(builder, 1);
   const graph::ValueId mean = parameter_value(builder, 2);
   const graph::ValueId variance = parameter_value(builder, 3);
-  const graph::Attributes attributes = {
-      {"eps", options_.eps}, {"momentum", options_.momentum}, {"training", std::int64_t{training ? 1 : 0}}};
-  const auto outputs = emit(x, "batch_norm", name, attributes, {x.id(), weight, bias, mean, variance});
+  const ops::BatchNormOptions options{
+      .eps = options_.eps, .momentum = options_.momentum, .training = training};
+  const auto outputs =
+      emit(x, ops::make<ops::BatchNorm>(options), name, {x.id(), weight, bias, mean, variance});
   if (training) {
     for (const graph::Update& update : builder.graph.updates()) {
       if (update.state != mean) continue;
       throw ConfigError("BatchNorm2d '" + name + "' is called twice in one training step",
                         "give each place a norm of its own");
     }
-    builder.graph.add_update(mean, outputs[3]);
-    builder.graph.add_update(variance, outputs[4]);
+    builder.graph.add_update(mean, outputs[ops::BatchNormOutput::running_mean]);
+    builder.graph.add_update(variance, outputs[ops::BatchNormOutput::running_var]);
   }
-  return {builder, outputs[0]};
+  return {builder, outputs[ops::BatchNormOutput::y]};
 }
 
 Value ReLU::operator()(Value x) const {
-  return {x.builder(), emit(x, "relu", node_name(x), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, ops::make<ops::Relu>(), node_name(x), {x.id()})[0]};
 }
 
 namespace {
@@ -108,9 +117,11 @@ void require_window(const char* module, const PoolOptions& options) {
           std::string(module) + ": padding must be at most half the kernel");
 }
 
-graph::Attributes window(const PoolOptions& options) {
-  return {
-      {"kernel", pair(options.kernel)}, {"stride", pair(options.stride)}, {"padding", pair(options.padding)}};
+ops::PoolWindow window(const PoolOptions& options) {
+  return {.kernel = pair(options.kernel),
+          .stride = pair(options.stride),
+          .padding = pair(options.padding),
+          .count_padding = options.count_padding};
 }
 
 }  // namespace
@@ -120,7 +131,7 @@ MaxPool2d::MaxPool2d(PoolOptions options) : options_(options) {
 }
 
 Value MaxPool2d::operator()(Value x) const {
-  return {x.builder(), emit(x, "max_pool", node_name(x), window(options_), {x.id()})[0]};
+  return {x.builder(), emit(x, ops::make<ops::MaxPool>(window(options_)), node_name(x), {x.id()})[0]};
 }
 
 AvgPool2d::AvgPool2d(PoolOptions options) : options_(options) {
@@ -128,17 +139,15 @@ AvgPool2d::AvgPool2d(PoolOptions options) : options_(options) {
 }
 
 Value AvgPool2d::operator()(Value x) const {
-  graph::Attributes attributes = window(options_);
-  attributes.set("count_padding", std::int64_t{options_.count_padding ? 1 : 0});
-  return {x.builder(), emit(x, "avg_pool", node_name(x), attributes, {x.id()})[0]};
+  return {x.builder(), emit(x, ops::make<ops::AvgPool>(window(options_)), node_name(x), {x.id()})[0]};
 }
 
 Value GlobalAvgPool2d::operator()(Value x) const {
-  return {x.builder(), emit(x, "global_avg_pool", node_name(x), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, ops::make<ops::GlobalAvgPool>(), node_name(x), {x.id()})[0]};
 }
 
 Value Flatten::operator()(Value x) const {
-  return {x.builder(), emit(x, "flatten", node_name(x), {}, {x.id()})[0]};
+  return {x.builder(), emit(x, ops::make<ops::Flatten>(), node_name(x), {x.id()})[0]};
 }
 
 Linear::Linear(std::int64_t in, std::int64_t out, LinearOptions options) : options_(options) {
@@ -151,7 +160,7 @@ Value Linear::operator()(Value x) const {
   graph::Builder& builder = x.builder();
   const graph::ValueId weight = parameter_value(builder, 0);
   const graph::ValueId bias = options_.bias ? parameter_value(builder, 1) : graph::kNone;
-  return {builder, emit(x, "linear", node_name(x), {}, {x.id(), weight, bias})[0]};
+  return {builder, emit(x, ops::make<ops::Linear>(), node_name(x), {x.id(), weight, bias})[0]};
 }
 
 Dropout::Dropout(double p) : p_(p) {
@@ -165,12 +174,12 @@ Value Dropout::operator()(Value x) const {
   // Every call has numbers of its own, also one that shares its name with another.
   const auto& nodes = builder.graph.nodes();
   const auto before = std::count_if(nodes.begin(), nodes.end(), [&](const graph::Node& node) {
-    return node.name == name && node.op->name() == "dropout";
+    return node.name == name && ops::as<ops::Dropout>(node) != nullptr;
   });
   const std::uint64_t layer = stream_id(before == 0 ? name : name + "#" + std::to_string(before));
   const graph::ValueId seed_step = builder.graph.add_input("seed_step", {Shape{2}, DType::i64});
-  const graph::Attributes attributes = {{"p", p_}, {"layer", static_cast<std::int64_t>(layer)}};
-  return {builder, emit(x, "dropout", name, attributes, {x.id(), seed_step})[0]};
+  const ops::DropoutOptions options{.p = p_, .layer = layer};
+  return {builder, emit(x, ops::make<ops::Dropout>(options), name, {x.id(), seed_step})[0]};
 }
 
 Value Sequential::operator()(Value x) const {

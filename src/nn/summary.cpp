@@ -12,11 +12,7 @@ namespace resnet::nn {
 namespace {
 
 double flops_of(const graph::Graph& graph, const graph::Node& node) {
-  std::vector<const graph::ValueType*> inputs;
-  std::vector<graph::ValueType> outputs;
-  for (const auto id : node.inputs) inputs.push_back(id == graph::kNone ? nullptr : &graph.value(id).type);
-  for (const auto id : node.outputs) outputs.push_back(graph.value(id).type);
-  return ops::operation(node).cost({node.attributes, inputs, outputs}).flops;
+  return ops::operation(node).cost(ops::OperandTypes(node, graph).signature()).flops;
 }
 
 // The class of what made a node: of the module at its path, or the operation's, as PyTorch calls it.

@@ -1,90 +1,106 @@
-// avg_pool and global_avg_pool: the latter is the former with the whole map as its window.
-#include <array>
-
-#include "ops/lists.h"
-#include "ops/pool_geometry.h"
+#include "ops/avg_pool.h"
 
 namespace resnet::ops {
 namespace {
 
-kernels::PoolGeometry global_geometry(const Shape& x) {
-  expect(x.rank() == 4 && x.elements() > 0, "expected four extents of at least 1, got " + to_string(x));
-  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .kh = x[2], .kw = x[3]};
+template <bool kGlobal>
+kernels::PoolGeometry geometry_of(const PoolWindow& window, const Shape& x) {
+  if constexpr (kGlobal) {
+    expect(x.rank() == 4 && x.elements() > 0, "expected four extents of at least 1, got " + to_string(x));
+    return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .kh = x[2], .kw = x[3]};
+  } else {
+    return pool_geometry(window, x);
+  }
 }
-
-template <bool kGlobal>
-kernels::PoolGeometry geometry(const Attributes& attributes, const Shape& x) {
-  if constexpr (kGlobal) return global_geometry(x);
-  return pool_geometry(attributes, x);
-}
-
-template <bool kGlobal>
-class AvgPool final : public Operation {
- public:
-  std::string_view name() const noexcept override { return kGlobal ? "global_avg_pool" : "avg_pool"; }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 1, 1);
-    return {{pooled_shape(geometry<kGlobal>(attributes, inputs[0]->shape)), DType::f32}};
-  }
-  void gradient(GradientScope& scope) const override {
-    if (!scope.wants(0)) return;
-    scope.set(0, scope.emit(std::string(name()) + "_gradient",
-                            with_extents(scope.node().attributes, scope.type(scope.input(0)).shape),
-                            {scope.output_gradient(0)})[0]);
-  }
-  Cost cost(const Signature& s) const override {
-    const kernels::PoolGeometry g = geometry<kGlobal>(s.attributes, s.inputs[0]->shape);
-    return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
-  }
-  void evaluate(const Signature& s, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_avg_pool(geometry<kGlobal>(s.attributes, s.inputs[0]->shape), in[0], out[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {
-        kernels::make_avg_pool(geometry<kGlobal>(s.attributes, s.inputs[0]->shape), isa, s.inputs[0]->dtype),
-        "one sweep"};
-  }
-};
-
-template <bool kGlobal>
-class AvgPoolGradient final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override {
-    return kGlobal ? "global_avg_pool_gradient" : "avg_pool_gradient";
-  }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 1, 1);
-    const Shape x(attributes.integers("extents"));
-    const Shape dy = pooled_shape(geometry<kGlobal>(attributes, x));
-    expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
-    return {{x, DType::f32}};
-  }
-  void evaluate(const Signature& s, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), in[0], out[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_avg_pool_gradient(geometry<kGlobal>(s.attributes, s.outputs[0].shape), isa,
-                                            s.inputs[0]->dtype),
-            "one sweep"};
-  }
-};
 
 }  // namespace
 
-OperationList avg_pool_operations() {
-  static const AvgPool<false> window;
-  static const AvgPool<true> global;
-  static const AvgPoolGradient<false> window_gradient;
-  static const AvgPoolGradient<true> global_gradient;
-  static const std::array<const Operation*, 4> list = {&window, &global, &window_gradient, &global_gradient};
-  return list;
+template <bool kGlobal>
+Op AveragePool<kGlobal>::read(const Attributes& attributes) {
+  graph::AttributeReader reader(attributes);
+  PoolWindow window;
+  if constexpr (!kGlobal) {
+    window = read_window(reader);
+    window.count_padding = reader.integer_or("count_padding", 1) != 0;
+  }
+  reader.finish();
+  return make<AveragePool>(window);
 }
+
+template <bool kGlobal>
+Attributes AveragePool<kGlobal>::attributes() const {
+  if constexpr (kGlobal) return {};
+  Attributes attributes = window_attributes(window_);
+  attributes.set("count_padding", std::int64_t{window_.count_padding ? 1 : 0});
+  return attributes;
+}
+
+template <bool kGlobal>
+kernels::PoolGeometry AveragePool<kGlobal>::geometry(const Shape& x) const {
+  return geometry_of<kGlobal>(window_, x);
+}
+
+template <bool kGlobal>
+std::span<const std::string_view> AveragePool<kGlobal>::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 1> kNames = {"x"};
+  return kNames;
+}
+
+template <bool kGlobal>
+std::vector<std::optional<ValueType>> AveragePool<kGlobal>::infer(
+    std::span<const ValueType* const> inputs) const {
+  expect_f32(inputs, {0});
+  return {ValueType{pooled_shape(geometry(inputs[0]->shape)), DType::f32}};
+}
+
+template <bool kGlobal>
+void AveragePool<kGlobal>::gradient(GradientScope& scope) const {
+  if (!scope.wants(0)) return;
+  const AveragePoolGradientOptions options{window_, scope.type(scope.input(0)).shape};
+  scope.set(0, scope.emit(make<AveragePoolGradient<kGlobal>>(options), {scope.output_gradient(0)})[0]);
+}
+
+template <bool kGlobal>
+Cost AveragePool<kGlobal>::cost(const Signature& s) const {
+  const kernels::PoolGeometry g = geometry(s.inputs[0]->shape);
+  return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
+}
+
+template <bool kGlobal>
+void AveragePool<kGlobal>::evaluate(const Signature& s, std::span<const View<const double>> in,
+                                    std::span<const View<double>> out) const {
+  kernels::reference_avg_pool(geometry(s.inputs[0]->shape), in[0], out[0]);
+}
+
+template <bool kGlobal>
+kernels::PoolGeometry AveragePoolGradient<kGlobal>::geometry() const {
+  return geometry_of<kGlobal>(options_.window, options_.x);
+}
+
+template <bool kGlobal>
+std::span<const std::string_view> AveragePoolGradient<kGlobal>::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 1> kNames = {"dy"};
+  return kNames;
+}
+
+template <bool kGlobal>
+std::vector<std::optional<ValueType>> AveragePoolGradient<kGlobal>::infer(
+    std::span<const ValueType* const> inputs) const {
+  expect_f32(inputs, {0});
+  const Shape dy = pooled_shape(geometry());
+  expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
+  return {ValueType{options_.x, DType::f32}};
+}
+
+template <bool kGlobal>
+void AveragePoolGradient<kGlobal>::evaluate(const Signature&, std::span<const View<const double>> in,
+                                            std::span<const View<double>> out) const {
+  kernels::reference_avg_pool_gradient(geometry(), in[0], out[0]);
+}
+
+template class AveragePool<false>;
+template class AveragePool<true>;
+template class AveragePoolGradient<false>;
+template class AveragePoolGradient<true>;
 
 }  // namespace resnet::ops

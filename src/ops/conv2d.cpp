@@ -1,40 +1,38 @@
-// conv2d and linear with their two gradients each: one algebra, since a linear layer is the
-// convolution of a 1x1 map by a 1x1 kernel.
-#include <array>
+#include "ops/conv2d.h"
+
 #include <utility>
 
-#include "kernels/conv/conv.h"
 #include "kernels/norm/norm.h"
-#include "ops/conv_geometry.h"
-#include "ops/lists.h"
-#include "ops/pool_geometry.h"
-#include "ops/rules.h"
+#include "ops/add.h"
+#include "ops/channel_sum.h"
 
 namespace resnet::ops {
 
-kernels::ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x, const Shape& w) {
-  const Pair stride = pair_of(attributes, "stride", 1);
-  const Pair padding = pair_of(attributes, "padding", 0);
-  const Pair dilation = pair_of(attributes, "dilation", 1);
-  const std::int64_t groups = attributes.integer("groups");
+using kernels::ConvGeometry;
+
+ConvGeometry conv_geometry(const ConvWindow& window, const Shape& x, const Shape& w) {
+  const auto& [stride, padding, dilation, groups] = window;
+  expect_pair(stride, "stride", 1);
+  expect_pair(padding, "padding", 0);
+  expect_pair(dilation, "dilation", 1);
   expect(groups >= 1 && w[0] % groups == 0 && x[1] % groups == 0,
          "expected channels that " + std::to_string(groups) + " groups divide");
   expect(x[1] == w[1] * groups,
          "expected " + std::to_string(w[1] * groups) + " input channels, got " + std::to_string(x[1]));
-  kernels::ConvGeometry g{.n = x[0],
-                          .ci = x[1],
-                          .co = w[0],
-                          .h = x[2],
-                          .w = x[3],
-                          .kh = w[2],
-                          .kw = w[3],
-                          .sh = stride.h,
-                          .sw = stride.w,
-                          .ph = padding.h,
-                          .pw = padding.w,
-                          .dh = dilation.h,
-                          .dw = dilation.w,
-                          .groups = groups};
+  ConvGeometry g{.n = x[0],
+                 .ci = x[1],
+                 .co = w[0],
+                 .h = x[2],
+                 .w = x[3],
+                 .kh = w[2],
+                 .kw = w[3],
+                 .sh = stride.h,
+                 .sw = stride.w,
+                 .ph = padding.h,
+                 .pw = padding.w,
+                 .dh = dilation.h,
+                 .dw = dilation.w,
+                 .groups = groups};
   expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
   expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
          "expected an input at least as large as the kernel after padding");
@@ -43,293 +41,224 @@ kernels::ConvGeometry conv_geometry(const Attributes& attributes, const Shape& x
 
 namespace {
 
-using kernels::ConvCarried;
-using kernels::ConvGeometry;
-using kernels::ConvPass;
-
-ConvCarried carried_of(const Attributes& attributes) {
-  const auto is_set = [&](const char* name) { return attributes.integer_or(name, 0) != 0; };
-  return {.norm = is_set("norm"),
-          .relu = is_set("relu"),
-          .moments = is_set("moments"),
-          .add = is_set("add"),
-          .sums = static_cast<ConvCarried::Sums>(attributes.integer_or("sums", 0)),
-          .norm_gradient = is_set("norm_gradient")};
-}
-
-// The readable references are about the graph before neighbours are merged.
-void expect_alone(const Attributes& attributes) {
-  const ConvCarried carried = carried_of(attributes);
-  if (carried.any_norm() || carried.add)
-    throw FormatError("a convolution that carries a neighbour has only a native kernel");
-}
-
-// Geometry of x [N,F], w [O,F].
-ConvGeometry linear_geometry(const Shape& x, const Shape& w) {
-  expect(x[1] == w[1], "expected " + std::to_string(w[1]) + " input features, got " + std::to_string(x[1]));
-  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
-  return {.n = x[0], .ci = x[1], .co = w[0]};
+// The readable references are about the graph before neighbours are fused.
+void expect_alone(bool fused) {
+  if (fused) throw FormatError("a convolution with a fused neighbour has only a native kernel");
 }
 
 template <bool kLinear>
 constexpr int kRank = kLinear ? 2 : 4;
+
+// Of x [N,F] and w [O,F], or of maps.
+template <bool kLinear>
+ConvGeometry geometry_of(const ConvWindow& window, const Shape& x, const Shape& w) {
+  if constexpr (kLinear) {
+    expect(x[1] == w[1], "expected " + std::to_string(w[1]) + " input features, got " + std::to_string(x[1]));
+    expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
+    return {.n = x[0], .ci = x[1], .co = w[0]};
+  } else {
+    return conv_geometry(window, x, w);
+  }
+}
 
 template <bool kLinear>
 Shape output_shape(const ConvGeometry& g) {
   return kLinear ? Shape{g.n, g.co} : Shape{g.n, g.co, g.ho(), g.wo()};
 }
 
-Lowering lowered(const ConvGeometry& g, ConvPass pass, Isa isa, DType in, DType out,
-                 const Attributes& attributes) {
-  kernels::ConvChoice choice = kernels::choose_conv(g, pass, {in, out});
-  return {kernels::make_conv(g, pass, isa, choice.tile, {in, out}, carried_of(attributes)),
-          std::move(choice.reason)};
-}
-
+// A gradient lacks one of x and w: the one it computes, whose shape is one of its options.
 template <bool kLinear>
-ConvGeometry geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
-  if constexpr (kLinear) return linear_geometry(x, w);
-  return conv_geometry(attributes, x, w);
-}
-
-// A gradient node lacks one of x and w: the one it computes, whose shape is its attribute `extents`.
-template <bool kLinear>
-Shape stored_shape(const Attributes& attributes) {
-  const Shape shape(attributes.integers("extents"));
+const Shape& expect_extents(const Shape& shape) {
   expect(shape.rank() == kRank<kLinear>, "expected extents of " + std::to_string(kRank<kLinear>) + " axes");
   return shape;
 }
 
-std::vector<std::int64_t> extents(const Shape& shape) {
-  return {shape.begin(), shape.end()};
-}
-
-template <bool kLinear>
-class Forward final : public Operation {
- public:
-  std::string_view name() const noexcept override { return kLinear ? "linear" : "conv2d"; }
-  std::vector<std::string_view> input_names() const override { return {"x", "w", "b"}; }
-
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    const ConvCarried carried = carried_of(attributes);
-    const std::size_t operands = carried.norm ? 4 : 3;  // the bias may be absent, its place may not
-    expect(inputs.size() == operands, "expected " + std::to_string(operands) + " operands");
-    expect_operands(inputs, 2, operands);
-    const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
-    const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
-    const ConvGeometry g = geometry_of<kLinear>(attributes, x, w);
-    if (inputs[2] != nullptr) {
-      expect(inputs[2]->shape == Shape{g.co}, "expected a bias of shape " + to_string(Shape{g.co}));
-    }
-    expect(!carried.norm || (inputs[3] != nullptr && *inputs[3] == rows_of_channels(3, g.ci)),
-           "expected a norm's table");
-    std::vector<ValueType> results = {{output_shape<kLinear>(g), DType::f32}};
-    if (carried.moments) results.push_back(rows_of_channels(3, g.co));
-    return results;
-  }
-
-  void gradient(GradientScope& scope) const override {
-    const ValueId dy = scope.output_gradient(0);
-    const std::string family(name());
-    // The weight gradient first: it can make dy on its way through (NormPart::gradient).
-    if (scope.wants(1)) {
-      Attributes attributes = scope.node().attributes;
-      attributes.set("extents", extents(scope.type(scope.input(1)).shape));
-      scope.set(1, scope.emit(family + "_weight_gradient", attributes, {scope.input(0), dy})[0]);
-    }
-    if (scope.wants(0)) {
-      Attributes attributes = scope.node().attributes;
-      attributes.set("extents", extents(scope.type(scope.input(0)).shape));
-      scope.set(0, scope.emit(family + "_input_gradient", attributes, {dy, scope.input(1)})[0]);
-    }
-    // A bias in front of a batch norm has gradient zero exactly: no sum of rounding noise.
-    if (scope.node().inputs.size() == 3 && scope.wants(2) && !scope.sums_to_zero(dy)) {
-      scope.set(2, scope.emit("channel_sum", {}, {dy})[0]);
-    }
-  }
-
-  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
-
-  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
-                std::span<const View<double>> outputs) const override {
-    expect_alone(s.attributes);
-    kernels::reference_conv_forward(geometry(s), inputs[0], inputs[1],
-                                    inputs.size() == 3 ? inputs[2] : View<const double>{}, outputs[0]);
-  }
-
-  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
-    return {0, node.inputs.size()};
-  }
-  bool may_stay_f32(std::size_t operand) const override { return operand == 0; }  // images
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::forward, isa, s.inputs[0]->dtype, s.outputs[0].dtype, s.attributes);
-  }
-  bool carries_part(const Signature& s, NormPart part) const override {
-    const ConvCarried carried = carried_of(s.attributes);
-    const ConvCarried wanted = {.norm = part == NormPart::apply, .moments = part == NormPart::moments};
-    return !kLinear && ((wanted.moments && !carried.moments) || (wanted.norm && !carried.norm)) &&
-           kernels::conv_carries(geometry(s), ConvPass::forward, {s.inputs[0]->dtype, s.outputs[0].dtype},
-                                 wanted);
-  }
-  const Operation* pooled(const Signature& s, const Attributes& pool) const override {
-    return kLinear ? nullptr : pooled_forward(geometry(s), pool_geometry(pool, s.outputs[0].shape, "pool_"));
-  }
-
- private:
-  static ConvGeometry geometry(const Signature& s) {
-    return geometry_of<kLinear>(s.attributes, s.inputs[0]->shape, s.inputs[1]->shape);
-  }
-};
-
-// dy, w, [addend], [the norm's x, table or mean, signs] -> dx, [sums]. It carries `add` at its end.
-template <bool kLinear>
-class InputGradient final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override {
-    return kLinear ? "linear_input_gradient" : "conv2d_input_gradient";
-  }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    const ConvCarried carried = carried_of(attributes);
-    const bool sums = carried.sums != ConvCarried::Sums::none;
-    const bool by_signs = carried.sums == ConvCarried::Sums::by_signs;
-    const std::size_t norm = carried.add ? 3 : 2, operands = norm + (by_signs ? 3 : sums ? 2 : 0);
-    expect_operands(inputs, operands, operands, by_signs ? norm + 2 : operands);
-    const Shape& w = expect_rank(inputs, 1, kRank<kLinear>);
-    const Shape dx = stored_shape<kLinear>(attributes);
-    const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, dx, w));
-    expect(inputs[0]->shape == dy, "expected an output gradient of shape " + to_string(dy));
-    if (carried.add) expect(inputs[2]->shape == dx, "expected an addend of shape " + to_string(dx));
-    std::vector<ValueType> results = {{dx, DType::f32}};
-    if (sums) {
-      const ValueType channels = by_signs ? ValueType{Shape{dx[1]}, DType::f32} : rows_of_channels(3, dx[1]);
-      expect(inputs[norm]->shape == dx && *inputs[norm + 1] == channels, "expected a norm's x and numbers");
-      expect(!by_signs || inputs[norm + 2]->shape == Shape{kernels::signs_bytes(dx.elements())},
-             "expected signs of " + to_string(dx));
-      results.push_back(rows_of_channels(3, dx[1]));
-    }
-    return results;
-  }
-  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
-  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
-                std::span<const View<double>> outputs) const override {
-    expect_alone(s.attributes);
-    kernels::reference_conv_input_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
-    const ConvCarried carried = carried_of(node.attributes);
-    std::vector<std::size_t> result = {0, node.inputs.size()};
-    if (carried.add) result.push_back(2);
-    if (carried.sums != ConvCarried::Sums::none) result.push_back(carried.add ? 3 : 2);
-    return result;
-  }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::input_gradient, isa, s.inputs[0]->dtype, s.outputs[0].dtype,
-                   s.attributes);
-  }
-  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
-    return output == 0 && carried_of(attributes).add ? std::vector<std::size_t>{2}
-                                                     : std::vector<std::size_t>{};
-  }
-  bool carries(const Attributes& attributes, FusionRole role) const override {
-    return role == FusionRole::add && !carried_of(attributes).add;
-  }
-  bool carries_part(const Signature& s, NormPart part) const override {
-    return !kLinear && part == NormPart::sums && carried_of(s.attributes).sums == ConvCarried::Sums::none &&
-           kernels::conv_carries(geometry(s), ConvPass::input_gradient,
-                                 {s.inputs[0]->dtype, s.outputs[0].dtype},
-                                 {.sums = ConvCarried::Sums::by_table});
-  }
-
- private:
-  static ConvGeometry geometry(const Signature& s) {
-    return geometry_of<kLinear>(s.attributes, stored_shape<kLinear>(s.attributes), s.inputs[1]->shape);
-  }
-};
-
-// x, dy or dz, [table], [the norm's x, gradient table] -> dw, [dy]
-template <bool kLinear>
-class WeightGradient final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override {
-    return kLinear ? "linear_weight_gradient" : "conv2d_weight_gradient";
-  }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    const ConvCarried carried = carried_of(attributes);
-    const std::size_t norm = carried.norm ? 3 : 2, operands = norm + (carried.norm_gradient ? 2 : 0);
-    expect_operands(inputs, operands, operands);
-    const Shape& x = expect_rank(inputs, 0, kRank<kLinear>);
-    const Shape dw = stored_shape<kLinear>(attributes);
-    const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(attributes, x, dw));
-    expect(inputs[1]->shape == dy, "expected an output gradient of shape " + to_string(dy));
-    expect(!carried.norm || *inputs[2] == rows_of_channels(3, x[1]), "expected a norm's table");
-    std::vector<ValueType> results = {{dw, DType::f32}};
-    if (carried.norm_gradient) {
-      expect(inputs[norm]->shape == dy && *inputs[norm + 1] == rows_of_channels(4, dy[1]),
-             "expected a norm's x and gradient table");
-      results.push_back({dy, DType::f32});
-    }
-    return results;
-  }
-  Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
-  void evaluate(const Signature& s, std::span<const View<const double>> inputs,
-                std::span<const View<double>> outputs) const override {
-    expect_alone(s.attributes);
-    kernels::reference_conv_weight_gradient(geometry(s), inputs[0], inputs[1], outputs[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node& node) const override {
-    const std::size_t inputs = node.inputs.size();
-    return carried_of(node.attributes).norm_gradient ? std::vector<std::size_t>{0, 1, inputs - 2, inputs + 1}
-                                                     : std::vector<std::size_t>{0, 1};
-  }
-  bool may_stay_f32(std::size_t operand) const override { return operand == 0; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return lowered(geometry(s), ConvPass::weight_gradient, isa, s.inputs[0]->dtype, s.inputs[1]->dtype,
-                   s.attributes);
-  }
-  // dy takes over the norm's x where that is free: dz may be wanted elsewhere.
-  std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const override {
-    if (output != 1) return {};
-    return {carried_of(attributes).norm ? 3U : 2U, 1U};
-  }
-  bool carries_part(const Signature& s, NormPart part) const override {
-    const ConvCarried carried = carried_of(s.attributes);
-    const ConvCarried wanted = {.norm = part == NormPart::apply, .norm_gradient = part == NormPart::gradient};
-    return !kLinear && ((wanted.norm && !carried.norm) || (wanted.norm_gradient && !carried.norm_gradient)) &&
-           kernels::conv_carries(geometry(s), ConvPass::weight_gradient,
-                                 {s.inputs[0]->dtype, s.inputs[1]->dtype}, wanted);
-  }
-  const Operation* pooled(const Signature& s, const Attributes& pool) const override {
-    return kLinear ? nullptr
-                   : pooled_weight_gradient(geometry(s), pool_geometry(pool, s.inputs[1]->shape, "pool_"));
-  }
-
- private:
-  static ConvGeometry geometry(const Signature& s) {
-    return geometry_of<kLinear>(s.attributes, s.inputs[0]->shape, stored_shape<kLinear>(s.attributes));
-  }
-};
-
-template <bool kLinear>
-OperationList operations() {
-  static const Forward<kLinear> forward;
-  static const InputGradient<kLinear> input_gradient;
-  static const WeightGradient<kLinear> weight_gradient;
-  static const std::array<const Operation*, 3> list = {&forward, &input_gradient, &weight_gradient};
-  return list;
-}
-
 }  // namespace
 
-OperationList conv2d_operations() {
-  return operations<false>();
+template <bool kLinear>
+Op ConvForward<kLinear>::read(const Attributes& attributes) {
+  graph::AttributeReader reader(attributes);
+  ConvOptions options;
+  if constexpr (!kLinear) {
+    options.window = {.stride = read_pair(reader, "stride"),
+                      .padding = read_pair(reader, "padding"),
+                      .dilation = read_pair(reader, "dilation"),
+                      .groups = reader.integer("groups")};
+  }
+  reader.finish();
+  return make<ConvForward>(options);
 }
-OperationList linear_operations() {
-  return operations<true>();
+
+template <bool kLinear>
+Attributes ConvForward<kLinear>::attributes() const {
+  if constexpr (kLinear) return {};
+  return {{"stride", to_list(options_.window.stride)},
+          {"padding", to_list(options_.window.padding)},
+          {"dilation", to_list(options_.window.dilation)},
+          {"groups", options_.window.groups}};
 }
+
+template <bool kLinear>
+std::span<const std::string_view> ConvForward<kLinear>::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 4> kNames = {"x", "w", "b", "coefficients"};
+  return kNames;
+}
+
+template <bool kLinear>
+ConvGeometry ConvForward<kLinear>::geometry(const Signature& s) const {
+  return geometry_of<kLinear>(options_.window, s.inputs[ConvInput::x]->shape, s.inputs[ConvInput::w]->shape);
+}
+
+template <bool kLinear>
+std::vector<std::optional<ValueType>> ConvForward<kLinear>::infer(
+    std::span<const ValueType* const> inputs) const {
+  using In = ConvInput;
+  expect_f32(inputs, {In::x, In::w});
+  const Shape& x = expect_rank(inputs, In::x, kRank<kLinear>);
+  const Shape& w = expect_rank(inputs, In::w, kRank<kLinear>);
+  const ConvGeometry g = geometry_of<kLinear>(options_.window, x, w);
+  if (inputs[In::bias] != nullptr) {
+    expect(*inputs[In::bias] == ValueType{Shape{g.co}, DType::f32},
+           "expected a bias of shape " + to_string(Shape{g.co}));
+  }
+  if (expect_if(options_.norm_prologue, inputs, In::coefficients))
+    expect(*inputs[In::coefficients] == rows_of_channels(3, g.ci), "expected a norm's coefficients");
+  return {ValueType{output_shape<kLinear>(g), DType::f32},
+          options_.statistics ? std::optional(rows_of_channels(3, g.co)) : std::nullopt};
+}
+
+template <bool kLinear>
+void ConvForward<kLinear>::gradient(GradientScope& scope) const {
+  using In = ConvInput;
+  const ValueId dy = scope.output_gradient(ConvOutput::y);
+  // The weight gradient first: it can make dy on its way through (norm_gradient_prologue).
+  if (scope.wants(In::w)) {
+    const ConvWeightGradientOptions options{.window = options_.window,
+                                            .w = scope.type(scope.input(In::w)).shape};
+    scope.set(In::w, scope.emit(make<ConvWeightGradient<kLinear>>(options), {scope.input(In::x), dy})[0]);
+  }
+  if (scope.wants(In::x)) {
+    const ConvInputGradientOptions options{.window = options_.window,
+                                           .x = scope.type(scope.input(In::x)).shape};
+    scope.set(In::x, scope.emit(make<ConvInputGradient<kLinear>>(options), {dy, scope.input(In::w)})[0]);
+  }
+  // A bias in front of a batch norm has gradient zero exactly: no sum of rounding noise.
+  if (scope.wants(In::bias) && !scope.sums_to_zero(dy))
+    scope.set(In::bias, scope.emit(make<ChannelSum>(), {dy})[0]);
+}
+
+template <bool kLinear>
+void ConvForward<kLinear>::evaluate(const Signature& s, std::span<const View<const double>> in,
+                                    std::span<const View<double>> out) const {
+  expect_alone(options_.norm_prologue || options_.statistics);
+  kernels::reference_conv_forward(geometry(s), in[ConvInput::x], in[ConvInput::w], in[ConvInput::bias],
+                                  out[ConvOutput::y]);
+}
+
+template <bool kLinear>
+std::span<const std::string_view> ConvInputGradient<kLinear>::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 7> kNames = {"dy",           "w",    "addend", "norm's x",
+                                                             "coefficients", "mean", "mask"};
+  return kNames;
+}
+
+template <bool kLinear>
+ConvGeometry ConvInputGradient<kLinear>::geometry(const Signature& s) const {
+  return geometry_of<kLinear>(options_.window, expect_extents<kLinear>(options_.x),
+                              s.inputs[ConvInputGradientInput::w]->shape);
+}
+
+template <bool kLinear>
+std::vector<std::optional<ValueType>> ConvInputGradient<kLinear>::infer(
+    std::span<const ValueType* const> inputs) const {
+  using In = ConvInputGradientInput;
+  expect_f32(inputs, {In::dy, In::w});
+  const Shape& w = expect_rank(inputs, In::w, kRank<kLinear>);
+  const Shape& dx = expect_extents<kLinear>(options_.x);
+  const Shape dy = output_shape<kLinear>(geometry_of<kLinear>(options_.window, dx, w));
+  expect(inputs[In::dy]->shape == dy, "expected an output gradient of shape " + to_string(dy));
+  if (expect_if(options_.add, inputs, In::addend))
+    expect(inputs[In::addend]->shape == dx, "expected an addend of shape " + to_string(dx));
+  const bool sums = options_.sums != Gate::none;
+  expect(options_.sums != Gate::value, "expected a mask or coefficients to gate by");
+  if (expect_if(sums, inputs, In::norm_x)) expect(inputs[In::norm_x]->shape == dx, "expected a norm's x");
+  if (expect_if(options_.sums == Gate::coefficients, inputs, In::coefficients))
+    expect(*inputs[In::coefficients] == rows_of_channels(3, dx[1]), "expected a norm's coefficients");
+  const bool by_mask = expect_if(options_.sums == Gate::mask, inputs, In::mean);
+  if (by_mask) {
+    expect(inputs[In::mean]->shape == Shape{dx[1]}, "expected a norm's mean");
+    expect(
+        inputs[In::mask] != nullptr && inputs[In::mask]->shape == Shape{kernels::signs_bytes(dx.elements())},
+        "expected a ReLU mask of " + to_string(dx));
+  }
+  expect(by_mask || inputs[In::mask] == nullptr, "a mask has no use");
+  return {ValueType{dx, DType::f32}, sums ? std::optional(rows_of_channels(3, dx[1])) : std::nullopt};
+}
+
+template <bool kLinear>
+void ConvInputGradient<kLinear>::evaluate(const Signature& s, std::span<const View<const double>> in,
+                                          std::span<const View<double>> out) const {
+  expect_alone(options_.add || options_.sums != Gate::none);
+  kernels::reference_conv_input_gradient(geometry(s), in[ConvInputGradientInput::dy],
+                                         in[ConvInputGradientInput::w], out[ConvInputGradientOutput::dx]);
+}
+
+template <bool kLinear>
+std::optional<Fusion> ConvInputGradient<kLinear>::with_epilogue(const Operation& next,
+                                                                std::size_t slot) const {
+  if (dynamic_cast<const Add*>(&next) == nullptr || options_.add) return std::nullopt;
+  ConvInputGradientOptions options = options_;
+  options.add = true;
+  return Fusion{make<ConvInputGradient>(std::move(options)),
+                Move{AddInput::other(slot), ConvInputGradientInput::addend}};
+}
+
+template <bool kLinear>
+std::span<const std::string_view> ConvWeightGradient<kLinear>::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 5> kNames = {"x", "dy", "coefficients", "norm's x",
+                                                             "gradient coefficients"};
+  return kNames;
+}
+
+template <bool kLinear>
+ConvGeometry ConvWeightGradient<kLinear>::geometry(const Signature& s) const {
+  return geometry_of<kLinear>(options_.window, s.inputs[ConvWeightGradientInput::x]->shape,
+                              expect_extents<kLinear>(options_.w));
+}
+
+template <bool kLinear>
+std::vector<std::optional<ValueType>> ConvWeightGradient<kLinear>::infer(
+    std::span<const ValueType* const> inputs) const {
+  using In = ConvWeightGradientInput;
+  expect_f32(inputs, {In::x, In::dy});
+  const Shape& x = expect_rank(inputs, In::x, kRank<kLinear>);
+  const Shape& dw = expect_extents<kLinear>(options_.w);
+  const ValueType dy{output_shape<kLinear>(geometry_of<kLinear>(options_.window, x, dw)), DType::f32};
+  expect(inputs[In::dy]->shape == dy.shape, "expected an output gradient of shape " + to_string(dy.shape));
+  if (expect_if(options_.norm_prologue, inputs, In::coefficients))
+    expect(*inputs[In::coefficients] == rows_of_channels(3, x[1]), "expected a norm's coefficients");
+  const bool gradient = options_.norm_gradient_prologue;
+  if (expect_if(gradient, inputs, In::norm_x)) expect(*inputs[In::norm_x] == dy, "expected a norm's x");
+  if (expect_if(gradient, inputs, In::gradient_coefficients)) {
+    expect(*inputs[In::gradient_coefficients] == rows_of_channels(4, dy.shape[1]),
+           "expected a norm's gradient coefficients");
+  }
+  return {ValueType{dw, DType::f32}, gradient ? std::optional(dy) : std::nullopt};
+}
+
+template <bool kLinear>
+void ConvWeightGradient<kLinear>::evaluate(const Signature& s, std::span<const View<const double>> in,
+                                           std::span<const View<double>> out) const {
+  expect_alone(options_.norm_prologue || options_.norm_gradient_prologue);
+  kernels::reference_conv_weight_gradient(geometry(s), in[ConvWeightGradientInput::x],
+                                          in[ConvWeightGradientInput::dy], out[ConvWeightGradientOutput::dw]);
+}
+
+template class ConvForward<false>;
+template class ConvForward<true>;
+template class ConvInputGradient<false>;
+template class ConvInputGradient<true>;
+template class ConvWeightGradient<false>;
+template class ConvWeightGradient<true>;
 
 }  // namespace resnet::ops

@@ -1,108 +1,79 @@
-// A convolution whose result only a batch norm and a max pool behind it read, and the gradient of its
-// weights: what is chosen from it by the pool is all that is stored. The compiler makes them of conv2d
-// (Operation::pooled); they have no gradient rule and no readable evaluation of their own.
-#include <array>
-
-#include "kernels/conv/stem/stem.h"
-#include "ops/conv_geometry.h"
-#include "ops/lists.h"
-#include "ops/pool_geometry.h"
-#include "ops/rules.h"
+#include "ops/conv2d_pooled.h"
 
 namespace resnet::ops {
 namespace {
 
-using kernels::ConvGeometry;
-using kernels::PoolGeometry;
-
-struct Pooled {
-  ConvGeometry conv;
-  PoolGeometry pool;
-};
-Pooled geometry_of(const Attributes& attributes, std::span<const ValueType* const> inputs) {
-  const Shape& x = expect_rank(inputs, 0, 4);
-  const Shape& w = expect_rank(inputs, 1, 4);
-  const ConvGeometry conv = conv_geometry(attributes, x, w);
-  return {conv, pool_geometry(attributes, Shape{conv.n, conv.co, conv.ho(), conv.wo()}, "pool_")};
+PooledGeometry geometry_of(const Conv2dPooledOptions& options, std::span<const ValueType* const> inputs) {
+  const Shape& x = expect_rank(inputs, Conv2dPooledInput::x, 4);
+  const Shape& w = expect_rank(inputs, Conv2dPooledInput::w, 4);
+  const kernels::ConvGeometry conv = conv_geometry(options.window, x, w);
+  return {conv, pool_geometry(options.pool, Shape{conv.n, conv.co, conv.ho(), conv.wo()})};
 }
 
-class PooledOperation : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  void evaluate(const Signature&, std::span<const View<const double>>,
-                std::span<const View<double>>) const override {
-    throw FormatError("a convolution that carries a pool has only a native kernel");
-  }
-  Cost cost(const Signature& s) const override { return {geometry_of(s.attributes, s.inputs).conv.flops()}; }
-  bool may_stay_f32(std::size_t operand) const override { return operand == 0; }  // images
-};
+[[noreturn]] void no_evaluation() {
+  throw FormatError("a convolution with a fused pool has only a native kernel");
+}
 
-// x, w, bias, gamma -> what the pool chooses of y, index, moments of y
-class Forward final : public PooledOperation {
- public:
-  std::string_view name() const noexcept override { return "conv2d_pooled"; }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 2, 4);
-    const auto [conv, pool] = geometry_of(attributes, inputs);
-    const Shape channels{conv.co};
-    expect(inputs.size() == 4 && (inputs[2] == nullptr || inputs[2]->shape == channels) &&
-               inputs[3] != nullptr && inputs[3]->shape == channels,
-           "expected a bias and a gamma of shape " + to_string(channels));
-    return {{pooled_shape(pool), DType::f32},
-            {pooled_shape(pool), kernels::max_pool_index_dtype(pool)},
-            rows_of_channels(3, conv.co)};
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 4}; }
-  bool optional_output(const Attributes&, std::size_t output) const override { return output == 1; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    const auto [conv, pool] = geometry_of(s.attributes, s.inputs);
-    return {kernels::make_conv_pool(conv, pool, isa, {s.inputs[0]->dtype, s.outputs[0].dtype}),
-            "strips in the second level, of which only what the pool chooses is stored"};
-  }
-};
-
-// x, w, bias, dz, index, [z], gradient table -> dw
-class WeightGradient final : public PooledOperation {
- public:
-  std::string_view name() const noexcept override { return "conv2d_pooled_weight_gradient"; }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect(inputs.size() == 7, "expected 7 operands");
-    expect_operands(inputs.first(2), 2, 2);
-    const auto [conv, pool] = geometry_of(attributes, inputs);
-    const ValueType map{pooled_shape(pool), DType::f32};
-    expect(*inputs[3] == map && (inputs[5] == nullptr || *inputs[5] == map),
-           "expected maps of the pool's shape");
-    expect(*inputs[4] == ValueType{map.shape, kernels::max_pool_index_dtype(pool)},
-           "expected the pool's index");
-    expect(*inputs[6] == rows_of_channels(4, conv.co), "expected a gradient table");
-    return {{inputs[1]->shape, DType::f32}};
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 3, 5}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    const auto [conv, pool] = geometry_of(s.attributes, s.inputs);
-    return {
-        kernels::make_conv_pool_weight_gradient(conv, pool, isa, {s.inputs[0]->dtype, s.inputs[3]->dtype}),
-        "without y, from products of x with itself"};
-  }
-};
-
-const Forward kForward;
-const WeightGradient kWeightGradient;
+void expect_channels(const ValueType* type, const char* what, std::int64_t channels) {
+  const ValueType expected{Shape{channels}, DType::f32};
+  expect(type != nullptr && *type == expected,
+         std::string("expected a ") + what + " of shape " + to_string(expected.shape));
+}
 
 }  // namespace
 
-const Operation* pooled_forward(const ConvGeometry& conv, const PoolGeometry& pool) {
-  return kernels::conv_pool_serves(conv, pool) ? &kForward : nullptr;
-}
-const Operation* pooled_weight_gradient(const ConvGeometry& conv, const PoolGeometry& pool) {
-  return kernels::conv_pool_serves(conv, pool) ? &kWeightGradient : nullptr;
+PooledGeometry Conv2dPooled::geometry(std::span<const ValueType* const> inputs) const {
+  return geometry_of(options_, inputs);
 }
 
-OperationList conv2d_pooled_operations() {
-  static const std::array<const Operation*, 2> list = {&kForward, &kWeightGradient};
-  return list;
+std::span<const std::string_view> Conv2dPooled::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 4> kNames = {"x", "w", "b", "gamma"};
+  return kNames;
+}
+
+std::vector<std::optional<ValueType>> Conv2dPooled::infer(std::span<const ValueType* const> inputs) const {
+  using In = Conv2dPooledInput;
+  expect_f32(inputs, {In::x, In::w});
+  const auto [conv, pool] = geometry(inputs);
+  if (inputs[In::bias] != nullptr) expect_channels(inputs[In::bias], "bias", conv.co);
+  expect_channels(inputs[In::gamma], "gamma", conv.co);
+  return {ValueType{pooled_shape(pool), DType::f32},
+          ValueType{pooled_shape(pool), kernels::max_pool_index_dtype(pool)}, rows_of_channels(3, conv.co)};
+}
+
+void Conv2dPooled::evaluate(const Signature&, std::span<const View<const double>>,
+                            std::span<const View<double>>) const {
+  no_evaluation();
+}
+
+PooledGeometry Conv2dPooledWeightGradient::geometry(std::span<const ValueType* const> inputs) const {
+  return geometry_of(options_, inputs);
+}
+
+std::span<const std::string_view> Conv2dPooledWeightGradient::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 7> kNames = {
+      "x", "w", "b", "dz", "index", "z", "gradient coefficients"};
+  return kNames;
+}
+
+std::vector<std::optional<ValueType>> Conv2dPooledWeightGradient::infer(
+    std::span<const ValueType* const> inputs) const {
+  using In = Conv2dPooledWeightGradientInput;
+  expect_f32(inputs, {In::x, In::w, In::dz, In::gradient_coefficients});
+  const auto [conv, pool] = geometry(inputs);
+  const ValueType map{pooled_shape(pool), DType::f32};
+  expect(*inputs[In::dz] == map && (inputs[In::gate] == nullptr || *inputs[In::gate] == map),
+         "expected maps of the pool's shape");
+  const ValueType index{map.shape, kernels::max_pool_index_dtype(pool)};
+  expect(inputs[In::index] != nullptr && *inputs[In::index] == index, "expected the pool's index");
+  expect(*inputs[In::gradient_coefficients] == rows_of_channels(4, conv.co),
+         "expected a norm's gradient coefficients");
+  return {ValueType{inputs[In::w]->shape, DType::f32}};
+}
+
+void Conv2dPooledWeightGradient::evaluate(const Signature&, std::span<const View<const double>>,
+                                          std::span<const View<double>>) const {
+  no_evaluation();
 }
 
 }  // namespace resnet::ops

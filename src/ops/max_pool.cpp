@@ -1,79 +1,65 @@
-#include <array>
-
-#include "ops/lists.h"
-#include "ops/pool_geometry.h"
+#include "ops/max_pool.h"
 
 namespace resnet::ops {
-namespace {
 
-// x -> y, index of the maximum in its window
-class MaxPool final : public Operation {
- public:
-  std::string_view name() const noexcept override { return "max_pool"; }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 1, 1);
-    const kernels::PoolGeometry g = pool_geometry(attributes, inputs[0]->shape);
-    return {{pooled_shape(g), DType::f32}, {pooled_shape(g), kernels::max_pool_index_dtype(g)}};
-  }
-  void gradient(GradientScope& scope) const override {
-    if (!scope.wants(0)) return;
-    scope.set(0, scope.emit("max_pool_gradient",
-                            with_extents(scope.node().attributes, scope.type(scope.input(0)).shape),
-                            {scope.output_gradient(0), scope.output(1)})[0]);
-  }
-  Cost cost(const Signature& s) const override {
-    const kernels::PoolGeometry g = pool_geometry(s.attributes, s.inputs[0]->shape);
-    return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
-  }
-  void evaluate(const Signature& s, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), in[0], out[0], out[1]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_max_pool(pool_geometry(s.attributes, s.inputs[0]->shape), isa, s.inputs[0]->dtype),
-            "one sweep"};
-  }
-  bool optional_output(const Attributes&, std::size_t output) const override { return output == 1; }
-  FusionRole role() const override { return FusionRole::max_pool; }
-};
+Op MaxPool::read(const Attributes& attributes) {
+  graph::AttributeReader reader(attributes);
+  const PoolWindow window = read_window(reader);
+  reader.finish();
+  return make<MaxPool>(window);
+}
 
-class MaxPoolGradient final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return "max_pool_gradient"; }
-  std::vector<ValueType> infer(const Attributes& attributes,
-                               std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 2, 2, 1);
-    const Shape x(attributes.integers("extents"));
-    const kernels::PoolGeometry g = pool_geometry(attributes, x);
-    expect(inputs[0]->shape == pooled_shape(g) && inputs[1]->shape == pooled_shape(g) &&
-               inputs[1]->dtype == kernels::max_pool_index_dtype(g),
-           "expected operands of shape " + to_string(pooled_shape(g)));
-    return {{x, DType::f32}};
-  }
-  void evaluate(const Signature& s, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), in[0], in[1],
-                                         out[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 2}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_max_pool_gradient(pool_geometry(s.attributes, s.outputs[0].shape), isa,
-                                            s.inputs[0]->dtype),
-            "gathered, one sweep"};
-  }
-  FusionRole role() const override { return FusionRole::max_pool_gradient; }
-};
+std::span<const std::string_view> MaxPool::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 1> kNames = {"x"};
+  return kNames;
+}
 
-}  // namespace
+std::vector<std::optional<ValueType>> MaxPool::infer(std::span<const ValueType* const> inputs) const {
+  expect_f32(inputs, {MaxPoolInput::x});
+  const kernels::PoolGeometry g = pool_geometry(window_, inputs[MaxPoolInput::x]->shape);
+  return {ValueType{pooled_shape(g), DType::f32},
+          ValueType{pooled_shape(g), kernels::max_pool_index_dtype(g)}};
+}
 
-OperationList max_pool_operations() {
-  static const MaxPool forward;
-  static const MaxPoolGradient gradient;
-  static const std::array<const Operation*, 2> list = {&forward, &gradient};
-  return list;
+void MaxPool::gradient(GradientScope& scope) const {
+  if (!scope.wants(MaxPoolInput::x)) return;
+  const MaxPoolGradientOptions options{window_, scope.type(scope.input(MaxPoolInput::x)).shape};
+  scope.set(MaxPoolInput::x,
+            scope.emit(make<MaxPoolGradient>(options),
+                       {scope.output_gradient(MaxPoolOutput::y), scope.output(MaxPoolOutput::index)})[0]);
+}
+
+Cost MaxPool::cost(const Signature& s) const {
+  const kernels::PoolGeometry g = pool_geometry(window_, s.inputs[MaxPoolInput::x]->shape);
+  return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
+}
+
+void MaxPool::evaluate(const Signature& s, std::span<const View<const double>> in,
+                       std::span<const View<double>> out) const {
+  kernels::reference_max_pool(pool_geometry(window_, s.inputs[MaxPoolInput::x]->shape), in[MaxPoolInput::x],
+                              out[MaxPoolOutput::y], out[MaxPoolOutput::index]);
+}
+
+std::span<const std::string_view> MaxPoolGradient::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 2> kNames = {"dy", "index"};
+  return kNames;
+}
+
+std::vector<std::optional<ValueType>> MaxPoolGradient::infer(std::span<const ValueType* const> inputs) const {
+  using In = MaxPoolGradientInput;
+  expect_f32(inputs, {In::dy});
+  const kernels::PoolGeometry g = pool_geometry(options_.window, options_.x);
+  const Shape y = pooled_shape(g);
+  expect(inputs[In::dy]->shape == y && inputs[In::index] != nullptr &&
+             *inputs[In::index] == ValueType{y, kernels::max_pool_index_dtype(g)},
+         "expected operands of shape " + to_string(y));
+  return {ValueType{options_.x, DType::f32}};
+}
+
+void MaxPoolGradient::evaluate(const Signature&, std::span<const View<const double>> in,
+                               std::span<const View<double>> out) const {
+  kernels::reference_max_pool_gradient(pool_geometry(options_.window, options_.x),
+                                       in[MaxPoolGradientInput::dy], in[MaxPoolGradientInput::index], out[0]);
 }
 
 }  // namespace resnet::ops

@@ -12,52 +12,43 @@ Cost Operation::cost(const Signature&) const {
   return {};
 }
 
-std::vector<std::size_t> Operation::bf16_operands(const graph::Node&) const {
-  return {};
-}
-
-bool Operation::may_stay_f32(std::size_t) const {
+bool Operation::sums_to_zero(std::size_t) const {
   return false;
 }
 
-std::vector<std::size_t> Operation::in_place(const Attributes&, std::size_t) const {
-  return {};
-}
-
-bool Operation::optional_output(const Attributes&, std::size_t) const {
-  return false;
-}
-
-bool Operation::sums_to_zero(const Attributes&, std::size_t) const {
-  return false;
-}
-
-bool Operation::carries(const Attributes&, FusionRole) const {
-  return false;
-}
-
-std::optional<std::size_t> Operation::sign_input(const Attributes&) const {
+std::optional<Fusion> Operation::with_epilogue(const Operation&, std::size_t) const {
   return std::nullopt;
 }
-bool Operation::gives_signs(const Attributes&) const {
-  return false;
-}
-bool Operation::carries_pool(const Attributes&, const Attributes&, const Shape&) const {
-  return false;
-}
-const Operation* Operation::pooled(const Signature&, const Attributes&) const {
-  return nullptr;
-}
-bool Operation::carries_part(const Signature&, NormPart) const {
-  return false;
+
+std::optional<Fusion> Operation::with_prologue(const Operation&, bool) const {
+  return std::nullopt;
 }
 
-Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least) {
+Attributes Operation::attributes() const {
+  return {};
+}
+
+void expect_f32(std::span<const ValueType* const> inputs, std::initializer_list<std::size_t> slots) {
+  for (const std::size_t i : slots) {
+    expect(inputs[i] != nullptr, "operand " + std::to_string(i) + " is absent");
+    expect(inputs[i]->dtype == DType::f32, "expected operand " + std::to_string(i) + " in f32");
+  }
+}
+
+void expect_pair(Pair pair, const std::string& name, std::int64_t least) {
   constexpr std::int64_t kMost = 1 << 20;  // keeps every product of two within 64 bits
-  const std::vector<std::int64_t>& list = attributes.integers(name);
-  expect(list.size() == 2 && list[0] >= least && list[1] >= least && list[0] <= kMost && list[1] <= kMost,
+  expect(pair.h >= least && pair.w >= least && pair.h <= kMost && pair.w <= kMost,
          "expected '" + name + "' to be two numbers of at least " + std::to_string(least));
+}
+
+Pair read_pair(graph::AttributeReader& reader, const std::string& name) {
+  const std::vector<std::int64_t>& list = reader.integers(name);
+  if (list.size() != 2) throw FormatError("attribute '" + name + "' is not two numbers");
   return {list[0], list[1]};
+}
+
+std::vector<std::int64_t> to_list(Pair pair) {
+  return {pair.h, pair.w};
 }
 
 }  // namespace resnet::ops

@@ -1,31 +1,50 @@
-// What an operation is: one object that owns its shape rule, its gradient, its cost, its readable
-// evaluation in double and its native kernel. Passes, executor, trainer and files know this
-// interface and no single operation.
+// What an operation is: one immutable object with its options that owns its algebra: shape rule, gradient
+// rule, cost, readable evaluation in double, and what it is together with a neighbour. How a machine computes
+// it is a target's business (compiler/target.h).
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "base/machine.h"
-#include "kernels/kernel.h"
+#include "graph/attributes.h"
 #include "resnet/graph.h"
 
 namespace resnet::ops {
 
 using graph::Attributes;
+using graph::Op;
 using graph::ValueId;
 using graph::ValueType;
 
-/// Types of a node's operands; null for an absent optional input. Where a node is lowered they are those
-/// that are stored.
+/// Types of a node's operands by slot: null for an absent input, rank 0 for an absent output. Where a target
+/// is asked they are those that are stored.
 struct Signature {
-  const Attributes& attributes;
   std::span<const ValueType* const> inputs;
   std::span<const ValueType> outputs;
+};
+
+/// The types of a node's operands. `type_of` gives the type of a value, or null where it has none yet.
+class OperandTypes {
+ public:
+  template <class TypeOf>
+  OperandTypes(const graph::Node& node, const TypeOf& type_of) {
+    for (const ValueId id : node.inputs) inputs_.push_back(id == graph::kNone ? nullptr : type_of(id));
+    for (const ValueId id : node.outputs) {
+      const ValueType* type = id == graph::kNone ? nullptr : type_of(id);
+      outputs_.push_back(type == nullptr ? ValueType{} : *type);
+    }
+  }
+  OperandTypes(const graph::Node& node, const graph::Graph& graph)
+      : OperandTypes(node, [&](ValueId id) { return &graph.value(id).type; }) {}
+  Signature signature() const noexcept { return {inputs_, outputs_}; }
+
+ private:
+  std::vector<const ValueType*> inputs_;
+  std::vector<ValueType> outputs_;
 };
 
 /// Floating-point operations of one evaluation (a multiplication and an addition count two) of the
@@ -39,125 +58,90 @@ class GradientScope {
  public:
   virtual ~GradientScope() = default;
   virtual const graph::Node& node() const = 0;
-  ValueId input(std::size_t i) const { return node().inputs.at(i); }
-  ValueId output(std::size_t i) const { return node().outputs.at(i); }
+  ValueId input(std::size_t slot) const { return node().inputs.at(slot); }
+  ValueId output(std::size_t slot) const { return node().outputs.at(slot); }
   virtual const ValueType& type(ValueId value) const = 0;
-  /// Gradient of output i, or kNone if nothing depends on it.
-  virtual ValueId output_gradient(std::size_t i) const = 0;
-  /// Whether anybody asks for the gradient of input i.
-  virtual bool wants(std::size_t i) const = 0;
+  /// Gradient of an output, or kNone if nothing depends on it.
+  virtual ValueId output_gradient(std::size_t slot) const = 0;
+  /// Whether anybody asks for the gradient of an input.
+  virtual bool wants(std::size_t slot) const = 0;
   /// Adds a node of the gradient graph.
-  virtual std::vector<ValueId> emit(std::string_view op, Attributes attributes,
-                                    std::vector<ValueId> inputs) = 0;
-  /// Gradient of input i; contributions to one value are summed.
-  virtual void set(std::size_t i, ValueId gradient) = 0;
+  virtual std::vector<ValueId> emit(Op op, std::vector<ValueId> inputs) = 0;
+  /// Gradient of an input; contributions to one value are summed.
+  virtual void set(std::size_t slot, ValueId gradient) = 0;
   /// Whether the sum of `value` over all axes but the channels is zero by the algebra of its producer.
   virtual bool sums_to_zero(ValueId value) const = 0;
 };
 
-/// The kernel chosen for a node, and why: for the printed plan.
-struct Lowering {
-  std::unique_ptr<kernels::Kernel> kernel;
-  std::string reason;
+/// How a gradient knows where a ReLU let its input pass.
+enum class Gate : std::uint8_t {
+  none,          // there is no ReLU
+  value,         // the ReLU's result z, where z > 0
+  mask,          // bits of z > 0
+  coefficients,  // the batch norm's coefficients before the ReLU, from which z follows
 };
 
-/// The part an operation can play in a neighbour that carries it.
-///   add, relu       at the end of its producer: attribute `add` (the residual becomes the last
-///                   input) or `relu`
-///   max_pool        at the end of its producer: its attributes with `pool_` in front of their names
-///                   (the index becomes the last output)
-///   relu_gradient   at the start of its consumer's input 0: attribute `relu` (the ReLU's output
-///                   becomes the last input)
-///   shared_relu_gradient   the same where others read the masked gradient too: attribute `add` gives it
-///                   as one more output
-///   max_pool_gradient   at the start of its consumer's input 0: its attributes with `pool_` in front (the
-///                   index becomes the last input)
-///   norm, norm_gradient   in parts: see NormPart
-enum class FusionRole : std::uint8_t {
-  none,
-  add,
-  relu,
-  max_pool,
-  relu_gradient,
-  shared_relu_gradient,
-  max_pool_gradient,
-  norm,
-  norm_gradient
+class Operation;
+
+/// What an operation's main input and main result are; most have no other.
+inline constexpr std::size_t kMainInput = 0, kMainOutput = 0;
+
+/// From a slot of the neighbour to a slot of the operation that has it in it.
+struct Move {
+  std::size_t from = 0, to = 0;
 };
 
-/// What a neighbour can do of a batch norm, so that this goes over its maps less often. The norm learns of it
-/// by its attributes `given` (moments or sums are its last input) and `table_only` (output 0 is the table of
-/// what remains to be done, of maps of its attribute `extents`); kernels/norm/norm.h has the tables.
-///   moments    the producer of x gathers them: attribute `moments`, its last output
-///   apply      a consumer of the result, as its input 0, reads x instead: attributes `norm` and `relu`, the
-///              table becomes the last input
-///   sums       the producer of the gradient dz gates it by the ReLU and gathers sums: attribute `sums`, 1 by
-///   the
-///              norm's table, 2 by signs; x, the table or mean, and signs become the last inputs, the sums
-///              the last output
-///   gradient   a consumer of dx, as its input 1, makes it of dz: attribute `norm_gradient`; x and the table
-///              become the last inputs, dx the last output
-enum class NormPart : std::uint8_t { moments, apply, sums, gradient };
+/// An operation with a neighbour in it, and where the neighbour's other operand and other result go.
+struct Fusion {
+  std::shared_ptr<const Operation> op;
+  std::optional<Move> input = {}, output = {};
+};
 
 class Operation : public graph::OpRules {
  public:
   /// Emits the gradient. The default throws: the operation is not differentiable.
   virtual void gradient(GradientScope& scope) const;
   virtual Cost cost(const Signature& signature) const;
-  /// The readable reference: every operand in double, public layout. An absent input has null data,
-  /// and so has an output that nobody reads.
+  /// The readable reference: every operand in double, public layout, by slot. An absent input has null data,
+  /// and so has an absent output.
   virtual void evaluate(const Signature& signature, std::span<const View<const double>> inputs,
                         std::span<const View<double>> outputs) const = 0;
-  /// The native kernel, chosen by a rule on shapes and instruction set. Its operands are the node's
-  /// inputs, then its outputs.
-  virtual Lowering lower(const Signature& signature, Isa isa) const = 0;
-
-  /// Operands (inputs, then outputs) that the kernel also serves stored as bf16, all of them together or
-  /// none; see may_stay_f32().
-  virtual std::vector<std::size_t> bf16_operands(const graph::Node& node) const;
-  /// Whether one of them may be f32 while the others are bf16.
-  virtual bool may_stay_f32(std::size_t operand) const;
-
-  /// The input whose memory output i may take over when it is read here for the last time, in order
-  /// of preference.
-  virtual std::vector<std::size_t> in_place(const Attributes& attributes, std::size_t output) const;
-  /// Whether the kernel leaves output i out when nobody reads it (its operand is then null).
-  virtual bool optional_output(const Attributes& attributes, std::size_t output) const;
-  /// Whether output i, summed over all axes but the channels, is zero by algebra.
-  virtual bool sums_to_zero(const Attributes& attributes, std::size_t output) const;
-  virtual FusionRole role() const { return FusionRole::none; }
-  /// Whether a node with these attributes can carry a neighbour that plays `role`.
-  virtual bool carries(const Attributes& attributes, FusionRole role) const;
-  /// The input of which only matters where it is above zero; where its producer gives that as bits they take
-  /// its place, and the node has the attribute `signs`.
-  virtual std::optional<std::size_t> sign_input(const Attributes& attributes) const;
-  /// Whether it can give, with the attribute `signs`, one more output: a bit for each element of output 0
-  /// that is above zero, [signs_bytes(elements)] u8.
-  virtual bool gives_signs(const Attributes& attributes) const;
-  /// Whether it can carry, forward or back, a max pool with the attributes `pool` of a map of shape `x`.
-  virtual bool carries_pool(const Attributes& attributes, const Attributes& pool, const Shape& x) const;
-  /// Whether its native kernel can do that part of a batch norm beside it.
-  virtual bool carries_part(const Signature& signature, NormPart part) const;
-  /// The operation that computes this one's result, or the gradient of its weights, without the maps between
-  /// it and a max pool with the attributes `pool_...` behind the batch norm that reads it; null if there is
-  /// none.
-  ///   result     inputs and the norm's gamma -> what the pool chooses, its index, moments
-  ///   gradient   the inputs of the result, dz, index, z (optional: dz is gated by it), gradient table -> dw
-  virtual const Operation* pooled(const Signature& signature, const Attributes& pool) const;
+  /// Whether an output, summed over all axes but the channels, is zero by algebra.
+  virtual bool sums_to_zero(std::size_t output) const;
+  /// This operation and `next`, whose input `slot` is this one's main output, in one.
+  virtual std::optional<Fusion> with_epilogue(const Operation& next, std::size_t slot) const;
+  /// This operation and `previous`, whose main output is this one's main input, in one. `shared`: others read
+  /// that value too, so that the one gives it as a further output.
+  virtual std::optional<Fusion> with_prologue(const Operation& previous, bool shared) const;
+  /// None: what only the compiler makes is in no file.
+  Attributes attributes() const override;
 };
 
-/// All operations, in the explicit list of registry.cpp.
-std::span<const Operation* const> all();
-/// The operation called `name`, or null.
-const Operation* find(std::string_view name);
-/// As find(), for names that our own code writes. Throws FormatError if there is none.
-const Operation& get(std::string_view name);
-/// find() as graph::from_json wants it.
-const graph::OpRules* find_rules(std::string_view name);
+/// An operation of type O with its options.
+template <class O, class... Options>
+std::shared_ptr<const O> make(Options&&... options) {
+  return std::make_shared<const O>(std::forward<Options>(options)...);
+}
 
 /// The operation of a node.
 inline const Operation& operation(const graph::Node& node) {
   return static_cast<const Operation&>(*node.op);
 }
+/// The same as an O, or null if it is another.
+template <class O>
+const O* as(const graph::Node& node) {
+  return dynamic_cast<const O*>(node.op.get());
+}
+
+/// One kind of operation: its name, and how the text form's options make one. What stands only in graphs that
+/// the compiler makes cannot be read.
+struct Kind {
+  std::string_view name;
+  Op (*read)(const Attributes& attributes) = nullptr;
+};
+/// All kinds, in the explicit list of registry.cpp.
+std::span<const Kind> all();
+/// As graph::from_json wants it. Throws FormatError for an operation that is not for inference.
+Op read(std::string_view name, const Attributes& attributes);
 
 }  // namespace resnet::ops

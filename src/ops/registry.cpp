@@ -1,55 +1,73 @@
+#include <algorithm>
 #include <array>
-#include <unordered_map>
 
-#include "ops/lists.h"
+#include "ops/add.h"
+#include "ops/avg_pool.h"
+#include "ops/batch_norm.h"
+#include "ops/channel_sum.h"
+#include "ops/conv2d.h"
+#include "ops/conv2d_pooled.h"
+#include "ops/cross_entropy.h"
+#include "ops/dropout.h"
+#include "ops/flatten.h"
+#include "ops/max_pool.h"
+#include "ops/relu.h"
+#include "ops/sgd.h"
 
 namespace resnet::ops {
 namespace {
 
-constexpr std::array kLists = {
-    conv2d_operations,   conv2d_pooled_operations, linear_operations,      batch_norm_operations,
-    relu_operations,     add_operations,           channel_sum_operations, max_pool_operations,
-    avg_pool_operations, flatten_operations,       dropout_operations,     cross_entropy_operations,
-    sgd_operations,
-};
-
-struct Registry {
-  std::vector<const Operation*> list;
-  std::unordered_map<std::string_view, const Operation*> by_name;
-  Registry() {
-    for (const auto& operations : kLists) {
-      for (const Operation* operation : operations()) {
-        list.push_back(operation);
-        by_name.emplace(operation->name(), operation);
-      }
-    }
-  }
-};
-
-const Registry& registry() {
-  static const Registry instance;
-  return instance;
+template <class O>
+constexpr Kind readable() {
+  return {O::kName, &O::read};
 }
+template <class O>
+constexpr Kind compiled() {
+  return {O::kName};
+}
+
+constexpr std::array kKinds = {
+    readable<Conv2d>(),
+    compiled<Conv2dInputGradient>(),
+    compiled<Conv2dWeightGradient>(),
+    compiled<Conv2dPooled>(),
+    compiled<Conv2dPooledWeightGradient>(),
+    readable<Linear>(),
+    compiled<LinearInputGradient>(),
+    compiled<LinearWeightGradient>(),
+    readable<BatchNorm>(),
+    compiled<BatchNormGradient>(),
+    readable<Relu>(),
+    compiled<ReluGradient>(),
+    readable<Add>(),
+    compiled<ChannelSum>(),
+    readable<MaxPool>(),
+    compiled<MaxPoolGradient>(),
+    readable<AvgPool>(),
+    readable<GlobalAvgPool>(),
+    compiled<AvgPoolGradient>(),
+    compiled<GlobalAvgPoolGradient>(),
+    readable<Flatten>(),
+    compiled<Unflatten>(),
+    readable<Dropout>(),
+    compiled<CrossEntropy>(),
+    compiled<CrossEntropyGradient>(),
+    compiled<Sgd>(),
+};
 
 }  // namespace
 
-std::span<const Operation* const> all() {
-  return registry().list;
+std::span<const Kind> all() {
+  return kKinds;
 }
 
-const Operation* find(std::string_view name) {
-  const auto found = registry().by_name.find(name);
-  return found == registry().by_name.end() ? nullptr : found->second;
-}
-
-const Operation& get(std::string_view name) {
-  const Operation* operation = find(name);
-  if (operation == nullptr) throw FormatError("there is no operation '" + std::string(name) + "'");
-  return *operation;
-}
-
-const graph::OpRules* find_rules(std::string_view name) {
-  return find(name);
+Op read(std::string_view name, const Attributes& attributes) {
+  const auto found = std::ranges::find(kKinds, name, &Kind::name);
+  if (found == kKinds.end()) return nullptr;
+  if (found->read == nullptr) {
+    throw FormatError("its network has a '" + std::string(name) + "', which is not for inference");
+  }
+  return found->read(attributes);
 }
 
 }  // namespace resnet::ops

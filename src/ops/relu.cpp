@@ -1,64 +1,50 @@
-#include <array>
+#include "ops/relu.h"
 
 #include "kernels/elementwise/elementwise.h"
-#include "ops/elementwise.h"
-#include "ops/lists.h"
+#include "ops/rules.h"
 
 namespace resnet::ops {
-namespace {
 
-class Relu final : public Operation {
- public:
-  std::string_view name() const noexcept override { return "relu"; }
-  std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
-    return infer_elementwise(inputs, 1);
-  }
-  void gradient(GradientScope& scope) const override {
-    if (scope.wants(0))
-      scope.set(0, scope.emit("relu_gradient", {}, {scope.output_gradient(0), scope.output(0)})[0]);
-  }
-  Cost cost(const Signature& s) const override { return {elements_of(s)}; }
-  void evaluate(const Signature&, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_relu(in[0], out[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_relu(s.inputs[0]->shape.elements(), isa, s.inputs[0]->dtype),
-            "no neighbour carries it"};
-  }
-  std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }
-  FusionRole role() const override { return FusionRole::relu; }
-};
+Op Relu::read(const Attributes& attributes) {
+  graph::AttributeReader(attributes).finish();
+  return make<Relu>();
+}
 
-// dy, y -> dx = dy where y > 0
-class ReluGradient final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return "relu_gradient"; }
-  std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
-    return infer_elementwise(inputs, 2);
-  }
-  void evaluate(const Signature&, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_relu_gradient(in[0], in[1], out[0]);
-  }
-  std::vector<std::size_t> bf16_operands(const graph::Node&) const override { return {0, 1, 2}; }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_relu_gradient(s.inputs[0]->shape.elements(), isa, s.inputs[0]->dtype),
-            "no neighbour carries it"};
-  }
-  std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }
-  FusionRole role() const override { return FusionRole::relu_gradient; }
-};
+std::span<const std::string_view> Relu::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 1> kNames = {"x"};
+  return kNames;
+}
 
-}  // namespace
+std::vector<std::optional<ValueType>> Relu::infer(std::span<const ValueType* const> inputs) const {
+  return infer_elementwise(inputs);
+}
 
-OperationList relu_operations() {
-  static const Relu forward;
-  static const ReluGradient gradient;
-  static const std::array<const Operation*, 2> list = {&forward, &gradient};
-  return list;
+void Relu::gradient(GradientScope& scope) const {
+  if (!scope.wants(ReluInput::x)) return;
+  scope.set(ReluInput::x, scope.emit(make<ReluGradient>(), {scope.output_gradient(0), scope.output(0)})[0]);
+}
+
+Cost Relu::cost(const Signature& s) const {
+  return {elements_of(s)};
+}
+
+void Relu::evaluate(const Signature&, std::span<const View<const double>> in,
+                    std::span<const View<double>> out) const {
+  kernels::reference_relu(in[ReluInput::x], out[0]);
+}
+
+std::span<const std::string_view> ReluGradient::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 2> kNames = {"dy", "y"};
+  return kNames;
+}
+
+std::vector<std::optional<ValueType>> ReluGradient::infer(std::span<const ValueType* const> inputs) const {
+  return infer_elementwise(inputs);
+}
+
+void ReluGradient::evaluate(const Signature&, std::span<const View<const double>> in,
+                            std::span<const View<double>> out) const {
+  kernels::reference_relu_gradient(in[ReluGradientInput::dy], in[ReluGradientInput::y], out[0]);
 }
 
 }  // namespace resnet::ops

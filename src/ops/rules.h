@@ -1,45 +1,48 @@
 // What the shape rules of the operations share.
 #pragma once
 
-#include <algorithm>
+#include <initializer_list>
 #include <string>
 
 #include "ops/operation.h"
 
 namespace resnet::ops {
 
+/// Pixels, {height, width}.
+struct Pair {
+  std::int64_t h = 0, w = 0;
+};
+
 /// Throws ShapeError with `what` unless `fits`.
 inline void expect(bool fits, const std::string& what) {
   if (!fits) throw ShapeError(what);
 }
 
-/// Checks the number of operands, that the first `required` of them are there, and that the first
-/// `floats` of them are f32 (all of them, unless said).
-inline void expect_operands(std::span<const ValueType* const> inputs, std::size_t required, std::size_t most,
-                            std::size_t floats = 99) {
-  expect(inputs.size() >= required && inputs.size() <= most,
-         "expected " + std::to_string(required) + " operands, got " + std::to_string(inputs.size()));
-  for (std::size_t i = 0; i < required; ++i)
-    expect(inputs[i] != nullptr, "operand " + std::to_string(i) + " is absent");
-  for (std::size_t i = 0; i < std::min(floats, inputs.size()); ++i) {
-    expect(inputs[i] == nullptr || inputs[i]->dtype == DType::f32,
-           "expected operand " + std::to_string(i) + " in f32");
-  }
+/// Checks that these inputs are there, in f32.
+void expect_f32(std::span<const ValueType* const> inputs, std::initializer_list<std::size_t> slots);
+
+/// Checks that an input that only fused operations have is there, in f32, where they ask for it, and not
+/// elsewhere; gives whether it is.
+inline bool expect_if(bool wanted, std::span<const ValueType* const> inputs, std::size_t slot) {
+  if (wanted) expect_f32(inputs, {slot});
+  expect(wanted || inputs[slot] == nullptr, "operand " + std::to_string(slot) + " has no use");
+  return wanted;
 }
 
-/// Checks operand `i`: its rank.
-inline const Shape& expect_rank(std::span<const ValueType* const> inputs, std::size_t i, int rank) {
-  const Shape& shape = inputs[i]->shape;
+/// Checks the rank of an input.
+inline const Shape& expect_rank(std::span<const ValueType* const> inputs, std::size_t slot, int rank) {
+  const Shape& shape = inputs[slot]->shape;
   expect(shape.rank() == rank,
          "expected an operand of " + std::to_string(rank) + " axes, got " + to_string(shape));
   return shape;
 }
 
-/// A list attribute of exactly two numbers {height, width}, each at least `least`.
-struct Pair {
-  std::int64_t h = 0, w = 0;
-};
-Pair pair_of(const Attributes& attributes, const std::string& name, std::int64_t least);
+/// Checks an option of two numbers, each at least `least`.
+void expect_pair(Pair pair, const std::string& name, std::int64_t least);
+
+/// A pair in the text form, both ways.
+Pair read_pair(graph::AttributeReader& reader, const std::string& name);
+std::vector<std::int64_t> to_list(Pair pair);
 
 /// Some numbers for each channel, as norms and their neighbours pass them on.
 inline ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
@@ -49,6 +52,19 @@ inline ValueType rows_of_channels(std::int64_t rows, std::int64_t channels) {
 /// Pixels of an [N,C,H,W] or [N,C] shape.
 inline std::int64_t pixels_of(const Shape& shape) {
   return shape.rank() == 4 ? shape[2] * shape[3] : 1;
+}
+
+/// The type of a result that has the shape of its operands, which are all f32 and of one shape.
+inline std::vector<std::optional<ValueType>> infer_elementwise(std::span<const ValueType* const> inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    expect_f32(inputs, {i});
+    expect(inputs[i]->shape == inputs[0]->shape, "expected operands of one shape");
+  }
+  return {*inputs[0]};
+}
+
+inline double elements_of(const Signature& s) {
+  return static_cast<double>(s.inputs[0]->shape.elements());
 }
 
 }  // namespace resnet::ops

@@ -1,40 +1,26 @@
-// The optimiser's update: param - lr * grad.
-#include <array>
+#include "ops/sgd.h"
 
 #include "kernels/optimizer/optimizer.h"
-#include "ops/lists.h"
 #include "ops/rules.h"
 
 namespace resnet::ops {
-namespace {
 
-// param, gradient, lr -> updated param
-class Sgd final : public Operation {
- public:
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return "sgd"; }
-  std::vector<ValueType> infer(const Attributes&, std::span<const ValueType* const> inputs) const override {
-    expect_operands(inputs, 3, 3);
-    expect(inputs[0]->shape == inputs[1]->shape && inputs[2]->shape == Shape{1},
-           "expected a parameter, a gradient of its shape and one learning rate");
-    return {*inputs[0]};
-  }
-  void evaluate(const Signature&, std::span<const View<const double>> in,
-                std::span<const View<double>> out) const override {
-    kernels::reference_sgd(in[0], in[1], in[2][0], out[0]);
-  }
-  Lowering lower(const Signature& s, Isa isa) const override {
-    return {kernels::make_sgd(s.inputs[0]->shape.elements(), isa), "in place"};
-  }
-  std::vector<std::size_t> in_place(const Attributes&, std::size_t) const override { return {0}; }
-};
+std::span<const std::string_view> Sgd::input_names() const noexcept {
+  static constexpr std::array<std::string_view, 3> kNames = {"parameter", "gradient", "lr"};
+  return kNames;
+}
 
-}  // namespace
+std::vector<std::optional<ValueType>> Sgd::infer(std::span<const ValueType* const> inputs) const {
+  expect_f32(inputs, {SgdInput::parameter, SgdInput::gradient, SgdInput::lr});
+  expect(inputs[SgdInput::parameter]->shape == inputs[SgdInput::gradient]->shape &&
+             inputs[SgdInput::lr]->shape == Shape{1},
+         "expected a parameter, a gradient of its shape and one learning rate");
+  return {*inputs[SgdInput::parameter]};
+}
 
-OperationList sgd_operations() {
-  static const Sgd sgd;
-  static const std::array<const Operation*, 1> list = {&sgd};
-  return list;
+void Sgd::evaluate(const Signature&, std::span<const View<const double>> in,
+                   std::span<const View<double>> out) const {
+  kernels::reference_sgd(in[SgdInput::parameter], in[SgdInput::gradient], in[SgdInput::lr][0], out[0]);
 }
 
 }  // namespace resnet::ops

@@ -96,8 +96,8 @@ std::string summary(const Plan& plan) {
 }
 
 std::string to_string(const Plan& plan) {
-  std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.isa, "call", "node",
-                                 "kernel", "MFLOP", "operands; reason");
+  std::string text = fmt::format("plan for {}\n{:>4}  {:<28} {:<34} {:>10}  {}\n", plan.target, "call",
+                                 "node", "kernel", "MFLOP", "operands; reason");
   for (std::size_t i = 0; i < plan.calls.size(); ++i) {
     const Call& call = plan.calls[i];
     std::string operands;

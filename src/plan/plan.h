@@ -46,7 +46,7 @@ struct Plan {
   std::int64_t state_bytes = 0, work_bytes = 0;
   std::int64_t scratch_bytes = 0;  // of one thread
   std::int64_t live_bytes = 0;     // most bytes of work alive at once: the bound below work_bytes
-  std::string isa;
+  std::string target;              // what it is compiled for: "avx2", ...
 
   const Slot* input(const std::string& name) const noexcept;
   const Slot* output(const std::string& name) const noexcept;
@@ -73,9 +73,9 @@ class StateLayout {
   std::int64_t bytes_ = 0;
 };
 
-/// Rounds up to the alignment of buffers.
-inline std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + 63) / 64 * 64;
+/// Rounds up to the alignment of buffers, a power of two.
+inline std::int64_t aligned(std::int64_t bytes, std::int64_t alignment = 64) {
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 
 /// Kernels with the number of their calls, then memory: what changes when the compiler changes.

@@ -3,8 +3,9 @@
 
 #include <map>
 
-#include "compiler/compile.h"
+#include "compiler/passes.h"
 #include "compiler/training.h"
+#include "cpu/target.h"
 #include "resnet/engine.h"
 #include "support/networks.h"
 
@@ -16,8 +17,9 @@ using test::initialised;
 
 // Names of the operations of a step, with their number.
 std::map<std::string, int> operations(const nn::Module& net, const Shape& images) {
-  const graph::Graph step = compiler::fuse(
-      compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update));
+  const graph::Graph step =
+      compiler::fuse(compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update),
+                     cpu::Target(Isa::avx2));
   std::map<std::string, int> count;
   for (const graph::Node& node : step.nodes()) ++count[std::string(node.op->name())];
   return count;
@@ -133,7 +135,8 @@ TEST(Fuse, AMergedNormHasNoReadableEvaluationInsteadOfAWrongOne) {
   const Tensor x = random_uniform(kImages, 8);
   const graph::Graph plain = nn::trace(net, kImages, Mode::eval);
   EXPECT_NO_THROW(make_reference_engine({plain, std::nullopt, state})->infer(x.view<float>()));
-  EXPECT_THROW(make_reference_engine({compiler::fuse(plain), std::nullopt, state})->infer(x.view<float>()),
+  EXPECT_THROW(make_reference_engine({compiler::fuse(plain, cpu::Target(Isa::avx2)), std::nullopt, state})
+                   ->infer(x.view<float>()),
                FormatError);
 }
 

@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
 
-#include "compiler/compile.h"
+#include "compiler/passes.h"
 #include "compiler/training.h"
+#include "cpu/target.h"
+#include "ops/batch_norm.h"
+#include "ops/conv2d.h"
 #include "resnet/engine.h"
 #include "support/networks.h"
 
@@ -17,18 +21,38 @@ namespace {
 using test::expect_same_gradients;
 using test::initialised;
 
-// Nodes called `op` of a merged graph that have the attribute.
-int count(const graph::Graph& graph, const std::string& op, const std::string& attribute) {
+using ops::BatchNorm;
+using ops::BatchNormGradient;
+using ops::BatchNormGradientOptions;
+using ops::BatchNormOptions;
+using ops::Conv2d;
+using ops::Conv2dInputGradient;
+using ops::Conv2dWeightGradient;
+using ops::ConvInputGradientOptions;
+using ops::ConvOptions;
+using ops::ConvWeightGradientOptions;
+using ops::Gate;
+
+// Operations of type O in a fused graph for whose options `holds` (a member or a function) is true.
+template <class O, class Holds>
+int count(const graph::Graph& graph, Holds holds) {
   return static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [&](const auto& node) {
-    return node.op->name() == op && node.attributes.integer_or(attribute, 0) != 0;
+    const O* operation = ops::as<O>(node);
+    return operation != nullptr && std::invoke(holds, operation->options());
   }));
 }
 
-graph::Graph carried(const graph::Graph& graph) {
-  return compiler::carry_norms(compiler::fuse(graph), DType::f32);
+bool makes_sums(const ConvInputGradientOptions& options) {
+  return options.sums != Gate::none;
 }
-graph::Graph carried_step(const nn::Module& net, const Shape& images) {
-  return carried(compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update));
+
+graph::Graph fused(const graph::Graph& graph) {
+  const cpu::Target target(Isa::avx2);
+  return compiler::fuse_norms(compiler::store(compiler::fuse(graph, target), target, DType::f32), target)
+      .graph;
+}
+graph::Graph fused_step(const nn::Module& net, const Shape& images) {
+  return fused(compiler::training_step(nn::trace(net, images, Mode::train), compiler::StepKind::update));
 }
 
 // Maps and channels for which the cost rule takes Winograd.
@@ -40,36 +64,35 @@ nn::Linear head() {
   return nn::Linear{32 * 13 * 12, 5};
 }
 
-TEST(CarryNorms, ANormBetweenTwoConvolutionsLeavesOnlyTables) {
+TEST(FuseNorms, ANormBetweenTwoConvolutionsLeavesOnlyCoefficients) {
   const auto net = initialised(nn::Sequential(conv3x3(), nn::BatchNorm2d{32}, nn::ReLU{}, conv3x3(false),
                                               nn::BatchNorm2d{32}, nn::ReLU{}, nn::Flatten{}, head()));
-  const graph::Graph step = carried_step(net, kImages);
-  EXPECT_EQ(count(step, "conv2d", "moments"), 2);
-  EXPECT_EQ(count(step, "conv2d", "norm"), 1);
-  EXPECT_EQ(count(step, "batch_norm", "table_only"), 1);
-  EXPECT_EQ(count(step, "conv2d_weight_gradient", "norm"), 1);
-  EXPECT_EQ(count(step, "conv2d_input_gradient", "sums"), 1);
-  EXPECT_EQ(count(step, "batch_norm_gradient", "table_only"), 1);
-  EXPECT_EQ(count(step, "conv2d_weight_gradient", "norm_gradient"), 1);
+  const graph::Graph step = fused_step(net, kImages);
+  EXPECT_EQ(count<Conv2d>(step, &ConvOptions::statistics), 2);
+  EXPECT_EQ(count<Conv2d>(step, &ConvOptions::norm_prologue), 1);
+  EXPECT_EQ(count<BatchNorm>(step, &BatchNormOptions::coefficients_only), 1);
+  EXPECT_EQ(count<Conv2dWeightGradient>(step, &ConvWeightGradientOptions::norm_prologue), 1);
+  EXPECT_EQ(count<Conv2dInputGradient>(step, makes_sums), 1);
+  EXPECT_EQ(count<BatchNormGradient>(step, &BatchNormGradientOptions::coefficients_only), 1);
+  EXPECT_EQ(count<Conv2dWeightGradient>(step, &ConvWeightGradientOptions::norm_gradient_prologue), 1);
   expect_same_gradients(net, kImages);
 }
 
-TEST(CarryNorms, ABlocksGradientIsGatedBySignsWhereItIsMade) {
+TEST(FuseNorms, ABlocksGradientIsGatedByAMaskWhereItIsMade) {
   nn::ResidualOptions options;
   const auto net = initialised(
       nn::Sequential(nn::Residual{32, 32, options}, nn::Residual{32, 32, options}, nn::Flatten{}, head()));
-  const graph::Graph step = carried_step(net, kImages);
-  int by_signs = 0;
-  for (const graph::Node& node : step.nodes()) by_signs += node.attributes.integer_or("sums", 0) == 2 ? 1 : 0;
-  EXPECT_EQ(by_signs, 1);  // the first block's result
-  EXPECT_EQ(count(step, "conv2d_input_gradient", "sums"), 3);
-  EXPECT_EQ(count(step, "batch_norm_gradient", "add"),
+  const graph::Graph step = fused_step(net, kImages);
+  const auto by_mask = [](const ConvInputGradientOptions& o) { return o.sums == Gate::mask; };
+  EXPECT_EQ(count<Conv2dInputGradient>(step, by_mask), 1);  // the first block's result
+  EXPECT_EQ(count<Conv2dInputGradient>(step, makes_sums), 3);
+  EXPECT_EQ(count<BatchNormGradient>(step, &BatchNormGradientOptions::residual),
             1);  // the last one's, whose gradient no convolution makes
-  EXPECT_EQ(count(step, "batch_norm", "signs"), 2);
+  EXPECT_EQ(count<BatchNorm>(step, &BatchNormOptions::relu_mask), 2);
   expect_same_gradients(net, kImages);
 }
 
-TEST(CarryNorms, ANormWhoseResultOthersReadIsApplied) {
+TEST(FuseNorms, ANormWhoseResultOthersReadIsApplied) {
   // A pool reads z beside the convolution.
   struct Net : nn::Module {
     nn::Conv2d& conv1 = add("conv1", conv3x3());
@@ -84,9 +107,9 @@ TEST(CarryNorms, ANormWhoseResultOthersReadIsApplied) {
   };
   Net net;
   nn::init(net, nn::Scheme::chapter, 3);
-  const graph::Graph step = carried_step(net, kImages);
-  EXPECT_EQ(count(step, "batch_norm", "table_only"), 0);
-  EXPECT_EQ(count(step, "batch_norm", "given"), 1);
+  const graph::Graph step = fused_step(net, kImages);
+  EXPECT_EQ(count<BatchNorm>(step, &BatchNormOptions::coefficients_only), 0);
+  EXPECT_EQ(count<BatchNorm>(step, &BatchNormOptions::stats_from_producer), 1);
   expect_same_gradients(net, kImages);
 }
 
@@ -98,38 +121,40 @@ nn::Sequential stem(nn::Conv2d conv, std::int64_t side) {
                                     nn::Linear{32 * side * side, 5}));
 }
 
-TEST(CarryNorms, AStemIsStoredAsWhatItsPoolChooses) {
+TEST(FuseNorms, AStemIsStoredAsWhatItsPoolChooses) {
   const auto net = stem(nn::Conv2d{1, 32, {.kernel = 7, .stride = 2, .padding = 3}}, 16);
   const Shape images{4, 1, 64, 64};
-  const graph::Graph step = carried_step(net, images);
+  const graph::Graph step = fused_step(net, images);
   int pooled = 0;
   for (const graph::Node& node : step.nodes()) {
     pooled += node.op->name().starts_with("conv2d_pooled") ? 1 : 0;
     for (const graph::ValueId id : node.outputs) {
+      if (id == graph::kNone) continue;
       const Shape& shape = step.value(id).type.shape;
       if (shape.rank() == 4) EXPECT_LE(shape.elements(), 4 * 32 * 16 * 16) << node.op->name();
     }
   }
   EXPECT_EQ(pooled, 2);
-  EXPECT_EQ(count(step, "batch_norm_gradient", "samples"), 1);
-  EXPECT_EQ(count(step, "batch_norm_gradient", "table_only"), 2);  // all norms but the last
+  EXPECT_EQ(count<BatchNormGradient>(step, &BatchNormGradientOptions::samples), 1);
+  EXPECT_EQ(count<BatchNormGradient>(step, &BatchNormGradientOptions::coefficients_only),
+            2);  // all norms but the last
   expect_same_gradients(net, images);
 }
 
-TEST(CarryNorms, AStemWhoseInputNeedsAGradientKeepsItsMaps) {
+TEST(FuseNorms, AStemWhoseInputNeedsAGradientKeepsItsMaps) {
   const auto net = initialised(nn::Sequential(
       conv3x3(false), nn::Conv2d{32, 8, {.kernel = 1}}, nn::BatchNorm2d{8}, nn::ReLU{},
       nn::MaxPool2d{{.kernel = 3, .stride = 2, .padding = 1}}, nn::Flatten{}, nn::Linear{8 * 7 * 6, 5}));
-  const graph::Graph step = carried_step(net, kImages);
+  const graph::Graph step = fused_step(net, kImages);
   for (const graph::Node& node : step.nodes())
     EXPECT_FALSE(node.op->name().starts_with("conv2d_pooled")) << node.name;
   expect_same_gradients(net, kImages);
 }
 
-TEST(CarryNorms, InEvaluationAStemIsStoredAsWhatItsPoolChoosesToo) {
+TEST(FuseNorms, InEvaluationAStemIsStoredAsWhatItsPoolChoosesToo) {
   const auto net = stem(nn::Conv2d{3, 32, {.kernel = 3, .stride = 2, .padding = 1}}, 8);
   const Shape images{4, 3, 32, 32};
-  const graph::Graph graph = carried(nn::trace(net, images, Mode::eval));
+  const graph::Graph graph = fused(nn::trace(net, images, Mode::eval));
   EXPECT_EQ(graph.nodes()[0].op->name(), "conv2d_pooled");
   const test::Examples e = test::examples(images, 5);
   const Network network = network_of(net, images);
@@ -140,24 +165,24 @@ TEST(CarryNorms, InEvaluationAStemIsStoredAsWhatItsPoolChoosesToo) {
     EXPECT_NEAR(fused.values()[i], plain.values()[i], 1e-5F * std::abs(plain.values()[i]) + 1e-5F);
 }
 
-TEST(CarryNorms, DirectConvolutionsGatherAndLeaveTheRest) {
+TEST(FuseNorms, DirectConvolutionsGatherAndLeaveTheRest) {
   const auto net = initialised(nn::Sequential(
       nn::Conv2d{32, 16, {.kernel = 1}}, nn::BatchNorm2d{16}, nn::ReLU{}, nn::Conv2d{16, 16, {.kernel = 1}},
       nn::BatchNorm2d{16}, nn::ReLU{}, nn::Flatten{}, nn::Linear{16 * 13 * 12, 5}));
-  const graph::Graph step = carried_step(net, kImages);
-  EXPECT_EQ(count(step, "conv2d", "moments"), 2);
-  EXPECT_EQ(count(step, "conv2d_input_gradient", "sums"), 1);
-  for (const char* op : {"batch_norm", "batch_norm_gradient"})
-    EXPECT_EQ(count(step, op, "table_only"), 0) << op;
+  const graph::Graph step = fused_step(net, kImages);
+  EXPECT_EQ(count<Conv2d>(step, &ConvOptions::statistics), 2);
+  EXPECT_EQ(count<Conv2dInputGradient>(step, makes_sums), 1);
+  EXPECT_EQ(count<BatchNorm>(step, &BatchNormOptions::coefficients_only), 0);
+  EXPECT_EQ(count<BatchNormGradient>(step, &BatchNormGradientOptions::coefficients_only), 0);
   expect_same_gradients(net, kImages);
 }
 
-TEST(CarryNorms, InEvaluationAConvolutionReadsThroughItsNorm) {
+TEST(FuseNorms, InEvaluationAConvolutionReadsThroughItsNorm) {
   const auto net = initialised(nn::Sequential(conv3x3(), nn::BatchNorm2d{32}, nn::ReLU{}, conv3x3(),
                                               nn::BatchNorm2d{32}, nn::Flatten{}, head()));
-  const graph::Graph graph = carried(nn::trace(net, kImages, Mode::eval));
-  EXPECT_EQ(count(graph, "conv2d", "norm"), 1);
-  EXPECT_EQ(count(graph, "conv2d", "moments"), 0);
+  const graph::Graph graph = fused(nn::trace(net, kImages, Mode::eval));
+  EXPECT_EQ(count<Conv2d>(graph, &ConvOptions::norm_prologue), 1);
+  EXPECT_EQ(count<Conv2d>(graph, &ConvOptions::statistics), 0);
   const test::Examples e = test::examples(kImages, 5);
   const Network network = network_of(net, kImages);
   const Tensor plain =

@@ -12,7 +12,8 @@
 #include "base/random.h"
 #include "io/folder_test.h"
 #include "io/safetensors.h"
-#include "ops/operation.h"
+#include "ops/avg_pool.h"
+#include "ops/max_pool.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -278,9 +279,9 @@ TEST_F(ModelFileTest, RefusesGradientsHugeShapesAndOutputsThatAreNoNumbers) {
   graph::Graph gradient;
   const auto x = gradient.add_input("images", {Shape{1, 1, 16, 24}, DType::f32});
   const auto add_gradient = [&](std::int64_t side) {
-    const std::vector<std::int64_t> extents = {1, 1, side, side};
-    const auto mean = gradient.add_node(ops::get("global_avg_pool"), "mean", {}, {x})[0];
-    return gradient.add_node(ops::get("global_avg_pool_gradient"), "up", {{"extents", extents}}, {mean})[0];
+    const ops::AveragePoolGradientOptions options{{}, {1, 1, side, side}};
+    const auto mean = gradient.add_node(ops::make<ops::GlobalAvgPool>(), "mean", {x})[0];
+    return gradient.add_node(ops::make<ops::GlobalAvgPoolGradient>(options), "up", {mean})[0];
   };
   EXPECT_THROW(add_gradient(std::int64_t{1} << 30), ShapeError);
   gradient.add_output("output", add_gradient(3));
@@ -288,9 +289,8 @@ TEST_F(ModelFileTest, RefusesGradientsHugeShapesAndOutputsThatAreNoNumbers) {
 
   graph::Graph index;
   const auto y = index.add_input("images", {Shape{1, 1, 16, 24}, DType::f32});
-  const std::vector<std::int64_t> two = {2, 2}, none = {0, 0};
-  const auto pool = index.add_node(ops::get("max_pool"), "pool",
-                                   {{"kernel", two}, {"stride", two}, {"padding", none}}, {y});
+  const ops::PoolWindow window{.kernel = {2, 2}, .stride = {2, 2}};
+  const auto pool = index.add_node(ops::make<ops::MaxPool>(window), "pool", {y});
   index.add_output("output", pool.at(1));
   EXPECT_THAT(with_graph(index), HasSubstr("a computed F32 was expected"));
 }

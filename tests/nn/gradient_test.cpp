@@ -1,4 +1,5 @@
 // The gradients of blocks and of whole small networks against finite differences, all in double.
+#include "ops/cross_entropy.h"
 #include "resnet/models.h"
 #include "resnet/nn.h"
 #include "support/gradient_check.h"
@@ -35,7 +36,7 @@ void check(const nn::Module& module, const Shape& images, bool network) {
     const ValueId labels = graph.add_input("labels", {Shape{images[0]}, DType::i32});
     inputs["labels"] = {};
     for (std::int64_t i = 0; i < images[0]; ++i) inputs["labels"].push_back(static_cast<double>(i % 3));
-    loss = graph.add_node(ops::get("cross_entropy"), "loss", {}, {y, labels})[0];
+    loss = graph.add_node(ops::make<ops::CrossEntropy>(), "loss", {y, labels})[0];
   } else {
     loss = test::weighted_sum(graph, y);
     inputs["r"] = test::random_values("r", graph.value(y).type.shape.elements());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/dropout.h"
 #include "resnet/engine.h"
 #include "resnet/model_file.h"
 #include "resnet/nn.h"
@@ -233,9 +234,9 @@ struct Twice : nn::Module {
 TEST(Module, AModuleCalledTwiceSharesItsWeightsButNotItsRandomNumbers) {
   const graph::Graph graph = nn::trace(Twice{}, {1, 3, 8, 8}, Mode::train);
   EXPECT_EQ(graph.with_role(graph::Role::parameter).size(), 2U);
-  std::set<std::int64_t> layers;
+  std::set<std::uint64_t> layers;
   for (const graph::Node& node : graph.nodes()) {
-    if (node.attributes.has("layer")) layers.insert(node.attributes.integer("layer"));
+    if (const auto* dropout = ops::as<ops::Dropout>(node)) layers.insert(dropout->options().layer);
   }
   EXPECT_EQ(layers.size(), 2U);
 }

@@ -2,12 +2,20 @@
 // paddings and rectangular kernels. The last test fails when an operation of the list has no case.
 #include <set>
 
+#include "ops/add.h"
+#include "ops/avg_pool.h"
+#include "ops/batch_norm.h"
+#include "ops/conv2d.h"
+#include "ops/cross_entropy.h"
+#include "ops/dropout.h"
+#include "ops/flatten.h"
+#include "ops/max_pool.h"
+#include "ops/relu.h"
 #include "support/gradient_check.h"
 
 namespace resnet {
 namespace {
 
-using graph::Attributes;
 using graph::Graph;
 using graph::Role;
 using graph::ValueId;
@@ -16,8 +24,7 @@ using test::random_values;
 
 // One operation on parameters of these shapes; the further inputs are constants.
 struct Case {
-  std::string op;
-  Attributes attributes;
+  std::shared_ptr<const ops::Operation> op;
   std::vector<Shape> parameters;
   double center = 0;
 };
@@ -36,55 +43,51 @@ void check(const Case& c) {
     operands.push_back(graph.add_state(Role::parameter, name, {c.parameters[i], DType::f32}));
     state[name] = random_values(name, c.parameters[i].elements(), c.center);
   }
-  if (c.op == "dropout") {
+  if (dynamic_cast<const ops::Dropout*>(c.op.get()) != nullptr) {
     operands.push_back(graph.add_input("seed_step", {Shape{2}, DType::i64}));
     inputs["seed_step"] = {3, 5};
   }
-  const ValueId y = graph.add_node(ops::get(c.op), c.op, c.attributes, operands)[0];
+  const ValueId y = graph.add_node(c.op, std::string(c.op->name()), operands)[0];
   const ValueId loss = test::weighted_sum(graph, y);
   inputs["r"] = random_values("r", graph.value(y).type.shape.elements());
-  SCOPED_TRACE(c.op);
+  SCOPED_TRACE(std::string(c.op->name()));
   expect_gradients_match(graph, loss, inputs, state);
 }
 
-Attributes window(std::int64_t kh, std::int64_t kw, std::int64_t sh, std::int64_t sw, std::int64_t ph,
-                  std::int64_t pw) {
-  return {{"kernel", std::vector<std::int64_t>{kh, kw}},
-          {"stride", std::vector<std::int64_t>{sh, sw}},
-          {"padding", std::vector<std::int64_t>{ph, pw}}};
+ops::PoolWindow window(ops::Pair kernel, ops::Pair stride, ops::Pair padding) {
+  return {.kernel = kernel, .stride = stride, .padding = padding};
 }
 
-Attributes conv(std::int64_t sh, std::int64_t sw, std::int64_t ph, std::int64_t pw, std::int64_t dh,
-                std::int64_t dw, std::int64_t groups) {
-  return {{"stride", std::vector<std::int64_t>{sh, sw}},
-          {"padding", std::vector<std::int64_t>{ph, pw}},
-          {"dilation", std::vector<std::int64_t>{dh, dw}},
-          {"groups", groups}};
+std::shared_ptr<const ops::Operation> conv(ops::Pair stride, ops::Pair padding, ops::Pair dilation = {1, 1},
+                                           std::int64_t groups = 1) {
+  return ops::make<ops::Conv2d>(ops::ConvOptions{
+      .window = {.stride = stride, .padding = padding, .dilation = dilation, .groups = groups}});
 }
 
 std::vector<Case> cases() {
-  Attributes inside = window(3, 3, 2, 2, 1, 1);
-  inside.set("count_padding", std::int64_t{0});
-  const Attributes dropout = {{"p", 0.4}, {"layer", std::int64_t{11}}};
+  using ops::make;
+  ops::PoolWindow inside = window({3, 3}, {2, 2}, {1, 1});
+  inside.count_padding = false;
+  const auto dropout = make<ops::Dropout>(ops::DropoutOptions{.p = 0.4, .layer = 11});
   return {
-      {"conv2d", conv(1, 1, 1, 1, 1, 1, 1), {{2, 3, 5, 7}, {4, 3, 3, 3}, {4}}},
-      {"conv2d", conv(2, 3, 2, 0, 1, 1, 1), {{1, 2, 9, 11}, {3, 2, 5, 2}, {3}}},
-      {"conv2d", conv(2, 2, 3, 3, 1, 1, 1), {{2, 1, 13, 12}, {5, 1, 7, 7}, {}}},
-      {"conv2d", conv(1, 2, 2, 1, 2, 1, 2), {{2, 4, 7, 6}, {6, 2, 3, 2}, {6}}},
-      {"conv2d", conv(2, 2, 0, 0, 1, 1, 1), {{2, 3, 5, 5}, {2, 3, 1, 1}, {2}}},
-      {"linear", {}, {{3, 7}, {5, 7}, {5}}},
-      {"relu", {}, {{3, 2, 4, 5}}, 1.5},   // all positive
-      {"relu", {}, {{3, 2, 4, 5}}, -1.5},  // all negative
-      {"relu", {}, {{4, 7}}},              // none nearer to zero than the steps
-      {"add", {}, {{2, 3, 2, 3}, {2, 3, 2, 3}}},
-      {"max_pool", window(3, 3, 2, 2, 1, 1), {{1, 2, 7, 6}}},
-      {"max_pool", window(2, 3, 1, 2, 1, 0), {{1, 1, 5, 7}}},
-      {"avg_pool", window(3, 2, 2, 1, 1, 1), {{2, 3, 7, 5}}},
-      {"avg_pool", inside, {{2, 2, 5, 6}}},
-      {"global_avg_pool", {}, {{2, 3, 4, 5}}},
-      {"flatten", {}, {{2, 3, 2, 3}}},
-      {"dropout", dropout, {{4, 9}}},
-      {"dropout", dropout, {{2, 3, 3, 2}}},
+      {conv({1, 1}, {1, 1}), {{2, 3, 5, 7}, {4, 3, 3, 3}, {4}}},
+      {conv({2, 3}, {2, 0}), {{1, 2, 9, 11}, {3, 2, 5, 2}, {3}}},
+      {conv({2, 2}, {3, 3}), {{2, 1, 13, 12}, {5, 1, 7, 7}, {}}},
+      {conv({1, 2}, {2, 1}, {2, 1}, 2), {{2, 4, 7, 6}, {6, 2, 3, 2}, {6}}},
+      {conv({2, 2}, {0, 0}), {{2, 3, 5, 5}, {2, 3, 1, 1}, {2}}},
+      {make<ops::Linear>(), {{3, 7}, {5, 7}, {5}}},
+      {make<ops::Relu>(), {{3, 2, 4, 5}}, 1.5},   // all positive
+      {make<ops::Relu>(), {{3, 2, 4, 5}}, -1.5},  // all negative
+      {make<ops::Relu>(), {{4, 7}}},              // none nearer to zero than the steps
+      {make<ops::Add>(), {{2, 3, 2, 3}, {2, 3, 2, 3}}},
+      {make<ops::MaxPool>(window({3, 3}, {2, 2}, {1, 1})), {{1, 2, 7, 6}}},
+      {make<ops::MaxPool>(window({2, 3}, {1, 2}, {1, 0})), {{1, 1, 5, 7}}},
+      {make<ops::AvgPool>(window({3, 2}, {2, 1}, {1, 1})), {{2, 3, 7, 5}}},
+      {make<ops::AvgPool>(inside), {{2, 2, 5, 6}}},
+      {make<ops::GlobalAvgPool>(), {{2, 3, 4, 5}}},
+      {make<ops::Flatten>(), {{2, 3, 2, 3}}},
+      {dropout, {{4, 9}}},
+      {dropout, {{2, 3, 3, 2}}},
   };
 }
 
@@ -95,7 +98,7 @@ TEST_P(OpGradient, MatchesFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, OpGradient, ::testing::ValuesIn(cases()), [](const auto& tested) {
-  return tested.param.op + "_" + std::to_string(tested.index);
+  return std::string(tested.param.op->name()) + "_" + std::to_string(tested.index);
 });
 
 TEST(OpGradientOf, BatchNormMatchesFiniteDifferences) {
@@ -114,8 +117,8 @@ TEST(OpGradientOf, BatchNormMatchesFiniteDifferences) {
     add(Role::parameter, "bias", channels, 0, 1);
     add(Role::buffer, "running_mean", channels, 0, 1);
     add(Role::buffer, "running_var", channels, 1, 0.5);
-    const Attributes attributes = {{"eps", 1e-5}, {"momentum", 0.1}, {"training", std::int64_t{1}}};
-    const ValueId y = graph.add_node(ops::get("batch_norm"), "bn", attributes, operands)[0];
+    const ops::BatchNormOptions options{.eps = 1e-5, .momentum = 0.1, .training = true};
+    const ValueId y = graph.add_node(ops::make<ops::BatchNorm>(options), "bn", operands)[0];
     const ValueId loss = test::weighted_sum(graph, y);
     expect_gradients_match(graph, loss, {{"r", random_values("r", x.elements())}}, state);
   }
@@ -127,7 +130,7 @@ TEST(OpGradientOf, CrossEntropyIsTheGradientOfTheMean) {
   const Shape shape{5, 7};
   const ValueId logits = graph.add_state(Role::parameter, "logits", {shape, DType::f32});
   const ValueId labels = graph.add_input("labels", {Shape{5}, DType::i32});
-  const ValueId loss = graph.add_node(ops::get("cross_entropy"), "loss", {}, {logits, labels})[0];
+  const ValueId loss = graph.add_node(ops::make<ops::CrossEntropy>(), "loss", {logits, labels})[0];
   engine::NamedValues state = {{"logits", random_values("logits", shape.elements(), 0, 3)}};
   const engine::NamedValues inputs = {{"labels", {0, 6, 3, 3, 1}}};
   graph.add_output("loss", loss);
@@ -151,19 +154,19 @@ TEST(OpGradientOf, SecondUseOfAValueAddsItsGradient) {
   Graph graph;
   const Shape shape{2, 3};
   const ValueId x = graph.add_state(Role::parameter, "x", {shape, DType::f32});
-  const ValueId doubled = graph.add_node(ops::get("add"), "twice", {}, {x, x})[0];
-  const ValueId thrice = graph.add_node(ops::get("add"), "thrice", {}, {doubled, x})[0];
+  const ValueId doubled = graph.add_node(ops::make<ops::Add>(), "twice", {x, x})[0];
+  const ValueId thrice = graph.add_node(ops::make<ops::Add>(), "thrice", {doubled, x})[0];
   const ValueId loss = test::weighted_sum(graph, thrice);
   expect_gradients_match(graph, loss, {{"r", random_values("r", 6)}}, {{"x", random_values("x", 6)}});
 }
 
 TEST(OpGradientOf, EveryDifferentiableOperationIsTested) {
   std::set<std::string> tested = {"batch_norm", "cross_entropy"};  // above, by themselves
-  for (const Case& c : cases()) tested.insert(c.op);
+  for (const Case& c : cases()) tested.insert(std::string(c.op->name()));
   const std::set<std::string> no_gradient = {"sgd", "channel_sum", "unflatten",
                                              "conv2d_pooled"};  // of gradient graphs or merged ones only
-  for (const ops::Operation* operation : ops::all()) {
-    const std::string name(operation->name());
+  for (const ops::Kind& kind : ops::all()) {
+    const std::string name(kind.name);
     if (name.ends_with("_gradient") || no_gradient.contains(name)) continue;
     EXPECT_TRUE(tested.contains(name)) << "no gradient case for operation '" << name << "'";
   }

@@ -9,6 +9,7 @@
 
 #include "compiler/compile.h"
 #include "compiler/training.h"
+#include "cpu/target.h"
 #include "resnet/models.h"
 #include "support/paths.h"
 
@@ -29,8 +30,7 @@ plan::Plan plan_of(const Case& c, Isa isa, DType activations) {
     const bool state = value.role == graph::Role::parameter || value.role == graph::Role::buffer;
     if (state) layout.add(value.name, value.type.shape);
   }
-  return compiler::compile(compiler::carry_norms(compiler::fuse(step), activations), layout, isa,
-                           activations);
+  return compiler::compile(step, cpu::Target(isa), layout, {.activations = activations});
 }
 
 TEST(Plans, AreThoseOfTheGoldenFile) {

@@ -20,9 +20,13 @@ namespace resnet::test {
 class WeightedSum final : public ops::Operation {
  public:
   std::string_view name() const noexcept override { return "test_weighted_sum"; }
-  std::vector<graph::ValueType> infer(const graph::Attributes&,
-                                      std::span<const graph::ValueType* const>) const override {
-    return {{Shape{1}, DType::f64}};
+  std::span<const std::string_view> input_names() const noexcept override {
+    static constexpr std::array<std::string_view, 2> kNames = {"y", "r"};
+    return kNames;
+  }
+  std::vector<std::optional<graph::ValueType>> infer(
+      std::span<const graph::ValueType* const>) const override {
+    return {graph::ValueType{Shape{1}, DType::f64}};
   }
   void gradient(ops::GradientScope& scope) const override { scope.set(0, scope.input(1)); }
   void evaluate(const ops::Signature& s, std::span<const View<const double>> in,
@@ -30,14 +34,12 @@ class WeightedSum final : public ops::Operation {
     out[0][0] = 0;
     for (std::int64_t i = 0; i < s.inputs[0]->shape.elements(); ++i) out[0][0] += in[0][i] * in[1][i];
   }
-  ops::Lowering lower(const ops::Signature&, Isa) const override { return {}; }
 };
 
 /// Appends the scalar and gives it.
 inline graph::ValueId weighted_sum(graph::Graph& graph, graph::ValueId y) {
-  static const WeightedSum operation;
   const graph::ValueId r = graph.add_input("r", {graph.value(y).type.shape, DType::f32});
-  return graph.add_node(operation, "loss", {}, {y, r})[0];
+  return graph.add_node(ops::make<WeightedSum>(), "loss", {y, r})[0];
 }
 
 /// Numbers of `count` elements in [center - scale, center + scale), a function of (name, index).

@@ -108,8 +108,8 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
   return {m, std::move(reason)};
 }
 
-bool conv_carries(const ConvGeometry& g, ConvPass pass, ConvStorage storage, const ConvCarried& carried) {
-  return serves(carried, g, choose_conv(g, pass, storage).tile);
+bool conv_carries(const ConvGeometry& g, std::int64_t tile, const ConvCarried& carried) {
+  return serves(carried, g, tile);
 }
 
 std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,

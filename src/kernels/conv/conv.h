@@ -78,8 +78,8 @@ struct ConvCarried {
 /// The cheapest way by a cost rule of shape and storage alone. Throws ShapeError if `g`
 /// is not a convolution.
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
-/// Whether the kernel that is chosen carries what its pass can.
-bool conv_carries(const ConvGeometry& g, ConvPass pass, ConvStorage storage, const ConvCarried& carried);
+/// Whether the kernel of that choice carries what its pass can.
+bool conv_carries(const ConvGeometry& g, std::int64_t tile, const ConvCarried& carried);
 
 /// Native kernels on the layouts of kernel.h. Operands, those in brackets where they are carried:
 ///   forward          x, w, bias (optional), [norm: table [3,Ci]] -> y, [moments [3,Co]]

@@ -1,0 +1,69 @@
+#include "cpu/target.h"
+
+#include <string>
+#include <unordered_map>
+
+#include "cpu/rules.h"
+#include "kernels/simd/storage.h"
+
+namespace resnet::cpu {
+namespace {
+
+const std::unordered_map<std::string_view, const Rules*>& all_rules() {
+  static const auto kRules = [] {
+    std::unordered_map<std::string_view, const Rules*> rules;
+    for (const RulesList& list :
+         {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(), loss_rules(), optimizer_rules()}) {
+      for (const Rules* of_one : list) rules.emplace(of_one->kind(), of_one);
+    }
+    return rules;
+  }();
+  return kRules;
+}
+
+const Rules& rules_of(const Operation& operation) {
+  const auto found = all_rules().find(operation.name());
+  if (found == all_rules().end())
+    throw FormatError("the CPU has no kernel for operation '" + std::string(operation.name()) + "'");
+  return *found->second;
+}
+
+}  // namespace
+
+Target::Target(Isa isa) : isa_(isa), choices_(std::make_unique<ConvChoices>()) {}
+Target::~Target() = default;
+
+bool Target::knows(std::string_view kind) {
+  return all_rules().contains(kind);
+}
+
+std::string_view Target::name() const {
+  return name_of(isa_);
+}
+
+void Target::check(DType activations) const {
+  kernels::check_storage(activations, isa_);
+}
+
+bool Target::serves(const Operation& operation, const Signature& signature) const {
+  return rules_of(operation).serves(operation, signature, {isa_, *choices_});
+}
+
+Lowering Target::lower(const graph::Node& node, const Signature& signature) const {
+  const Operation& operation = ops::operation(node);
+  return rules_of(operation).lower(operation, signature, {isa_, *choices_});
+}
+
+Bf16Operands Target::bf16_operands(const Operation& operation) const {
+  return rules_of(operation).bf16_operands(operation);
+}
+
+std::vector<std::size_t> Target::in_place(const Operation& operation, std::size_t output) const {
+  return rules_of(operation).in_place(operation, output);
+}
+
+bool Target::optional_output(const Operation& operation, std::size_t output) const {
+  return rules_of(operation).optional_output(operation, output);
+}
+
+}  // namespace resnet::cpu

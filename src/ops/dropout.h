@@ -1,0 +1,38 @@
+// Dropout of training: what is kept depends on (seed, layer, step, element) alone.
+#pragma once
+
+#include <array>
+
+#include "ops/operation.h"
+
+namespace resnet::ops {
+
+struct DropoutOptions {
+  double p = 0.5;           // probability of zero, within [0, 1)
+  std::uint64_t layer = 0;  // number of its random stream
+};
+struct DropoutInput {
+  enum : std::size_t { x, seed_step };  // seed_step: i64 {seed, number of the step}
+};
+
+/// y = x / (1 - p) where kept, else 0. Its gradient is itself, of dy.
+class Dropout final : public Operation {
+ public:
+  static constexpr std::string_view kName = "dropout";
+  explicit Dropout(DropoutOptions options) : options_(options) {}
+  static Op read(const Attributes& attributes);
+  const DropoutOptions& options() const noexcept { return options_; }
+
+  Attributes attributes() const override;
+  std::string_view name() const noexcept override { return kName; }
+  std::span<const std::string_view> input_names() const noexcept override;
+  std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
+  void gradient(GradientScope& scope) const override;
+  void evaluate(const Signature& s, std::span<const View<const double>> in,
+                std::span<const View<double>> out) const override;
+
+ private:
+  DropoutOptions options_;
+};
+
+}  // namespace resnet::ops

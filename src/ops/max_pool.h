@@ -1,0 +1,62 @@
+// max_pool and its gradient.
+#pragma once
+
+#include <array>
+
+#include "ops/pool_window.h"
+
+namespace resnet::ops {
+
+struct MaxPoolInput {
+  enum : std::size_t { x };
+};
+struct MaxPoolOutput {
+  enum : std::size_t { y, index };  // index: of the maximum in its window
+};
+
+class MaxPool final : public Operation {
+ public:
+  static constexpr std::string_view kName = "max_pool";
+  explicit MaxPool(PoolWindow window) : window_(window) {}
+  static Op read(const Attributes& attributes);
+  const PoolWindow& window() const noexcept { return window_; }
+
+  Attributes attributes() const override { return window_attributes(window_); }
+  std::string_view name() const noexcept override { return kName; }
+  std::span<const std::string_view> input_names() const noexcept override;
+  std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
+  void gradient(GradientScope& scope) const override;
+  Cost cost(const Signature& s) const override;
+  void evaluate(const Signature& s, std::span<const View<const double>> in,
+                std::span<const View<double>> out) const override;
+
+ private:
+  PoolWindow window_;
+};
+
+struct MaxPoolGradientOptions {
+  PoolWindow window = {};
+  Shape x;  // of the map that was pooled
+};
+struct MaxPoolGradientInput {
+  enum : std::size_t { dy, index };
+};
+
+class MaxPoolGradient final : public Operation {
+ public:
+  static constexpr std::string_view kName = "max_pool_gradient";
+  explicit MaxPoolGradient(MaxPoolGradientOptions options) : options_(std::move(options)) {}
+  const MaxPoolGradientOptions& options() const noexcept { return options_; }
+
+  bool for_inference() const noexcept override { return false; }
+  std::string_view name() const noexcept override { return kName; }
+  std::span<const std::string_view> input_names() const noexcept override;
+  std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
+  void evaluate(const Signature& s, std::span<const View<const double>> in,
+                std::span<const View<double>> out) const override;
+
+ private:
+  MaxPoolGradientOptions options_;
+};
+
+}  // namespace resnet::ops

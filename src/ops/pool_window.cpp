@@ -1,0 +1,40 @@
+#include "ops/pool_window.h"
+
+namespace resnet::ops {
+
+kernels::PoolGeometry pool_geometry(const PoolWindow& window, const Shape& x) {
+  const auto& [kernel, stride, padding, count_padding] = window;
+  expect_pair(kernel, "kernel", 1);
+  expect_pair(stride, "stride", 1);
+  expect_pair(padding, "padding", 0);
+  expect(x.rank() == 4 && x.elements() > 0, "expected four extents of at least 1, got " + to_string(x));
+  expect(2 * padding.h <= kernel.h && 2 * padding.w <= kernel.w,
+         "expected padding of at most half the kernel");
+  expect(x[2] + 2 * padding.h >= kernel.h && x[3] + 2 * padding.w >= kernel.w,
+         "expected an input at least as large as the window after padding");
+  return {.n = x[0],
+          .c = x[1],
+          .h = x[2],
+          .w = x[3],
+          .kh = kernel.h,
+          .kw = kernel.w,
+          .sh = stride.h,
+          .sw = stride.w,
+          .ph = padding.h,
+          .pw = padding.w,
+          .count_padding = count_padding};
+}
+
+PoolWindow read_window(graph::AttributeReader& reader) {
+  return {.kernel = read_pair(reader, "kernel"),
+          .stride = read_pair(reader, "stride"),
+          .padding = read_pair(reader, "padding")};
+}
+
+Attributes window_attributes(const PoolWindow& window) {
+  return {{"kernel", to_list(window.kernel)},
+          {"stride", to_list(window.stride)},
+          {"padding", to_list(window.padding)}};
+}
+
+}  // namespace resnet::ops
