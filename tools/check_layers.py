@@ -57,6 +57,9 @@ KERNELS = {
     "conv":            (6, [],                                 ["conv/direct", "conv/winograd"]),  # the choice
 }
 
+# Lines of a source file.
+MOST_LINES = 400
+
 # For users alone; nothing of ours includes it.
 UMBRELLA = "resnet.h"
 
@@ -223,7 +226,10 @@ class Checker:
             return self.say(file, 1, f"the {kind} '{name}' is not in the table of tools/check_layers.py")
         if room == "kernels" and kernels_room(path) is None:
             return self.say(file, 1, f"the folder '{'/'.join(path.parts[:-1])}' is not in the table of tools/check_layers.py")
-        text = without_comments(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if (lines := text.count("\n")) > MOST_LINES:
+            self.say(file, lines, f"{lines} lines; a file fits in one head: at most {MOST_LINES}")
+        text = without_comments(text)
         for match in INCLUDE.finditer(text):
             self.check_include(file, text.count("\n", 0, match.start()) + 1, room, path.parts[0] == "include", match[1])
         self.check_speech(file, room, without_strings(text))

@@ -58,7 +58,9 @@ struct Parameter {
 enum class Scheme : std::uint8_t { chapter, torchvision };
 
 /// Base of all modules. Movable, not copyable; children stay at their addresses when it moves, so a
-/// person's own module may hold references to what add() gave it.
+/// person's own module may hold references to what add() gave it. A module takes one value and gives one,
+/// as training, summary and model files know one input and one output; inside operator() it may use as
+/// many values as it likes (Residual does).
 class Module {
  public:
   Module() = default;

@@ -24,8 +24,8 @@ using ops::MaxPool;
 using ops::MaxPoolGradient;
 using ops::ReluGradient;
 
-// Merges operations into neighbours. A merged node stands at one of the two places.
-class Merger : public Draft {
+// Fuses operations with neighbours. A fused node stands at one of the two places.
+class FusePass : public Draft {
  public:
   using Draft::Draft;
 
@@ -55,7 +55,7 @@ class Merger : public Draft {
     }
   }
 
-  void merge_epilogues() {
+  void fuse_epilogues() {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
       if (!nodes_[j]) continue;
       // Into the later of two producers: the other's result is there when it ends.
@@ -63,18 +63,18 @@ class Merger : public Draft {
       const bool sum = op<ops::Add>(j) != nullptr;
       const bool swapped = sum && producer(inputs[ops::AddInput::a]) < producer(inputs[ops::AddInput::b]);
       for (std::size_t slot = 0; slot < inputs.size(); ++slot) {
-        if (merge_into_producer(j, swapped ? ops::AddInput::other(slot) : slot)) break;
+        if (fuse_into_producer(j, swapped ? ops::AddInput::other(slot) : slot)) break;
       }
     }
   }
 
   // Gradients of type O.
   template <class O>
-  void merge_prologues() {
+  void fuse_prologues() {
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
       if (op<O>(j) == nullptr) continue;
       for (const std::size_t consumer : consumers(nodes_[j]->outputs[kMainOutput])) {
-        if (merge_into_consumer(j, consumer)) break;
+        if (fuse_into_consumer(j, consumer)) break;
       }
     }
   }
@@ -106,63 +106,62 @@ class Merger : public Draft {
     ops::BatchNormOptions options = norm->options();
     if (!options.relu || options.pool || !options.training) return kNone;
     options.relu_mask = true;
-    const auto merged = ops::make<BatchNorm>(std::move(options));
-    if (!serves(*nodes_[*k], *merged)) return kNone;
+    const auto fused = ops::make<BatchNorm>(std::move(options));
+    if (!serves(*nodes_[*k], *fused)) return kNone;
     mask = new_value({shape(z), DType::u8});
-    nodes_[*k]->op = merged;
+    nodes_[*k]->op = fused;
     return mask;
   }
 
-  static void move_operands(const ops::Fusion& fusion, const Node& node, Node& merged) {
-    if (fusion.input) merged.inputs[fusion.input->to] = node.inputs[fusion.input->from];
-    if (fusion.output) merged.outputs[fusion.output->to] = node.outputs[fusion.output->from];
+  static void move_operands(const ops::Fusion& fusion, const Node& node, Node& fused) {
+    if (fusion.input) fused.inputs[fusion.input->to] = node.inputs[fusion.input->from];
+    if (fusion.output) fused.outputs[fusion.output->to] = node.outputs[fusion.output->from];
   }
 
-  // Node j (an addition, a ReLU or a pool) becomes the end of the node that makes its operand. The merged
+  // Node j (an addition, a ReLU or a pool) becomes the epilogue of the node that makes its operand. The fused
   // node stands at j, where all its operands exist.
-  bool merge_into_producer(std::size_t j, std::size_t slot) {
+  bool fuse_into_producer(std::size_t j, std::size_t slot) {
     const Node& node = *nodes_[j];
     const ValueId value = node.inputs[slot];
     const auto k = maker(value);
     if (!k) return false;
-    const Node& carrier = *nodes_[*k];
-    const auto fusion = ops::operation(carrier).with_epilogue(ops::operation(node), slot);
-    if (!fusion || consumers(value).size() != 1 || leaves(value) || !serves(carrier, *fusion->op))
-      return false;
-    for (const ValueId output : carrier.outputs) {
+    const Node& first = *nodes_[*k];
+    const auto fusion = ops::operation(first).with_epilogue(ops::operation(node), slot);
+    if (!fusion || consumers(value).size() != 1 || leaves(value) || !serves(first, *fusion->op)) return false;
+    for (const ValueId output : first.outputs) {
       if (output == kNone || output == value) continue;
       const auto readers = consumers(output);
       if (!readers.empty() && readers.front() <= j) return false;
     }
-    Node merged = carrier;
-    merged.op = fusion->op;
-    merged.outputs[kMainOutput] = node.outputs[kMainOutput];
-    move_operands(*fusion, node, merged);
-    nodes_[j] = std::move(merged);
+    Node fused = first;
+    fused.op = fusion->op;
+    fused.outputs[kMainOutput] = node.outputs[kMainOutput];
+    move_operands(*fusion, node, fused);
+    nodes_[j] = std::move(fused);
     nodes_[*k].reset();
     return true;
   }
 
-  // Node j (the gradient of a ReLU or of a pool) becomes the start of node `c`, which stands at j from
+  // Node j (the gradient of a ReLU or of a pool) becomes the prologue of node `c`, which stands at j from
   // then on: all its other operands must exist there.
-  bool merge_into_consumer(std::size_t j, std::size_t c) {
+  bool fuse_into_consumer(std::size_t j, std::size_t c) {
     const Node& node = *nodes_[j];
-    const Node& carrier = *nodes_[c];
+    const Node& last = *nodes_[c];
     const ValueId value = node.outputs[kMainOutput];
     const bool shared = consumers(value).size() > 1;
-    if (carrier.inputs[kMainInput] != value || leaves(value)) return false;
-    const auto fusion = ops::operation(carrier).with_prologue(ops::operation(node), shared);
-    if (!fusion || !serves(carrier, *fusion->op)) return false;
-    for (const ValueId input : carrier.inputs) {
+    if (last.inputs[kMainInput] != value || leaves(value)) return false;
+    const auto fusion = ops::operation(last).with_prologue(ops::operation(node), shared);
+    if (!fusion || !serves(last, *fusion->op)) return false;
+    for (const ValueId input : last.inputs) {
       const auto k = input == kNone || input == value ? std::nullopt : producer(input);
       if (k && *k >= j) return false;
     }
-    Node merged = carrier;
-    merged.op = fusion->op;
-    merged.inputs[kMainInput] = node.inputs[kMainInput];
-    move_operands(*fusion, node, merged);
+    Node fused = last;
+    fused.op = fusion->op;
+    fused.inputs[kMainInput] = node.inputs[kMainInput];
+    move_operands(*fusion, node, fused);
     nodes_[c].reset();
-    nodes_[j] = std::move(merged);
+    nodes_[j] = std::move(fused);
     return true;
   }
 };
@@ -177,11 +176,11 @@ std::vector<graph::ValueType> public_types(const Graph& graph) {
 
 Graph fuse(const Graph& graph, const Target& target) {
   const StoredGraph stored{graph, public_types(graph)};
-  Merger draft(stored, target);
+  FusePass draft(stored, target);
   draft.mask_before_spreading();
-  draft.merge_epilogues();
-  draft.merge_prologues<MaxPoolGradient>();
-  draft.merge_prologues<ReluGradient>();
+  draft.fuse_epilogues();
+  draft.fuse_prologues<MaxPoolGradient>();
+  draft.fuse_prologues<ReluGradient>();
   draft.gate_by_masks();
   return draft.rebuild().graph;
 }

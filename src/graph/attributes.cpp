@@ -1,13 +1,20 @@
 #include "graph/attributes.h"
 
 namespace resnet::graph {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw FormatError(what, "the file was not written by this program, or is damaged");
+}
+
+}  // namespace
 
 template <class T>
 const T& AttributeReader::entry(const std::string& name, const char* kind) {
   const auto found = attributes_.entries().find(name);
-  if (found == attributes_.entries().end()) throw FormatError("attribute '" + name + "' is missing");
+  if (found == attributes_.entries().end()) refuse("attribute '" + name + "' is missing");
   const T* value = std::get_if<T>(&found->second);
-  if (value == nullptr) throw FormatError("attribute '" + name + "' is not " + kind);
+  if (value == nullptr) refuse("attribute '" + name + "' is not " + kind);
   read_.insert(name);
   return *value;
 }
@@ -30,7 +37,7 @@ const std::vector<std::int64_t>& AttributeReader::integers(const std::string& na
 
 void AttributeReader::finish() const {
   for (const auto& [name, value] : attributes_.entries()) {
-    if (!read_.contains(name)) throw FormatError("there is no attribute '" + name + "'");
+    if (!read_.contains(name)) refuse("there is no attribute '" + name + "'");
   }
 }
 

@@ -6,6 +6,8 @@
 #include <typeinfo>
 
 #include "nn/build.h"
+#include "ops/add.h"
+#include "ops/relu.h"
 #include "resnet/nn.h"
 
 namespace resnet::nn {
@@ -19,8 +21,8 @@ double flops_of(const graph::Graph& graph, const graph::Node& node) {
 std::string kind_of(const graph::Node& node, const std::map<std::string, const Module*>& modules) {
   const auto found = modules.find(node.name);
   if (found != modules.end()) return found->second->kind();
-  if (node.op->name() == "relu") return "ReLU";
-  if (node.op->name() == "add") return "Add";
+  if (ops::as<ops::Relu>(node) != nullptr) return "ReLU";
+  if (ops::as<ops::Add>(node) != nullptr) return "Add";
   const std::size_t dot = node.name.rfind('.');
   return dot == std::string::npos ? node.name : node.name.substr(dot + 1);
 }

@@ -65,7 +65,8 @@ Op read(std::string_view name, const Attributes& attributes) {
   const auto found = std::ranges::find(kKinds, name, &Kind::name);
   if (found == kKinds.end()) return nullptr;
   if (found->read == nullptr) {
-    throw FormatError("its network has a '" + std::string(name) + "', which is not for inference");
+    throw FormatError("its network has a '" + std::string(name) + "', which is not for inference",
+                      "the file was not written by this program, or is damaged");
   }
   return found->read(attributes);
 }

@@ -265,6 +265,9 @@ TEST_F(ModelFileTest, RefusesAGraphThatAnEngineCannotRun) {
   EXPECT_THAT(with([](auto& g) { g["values"][1]["role"] = "input"; }),
               HasSubstr("'images' F32 [N,C,H,W] alone"));
   EXPECT_NE(with([](auto& g) { g["nodes"][0]["op"] = "format_disk"; }), "");
+  EXPECT_THAT(with([](auto& g) { g["nodes"][0]["attributes"]["norm_prologue"] = 1; }),
+              HasSubstr("there is no attribute 'norm_prologue'"));
+  EXPECT_THAT(with([](auto& g) { g["nodes"][0]["op"] = "sgd"; }), HasSubstr("not for inference"));
   EXPECT_NE(with([](auto& g) { g["nodes"].erase(0); }), "");
   EXPECT_NE(with([](auto& g) { g["nodes"][0]["inputs"][0] = 1000000; }), "");
 }

@@ -56,6 +56,16 @@ class Layers(unittest.TestCase):
                      "src/nn/linear.cpp:3: 'nn' may not include 'compiler/passes.h' ('compiler', rank 4 -> 4)",
                      "allowed: base, tensor")
 
+    def test_a_file_of_more_than_four_hundred_lines(self):
+        self.refused("src/nn/linear.cpp", "int x;\n" * 401, "src/nn/linear.cpp:401: 401 lines", "at most 400")
+        self.assertEqual(self.run_on({"src/nn/linear.cpp": "int x;\n" * 400})[0], 0)
+
+    def test_algebra_knows_no_machine(self):
+        self.refused("src/compiler/fuse.cpp", '#include "cpu/target.h"\n', "no file 'cpu/target.h'")
+        code, lines = self.run_on({"src/cpu/target.h": "class Target;\n", "src/ops/relu.cpp": '#include "cpu/target.h"\n'})
+        self.assertEqual((code, len(lines)), (1, 1), lines)
+        self.assertIn("'ops' may not include 'cpu/target.h' ('cpu', rank 3 -> 5)", lines[0])
+
     def test_include_upwards(self):
         self.refused("src/kernels/conv/fast.cpp", '#include "ops/conv.cpp"\n', "rank 2 -> 3")
 
