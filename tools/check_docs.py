@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Holds README.md and docs/ to the tree: every relative link leads to a file (and to a heading, if it
 names one), and every path of ours that the text names exists. `<name>` in a path stands for any name.
+A link to a line, [`text`](file#L12), leads to a line that holds the text.
 
-Usage: check_docs.py [ROOT]      (default: the repository of this script)
+Usage: check_docs.py [--fix] [ROOT]      (default: the repository of this script)
+--fix writes the right number into links to lines whose text stands in one line of the file.
 Prints one line per offence, exit code 1 if there is any.
 """
 import re
@@ -16,6 +18,7 @@ FOLDER = "|".join(map(re.escape, FOLDERS))
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:src|href|srcset)="([^"\s]+)[^"]*\"""", re.MULTILINE)
 NAMED = re.compile(rf"(?<![\w./<>~$-])(?:(?:\./)?(?:{FOLDER})/[\w./<>*+-]*|\./[\w-]+\.sh)(?![\w])")
 UNITS = {"examples/s", "examples/sec"}  # not a file of examples/
+LINE_LINK = re.compile(r"\[`([^`\]]+)`\]\(([^)#\s]+)#L(\d+)\)")
 CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
 
 
@@ -36,6 +39,25 @@ def slugs(markdown):
             unique = f"{slug}-{n}"
         found.add(unique)
     return found
+
+
+def line_of(text, path):
+    """The one line of the file that holds the text, or None."""
+    if not path.is_file():
+        return None
+    lines = [i for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text in line]
+    return lines[0] if len(lines) == 1 else None
+
+
+def fix_lines(file):
+    """Writes the numbers of a page's links to lines anew."""
+    def corrected(match):
+        line = line_of(match[1], file.parent / match[2])
+        return match[0] if line is None else f"[`{match[1]}`]({match[2]}#L{line})"
+    text = file.read_text(encoding="utf-8")
+    fixed = LINE_LINK.sub(corrected, text)
+    if fixed != text:
+        file.write_text(fixed, encoding="utf-8")
 
 
 def check(root):
@@ -60,6 +82,12 @@ def check(root):
                 say(file, text, match.start(), f"the link '{link}' leads to no file")
             elif anchor and target.suffix == ".md" and anchor not in slugs(target.read_text(encoding="utf-8")):
                 say(file, text, match.start(), f"the link '{link}' leads to no heading")
+        for match in LINE_LINK.finditer(text):
+            target = file.parent / match[2]
+            line = line_of(match[1], target)
+            if target.is_file() and line != int(match[3]):
+                where = "in no one line of it" if line is None else f"in line {line} (check_docs.py --fix)"
+                say(file, text, match.start(), f"the link '{match[2]}#L{match[3]}': '{match[1]}' stands {where}")
         without_links = re.sub(LINK, blank, text)
         for match in NAMED.finditer(without_links):
             name = match[0].rstrip(".").removeprefix("./")
@@ -72,7 +100,13 @@ def check(root):
 
 
 def main():
-    root = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    arguments = sys.argv[1:]
+    fix = arguments[:1] == ["--fix"]
+    arguments = arguments[1:] if fix else arguments
+    root = Path(arguments[0]).resolve() if arguments else Path(__file__).resolve().parent.parent
+    if fix:
+        for file in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+            fix_lines(file)
     files, offences = check(root)
     for offence in offences:
         print(offence)

@@ -47,6 +47,26 @@ class Docs(unittest.TestCase):
                 self.assertEqual([line.split(":", 2)[2].strip() for line in lines], [message])
                 self.assertTrue(lines[0].startswith("docs/page.md:"))
 
+    def test_a_link_to_a_line_leads_to_what_it_names(self):
+        code = {"src/ops/conv.cpp": "int a;\nint b;\nint bb;\n"}
+        self.assertEqual(self.run_on({**code, "docs/page.md": "[`int a`](../src/ops/conv.cpp#L1)\n"})[0], 0)
+        for link, message in (("[`int a`](../src/ops/conv.cpp#L2)", "'int a' stands in line 1 (check_docs.py --fix)"),
+                              ("[`int b`](../src/ops/conv.cpp#L2)", "'int b' stands in no one line of it"),
+                              ("[`int c`](../src/ops/conv.cpp#L1)", "'int c' stands in no one line of it")):
+            with self.subTest(link):
+                status, lines = self.run_on({**code, "docs/page.md": link + "\n"})
+                self.assertEqual((status, len(lines)), (1, 1), lines)
+                self.assertIn(message, lines[0])
+
+    def test_fix_writes_the_numbers_anew(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in {**SOUND, "src/ops/conv.cpp": "\nint a;\n", "docs/p.md": "[`int a`](../src/ops/conv.cpp#L7)\n"}.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            subprocess.run([sys.executable, str(CHECK), "--fix", folder], capture_output=True, check=True)
+            self.assertEqual(Path(folder, "docs/p.md").read_text(), "[`int a`](../src/ops/conv.cpp#L2)\n")
+
 
 if __name__ == "__main__":
     unittest.main()
