@@ -4,6 +4,7 @@
     bench/pair.py train                                   the chapter's step against PyTorch's best form
     bench/pair.py infer --against openvino                evaluation against OpenVINO
     bench/pair.py train --model resnet50 --input 16x3x224x224 --classes 1000
+    bench/pair.py train --against ../old/resnet --rounds 9   two builds of our own program
 
 Installs the rivals from PyPI into .venv-rivals (once), then runs `resnet bench` and the same network in the
 rival (the same batch, threads and precision) in turn, and prints the ratio of each pair and the median ratio.
@@ -43,7 +44,8 @@ def measure(command, environment=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=("train", "infer"))
-    parser.add_argument("--against", choices=("best", *FORMS, "openvino"), default="best")
+    parser.add_argument("--against", default="best", metavar="RIVAL",
+                        help=f"best, {', '.join(FORMS)} (of PyTorch), openvino, or the path of another build's program")
     parser.add_argument("--model", default="d2l_resnet18")
     parser.add_argument("--stem", choices=("large", "small"), default="large", help="small: 3x3 and no pool, for small images")
     parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
@@ -57,6 +59,9 @@ def main():
     parser.add_argument("--isa", choices=("avx2",), help="hold both sides to this instruction set")
     parser.add_argument("--least", type=float, default=1.0, help="median ratio below which the exit code is 1")
     options = parser.parse_args()
+    another_build = os.sep in options.against
+    if not another_build and options.against not in ("best", *FORMS, "openvino"):
+        parser.error(f"--against cannot be '{options.against}': give best, {', '.join(FORMS)}, openvino or a program's path")
     if options.against == "openvino" and options.work == "train":
         parser.error("OpenVINO does not train")
     if options.against == "openvino" and options.isa:
@@ -67,7 +72,7 @@ def main():
         options.threads = measure([options.program, "bench", "infer", "--input", "1x1x32x32", "--steps", 1,
                                    "--json"])["threads"]
     modules = ["torch", "numpy"] + ["torchvision"] * (not options.model.startswith("d2l_"))
-    python = options.python or python_with(modules + ["openvino"] * (options.against == "openvino"))
+    python = None if another_build else options.python or python_with(modules + ["openvino"] * (options.against == "openvino"))
 
     shared = ["--model", options.model, "--stem", options.stem, "--input", options.input, "--classes", options.classes,
               "--threads", options.threads, "--steps", options.steps, "--precision", options.precision]
@@ -80,6 +85,8 @@ def main():
         environment |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
     def rival(form):
+        if another_build:
+            return {**measure([form, *ours[1:]]), "version": ""}
         return measure([python, ROOT / "bench" / "rival_step.py", options.work, *shared, "--form", form], environment)
 
     form = options.against
@@ -94,7 +101,7 @@ def main():
             return 1
         form = max(speeds, key=speeds.get)
         print("PyTorch, examples/s: " + ", ".join(f"{name} {speed:.1f}" for name, speed in speeds.items()), flush=True)
-    name = "OpenVINO" if form == "openvino" else f"PyTorch {form}"
+    name = "OpenVINO" if form == "openvino" else "another build" if another_build else f"PyTorch {form}"
 
     ratios = []
     print(f"{'round':>5} {'resnet.cpp':>12} {name:>22} {'ratio':>7} {'peak GFLOP/s':>13}   (examples/s)")
