@@ -101,7 +101,8 @@ Dataset idx(Split split, const DatasetOptions& options);
 /// those of batches.meta.txt or fine_label_names.txt, else numbers. Throws IoError or FormatError.
 Dataset cifar10(Split split, const DatasetOptions& options);
 Dataset cifar100(Split split, const DatasetOptions& options);
-/// `fashion-mnist`, `cifar10`, `cifar100` or `idx:DIR`. Throws ConfigError for any other text.
+/// The data set that `resnet train --data` calls so, e.g. "cifar10" or "idx:DIR". Throws ConfigError for
+/// another text, with those that there are.
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
 
 /// A batch as the network takes it.

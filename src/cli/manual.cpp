@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/command.h"
+#include "data/sources.h"
 #include "resnet/version.h"
 
 namespace resnet::cli {
@@ -77,6 +78,11 @@ std::string man_page(const CLI::App& program, const Commands& commands) {
       if (!entry.preset.empty()) page += fmt::format(" (default: {})", roff(entry.preset));
       page += '\n';
     }
+  }
+  page += ".SH DATA SETS\n";
+  for (const data::DataSource& source : data::data_sources()) {
+    page += fmt::format(".TP\n\\fB{}\\fR\n{}: {}\n", roff(source.usage()), roff(std::string(source.title)),
+                        roff(std::string(source.help)));
   }
   page +=
       ".SH EXIT STATUS\n0 done; 1 a file, the data or the machine failed; 2 a flag cannot take its value; "

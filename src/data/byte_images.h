@@ -13,7 +13,7 @@ class ByteImages final : public Dataset::Source {
  public:
   /// `pixels` is [n][height][width][channels].
   ByteImages(std::int64_t height, std::int64_t width, std::int64_t channels, std::vector<std::uint8_t> pixels,
-             std::vector<std::uint8_t> labels)
+             std::vector<std::int32_t> labels)
       : height_(height),
         width_(width),
         channels_(channels),
@@ -34,7 +34,7 @@ class ByteImages final : public Dataset::Source {
  private:
   std::int64_t height_, width_, channels_;
   std::vector<std::uint8_t> pixels_;
-  std::vector<std::uint8_t> labels_;
+  std::vector<std::int32_t> labels_;
 };
 
 }  // namespace resnet::data

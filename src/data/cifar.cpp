@@ -8,6 +8,7 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
+#include "data/sources.h"
 
 namespace resnet::data {
 namespace {
@@ -19,8 +20,6 @@ constexpr std::int64_t kPlane = kSide * kSide;
 constexpr std::int64_t kPixels = 3 * kPlane;
 
 struct Family {
-  const char* name;
-  const char* title;
   std::vector<std::size_t>
       labels;               // in front of a record, the number of classes of each; the last one counts
   const char* class_names;  // file
@@ -44,11 +43,13 @@ std::vector<std::string> class_names(const fs::path& path, std::size_t classes) 
 }
 
 struct Examples {
-  std::vector<std::uint8_t> pixels, labels;
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int32_t> labels;
 };
 
 // Appends the records of a file, planes made pixels.
-void append_records(const fs::path& path, const Family& family, Examples& examples) {
+void append_records(const fs::path& path, const DataSource& source, const Family& family,
+                    Examples& examples) {
   const auto front = static_cast<std::int64_t>(family.labels.size());
   const std::int64_t record = front + kPixels;
   constexpr std::int64_t kMostRecords = 1'000'000;  // a file of CIFAR has at most 50,000
@@ -57,12 +58,12 @@ void append_records(const fs::path& path, const Family& family, Examples& exampl
   const auto size = static_cast<std::int64_t>(bytes.size());
   if (size > kMostRecords * record) {
     throw FormatError(fmt::format("{}: more than {} records", path.string(), kMostRecords),
-                      fmt::format("is it a file of {}?", family.title));
+                      fmt::format("is it a file of {}?", source.title));
   }
   if (size == 0 || size % record != 0) {
     throw FormatError(
         fmt::format("{}: truncated, {} bytes are not whole records of {} bytes", path.string(), size, record),
-        fmt::format("get the file again, and the binary version of {}", family.title));
+        fmt::format("get the file again, and the binary version of {}", source.title));
   }
   const std::int64_t count = size / record;
   auto at = static_cast<std::int64_t>(examples.pixels.size());
@@ -73,8 +74,8 @@ void append_records(const fs::path& path, const Family& family, Examples& exampl
       const std::size_t classes = family.labels[static_cast<std::size_t>(k)];
       if (labels[k] < classes) continue;
       throw FormatError(fmt::format("{}: {}label {} of record {}, but {} has classes 0 to {}", path.string(),
-                                    k + 1 < front ? "coarse " : "", labels[k], r, family.title, classes - 1),
-                        fmt::format("is it a file of {}?", family.title));
+                                    k + 1 < front ? "coarse " : "", labels[k], r, source.title, classes - 1),
+                        fmt::format("is it a file of {}?", source.title));
     }
     examples.labels.push_back(labels[front - 1]);
     const std::uint8_t* planes = labels + front;
@@ -85,21 +86,21 @@ void append_records(const fs::path& path, const Family& family, Examples& exampl
   }
 }
 
-Dataset load(const Family& family, Split split, const DatasetOptions& options) {
-  const fs::path folder = data_folder(options, family.title);
+Dataset load(const DataSource& source, const Family& family, Split split, const DatasetOptions& options) {
+  const fs::path folder = data_folder(options, source.title);
   const std::vector<std::string>& files = split == Split::train ? family.train : family.test;
   for (const std::string& name : files) {
     if (!path_exists(folder / name)) {
-      throw IoError(fmt::format("{} is not in {}: {} is missing", family.title, folder.string(), name),
+      throw IoError(fmt::format("{} is not in {}: {} is missing", source.title, folder.string(), name),
                     "give the folder with the files of the binary version as DatasetOptions::dir");
     }
   }
   Examples examples;
-  for (const std::string& name : files) append_records(folder / name, family, examples);
+  for (const std::string& name : files) append_records(folder / name, source, family, examples);
   const Preprocessing preprocessing{options.resize, 3};
   return {
       std::make_shared<ByteImages>(kSide, kSide, 3, std::move(examples.pixels), std::move(examples.labels)),
-      family.name,
+      std::string(source.name),
       class_names(folder / family.class_names, family.labels.back()),
       preprocessing,
       preprocessed_shape(preprocessing, kSide, kSide),
@@ -110,19 +111,16 @@ Dataset load(const Family& family, Split split, const DatasetOptions& options) {
 
 Dataset cifar10(Split split, const DatasetOptions& options) {
   static const Family family = {
-      "cifar10",
-      "CIFAR-10",
       {10},
       "batches.meta.txt",
       {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
       {"test_batch.bin"}};
-  return load(family, split, options);
+  return load(data_source(cifar10), family, split, options);
 }
 
 Dataset cifar100(Split split, const DatasetOptions& options) {
-  static const Family family = {"cifar100",    "CIFAR-100", {20, 100}, "fine_label_names.txt",
-                                {"train.bin"}, {"test.bin"}};
-  return load(family, split, options);
+  static const Family family = {{20, 100}, "fine_label_names.txt", {"train.bin"}, {"test.bin"}};
+  return load(data_source(cifar100), family, split, options);
 }
 
 }  // namespace resnet::data

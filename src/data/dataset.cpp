@@ -29,13 +29,13 @@ Image Dataset::image(std::int64_t i) const {
   return result;
 }
 
-std::filesystem::path data_folder(const DatasetOptions& options, const std::string& name,
+std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
                                   const std::filesystem::path& otherwise) {
   if (!options.dir.empty()) return options.dir;
   if (const char* variable = std::getenv("RESNET_DATA_DIR"); variable != nullptr && *variable != '\0')
     return variable;
   if (otherwise.empty()) {
-    throw IoError("the folder with the files of " + name + " is not known",
+    throw IoError("the folder with the files of " + std::string(title) + " is not known",
                   "give it as DatasetOptions::dir, or set RESNET_DATA_DIR");
   }
   return otherwise;
@@ -45,19 +45,6 @@ std::vector<std::string> numbered_classes(std::size_t count) {
   std::vector<std::string> names;
   for (std::size_t k = 0; k < count; ++k) names.push_back(std::to_string(k));
   return names;
-}
-
-Dataset open(const std::string& text, Split split, const DatasetOptions& options) {
-  if (text == "fashion-mnist") return fashion_mnist(split, options);
-  if (text == "cifar10") return cifar10(split, options);
-  if (text == "cifar100") return cifar100(split, options);
-  if (text.starts_with("idx:") && text.size() > 4) {
-    DatasetOptions with_dir = options;
-    with_dir.dir = text.substr(4);
-    return idx(split, with_dir);
-  }
-  throw ConfigError("there is no data set '" + text + "'",
-                    "give fashion-mnist, cifar10, cifar100 or idx:DIR");
 }
 
 }  // namespace resnet::data

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "resnet/data.h"
@@ -11,7 +12,7 @@ namespace resnet::data {
 
 /// The folder of a data set: the option, else $RESNET_DATA_DIR, else `otherwise`. Throws IoError if
 /// there is none.
-std::filesystem::path data_folder(const DatasetOptions& options, const std::string& name,
+std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
                                   const std::filesystem::path& otherwise = {});
 
 /// "0", "1", … for classes without names.

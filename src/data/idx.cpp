@@ -8,6 +8,7 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
+#include "data/sources.h"
 
 namespace resnet::data {
 namespace {
@@ -91,7 +92,8 @@ std::string labels_name(Split split) {
 }
 
 struct Family {
-  std::string name, title;
+  std::string name;
+  std::string_view title;
   std::vector<std::string> classes;  // empty: as many as the highest label says, called by their numbers
   std::string hint;                  // where a file is missing
 };
@@ -143,10 +145,12 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
     throw FormatError(
         fmt::format("{}: label {} of example {}, but {} has classes 0 to {}", labels_path.string(), *wrong,
                     wrong - labels.values.begin(), family.title, family.classes.size() - 1),
-        "is it the labels' file of this data set? another one opens as idx:DIR");
+        fmt::format("is it the labels' file of this data set? another one opens as {}",
+                    data_source(idx).usage()));
   }
   const Preprocessing preprocessing{options.resize, 1};
-  return {std::make_shared<ByteImages>(height, width, 1, std::move(images.values), std::move(labels.values)),
+  return {std::make_shared<ByteImages>(height, width, 1, std::move(images.values),
+                                       std::vector<std::int32_t>(labels.values.begin(), labels.values.end())),
           std::move(family.name),
           std::move(family.classes),
           preprocessing,
@@ -157,9 +161,10 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
 }  // namespace
 
 Dataset fashion_mnist(Split split, const DatasetOptions& options) {
-  return load(data_folder(options, "Fashion-MNIST", "/usr/share/datasets/fashion-mnist"), split,
-              {"fashion-mnist",
-               "Fashion-MNIST",
+  const DataSource& source = data_source(fashion_mnist);
+  return load(data_folder(options, source.title, "/usr/share/datasets/fashion-mnist"), split,
+              {std::string(source.name),
+               source.title,
                {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
                 "Ankle boot"},
                "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir"},
@@ -167,10 +172,12 @@ Dataset fashion_mnist(Split split, const DatasetOptions& options) {
 }
 
 Dataset idx(Split split, const DatasetOptions& options) {
-  const fs::path folder = data_folder(options, "an IDX data set");
-  return load(folder, split,
-              {"idx:" + folder.string(), "an IDX data set", {}, "the folder needs MNIST's four file names"},
-              options);
+  const DataSource& source = data_source(idx);
+  const fs::path folder = data_folder(options, source.title);
+  return load(
+      folder, split,
+      {source.completion() + folder.string(), source.title, {}, "the folder needs MNIST's four file names"},
+      options);
 }
 
 }  // namespace resnet::data

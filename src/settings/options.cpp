@@ -5,6 +5,7 @@
 
 #include <cctype>
 
+#include "data/sources.h"
 #include "resnet/models.h"
 #include "settings/values.h"
 
@@ -52,8 +53,8 @@ std::string to_text(const data::Resize& resize) {
 }
 
 void add_data(Table& table) {
-  table.text("data", "SET", "data set: fashion-mnist, cifar10, cifar100 or idx:DIR", &Settings::data)
-      .choices = {"fashion-mnist", "cifar10", "cifar100", "idx:"};
+  Option& set = table.text("data", "SET", "data set: " + data::data_source_usages(), &Settings::data);
+  for (const data::DataSource& source : data::data_sources()) set.choices.push_back(source.completion());
   table
       .text("data-dir", "DIR", "folder of the data set; default $RESNET_DATA_DIR, then the system's",
             &Settings::data_dir)

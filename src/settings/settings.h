@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/sources.h"
 #include "resnet/data.h"
 #include "resnet/train.h"
 
@@ -13,7 +14,7 @@ namespace resnet::settings {
 
 /// What a person may set, with the chapter's values.
 struct Settings {
-  std::string data = "fashion-mnist";
+  std::string data{data::data_sources().front().name};
   std::string data_dir;
   data::Resize resize{96};
   std::int64_t limit_train = 0, limit_test = 0;

@@ -1,0 +1,73 @@
+// The table of data sets.
+#include "data/sources.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/files.h"
+#include "support/paths.h"
+#include "support/scratch_folder.h"
+
+namespace resnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+// One training example of every data set.
+void put_files(const ScratchFolder& folder) {
+  const std::vector<std::uint8_t> zeros(3 * 32 * 32 + 2);
+  folder.put("train-images-idx3-ubyte", {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+  folder.put("train-labels-idx1-ubyte", {0, 0, 8, 1, 0, 0, 0, 1, 0});
+  folder.put("train.bin", zeros);
+  for (const char k : std::string("12345")) {
+    folder.put(std::string("data_batch_") + k + ".bin", {zeros.begin() + 1, zeros.end()});
+  }
+}
+
+TEST(DataSources, OpenUnderTheNameThatTheirDataSetHas) {
+  const ScratchFolder folder;
+  put_files(folder);
+  for (const data::DataSource& source : data::data_sources()) {
+    const std::string text = source.completion() + (source.folder ? folder.path().string() : "");
+    const data::Dataset by_name = data::open(text, data::Split::train, {.dir = folder.path()});
+    const data::Dataset by_function = source.open(data::Split::train, {.dir = folder.path()});
+    EXPECT_EQ(by_name.name(), text);
+    EXPECT_EQ(by_function.name(), text);
+    EXPECT_EQ(by_name.size(), by_function.size());
+  }
+}
+
+TEST(DataSources, HaveNamesOfTheirOwnWithoutAColonAndSayWhatTheyAre) {
+  std::set<std::string_view> names;
+  for (const data::DataSource& source : data::data_sources()) {
+    EXPECT_TRUE(names.insert(source.name).second) << source.name;
+    EXPECT_EQ(source.name.find(':'), std::string_view::npos) << source.name;
+    EXPECT_FALSE(source.title.empty()) << source.name;
+    EXPECT_FALSE(source.help.empty() || source.help.ends_with('.')) << source.name;
+  }
+}
+
+TEST(DataSources, AreListedWhereATextNamesNone) {
+  EXPECT_EQ(data::data_source_usages(), "fashion-mnist, cifar10, cifar100 or idx:DIR");
+  for (const char* text : {"", "mnist", "idx", "idx:", "cifar10:", "cifar100:there", "Cifar10"}) {
+    try {
+      data::open(text, data::Split::train);
+      ADD_FAILURE() << "'" << text << "' was accepted";
+    } catch (const ConfigError& error) {
+      EXPECT_EQ(error.what(), "there is no data set '" + std::string(text) + "'");
+      EXPECT_EQ(error.hint(), "give " + data::data_source_usages());
+    }
+  }
+}
+
+TEST(DataSources, AreInTheReadme) {
+  const std::string readme = read_text(test::source_folder() / "README.md");
+  for (const data::DataSource& source : data::data_sources()) {
+    EXPECT_THAT(readme, HasSubstr(source.usage()));
+  }
+}
+
+}  // namespace
+}  // namespace resnet
