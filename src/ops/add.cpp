@@ -5,16 +5,6 @@
 
 namespace resnet::ops {
 
-Op Add::read(const Attributes& attributes) {
-  graph::AttributeReader(attributes).finish();
-  return make<Add>();
-}
-
-std::span<const std::string_view> Add::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 2> kNames = {"a", "b"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Add::infer(std::span<const ValueType* const> inputs) const {
   return infer_elementwise(inputs);
 }

@@ -1,8 +1,6 @@
 // Elementwise sum.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -13,12 +11,10 @@ struct AddInput {
 };
 
 /// y = a + b, of one shape.
-class Add final : public Operation {
+class Add final : public ReadableOperation<Add> {
  public:
   static constexpr std::string_view kName = "add";
-  static Op read(const Attributes& attributes);
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 2> kInputs = {"a", "b"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   Cost cost(const Signature& s) const override;

@@ -41,12 +41,6 @@ kernels::PoolGeometry AveragePool<kGlobal>::geometry(const Shape& x) const {
 }
 
 template <bool kGlobal>
-std::span<const std::string_view> AveragePool<kGlobal>::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
-}
-
-template <bool kGlobal>
 std::vector<std::optional<ValueType>> AveragePool<kGlobal>::infer(
     std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {0});
@@ -75,12 +69,6 @@ void AveragePool<kGlobal>::evaluate(const Signature& s, std::span<const View<con
 template <bool kGlobal>
 kernels::PoolGeometry AveragePoolGradient<kGlobal>::geometry() const {
   return geometry_of<kGlobal>(options_.window, options_.x);
-}
-
-template <bool kGlobal>
-std::span<const std::string_view> AveragePoolGradient<kGlobal>::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"dy"};
-  return kNames;
 }
 
 template <bool kGlobal>

@@ -2,16 +2,15 @@
 // window.
 #pragma once
 
-#include <array>
-
 #include "ops/pool_window.h"
 
 namespace resnet::ops {
 
 template <bool kGlobal>
-class AveragePool final : public Operation {
+class AveragePool final : public ReadableOperation<AveragePool<kGlobal>> {
  public:
   static constexpr std::string_view kName = kGlobal ? "global_avg_pool" : "avg_pool";
+  static constexpr std::array<std::string_view, 1> kInputs = {"x"};
   explicit AveragePool(PoolWindow window = {}) : window_(window) {}
   static Op read(const Attributes& attributes);
   const PoolWindow& window() const noexcept { return window_; }
@@ -19,8 +18,6 @@ class AveragePool final : public Operation {
   kernels::PoolGeometry geometry(const Shape& x) const;
 
   Attributes attributes() const override;
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   Cost cost(const Signature& s) const override;
@@ -41,15 +38,13 @@ struct AveragePoolGradientOptions {
 
 /// dy -> dx.
 template <bool kGlobal>
-class AveragePoolGradient final : public Operation {
+class AveragePoolGradient final : public CompiledOperation<AveragePoolGradient<kGlobal>> {
  public:
   static constexpr std::string_view kName = kGlobal ? "global_avg_pool_gradient" : "avg_pool_gradient";
+  static constexpr std::array<std::string_view, 1> kInputs = {"dy"};
   explicit AveragePoolGradient(AveragePoolGradientOptions options) : options_(std::move(options)) {}
   kernels::PoolGeometry geometry() const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;

@@ -82,12 +82,6 @@ Attributes BatchNorm::attributes() const {
           {"training", std::int64_t{options_.training ? 1 : 0}}};
 }
 
-std::span<const std::string_view> BatchNorm::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 7> kNames = {
-      "x", "gamma", "beta", "running_mean", "running_var", "residual", "moments"};
-  return kNames;
-}
-
 NormGeometry BatchNorm::geometry(std::span<const ValueType* const> inputs) const {
   NormGeometry g =
       geometry_of(options_, shape_of_x(inputs[BatchNormInput::x], options_.coefficients_only, options_.x));
@@ -189,12 +183,6 @@ std::optional<Fusion> BatchNorm::with_epilogue(const Operation& next, std::size_
         make<BatchNorm>(std::move(options)), {}, Move{MaxPoolOutput::index, BatchNormOutput::pool_index}};
   }
   return std::nullopt;
-}
-
-std::span<const std::string_view> BatchNormGradient::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 9> kNames = {"dz",    "x",    "gamma", "mean",   "1/std",
-                                                             "index", "gate", "sums",  "moments"};
-  return kNames;
 }
 
 NormGeometry BatchNormGradient::geometry(std::span<const ValueType* const> inputs) const {

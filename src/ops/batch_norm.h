@@ -2,8 +2,6 @@
 // gradients at the start of its gradient, and lets neighbours do parts of both (compiler/norms.cpp).
 #pragma once
 
-#include <array>
-
 #include "kernels/norm/norm.h"
 #include "ops/pool_window.h"
 
@@ -31,9 +29,11 @@ struct BatchNormOutput {
 };
 
 /// x [N,C,H,W], the rest [C] -> y, and where training mean, 1/std, and new running statistics.
-class BatchNorm final : public Operation {
+class BatchNorm final : public ReadableOperation<BatchNorm> {
  public:
   static constexpr std::string_view kName = "batch_norm";
+  static constexpr std::array<std::string_view, 7> kInputs = {
+      "x", "gamma", "beta", "running_mean", "running_var", "residual", "moments"};
   explicit BatchNorm(BatchNormOptions options) : options_(std::move(options)) {}
   static Op read(const Attributes& attributes);
   const BatchNormOptions& options() const noexcept { return options_; }
@@ -41,8 +41,6 @@ class BatchNorm final : public Operation {
   kernels::NormGeometry geometry(std::span<const ValueType* const> inputs) const;
 
   Attributes attributes() const override;
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::size_t listed_inputs() const noexcept override { return BatchNormInput::residual; }
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
@@ -76,16 +74,15 @@ struct BatchNormGradientOutput {
   enum : std::size_t { dx, dgamma, dbeta, dresidual };
 };
 
-class BatchNormGradient final : public Operation {
+class BatchNormGradient final : public CompiledOperation<BatchNormGradient> {
  public:
   static constexpr std::string_view kName = "batch_norm_gradient";
+  static constexpr std::array<std::string_view, 9> kInputs = {"dz",    "x",    "gamma", "mean",   "1/std",
+                                                              "index", "gate", "sums",  "moments"};
   explicit BatchNormGradient(BatchNormGradientOptions options) : options_(std::move(options)) {}
   const BatchNormGradientOptions& options() const noexcept { return options_; }
   kernels::NormGeometry geometry(std::span<const ValueType* const> inputs) const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::size_t listed_inputs() const noexcept override { return BatchNormGradientInput::pool_index; }
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,

@@ -5,11 +5,6 @@
 
 namespace resnet::ops {
 
-std::span<const std::string_view> ChannelSum::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> ChannelSum::infer(std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {0});
   const Shape& x = inputs[0]->shape;

@@ -1,19 +1,15 @@
 // Sum over all axes but the channels: the gradient of a bias.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
 
 /// x [N,C] or [N,C,H,W] -> sum [C].
-class ChannelSum final : public Operation {
+class ChannelSum final : public CompiledOperation<ChannelSum> {
  public:
   static constexpr std::string_view kName = "channel_sum";
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 1> kInputs = {"x"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;

@@ -99,12 +99,6 @@ Attributes ConvForward<kLinear>::attributes() const {
 }
 
 template <bool kLinear>
-std::span<const std::string_view> ConvForward<kLinear>::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 4> kNames = {"x", "w", "b", "coefficients"};
-  return kNames;
-}
-
-template <bool kLinear>
 ConvGeometry ConvForward<kLinear>::geometry(const Signature& s) const {
   return geometry_of<kLinear>(options_.window, s.inputs[ConvInput::x]->shape, s.inputs[ConvInput::w]->shape);
 }
@@ -156,13 +150,6 @@ void ConvForward<kLinear>::evaluate(const Signature& s, std::span<const View<con
 }
 
 template <bool kLinear>
-std::span<const std::string_view> ConvInputGradient<kLinear>::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 7> kNames = {"dy",           "w",    "addend", "norm's x",
-                                                             "coefficients", "mean", "mask"};
-  return kNames;
-}
-
-template <bool kLinear>
 ConvGeometry ConvInputGradient<kLinear>::geometry(const Signature& s) const {
   return geometry_of<kLinear>(options_.window, expect_extents<kLinear>(options_.x),
                               s.inputs[ConvInputGradientInput::w]->shape);
@@ -211,13 +198,6 @@ std::optional<Fusion> ConvInputGradient<kLinear>::with_epilogue(const Operation&
   options.add = true;
   return Fusion{make<ConvInputGradient>(std::move(options)),
                 Move{AddInput::other(slot), ConvInputGradientInput::addend}};
-}
-
-template <bool kLinear>
-std::span<const std::string_view> ConvWeightGradient<kLinear>::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 5> kNames = {"x", "dy", "coefficients", "norm's x",
-                                                             "gradient coefficients"};
-  return kNames;
 }
 
 template <bool kLinear>

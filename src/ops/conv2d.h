@@ -2,8 +2,6 @@
 // convolution of a 1x1 map by a 1x1 kernel.
 #pragma once
 
-#include <array>
-
 #include "kernels/conv/conv.h"
 #include "ops/rules.h"
 
@@ -35,17 +33,16 @@ struct ConvOutput {
 /// x [N,Ci,H,W], w [Co,Ci/groups,Kh,Kw], bias [Co] -> y [N,Co,Ho,Wo]; linear: x [N,in], w [out,in] -> y
 /// [N,out].
 template <bool kLinear>
-class ConvForward final : public Operation {
+class ConvForward final : public ReadableOperation<ConvForward<kLinear>> {
  public:
   static constexpr std::string_view kName = kLinear ? "linear" : "conv2d";
+  static constexpr std::array<std::string_view, 4> kInputs = {"x", "w", "b", "coefficients"};
   explicit ConvForward(ConvOptions options = {}) : options_(options) {}
   static Op read(const Attributes& attributes);
   const ConvOptions& options() const noexcept { return options_; }
   kernels::ConvGeometry geometry(const Signature& s) const;
 
   Attributes attributes() const override;
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::size_t listed_inputs() const noexcept override { return ConvInput::coefficients; }
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
@@ -73,16 +70,15 @@ struct ConvInputGradientOutput {
 };
 
 template <bool kLinear>
-class ConvInputGradient final : public Operation {
+class ConvInputGradient final : public CompiledOperation<ConvInputGradient<kLinear>> {
  public:
   static constexpr std::string_view kName = kLinear ? "linear_input_gradient" : "conv2d_input_gradient";
+  static constexpr std::array<std::string_view, 7> kInputs = {"dy",           "w",    "addend", "norm's x",
+                                                              "coefficients", "mean", "mask"};
   explicit ConvInputGradient(ConvInputGradientOptions options) : options_(std::move(options)) {}
   const ConvInputGradientOptions& options() const noexcept { return options_; }
   kernels::ConvGeometry geometry(const Signature& s) const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::size_t listed_inputs() const noexcept override { return ConvInputGradientInput::addend; }
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
@@ -110,16 +106,15 @@ struct ConvWeightGradientOutput {
 };
 
 template <bool kLinear>
-class ConvWeightGradient final : public Operation {
+class ConvWeightGradient final : public CompiledOperation<ConvWeightGradient<kLinear>> {
  public:
   static constexpr std::string_view kName = kLinear ? "linear_weight_gradient" : "conv2d_weight_gradient";
+  static constexpr std::array<std::string_view, 5> kInputs = {"x", "dy", "coefficients", "norm's x",
+                                                              "gradient coefficients"};
   explicit ConvWeightGradient(ConvWeightGradientOptions options) : options_(std::move(options)) {}
   const ConvWeightGradientOptions& options() const noexcept { return options_; }
   kernels::ConvGeometry geometry(const Signature& s) const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::size_t listed_inputs() const noexcept override { return ConvWeightGradientInput::coefficients; }
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }

@@ -26,11 +26,6 @@ PooledGeometry Conv2dPooled::geometry(std::span<const ValueType* const> inputs) 
   return geometry_of(options_, inputs);
 }
 
-std::span<const std::string_view> Conv2dPooled::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 4> kNames = {"x", "w", "b", "gamma"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Conv2dPooled::infer(std::span<const ValueType* const> inputs) const {
   using In = Conv2dPooledInput;
   expect_f32(inputs, {In::x, In::w});
@@ -48,12 +43,6 @@ void Conv2dPooled::evaluate(const Signature&, std::span<const View<const double>
 
 PooledGeometry Conv2dPooledWeightGradient::geometry(std::span<const ValueType* const> inputs) const {
   return geometry_of(options_, inputs);
-}
-
-std::span<const std::string_view> Conv2dPooledWeightGradient::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 7> kNames = {
-      "x", "w", "b", "dz", "index", "z", "gradient coefficients"};
-  return kNames;
 }
 
 std::vector<std::optional<ValueType>> Conv2dPooledWeightGradient::infer(

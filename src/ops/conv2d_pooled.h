@@ -3,8 +3,6 @@
 // gradient rule and no readable evaluation of their own.
 #pragma once
 
-#include <array>
-
 #include "ops/conv2d.h"
 #include "ops/pool_window.h"
 
@@ -26,15 +24,13 @@ struct Conv2dPooledOutput {
   enum : std::size_t { y, index, moments };  // y: what the pool chooses; moments: of all that it chooses from
 };
 
-class Conv2dPooled final : public Operation {
+class Conv2dPooled final : public CompiledOperation<Conv2dPooled> {
  public:
   static constexpr std::string_view kName = "conv2d_pooled";
+  static constexpr std::array<std::string_view, 4> kInputs = {"x", "w", "b", "gamma"};
   explicit Conv2dPooled(Conv2dPooledOptions options) : options_(options) {}
   PooledGeometry geometry(std::span<const ValueType* const> inputs) const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   Cost cost(const Signature& s) const override { return {geometry(s.inputs).conv.flops()}; }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
@@ -57,15 +53,14 @@ struct Conv2dPooledWeightGradientInput {
 };
 
 /// Result dw, of the shape of w.
-class Conv2dPooledWeightGradient final : public Operation {
+class Conv2dPooledWeightGradient final : public CompiledOperation<Conv2dPooledWeightGradient> {
  public:
   static constexpr std::string_view kName = "conv2d_pooled_weight_gradient";
+  static constexpr std::array<std::string_view, 7> kInputs = {
+      "x", "w", "b", "dz", "index", "z", "gradient coefficients"};
   explicit Conv2dPooledWeightGradient(Conv2dPooledOptions options) : options_(options) {}
   PooledGeometry geometry(std::span<const ValueType* const> inputs) const;
 
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   Cost cost(const Signature& s) const override { return {geometry(s.inputs).conv.flops()}; }
   void evaluate(const Signature& s, std::span<const View<const double>> in,

@@ -6,8 +6,6 @@
 namespace resnet::ops {
 namespace {
 
-constexpr std::array<std::string_view, 2> kNames = {"logits", "labels"};
-
 void expect_logits(std::span<const ValueType* const> inputs) {
   expect_f32(inputs, {CrossEntropyInput::logits});
   const Shape& logits = expect_rank(inputs, CrossEntropyInput::logits, 2);
@@ -18,10 +16,6 @@ void expect_logits(std::span<const ValueType* const> inputs) {
 }
 
 }  // namespace
-
-std::span<const std::string_view> CrossEntropy::input_names() const noexcept {
-  return kNames;
-}
 
 std::vector<std::optional<ValueType>> CrossEntropy::infer(std::span<const ValueType* const> inputs) const {
   expect_logits(inputs);
@@ -39,10 +33,6 @@ void CrossEntropy::evaluate(const Signature&, std::span<const View<const double>
                             std::span<const View<double>> out) const {
   kernels::reference_cross_entropy(in[CrossEntropyInput::logits], in[CrossEntropyInput::labels],
                                    out[CrossEntropyOutput::loss_sum], out[CrossEntropyOutput::correct]);
-}
-
-std::span<const std::string_view> CrossEntropyGradient::input_names() const noexcept {
-  return kNames;
 }
 
 std::vector<std::optional<ValueType>> CrossEntropyGradient::infer(

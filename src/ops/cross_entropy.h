@@ -1,8 +1,6 @@
 // Softmax cross-entropy: the loss. Its gradient is that of the mean over the batch.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -14,12 +12,10 @@ struct CrossEntropyOutput {
   enum : std::size_t { loss_sum, correct };  // nats, f64 [1]; right answers, i64 [1]
 };
 
-class CrossEntropy final : public Operation {
+class CrossEntropy final : public CompiledOperation<CrossEntropy> {
  public:
   static constexpr std::string_view kName = "cross_entropy";
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 2> kInputs = {"logits", "labels"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
@@ -27,12 +23,10 @@ class CrossEntropy final : public Operation {
 };
 
 /// Gradient of the mean loss by the logits; inputs as CrossEntropy's.
-class CrossEntropyGradient final : public Operation {
+class CrossEntropyGradient final : public CompiledOperation<CrossEntropyGradient> {
  public:
   static constexpr std::string_view kName = "cross_entropy_gradient";
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 2> kInputs = {"logits", "labels"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;

@@ -17,11 +17,6 @@ Attributes Dropout::attributes() const {
   return {{"p", options_.p}, {"layer", static_cast<std::int64_t>(options_.layer)}};
 }
 
-std::span<const std::string_view> Dropout::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 2> kNames = {"x", "seed_step"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Dropout::infer(std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {DropoutInput::x});
   expect(options_.p >= 0 && options_.p < 1, "expected a probability within [0, 1)");

@@ -1,8 +1,6 @@
 // Dropout of training: what is kept depends on (seed, layer, step, element) alone.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -16,16 +14,15 @@ struct DropoutInput {
 };
 
 /// y = x / (1 - p) where kept, else 0. Its gradient is itself, of dy.
-class Dropout final : public Operation {
+class Dropout final : public ReadableOperation<Dropout> {
  public:
   static constexpr std::string_view kName = "dropout";
+  static constexpr std::array<std::string_view, 2> kInputs = {"x", "seed_step"};
   explicit Dropout(DropoutOptions options) : options_(options) {}
   static Op read(const Attributes& attributes);
   const DropoutOptions& options() const noexcept { return options_; }
 
   Attributes attributes() const override;
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,

@@ -13,16 +13,6 @@ void copy(View<const double> x, View<double> y) {
 
 }  // namespace
 
-Op Flatten::read(const Attributes& attributes) {
-  graph::AttributeReader(attributes).finish();
-  return make<Flatten>();
-}
-
-std::span<const std::string_view> Flatten::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Flatten::infer(std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {0});
   const Shape& x = expect_rank(inputs, 0, 4);
@@ -39,11 +29,6 @@ void Flatten::gradient(GradientScope& scope) const {
 void Flatten::evaluate(const Signature&, std::span<const View<const double>> in,
                        std::span<const View<double>> out) const {
   copy(in[0], out[0]);
-}
-
-std::span<const std::string_view> Unflatten::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
 }
 
 std::vector<std::optional<ValueType>> Unflatten::infer(std::span<const ValueType* const> inputs) const {

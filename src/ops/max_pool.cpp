@@ -9,11 +9,6 @@ Op MaxPool::read(const Attributes& attributes) {
   return make<MaxPool>(window);
 }
 
-std::span<const std::string_view> MaxPool::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> MaxPool::infer(std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {MaxPoolInput::x});
   const kernels::PoolGeometry g = pool_geometry(window_, inputs[MaxPoolInput::x]->shape);
@@ -38,11 +33,6 @@ void MaxPool::evaluate(const Signature& s, std::span<const View<const double>> i
                        std::span<const View<double>> out) const {
   kernels::reference_max_pool(pool_geometry(window_, s.inputs[MaxPoolInput::x]->shape), in[MaxPoolInput::x],
                               out[MaxPoolOutput::y], out[MaxPoolOutput::index]);
-}
-
-std::span<const std::string_view> MaxPoolGradient::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 2> kNames = {"dy", "index"};
-  return kNames;
 }
 
 std::vector<std::optional<ValueType>> MaxPoolGradient::infer(std::span<const ValueType* const> inputs) const {

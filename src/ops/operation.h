@@ -3,6 +3,7 @@
 // it is a target's business (compiler/target.h).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -117,10 +118,33 @@ class Operation : public graph::OpRules {
   Attributes attributes() const override;
 };
 
+/// What operations of type O tell of themselves by constants: their name, and the names of their inputs by
+/// slot.
+template <class O, bool kReadable>
+class OperationOf : public Operation {
+ public:
+  std::string_view name() const noexcept final { return O::kName; }
+  std::span<const std::string_view> input_names() const noexcept final { return O::kInputs; }
+  bool for_inference() const noexcept final { return kReadable; }
+};
+/// An operation of networks, which files may hold.
+template <class O>
+using ReadableOperation = OperationOf<O, true>;
+/// An operation that only the compiler makes: gradients, losses, updates, fused ones.
+template <class O>
+using CompiledOperation = OperationOf<O, false>;
+
 /// An operation of type O with its options.
 template <class O, class... Options>
 std::shared_ptr<const O> make(Options&&... options) {
   return std::make_shared<const O>(std::forward<Options>(options)...);
+}
+
+/// Makes an operation that has no options from the text form.
+template <class O>
+Op read_without_options(const Attributes& attributes) {
+  graph::AttributeReader(attributes).finish();
+  return make<O>();
 }
 
 /// The operation of a node.

@@ -22,6 +22,10 @@ constexpr Kind readable() {
   return {O::kName, &O::read};
 }
 template <class O>
+constexpr Kind without_options() {
+  return {O::kName, &read_without_options<O>};
+}
+template <class O>
 constexpr Kind compiled() {
   return {O::kName};
 }
@@ -37,9 +41,9 @@ constexpr std::array kKinds = {
     compiled<LinearWeightGradient>(),
     readable<BatchNorm>(),
     compiled<BatchNormGradient>(),
-    readable<Relu>(),
+    without_options<Relu>(),
     compiled<ReluGradient>(),
-    readable<Add>(),
+    without_options<Add>(),
     compiled<ChannelSum>(),
     readable<MaxPool>(),
     compiled<MaxPoolGradient>(),
@@ -47,7 +51,7 @@ constexpr std::array kKinds = {
     readable<GlobalAvgPool>(),
     compiled<AvgPoolGradient>(),
     compiled<GlobalAvgPoolGradient>(),
-    readable<Flatten>(),
+    without_options<Flatten>(),
     compiled<Unflatten>(),
     readable<Dropout>(),
     compiled<CrossEntropy>(),

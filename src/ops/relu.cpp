@@ -5,16 +5,6 @@
 
 namespace resnet::ops {
 
-Op Relu::read(const Attributes& attributes) {
-  graph::AttributeReader(attributes).finish();
-  return make<Relu>();
-}
-
-std::span<const std::string_view> Relu::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 1> kNames = {"x"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Relu::infer(std::span<const ValueType* const> inputs) const {
   return infer_elementwise(inputs);
 }
@@ -31,11 +21,6 @@ Cost Relu::cost(const Signature& s) const {
 void Relu::evaluate(const Signature&, std::span<const View<const double>> in,
                     std::span<const View<double>> out) const {
   kernels::reference_relu(in[ReluInput::x], out[0]);
-}
-
-std::span<const std::string_view> ReluGradient::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 2> kNames = {"dy", "y"};
-  return kNames;
 }
 
 std::vector<std::optional<ValueType>> ReluGradient::infer(std::span<const ValueType* const> inputs) const {

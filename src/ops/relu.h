@@ -1,8 +1,6 @@
 // relu and its gradient.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -12,12 +10,10 @@ struct ReluInput {
 };
 
 /// y = max(x, 0).
-class Relu final : public Operation {
+class Relu final : public ReadableOperation<Relu> {
  public:
   static constexpr std::string_view kName = "relu";
-  static Op read(const Attributes& attributes);
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 1> kInputs = {"x"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   Cost cost(const Signature& s) const override;
@@ -30,12 +26,10 @@ struct ReluGradientInput {
 };
 
 /// dx = dy where y > 0, else 0.
-class ReluGradient final : public Operation {
+class ReluGradient final : public CompiledOperation<ReluGradient> {
  public:
   static constexpr std::string_view kName = "relu_gradient";
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 2> kInputs = {"dy", "y"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;

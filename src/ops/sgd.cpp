@@ -5,11 +5,6 @@
 
 namespace resnet::ops {
 
-std::span<const std::string_view> Sgd::input_names() const noexcept {
-  static constexpr std::array<std::string_view, 3> kNames = {"parameter", "gradient", "lr"};
-  return kNames;
-}
-
 std::vector<std::optional<ValueType>> Sgd::infer(std::span<const ValueType* const> inputs) const {
   expect_f32(inputs, {SgdInput::parameter, SgdInput::gradient, SgdInput::lr});
   expect(inputs[SgdInput::parameter]->shape == inputs[SgdInput::gradient]->shape &&

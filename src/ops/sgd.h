@@ -1,8 +1,6 @@
 // The optimiser's update: param - lr * grad.
 #pragma once
 
-#include <array>
-
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -11,12 +9,10 @@ struct SgdInput {
   enum : std::size_t { parameter, gradient, lr };
 };
 
-class Sgd final : public Operation {
+class Sgd final : public CompiledOperation<Sgd> {
  public:
   static constexpr std::string_view kName = "sgd";
-  bool for_inference() const noexcept override { return false; }
-  std::string_view name() const noexcept override { return kName; }
-  std::span<const std::string_view> input_names() const noexcept override;
+  static constexpr std::array<std::string_view, 3> kInputs = {"parameter", "gradient", "lr"};
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;
