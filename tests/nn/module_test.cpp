@@ -11,11 +11,13 @@
 #include "resnet/engine.h"
 #include "resnet/model_file.h"
 #include "resnet/nn.h"
+#include "support/message_of.h"
 #include "support/scratch_folder.h"
 
 namespace resnet {
 namespace {
 
+using test::message_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -36,16 +38,6 @@ std::vector<std::string> parameter_names(const nn::Module& module) {
 Shape output_shape(const nn::Module& module, const Shape& images, Mode mode = Mode::eval) {
   const graph::Graph graph = nn::trace(module, images, mode);
   return graph.value(graph.output("output")).type.shape;
-}
-
-template <class Expected, class Call>
-std::string message_of(const Call& call) {
-  try {
-    call();
-  } catch (const Expected& error) {
-    return error.what();
-  }
-  return "nothing of this kind was thrown";
 }
 
 std::vector<std::string> node_names(const graph::Graph& graph) {
