@@ -8,6 +8,7 @@ import pathlib
 import torch
 
 import golden
+import optimizers
 import philox
 import training
 from batch_norm import batch_norm
@@ -19,6 +20,7 @@ CASES = {
     **{model: functools.partial(training.gradients, model) for model in training.MODELS},
     **{f"{model}_ten_steps": functools.partial(training.ten_steps, model) for model in training.MODELS},
     "d2l_resnet18_step": training.one_step,
+    "optimizers": optimizers.optimizers,
 }
 
 

@@ -44,9 +44,20 @@ def d2l_resnet18(classes):
     return net
 
 
+def d2l_small(classes):
+    """The chapter's network with one block a stage and two stages."""
+    stem = nn.Sequential(nn.Conv2d(1, 8, kernel_size=7, stride=2, padding=3), nn.BatchNorm2d(8), nn.ReLU(),
+                         nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
+    return nn.Sequential(stem, nn.Sequential(Residual(8, 8)),
+                         nn.Sequential(Residual(8, 16, use_1x1conv=True, strides=2)),
+                         nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(16, classes))
+
+
 def build(model, classes):
     if model == "d2l_resnet18":
         return d2l_resnet18(classes)
+    if model == "d2l_small":
+        return d2l_small(classes)
     net = torchvision.models.get_model(model, weights=None, num_classes=classes)
     tensors, parameters = {"resnet18": (122, 11_689_512), "resnet50": (320, 25_557_032)}[model]
     assert len(net.state_dict()) == tensors
@@ -118,7 +129,8 @@ def disturb(net, run):
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             module.register_forward_hook(lambda module, inputs, output: noisy(output))
-            module.register_full_backward_hook(lambda module, dx, dy: (noisy(dx[0]),))
+            module.register_full_backward_hook(
+                lambda module, dx, dy: None if dx[0] is None else (noisy(dx[0]),))  # None: all before is frozen
             module.weight.register_hook(noisy)
     return net
 

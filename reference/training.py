@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-from golden import SEED, Pins, digits, on_grid, scalar
+from golden import SAMPLES, SEED, Pins, digits, on_grid, scalar
 from networks import bias_before_norm, build, disturb, load, recipes, running, stages
 from philox import fill, words
 
@@ -18,14 +18,14 @@ CLASSES = 10
 STEP_INPUT = [256, 1, 96, 96]
 
 
-def _header(model, shape):
+def header(model, shape):
     net = build(model, CLASSES)
     return {"torch": torch.__version__, "torchvision": torchvision.__version__, "model": model, "input": shape,
             "classes": CLASSES, "parameters": sum(p.numel() for p in net.parameters()), "runs": RUNS,
             "tensors": recipes(net)}
 
 
-def _batch(shape, suffix="", run=None):
+def batch(shape, suffix="", run=None):
     """Input and labels; float32 run `run` sees every pixel moved by -1, 0 or +1 unit in the last place."""
     x = fill(SEED, "input" + suffix, shape, 0.5, 0.5)
     if run is not None:
@@ -35,7 +35,7 @@ def _batch(shape, suffix="", run=None):
     return torch.from_numpy(x), torch.from_numpy(labels)
 
 
-def _loss(net, x, labels, outputs=None):
+def loss_of(net, x, labels, outputs=None):
     for name, stage in stages(net):
         x = stage(x)
         if outputs is not None:
@@ -43,7 +43,7 @@ def _loss(net, x, labels, outputs=None):
     return F.cross_entropy(x, labels)
 
 
-def _net(model, dtype, run=None, noisy=False):
+def network(model, dtype, run=None, noisy=False):
     net = load(build(model, CLASSES), dtype)
     return disturb(net, run) if noisy else net
 
@@ -55,11 +55,11 @@ def _float32_runs(compute, *arguments):
             yield noisy, compute(*arguments, torch.float32, run, noisy)
 
 
-def _pinned(compute, *arguments, zero=()):
+def pinned(compute, *arguments, zero=(), limit=SAMPLES):
     """Pins each part of what `compute` returns: a list of losses, or tensors by name."""
     reference = compute(*arguments, torch.float64)
     losses = {False: [], True: []}
-    pins = {part: Pins(value, zero if part == "gradients" else ())
+    pins = {part: Pins(value, zero if part == "gradients" else (), limit)
             for part, value in reference.items() if part != "losses"}
     for noisy, run in _float32_runs(compute, *arguments):
         losses[noisy].append(run["losses"])
@@ -75,10 +75,10 @@ def _scalars(reference, losses):
 
 
 def _forward_backward(model, shape, train, dtype, run=None, noisy=False):
-    net = _net(model, dtype, run, noisy).train(train)
-    x, labels = _batch(shape, run=run)
+    net = network(model, dtype, run, noisy).train(train)
+    x, labels = batch(shape, run=run)
     outputs = {}
-    loss = _loss(net, x.to(dtype), labels, outputs)
+    loss = loss_of(net, x.to(dtype), labels, outputs)
     if not train:
         return {"losses": [loss.item()], "stages": outputs}
     loss.backward()
@@ -98,21 +98,21 @@ def gradients(model):
     """Stage outputs, losses and the gradient of every parameter."""
     shape = MODELS[model]
     zero = bias_before_norm(build(model, CLASSES))
-    result = _header(model, shape)
+    result = header(model, shape)
     for mode in ("train", "eval"):
-        pinned = _pinned(_forward_backward, model, shape, mode == "train", zero=zero)
-        result[mode] = {"loss": pinned.pop("losses")[0], **pinned}
+        parts = pinned(_forward_backward, model, shape, mode == "train", zero=zero)
+        result[mode] = {"loss": parts.pop("losses")[0], **parts}
     return result
 
 
 def _steps(model, steps, lr, dtype, run=None, noisy=False):
-    net = _net(model, dtype, run, noisy).train()
+    net = network(model, dtype, run, noisy).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     losses = []
     for i in range(steps):
-        x, labels = _batch(MODELS[model], f"/{i}", run)
+        x, labels = batch(MODELS[model], f"/{i}", run)
         optimizer.zero_grad()
-        loss = _loss(net, x.to(dtype), labels)
+        loss = loss_of(net, x.to(dtype), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -128,9 +128,9 @@ def ten_steps(model, lr=3e-5, steps=10):
     than training does, which is the difference to `losses_without_update`.
     """
     still = _steps(model, steps, 0, torch.float64)["losses"]
-    return {**_header(model, MODELS[model]), "lr": lr, "num_batches_tracked": steps,
+    return {**header(model, MODELS[model]), "lr": lr, "num_batches_tracked": steps,
             "losses_without_update": [digits(loss, 10) for loss in still],
-            **_pinned(_steps, model, steps, lr)}
+            **pinned(_steps, model, steps, lr)}
 
 
 def _project(name, change):
@@ -146,10 +146,10 @@ def _project(name, change):
 
 
 def _one_step(lr, dtype, run=None, noisy=False):
-    net = _net("d2l_resnet18", dtype, run, noisy).train()
+    net = network("d2l_resnet18", dtype, run, noisy).train()
     before = {name: p.detach().numpy().copy() for name, p in net.named_parameters()}
-    x, labels = _batch(STEP_INPUT, run=run)
-    loss = _loss(net, x.to(dtype), labels)
+    x, labels = batch(STEP_INPUT, run=run)
+    loss = loss_of(net, x.to(dtype), labels)
     loss.backward()
     _check_zeros(net, {name: p.grad.numpy() for name, p in net.named_parameters()}, dtype)
     torch.optim.SGD(net.parameters(), lr=lr).step()
@@ -191,7 +191,7 @@ def one_step(lr=0.001):
             pin["projections"] = [on_grid(p, pin["l2"]) for p in projections[name]]
             pin.update(_spreads(distances, [name], changes))
     whole = math.sqrt(sum(np.sum(change**2) for change in changes.values()))
-    return {**_header("d2l_resnet18", STEP_INPUT), "lr": lr,
+    return {**header("d2l_resnet18", STEP_INPUT), "lr": lr,
             "loss": _scalars([reference["loss"]], losses)[0], "l2": digits(whole, 10),
             **_spreads(distances, list(changes), changes), "changes": result, "running": statistics.result()}
 

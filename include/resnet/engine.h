@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "resnet/graph.h"
@@ -35,6 +37,76 @@ struct StepResult {
   std::int64_t correct = 0;  // examples
 };
 
+/// What may change from one step to the next without compiling anew.
+struct StepInputs {
+  float lr = 0;  // learning rate
+};
+
+/// Named tensors in the public layout, in the order of PyTorch's state_dict.
+using State = std::vector<std::pair<std::string, Tensor>>;
+
+enum class StateScope : std::uint8_t {
+  network,  // parameters, running statistics, counts of batches: what a model file holds
+  all,      // everything that later steps depend on; besides the network's values
+            //   engine/steps    i64: training steps so far, from which dropout draws its numbers
+};
+
+/// A gradient in the engine's own memory. Its elements are in the engine's own order, which is the same for
+/// all engines of one kind and network: sums over processes, factors and norms need no other.
+struct GradientSpan {
+  std::string name;  // of the parameter
+  std::span<float> values;
+};
+
+/// What an engine runs on, for reports.
+struct DeviceInfo {
+  std::string kind;    // "cpu"
+  std::string name;    // of the processor, as it calls itself
+  std::string target;  // what its code is compiled for, e.g. an instruction set; "reference"
+  int threads = 1;
+};
+
+/// Runs one network: forward, backward, update. It takes views, not loaders, and nothing outside needs to
+/// know which implementation it is. Images are f32 [N,C,H,W], labels i32 [N]. Every implementation
+///   - takes any N, C, H, W that the network allows, compiling at the first use of a shape what it needs;
+///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
+///   - gives the same bits for the same network, options and calls, for any number of threads;
+///   - takes step() for gradients() followed by apply(), bit for bit;
+///   - goes on bit for bit from a state(StateScope::all) that set_state() gave back to it, or to another
+///     engine of its kind, network and options;
+///   - changes nothing in infer(), state() and the other functions that only give something;
+///   - is called from one thread at a time.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  /// Forward, backward and update.
+  virtual StepResult step(View<const float> images, View<const std::int32_t> labels,
+                          const StepInputs& inputs) = 0;
+  /// Forward and backward in train mode without update (running statistics do advance). The gradients, of the
+  /// mean loss, stay until the next call.
+  virtual StepResult gradients(View<const float> images, View<const std::int32_t> labels) = 0;
+  /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none.
+  virtual void apply(const StepInputs& inputs) = 0;
+  /// Evaluation mode: logits, or whatever the network gives.
+  virtual Tensor infer(View<const float> images) = 0;
+
+  /// Copies; in f32 but where the engine computes in f64 and the scope is `all`.
+  virtual State state(StateScope scope = StateScope::network) const = 0;
+  /// Overwrites the values of these names, whatever their scope; all others stay. Throws ShapeError if one
+  /// does not exist or does not fit, and changes nothing then.
+  virtual void set_state(const State& state) = 0;
+
+  /// Copies of the last gradients, by parameter, in the public layout. Throws ConfigError if there are none.
+  virtual State gradient_values() const = 0;
+  /// The last gradients themselves: apply() takes what is written here. Without those that are zero by
+  /// algebra (a bias in front of a batch norm). Void after the next call but of apply(). Throws ConfigError
+  /// if there are none.
+  virtual std::vector<GradientSpan> gradient_spans() = 0;
+
+  virtual DeviceInfo device() const = 0;
+};
+
 /// One kernel call of a compiled step, with the wall time of its last run.
 struct CallTime {
   std::string op, node, kernel;  // "conv2d_input_gradient", "1.0.conv1", "conv_input_gradient/winograd4x4"
@@ -43,42 +115,16 @@ struct CallTime {
   double seconds = 0;
 };
 
-/// Named tensors in the public layout, in the order of PyTorch's state_dict.
-using State = std::vector<std::pair<std::string, Tensor>>;
-
-/// Runs one network: forward, backward, update. It takes views, not loaders, and nothing outside
-/// needs to know which implementation it is. Images are f32 [N,C,H,W], labels i32 [N]; any N, C, H, W
-/// that the network allows; a plan is compiled at the first use of a shape and kept.
-class Engine {
+/// An engine that compiles its steps into plans: what tools that explain and measure it ask besides.
+class PlannedEngine : public Engine {
  public:
-  virtual ~Engine() = default;
-
-  /// Forward, backward and SGD update.
-  virtual StepResult step(View<const float> images, View<const std::int32_t> labels, float lr) = 0;
-  /// Forward and backward in train mode without update (running statistics do advance).
-  virtual StepResult gradients(View<const float> images, View<const std::int32_t> labels) = 0;
-  /// SGD with the gradients of the last gradients() call.
-  virtual void apply(float lr) = 0;
-  /// Evaluation mode: logits, or whatever the network gives.
-  virtual Tensor infer(View<const float> images) = 0;
-
-  /// Parameters, running statistics and counts.
-  virtual State state() const = 0;
-  /// Overwrites the values of that name; all must exist and fit. Throws ShapeError.
-  virtual void set_state(const State& state) = 0;
-  /// Gradients of the last gradients() call, by parameter.
-  virtual State gradient_values() const = 0;
-
-  /// "avx2", …, or "reference".
-  virtual std::string isa() const = 0;
-  virtual int threads() const = 0;
-  /// Bytes of the arena (state and work), 0 if there is none.
-  virtual std::int64_t arena_bytes() const = 0;
-  /// The compiled plan for this shape as text: kernels, reasons, memory. Empty if there is none.
-  virtual std::string describe(const Shape& images, Mode mode) = 0;
-  /// step(), timed call by call in the order of describe(). Empty where there are no calls.
+  /// The plan of step() or infer() for this shape: kernels, reasons, memory.
+  virtual std::string plan_text(const Shape& images, Mode mode) = 0;
+  /// step(), timed call by call in the order of the plan.
   virtual std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
-                                        float lr) = 0;
+                                        const StepInputs& inputs) = 0;
+  /// Bytes of the arena: state and work.
+  virtual std::int64_t arena_bytes() const = 0;
 };
 
 /// What an engine needs to know of a network: its graph in both modes for some batch size, and its
@@ -101,14 +147,34 @@ void set_state(nn::Module& module, const State& state);
 /// Throws ConfigError if this machine cannot run what the options ask for.
 void check(const EngineOptions& options);
 
-/// The fast engine. Throws ConfigError if the machine cannot run what the options ask for.
-std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options = {});
+/// The fast engine of the CPU. Throws ConfigError if the machine cannot run what the options ask for.
+std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options = {});
 /// The oracle: the same graph, unfused, in double, one readable kernel at a time.
 std::unique_ptr<Engine> make_reference_engine(Network network, const EngineOptions& options = {});
 
-/// y = module(x) once, on the native engine. Unset parameters are initialised first (the module's own
-/// scheme, seed 0); set ones are never touched. Mode::train uses batch statistics and leaves the running
-/// ones alone. The compiled plan is kept with the module's graph and shape for the next call.
+/// Makes an engine for a network.
+using EngineFactory = std::function<std::unique_ptr<Engine>(Network, const EngineOptions&)>;
+/// The engine that suits the options, which is the native one.
+std::unique_ptr<Engine> make_engine(Network network, const EngineOptions& options = {});
+
+/// y = module(x), with what is compiled for the shape of x kept for the next call. Unset parameters are
+/// initialised first (the module's own scheme, seed 0); set ones are read at every call and never touched.
+/// Mode::train uses batch statistics and leaves the running ones alone. The module outlives it, and keeps its
+/// children.
+class Forward {
+ public:
+  explicit Forward(nn::Module& module, Mode mode = Mode::eval, EngineOptions options = {});
+  Tensor operator()(const Tensor& x);
+
+ private:
+  nn::Module* module_;
+  Mode mode_;
+  EngineOptions options_;
+  Shape shape_{0};  // that the engine was made for
+  std::unique_ptr<Engine> engine_;
+};
+
+/// y = module(x) once: Forward(module, mode)(x).
 Tensor forward(nn::Module& module, const Tensor& x, Mode mode = Mode::eval);
 
 }  // namespace resnet

@@ -52,7 +52,7 @@ struct FitResult {
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
   int threads = 0;
-  std::string isa;
+  std::string isa;  // DeviceInfo::target
   std::string weights_sha256;
   bool complete = false;  // false: stopped early
 };
@@ -82,6 +82,7 @@ struct FitOptions {
   std::vector<std::shared_ptr<Observer>> observers = {};
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
   EngineOptions engine = {};
+  EngineFactory engine_factory = make_engine;
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
@@ -101,6 +102,7 @@ struct Evaluation {
 struct EvaluateOptions {
   std::int64_t batch_size = 256;
   EngineOptions engine = {};
+  EngineFactory engine_factory = make_engine;
 };
 
 /// Accuracy in evaluation mode.

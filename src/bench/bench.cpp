@@ -132,7 +132,8 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
   const std::vector<data::Batch> batches = make_batches(images, classes);
 
   StepBench result;
-  result.peak_gflops = peak_gflops(engine->threads(), engine->isa(), options.precision);
+  const DeviceInfo device = engine->device();
+  result.peak_gflops = peak_gflops(device.threads, device.target, options.precision);
   std::vector<double> times;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
@@ -140,12 +141,12 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
     if (work == Work::infer) {
       engine->infer(batch.images.view<float>());
     } else {
-      engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+      engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(), {kLearningRate});
     }
     if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
   }
   result.peak_gflops =
-      std::max(result.peak_gflops, peak_gflops(engine->threads(), engine->isa(), options.precision));
+      std::max(result.peak_gflops, peak_gflops(device.threads, device.target, options.precision));
   std::sort(times.begin(), times.end());
   result.median_ms = times[times.size() / 2];
   result.min_ms = times.front();
@@ -157,8 +158,8 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
   result.fraction_of_direct_limit = result.examples_per_second / result.direct_limit_examples_per_second;
   result.arena_bytes = engine->arena_bytes();
   result.peak_rss_bytes = peak_rss_bytes();
-  result.threads = engine->threads();
-  result.isa = engine->isa();
+  result.threads = device.threads;
+  result.isa = device.target;
   return result;
 }
 
@@ -167,11 +168,12 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
   const auto engine = make_native_engine(network_of(net, images), options);
   const std::vector<data::Batch> batches = make_batches(images, classes);
   LayerBench result;
-  result.memory_gbytes = memory_gbytes(engine->threads(), engine->isa());
+  const DeviceInfo device = engine->device();
+  result.memory_gbytes = memory_gbytes(device.threads, device.target);
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
     std::vector<CallTime> calls =
-        engine->profile(batch.images.view<float>(), batch.labels.view<std::int32_t>(), kLearningRate);
+        engine->profile(batch.images.view<float>(), batch.labels.view<std::int32_t>(), {kLearningRate});
     if (i <= kWarmUp) {
       result.calls = std::move(calls);
       continue;
@@ -180,7 +182,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
       result.calls[k].seconds = std::min(result.calls[k].seconds, calls[k].seconds);
     }
   }
-  result.peak_gflops = peak_gflops(engine->threads(), engine->isa(), options.precision);
+  result.peak_gflops = peak_gflops(device.threads, device.target, options.precision);
   return result;
 }
 

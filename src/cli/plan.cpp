@@ -28,7 +28,7 @@ class Plan final : public Command {
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
     const auto engine = make_native_engine(std::move(network), options);
-    fmt::print("{}", engine->describe(images, mode_ == "train" ? Mode::train : Mode::eval));
+    fmt::print("{}", engine->plan_text(images, mode_ == "train" ? Mode::train : Mode::eval));
     return kDone;
   }
 

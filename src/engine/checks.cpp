@@ -49,15 +49,19 @@ StateTypes types_of(const State& state) {
   return types;
 }
 
-void check_state(const StateTypes& have, const State& given) {
+void check_state(const StateTypes& have, const State& given, DType floats) {
   for (const auto& value : given) {
     const auto& [name, tensor] = value;
     const auto own =
         std::find_if(have.begin(), have.end(), [&](const auto& entry) { return entry.first == value.first; });
     if (own == have.end()) throw ShapeError("the network has no state '" + name + "'");
-    if (!(own->second == graph::ValueType{tensor.shape(), tensor.dtype()})) {
-      throw ShapeError("'" + name + "': expected " + to_string(own->second.shape) + ", got " +
-                       to_string(tensor.shape()));
+    const auto& [shape, dtype] = own->second;
+    if (!(shape == tensor.shape())) {
+      throw ShapeError("'" + name + "': expected " + to_string(shape) + ", got " + to_string(tensor.shape()));
+    }
+    if (dtype != tensor.dtype() && !(dtype == DType::f32 && tensor.dtype() == floats)) {
+      throw ShapeError("'" + name + "': expected " + std::string(name_of(dtype)) + ", got " +
+                       std::string(name_of(tensor.dtype())));
     }
   }
 }
@@ -75,8 +79,8 @@ void check_labels(View<const std::int32_t> labels, const Shape& expected, std::i
   }
 }
 
-void advance_count(Tensor& count, std::int64_t steps) {
-  if (count.dtype() == DType::i64 && count.shape().rank() == 0) count.view<std::int64_t>()[0] += steps;
+void advance_count(Tensor& count) {
+  if (count.dtype() == DType::i64 && count.shape().rank() == 0) ++count.view<std::int64_t>()[0];
 }
 
 }  // namespace resnet::engine

@@ -10,6 +10,9 @@
 
 namespace resnet::engine {
 
+/// The state that counts training steps.
+inline constexpr const char* kSteps = "engine/steps";
+
 /// Roles of the f32 state values, by name.
 std::map<std::string, graph::Role> state_roles(const Network& network);
 
@@ -20,13 +23,14 @@ void check_state_names(const Network& network);
 using StateTypes = std::vector<std::pair<std::string, graph::ValueType>>;
 StateTypes types_of(const State& state);
 
-/// Every value of `given` must exist in `have` with its shape and dtype. Throws ShapeError.
-void check_state(const StateTypes& have, const State& given);
+/// Every value of `given` must exist in `have` with its shape and dtype; what is f32 there may be `floats`
+/// too. Throws ShapeError.
+void check_state(const StateTypes& have, const State& given, DType floats = DType::f32);
 
 /// Labels must be one per image and within [0, classes). Throws ShapeError.
 void check_labels(View<const std::int32_t> labels, const Shape& expected, std::int64_t classes);
 
-/// Adds the training steps to a count of tracked batches (i64 scalar).
-void advance_count(Tensor& count, std::int64_t steps);
+/// Adds one to a count of steps or tracked batches (i64 scalar; others stay).
+void advance_count(Tensor& count);
 
 }  // namespace resnet::engine

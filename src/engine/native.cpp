@@ -1,7 +1,6 @@
 // The native engine: graph -> plan -> executor.
 #include <algorithm>
 #include <cstring>
-#include <map>
 
 #include "base/machine.h"
 #include "compiler/compile.h"
@@ -9,6 +8,7 @@
 #include "cpu/target.h"
 #include "engine/checks.h"
 #include "engine/layout.h"
+#include "engine/native_state.h"
 #include "exec/executor.h"
 #include "resnet/engine.h"
 
@@ -17,7 +17,6 @@ namespace {
 
 using compiler::StepKind;
 using graph::Graph;
-using graph::Role;
 
 Isa chosen_isa(const EngineOptions& options) {
   const Isa best = best_isa();
@@ -38,7 +37,7 @@ int chosen_threads(const EngineOptions& options) {
   return options.threads == 0 ? default_threads() : options.threads;
 }
 
-class NativeEngine final : public Engine {
+class NativeEngine final : public PlannedEngine {
  public:
   NativeEngine(Network network, const EngineOptions& options)
       : network_(std::move(network)),
@@ -46,33 +45,23 @@ class NativeEngine final : public Engine {
         isa_(chosen_isa(options)),
         target_(isa_),
         pool_(chosen_threads(options)),
-        arena_(pool_.threads()),
-        types_(engine::types_of(network_.state)) {
-    for (const auto& [name, type] : types_) {
-      if (type.dtype == DType::f32) layout_.add(name, type.shape);
-    }
-    arena_.reserve(layout_.bytes(), 0, 0);
-    engine::check_state_names(network_);
-    // From here on f32 values live in the arena alone, the others in counts_.
-    const State given = std::move(network_.state);
-    for (const auto& [name, tensor] : given) {
-      if (tensor.dtype() != DType::f32) counts_[name] = tensor;
-    }
-    set_state(given);
-  }
+        state_(network_, pool_.threads()) {}
 
-  StepResult step(View<const float> images, View<const std::int32_t> labels, float lr) override {
-    return run_step(compiled(Kind::step, images.shape), images, labels, lr);
+  StepResult step(View<const float> images, View<const std::int32_t> labels,
+                  const StepInputs& inputs) override {
+    return run_step(compiled(Kind::step, images.shape), images, labels, inputs);
   }
 
   StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
-    return run_step(compiled(Kind::gradients, images.shape), images, labels, 0);
+    const StepResult result = run_step(compiled(Kind::gradients, images.shape), images, labels, {});
+    has_gradients_ = true;
+    return result;
   }
 
-  void apply(float lr) override {
-    if (!apply_graph_) throw ConfigError("apply() before gradients()");
+  void apply(const StepInputs& inputs) override {
+    check_gradients();
     exec::Executor& executor = compiled(Kind::apply, {});
-    if (const plan::Slot* slot = executor.plan().input(compiler::kLearningRate)) write(executor, *slot, &lr);
+    write_inputs(executor, inputs);
     executor.run(pool_);
   }
 
@@ -91,54 +80,29 @@ class NativeEngine final : public Engine {
     return result;
   }
 
-  State state() const override {
-    State result;
-    for (const auto& [name, type] : types_) {
-      Tensor value(type.shape, type.dtype);
-      if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
-        engine::state_from_native(role_of(name), type.shape, state_data(*entry), value.values().data());
-      } else {
-        value = counts_.at(name);
-        engine::advance_count(value, train_steps_);
-      }
-      result.emplace_back(name, std::move(value));
-    }
-    return result;
-  }
-
-  void set_state(const State& state) override {
-    engine::check_state(types_, state);
-    for (auto& [name, tensor] : counts_) engine::advance_count(tensor, train_steps_);
-    for (const auto& [name, given] : state) {
-      if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
-        engine::state_to_native(role_of(name), given.view<float>(), state_data(*entry));
-      } else {
-        counts_[name] = given;
-      }
-    }
-    train_steps_ = 0;
-  }
+  State state(StateScope scope) const override { return state_.values(scope); }
+  void set_state(const State& state) override { state_.set_values(state); }
 
   State gradient_values() const override {
-    if (!apply_graph_) throw ConfigError("gradient_values() before gradients()");
-    State result;
-    for (const auto& [name, type] : types_) {
-      if (role_of(name) != Role::parameter) continue;
-      Tensor value(type.shape);  // zero where the gradient is zero by algebra
-      if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
-        engine::state_from_native(Role::parameter, type.shape, state_data(*entry), value.values().data());
-      }
-      result.emplace_back(name, std::move(value));
-    }
-    return result;
+    check_gradients();
+    return state_.gradient_values();
+  }
+  std::vector<GradientSpan> gradient_spans() override {
+    check_gradients();
+    return state_.gradient_spans();
+  }
+
+  DeviceInfo device() const override {
+    return {
+        .kind = "cpu", .name = cpu_model(), .target = std::string(name_of(isa_)), .threads = pool_.threads()};
   }
 
   std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
-                                float lr) override {
+                                const StepInputs& inputs) override {
     exec::Executor& executor = compiled(Kind::step, images.shape);
     const plan::Plan& plan = executor.plan();
     std::vector<double> seconds(plan.calls.size(), 0.0);
-    run_step(executor, images, labels, lr, seconds.data());
+    run_step(executor, images, labels, inputs, seconds.data());
     std::vector<CallTime> result;
     for (const plan::Call& call : plan.calls) {
       result.push_back({.op = call.op,
@@ -151,11 +115,9 @@ class NativeEngine final : public Engine {
     return result;
   }
 
-  std::string isa() const override { return std::string(name_of(isa_)); }
-  int threads() const override { return pool_.threads(); }
-  std::int64_t arena_bytes() const override { return arena_.bytes(); }
+  std::int64_t arena_bytes() const override { return state_.arena().bytes(); }
 
-  std::string describe(const Shape& images, Mode mode) override {
+  std::string plan_text(const Shape& images, Mode mode) override {
     return plan::to_string(compiled(mode == Mode::train ? Kind::step : Kind::infer, images).plan());
   }
 
@@ -169,13 +131,8 @@ class NativeEngine final : public Engine {
     std::unique_ptr<exec::Executor> executor;
   };
 
-  float* state_data(const plan::StateLayout::Entry& entry) const {
-    return reinterpret_cast<float*>(arena_.state() + entry.offset);
-  }
-
-  Role role_of(const std::string& name) const {
-    const auto found = roles_.find(name);
-    return found == roles_.end() ? Role::buffer : found->second;
+  void check_gradients() const {
+    if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
   }
 
   Graph graph_of(Kind kind, const Shape& images) {
@@ -196,25 +153,24 @@ class NativeEngine final : public Engine {
     }
     Graph graph = graph_of(kind, images);
     if (kind == Kind::gradients && !apply_graph_) {
-      for (const graph::ValueId id : graph.with_role(Role::buffer)) {
-        layout_.add(graph.value(id).name, graph.value(id).type.shape);
-      }
+      state_.place(graph);
       apply_graph_ = compiler::apply_step(graph);
     }
-    auto executor = std::make_unique<exec::Executor>(compiler::compile(
-        graph, target_, layout_, {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
+    auto executor = std::make_unique<exec::Executor>(
+        compiler::compile(graph, target_, state_.layout(),
+                          {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
     const plan::Plan& plan = executor->plan();
     bool moved = false;
     try {
-      moved = arena_.reserve(layout_.bytes(), plan.work_bytes, plan.scratch_bytes);
+      moved = state_.arena().reserve(state_.layout().bytes(), plan.work_bytes, plan.scratch_bytes);
     } catch (...) {  // not enough memory: what was bound to the old arena is void
       compiled_.clear();
       throw;
     }
-    executor->bind(arena_);
+    executor->bind(state_.arena());
     compiled_.push_back({kind, images, std::move(executor)});
     if (moved) {
-      for (const Compiled& other : compiled_) other.executor->bind(arena_);
+      for (const Compiled& other : compiled_) other.executor->bind(state_.arena());
     }
     return *compiled_.back().executor;
   }
@@ -235,22 +191,29 @@ class NativeEngine final : public Engine {
   // What dropout draws its numbers from.
   void write_seed(exec::Executor& executor) const {
     if (const plan::Slot* slot = executor.plan().input(compiler::kSeedStep)) {
-      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed), train_steps_};
+      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed),
+                                                     state_.steps()};
       write(executor, *slot, seed_step.data());
     }
   }
 
+  // What changes from step to step.
+  static void write_inputs(const exec::Executor& executor, const StepInputs& inputs) {
+    if (const plan::Slot* slot = executor.plan().input(compiler::kLearningRate))
+      write(executor, *slot, &inputs.lr);
+  }
+
   StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,
-                      float lr, double* seconds = nullptr) {
+                      const StepInputs& inputs, double* seconds = nullptr) {
     const plan::Plan& plan = executor.plan();
     const plan::Slot& label_slot = *plan.input(compiler::kLabels);
     engine::check_labels(labels, label_slot.shape, classes_of(plan));
     write_images(executor, images);
     write(executor, label_slot, labels.data);
-    if (const plan::Slot* slot = plan.input(compiler::kLearningRate)) write(executor, *slot, &lr);
+    write_inputs(executor, inputs);
     write_seed(executor);
     executor.run(pool_, seconds);
-    ++train_steps_;
+    state_.count_step();
     StepResult result;
     std::memcpy(&result.loss_sum, executor.data(*plan.output(compiler::kLossSum)), sizeof result.loss_sum);
     std::memcpy(&result.correct, executor.data(*plan.output(compiler::kCorrect)), sizeof result.correct);
@@ -264,14 +227,10 @@ class NativeEngine final : public Engine {
   Isa isa_;
   cpu::Target target_;
   ThreadPool pool_;
-  exec::Arena arena_;
-  engine::StateTypes types_;
-  std::map<std::string, Tensor> counts_;  // of tracked batches
-  plan::StateLayout layout_;
-  std::map<std::string, Role> roles_ = engine::state_roles(network_);
+  engine::NativeState state_;
   std::vector<Compiled> compiled_;
   std::optional<Graph> apply_graph_;
-  std::int64_t train_steps_ = 0;  // since the state was set
+  bool has_gradients_ = false;
 };
 
 }  // namespace
@@ -288,7 +247,7 @@ void check(const EngineOptions& options) {
   static_cast<void>(chosen_threads(options));
 }
 
-std::unique_ptr<Engine> make_native_engine(Network network, const EngineOptions& options) {
+std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options) {
   check(options);
   return std::make_unique<NativeEngine>(std::move(network), options);
 }

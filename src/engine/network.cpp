@@ -1,7 +1,5 @@
 // Between modules and engines.
-#include <list>
 #include <map>
-#include <mutex>
 
 #include "resnet/engine.h"
 
@@ -43,40 +41,29 @@ Network network_of(const nn::Module& module, const Shape& images) {
   return {nn::trace(module, images, Mode::eval), nn::trace(module, images, Mode::train), state_of(module)};
 }
 
-namespace {
+Forward::Forward(nn::Module& module, Mode mode, EngineOptions options)
+    : module_(&module), mode_(mode), options_(std::move(options)) {}
 
-// The engines of the last forward() calls, by graph. What they compute depends on the graph and on
-// the state that is set before each use.
-class ForwardCache {
- public:
-  Tensor run(Network network, View<const float> images) {
-    const std::string key = graph::to_json(network.eval);
-    const std::lock_guard lock(mutex_);
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if (it->first != key) continue;
-      entries_.splice(entries_.begin(), entries_, it);
-      entries_.front().second->set_state(network.state);
-      return entries_.front().second->infer(images);
-    }
-    entries_.emplace_front(key, make_native_engine(std::move(network)));
-    constexpr std::size_t kMost = 4;
-    if (entries_.size() > kMost) entries_.pop_back();
-    return entries_.front().second->infer(images);
+Tensor Forward::operator()(const Tensor& x) {
+  nn::init_unset(*module_, module_->scheme(), 0);
+  State state = state_of(*module_);
+  if (engine_ != nullptr && shape_ == x.shape()) {
+    engine_->set_state(state);
+  } else {
+    // In training mode too the running statistics stay as they are: their updates are left out.
+    engine_ = make_engine(
+        {nn::trace(*module_, x.shape(), mode_).without_updates(), std::nullopt, std::move(state)}, options_);
+    shape_ = x.shape();
   }
-
- private:
-  std::mutex mutex_;
-  std::list<std::pair<std::string, std::unique_ptr<Engine>>> entries_;  // newest first
-};
-
-}  // namespace
+  return engine_->infer(x.view<float>());
+}
 
 Tensor forward(nn::Module& module, const Tensor& x, Mode mode) {
-  static ForwardCache cache;
-  nn::init_unset(module, module.scheme(), 0);
-  // In training mode too the running statistics stay as they are: their updates are left out.
-  Network network{nn::trace(module, x.shape(), mode).without_updates(), std::nullopt, state_of(module)};
-  return cache.run(std::move(network), x.view<float>());
+  return Forward(module, mode)(x);
+}
+
+std::unique_ptr<Engine> make_engine(Network network, const EngineOptions& options) {
+  return make_native_engine(std::move(network), options);
 }
 
 }  // namespace resnet

@@ -2,6 +2,7 @@
 #include <map>
 #include <optional>
 
+#include "base/machine.h"
 #include "compiler/training.h"
 #include "engine/checks.h"
 #include "engine/interpreter.h"
@@ -10,116 +11,174 @@
 namespace resnet {
 namespace {
 
+using engine::Values;
 using graph::Graph;
 using graph::Role;
-
-using engine::Values;
 
 class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(Network network, const EngineOptions& options)
       : network_(std::move(network)), seed_(options.seed) {
     engine::check_state_names(network_);
-    set_state(network_.state);
+    const State given = std::move(network_.state);
+    for (const auto& [name, tensor] : given) {
+      types_.push_back({name, {tensor.shape(), tensor.dtype()}});
+      if (tensor.dtype() == DType::f32) {
+        values_[name] = Values(tensor.values().begin(), tensor.values().end());
+      } else {
+        counts_[name] = tensor;
+      }
+    }
+    network_values_ = types_.size();
+    types_.push_back({engine::kSteps, {{}, DType::i64}});
+    counts_[engine::kSteps] = Tensor(Shape{}, DType::i64);
   }
 
-  StepResult step(View<const float> images, View<const std::int32_t> labels, float lr) override {
-    return run_step(compiler::StepKind::update, images, labels, lr);
+  StepResult step(View<const float> images, View<const std::int32_t> labels,
+                  const StepInputs& inputs) override {
+    return run_step(compiler::StepKind::update, images, labels, inputs);
   }
   StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
-    return run_step(compiler::StepKind::gradients, images, labels, 0);
+    return run_step(compiler::StepKind::gradients, images, labels, {});
   }
-  void apply(float lr) override {
-    if (!apply_graph_) throw ConfigError("apply() before gradients()");
-    engine::interpret(*apply_graph_, {{compiler::kLearningRate, {lr}}}, values_);
+  void apply(const StepInputs& inputs) override {
+    check_gradients();
+    take_spans();
+    engine::interpret(*apply_graph_, {{compiler::kLearningRate, {inputs.lr}}}, values_);
   }
   Tensor infer(View<const float> images) override {
-    const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}});
-    const auto outputs = engine::interpret(
-        graph,
-        {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
-         {compiler::kSeedStep, {static_cast<double>(seed_), static_cast<double>(train_steps_)}}},
-        values_);
+    const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}}).without_updates();
+    const auto outputs =
+        engine::interpret(graph,
+                          {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
+                           {compiler::kSeedStep, seed_step()}},
+                          values_);
     Tensor result(graph.value(graph.output(compiler::kOutput)).type.shape);
-    const Values& values = outputs.at(compiler::kOutput);
-    for (std::size_t i = 0; i < values.size(); ++i) result.values()[i] = static_cast<float>(values[i]);
+    store(outputs.at(compiler::kOutput), result.values());
     return result;
   }
 
-  State state() const override {
+  State state(StateScope scope) const override {
     State result;
-    for (const auto& [name, tensor] : network_.state) {
-      Tensor value = tensor;
-      if (tensor.dtype() == DType::f32) {
-        store(values_.at(name), value);
+    const std::size_t count = scope == StateScope::network ? network_values_ : types_.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto& [name, type] = types_[i];
+      if (type.dtype != DType::f32) {
+        result.emplace_back(name, counts_.at(name));
+      } else if (scope == StateScope::network) {
+        Tensor value(type.shape);
+        store(values_.at(name), value.values());
+        result.emplace_back(name, std::move(value));
       } else {
-        engine::advance_count(value, train_steps_);
+        Tensor value(type.shape, DType::f64);
+        const Values& values = values_.at(name);
+        std::copy(values.begin(), values.end(), value.view<double>().data);
+        result.emplace_back(name, std::move(value));
       }
-      result.emplace_back(name, std::move(value));
     }
     return result;
   }
   void set_state(const State& state) override {
-    engine::check_state(engine::types_of(network_.state), state);
-    for (auto& [name, tensor] : network_.state) {
-      if (tensor.dtype() != DType::f32) engine::advance_count(tensor, train_steps_);
-      for (const auto& [given_name, given] : state) {
-        if (given_name == name) tensor = given;
+    engine::check_state(types_, state, DType::f64);
+    for (const auto& [name, given] : state) {
+      if (given.dtype() == DType::f32) {
+        values_[name] = Values(given.values().begin(), given.values().end());
+      } else if (given.dtype() == DType::f64) {
+        const auto values = given.view<double>().span();
+        values_[name] = Values(values.begin(), values.end());
+      } else {
+        counts_[name] = given;
       }
-      if (tensor.dtype() == DType::f32)
-        values_[name] = Values(tensor.values().begin(), tensor.values().end());
     }
-    train_steps_ = 0;
   }
+
   State gradient_values() const override {
-    if (!apply_graph_) throw ConfigError("gradient_values() before gradients()");
+    check_gradients();
     State result;
     const std::map<std::string, Role> roles = engine::state_roles(network_);
-    for (const auto& [name, tensor] : network_.state) {
+    for (const auto& [name, type] : types_) {
       const auto role = roles.find(name);
       if (role == roles.end() || role->second != Role::parameter) continue;
-      Tensor value(tensor.shape());  // zero where the gradient is zero by algebra
+      Tensor value(type.shape);  // zero where the gradient is zero by algebra
       const auto found = values_.find(compiler::gradient_name(name));
-      if (found != values_.end()) store(found->second, value);
+      if (found != values_.end()) store(found->second, value.values());
       result.emplace_back(name, std::move(value));
     }
     return result;
   }
-  std::string isa() const override { return "reference"; }
-  int threads() const override { return 1; }
-  std::int64_t arena_bytes() const override { return 0; }
-  std::string describe(const Shape&, Mode) override { return {}; }
-  std::vector<CallTime> profile(View<const float>, View<const std::int32_t>, float) override { return {}; }
+  std::vector<GradientSpan> gradient_spans() override {
+    check_gradients();
+    take_spans();
+    std::vector<GradientSpan> result;
+    for (const auto& [name, type] : types_) {
+      const auto found = values_.find(compiler::gradient_name(name));
+      if (found == values_.end()) continue;
+      Tensor& span = spans_[name];
+      span = Tensor(type.shape);
+      store(found->second, span.values());
+      result.push_back({name, span.values()});
+    }
+    return result;
+  }
+
+  DeviceInfo device() const override {
+    return {.kind = "cpu", .name = cpu_model(), .target = "reference", .threads = 1};
+  }
 
  private:
-  static void store(const Values& values, Tensor& tensor) {
-    for (std::size_t i = 0; i < values.size(); ++i) tensor.values()[i] = static_cast<float>(values[i]);
+  static void store(const Values& values, std::span<float> to) {
+    for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<float>(values[i]);
+  }
+
+  void check_gradients() const {
+    if (!apply_graph_) throw ConfigError("there are no gradients yet", "call gradients() first");
+  }
+
+  // What was written into the spans replaces the gradients; what was not stays as exact as it is.
+  void take_spans() {
+    for (const auto& [name, span] : spans_) {
+      Values& values = values_.at(compiler::gradient_name(name));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const float written = span.values()[i];
+        if (written != static_cast<float>(values[i])) values[i] = static_cast<double>(written);
+      }
+    }
+    spans_.clear();
+  }
+
+  Values seed_step() const {
+    return {static_cast<double>(seed_),
+            static_cast<double>(counts_.at(engine::kSteps).view<std::int64_t>()[0])};
   }
 
   StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels,
-                      float lr) {
+                      const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
     const Graph graph =
         compiler::training_step(network_.train->reshaped({{compiler::kImages, images.shape}}), kind);
     engine::check_labels(labels, Shape{images.shape[0]},
                          graph.value(graph.output(compiler::kOutput)).type.shape[1]);
+    spans_.clear();
+    const auto outputs =
+        engine::interpret(graph,
+                          {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
+                           {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
+                           {compiler::kLearningRate, {inputs.lr}},
+                           {compiler::kSeedStep, seed_step()}},
+                          values_);
     if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph);
-    const auto outputs = engine::interpret(
-        graph,
-        {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
-         {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
-         {compiler::kLearningRate, {lr}},
-         {compiler::kSeedStep, {static_cast<double>(seed_), static_cast<double>(train_steps_)}}},
-        values_);
-    ++train_steps_;
+    for (auto& [name, count] : counts_) engine::advance_count(count);
     return {outputs.at(compiler::kLossSum)[0], static_cast<std::int64_t>(outputs.at(compiler::kCorrect)[0])};
   }
 
-  Network network_;
+  Network network_;  // without its state
   std::uint64_t seed_;
-  engine::NamedValues values_;  // state
+  engine::StateTypes types_;        // of all values, the network's first
+  std::size_t network_values_ = 0;  // so many are the network's
+  engine::NamedValues values_;      // of f32 state, and gradients
+  std::map<std::string, Tensor> counts_;
+  std::map<std::string, Tensor> spans_;  // gradients as they were given out
   std::optional<Graph> apply_graph_;
-  std::int64_t train_steps_ = 0;
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
   result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
   double loss_sum = 0;
   std::int64_t correct = 0;
-  data::Loader loader(test, {.batch_size = batch_size, .threads = train::loader_threads(engine.threads())});
+  data::Loader loader(test,
+                      {.batch_size = batch_size, .threads = train::loader_threads(engine.device().threads)});
   loader.start();
   while (const data::Batch* batch = loader.next()) {
     if (stop != nullptr && stop->load()) break;
@@ -63,7 +64,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
 
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options) {
   const Shape& example = test.example_shape();
-  const auto engine = make_native_engine(
+  const auto engine = options.engine_factory(
       network_of(net, {options.batch_size, example[0], example[1], example[2]}), options.engine);
   return evaluate(*engine, test, options.batch_size);
 }

@@ -43,7 +43,7 @@ class Run {
     engine_options.seed = options.seed;
     const Shape& example = train.example_shape();
     const Shape images{std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
-    engine_ = make_native_engine(network_of(net, images), engine_options);
+    engine_ = options.engine_factory(network_of(net, images), engine_options);
   }
 
   FitResult execute() {
@@ -67,7 +67,7 @@ class Run {
     info.epochs = options_.epochs;
     info.batches = loader_.batches();
     info.batch_size = options_.batch_size;
-    info.device = "cpu";
+    info.device = engine_->device().kind;
     for (const auto& observer : options_.observers) observer->on_start(info);
   }
 
@@ -86,7 +86,7 @@ class Run {
     while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
       const auto begin = Clock::now();
       const StepResult step =
-          engine_->step(batch->images.view<float>(), batch->labels.view<std::int32_t>(), options_.lr);
+          engine_->step(batch->images.view<float>(), batch->labels.view<std::int32_t>(), {options_.lr});
       seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
       ++steps_;
       if (!std::isfinite(step.loss_sum)) {
@@ -124,8 +124,11 @@ class Run {
 
   FitResult finish() {
     FitResult result;
-    result.threads = engine_->threads();
-    result.isa = engine_->isa();
+    const DeviceInfo device = engine_->device();
+    result.device = device.kind;
+    result.cpu_model = device.name;
+    result.threads = device.threads;
+    result.isa = device.target;
     const State state = engine_->state();
     engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
     set_state(net_, state);
@@ -134,8 +137,6 @@ class Run {
     const bool evaluated = evaluated_at_ == steps_;
     result.test_acc = evaluated ? test_acc_ : std::numeric_limits<double>::quiet_NaN();
     result.examples_per_second = seconds_ > 0 ? static_cast<double>(examples_) / seconds_ : 0;
-    result.device = "cpu";
-    result.cpu_model = cpu_model();
     result.seed = options_.seed;
     result.epochs = epochs_;
     result.steps = steps_;

@@ -19,7 +19,7 @@ Network chapter_network(const Shape& images) {
 }
 
 StepResult step(Engine& engine, const Examples& e, float lr) {
-  return engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), lr);
+  return engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), {lr});
 }
 
 void expect_same_bits(const State& a, const State& b) {
@@ -98,7 +98,7 @@ TEST(NativeEngine, FusionChangesNoGradientBeyondRounding) {
   const StepResult b = plain->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
   EXPECT_NEAR(a.loss_sum, b.loss_sum, 1e-5 * b.loss_sum);
   test::expect_states_near(fused->gradient_values(), plain->gradient_values(), 1e-4);
-  EXPECT_NE(fused->describe(shape, Mode::train), plain->describe(shape, Mode::train));
+  EXPECT_NE(fused->plan_text(shape, Mode::train), plain->plan_text(shape, Mode::train));
 }
 
 TEST(NativeEngine, GradientsAndApplyAreAStep) {
@@ -109,7 +109,7 @@ TEST(NativeEngine, GradientsAndApplyAreAStep) {
   const auto parts = make_native_engine(network, {.threads = 2});
   step(*whole, e, 0.05F);
   parts->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
-  parts->apply(0.05F);
+  parts->apply({0.05F});
   expect_same_bits(parts->state(), whole->state());
 }
 

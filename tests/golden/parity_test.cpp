@@ -95,7 +95,7 @@ TEST_P(TenSteps, LossesAndRunningStatisticsFollowPyTorch) {
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const test::Batch batch = test::batch_of(golden, "/" + std::to_string(i));
     const StepResult result = engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(),
-                                           golden.at("lr").get<float>());
+                                           {golden.at("lr").get<float>()});
     expect_scalar("loss " + std::to_string(i), result.loss_sum / static_cast<double>(batch.images.shape()[0]),
                   losses[i]);
   }
@@ -142,7 +142,7 @@ TEST(OneStep, OfTheChaptersSizeChangesTheParametersAsPyTorchDoes) {
   const auto engine = make_native_engine(network_of(net, batch.images.shape()));
   const State before = engine->state();
   const StepResult result = engine->step(batch.images.view<float>(), batch.labels.view<std::int32_t>(),
-                                         golden.at("lr").get<float>());
+                                         {golden.at("lr").get<float>()});
   expect_scalar("loss", result.loss_sum / static_cast<double>(batch.images.shape()[0]), golden.at("loss"));
   const State after = engine->state();
   double squared_distance = 0;

@@ -171,7 +171,7 @@ TEST(Module, APersonsOwnModuleTrainsSavesAndLoads) {
   Tensor labels(Shape{4}, DType::i32);
   labels.view<std::int32_t>()[1] = labels.view<std::int32_t>()[3] = 1;
   const auto engine = make_native_engine(network_of(net, images.shape()), {.threads = 1});
-  const auto step = [&] { return engine->step(images.view<float>(), labels.view<std::int32_t>(), 0.05F); };
+  const auto step = [&] { return engine->step(images.view<float>(), labels.view<std::int32_t>(), {0.05F}); };
   const double before = step().loss_sum;
   for (int i = 0; i < 20; ++i) step();
   EXPECT_LT(step().loss_sum, before);

@@ -1,0 +1,100 @@
+#include "engine/native_state.h"
+
+#include <utility>
+
+#include "compiler/training.h"
+#include "engine/layout.h"
+
+namespace resnet::engine {
+
+using graph::Role;
+
+NativeState::NativeState(Network& network, int threads)
+    : types_(types_of(network.state)),
+      network_(types_.size()),
+      roles_(state_roles(network)),
+      arena_(threads) {
+  check_state_names(network);
+  for (const auto& [name, type] : types_) {
+    if (type.dtype == DType::f32) layout_.add(name, type.shape);
+  }
+  arena_.reserve(layout_.bytes(), 0, 0);
+  // From here on f32 values live in the arena alone, the others in counts_.
+  const State given = std::move(network.state);
+  for (const auto& [name, tensor] : given) {
+    if (tensor.dtype() != DType::f32) counts_[name] = tensor;
+  }
+  types_.push_back({kSteps, {{}, DType::i64}});
+  counts_[kSteps] = Tensor(Shape{}, DType::i64);
+  set_values(given);
+}
+
+void NativeState::place(const graph::Graph& graph) {
+  for (const graph::ValueId id : graph.with_role(Role::buffer)) {
+    layout_.add(graph.value(id).name, graph.value(id).type.shape);
+  }
+}
+
+Role NativeState::role_of(const std::string& name) const {
+  const auto found = roles_.find(name);
+  return found == roles_.end() ? Role::buffer : found->second;
+}
+
+State NativeState::values(StateScope scope) const {
+  State result;
+  const std::size_t count = scope == StateScope::network ? network_ : types_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& [name, type] = types_[i];
+    if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
+      Tensor value(type.shape);
+      state_from_native(role_of(name), type.shape, data(*entry), value.values().data());
+      result.emplace_back(name, std::move(value));
+    } else {
+      result.emplace_back(name, counts_.at(name));
+    }
+  }
+  return result;
+}
+
+void NativeState::set_values(const State& given) {
+  check_state(types_, given);
+  for (const auto& [name, value] : given) {
+    if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
+      state_to_native(role_of(name), value.view<float>(), data(*entry));
+    } else {
+      counts_[name] = value;
+    }
+  }
+}
+
+State NativeState::gradient_values() const {
+  State result;
+  for (const auto& [name, type] : types_) {
+    if (role_of(name) != Role::parameter) continue;
+    Tensor value(type.shape);  // zero where the gradient is zero by algebra
+    if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
+      state_from_native(Role::parameter, type.shape, data(*entry), value.values().data());
+    }
+    result.emplace_back(name, std::move(value));
+  }
+  return result;
+}
+
+std::vector<GradientSpan> NativeState::gradient_spans() {
+  std::vector<GradientSpan> result;
+  for (const auto& [name, type] : types_) {
+    if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name)))
+      result.push_back({name, {data(*entry), static_cast<std::size_t>(type.shape.elements())}});
+  }
+  return result;
+}
+
+std::int64_t NativeState::steps() const {
+  return counts_.find(kSteps)->second.view<std::int64_t>()[0];
+}
+
+void NativeState::count_step() {
+  for (auto& [name, count] : counts_) advance_count(count);
+}
+
+}  // namespace resnet::engine

@@ -1,0 +1,53 @@
+// What the native engine remembers from step to step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/checks.h"
+#include "exec/executor.h"
+#include "resnet/engine.h"
+
+namespace resnet::engine {
+
+/// The state of the native engine in its arena, in the layouts behind the plan, and its counts.
+class NativeState {
+ public:
+  /// Takes over the network's values. Throws ShapeError if they are not those of its graphs.
+  NativeState(Network& network, int threads);
+
+  /// Places what a graph keeps besides the network's values; new state is zero.
+  void place(const graph::Graph& graph);
+
+  State values(StateScope scope) const;
+  void set_values(const State& given);
+  State gradient_values() const;
+  std::vector<GradientSpan> gradient_spans();
+
+  /// Training steps so far.
+  std::int64_t steps() const;
+  void count_step();
+
+  const plan::StateLayout& layout() const noexcept { return layout_; }
+  exec::Arena& arena() noexcept { return arena_; }
+  const exec::Arena& arena() const noexcept { return arena_; }
+
+ private:
+  float* data(const plan::StateLayout::Entry& entry) const noexcept {
+    return reinterpret_cast<float*>(arena_.state() + entry.offset);
+  }
+
+  graph::Role role_of(const std::string& name) const;
+
+  StateTypes types_;         // of all values, the network's first
+  std::size_t network_ = 0;  // so many are the network's
+  std::map<std::string, graph::Role> roles_;
+  plan::StateLayout layout_;
+  exec::Arena arena_;
+  std::map<std::string, Tensor, std::less<>> counts_;  // of steps, and of batches that a norm has tracked
+};
+
+}  // namespace resnet::engine

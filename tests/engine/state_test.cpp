@@ -1,0 +1,212 @@
+// All that a step depends on is in state(StateScope::all): what is set back goes on bit for bit. And
+// gradients that can be written.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/machine.h"
+#include "support/networks.h"
+
+namespace resnet {
+namespace {
+
+using test::Examples;
+
+const Shape kImages{6, 2, 9, 8};
+
+// A network with norms, dropout, and a bias whose gradient is zero by algebra.
+nn::Sequential small_network() {
+  nn::Sequential net(nn::Conv2d{2, 8, {.padding = 1}}, nn::BatchNorm2d{8}, nn::ReLU{}, nn::Residual{8, 8},
+                     nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Dropout{0.4}, nn::Linear{8, 5});
+  nn::init(net, nn::Scheme::chapter, 2);
+  return net;
+}
+
+struct Case {
+  std::string name;
+  EngineFactory make;
+  EngineOptions options;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> result;
+  for (const int threads : {1, 2}) {
+    result.push_back({"native_" + std::to_string(threads), make_native_engine, {.threads = threads}});
+    if (best_isa() == Isa::avx512_bf16)
+      result.push_back({"bf16_" + std::to_string(threads),
+                        make_native_engine,
+                        {.threads = threads, .precision = Precision::bf16}});
+  }
+  result.push_back({"reference", make_reference_engine, {}});
+  return result;
+}
+
+class EngineState : public ::testing::TestWithParam<Case> {
+ protected:
+  std::unique_ptr<Engine> engine() const {
+    EngineOptions options = GetParam().options;
+    options.seed = 7;
+    return GetParam().make(network_of(net_, kImages), options);
+  }
+
+  // Steps on batches `first` and so on, the last one with fewer examples.
+  static void train(Engine& engine, std::uint64_t first, int steps) {
+    for (int i = 0; i < steps; ++i) {
+      const Shape images{i + 1 == steps ? 3 : kImages[0], kImages[1], kImages[2], kImages[3]};
+      const Examples e = test::examples(images, 5, first + static_cast<std::uint64_t>(i));
+      engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.05F});
+    }
+  }
+
+  static Examples batch() { return test::examples(kImages, 5, 99); }
+
+  static void take_gradients(Engine& engine) {
+    const Examples e = batch();
+    engine.gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  }
+
+  nn::Sequential net_ = small_network();
+};
+
+bool same_bytes(const State& a, const State& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i].first != b[i].first || a[i].second.bytes() != b[i].second.bytes()) return false;
+    if (std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()) != 0) return false;
+  }
+  return true;
+}
+
+TEST_P(EngineState, SetBackGoesOnBitForBit) {
+  const auto engine = this->engine();
+  train(*engine, 1, 10);
+  const State saved = engine->state(StateScope::all);
+  train(*engine, 20, 10);
+  const State expected = engine->state(StateScope::all);
+  EXPECT_FALSE(same_bytes(saved, expected));
+
+  engine->set_state(saved);
+  EXPECT_TRUE(same_bytes(engine->state(StateScope::all), saved));
+  train(*engine, 20, 10);
+  EXPECT_TRUE(same_bytes(engine->state(StateScope::all), expected)) << "the same engine";
+
+  const auto other = this->engine();
+  other->set_state(saved);
+  train(*other, 20, 10);
+  EXPECT_TRUE(same_bytes(other->state(StateScope::all), expected)) << "another engine";
+}
+
+TEST_P(EngineState, OfTheNetworkHasItsNamesAlone) {
+  const auto engine = this->engine();
+  train(*engine, 1, 2);
+  const State initial = state_of(net_), network = engine->state(), all = engine->state(StateScope::all);
+  ASSERT_EQ(network.size(), initial.size());
+  ASSERT_GT(all.size(), network.size());
+  for (std::size_t i = 0; i < initial.size(); ++i) {
+    EXPECT_EQ(network[i].first, initial[i].first);
+    EXPECT_EQ(network[i].second.dtype(), initial[i].second.dtype());
+    EXPECT_EQ(all[i].first, initial[i].first);
+  }
+  nn::Sequential trained = small_network();
+  set_state(trained, network);
+  EXPECT_TRUE(same_bytes(state_of(trained), network));
+}
+
+TEST_P(EngineState, WithoutAllNamesOverwritesThoseAlone) {
+  const auto engine = this->engine();
+  train(*engine, 1, 3);
+  State before = engine->state(StateScope::all);
+  Tensor bias(Shape{5});
+  bias.values()[3] = 2.5F;
+  engine->set_state({{"7.bias", bias}});
+  const State after = engine->state();
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    if (after[i].first == "7.bias") {
+      EXPECT_EQ(after[i].second.values()[3], 2.5F);
+    } else {
+      EXPECT_TRUE(same_bytes({after[i]}, {engine->state()[i]}));
+    }
+  }
+  EXPECT_EQ(before.back().second.view<std::int64_t>()[0],
+            engine->state(StateScope::all).back().second.view<std::int64_t>()[0]);
+}
+
+TEST_P(EngineState, ThatDoesNotFitChangesNothing) {
+  const auto engine = this->engine();
+  const State before = engine->state(StateScope::all);
+  Tensor ones(Shape{5});
+  for (float& v : ones.values()) v = 1;
+  for (const auto& [name, tensor] :
+       State{{"7.bogus", ones}, {"7.weight", ones}, {"7.bias", Tensor(Shape{5}, DType::i32)}}) {
+    EXPECT_THROW(engine->set_state({{"7.bias", ones}, {name, tensor}}), ShapeError) << name;
+    EXPECT_TRUE(same_bytes(engine->state(StateScope::all), before)) << name;
+  }
+}
+
+TEST_P(EngineState, GradientsAndApplyAreAStep) {
+  const auto whole = this->engine(), parts = this->engine();
+  const Examples e = batch();
+  for (int i = 0; i < 3; ++i) {
+    whole->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.05F});
+    take_gradients(*parts);
+    parts->apply({.lr = 0.05F});
+  }
+  EXPECT_TRUE(same_bytes(parts->state(StateScope::all), whole->state(StateScope::all)));
+}
+
+TEST_P(EngineState, UntouchedSpansChangeNoUpdate) {
+  const auto engine = this->engine(), looked_at = this->engine();
+  for (Engine* each : {engine.get(), looked_at.get()}) take_gradients(*each);
+  EXPECT_FALSE(looked_at->gradient_spans().empty());
+  for (Engine* each : {engine.get(), looked_at.get()}) each->apply({.lr = 0.05F});
+  EXPECT_TRUE(same_bytes(looked_at->state(StateScope::all), engine->state(StateScope::all)));
+}
+
+TEST_P(EngineState, ApplyTakesWhatWasWrittenIntoSpans) {
+  const auto engine = this->engine();
+  EXPECT_THROW(engine->gradient_spans(), ConfigError);
+  EXPECT_THROW(static_cast<void>(engine->gradient_values()), ConfigError);
+  EXPECT_THROW(engine->apply({.lr = 1}), ConfigError);
+  const State before = engine->state();
+  take_gradients(*engine);
+  const State gradients = engine->gradient_values();
+  std::size_t found = 0;
+  for (const GradientSpan& gradient : engine->gradient_spans()) {
+    const auto own = std::find_if(gradients.begin(), gradients.end(),
+                                  [&](const auto& entry) { return entry.first == gradient.name; });
+    ASSERT_NE(own, gradients.end()) << gradient.name;
+    ASSERT_EQ(gradient.values.size(), own->second.values().size()) << gradient.name;
+    double of_span = 0, of_values = 0;
+    for (const float v : gradient.values) of_span += std::abs(static_cast<double>(v));
+    for (const float v : own->second.values()) of_values += std::abs(static_cast<double>(v));
+    EXPECT_NEAR(of_span, of_values, 1e-6 * of_values) << gradient.name;
+    for (float& v : gradient.values) v = gradient.name == "7.bias" ? 0.25F : 0.0F;
+    ++found;
+  }
+  EXPECT_LT(found, gradients.size()) << "biases in front of norms have none";
+  engine->apply({.lr = 2});
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const auto& [name, old] = before[i];
+    if (old.dtype() != DType::f32 || name.find("running") != std::string::npos) continue;
+    const Tensor now = engine->state()[i].second;
+    const float change = name == "7.bias" ? 0.5F : 0.0F;
+    for (std::size_t k = 0; k < old.values().size(); ++k)
+      EXPECT_EQ(now.values()[k], old.values()[k] - change) << name;
+  }
+}
+
+TEST_P(EngineState, BadLabelsLeaveItAsItWas) {
+  const auto engine = this->engine();
+  train(*engine, 1, 2);
+  const State before = engine->state(StateScope::all);
+  Examples e = batch();
+  e.labels.view<std::int32_t>()[2] = 5;
+  EXPECT_THROW(engine->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 1}), ShapeError);
+  EXPECT_TRUE(same_bytes(engine->state(StateScope::all), before));
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineState, ::testing::ValuesIn(cases()),
+                         [](const auto& tested) { return tested.param.name; });
+
+}  // namespace
+}  // namespace resnet
