@@ -68,6 +68,7 @@ GUARDED = [
     (r"hwy/", "Highway", ["kernels"]),
     (r"libxsmm", "libxsmm", ["kernels"]),
     (r"CLI/", "CLI11", ["cli"]),
+    (r"toml\+\+/", "toml++", ["base"]),
 ]
 
 # The library never prints, exits or aborts; only these rooms may.

@@ -1,6 +1,6 @@
 #include "bench/bench.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iostream>
 #include <map>
@@ -16,30 +16,34 @@ constexpr double kMiB = 1024.0 * 1024.0;
 
 class Bench final : public Command {
  public:
-  explicit Bench(CLI::App& program)
-      : Command(program, "bench",
-                "Throughput against what the machine can do: resnet bench train | infer | loader.") {
-    app()
-        .add_option("WHAT", what_,
-                    "train: whole training steps; infer: evaluation of batches; loader: the data alone")
-        ->required();
-    set_choices("WHAT", {"train", "infer", "loader"});
+  Bench()
+      : Command("bench", "Throughput against what the machine can do: resnet bench train | infer | loader.") {
+    add({.name = "WHAT",
+         .help = "train: whole training steps; infer: evaluation of batches; loader: the data alone",
+         .target = &what_,
+         .positional = true,
+         .choices = {"train", "infer", "loader"}});
     accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "stem", "input", "steps",
             "batch-size", "seed", "threads", "precision", "isa"});
-    app().get_option("--steps")->description("steps that are timed; 0: seven");
-    app().get_option("--input")->default_str("256x1x96x96");
-    app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
-    app().add_flag("--layers", layers_,
-                   "each kernel of a training step by itself: the least of its times over the steps");
-    app().add_flag("--check", check_, "compare with the reference engine first");
-    app().add_flag("--json", json_, "print the figures as JSON");
+    argument("steps").help = "steps that are timed; 0: seven";
+    argument("input").default_text = "256x1x96x96";
+    add({.name = "classes",
+         .placeholder = "N",
+         .help = "classes of the network",
+         .default_text = "10",
+         .target = &classes_});
+    add({.name = "layers",
+         .help = "each kernel of a training step by itself: the least of its times over the steps",
+         .target = &layers_});
+    add({.name = "check", .help = "compare with the reference engine first", .target = &check_});
+    add({.name = "json", .help = "print the figures as JSON", .target = &json_});
   }
 
   int run() override {
     const settings::Settings chosen = from_flags();
     const bool training = what_ == "train";
     if (!training && what_ != "infer" && what_ != "loader") {
-      const std::string near = nearest(what_, choices("WHAT"));
+      const std::string near = nearest(what_, argument("WHAT").choices);
       throw ConfigError(fmt::format("resnet bench cannot measure '{}'", what_),
                         near.empty() ? "give train, infer or loader" : fmt::format("did you mean {}?", near));
     }
@@ -61,7 +65,7 @@ class Bench final : public Command {
   // Flags that this measurement would ignore.
   void refuse(const std::vector<std::string>& names, const std::string& hint) const {
     for (const std::string& name : names) {
-      if (app().count("--" + name) > 0) {
+      if (argument(name).given) {
         throw ConfigError(fmt::format("resnet bench {} has no use for --{}", what_, name), hint);
       }
     }
@@ -188,8 +192,8 @@ class Bench final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_bench(CLI::App& program) {
-  return std::make_unique<Bench>(program);
+std::unique_ptr<Command> make_bench() {
+  return std::make_unique<Bench>();
 }
 
 }  // namespace resnet::cli

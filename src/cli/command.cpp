@@ -1,6 +1,6 @@
 #include "cli/command.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,26 +11,20 @@
 
 namespace resnet::cli {
 
-Command::Command(CLI::App& program, const std::string& name, const std::string& description)
-    : app_(program.add_subcommand(name, description)) {
-  app_->allow_extras();  // check_rest() says more than the parser would
-}
-
-void Command::check_rest() const {
-  const std::vector<std::string> rest = app_->remaining();
-  if (rest.empty()) return;
-  const std::string flag = rest.front().substr(0, rest.front().find('='));
+void Command::check_rest(const std::vector<std::string>& words) const {
+  if (words.empty()) return;
+  const std::string flag = words.front().substr(0, words.front().find('='));
   if (!flag.starts_with('-')) {
-    throw ConfigError(fmt::format("resnet {} takes no '{}'", app_->get_name(), flag),
-                      fmt::format("resnet {} --help shows what it takes", app_->get_name()));
+    throw ConfigError(fmt::format("resnet {} takes no '{}'", name_, flag),
+                      fmt::format("resnet {} --help shows what it takes", name_));
   }
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app_->get_options()) {
-    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  std::vector<std::string> flags = {"--help"};
+  for (const Argument& argument : arguments_) {
+    if (!argument.positional) flags.push_back("--" + argument.name);
   }
   const std::string near = nearest(flag, flags);
-  throw ConfigError(fmt::format("resnet {} has no flag {}", app_->get_name(), flag),
-                    near.empty() ? fmt::format("resnet {} --help lists its flags", app_->get_name())
+  throw ConfigError(fmt::format("resnet {} has no flag {}", name_, flag),
+                    near.empty() ? fmt::format("resnet {} --help lists its flags", name_)
                                  : fmt::format("did you mean {}?", near));
 }
 
@@ -39,12 +33,12 @@ void Command::accept(const std::vector<std::string>& names) {
   for (const settings::Option& option : settings::options()) {
     if (std::find(names.begin(), names.end(), option.name) == names.end()) continue;
     const std::string name = option.name;
-    CLI::Option* flag = app_->add_option_function<std::string>(
-        "--" + name, [this, name](const std::string& text) { given_.emplace_back(name, text); }, option.help);
-    flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    flag->type_name(option.placeholder);
-    flag->default_str(option.get(defaults));
-    set_choices(name, option.choices);
+    add({.name = name,
+         .placeholder = option.placeholder,
+         .help = option.help,
+         .default_text = option.get(defaults),
+         .target = [this, name](const std::string& text) { given_.emplace_back(name, text); },
+         .choices = option.choices});
   }
 }
 
@@ -53,13 +47,22 @@ settings::Settings Command::from_flags(settings::Settings base) const {
   return base;
 }
 
-std::vector<std::string> Command::choices(const std::string& name) const {
-  const auto found = choices_.find(name);
-  return found == choices_.end() ? std::vector<std::string>{} : found->second;
+Argument& Command::argument(const std::string& name) {
+  return *std::find_if(arguments_.begin(), arguments_.end(),
+                       [&](const Argument& a) { return a.name == name; });
 }
 
-bool Command::given(const std::string& name) const {
-  return std::any_of(given_.begin(), given_.end(), [&](const auto& entry) { return entry.first == name; });
+const Argument& Command::argument(const std::string& name) const {
+  return *std::find_if(arguments_.begin(), arguments_.end(),
+                       [&](const Argument& a) { return a.name == name; });
+}
+
+std::vector<std::string> names_of(const Commands& commands) {
+  std::vector<std::string> names;
+  for (const auto& command : commands) {
+    if (!command->hidden()) names.push_back(command->name());
+  }
+  return names;
 }
 
 std::filesystem::path model_path(const std::string& run) {

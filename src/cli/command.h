@@ -1,12 +1,13 @@
-// What the commands share: their options, their output, their errors.
+// What the commands share: their arguments, their output, their errors.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <cstdint>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "settings/settings.h"
@@ -15,38 +16,66 @@ namespace resnet::cli {
 
 enum ExitCode : int { kDone = 0, kFailed = 1, kBadValue = 2 };
 
-/// One subcommand. Its flags are read from the command line first and set afterwards, so that
-/// --config comes before them wherever it stands.
+/// A flag of a command, with or without a value, or a positional. Help, manual page and completions are
+/// written from these.
+struct Argument {
+  using Target = std::variant<bool*, std::int64_t*, std::string*, std::vector<std::string>*,
+                              std::function<void(const std::string&)>>;
+  std::string name;               // "lr"; of a positional "RUN"
+  std::string placeholder = {};   // of the value; empty where there is none
+  std::string help = {};          // one sentence, lower case, no full stop
+  std::string default_text = {};  // as help shows it; may be empty
+  Target target = {};             // what the parser sets; a function is called with the last value
+  bool positional = false;
+  std::vector<std::string> choices = {};  // all values there are, or the usual ones; may be empty
+  bool given = false;                     // the parser's answer
+};
+
+/// One subcommand: its arguments as data, and what it does. Options of the table of settings are kept as
+/// texts until from_flags(), so that --config comes before them wherever it stands.
 class Command {
  public:
-  Command(CLI::App& program, const std::string& name, const std::string& description);
+  Command(std::string name, std::string description)
+      : name_(std::move(name)), description_(std::move(description)) {}
   virtual ~Command() = default;
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
 
-  CLI::App& app() noexcept { return *app_; }
-  const CLI::App& app() const noexcept { return *app_; }
-  /// What may stand for an option or positional, by its name without dashes; empty where anything may.
-  std::vector<std::string> choices(const std::string& name) const;
-  /// Throws ConfigError for words that are no flags of this command.
-  void check_rest() const;
+  const std::string& name() const noexcept { return name_; }
+  const std::string& description() const noexcept { return description_; }
+  std::vector<Argument>& arguments() noexcept { return arguments_; }
+  const std::vector<Argument>& arguments() const noexcept { return arguments_; }
+  /// Not listed by the help: for packagers.
+  virtual bool hidden() const { return false; }
+
+  /// Throws ConfigError for `words` that are no arguments of this command, with what was meant.
+  void check_rest(const std::vector<std::string>& words) const;
   virtual int run() = 0;
 
  protected:
+  void add(Argument argument) { arguments_.push_back(std::move(argument)); }
   /// Flags from the table of options, in its order.
   void accept(const std::vector<std::string>& names);
-  /// What the flags say, over `base`.
+  /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;
-  bool given(const std::string& name) const;
-  void set_choices(const std::string& name, std::vector<std::string> values) {
-    choices_[name] = std::move(values);
-  }
+  /// The argument called `name`, which must be there.
+  Argument& argument(const std::string& name);
+  const Argument& argument(const std::string& name) const;
 
  private:
-  CLI::App* app_;
-  std::vector<std::pair<std::string, std::string>> given_;
-  std::map<std::string, std::vector<std::string>> choices_;
+  std::string name_, description_;
+  std::vector<Argument> arguments_;
+  std::vector<std::pair<std::string, std::string>> given_;  // options and their texts
 };
+
+using Commands = std::vector<std::unique_ptr<Command>>;
+
+/// The names of those that are not hidden.
+std::vector<std::string> names_of(const Commands& commands);
+
+/// What the program is, for help and manual page.
+inline constexpr const char* kDescription =
+    "Trains, measures, inspects and ships residual networks, natively on the CPU.";
 
 /// The model file of RUN: a folder with model.safetensors in it, or the file itself. Throws IoError.
 std::filesystem::path model_path(const std::string& run);
@@ -56,15 +85,13 @@ void say(const std::string& line);
 /// `message` and `hint` on stderr, a line each; fields of the library are called by their flags.
 void report(const std::string& message, const std::string& hint);
 
-// The commands; each adds itself to the program.
-std::unique_ptr<Command> make_train(CLI::App& program);
-std::unique_ptr<Command> make_eval(CLI::App& program);
-std::unique_ptr<Command> make_summary(CLI::App& program);
-std::unique_ptr<Command> make_plan(CLI::App& program);
-std::unique_ptr<Command> make_bench(CLI::App& program);
-std::unique_ptr<Command> make_plot(CLI::App& program);
+std::unique_ptr<Command> make_train();
+std::unique_ptr<Command> make_eval();
+std::unique_ptr<Command> make_summary();
+std::unique_ptr<Command> make_plan();
+std::unique_ptr<Command> make_bench();
+std::unique_ptr<Command> make_plot();
 /// Hidden: prints the manual page or a shell's completion of `commands`, which must outlive it.
-std::unique_ptr<Command> make_manual(CLI::App& program,
-                                     const std::vector<std::unique_ptr<Command>>& commands);
+std::unique_ptr<Command> make_manual(const Commands& commands);
 
 }  // namespace resnet::cli

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <iostream>
@@ -14,11 +14,13 @@ namespace {
 
 class Eval final : public Command {
  public:
-  explicit Eval(CLI::App& program)
-      : Command(program, "eval", "Accuracy of a trained network on a test set.") {
-    app().add_option("RUN", run_, "a run's folder or a .safetensors file")->required();
+  Eval() : Command("eval", "Accuracy of a trained network on a test set.") {
+    add({.name = "RUN",
+         .help = "a run's folder or a .safetensors file",
+         .target = &run_,
+         .positional = true});
     accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
-    app().add_flag("--json", json_, "print the figures as JSON");
+    add({.name = "json", .help = "print the figures as JSON", .target = &json_});
   }
 
   int run() override {
@@ -120,8 +122,8 @@ class Eval final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_eval(CLI::App& program) {
-  return std::make_unique<Eval>(program);
+std::unique_ptr<Command> make_eval() {
+  return std::make_unique<Eval>();
 }
 
 }  // namespace resnet::cli

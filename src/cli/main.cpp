@@ -1,8 +1,7 @@
 // The program `resnet`: thin commands over the library. An error becomes one line of what, one line of
 // hint, and an exit code.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -10,7 +9,7 @@
 
 #include "base/machine.h"
 #include "base/nearest.h"
-#include "cli/command.h"
+#include "cli/parser.h"
 #include "resnet/version.h"
 
 namespace resnet::cli {
@@ -23,9 +22,8 @@ std::string version_text() {
   } catch (const ConfigError&) {
     isa = "none that the engine serves (AVX2 is needed)";
   }
-  return fmt::format("resnet {}\ninstruction set: {}\nlibraries: Highway, zlib, fmt {}.{}.{}, CLI11 {}",
-                     kVersion, isa, FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100,
-                     CLI11_VERSION);
+  return fmt::format("resnet {}\ninstruction set: {}\nlibraries: Highway, zlib, fmt {}.{}.{}, {}", kVersion,
+                     isa, FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100, parser_version());
 }
 
 // Exit codes of an error: 2 for a value that a flag cannot take, 1 for a file, the data or the machine.
@@ -35,52 +33,44 @@ int exit_code_of(const Error& error) {
   return value ? kBadValue : kFailed;
 }
 
+int run_command(const Invocation& invocation) {
+  Command& command = *invocation.command;
+  if (!invocation.before.empty()) {
+    const std::string& word = invocation.before.front();
+    throw ConfigError(fmt::format("'{}' does not belong before the command", word),
+                      fmt::format("write it behind it: resnet {} {}", command.name(), word));
+  }
+  command.check_rest(invocation.rest);
+  const int code = command.run();
+  std::cout.flush();
+  if (!std::cout || std::fflush(stdout) != 0) {
+    throw IoError("the results could not be written to stdout", "is the disk full, or the reader gone?");
+  }
+  return code;
+}
+
 int run(int argc, char** argv) {
-  CLI::App program{"Trains, measures, inspects and ships residual networks, natively on the CPU.", "resnet"};
-  program.set_version_flag("--version", version_text());
-  program.require_subcommand(0, 1);
-  program.allow_extras();
-  program.get_formatter()->column_width(34);
-  program.footer(
+  const Program program = {
+      kDescription,
       "resnet COMMAND --help shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
-      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted after saving.");
-  std::vector<std::unique_ptr<Command>> commands;
+      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted after saving.",
+      version_text()};
+  Commands commands;
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
-    commands.push_back(make(program));
+    commands.push_back(make());
   }
-  const std::unique_ptr<Command> manual = make_manual(program, commands);
-  try {
-    program.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
-    throw ConfigError(error.what(), "resnet --help shows what there is");
-  }
-  const auto chosen = [](const std::unique_ptr<Command>& command) { return command->app().parsed(); };
-  const auto found = std::find_if(commands.begin(), commands.end(), chosen);
-  if (found != commands.end() || chosen(manual)) {
-    Command& command = found != commands.end() ? **found : *manual;
-    if (const std::vector<std::string> before = program.remaining(); !before.empty()) {
-      throw ConfigError(
-          fmt::format("'{}' does not belong before the command", before.front()),
-          fmt::format("write it behind it: resnet {} {}", command.app().get_name(), before.front()));
-    }
-    command.check_rest();
-    const int code = command.run();
-    std::cout.flush();
-    if (!std::cout || std::fflush(stdout) != 0) {
-      throw IoError("the results could not be written to stdout", "is the disk full, or the reader gone?");
-    }
-    return code;
-  }
-  const std::vector<std::string> rest = program.remaining();
-  if (rest.empty()) {
-    fmt::print("{}", program.help());
+  const std::vector<std::string> names = names_of(commands);
+  commands.push_back(make_manual(commands));
+  const Invocation invocation = parse(program, commands, argc, argv);
+  if (invocation.answered) return kDone;
+  if (invocation.command != nullptr) return run_command(invocation);
+  if (invocation.before.empty()) {
+    fmt::print("{}", invocation.help);
     return kDone;
   }
-  std::vector<std::string> names;
-  for (const auto& command : commands) names.push_back(command->app().get_name());
-  const std::string near = nearest(rest.front(), names);
-  throw ConfigError(fmt::format("there is no command '{}'", rest.front()),
+  const std::string& word = invocation.before.front();
+  const std::string near = nearest(word, names);
+  throw ConfigError(fmt::format("there is no command '{}'", word),
                     near.empty() ? "resnet --help lists them" : fmt::format("did you mean resnet {}?", near));
 }
 

@@ -9,8 +9,6 @@
 namespace resnet::cli {
 namespace {
 
-using Commands = std::vector<std::unique_ptr<Command>>;
-
 std::string replaced(std::string text, std::string_view what, std::string_view by) {
   for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size()) {
     text.replace(at, what.size(), by);
@@ -18,30 +16,26 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
   return text;
 }
 
-/// One flag or positional of a command.
-struct Entry {
-  std::string name;   // without dashes
-  std::string value;  // placeholder; "" for a flag without a value
-  std::string help;
-  std::string preset;  // default; may be empty
-  std::vector<std::string> choices;
-  bool positional = false;
+bool is_folder(const Argument& argument) {
+  return argument.placeholder == "DIR";
+}
 
-  bool is_folder() const { return value == "DIR"; }
-  bool is_file() const { return value == "FILE" || name == "RUN"; }
-};
+bool is_file(const Argument& argument) {
+  return argument.placeholder == "FILE" || argument.name == "RUN";
+}
 
-std::vector<Entry> entries(const Command& command) {
-  std::vector<Entry> list;
-  for (const CLI::Option* option : command.app().get_options()) {
-    Entry entry;
-    entry.positional = option->get_positional();
-    entry.name = entry.positional ? option->get_name(true) : option->get_lnames().front();
-    if (option->get_items_expected_max() > 0) entry.value = option->get_type_name();
-    entry.help = option->get_description();
-    entry.preset = option->get_default_str();
-    entry.choices = command.choices(entry.name);
-    list.push_back(std::move(entry));
+// What a command takes, --help included.
+std::vector<Argument> entries(const Command& command) {
+  std::vector<Argument> list = {{.name = "help", .help = "Print this help message and exit"}};
+  list.insert(list.end(), command.arguments().begin(), command.arguments().end());
+  return list;
+}
+
+// The commands that people see.
+std::vector<const Command*> shown(const Commands& commands) {
+  std::vector<const Command*> list;
+  for (const auto& command : commands) {
+    if (!command->hidden()) list.push_back(command.get());
   }
   return list;
 }
@@ -53,29 +47,29 @@ std::string roff(const std::string& text) {
   return result;
 }
 
-std::string man_page(const CLI::App& program, const Commands& commands) {
+std::string man_page(const Commands& commands) {
   std::string page = fmt::format(".TH RESNET 1 \"\" \"resnet {}\" \"User Commands\"\n", kVersion);
   page += fmt::format(".SH NAME\nresnet \\- {}\n",
                       roff("trains, measures, inspects and ships residual networks"));
   page += ".SH SYNOPSIS\n";
-  for (const auto& command : commands) {
-    page += fmt::format(".B resnet {}\n[\\fIoptions\\fR]", command->app().get_name());
-    for (const Entry& entry : entries(*command)) {
+  for (const Command* command : shown(commands)) {
+    page += fmt::format(".B resnet {}\n[\\fIoptions\\fR]", command->name());
+    for (const Argument& entry : entries(*command)) {
       if (entry.positional) page += fmt::format(" \\fI{}\\fR", roff(entry.name));
     }
     page += "\n.br\n";
   }
-  page += fmt::format(".SH DESCRIPTION\n{}\n", roff(program.get_description()));
+  page += fmt::format(".SH DESCRIPTION\n{}\n", roff(kDescription));
   page += ".SH COMMANDS\n";
-  for (const auto& command : commands) {
-    page +=
-        fmt::format(".SS resnet {}\n{}\n", command->app().get_name(), roff(command->app().get_description()));
-    for (const Entry& entry : entries(*command)) {
+  for (const Command* command : shown(commands)) {
+    page += fmt::format(".SS resnet {}\n{}\n", command->name(), roff(command->description()));
+    for (const Argument& entry : entries(*command)) {
       const std::string name = entry.positional ? entry.name : "--" + entry.name;
       page += fmt::format(".TP\n\\fB{}\\fR", roff(name));
-      if (!entry.positional && !entry.value.empty()) page += fmt::format(" \\fI{}\\fR", roff(entry.value));
+      if (!entry.positional && !entry.placeholder.empty())
+        page += fmt::format(" \\fI{}\\fR", roff(entry.placeholder));
       page += '\n' + roff(entry.help);
-      if (!entry.preset.empty()) page += fmt::format(" (default: {})", roff(entry.preset));
+      if (!entry.default_text.empty()) page += fmt::format(" (default: {})", roff(entry.default_text));
       page += '\n';
     }
   }
@@ -98,12 +92,6 @@ std::string man_page(const CLI::App& program, const Commands& commands) {
   return page;
 }
 
-std::vector<std::string> names_of(const Commands& commands) {
-  std::vector<std::string> names;
-  for (const auto& command : commands) names.push_back(command->app().get_name());
-  return names;
-}
-
 std::string bash(const Commands& commands) {
   std::string text =
       "# Completion of resnet for bash.\n"
@@ -115,24 +103,24 @@ std::string bash(const Commands& commands) {
                       fmt::join(names_of(commands), " "));
   text += "  case \"${COMP_WORDS[1]} ${COMP_WORDS[COMP_CWORD-1]}\" in\n";
   std::string flags;
-  for (const auto& command : commands) {
-    const std::string& name = command->app().get_name();
+  for (const Command* command : shown(commands)) {
+    const std::string& name = command->name();
     std::vector<std::string> own;
     std::string words;
     std::string files;
-    for (const Entry& entry : entries(*command)) {
+    for (const Argument& entry : entries(*command)) {
       if (entry.positional) {
         words += fmt::format("{}{}", words.empty() ? "" : " ", fmt::join(entry.choices, " "));
-        if (entry.is_file()) files = "-f";
+        if (is_file(entry)) files = "-f";
         continue;
       }
       own.push_back("--" + entry.name);
-      if (entry.value.empty()) continue;
+      if (entry.placeholder.empty()) continue;
       std::string action = ":";  // a value that nobody can guess
       if (!entry.choices.empty()) {
         action = fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", fmt::join(entry.choices, " "));
-      } else if (entry.is_folder() || entry.is_file()) {
-        action = fmt::format("COMPREPLY=($(compgen {} -- \"$word\"))", entry.is_folder() ? "-d" : "-f");
+      } else if (is_folder(entry) || is_file(entry)) {
+        action = fmt::format("COMPREPLY=($(compgen {} -- \"$word\"))", is_folder(entry) ? "-d" : "-f");
       }
       text += fmt::format("    '{} --{}') {}; return ;;\n", name, entry.name, action);
     }
@@ -159,26 +147,25 @@ std::string zsh_quoted(const std::string& text) {
 
 std::string zsh(const Commands& commands) {
   std::string text = "#compdef resnet\n_resnet() {\n  local -a commands=(\n";
-  for (const auto& command : commands) {
-    text +=
-        fmt::format("    '{}:{}'\n", command->app().get_name(), zsh_quoted(command->app().get_description()));
+  for (const Command* command : shown(commands)) {
+    text += fmt::format("    '{}:{}'\n", command->name(), zsh_quoted(command->description()));
   }
   text +=
       "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
       "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n";
-  for (const auto& command : commands) {
-    text += fmt::format("    {}) _arguments", command->app().get_name());
-    for (const Entry& entry : entries(*command)) {
+  for (const Command* command : shown(commands)) {
+    text += fmt::format("    {}) _arguments", command->name());
+    for (const Argument& entry : entries(*command)) {
       std::string action = " ";
       if (!entry.choices.empty()) {
         action = fmt::format("({})", zsh_quoted(fmt::format("{}", fmt::join(entry.choices, " "))));
-      } else if (entry.is_folder() || entry.is_file()) {
-        action = entry.is_folder() ? "_files -/" : "_files";
+      } else if (is_folder(entry) || is_file(entry)) {
+        action = is_folder(entry) ? "_files -/" : "_files";
       }
-      const std::string value = zsh_quoted(entry.value);
+      const std::string value = zsh_quoted(entry.placeholder);
       if (entry.positional) {
         text += fmt::format(" \\\n        '*:{}:{}'", entry.name, action);
-      } else if (entry.value.empty()) {
+      } else if (entry.placeholder.empty()) {
         text += fmt::format(" \\\n        '--{}[{}]'", entry.name, zsh_quoted(entry.help));
       } else {
         text +=
@@ -198,21 +185,20 @@ std::string fish_quoted(const std::string& text) {
 
 std::string fish(const Commands& commands) {
   std::string text = "# Completion of resnet for fish.\ncomplete -c resnet -f\n";
-  for (const auto& command : commands) {
-    text += fmt::format("complete -c resnet -n __fish_use_subcommand -a {} -d '{}'\n",
-                        command->app().get_name(), fish_quoted(command->app().get_description()));
+  for (const Command* command : shown(commands)) {
+    text += fmt::format("complete -c resnet -n __fish_use_subcommand -a {} -d '{}'\n", command->name(),
+                        fish_quoted(command->description()));
   }
-  for (const auto& command : commands) {
-    for (const Entry& entry : entries(*command)) {
-      text +=
-          fmt::format("complete -c resnet -n '__fish_seen_subcommand_from {}'", command->app().get_name());
+  for (const Command* command : shown(commands)) {
+    for (const Argument& entry : entries(*command)) {
+      text += fmt::format("complete -c resnet -n '__fish_seen_subcommand_from {}'", command->name());
       const bool choose = !entry.choices.empty();
       if (!entry.positional) text += fmt::format(" -l {}", entry.name);
-      if (!entry.positional && !entry.value.empty()) text += choose ? " -x" : " -r";
+      if (!entry.positional && !entry.placeholder.empty()) text += choose ? " -x" : " -r";
       if (choose) text += fmt::format(" -a '{}'", fmt::join(entry.choices, " "));
-      if (entry.is_folder()) {
+      if (is_folder(entry)) {
         text += " -a '(__fish_complete_directories)'";
-      } else if (entry.is_file()) {
+      } else if (is_file(entry)) {
         text += " -F";
       }
       text += fmt::format(" -d '{}'\n", fish_quoted(entry.help));
@@ -223,18 +209,20 @@ std::string fish(const Commands& commands) {
 
 class Manual final : public Command {
  public:
-  Manual(CLI::App& program, const Commands& commands)
-      : Command(program, "manual", "Prints the manual page or a shell's completion."),
-        program_(program),
-        commands_(commands) {
-    app().group("");  // for packagers; the help does not list it
-    app().add_option("FORM", form_, "man, bash, zsh or fish")->required();
-    set_choices("FORM", {"man", "bash", "zsh", "fish"});
+  explicit Manual(const Commands& commands)
+      : Command("manual", "Prints the manual page or a shell's completion."), commands_(commands) {
+    add({.name = "FORM",
+         .help = "man, bash, zsh or fish",
+         .target = &form_,
+         .positional = true,
+         .choices = {"man", "bash", "zsh", "fish"}});
   }
+
+  bool hidden() const override { return true; }
 
   int run() override {
     if (form_ == "man") {
-      fmt::print("{}", man_page(program_, commands_));
+      fmt::print("{}", man_page(commands_));
     } else if (form_ == "bash") {
       fmt::print("{}", bash(commands_));
     } else if (form_ == "zsh") {
@@ -248,15 +236,14 @@ class Manual final : public Command {
   }
 
  private:
-  const CLI::App& program_;
   const Commands& commands_;
   std::string form_;
 };
 
 }  // namespace
 
-std::unique_ptr<Command> make_manual(CLI::App& program, const Commands& commands) {
-  return std::make_unique<Manual>(program, commands);
+std::unique_ptr<Command> make_manual(const Commands& commands) {
+  return std::make_unique<Manual>(commands);
 }
 
 }  // namespace resnet::cli

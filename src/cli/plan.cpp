@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "cli/command.h"
 
@@ -7,12 +7,19 @@ namespace {
 
 class Plan final : public Command {
  public:
-  explicit Plan(CLI::App& program)
-      : Command(program, "plan", "The compiled step: kernels, memory, and why.") {
+  Plan() : Command("plan", "The compiled step: kernels, memory, and why.") {
     accept({"model", "blocks", "channels", "block", "stem", "input", "precision", "isa"});
-    app().add_option("--mode", mode_, "train or eval")->type_name("MODE")->default_str("train");
-    app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
-    app().add_flag("--no-fuse", no_fuse_, "every operation by itself");
+    add({.name = "mode",
+         .placeholder = "MODE",
+         .help = "train or eval",
+         .default_text = "train",
+         .target = &mode_});
+    add({.name = "classes",
+         .placeholder = "N",
+         .help = "classes of the network",
+         .default_text = "10",
+         .target = &classes_});
+    add({.name = "no-fuse", .help = "every operation by itself", .target = &no_fuse_});
   }
 
   int run() override {
@@ -40,8 +47,8 @@ class Plan final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_plan(CLI::App& program) {
-  return std::make_unique<Plan>(program);
+std::unique_ptr<Command> make_plan() {
+  return std::make_unique<Plan>();
 }
 
 }  // namespace resnet::cli

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -10,9 +10,9 @@ namespace {
 
 class Plot final : public Command {
  public:
-  explicit Plot(CLI::App& program) : Command(program, "plot", "Curves of one run or several.") {
-    app().add_option("RUN", runs_, "folders of runs")->required();
-    app().add_option("--svg", svg_, "write an SVG picture instead")->type_name("FILE");
+  Plot() : Command("plot", "Curves of one run or several.") {
+    add({.name = "RUN", .help = "folders of runs", .target = &runs_, .positional = true});
+    add({.name = "svg", .placeholder = "FILE", .help = "write an SVG picture instead", .target = &svg_});
   }
 
   int run() override {
@@ -38,8 +38,8 @@ class Plot final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_plot(CLI::App& program) {
-  return std::make_unique<Plot>(program);
+std::unique_ptr<Command> make_plot() {
+  return std::make_unique<Plot>();
 }
 
 }  // namespace resnet::cli

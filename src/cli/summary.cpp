@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -11,15 +11,24 @@ namespace {
 
 class Summary final : public Command {
  public:
-  explicit Summary(CLI::App& program)
-      : Command(program, "summary",
-                "Output shape of every stage or layer, parameters and cost of a network.") {
+  Summary() : Command("summary", "Output shape of every stage or layer, parameters and cost of a network.") {
     accept({"model", "blocks", "channels", "block", "stem", "input"});
-    app().add_option("--classes", classes_, "classes of the network")->type_name("N")->default_str("10");
-    app().add_option("--depth", depth_, "stage or layer")->type_name("DEPTH")->default_str("stage");
-    set_choices("depth", {"stage", "layer"});
-    app().add_option("--svg", svg_, "draw the network into an SVG picture as well")->type_name("FILE");
-    app().add_flag("--json", json_, "print the table as JSON");
+    add({.name = "classes",
+         .placeholder = "N",
+         .help = "classes of the network",
+         .default_text = "10",
+         .target = &classes_});
+    add({.name = "depth",
+         .placeholder = "DEPTH",
+         .help = "stage or layer",
+         .default_text = "stage",
+         .target = &depth_,
+         .choices = {"stage", "layer"}});
+    add({.name = "svg",
+         .placeholder = "FILE",
+         .help = "draw the network into an SVG picture as well",
+         .target = &svg_});
+    add({.name = "json", .help = "print the table as JSON", .target = &json_});
   }
 
   int run() override {
@@ -77,8 +86,8 @@ class Summary final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_summary(CLI::App& program) {
-  return std::make_unique<Summary>(program);
+std::unique_ptr<Command> make_summary() {
+  return std::make_unique<Summary>();
 }
 
 }  // namespace resnet::cli

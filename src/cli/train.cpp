@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -70,17 +70,18 @@ class ModelKeeper final : public Observer {
 
 class Train final : public Command {
  public:
-  explicit Train(CLI::App& program)
-      : Command(program, "train",
+  Train()
+      : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
     accept({"data",     "data-dir", "resize",    "limit-train", "limit-test", "model", "blocks",
             "channels", "block",    "stem",      "batch-size",  "epochs",     "steps", "lr",
             "seed",     "threads",  "precision", "isa",         "device",     "out"});
-    app()
-        .add_option("--config", config_, "settings from a run's config.toml; flags override them")
-        ->type_name("FILE");
-    app().add_flag("--json", json_, "print the result as JSON");
-    app().add_flag("--quiet", quiet_, "no progress bar, no curves");
+    add({.name = "config",
+         .placeholder = "FILE",
+         .help = "settings from a run's config.toml; flags override them",
+         .target = &config_});
+    add({.name = "json", .help = "print the result as JSON", .target = &json_});
+    add({.name = "quiet", .help = "no progress bar, no curves", .target = &quiet_});
   }
 
   int run() override {
@@ -167,8 +168,8 @@ class Train final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> make_train(CLI::App& program) {
-  return std::make_unique<Train>(program);
+std::unique_ptr<Command> make_train() {
+  return std::make_unique<Train>();
 }
 
 }  // namespace resnet::cli
