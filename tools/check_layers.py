@@ -69,6 +69,7 @@ GUARDED = [
     (r"libxsmm", "libxsmm", ["kernels"]),
     (r"CLI/", "CLI11", ["cli"]),
     (r"toml\+\+/", "toml++", ["base"]),
+    (r"nlohmann/", "nlohmann-json", ["base"]),
 ]
 
 # The library never prints, exits or aborts; only these rooms may.

@@ -1,11 +1,9 @@
 #include "base/json.h"
 
-#include <cstdint>
 #include <iterator>
-#include <string>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <unordered_set>
-#include <utility>
-#include <vector>
 
 #include "resnet/error.h"
 
@@ -56,32 +54,22 @@ std::string shown(const std::string& key) {
   return key.size() > kMost ? text + "..." : text;
 }
 
-void add_member(nlohmann::json& object, std::string key, nlohmann::json value) {
-  object.get_ptr<nlohmann::json::object_t*>()->emplace(std::move(key), std::move(value));
-}
-
-// emplace() would search; that the key is new has been checked.
-void add_member(nlohmann::ordered_json& object, std::string key, nlohmann::ordered_json value) {
-  object.get_ptr<nlohmann::ordered_json::object_t*>()->push_back({std::move(key), std::move(value)});
-}
-
 // Receives the parser's events and builds the value, within the limits. A list or object that is
 // still open waits in a frame of its own and joins its parent when it closes.
-template <class Json>
 class Builder {
  public:
   Builder(const JsonLimits& limits, const char* begin, const char* const* trace)
       : limits_(limits), begin_(begin), trace_(trace) {}
 
-  bool null() { return add(Json(nullptr)); }
+  bool null() { return add(Json()); }
   bool boolean(bool value) { return add(Json(value)); }
   bool number_integer(std::int64_t value) { return add(Json(value)); }
   bool number_unsigned(std::uint64_t value) { return add(Json(value)); }
   bool number_float(double value, const std::string&) { return add(Json(value)); }
   bool string(std::string& value) { return add(Json(std::move(value))); }
-  bool binary(typename Json::binary_t&) { refuse("binary data", position()); }
+  bool binary(nlohmann::json::binary_t&) { refuse("binary data", position()); }
   bool start_object(std::size_t) { return open(Json::object()); }
-  bool start_array(std::size_t) { return open(Json::array()); }
+  bool start_array(std::size_t) { return open(Json::list()); }
   bool end_object() { return close(); }
   bool end_array() { return close(); }
 
@@ -117,7 +105,7 @@ class Builder {
     }
     Frame& parent = frames_.back();
     if (parent.value.is_object()) {
-      add_member(parent.value, std::move(parent.key), std::move(value));
+      parent.value.add(std::move(parent.key), std::move(value));
     } else {
       parent.value.push_back(std::move(value));
     }
@@ -146,29 +134,166 @@ class Builder {
   std::size_t values_ = 0;
 };
 
-template <class Json>
-Json parse(std::string_view text, const JsonLimits& limits) {
+template <class Value>
+const Value& value_as(const auto& value) {
+  if (const Value* found = std::get_if<Value>(&value)) return *found;
+  refuse("a value of another kind was expected");
+}
+
+// The library writes numbers and texts; structure is ours.
+std::string scalar_text(const nlohmann::json& scalar, Json::Style style) {
+  using Handler = nlohmann::json::error_handler_t;
+  try {
+    return scalar.dump(-1, ' ', style.ascii, style.replace ? Handler::replace : Handler::strict);
+  } catch (const nlohmann::json::type_error&) {
+    refuse("a text is not UTF-8");
+  }
+}
+
+}  // namespace
+
+Json::Json() = default;
+Json::Json(bool value) : value_(value) {}
+Json::Json(double value) : value_(value) {}
+Json::Json(std::string value) : value_(std::move(value)) {}
+Json::Json(std::string_view value) : value_(std::string(value)) {}
+Json::Json(const char* value) : value_(std::string(value)) {}
+Json::Json(const Json&) = default;
+Json::Json(Json&&) noexcept = default;
+Json& Json::operator=(const Json&) = default;
+Json& Json::operator=(Json&&) noexcept = default;
+Json::~Json() = default;
+
+Json Json::list() {
+  Json result;
+  result.value_.emplace<std::vector<Json>>();
+  return result;
+}
+
+Json Json::object(std::initializer_list<Member> members) {
+  Json result;
+  result.value_.emplace<std::vector<Member>>(members);
+  return result;
+}
+
+void Json::set(std::uint64_t value) {
+  if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    value_ = value;
+  } else {
+    value_ = static_cast<std::int64_t>(value);
+  }
+}
+
+void Json::push_back(Json value) {
+  std::get<std::vector<Json>>(value_).push_back(std::move(value));
+}
+void Json::add(std::string key, Json value) {
+  std::get<std::vector<Member>>(value_).emplace_back(std::move(key), std::move(value));
+}
+
+bool Json::is_list() const noexcept {
+  return std::holds_alternative<std::vector<Json>>(value_);
+}
+bool Json::is_object() const noexcept {
+  return std::holds_alternative<std::vector<Member>>(value_);
+}
+bool Json::is_text() const noexcept {
+  return std::holds_alternative<std::string>(value_);
+}
+bool Json::is_whole() const noexcept {
+  return std::holds_alternative<std::int64_t>(value_);
+}
+bool Json::is_natural() const noexcept {
+  const auto* whole = std::get_if<std::int64_t>(&value_);
+  return whole != nullptr ? *whole >= 0 : std::holds_alternative<std::uint64_t>(value_);
+}
+bool Json::is_float() const noexcept {
+  return std::holds_alternative<double>(value_);
+}
+
+const std::vector<Json>& Json::elements() const {
+  return value_as<std::vector<Json>>(value_);
+}
+const std::vector<Json::Member>& Json::members() const {
+  return value_as<std::vector<Member>>(value_);
+}
+const std::string& Json::text() const {
+  return value_as<std::string>(value_);
+}
+std::int64_t Json::whole() const {
+  return value_as<std::int64_t>(value_);
+}
+std::uint64_t Json::natural() const {
+  if (is_natural() && is_whole()) return static_cast<std::uint64_t>(whole());
+  return value_as<std::uint64_t>(value_);
+}
+double Json::number() const {
+  if (is_whole()) return static_cast<double>(whole());
+  return is_natural() ? static_cast<double>(natural()) : value_as<double>(value_);
+}
+
+std::size_t Json::size() const noexcept {
+  if (is_object()) return members().size();
+  return is_list() ? elements().size() : 0;
+}
+
+const Json* Json::find(std::string_view key) const noexcept {
+  if (!is_object()) return nullptr;
+  for (const Member& member : members()) {
+    if (member.first == key) return &member.second;
+  }
+  return nullptr;
+}
+
+void Json::write(std::string& out, Style style) const {
+  if (is_object()) {
+    char separator = '{';
+    for (const auto& [key, value] : members()) {
+      out += separator + scalar_text(key, style) + ':';
+      value.write(out, style);
+      separator = ',';
+    }
+    out += members().empty() ? "{}" : "}";
+  } else if (is_list()) {
+    char separator = '[';
+    for (const Json& value : elements()) {
+      out += separator;
+      value.write(out, style);
+      separator = ',';
+    }
+    out += elements().empty() ? "[]" : "]";
+  } else if (is_text()) {
+    out += scalar_text(text(), style);
+  } else if (is_float()) {
+    out += scalar_text(number(), style);
+  } else if (is_whole()) {
+    out += std::to_string(whole());
+  } else if (is_natural()) {
+    out += std::to_string(natural());
+  } else {
+    const auto* truth = std::get_if<bool>(&value_);
+    out += truth == nullptr ? "null" : *truth ? "true" : "false";
+  }
+}
+
+std::string Json::dump(Style style) const {
+  std::string out;
+  write(out, style);
+  return out;
+}
+
+Json parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes) {
     refuse(std::to_string(text.size()) + " bytes, more than " + std::to_string(limits.bytes));
   }
   // The parser takes NUL for the end of the text and would not see what follows.
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) refuse("a NUL byte", nul);
   const char* trace = text.data();
-  Builder<Json> builder(limits, text.data(), &trace);
+  Builder builder(limits, text.data(), &trace);
   const TracingIterator first(text.data(), &trace);
   const TracingIterator last(text.data() + text.size(), &trace);
-  if (!Json::sax_parse(first, last, &builder)) refuse("unexpected text or end");
+  if (!nlohmann::json::sax_parse(first, last, &builder)) refuse("unexpected text or end");
   return builder.take();
-}
-
-}  // namespace
-
-nlohmann::json parse_json(std::string_view text, const JsonLimits& limits) {
-  return parse<nlohmann::json>(text, limits);
-}
-
-nlohmann::ordered_json parse_ordered_json(std::string_view text, const JsonLimits& limits) {
-  return parse<nlohmann::ordered_json>(text, limits);
 }
 
 }  // namespace resnet

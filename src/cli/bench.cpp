@@ -4,8 +4,8 @@
 
 #include <iostream>
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/command.h"
 
@@ -97,21 +97,22 @@ class Bench final : public Command {
     if (layers_) return print(bench::time_layers(net, images, classes_, steps, options), check, checked);
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
     if (json_) {
-      nlohmann::ordered_json object = {
-          {"model", chosen.model},
-          {"work", what_},
-          {"input", std::vector<std::int64_t>(images.begin(), images.end())},
-          {"precision", precision},
-          {"examples_per_second", figures.examples_per_second},
-          {"step_ms", {{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}}},
-          {"peak_gflops", figures.peak_gflops},
-          {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
-          {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
-          {"arena_bytes", figures.arena_bytes},
-          {"peak_rss_bytes", figures.peak_rss_bytes},
-          {"threads", figures.threads},
-          {"isa", figures.isa}};
-      if (check_) object["check"] = check_of(check, checked);
+      Json object = Json::object(
+          {{"model", chosen.model},
+           {"work", what_},
+           {"input", Json::list(images)},
+           {"precision", precision},
+           {"examples_per_second", figures.examples_per_second},
+           {"step_ms",
+            Json::object({{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}})},
+           {"peak_gflops", figures.peak_gflops},
+           {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
+           {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
+           {"arena_bytes", figures.arena_bytes},
+           {"peak_rss_bytes", figures.peak_rss_bytes},
+           {"threads", figures.threads},
+           {"isa", figures.isa}});
+      if (check_) object.add("check", check_of(check, checked));
       std::cout << object.dump() << '\n';
       return kDone;
     }
@@ -127,25 +128,27 @@ class Bench final : public Command {
     return kDone;
   }
 
-  static nlohmann::ordered_json check_of(const bench::Check& check, const char* checked) {
-    return {{"of", checked}, {"l2_difference", check.difference}, {"tolerance", check.tolerance}};
+  static Json check_of(const bench::Check& check, const char* checked) {
+    return Json::object(
+        {{"of", checked}, {"l2_difference", check.difference}, {"tolerance", check.tolerance}});
   }
 
   // A line a kernel call, then a line a kind of operation.
   int print(const bench::LayerBench& figures, const bench::Check& check, const char* checked) const {
     if (json_) {
-      nlohmann::ordered_json object = {{"peak_gflops", figures.peak_gflops},
-                                       {"memory_gbytes_per_second", figures.memory_gbytes},
-                                       {"calls", nlohmann::ordered_json::array()}};
+      Json calls = Json::list();
       for (const CallTime& call : figures.calls) {
-        object["calls"].push_back({{"node", call.node},
-                                   {"op", call.op},
-                                   {"kernel", call.kernel},
-                                   {"ms", call.seconds * 1e3},
-                                   {"direct_flops", call.flops},
-                                   {"bytes", call.bytes}});
+        calls.push_back(Json::object({{"node", call.node},
+                                      {"op", call.op},
+                                      {"kernel", call.kernel},
+                                      {"ms", call.seconds * 1e3},
+                                      {"direct_flops", call.flops},
+                                      {"bytes", call.bytes}}));
       }
-      if (check_) object["check"] = check_of(check, checked);
+      Json object = Json::object({{"peak_gflops", figures.peak_gflops},
+                                  {"memory_gbytes_per_second", figures.memory_gbytes},
+                                  {"calls", calls}});
+      if (check_) object.add("check", check_of(check, checked));
       std::cout << object.dump() << '\n';
       return kDone;
     }
@@ -175,8 +178,7 @@ class Bench final : public Command {
     const data::Dataset training = settings::open_data(chosen, data::Split::train);
     const double rate = bench::loader_rate(training, chosen.batch_size);
     if (json_) {
-      std::cout << nlohmann::ordered_json{{"data", training.name()}, {"examples_per_second", rate}}.dump()
-                << '\n';
+      std::cout << Json::object({{"data", training.name()}, {"examples_per_second", rate}}).dump() << '\n';
     } else {
       fmt::print("{} at {}: {:.0f} examples/s\n", training.name(), to_string(training.example_shape()), rate);
     }

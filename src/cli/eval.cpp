@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "report/run_record.h"
 #include "resnet/model_file.h"
@@ -64,17 +64,20 @@ class Eval final : public Command {
   }
 
   static void print_json(const Evaluation& figures, const data::Dataset& test) {
-    nlohmann::ordered_json classes = nlohmann::ordered_json::array();
+    Json classes = Json::list();
     for (std::size_t k = 0; k < test.classes().size(); ++k) {
       const ClassFigures of = class_figures(figures, test.classes().size(), k);
-      classes.push_back({{"name", test.classes()[k]},
-                         {"examples", of.examples},
-                         {"precision", of.precision},
-                         {"recall", of.recall}});
+      classes.push_back(Json::object({{"name", test.classes()[k]},
+                                      {"examples", of.examples},
+                                      {"precision", of.precision},
+                                      {"recall", of.recall}}));
     }
-    const nlohmann::ordered_json object = {{"test_acc", figures.test_acc}, {"loss", figures.loss},
-                                           {"examples", figures.examples}, {"data", test.name()},
-                                           {"classes", classes},           {"confusion", figures.confusion}};
+    const Json object = Json::object({{"test_acc", figures.test_acc},
+                                      {"loss", figures.loss},
+                                      {"examples", figures.examples},
+                                      {"data", test.name()},
+                                      {"classes", classes},
+                                      {"confusion", figures.confusion}});
     std::cout << object.dump() << '\n';
   }
 

@@ -1,7 +1,7 @@
 // The manual page and the shells' completions, written from the options that the commands take.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
+#include "base/joined.h"
 #include "cli/command.h"
 #include "data/sources.h"
 #include "resnet/version.h"
@@ -100,7 +100,7 @@ std::string bash(const Commands& commands) {
       "  COMPREPLY=()\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n";
   text += fmt::format("    COMPREPLY=($(compgen -W '{} --help --version' -- \"$word\"))\n    return\n  fi\n",
-                      fmt::join(names_of(commands), " "));
+                      joined(names_of(commands), " "));
   text += "  case \"${COMP_WORDS[1]} ${COMP_WORDS[COMP_CWORD-1]}\" in\n";
   std::string flags;
   for (const Command* command : shown(commands)) {
@@ -110,7 +110,7 @@ std::string bash(const Commands& commands) {
     std::string files;
     for (const Argument& entry : entries(*command)) {
       if (entry.positional) {
-        words += fmt::format("{}{}", words.empty() ? "" : " ", fmt::join(entry.choices, " "));
+        words += fmt::format("{}{}", words.empty() ? "" : " ", joined(entry.choices, " "));
         if (is_file(entry)) files = "-f";
         continue;
       }
@@ -118,14 +118,13 @@ std::string bash(const Commands& commands) {
       if (entry.placeholder.empty()) continue;
       std::string action = ":";  // a value that nobody can guess
       if (!entry.choices.empty()) {
-        action = fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", fmt::join(entry.choices, " "));
+        action = fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", joined(entry.choices, " "));
       } else if (is_folder(entry) || is_file(entry)) {
         action = fmt::format("COMPREPLY=($(compgen {} -- \"$word\"))", is_folder(entry) ? "-d" : "-f");
       }
       text += fmt::format("    '{} --{}') {}; return ;;\n", name, entry.name, action);
     }
-    flags +=
-        fmt::format("    {}) flags='{}' words='{}' files={} ;;\n", name, fmt::join(own, " "), words, files);
+    flags += fmt::format("    {}) flags='{}' words='{}' files={} ;;\n", name, joined(own, " "), words, files);
   }
   text += "  esac\n  case ${COMP_WORDS[1]} in\n" + flags + "  esac\n";
   text +=
@@ -158,7 +157,7 @@ std::string zsh(const Commands& commands) {
     for (const Argument& entry : entries(*command)) {
       std::string action = " ";
       if (!entry.choices.empty()) {
-        action = fmt::format("({})", zsh_quoted(fmt::format("{}", fmt::join(entry.choices, " "))));
+        action = fmt::format("({})", zsh_quoted(joined(entry.choices, " ")));
       } else if (is_folder(entry) || is_file(entry)) {
         action = is_folder(entry) ? "_files -/" : "_files";
       }
@@ -195,7 +194,7 @@ std::string fish(const Commands& commands) {
       const bool choose = !entry.choices.empty();
       if (!entry.positional) text += fmt::format(" -l {}", entry.name);
       if (!entry.positional && !entry.placeholder.empty()) text += choose ? " -x" : " -r";
-      if (choose) text += fmt::format(" -a '{}'", fmt::join(entry.choices, " "));
+      if (choose) text += fmt::format(" -a '{}'", joined(entry.choices, " "));
       if (is_folder(entry)) {
         text += " -a '(__fish_complete_directories)'";
       } else if (is_file(entry)) {

@@ -1,9 +1,9 @@
 #include <fmt/core.h>
 
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "cli/command.h"
 
 namespace resnet::cli {
@@ -52,19 +52,17 @@ class Summary final : public Command {
 
  private:
   void print_json(const nn::Summary& summary) const {
-    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    Json rows = Json::list();
     for (const nn::SummaryRow& row : depth_ == "stage" ? summary.stages : summary.layers) {
-      rows.push_back({{"name", row.name},
-                      {"kind", row.kind},
-                      {"output", std::vector<std::int64_t>(row.output.begin(), row.output.end())},
-                      {"parameters", row.parameters},
-                      {"flops", row.flops}});
+      rows.push_back(Json::object({{"name", row.name},
+                                   {"kind", row.kind},
+                                   {"output", Json::list(row.output)},
+                                   {"parameters", row.parameters},
+                                   {"flops", row.flops}}));
     }
-    std::cout << nlohmann::ordered_json{{"rows", rows},
-                                        {"parameters", summary.parameters},
-                                        {"flops", summary.flops}}
-                     .dump()
-              << '\n';
+    const Json table =
+        Json::object({{"rows", rows}, {"parameters", summary.parameters}, {"flops", summary.flops}});
+    std::cout << table.dump() << '\n';
   }
 
   static void print_layers(const nn::Summary& summary) {

@@ -1,6 +1,6 @@
 // CIFAR-10 and CIFAR-100 in their binary form: records of labels and three planes of 32x32 bytes.
 // Source of the format: Krizhevsky, "The CIFAR-10 dataset" (the binary version).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <sstream>

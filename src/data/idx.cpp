@@ -1,6 +1,6 @@
 // The MNIST family: images and labels in IDX files.
 // Source of the format: LeCun, Cortes, Burges, "The MNIST database".
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

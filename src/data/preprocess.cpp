@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 
@@ -36,32 +35,30 @@ bool Preprocessing::operator==(const Preprocessing& other) const {
 }
 
 std::string to_json(const Preprocessing& preprocessing) {
-  const nlohmann::ordered_json object = {
-      {"resize", {preprocessing.resize.height, preprocessing.resize.width}},
-      {"interpolation", kInterpolation},
-      {"channels", preprocessing.channels},
-      {"scale", kScale},
-  };
-  return object.dump();
+  const std::array sides = {preprocessing.resize.height, preprocessing.resize.width};
+  return Json::object({{"resize", Json::list(sides)},
+                       {"interpolation", kInterpolation},
+                       {"channels", preprocessing.channels},
+                       {"scale", kScale}})
+      .dump();
 }
 
 Preprocessing preprocessing_from_json(const std::string& text) {
   const auto refuse = [](const std::string& what) {
     throw FormatError("preprocessing: " + what, "the file was not written by this program, or is damaged");
   };
-  const nlohmann::json object = parse_json(text);
+  const Json object = parse_json(text);
   if (!object.is_object()) refuse("an object was expected, not " + object.dump());
   constexpr std::array<const char*, 4> kKeys = {"resize", "interpolation", "channels", "scale"};
   for (const char* key : kKeys) {
-    if (!object.contains(key)) refuse(std::string("'") + key + "' is missing");
+    if (object.find(key) == nullptr) refuse(std::string("'") + key + "' is missing");
   }
-  for (const auto& [key, value] : object.items()) {
+  for (const auto& [key, value] : object.members()) {
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) refuse("unknown key '" + key + "'");
   }
-  const auto number = [&](const char* key, const nlohmann::json& value, std::int64_t least,
+  const auto number = [&](const char* key, const Json& value, std::int64_t least,
                           std::int64_t most) -> std::int64_t {
-    // An unsigned number beyond 2^63 would turn negative, and so be refused too.
-    const std::int64_t result = value.is_number_integer() ? value.get<std::int64_t>() : least - 1;
+    const std::int64_t result = value.is_whole() ? value.whole() : least - 1;
     if (result < least || result > most) {
       refuse(std::string("'") + key + "' is " + value.dump() + ", a whole number from " +
              std::to_string(least) + " to " + std::to_string(most) + " was expected");
@@ -69,19 +66,20 @@ Preprocessing preprocessing_from_json(const std::string& text) {
     return result;
   };
   const auto constant = [&](const char* key, const char* value) {
-    if (object[key] != value) {
-      refuse(std::string("'") + key + "' is " + object[key].dump() + ", only '" + value + "' is known");
+    const Json& found = *object.find(key);
+    if (!found.is_text() || found.text() != value) {
+      refuse(std::string("'") + key + "' is " + found.dump() + ", only '" + value + "' is known");
     }
   };
   constant("interpolation", kInterpolation);
   constant("scale", kScale);
-  const nlohmann::json& resize = object["resize"];
-  if (!resize.is_array() || resize.size() != 2)
+  const Json& resize = *object.find("resize");
+  if (!resize.is_list() || resize.size() != 2)
     refuse("'resize' is " + resize.dump() + ", two numbers were expected");
   Preprocessing result;
   result.resize = {number("resize", resize[0], 0, kMostPixels), number("resize", resize[1], 0, kMostPixels)};
   if (result.resize.height == 0 && result.resize.width != 0) refuse("'resize' has a width without a height");
-  result.channels = number("channels", object["channels"], 1, 3);
+  result.channels = number("channels", *object.find("channels"), 1, 3);
   if (result.channels == 2) refuse("2 channels are neither gray nor RGB");
   return result;
 }

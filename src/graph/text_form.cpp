@@ -1,7 +1,6 @@
 // The JSON text form of a graph. Reading rebuilds the graph by adding, so whatever is read has been
 // verified like a graph that a module built.
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "graph/attributes.h"
@@ -10,8 +9,6 @@
 namespace resnet::graph {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::array<const char*, 3> kRoleNames = {"input", "parameter", "buffer"};
 constexpr std::array<DType, 5> kDTypes = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8};
 
@@ -19,34 +16,33 @@ constexpr std::array<DType, 5> kDTypes = {DType::f32, DType::f64, DType::i32, DT
   throw FormatError("graph: " + what, "the file was not written by this program, or is damaged");
 }
 
-const json& member(const json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key)) malformed(std::string("'") + key + "' is missing");
-  return object.at(key);
+const Json& member(const Json& object, const char* key) {
+  const Json* found = object.find(key);
+  if (found == nullptr) malformed(std::string("'") + key + "' is missing");
+  return *found;
 }
 
-const json& list(const json& object, const char* key) {
-  const json& value = member(object, key);
-  if (!value.is_array()) malformed(std::string("'") + key + "' is not a list");
-  return value;
+const std::vector<Json>& list(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  if (!value.is_list()) malformed(std::string("'") + key + "' is not a list");
+  return value.elements();
 }
 
-std::string text(const json& object, const char* key) {
-  const json& value = member(object, key);
-  if (!value.is_string()) malformed(std::string("'") + key + "' is not a text");
-  return value.get<std::string>();
+std::string text(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  if (!value.is_text()) malformed(std::string("'") + key + "' is not a text");
+  return value.text();
 }
 
-std::int64_t whole(const json& value) {
-  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
-    malformed("a whole number was expected, got " + value.dump());
-  }
-  return value.get<std::int64_t>();
+std::int64_t whole(const Json& value) {
+  if (!value.is_whole()) malformed("a whole number was expected, got " + value.dump());
+  return value.whole();
 }
 
-std::vector<std::int64_t> wholes(const json& value) {
-  if (!value.is_array()) malformed("a list of whole numbers was expected");
+std::vector<std::int64_t> wholes(const Json& value) {
+  if (!value.is_list()) malformed("a list of whole numbers was expected");
   std::vector<std::int64_t> numbers;
-  for (const json& entry : value) numbers.push_back(whole(entry));
+  for (const Json& entry : value.elements()) numbers.push_back(whole(entry));
   return numbers;
 }
 
@@ -64,13 +60,13 @@ Role role_named(const std::string& name) {
   malformed("unknown role '" + name + "'");
 }
 
-json attribute_json(const Attributes::Entry& entry) {
-  return std::visit([](const auto& value) { return json(value); }, entry);
+Json attribute_json(const Attributes::Entry& entry) {
+  return std::visit([](const auto& value) { return Json(value); }, entry);
 }
 
-Attributes::Entry attribute_entry(const json& value) {
-  if (value.is_number_float()) return value.get<double>();
-  if (value.is_array()) return wholes(value);
+Attributes::Entry attribute_entry(const Json& value) {
+  if (value.is_float()) return value.number();
+  if (value.is_list()) return wholes(value);
   return whole(value);
 }
 
@@ -80,42 +76,42 @@ std::string to_json(const Graph& graph) {
   // Values are renumbered so that inputs and state come first, then the outputs of the nodes in order.
   std::vector<ValueId> order(graph.values().size(), kNone);
   ValueId next = 0;
-  json values = json::array();
+  Json values = Json::list();
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
     const ValueInfo& value = graph.values()[i];
     if (value.role == Role::computed) continue;
     order[i] = next++;
-    values.push_back(
-        {{"name", value.name},
-         {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
-         {"dtype", name_of(value.type.dtype)},
-         {"shape", std::vector<std::int64_t>(value.type.shape.begin(), value.type.shape.end())}});
+    values.push_back(Json::object({{"dtype", name_of(value.type.dtype)},
+                                   {"name", value.name},
+                                   {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
+                                   {"shape", Json::list(value.type.shape)}}));
   }
   const auto number = [&](ValueId id) { return id == kNone ? kNone : order[static_cast<std::size_t>(id)]; };
-  json nodes = json::array();
+  Json nodes = Json::list();
   for (const Node& node : graph.nodes()) {
-    json attributes = json::object();
+    Json attributes = Json::object();
     const Attributes options = node.op->attributes();
-    for (const auto& [name, entry] : options.entries()) attributes[name] = attribute_json(entry);
-    json inputs = json::array();
+    for (const auto& [name, entry] : options.entries()) attributes.add(name, attribute_json(entry));
+    Json inputs = Json::list();
     for (const ValueId id : listed_inputs(node)) inputs.push_back(number(id));
     for (const ValueId id : node.outputs) {
       if (id != kNone) order[static_cast<std::size_t>(id)] = next++;
     }
-    nodes.push_back(
-        {{"op", node.op->name()}, {"name", node.name}, {"attributes", attributes}, {"inputs", inputs}});
+    nodes.push_back(Json::object(
+        {{"attributes", attributes}, {"inputs", inputs}, {"name", node.name}, {"op", node.op->name()}}));
   }
-  json outputs = json::array();
-  for (const auto& [name, id] : graph.outputs()) outputs.push_back({{"name", name}, {"value", number(id)}});
-  return json{{"version", 1}, {"values", values}, {"nodes", nodes}, {"outputs", outputs}}.dump();
+  Json outputs = Json::list();
+  for (const auto& [name, id] : graph.outputs())
+    outputs.push_back(Json::object({{"name", name}, {"value", number(id)}}));
+  return Json::object({{"nodes", nodes}, {"outputs", outputs}, {"values", values}, {"version", 1}}).dump();
 }
 
 Graph from_json(const std::string& document, ReadOp read) {
-  const json root = parse_json(document);
+  const Json root = parse_json(document);
   if (whole(member(root, "version")) != 1) malformed("version 1 was expected");
   Graph graph;
   std::vector<ValueId> ids;
-  const auto resolve = [&](const json& value, bool optional) {
+  const auto resolve = [&](const Json& value, bool optional) {
     const std::int64_t number = whole(value);
     if (optional && number == kNone) return kNone;
     if (number < 0 || number >= static_cast<std::int64_t>(ids.size())) {
@@ -123,18 +119,18 @@ Graph from_json(const std::string& document, ReadOp read) {
     }
     return ids[static_cast<std::size_t>(number)];
   };
-  for (const json& value : list(root, "values")) {
+  for (const Json& value : list(root, "values")) {
     const std::vector<std::int64_t> extents = wholes(member(value, "shape"));
     const std::size_t before = graph.values().size();
     ids.push_back(graph.add_state(role_named(text(value, "role")), text(value, "name"),
                                   {Shape(extents), dtype_named(text(value, "dtype"))}));
     if (graph.values().size() == before) malformed("two values are called '" + text(value, "name") + "'");
   }
-  for (const json& node : list(root, "nodes")) {
-    const json& settings = member(node, "attributes");
+  for (const Json& node : list(root, "nodes")) {
+    const Json& settings = member(node, "attributes");
     if (!settings.is_object()) malformed("'attributes' is not an object");
     Attributes attributes;
-    for (const auto& [name, value] : settings.items()) attributes.set(name, attribute_entry(value));
+    for (const auto& [name, value] : settings.members()) attributes.set(name, attribute_entry(value));
     const std::string name = text(node, "op");
     Op op = read(name, attributes);
     if (op == nullptr) {
@@ -142,12 +138,12 @@ Graph from_json(const std::string& document, ReadOp read) {
                         "it was written by a newer version of this program");
     }
     std::vector<ValueId> inputs;
-    for (const json& value : list(node, "inputs")) inputs.push_back(resolve(value, true));
+    for (const Json& value : list(node, "inputs")) inputs.push_back(resolve(value, true));
     for (const ValueId id : graph.add_node(std::move(op), text(node, "name"), std::move(inputs))) {
       if (id != kNone) ids.push_back(id);
     }
   }
-  for (const json& output : list(root, "outputs")) {
+  for (const Json& output : list(root, "outputs")) {
     graph.add_output(text(output, "name"), resolve(member(output, "value"), false));
   }
   return graph;

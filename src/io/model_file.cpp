@@ -1,10 +1,9 @@
 #include "resnet/model_file.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,15 +46,13 @@ const std::string& metadata(const io::Safetensors& file, const char* key) {
 }
 
 std::vector<std::string> classes_from_json(const std::string& text) {
-  const nlohmann::json list = parse_json(text);
-  std::vector<std::string> classes;
-  for (const auto& name : list) {
-    if (!list.is_array() || !name.is_string()) break;
-    classes.push_back(name.get<std::string>());
-  }
-  if (!list.is_array() || classes.size() != list.size()) {
+  const Json list = parse_json(text);
+  const auto is_text = [](const Json& name) { return name.is_text(); };
+  if (!list.is_list() || !std::all_of(list.elements().begin(), list.elements().end(), is_text)) {
     throw FormatError(fmt::format("{} is not a list of texts", kClassesKey), kDamaged);
   }
+  std::vector<std::string> classes;
+  for (const Json& name : list.elements()) classes.push_back(name.text());
   return classes;
 }
 
@@ -181,8 +178,8 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
     try {
       metadata[kGraphKey] = graph::to_json(stored.graph);
       metadata[kPreprocessingKey] = data::to_json(model.preprocessing);
-      metadata[kClassesKey] = nlohmann::json(model.classes).dump();
-    } catch (const nlohmann::json::type_error&) {
+      metadata[kClassesKey] = Json(model.classes).dump();
+    } catch (const FormatError&) {
       throw FormatError("the name of a class or of a module is not UTF-8");
     }
   });
@@ -201,9 +198,9 @@ ModelFile read_model(const std::filesystem::path& path) {
   ModelFile model;
   naming(path, [&] {
     if (const std::string& format = metadata(file, kFormatKey); format != kFormat) {
-      throw FormatError(
-          fmt::format("{} {}, this program reads {}", kFormatKey, nlohmann::json(format).dump(), kFormat),
-          "a newer version of this program wrote it");
+      throw FormatError(fmt::format("{} {}, this program reads {}", kFormatKey,
+                                    Json(format).dump({.replace = true}), kFormat),
+                        "a newer version of this program wrote it");
     }
     model.graph = graph::from_json(metadata(file, kGraphKey), ops::read);
     model.preprocessing = data::preprocessing_from_json(metadata(file, kPreprocessingKey));

@@ -1,6 +1,6 @@
 #include "io/safetensors.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
@@ -17,8 +17,6 @@
 
 namespace resnet::io {
 namespace {
-
-using nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "files are little-endian and written as they lie");
 
@@ -43,9 +41,9 @@ std::optional<DType> dtype_named(std::string_view text) {
 }
 
 // A JSON text for a message: ASCII with escapes, not too much of it.
-std::string shown(const ordered_json& value) {
+std::string shown(const Json& value) {
   constexpr std::size_t kMost = 100;
-  std::string text = value.dump(-1, ' ', true, ordered_json::error_handler_t::replace);
+  std::string text = value.dump({.ascii = true, .replace = true});
   std::replace(text.begin(), text.end(), '\x7f', '?');
   return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
 }
@@ -91,21 +89,23 @@ std::string make_header(const std::string& file, const NamedTensors& tensors,
     begins[i] = end;
     end += tensors[i].second.bytes();
   }
-  ordered_json header = ordered_json::object();
-  auto& members = *header.get_ptr<ordered_json::object_t*>();  // appended to: that names are new is checked
-  if (!metadata.empty()) members.push_back({std::string(kMetadataKey), metadata});
+  Json header = Json::object();
+  if (!metadata.empty()) {
+    Json texts = Json::object();
+    for (const auto& [key, text] : metadata) texts.add(key, text);
+    header.add(std::string(kMetadataKey), std::move(texts));
+  }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor] = tensors[i];
-    ordered_json entry = {
-        {"dtype", safetensors_name(tensor.dtype())},
-        {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())},
-        {"data_offsets", std::vector<std::uint64_t>{begins[i], begins[i] + tensor.bytes()}}};
-    members.push_back({name, std::move(entry)});
+    header.add(name, Json::object(
+                         {{"dtype", safetensors_name(tensor.dtype())},
+                          {"shape", Json::list(tensor.shape())},
+                          {"data_offsets", Json::list(std::array{begins[i], begins[i] + tensor.bytes()})}}));
   }
   std::string text;
   try {
     text = header.dump();
-  } catch (const ordered_json::type_error&) {
+  } catch (const FormatError&) {
     throw FormatError(fmt::format("{}: a name or a text of the metadata is not UTF-8", file));
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
@@ -135,10 +135,10 @@ class Reader {
   Reader(Source& source, std::string file) : source_(source), file_(std::move(file)) {}
 
   Safetensors read() {
-    const ordered_json header = read_header();
+    const Json header = read_header();
     Safetensors result;
     std::vector<Entry> entries;
-    for (const auto& [name, value] : header.items()) {
+    for (const auto& [name, value] : header.members()) {
       if (name == kMetadataKey) {
         result.metadata = metadata_of(value);
       } else {
@@ -167,7 +167,7 @@ class Reader {
     if (source_.read(bytes) != bytes.size()) fail("it ended while it was being read");
   }
 
-  ordered_json read_header() {
+  Json read_header() {
     const auto size = static_cast<std::uint64_t>(source_.size());
     if (size < kLengthBytes) fail(fmt::format("{} bytes are too few for a safetensors file", size));
     std::uint64_t length = 0;
@@ -183,44 +183,45 @@ class Reader {
     if (!text.starts_with('{') || !text.ends_with('}'))
       fail("the header does not begin with '{' and end with '}'");
     try {
-      return parse_ordered_json(text, {.bytes = kMostHeader});
+      return parse_json(text, {.bytes = kMostHeader});
     } catch (const FormatError& error) {
       fail(fmt::format("header: {}", error.what()), error.hint());
     }
   }
 
-  Metadata metadata_of(const ordered_json& value) const {
+  Metadata metadata_of(const Json& value) const {
     if (!value.is_object()) fail(fmt::format("{} is not an object", kMetadataKey));
     Metadata metadata;
-    for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) fail(fmt::format("{}: {} is not a text", kMetadataKey, quoted(key)));
-      metadata[key] = text.template get<std::string>();
+    for (const auto& [key, text] : value.members()) {
+      if (!text.is_text()) fail(fmt::format("{}: {} is not a text", kMetadataKey, quoted(key)));
+      metadata[key] = text.text();
     }
     return metadata;
   }
 
-  Entry entry_of(const std::string& name, const ordered_json& value) const {
+  Entry entry_of(const std::string& name, const Json& value) const {
     const std::string who = "tensor " + quoted(name);
-    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
-        !value.contains("data_offsets")) {
+    const Json* const dtype = value.find("dtype");
+    const Json* const shape = value.find("shape");
+    const Json* const range = value.find("data_offsets");
+    if (value.size() != 3 || dtype == nullptr || shape == nullptr || range == nullptr) {
       fail(fmt::format("{}: expected exactly dtype, shape and data_offsets, got {}", who, shown(value)));
     }
     Entry entry;
     entry.name = name;
-    entry.dtype = dtype_of(who, value.at("dtype"));
-    entry.shape = shape_of(who, value.at("shape"));
+    entry.dtype = dtype_of(who, *dtype);
+    entry.shape = shape_of(who, *shape);
     std::uint64_t bytes = 0;
     if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.dtype),
                                &bytes)) {
       fail(fmt::format("{}: the size of shape {} overflows 64 bits", who, to_string(entry.shape)));
     }
-    const ordered_json& offsets = value.at("data_offsets");
-    if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
-        !offsets[1].is_number_unsigned()) {
+    const Json& offsets = *range;
+    if (!offsets.is_list() || offsets.size() != 2 || !offsets[0].is_natural() || !offsets[1].is_natural()) {
       fail(fmt::format("{}: data_offsets are two whole numbers, got {}", who, shown(offsets)));
     }
-    entry.begin = offsets[0].template get<std::uint64_t>();
-    entry.end = offsets[1].template get<std::uint64_t>();
+    entry.begin = offsets[0].natural();
+    entry.end = offsets[1].natural();
     if (entry.end < entry.begin || entry.end - entry.begin != bytes) {
       fail(fmt::format("{}: {} {} takes {} bytes, data_offsets are {}", who, safetensors_name(entry.dtype),
                        to_string(entry.shape), bytes, shown(offsets)));
@@ -231,9 +232,9 @@ class Reader {
     return entry;
   }
 
-  DType dtype_of(const std::string& who, const ordered_json& value) const {
-    if (!value.is_string()) fail(fmt::format("{}: dtype is not a text: {}", who, shown(value)));
-    const auto text = value.template get<std::string>();
+  DType dtype_of(const std::string& who, const Json& value) const {
+    if (!value.is_text()) fail(fmt::format("{}: dtype is not a text: {}", who, shown(value)));
+    const std::string& text = value.text();
     const std::optional<DType> dtype = dtype_named(text);
     if (!dtype) {
       fail(fmt::format("{}: dtype {} is not supported", who, quoted(text)),
@@ -242,16 +243,16 @@ class Reader {
     return *dtype;
   }
 
-  Shape shape_of(const std::string& who, const ordered_json& value) const {
+  Shape shape_of(const std::string& who, const Json& value) const {
     std::vector<std::int64_t> extents;
-    bool whole = value.is_array();
+    bool whole = value.is_list();
     if (whole) {
-      for (const ordered_json& extent : value) {
-        if (!extent.is_number_unsigned() || extent.template get<std::uint64_t>() > INT64_MAX) {
+      for (const Json& extent : value.elements()) {
+        if (!extent.is_natural() || !extent.is_whole()) {
           whole = false;
           break;
         }
-        extents.push_back(extent.template get<std::int64_t>());
+        extents.push_back(extent.whole());
       }
     }
     if (!whole) fail(fmt::format("{}: shape is a list of whole numbers, got {}", who, shown(value)));

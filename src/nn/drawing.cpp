@@ -1,6 +1,6 @@
 // Draws a network as the chapter's figures do: boxes from top to bottom, a frame around each residual
 // block with its shortcut at the side, and "× n" at blocks that repeat.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,12 @@
 #include "nn/drawing_parts.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 
+#include "base/joined.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
@@ -164,7 +165,7 @@ class Reader {
 }  // namespace
 
 std::string extents(const Shape& shape) {
-  return fmt::format("{}", fmt::join(shape.begin() + std::min(shape.rank(), 1), shape.end(), "×"));
+  return joined(std::span(shape.begin() + std::min(shape.rank(), 1), shape.end()), "×");
 }
 
 std::vector<Part> parts_of(const graph::Graph& graph) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 
+#include "base/joined.h"
 #include "base/nearest.h"
 
 namespace resnet::models {
@@ -172,9 +173,8 @@ nn::Sequential make(const std::string& name, const ResNetOptions& options) {
     return net;
   }
   const std::string near = nearest(name, names());
-  std::string hint = near.empty() ? "There are " : "did you mean " + near + "? There are ";
-  for (const std::string& known : names()) hint += (known == names().front() ? "" : ", ") + known;
-  throw ConfigError("there is no model '" + name + "'", hint);
+  throw ConfigError("there is no model '" + name + "'", (near.empty() ? "" : "did you mean " + near + "? ") +
+                                                            ("There are " + joined(names(), ", ")));
 }
 
 nn::Sequential d2l_resnet18(const ResNetOptions& options) {

@@ -1,5 +1,5 @@
 // The records of a run on the disk, and reading them back for a plot.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cerrno>
 #include <cstring>

@@ -1,12 +1,12 @@
 #include "report/run_record.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/toml.h"
 #include "resnet/report.h"
 #include "resnet/version.h"
@@ -28,16 +28,22 @@ Number parse_number(std::string_view text, const std::string& place) {
 }  // namespace
 
 std::string to_json(const FitResult& result) {
-  const nlohmann::ordered_json object = {
-      {"loss", result.loss},         {"train_acc", result.train_acc},
-      {"test_acc", result.test_acc}, {"examples_per_second", result.examples_per_second},
-      {"device", result.device},     {"cpu_model", result.cpu_model},
-      {"seed", result.seed},         {"epochs", result.epochs},
-      {"steps", result.steps},       {"threads", result.threads},
-      {"isa", result.isa},           {"weights_sha256", result.weights_sha256},
-      {"complete", result.complete}, {"version", kVersion}};
+  const Json object = Json::object({{"loss", result.loss},
+                                    {"train_acc", result.train_acc},
+                                    {"test_acc", result.test_acc},
+                                    {"examples_per_second", result.examples_per_second},
+                                    {"device", result.device},
+                                    {"cpu_model", result.cpu_model},
+                                    {"seed", result.seed},
+                                    {"epochs", result.epochs},
+                                    {"steps", result.steps},
+                                    {"threads", result.threads},
+                                    {"isa", result.isa},
+                                    {"weights_sha256", result.weights_sha256},
+                                    {"complete", result.complete},
+                                    {"version", kVersion}});
   // The processor's name comes from the system, and need not be UTF-8.
-  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return object.dump({.replace = true});
 }
 
 void write_result(const std::filesystem::path& path, const FitResult& result) {

@@ -1,6 +1,6 @@
 // The painter. A frame starts with the cursor on the last line of the frame before, in column 0
 // (where a ^C that the terminal echoes is painted over by the next frame and cannot wrap).
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // The chapter's plot as SVG: plain shapes with classes, and a style sheet with a light and a dark half.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

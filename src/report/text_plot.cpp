@@ -1,5 +1,5 @@
 // The plot in cells: braille dots where the terminal has UTF-8, letters where it has not.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,10 @@
 #include "settings/options.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include <cctype>
 
+#include "base/joined.h"
 #include "data/sources.h"
 #include "resnet/models.h"
 #include "settings/values.h"
@@ -41,7 +41,7 @@ class Table {
                  std::vector<std::int64_t> Settings::*member) {
     return add({name, "N,N,...", help, true,
                 [=](Settings& s, const std::string& t) { s.*member = parse_stages(name, t); },
-                [=](const Settings& s) { return fmt::format("{}", fmt::join(s.*member, ",")); }});
+                [=](const Settings& s) { return joined(s.*member, ","); }});
   }
   Option& add(Option line) { return lines.emplace_back(std::move(line)); }
 };
@@ -71,7 +71,7 @@ void add_data(Table& table) {
 }
 
 void add_network(Table& table) {
-  table.choice("model", "NAME", fmt::format("network: {}", fmt::join(models::names(), ", ")), models::names(),
+  table.choice("model", "NAME", "network: " + joined(models::names(), ", "), models::names(),
                &Settings::model);
   table.stages("blocks", "blocks of each stage instead of the model's", &Settings::blocks).fields = {
       "ResNetOptions::blocks"};
@@ -84,9 +84,7 @@ void add_network(Table& table) {
                {"large", "small"}, &Settings::stem);
   table.add({"input", "NxCxHxW", "shape of the input: images, channels, height, width", true,
              [](Settings& s, const std::string& t) { s.input = parse_input("input", t); },
-             [](const Settings& s) {
-               return s.input.rank() == 0 ? "" : fmt::format("{}", fmt::join(s.input, "x"));
-             }});
+             [](const Settings& s) { return s.input.rank() == 0 ? "" : joined(s.input, "x"); }});
 }
 
 void add_training(Table& table) {

@@ -1,13 +1,13 @@
 #include "settings/values.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 
+#include "base/joined.h"
 #include "base/nearest.h"
 
 namespace resnet::settings {
@@ -91,7 +91,7 @@ Shape parse_input(std::string_view flag, const std::string& text) {
 std::string parse_choice(std::string_view flag, const std::string& text,
                          const std::vector<std::string>& names) {
   if (std::find(names.begin(), names.end(), text) != names.end()) return text;
-  std::string wanted = fmt::format("one of {}", fmt::join(names, ", "));
+  std::string wanted = "one of " + joined(names, ", ");
   if (const std::string near = nearest(text, names); !near.empty()) {
     wanted += fmt::format(" (did you mean {}?)", near);
   }

@@ -1,6 +1,6 @@
 // The chapter's training loop: running train-mode averages, evaluation once an epoch, a timer around
 // the steps alone.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <cmath>

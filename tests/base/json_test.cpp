@@ -22,19 +22,67 @@ std::string error_of(const std::string& text, const JsonLimits& limits = {}) {
 }
 
 TEST(Json, GivesEveryKindOfValue) {
-  const auto value = parse_json(R"( {"a": [1, -2, 0.5, true, null, "\u00fc"], "b": {}, "c": []} )");
-  EXPECT_EQ(value, (nlohmann::json{{"a", {1, -2, 0.5, true, nullptr, "ü"}},
-                                   {"b", nlohmann::json::object()},
-                                   {"c", nlohmann::json::array()}}));
-  EXPECT_EQ(parse_json("7"), 7);
-  EXPECT_EQ(parse_json("18446744073709551615"), std::numeric_limits<std::uint64_t>::max());
+  const Json value = parse_json(R"( {"a": [1, -2, 0.5, true, null, "\u00fc"], "b": {}, "c": []} )");
+  ASSERT_TRUE(value.is_object());
+  EXPECT_EQ(value.size(), 3U);
+  const Json& a = *value.find("a");
+  ASSERT_TRUE(a.is_list());
+  ASSERT_EQ(a.size(), 6U);
+  EXPECT_TRUE(a[0].is_natural());
+  EXPECT_EQ(a[0].natural(), 1U);
+  EXPECT_TRUE(a[1].is_whole() && !a[1].is_natural());
+  EXPECT_EQ(a[1].whole(), -2);
+  EXPECT_TRUE(a[2].is_float() && !a[2].is_whole());
+  EXPECT_EQ(a[2].number(), 0.5);
+  EXPECT_EQ(a[3].dump(), "true");
+  EXPECT_EQ(a[4].dump(), "null");
+  EXPECT_TRUE(a[5].is_text());
+  EXPECT_EQ(a[5].text(), "ü");
+  EXPECT_TRUE(value.find("b")->is_object() && value.find("b")->size() == 0);
+  EXPECT_TRUE(value.find("c")->is_list() && value.find("c")->size() == 0);
+  EXPECT_EQ(value.find("d"), nullptr);
+  EXPECT_EQ(parse_json("7").whole(), 7);
   EXPECT_EQ(parse_json("[[1],[2,[3]]]").dump(), "[[1],[2,[3]]]");
 }
 
-TEST(Json, KeepsTheOrderOfTheTextWhenAsked) {
+TEST(Json, HoldsWholeNumbersOf64BitsExactly) {
+  const Json largest = parse_json("18446744073709551615");
+  EXPECT_TRUE(largest.is_natural() && !largest.is_whole());
+  EXPECT_EQ(largest.natural(), std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(largest.dump(), "18446744073709551615");
+  const Json least = parse_json("-9223372036854775808");
+  EXPECT_EQ(least.whole(), std::numeric_limits<std::int64_t>::min());
+  EXPECT_TRUE(parse_json("9223372036854775807").is_whole());
+  EXPECT_TRUE(parse_json("18446744073709551616").is_float());
+}
+
+TEST(Json, RefusesToBeReadAsAnotherKind) {
+  EXPECT_THROW(static_cast<void>(parse_json("-1").natural()), FormatError);
+  EXPECT_THROW(static_cast<void>(parse_json("0.5").whole()), FormatError);
+  EXPECT_THROW(static_cast<void>(parse_json("[]").members()), FormatError);
+  EXPECT_THROW(static_cast<void>(parse_json("{}").elements()), FormatError);
+  EXPECT_THROW(static_cast<void>(parse_json("1").text()), FormatError);
+}
+
+TEST(Json, KeepsTheOrderOfTheText) {
   const std::string text = R"({"z":1,"a":{"y":[],"b":2},"m":3})";
-  EXPECT_EQ(parse_ordered_json(text).dump(), text);
-  EXPECT_EQ(parse_ordered_json(text).at("a").at("b"), 2);
+  EXPECT_EQ(parse_json(text).dump(), text);
+  EXPECT_EQ(parse_json(text).find("a")->find("b")->whole(), 2);
+}
+
+TEST(Json, WritesWhatItIsMadeOf) {
+  const Json value = Json::object({{"numbers", Json::list(std::vector<int>{1, -2})},
+                                   {"rate", 0.1},
+                                   {"whole", 3.0},
+                                   {"nothing", std::numeric_limits<double>::quiet_NaN()},
+                                   {"yes", true},
+                                   {"text", "a\"\n\x7f"},
+                                   {"empty", Json::object()}});
+  EXPECT_EQ(value.dump(),
+            "{\"numbers\":[1,-2],\"rate\":0.1,\"whole\":3.0,\"nothing\":null,\"yes\":true,"
+            "\"text\":\"a\\\"\\n\x7f\",\"empty\":{}}");
+  EXPECT_EQ(Json("ü\xff").dump({.ascii = true, .replace = true}), R"("\u00fc\ufffd")");
+  EXPECT_THROW(static_cast<void>(Json("\xff").dump()), FormatError);
 }
 
 TEST(Json, RefusesWhatIsNotOneJsonValue) {

@@ -1,6 +1,6 @@
 // Which algorithm computes a convolution: a cost rule of shape and storage alone, so that a plan is the same
 // text on every machine.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <string>

@@ -1,7 +1,7 @@
 // What the Winograd kernels share: how maps are cut into blocks of tiles, and where points stand.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdint>
