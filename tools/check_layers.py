@@ -43,6 +43,7 @@ KERNELS = {
     FLOOR:             (0, ["kernel.h"],                       []),  # kernel.h, index_table.h
     "simd":            (1, ["simd/storage.h"],                 [FLOOR]),
     "conv/conv.h":     (1, ["conv/conv.h"],                    [FLOOR]),
+    "conv/cost.h":     (2, [],                                 ["conv/conv.h"]),
     "loss":            (1, ["loss/loss.h"],                    [FLOOR]),
     "matmul":          (2, [],                                 ["simd"]),
     "pool":            (2, ["pool/pool.h"],                    ["simd"]),
@@ -51,8 +52,8 @@ KERNELS = {
     "peak":            (2, ["peak/peak.h"],                    ["simd"]),
     "norm":            (3, ["norm/norm.h"],                    ["pool"]),
     "conv/norm_stats": (3, [],                                 ["conv/conv.h", "matmul"]),
-    "conv/direct":     (4, [],                                 ["conv/norm_stats"]),
-    "conv/winograd":   (4, [],                                 ["conv/norm_stats"]),
+    "conv/direct":     (4, [],                                 ["conv/norm_stats", "conv/cost.h"]),
+    "conv/winograd":   (4, [],                                 ["conv/norm_stats", "conv/cost.h"]),
     "conv/stem":       (5, ["conv/stem/stem.h"],               ["conv/direct", "norm"]),
     "conv":            (6, [],                                 ["conv/direct", "conv/winograd"]),  # the choice
 }

@@ -2,15 +2,17 @@
 #include "kernels/conv/conv.h"
 
 #include <array>
+#include <string>
 
 #include "cpu/rules.h"
 #include "kernels/conv/stem/stem.h"
 #include "ops/conv2d.h"
 #include "ops/conv2d_pooled.h"
+#include "resnet/error.h"
 
 namespace resnet::cpu {
 
-using kernels::ConvCarried;
+using kernels::ConvFusion;
 using kernels::ConvGeometry;
 using kernels::ConvPass;
 using kernels::ConvStorage;
@@ -26,18 +28,18 @@ const kernels::ConvChoice& ConvChoices::of(const ConvGeometry& g, ConvPass pass,
 
 namespace {
 
-ConvCarried fusion_of(const ops::ConvOptions& o) {
+ConvFusion fusion_of(const ops::ConvOptions& o) {
   return {.norm = o.norm_prologue, .relu = o.relu_prologue, .moments = o.statistics};
 }
 
-ConvCarried fusion_of(const ops::ConvInputGradientOptions& o) {
-  ConvCarried fusion{.add = o.add};
-  if (o.sums == ops::Gate::coefficients) fusion.sums = ConvCarried::Sums::by_table;
-  if (o.sums == ops::Gate::mask) fusion.sums = ConvCarried::Sums::by_signs;
+ConvFusion fusion_of(const ops::ConvInputGradientOptions& o) {
+  ConvFusion fusion{.add = o.add};
+  if (o.sums == ops::Gate::coefficients) fusion.sums = ConvFusion::Sums::by_coefficients;
+  if (o.sums == ops::Gate::mask) fusion.sums = ConvFusion::Sums::by_relu_mask;
   return fusion;
 }
 
-ConvCarried fusion_of(const ops::ConvWeightGradientOptions& o) {
+ConvFusion fusion_of(const ops::ConvWeightGradientOptions& o) {
   return {.norm = o.norm_prologue, .relu = o.relu_prologue, .norm_gradient = o.norm_gradient_prologue};
 }
 
@@ -49,16 +51,17 @@ class ConvRules : public RulesOf<O> {
 
   bool serves_this(const O& operation, const Signature& s, const Machine& machine) const final {
     const ConvGeometry g = operation.geometry(s);
-    const ConvCarried fusion = fusion_of(operation.options());
+    const ConvFusion fusion = fusion_of(operation.options());
     if (!fusion.any_norm()) return true;
     const bool linear = s.inputs[0]->shape.rank() == 2;
-    return !linear && kernels::conv_carries(g, machine.choices.of(g, kPass, storage_of(s)).tile, fusion);
+    const ConvStorage storage = storage_of(s);
+    return !linear && machine.choices.of(g, kPass, storage).algorithm->fuses(g, kPass, storage, fusion);
   }
   Lowering lower_this(const O& operation, const Signature& s, const Machine& machine) const final {
     const ConvGeometry g = operation.geometry(s);
     const ConvStorage storage = storage_of(s);
     const kernels::ConvChoice& choice = machine.choices.of(g, kPass, storage);
-    return {kernels::make_conv(g, kPass, machine.isa, choice.tile, storage, fusion_of(operation.options())),
+    return {choice.algorithm->make(g, kPass, machine.isa, storage, fusion_of(operation.options())),
             choice.reason};
   }
 };
@@ -117,19 +120,26 @@ class WeightGradient final : public ConvRules<ops::ConvWeightGradient<kLinear>, 
   }
 };
 
+// The compiler makes these nodes only where an algorithm serves.
+Lowering lowered(const ConvGeometry& conv, const kernels::PoolGeometry& pool, ConvPass pass, Isa isa,
+                 ConvStorage storage) {
+  const kernels::ConvPoolAlgorithm* algorithm = kernels::choose_conv_pool(conv, pool);
+  if (algorithm == nullptr) throw ShapeError("no kernel computes this convolution and its pool as one");
+  return {algorithm->make(conv, pool, pass, isa, storage), std::string(algorithm->reason(pass))};
+}
+
 class Pooled final : public RulesOf<ops::Conv2dPooled> {
   using In = ops::Conv2dPooledInput;
   using Out = ops::Conv2dPooledOutput;
   bool serves_this(const ops::Conv2dPooled& operation, const Signature& s, const Machine&) const override {
     const auto [conv, pool] = operation.geometry(s.inputs);
-    return kernels::conv_pool_serves(conv, pool);
+    return kernels::choose_conv_pool(conv, pool) != nullptr;
   }
   Lowering lower_this(const ops::Conv2dPooled& operation, const Signature& s,
                       const Machine& machine) const override {
     const auto [conv, pool] = operation.geometry(s.inputs);
-    return {
-        kernels::make_conv_pool(conv, pool, machine.isa, {s.inputs[In::x]->dtype, s.outputs[Out::y].dtype}),
-        "strips in the second level, of which only what the pool chooses is stored"};
+    return lowered(conv, pool, ConvPass::forward, machine.isa,
+                   {s.inputs[In::x]->dtype, s.outputs[Out::y].dtype});
   }
   Bf16Operands bf16_of(const ops::Conv2dPooled&) const override {
     return {.inputs = {In::x}, .outputs = {Out::y}, .or_f32 = {In::x}};
@@ -144,14 +154,13 @@ class PooledWeightGradient final : public RulesOf<ops::Conv2dPooledWeightGradien
   bool serves_this(const ops::Conv2dPooledWeightGradient& operation, const Signature& s,
                    const Machine&) const override {
     const auto [conv, pool] = operation.geometry(s.inputs);
-    return kernels::conv_pool_serves(conv, pool);
+    return kernels::choose_conv_pool(conv, pool) != nullptr;
   }
   Lowering lower_this(const ops::Conv2dPooledWeightGradient& operation, const Signature& s,
                       const Machine& machine) const override {
     const auto [conv, pool] = operation.geometry(s.inputs);
-    const ConvStorage storage{s.inputs[In::x]->dtype, s.inputs[In::dz]->dtype};
-    return {kernels::make_conv_pool_weight_gradient(conv, pool, machine.isa, storage),
-            "without y, from products of x with itself"};
+    return lowered(conv, pool, ConvPass::weight_gradient, machine.isa,
+                   {s.inputs[In::x]->dtype, s.inputs[In::dz]->dtype});
   }
   Bf16Operands bf16_of(const ops::Conv2dPooledWeightGradient&) const override {
     return {.inputs = {In::x, In::dz, In::gate}, .or_f32 = {In::x}};

@@ -22,17 +22,19 @@ class Norm final : public RulesOf<ops::BatchNorm> {
   using Out = ops::BatchNormOutput;
   bool serves_this(const ops::BatchNorm& operation, const Signature& s, const Machine&) const override {
     const NormGeometry g = operation.geometry(s.inputs);
-    return !g.pool || kernels::norm_carries(*g.pool);
+    return !g.pool || kernels::norm_fuses(*g.pool);
   }
   Lowering lower_this(const ops::BatchNorm& operation, const Signature& s,
                       const Machine& machine) const override {
     const NormGeometry g = operation.geometry(s.inputs);
     const DType storage = storage_of(s.inputs[In::x]);
-    const std::string rest = g.table_only ? "; applied by its readers" : "";
+    const std::string rest = g.coefficients_only ? "; applied by its readers" : "";
     if (!operation.options().training)
       return {kernels::make_norm_eval(g, machine.isa, storage), "running statistics" + rest};
-    return {kernels::make_norm_train(g, machine.isa, storage),
-            (g.given ? "batch statistics from its producer" : "batch statistics in fixed chunks") + rest};
+    return {
+        kernels::make_norm_train(g, machine.isa, storage),
+        (g.stats_from_producer ? "batch statistics from its producer" : "batch statistics in fixed chunks") +
+            rest};
   }
   Bf16Operands bf16_of(const ops::BatchNorm& operation) const override {
     if (operation.options().coefficients_only) return {.inputs = {In::x}};
@@ -60,14 +62,14 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
   bool serves_this(const ops::BatchNormGradient& operation, const Signature& s,
                    const Machine&) const override {
     const NormGeometry g = operation.geometry(s.inputs);
-    return !g.pool || kernels::norm_carries(*g.pool);
+    return !g.pool || kernels::norm_fuses(*g.pool);
   }
   Lowering lower_this(const ops::BatchNormGradient& operation, const Signature& s,
                       const Machine& machine) const override {
     const NormGeometry g = operation.geometry(s.inputs);
     return {kernels::make_norm_gradient(g, machine.isa, storage_of(s.inputs[In::dz])),
-            std::string(g.given ? "sums from its producer" : "sums in fixed chunks") +
-                (g.table_only ? "; applied by its reader" : ", then one sweep")};
+            std::string(g.stats_from_producer ? "sums from its producer" : "sums in fixed chunks") +
+                (g.coefficients_only ? "; applied by its reader" : ", then one sweep")};
   }
   Bf16Operands bf16_of(const ops::BatchNormGradient& operation) const override {
     const ops::BatchNormGradientOptions& o = operation.options();

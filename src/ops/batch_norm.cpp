@@ -39,7 +39,7 @@ NormGeometry geometry_of(const Options& options, const Shape& x) {
           .momentum = options.momentum,
           .add = options.residual,
           .pool = options.pool ? std::optional(pool_geometry(*options.pool, x)) : std::nullopt,
-          .table_only = options.coefficients_only,
+          .coefficients_only = options.coefficients_only,
           .samples = options.samples};
 }
 
@@ -58,7 +58,7 @@ void expect_channels(std::span<const ValueType* const> inputs, std::initializer_
 }
 
 ValueType mask_of(const Shape& z) {
-  return {Shape{kernels::signs_bytes(z.elements())}, DType::u8};
+  return {Shape{kernels::relu_mask_bytes(z.elements())}, DType::u8};
 }
 
 ValueType index_of(const kernels::PoolGeometry& pool) {
@@ -86,8 +86,8 @@ NormGeometry BatchNorm::geometry(std::span<const ValueType* const> inputs) const
   NormGeometry g =
       geometry_of(options_, shape_of_x(inputs[BatchNormInput::x], options_.coefficients_only, options_.x));
   g.relu = options_.relu;
-  g.signs = options_.relu_mask;
-  g.given = options_.stats_from_producer;
+  g.relu_mask = options_.relu_mask;
+  g.stats_from_producer = options_.stats_from_producer;
   return g;
 }
 
@@ -189,9 +189,9 @@ NormGeometry BatchNormGradient::geometry(std::span<const ValueType* const> input
   NormGeometry g = geometry_of(
       options_, shape_of_x(inputs[BatchNormGradientInput::x], options_.coefficients_only, options_.x));
   g.relu = options_.gate != Gate::none;
-  g.signs = options_.gate == Gate::mask;
-  g.table_gate = options_.gate == Gate::coefficients;
-  g.given = options_.sums_from_producer;
+  g.relu_mask = options_.gate == Gate::mask;
+  g.gate_by_coefficients = options_.gate == Gate::coefficients;
+  g.stats_from_producer = options_.sums_from_producer;
   return g;
 }
 
@@ -204,9 +204,9 @@ std::vector<std::optional<ValueType>> BatchNormGradient::infer(
   const Shape x = shape_of_x(inputs[In::x], options_.coefficients_only, options_.x);
   const NormGeometry g = geometry(inputs);
   const Shape shape = g.pool ? pooled_shape(*g.pool) : x;
-  const ValueType gate = g.signs        ? mask_of(x)
-                         : g.table_gate ? rows_of_channels(3, g.c)
-                                        : ValueType{shape, DType::f32};
+  const ValueType gate = g.relu_mask              ? mask_of(x)
+                         : g.gate_by_coefficients ? rows_of_channels(3, g.c)
+                                                  : ValueType{shape, DType::f32};
   const auto is = [&](std::size_t slot, bool wanted, const ValueType& type) {
     return wanted ? inputs[slot] != nullptr && *inputs[slot] == type : inputs[slot] == nullptr;
   };
@@ -215,12 +215,12 @@ std::vector<std::optional<ValueType>> BatchNormGradient::infer(
          "expected operands of shape " + to_string(shape));
   expect((!given || (!gated && !g.add && !g.pool)) && is(In::sums, given, rows_of_channels(3, g.c)),
          "expected sums of a gradient that is gated");
-  expect((!samples || g.table_only) && is(In::moments, samples, rows_of_channels(3, g.c)),
+  expect((!samples || g.coefficients_only) && is(In::moments, samples, rows_of_channels(3, g.c)),
          "expected moments");
   expect(!g.pool || !g.add, "expected no second result of a gradient with a fused pool");
   expect_channels(inputs, {In::gamma, In::mean, In::inv_std}, g.c);
   const ValueType channel{Shape{g.c}, DType::f32}, map{x, DType::f32};
-  return {g.table_only ? rows_of_channels(4, g.c) : map, channel, channel,
+  return {g.coefficients_only ? rows_of_channels(4, g.c) : map, channel, channel,
           g.add ? std::optional(map) : std::nullopt};
 }
 

@@ -174,9 +174,9 @@ std::vector<std::optional<ValueType>> ConvInputGradient<kLinear>::infer(
   const bool by_mask = expect_if(options_.sums == Gate::mask, inputs, In::mean);
   if (by_mask) {
     expect(inputs[In::mean]->shape == Shape{dx[1]}, "expected a norm's mean");
-    expect(
-        inputs[In::mask] != nullptr && inputs[In::mask]->shape == Shape{kernels::signs_bytes(dx.elements())},
-        "expected a ReLU mask of " + to_string(dx));
+    expect(inputs[In::mask] != nullptr &&
+               inputs[In::mask]->shape == Shape{kernels::relu_mask_bytes(dx.elements())},
+           "expected a ReLU mask of " + to_string(dx));
   }
   expect(by_mask || inputs[In::mask] == nullptr, "a mask has no use");
   return {ValueType{dx, DType::f32}, sums ? std::optional(rows_of_channels(3, dx[1])) : std::nullopt};

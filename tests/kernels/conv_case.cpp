@@ -8,7 +8,9 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tensor/thread_pool.h"
@@ -203,9 +205,15 @@ std::int64_t terms(const ConvGeometry& g, Pass pass) {
   return 0;
 }
 
+// m of Winograd's F(m x m, 3 x 3), 0 of the direct algorithm. Parity is compared on integers alone.
+std::int64_t outputs_of_tile(std::string_view by) {
+  return by == "F(3x3)" || by == "parity" ? 3 : by == "F(4x4)" ? 4 : by == "F(6x6)" ? 6 : 0;
+}
+
 // What errors are measured by: the sum of all products' absolute values, as the algorithm meets them.
-Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
+Doubles magnitude_of(const Problem& p, Pass pass, std::string_view by) {
   const Problem positive = absolute(p);
+  const std::int64_t tile = outputs_of_tile(by);
   if (tile == 0) return reference(positive, pass);
   if (pass == Pass::input_gradient) {
     Doubles bound = bounds::winograd_input_gradient_bound(p.g, tile, p.dy, p.w);
@@ -222,7 +230,8 @@ Doubles magnitude_of(const Problem& p, Pass pass, std::int64_t tile) {
 
 // Roundings that a product of the algorithm can meet: one sum, and for Winograd two transforms of two
 // sides before it and one after it, each of at most six terms with rounded coefficients.
-std::int64_t roundings(const ConvGeometry& g, Pass pass, std::int64_t tile) {
+std::int64_t roundings(const ConvGeometry& g, Pass pass, std::string_view by) {
+  const std::int64_t tile = outputs_of_tile(by);
   if (tile == 0) return terms(g, pass) + 1;
   const std::int64_t tiles = g.n * ((g.ho() + tile - 1) / tile) * ((g.wo() + tile - 1) / tile);
   const std::int64_t sum = pass == Pass::forward ? g.ci + 1 : pass == Pass::input_gradient ? g.co + 1 : tiles;
@@ -256,7 +265,14 @@ std::vector<ConvMachine> conv_machines() {
   return result;
 }
 
-void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t tile, std::uint64_t seed,
+const ConvAlgorithm& algorithm(std::string_view name) {
+  for (const ConvAlgorithm* each : conv_algorithms()) {
+    if (each->name() == name) return *each;
+  }
+  throw std::invalid_argument("no algorithm " + std::string(name));
+}
+
+void compare(const ConvGeometry& g, const ConvMachine& machine, std::string_view by, std::uint64_t seed,
              bool integers, bool with_addend) {
   const Isa isa = machine.isa;
   const ConvStorage storage = {machine.from_images ? DType::f32 : machine.storage, machine.storage};
@@ -272,16 +288,16 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t til
   if (storage.out == DType::bf16) as_stored(p.addend);
   for (const Pass pass : kPasses) {
     if (pass == Pass::input_gradient && storage.in != storage.out) continue;  // of images: nobody asks
-    if (tile == 6 && (pass == Pass::forward || storage.out == DType::bf16)) {
-      EXPECT_THROW(make_conv(g, pass, isa, tile, storage), ShapeError);
+    if (by == "F(6x6)" && (pass == Pass::forward || storage.out == DType::bf16)) {
+      EXPECT_THROW(algorithm(by).make(g, pass, isa, storage), ShapeError);
       continue;
     }
     Doubles expected = reference(p, pass);
     const bool rounded = result_type(pass, storage) == DType::bf16;
     if (rounded && integers) as_stored(expected);
-    const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, tile);
+    const Doubles magnitude = integers ? Doubles(expected.size(), 0.0) : magnitude_of(p, pass, by);
     const std::unique_ptr<Kernel> kernel =
-        make_conv(g, pass, isa, tile, storage, {.add = with_addend && pass == Pass::input_gradient});
+        algorithm(by).make(g, pass, isa, storage, {.add = with_addend && pass == Pass::input_gradient});
     const std::vector<float> actual = run_native(p, pass, *kernel, 1, storage, in_place);
     const double epsilon = std::numeric_limits<float>::epsilon() / 2;
     // Both operands of a product may have been rounded to bf16 (and what that makes of each other), and so is
@@ -289,7 +305,7 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t til
     const double operands = storage.out == DType::bf16 ? 2.01 * kHalfUlp : 0;
     const auto tolerance_at = [&](std::size_t at) {
       if (integers) return 0.0;
-      return (static_cast<double>(roundings(g, pass, tile)) * epsilon + operands) * magnitude[at] +
+      return (static_cast<double>(roundings(g, pass, by)) * epsilon + operands) * magnitude[at] +
              (rounded ? 1.01 * kHalfUlp * (std::abs(expected[at]) + operands * magnitude[at]) : 0.0);
     };
     std::int64_t worst = -1;
@@ -340,7 +356,7 @@ double error_of_positive_sums(const ConvGeometry& g, ConvPass pass, const ConvMa
   const ConvStorage storage = {machine.storage, machine.storage};
   const Doubles expected = reference(p, pass);
   const std::vector<float> actual =
-      run_native(p, pass, *make_conv(g, pass, machine.isa, 0, storage), 2, storage);
+      run_native(p, pass, *algorithm("direct").make(g, pass, machine.isa, storage), 2, storage);
   double worst = 0;
   for (std::int64_t i = 0; i < p.result_shape(pass).elements(); ++i) {
     const double wanted = expected[static_cast<std::size_t>(i)];
@@ -410,23 +426,23 @@ ConvGeometry random_parity_geometry(std::uint64_t seed) {
 
 void compare_direct_on_integers(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
-    compare(random_geometry(seed), with_images(machine, seed), 0, seed, true, seed % 2 == 0);
+    compare(random_geometry(seed), with_images(machine, seed), "direct", seed, true, seed % 2 == 0);
 }
 
 void compare_direct_on_floats(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
-    compare(random_geometry(seed), with_images(machine, seed), 0, seed, false, seed % 2 == 0);
+    compare(random_geometry(seed), with_images(machine, seed), "direct", seed, false, seed % 2 == 0);
 }
 
 void compare_winograd(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
-  constexpr std::int64_t kTiles[] = {3, 4, 6};
+  constexpr std::string_view kAlgorithms[] = {"F(3x3)", "F(4x4)", "F(6x6)"};
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
-    compare(random_winograd_geometry(seed), machine, kTiles[seed / 2 % 3], seed, false, seed % 2 == 0);
+    compare(random_winograd_geometry(seed), machine, kAlgorithms[seed / 2 % 3], seed, false, seed % 2 == 0);
 }
 
 void compare_parity(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
-    compare(random_parity_geometry(seed), machine, 3, seed, true, seed % 2 == 0);
+    compare(random_parity_geometry(seed), machine, "parity", seed, true, seed % 2 == 0);
 }
 
 }  // namespace resnet::kernels::testing

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/machine.h"
@@ -22,11 +23,14 @@ void PrintTo(const ConvMachine& machine, std::ostream* out);
 /// Those that this processor runs; says which it does not.
 std::vector<ConvMachine> conv_machines();
 
+/// By its name, as plans print it: "direct", "F(4x4)".
+const ConvAlgorithm& algorithm(std::string_view name);
+
 /// `integers`: inputs whose sums are exact in f32, so nothing may differ but what rounding the result to bf16
 /// takes. Otherwise every result may be off by roundings * epsilon * magnitude: the bound of sums in any
 /// order. All passes, with one to four threads. `with_addend`: the forward pass has a bias, the input
-/// gradient something to add to.
-void compare(const ConvGeometry& g, const ConvMachine& machine, std::int64_t tile, std::uint64_t seed,
+/// gradient something to add to. `by`: an algorithm's name.
+void compare(const ConvGeometry& g, const ConvMachine& machine, std::string_view by, std::uint64_t seed,
              bool integers, bool with_addend);
 
 /// The largest relative error of a pass's results where all numbers are positive.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conv_case.h"
@@ -20,30 +21,31 @@ using namespace resnet::kernels::testing;
 struct Case {
   ConvMachine machine;
   ConvGeometry g;
-  std::int64_t tile;
+  std::string_view by;
   ConvStorage storage() const { return {machine.storage, machine.storage}; }
 };
 
-using Shapes = std::vector<std::pair<ConvGeometry, std::int64_t>>;  // with a tile
+using Shapes = std::vector<std::pair<ConvGeometry, std::string_view>>;  // with an algorithm
 
 /// Shapes of networks and random ones, at stride 1 and 2.
 Shapes winograd_shapes() {
   Shapes shapes;
-  const auto add = [&](Index n, Index ci, Index co, Index h, Index w, Index stride, std::int64_t tile) {
+  const auto add = [&](Index n, Index ci, Index co, Index h, Index w, Index stride, std::string_view by) {
     ConvGeometry g = {.n = n, .ci = ci, .co = co, .h = h, .w = w};
     g.kh = g.kw = 3;
     g.ph = g.pw = 1;
     g.sh = g.sw = stride;
-    shapes.emplace_back(g, tile);
+    shapes.emplace_back(g, by);
   };
-  add(40, 64, 64, 24, 24, 1, 4);  // blocks of a task's own
-  add(3, 17, 40, 7, 13, 1, 3);
-  add(2, 33, 5, 9, 25, 1, 4);
-  add(5, 64, 96, 12, 12, 2, 3);
-  add(260, 16, 8, 3, 3, 1, 3);
+  add(40, 64, 64, 24, 24, 1, "F(4x4)");  // blocks of a task's own
+  add(3, 17, 40, 7, 13, 1, "F(3x3)");
+  add(2, 33, 5, 9, 25, 1, "F(4x4)");
+  add(5, 64, 96, 12, 12, 2, "parity");
+  add(260, 16, 8, 3, 3, 1, "F(3x3)");
   for (std::uint64_t seed = 1; seed <= 60; ++seed)
-    shapes.emplace_back(random_winograd_geometry(seed), seed % 4 < 2 ? 3 : 4);
-  for (std::uint64_t seed = 1; seed <= 30; ++seed) shapes.emplace_back(random_parity_geometry(seed), 3);
+    shapes.emplace_back(random_winograd_geometry(seed), seed % 4 < 2 ? "F(3x3)" : "F(4x4)");
+  for (std::uint64_t seed = 1; seed <= 30; ++seed)
+    shapes.emplace_back(random_parity_geometry(seed), "parity");
   return shapes;
 }
 
@@ -51,23 +53,26 @@ Shapes winograd_shapes() {
 Shapes gradient_shapes() {
   Shapes shapes = winograd_shapes();
   shapes.emplace_back(
-      ConvGeometry{.n = 30, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .ph = 1, .pw = 1}, 6);
+      ConvGeometry{.n = 30, .ci = 64, .co = 64, .h = 24, .w = 24, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      "F(6x6)");
   shapes.emplace_back(
-      ConvGeometry{.n = 140, .ci = 257, .co = 40, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1}, 6);
-  for (std::uint64_t seed = 61; seed <= 90; ++seed) shapes.emplace_back(random_winograd_geometry(seed), 6);
+      ConvGeometry{.n = 140, .ci = 257, .co = 40, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
+      "F(6x6)");
+  for (std::uint64_t seed = 61; seed <= 90; ++seed)
+    shapes.emplace_back(random_winograd_geometry(seed), "F(6x6)");
   return shapes;
 }
 
 /// Of a bottleneck, of many panels, and random ones of one group.
 Shapes direct_shapes() {
   Shapes shapes = {
-      {{.n = 3, .ci = 64, .co = 256, .h = 14, .w = 13}, 0},
-      {{.n = 2, .ci = 40, .co = 130, .h = 9, .w = 9, .kh = 1, .kw = 1, .sh = 2, .sw = 2}, 0},
+      {{.n = 3, .ci = 64, .co = 256, .h = 14, .w = 13}, "direct"},
+      {{.n = 2, .ci = 40, .co = 130, .h = 9, .w = 9, .kh = 1, .kw = 1, .sh = 2, .sw = 2}, "direct"},
       {{.n = 1, .ci = 3, .co = 70, .h = 33, .w = 21, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3, .pw = 3},
-       0}};
+       "direct"}};
   for (std::uint64_t seed = 1; shapes.size() < 60; ++seed) {
     const ConvGeometry g = random_geometry(seed);
-    if (g.groups == 1) shapes.emplace_back(g, 0);
+    if (g.groups == 1) shapes.emplace_back(g, "direct");
   }
   return shapes;
 }
@@ -77,11 +82,11 @@ template <class Check>
 void for_cases(const Shapes& shapes, const Check& check) {
   for (const ConvMachine& machine : conv_machines()) {
     std::uint64_t stream = 0;
-    for (const auto& [g, tile] : shapes) {
-      if (tile == 6 && machine.storage != DType::f32) continue;  // there is none
-      SCOPED_TRACE(std::string(name_of(machine.isa)) + ", tile " + std::to_string(tile) + ", " + text_of(g));
+    for (const auto& [g, by] : shapes) {
+      if (by == "F(6x6)" && machine.storage != DType::f32) continue;  // there is none
+      SCOPED_TRACE(std::string(name_of(machine.isa)) + ", " + std::string(by) + ", " + text_of(g));
       Numbers numbers("conv and norm " + std::to_string(++stream));
-      check(Case{machine, g, tile}, numbers);
+      check(Case{machine, g, by}, numbers);
       if (::testing::Test::HasFailure()) return;
     }
   }
@@ -152,13 +157,13 @@ TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
       const Values x = numbers.integers(x_size(c.g), -4, 4), w = numbers.normal(w_size(c.g)),
                    bias = numbers.normal(c.g.co), norm = table(numbers, 3, c.g.ci);
       const auto storage = c.machine.storage;
-      const auto plain = make_conv(c.g, ConvPass::forward, c.machine.isa, c.tile, c.storage());
+      const auto plain = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage());
       const Result expected = run_with(*plain,
                                        {activations(normed(x, norm, relu), storage), input(w), input(bias),
                                         activations_output(y_size(c.g), storage)},
                                        1);
-      const auto carrying = make_conv(c.g, ConvPass::forward, c.machine.isa, c.tile, c.storage(),
-                                      {.norm = true, .relu = relu, .moments = true});
+      const auto carrying = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage(),
+                                                 {.norm = true, .relu = relu, .moments = true});
       const Result result = run(*carrying, {activations(x, storage), input(w), input(bias), input(norm),
                                             activations_output(y_size(c.g), storage), output(3 * c.g.co)});
       EXPECT_EQ(result.bytes(4), expected.bytes(3)) << carrying->name();
@@ -176,7 +181,7 @@ TEST(ConvNorm, MomentsHoldWhereTheMeanIsAThousandDeviations) {
     Numbers numbers("large mean");
     const double deviation = std::sqrt(9.0 * static_cast<double>(g.ci));
     if (machine.storage == DType::bf16) continue;  // eight bits cannot tell a deviation from none there
-    const auto kernel = make_conv(g, ConvPass::forward, machine.isa, 4, {}, {.moments = true});
+    const auto kernel = algorithm("F(4x4)").make(g, ConvPass::forward, machine.isa, {}, {.moments = true});
     const Result result =
         run(*kernel, {input(numbers.normal(x_size(g))), input(numbers.normal(w_size(g))),
                       input(numbers.normal(g.co, 1000 * deviation)), output(y_size(g)), output(3 * g.co)});
@@ -187,7 +192,7 @@ TEST(ConvNorm, MomentsHoldWhereTheMeanIsAThousandDeviations) {
 
 // Bits of positive numbers, as a norm leaves them.
 std::vector<std::uint8_t> signs_of(const Values& z) {
-  std::vector<std::uint8_t> bits(static_cast<std::size_t>(signs_bytes(static_cast<Index>(z.size()))));
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(relu_mask_bytes(static_cast<Index>(z.size()))));
   for (std::size_t i = 0; i < z.size(); ++i)
     if (z[i] > 0) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1U << (i % 8)));
   return bits;
@@ -204,16 +209,17 @@ void expect_gated_and_summed(const Shapes& shapes) {
     const Values z = normed(x, norm, true);
     for (const bool add : {false, true}) {
       const auto plain =
-          make_conv(c.g, ConvPass::input_gradient, c.machine.isa, c.tile, c.storage(), {.add = add});
+          algorithm(c.by).make(c.g, ConvPass::input_gradient, c.machine.isa, c.storage(), {.add = add});
       std::vector<Operand> operands = {dy, w};
       if (add) operands.push_back(addend);
       operands.push_back(activations_output(x_size(c.g), storage));
       Values expected = values_of(run_with(*plain, operands, 1).bytes(operands.size() - 1), storage);
       for (std::size_t i = 0; i < z.size(); ++i) expected[i] = z[i] > 0 ? expected[i] : 0.0;
       for (const bool by_signs : {false, true}) {
-        using Sums = ConvCarried::Sums;
-        const auto carrying = make_conv(c.g, ConvPass::input_gradient, c.machine.isa, c.tile, c.storage(),
-                                        {.add = add, .sums = by_signs ? Sums::by_signs : Sums::by_table});
+        using Sums = ConvFusion::Sums;
+        const auto carrying =
+            algorithm(c.by).make(c.g, ConvPass::input_gradient, c.machine.isa, c.storage(),
+                                 {.add = add, .sums = by_signs ? Sums::by_relu_mask : Sums::by_coefficients});
         operands = {dy, w};
         if (add) operands.push_back(addend);
         operands.push_back(activations(x, storage));
@@ -257,9 +263,10 @@ TEST(ConvNorm, DirectForwardGathersMoments) {
                                      input(numbers.normal(w_size(c.g))), input(numbers.normal(c.g.co)),
                                      activations_output(y_size(c.g), storage)};
     const Result expected =
-        run_with(*make_conv(c.g, ConvPass::forward, c.machine.isa, 0, c.storage()), operands, 1);
+        run_with(*algorithm("direct").make(c.g, ConvPass::forward, c.machine.isa, c.storage()), operands, 1);
     operands.push_back(output(3 * c.g.co));
-    const auto carrying = make_conv(c.g, ConvPass::forward, c.machine.isa, 0, c.storage(), {.moments = true});
+    const auto carrying =
+        algorithm("direct").make(c.g, ConvPass::forward, c.machine.isa, c.storage(), {.moments = true});
     const Result result = run(*carrying, operands);
     EXPECT_EQ(result.bytes(3), expected.bytes(3)) << carrying->name();
     expect_moments(result.get(4), values_of(result.bytes(3), storage), static_cast<std::size_t>(c.g.co),
@@ -280,12 +287,12 @@ TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
       dy[i] = dz[i] * gradient[channels + k] +
               ((norm_x[i] - gradient[k]) * gradient[2 * channels + k] + gradient[3 * channels + k]);
     }
-    const auto plain = make_conv(c.g, ConvPass::weight_gradient, c.machine.isa, c.tile, c.storage());
+    const auto plain = algorithm(c.by).make(c.g, ConvPass::weight_gradient, c.machine.isa, c.storage());
     const Result expected = run_with(
         *plain, {activations(normed(x, norm, true), storage), activations(dy, storage), output(w_size(c.g))},
         1);
-    const auto carrying = make_conv(c.g, ConvPass::weight_gradient, c.machine.isa, c.tile, c.storage(),
-                                    {.norm = true, .relu = true, .norm_gradient = true});
+    const auto carrying = algorithm(c.by).make(c.g, ConvPass::weight_gradient, c.machine.isa, c.storage(),
+                                               {.norm = true, .relu = true, .norm_gradient = true});
     const Operand places[] = {activations_output(y_size(c.g), storage), same_as(1), same_as(3)};
     for (const Operand& place : places) {
       const Result result =
@@ -300,17 +307,22 @@ TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
 TEST(ConvNorm, IsRefusedWhereThePassDoesNotCarryIt) {
   ConvGeometry g = {.n = 2, .ci = 8, .co = 8, .h = 8, .w = 8};
   g.kh = g.kw = 3;
-  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 0, {}, {.norm = true}), ShapeError);
-  EXPECT_THROW(make_conv(g, ConvPass::weight_gradient, Isa::avx2, 0, {}, {.norm_gradient = true}),
+  EXPECT_THROW(algorithm("direct").make(g, ConvPass::forward, Isa::avx2, {}, {.norm = true}), ShapeError);
+  EXPECT_THROW(algorithm("direct").make(g, ConvPass::weight_gradient, Isa::avx2, {}, {.norm_gradient = true}),
                ShapeError);
   ConvGeometry grouped = g;
   grouped.groups = 2;
-  EXPECT_THROW(make_conv(grouped, ConvPass::forward, Isa::avx2, 0, {}, {.moments = true}), ShapeError);
-  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.norm_gradient = true}), ShapeError);
-  EXPECT_THROW(make_conv(g, ConvPass::forward, Isa::avx2, 3, {}, {.sums = ConvCarried::Sums::by_table}),
+  EXPECT_THROW(algorithm("direct").make(grouped, ConvPass::forward, Isa::avx2, {}, {.moments = true}),
                ShapeError);
-  EXPECT_THROW(make_conv(g, ConvPass::input_gradient, Isa::avx2, 3, {}, {.norm = true}), ShapeError);
-  EXPECT_THROW(make_conv(g, ConvPass::weight_gradient, Isa::avx2, 3, {}, {.moments = true}), ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::forward, Isa::avx2, {}, {.norm_gradient = true}),
+               ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::forward, Isa::avx2, {},
+                                        {.sums = ConvFusion::Sums::by_coefficients}),
+               ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::input_gradient, Isa::avx2, {}, {.norm = true}),
+               ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::weight_gradient, Isa::avx2, {}, {.moments = true}),
+               ShapeError);
 }
 
 }  // namespace

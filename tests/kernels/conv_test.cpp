@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "conv_case.h"
 #include "resnet/error.h"
@@ -54,7 +56,7 @@ TEST_P(ConvPerMachine, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
       {.n = 2, .ci = 96, .co = 96, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 96},
       {.n = 2, .ci = 128, .co = 128, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 32},
   };
-  for (const ConvGeometry& g : shapes) compare(g, GetParam(), 0, 7, true, true);
+  for (const ConvGeometry& g : shapes) compare(g, GetParam(), "direct", 7, true, true);
 }
 
 // Several blocks, squares, panels and chunks.
@@ -63,7 +65,7 @@ TEST_P(ConvPerMachine, ParityEqualsTheReferenceOnIntegersForShapesOfNetworks) {
       {.n = 40, .ci = 64, .co = 128, .h = 24, .w = 24, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
       {.n = 2, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
       {.n = 1, .ci = 300, .co = 70, .h = 97, .w = 61, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1}};
-  for (const ConvGeometry& g : shapes) compare(g, GetParam(), 3, 7, true, true);
+  for (const ConvGeometry& g : shapes) compare(g, GetParam(), "parity", 7, true, true);
 }
 
 // Several blocks of tiles, panels of more than one chunk, squares and parts of squares.
@@ -77,32 +79,48 @@ TEST_P(ConvPerMachine, WinogradStaysWithinTheErrorOfItsSumsForShapesOfNetworks) 
       {.n = 150, .ci = 257, .co = 10, .h = 6, .w = 6, .kh = 3, .kw = 3, .ph = 1, .pw = 1},
   };
   for (const ConvGeometry& g : shapes) {
-    for (const std::int64_t tile : {3, 4, 6}) compare(g, GetParam(), tile, 7, false, true);
+    for (const char* by : {"F(3x3)", "F(4x4)", "F(6x6)"}) compare(g, GetParam(), by, 7, false, true);
   }
 }
 
 TEST(ConvChoice, FollowsFromTheShape) {
-  const auto tile = [](std::int64_t c, std::int64_t side, Pass pass = Pass::forward,
-                       DType storage = DType::f32) {
+  const auto chosen = [](std::int64_t c, std::int64_t side, Pass pass = Pass::forward,
+                         DType storage = DType::f32) {
     const ConvGeometry g{
         .n = 256, .ci = c, .co = c, .h = side, .w = side, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
-    return choose_conv(g, pass, {storage, storage}).tile;
+    return choose_conv(g, pass, {storage, storage}).algorithm->name();
   };
-  EXPECT_EQ(tile(64, 24), 4);
-  EXPECT_EQ(tile(128, 12), 4);
-  EXPECT_EQ(tile(256, 6), 3);
-  EXPECT_EQ(tile(512, 3), 3);
-  EXPECT_EQ(tile(3, 24), 0) << "transforms cost more than they save";
+  EXPECT_EQ(chosen(64, 24), "F(4x4)");
+  EXPECT_EQ(chosen(128, 12), "F(4x4)");
+  EXPECT_EQ(chosen(256, 6), "F(3x3)");
+  EXPECT_EQ(chosen(512, 3), "F(3x3)");
+  EXPECT_EQ(chosen(3, 24), "direct") << "transforms cost more than they save";
   for (const Pass pass : {Pass::input_gradient, Pass::weight_gradient}) {
-    EXPECT_EQ(tile(64, 24, pass), 6);
-    EXPECT_EQ(tile(256, 6, pass), 6);
-    EXPECT_EQ(tile(512, 3, pass), 3);
-    EXPECT_EQ(tile(64, 24, pass, DType::bf16), 4);
+    EXPECT_EQ(chosen(64, 24, pass), "F(6x6)");
+    EXPECT_EQ(chosen(256, 6, pass), "F(6x6)");
+    EXPECT_EQ(chosen(512, 3, pass), "F(3x3)");
+    EXPECT_EQ(chosen(64, 24, pass, DType::bf16), "F(4x4)");
   }
   const ConvGeometry strided{
       .n = 256, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1};
-  EXPECT_EQ(choose_conv(strided, Pass::forward).tile, 3);
-  EXPECT_THROW(make_conv(strided, Pass::forward, Isa::avx2, 4), ShapeError);
+  EXPECT_EQ(choose_conv(strided, Pass::forward).algorithm->name(), "parity");
+  EXPECT_THROW(testing::algorithm("F(4x4)").make(strided, Pass::forward, Isa::avx2), ShapeError);
+}
+
+// One name each, and the direct one first: it serves whatever is a convolution.
+TEST(ConvChoice, AlgorithmsAreAListOfNames) {
+  std::vector<std::string_view> names;
+  for (const ConvAlgorithm* algorithm : conv_algorithms()) names.push_back(algorithm->name());
+  EXPECT_EQ(names, (std::vector<std::string_view>{"direct", "F(3x3)", "F(4x4)", "F(6x6)", "parity"}));
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const ConvGeometry g = testing::random_geometry(seed);
+    for (const Pass pass : kPasses) {
+      EXPECT_TRUE(conv_algorithms().front()->serves(g, pass, {})) << testing::text_of(g);
+      const ConvChoice choice = choose_conv(g, pass);
+      EXPECT_TRUE(choice.algorithm->serves(g, pass, {})) << choice.reason;
+      EXPECT_TRUE(choice.reason.starts_with(choice.algorithm->name())) << choice.reason;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllMachines, ConvPerMachine, ::testing::ValuesIn(testing::conv_machines()),
@@ -136,7 +154,7 @@ TEST(ConvErrors, RefuseWhatIsNoConvolution) {
   for (const ConvGeometry& g : bad) {
     for (const Pass pass : kPasses) {
       EXPECT_THROW(choose_conv(g, pass), ShapeError) << testing::text_of(g);
-      EXPECT_THROW(make_conv(g, pass, Isa::avx2, 0), ShapeError) << testing::text_of(g);
+      EXPECT_THROW(testing::algorithm("direct").make(g, pass, Isa::avx2), ShapeError) << testing::text_of(g);
     }
   }
 }

@@ -101,7 +101,7 @@ Values applied(const Values& x, const Values& table) {
 TEST(NormParts, ATableAppliedIsTheNorm) {
   for_cases([](const Alone& a) {
     NormGeometry g = a.g;
-    g.table_only = true;
+    g.coefficients_only = true;
     std::vector<Operand> operands = a.inputs();
     operands.push_back(output(3 * g.c));
     for (int i = 0; i < 4; ++i) operands.push_back(output(g.c));
@@ -122,18 +122,18 @@ TEST(NormParts, ATableAppliedIsTheNorm) {
 
 TEST(NormParts, GivenMomentsServeAsItsOwn) {
   for_cases([](const Alone& a) {
-    for (const bool table_only : {false, true}) {
+    for (const bool coefficients_only : {false, true}) {
       NormGeometry g = a.g;
-      g.given = true;
-      g.table_only = table_only;
+      g.stats_from_producer = true;
+      g.coefficients_only = coefficients_only;
       std::vector<Operand> operands = a.inputs();
-      if (table_only) operands[0] = absent();
+      if (coefficients_only) operands[0] = absent();
       operands.push_back(input(moments_of(a.x, static_cast<std::size_t>(g.c))));
-      operands.push_back(table_only ? output(3 * g.c) : activations_output(a.elements(), a.storage));
+      operands.push_back(coefficients_only ? output(3 * g.c) : activations_output(a.elements(), a.storage));
       for (int i = 0; i < 4; ++i) operands.push_back(output(g.c));
       const Result result = run(*make_norm_train(g, a.isa, a.storage), operands);
-      const Values z = table_only ? stored(applied(a.x, as_values(result, 6)), a.storage)
-                                  : as_values(result, 6, a.storage);
+      const Values z = coefficients_only ? stored(applied(a.x, as_values(result, 6)), a.storage)
+                                         : as_values(result, 6, a.storage);
       EXPECT_TRUE(close(z, a.z, [&](std::size_t i) {
         return 1e-6 * largest(a.z) + (a.storage == DType::bf16 ? 0x1p-7 * std::abs(a.z[i]) : 0);
       })) << "z";
@@ -146,7 +146,7 @@ TEST(NormParts, GivenMomentsServeAsItsOwn) {
 TEST(NormParts, AGateByTableIsTheGateByZ) {
   for_cases([](const Alone& a) {
     NormGeometry g = a.g;
-    g.table_only = true;
+    g.coefficients_only = true;
     std::vector<Operand> operands = a.inputs();
     operands.push_back(output(3 * g.c));
     for (int i = 0; i < 4; ++i) operands.push_back(output(g.c));
@@ -158,7 +158,7 @@ TEST(NormParts, AGateByTableIsTheGateByZ) {
            input(a.inv_std), gate, activations_output(a.elements(), a.storage), output(g.c), output(g.c)});
     };
     NormGeometry by_table = a.g;
-    by_table.table_gate = true;
+    by_table.gate_by_coefficients = true;
     const Result expected = gradient(a.g, activations(a.z, a.storage)),
                  result = gradient(by_table, input(table));
     for (std::size_t i = 6; i < 9; ++i) EXPECT_EQ(result.bytes(i), expected.bytes(i)) << "operand " << i;
@@ -182,7 +182,7 @@ TEST(NormParts, GivenSumsServeAsItsOwnAndATableAppliedIsTheGradient) {
                               activations_output(a.elements(), a.storage), output(a.g.c), output(a.g.c)});
     NormGeometry g = a.g;
     g.relu = false;
-    g.given = true;
+    g.stats_from_producer = true;
     const Result given = run(*make_norm_gradient(g, a.isa, a.storage),
                              {activations(masked, a.storage), activations(a.x, a.storage), input(a.gamma),
                               input(a.mean), input(a.inv_std), input(sums),
@@ -195,7 +195,7 @@ TEST(NormParts, GivenSumsServeAsItsOwnAndATableAppliedIsTheGradient) {
                (t == DType::bf16 ? 0x1p-7 * std::abs(expected[k]) : 0);
       })) << i;
     }
-    g.table_only = true;
+    g.coefficients_only = true;
     const Result left = run(*make_norm_gradient(g, a.isa, a.storage),
                             {absent(), absent(), input(a.gamma), input(a.mean), input(a.inv_std), input(sums),
                              output(4 * g.c), output(g.c), output(g.c)});

@@ -33,7 +33,7 @@ void for_cases(const Check& check) {
 }
 
 NormGeometry with_signs(NormGeometry g) {
-  g.signs = true;
+  g.relu_mask = true;
   return g;
 }
 
@@ -49,7 +49,7 @@ TEST(NormSigns, AreThoseOfZAndTheGradientReadsThem) {
     operands.push_back(activations_output(elements, storage));
     for (int i = 0; i < 4; ++i) operands.push_back(output(g.c));
     const Result plain = run(*make_norm_train(g, isa, storage), operands);
-    operands.push_back(output<std::uint8_t>(signs_bytes(elements)));
+    operands.push_back(output<std::uint8_t>(relu_mask_bytes(elements)));
     const Result signed_too = run(*make_norm_train(with_signs(g), isa, storage), operands);
     for (std::size_t i = z; i < z + 5; ++i) EXPECT_EQ(signed_too.bytes(i), plain.bytes(i)) << i;
     const auto bits = signed_too.get<std::uint8_t>(z + 5);

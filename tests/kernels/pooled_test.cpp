@@ -118,10 +118,15 @@ std::vector<Operand> inputs(const Case& c, DType storage, bool integers) {
   return operands;
 }
 
+const ConvPoolAlgorithm& as_one() {
+  return *conv_pool_algorithms().front();
+}
+
 /// y as it would be stored.
 std::vector<std::byte> convolution(const Case& c, Machine m, std::vector<Operand> operands) {
   operands.push_back(activations_output(c.y(), m.storage.out));
-  return run_with(*make_conv(c.conv, ConvPass::forward, m.isa, 0, m.storage), operands, 1).bytes(3);
+  return run_with(*algorithm("direct").make(c.conv, ConvPass::forward, m.isa, m.storage), operands, 1)
+      .bytes(3);
 }
 
 Operand index_output(const Case& c) {
@@ -153,7 +158,7 @@ TEST(ConvPool, ChoosesWhatConvolutionAndPoolChoose) {
     operands.insert(operands.end(), {input(factors(c.conv.co)), chosen, index, output(3 * c.conv.co)});
     m.storage.out == DType::bf16 ? choose<BFloat16>(c, m.isa, y, chosen, index)
                                  : choose<float>(c, m.isa, y, chosen, index);
-    const auto kernel = make_conv_pool(c.conv, c.pool, m.isa, m.storage);
+    const auto kernel = as_one().make(c.conv, c.pool, ConvPass::forward, m.isa, m.storage);
     const Result result = run(*kernel, operands);
     EXPECT_EQ(result.bytes(4), chosen.content) << "chosen";
     EXPECT_EQ(result.bytes(5), index.content) << "index";
@@ -168,7 +173,8 @@ void expect_moments(Machine m, const Case& c, std::vector<Operand> operands) {
   const Values y = values_of(convolution(c, m, operands), m.storage.out);
   operands.insert(operands.end(), {input(factors(c.conv.co)), activations_output(c.pooled(), m.storage.out),
                                    absent(), output(3 * c.conv.co)});
-  const std::vector<float> moments = run(*make_conv_pool(c.conv, c.pool, m.isa, m.storage), operands).get(6);
+  const std::vector<float> moments =
+      run(*as_one().make(c.conv, c.pool, ConvPass::forward, m.isa, m.storage), operands).get(6);
   const auto channels = static_cast<std::size_t>(c.conv.co);
   const double rows = static_cast<double>(y.size() / channels);
   for (std::size_t i = 0; i < channels; ++i) {
@@ -263,7 +269,8 @@ void expect_weight_gradient(Machine m, const Case& c, bool integers, bool masked
                 z = activations(some(c.pooled()), m.storage.out);
   const Values table = some(4 * c.conv.co);
   operands.insert(operands.end(), {dz, index, masked ? z : absent(), input(table), output(c.w())});
-  const Result result = run(*make_conv_pool_weight_gradient(c.conv, c.pool, m.isa, m.storage), operands);
+  const Result result =
+      run(*as_one().make(c.conv, c.pool, ConvPass::weight_gradient, m.isa, m.storage), operands);
 
   Values counted = values_of(dz.content, m.storage.out);
   const Values gate = values_of(z.content, m.storage.out);
@@ -303,7 +310,7 @@ TEST(ConvPool, WeightGradientOfIntegersIsExact) {
 TEST(ConvPool, ServesStemsAndRefusesWhatIsDear) {
   const auto serves = [](const ConvGeometry& g, const PoolGeometry& pool) {
     const Case c = with_pool(g, pool, false);
-    return conv_pool_serves(c.conv, c.pool);
+    return as_one().serves(c.conv, c.pool);
   };
   EXPECT_TRUE(serves(stem(256, 1, 96, 96), kOverlapping));
   EXPECT_TRUE(serves(stem(32, 3, 224, 224), kOverlapping));
@@ -314,16 +321,17 @@ TEST(ConvPool, ServesStemsAndRefusesWhatIsDear) {
   ConvGeometry grouped = stem(4, 2, 96, 96);
   grouped.groups = 2;
   EXPECT_FALSE(serves(grouped, kOverlapping)) << "groups";
-  EXPECT_FALSE(conv_pool_serves(stem(4, 1, 96, 96), kOverlapping)) << "another map";
+  EXPECT_FALSE(as_one().serves(stem(4, 1, 96, 96), kOverlapping)) << "another map";
   const Case c = with_pool(grouped, kOverlapping, false);
-  EXPECT_THROW(make_conv_pool(c.conv, c.pool, Isa::avx2), ShapeError);
-  EXPECT_THROW(make_conv_pool_weight_gradient(stem(4, 1, 96, 96), kOverlapping, Isa::avx2), ShapeError);
+  EXPECT_THROW(as_one().make(c.conv, c.pool, ConvPass::forward, Isa::avx2), ShapeError);
+  EXPECT_THROW(as_one().make(stem(4, 1, 96, 96), kOverlapping, ConvPass::weight_gradient, Isa::avx2),
+               ShapeError);
 }
 
 TEST(ConvPool, OneImageHasTasksForThreads) {
   const Case c = with_pool(stem(1, 1, 96, 96), kOverlapping, false);
-  EXPECT_GE(make_conv_pool(c.conv, c.pool, Isa::avx2)->tasks(1), 4);
-  EXPECT_GE(make_conv_pool_weight_gradient(c.conv, c.pool, Isa::avx2)->tasks(1), 4);
+  EXPECT_GE(as_one().make(c.conv, c.pool, ConvPass::forward, Isa::avx2)->tasks(1), 4);
+  EXPECT_GE(as_one().make(c.conv, c.pool, ConvPass::weight_gradient, Isa::avx2)->tasks(1), 4);
 }
 
 }  // namespace

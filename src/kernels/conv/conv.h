@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/machine.h"
 #include "kernels/kernel.h"
@@ -42,14 +44,6 @@ void reference_conv_weight_gradient(const ConvGeometry& g, View<const double> x,
 
 enum class ConvPass : std::uint8_t { forward, input_gradient, weight_gradient };
 
-/// How a pass is computed, and why.
-struct ConvChoice {
-  // m x m outputs of a tile of Winograd's F(m x m, 3 x 3), 3 or 4, for gradients of f32 also 6, or of its kin
-  // for stride 2, 3; 0: the direct product of patches
-  std::int64_t tile = 0;
-  std::string reason;
-};
-
 /// What activations are stored as, f32 or bf16: x and y, dy and dx, or x and dy of the weight gradient.
 /// Weights and bias are f32. bf16 needs avx512_bf16, and `out` is bf16 where `in` is. Products are of bf16
 /// where `in` is and its channels make pairs; where `out` is, in the weight gradient, and in a forward pass
@@ -59,15 +53,16 @@ struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };
 
-/// What a convolution does for the batch norms beside it (norm.h has their tables), and for an addition.
-struct ConvCarried {
+/// What a convolution does of the batch norms beside it (norm.h has their operands), and of an addition: its
+/// fused prologue and epilogue.
+struct ConvFusion {
   bool norm = false;  // forward, weight gradient: x is what a norm reads, whose result the convolution sees,
   bool relu = false;  // behind a ReLU
   bool moments = false;  // forward: gathers those of y
   bool add = false;      // input gradient: adds a to dx
   // input gradient: dx (+ a) is the gradient dz of a norm behind a ReLU, is made zero where the norm's result
-  // is not positive, and its sums are gathered. The gate is the norm's table, or signs.
-  enum class Sums : std::uint8_t { none, by_table, by_signs } sums = Sums::none;
+  // is not positive, and its sums are gathered. The gate follows from the norm's coefficients, or is a mask.
+  enum class Sums : std::uint8_t { none, by_coefficients, by_relu_mask } sums = Sums::none;
   bool norm_gradient = false;  // weight gradient: dy is made from the gradient dz of a norm
 
   /// Whether it gathers sums of its results.
@@ -75,23 +70,65 @@ struct ConvCarried {
   bool any_norm() const noexcept { return norm || norm_gradient || gathers(); }
 };
 
-/// The cheapest way by a cost rule of shape and storage alone. Throws ShapeError if `g`
-/// is not a convolution.
-ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
-/// Whether the kernel of that choice carries what its pass can.
-bool conv_carries(const ConvGeometry& g, std::int64_t tile, const ConvCarried& carried);
+/// Throws ShapeError if `g` is not a convolution: an extent below one, negative padding, channels that are no
+/// multiple of the groups, a kernel larger than the padded image, a tensor beyond 63 bits.
+void check_conv(const ConvGeometry& g);
 
-/// Native kernels on the layouts of kernel.h. Operands, those in brackets where they are carried:
-///   forward          x, w, bias (optional), [norm: table [3,Ci]] -> y, [moments [3,Co]]
-///   input gradient   dy, w, [add: a], [sums: the norm's x, by_table: its table [3,Ci] | by_signs: its mean
-///                    [Ci], signs] -> dx, [sums [3,Ci]]; dx may be a's memory
-///   weight gradient  x, dy or [norm_gradient: dz], [norm: table [3,Ci]], [norm_gradient: the norm's x, its
-///                    gradient table [4,Co]] -> dw, [norm_gradient: dy, perhaps in the norm's x's or dz's
-///                    memory]
-/// `tile` as in ConvChoice; Winograd serves 3x3 kernels at stride 1 or 2 without dilation and groups, and
-/// anything else throws ShapeError, as does Winograd from f32 to bf16. Where tile is 0, moments and sums are
-/// gathered if there is one group, and neither norm nor norm_gradient is carried.
-std::unique_ptr<Kernel> make_conv(const ConvGeometry& g, ConvPass pass, Isa isa, std::int64_t tile,
-                                  ConvStorage storage = {}, const ConvCarried& carried = {});
+/// One way to compute convolutions. Its kernels are on the layouts of kernel.h. Operands, those in brackets
+/// where they are fused:
+///   forward          x, w, bias (optional), [norm: coefficients [3,Ci]] -> y, [moments [3,Co]]
+///   input gradient   dy, w, [add: a], [sums: the norm's x, by_coefficients: its coefficients [3,Ci] |
+///                    by_relu_mask: its mean [Ci], mask] -> dx, [sums [3,Ci]]; dx may be a's memory
+///   weight gradient  x, dy or [norm_gradient: dz], [norm: coefficients [3,Ci]], [norm_gradient: the norm's
+///   x,
+///                    its gradient coefficients [4,Co]] -> dw, [norm_gradient: dy, perhaps in the norm's x's
+///                    or dz's memory]
+class ConvAlgorithm {
+ public:
+  virtual ~ConvAlgorithm() = default;
+
+  /// As the reasons of plans name it, e.g. "direct" or "F(4x4)".
+  virtual std::string_view name() const noexcept = 0;
+  /// Why it does not compute this pass; empty if it does.
+  virtual std::string_view refusal(const ConvGeometry& g, ConvPass pass,
+                                   ConvStorage storage) const noexcept = 0;
+  bool serves(const ConvGeometry& g, ConvPass pass, ConvStorage storage) const noexcept {
+    return refusal(g, pass, storage).empty();
+  }
+  /// In multiply-adds at the machine's peak. It follows from shape and storage alone, so that a plan is the
+  /// same text on every machine.
+  virtual double cost(const ConvGeometry& g, ConvPass pass, ConvStorage storage) const noexcept = 0;
+  /// Whether its kernel does all of `fusion` too.
+  bool fuses(const ConvGeometry& g, ConvPass pass, ConvStorage storage,
+             const ConvFusion& fusion) const noexcept;
+  /// Throws ShapeError if `g` is not a convolution, or not one that it serves, or if it does not fuse all of
+  /// `fusion`; ConfigError if these instructions do not serve the storage.
+  std::unique_ptr<Kernel> make(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage = {},
+                               const ConvFusion& fusion = {}) const;
+
+ protected:
+  ConvAlgorithm() = default;
+  ConvAlgorithm(const ConvAlgorithm&) = default;
+  ConvAlgorithm& operator=(const ConvAlgorithm&) = default;
+
+ private:
+  /// The same of what the pass has and the algorithm serves.
+  virtual bool fuses_in(const ConvGeometry& g, const ConvFusion& fusion) const noexcept = 0;
+  virtual std::unique_ptr<Kernel> make_served(const ConvGeometry& g, ConvPass pass, Isa isa,
+                                              ConvStorage storage, const ConvFusion& fusion) const = 0;
+};
+
+/// All of them, in the order in which the first of equal cost is chosen: the direct one, which serves any
+/// geometry, then Winograd's F(3x3), F(4x4) and F(6x6) and its kin for stride 2, parity.
+std::span<const ConvAlgorithm* const> conv_algorithms() noexcept;
+
+/// How a pass is computed, and why.
+struct ConvChoice {
+  const ConvAlgorithm* algorithm = nullptr;  // never null, of static life
+  std::string reason;
+};
+
+/// The cheapest one. Throws ShapeError if `g` is not a convolution.
+ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
 
 }  // namespace resnet::kernels

@@ -32,7 +32,7 @@ class NormForward : public NormKernel {
  protected:
   enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
 
-  int outputs() const noexcept { return 5 + (g_.add ? 1 : 0) + (g_.given ? 1 : 0); }
+  int outputs() const noexcept { return 5 + (g_.add ? 1 : 0) + (g_.stats_from_producer ? 1 : 0); }
 
   /// The mean is rounded to f32, so that x - mean is exact where they are close; what the rounding left
   /// goes into the offset.
@@ -55,8 +55,8 @@ class NormForward : public NormKernel {
   }
 
   Index apply_tasks() const noexcept { return applied_.chunks(); }
-  /// `signs`: their operand, or -1.
-  void apply(const Call& call, Index task, int signs) const noexcept {
+  /// `mask`: its operand, or -1.
+  void apply(const Call& call, Index task, int mask) const noexcept {
     const Index begin = applied_.begin(task);
     T* z = call.operand<T>(outputs()) + begin;
     functions_.apply({.x = pool_ ? z : call.operand<const T>(0) + begin,
@@ -68,7 +68,7 @@ class NormForward : public NormKernel {
                       .offset = table(call.workspace, kOffset),
                       .relu = g_.relu,
                       .z = z,
-                      .signs = signs < 0 ? nullptr : call.operand<std::uint8_t>(signs) + begin / 8});
+                      .relu_mask = mask < 0 ? nullptr : call.operand<std::uint8_t>(mask) + begin / 8});
   }
 
   const NormFunctions<T>& functions_;
@@ -84,19 +84,21 @@ class NormTrain final : public NormForward<T> {
   NormTrain(const NormGeometry& geometry, Isa isa)
       : NormForward<T>(geometry, isa),
         sums_(grid_.sums(kSums)),
-        name_(std::string("norm_train/") + (geometry.given ? "" : "sums+") +
-              (geometry.table_only ? "table" : "apply")) {}
+        name_(std::string("norm_train/") + (geometry.stats_from_producer ? "" : "sums+") +
+              (geometry.coefficients_only ? "table" : "apply")) {}
   std::string_view name() const noexcept override { return name_; }
   int sweeps(std::size_t operand) const noexcept override {
-    return operand != 0 ? 1 : (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1);
+    return operand != 0 ? 1 : (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index workspace_bytes() const noexcept override {
-    return table_bytes(kTables) + (g_.given ? 0 : sums_.bytes());
+    return table_bytes(kTables) + (g_.stats_from_producer ? 0 : sums_.bytes());
   }
   Index scratch_bytes() const noexcept override {
-    return g_.given ? 0 : table_bytes(kSums + 2);  // sums and their block
+    return g_.stats_from_producer ? 0 : table_bytes(kSums + 2);  // sums and their block
   }
-  int phases() const noexcept override { return 1 + (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1); }
+  int phases() const noexcept override {
+    return 1 + (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
+  }
   Index tasks(int phase) const noexcept override {
     switch (step(phase)) {
       case Step::gather:
@@ -115,7 +117,7 @@ class NormTrain final : public NormForward<T> {
       case Step::merge:
         return merge(call, task);
       default:
-        return apply(call, apply_tasks() - 1 - task, g_.signs ? outputs() + 5 : -1);
+        return apply(call, apply_tasks() - 1 - task, g_.relu_mask ? outputs() + 5 : -1);
     }
   }
 
@@ -136,7 +138,7 @@ class NormTrain final : public NormForward<T> {
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
   enum class Step : std::uint8_t { gather, merge, apply };
 
-  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.given ? 1 : 0)); }
+  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.stats_from_producer ? 1 : 0)); }
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
 
   void gather(const Call& call, Index chunk) const noexcept {
@@ -159,7 +161,7 @@ class NormTrain final : public NormForward<T> {
   void merge(const Call& call, Index group) const noexcept {
     const auto rows = static_cast<double>(g_.counted());
     const Index begin = sums_.group_begin(group);
-    if (g_.given) {
+    if (g_.stats_from_producer) {
       const float* moments = call.operand<const float>(outputs() - 1);
       for (Index i = begin; i < begin + sums_.group_size(group); ++i)
         finish(call, i, double{moments[i]} + double{moments[g_.c + i]}, rows * double{moments[2 * g_.c + i]});
@@ -198,11 +200,13 @@ class NormEval final : public NormForward<T> {
  public:
   using NormForward<T>::NormForward;
   std::string_view name() const noexcept override {
-    return g_.table_only ? "norm_eval/table" : "norm_eval/apply";
+    return g_.coefficients_only ? "norm_eval/table" : "norm_eval/apply";
   }
-  int sweeps(std::size_t operand) const noexcept override { return operand == 0 && g_.table_only ? 0 : 1; }
+  int sweeps(std::size_t operand) const noexcept override {
+    return operand == 0 && g_.coefficients_only ? 0 : 1;
+  }
   Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
-  int phases() const noexcept override { return g_.table_only ? 1 : 2; }
+  int phases() const noexcept override { return g_.coefficients_only ? 1 : 2; }
   Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
   Index tasks(int phase) const noexcept override {
     if (phase == 1) return apply_tasks();
@@ -243,7 +247,7 @@ class NormEval final : public NormForward<T> {
 
 }  // namespace
 
-bool norm_carries(const PoolGeometry& pool) {
+bool norm_fuses(const PoolGeometry& pool) {
   constexpr Index kLongestRow = 8 * 1024;  // elements; the shortest chunk is twice that
   constexpr Index kTaskElements = 32 * 1024;
   const Index step = std::max<Index>(pool.sh, kTaskElements / (pool.w * pool.c));

@@ -21,8 +21,8 @@ class NormGradient final : public NormKernel {
         functions_(norm_functions<T>(isa)),
         pooling_(max_pool_functions<T>(isa)),
         sums_(grid_.sums(kSums)),
-        name_(std::string("norm_gradient/") + (geometry.given ? "" : "sums+") +
-              (geometry.table_only ? "table" : "apply")) {
+        name_(std::string("norm_gradient/") + (geometry.stats_from_producer ? "" : "sums+") +
+              (geometry.coefficients_only ? "table" : "apply")) {
     if (!pool_) return;
     for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
       made_ = std::max(made_, rows_of(chunk).size() * row());
@@ -30,13 +30,15 @@ class NormGradient final : public NormKernel {
   std::string_view name() const noexcept override { return name_; }
   int sweeps(std::size_t operand) const noexcept override {
     if (operand >= static_cast<std::size_t>(outputs())) return 1;
-    return (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1);
+    return (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index workspace_bytes() const noexcept override {
-    return table_bytes(kTables) + (g_.given ? 0 : sums_.bytes());
+    return table_bytes(kTables) + (g_.stats_from_producer ? 0 : sums_.bytes());
   }
   Index scratch_bytes() const noexcept override { return table_bytes(kScratch) + made_ * Index{sizeof(T)}; }
-  int phases() const noexcept override { return 1 + (g_.given ? 0 : 1) + (g_.table_only ? 0 : 1); }
+  int phases() const noexcept override {
+    return 1 + (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
+  }
   Index tasks(int phase) const noexcept override {
     return step(phase) == Step::merge ? sums_.groups() : grid_.chunks();
   }
@@ -60,30 +62,31 @@ class NormGradient final : public NormKernel {
   // In scratch: sums, their block, mean and gate, and what a pool's gradient spreads.
   enum Scratch : std::uint8_t { kMean = 2 * kSums, kGateScale, kGateOffset, kScratch };
 
-  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.given ? 1 : 0)); }
+  Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.stats_from_producer ? 1 : 0)); }
   float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
   int gate_at() const noexcept { return 5 + (pool_ ? 1 : 0); }
   int sums_at() const noexcept { return gate_at() + (g_.relu ? 1 : 0); }
-  int moments_at() const noexcept { return sums_at() + (g_.given ? 1 : 0); }
+  int moments_at() const noexcept { return sums_at() + (g_.stats_from_producer ? 1 : 0); }
   int outputs() const noexcept { return moments_at() + (g_.samples != 0 ? 1 : 0); }
 
-  /// dz of a chunk, and what gates it: its z, its signs, or tables; all null where there is no gate.
+  /// dz of a chunk, and what gates it: its z, its mask, or coefficients; all null where there is no gate.
   struct Gradient {
     const T *dz, *z;
-    const std::uint8_t* signs;
+    const std::uint8_t* relu_mask;
     const float *scale, *offset;
   };
   Gradient gradient(const Call& call, Index chunk, const float* scale, const float* offset) const noexcept {
     const auto* dz = call.operand<const T>(0);
     const Index begin = grid_.begin(chunk);
-    Gradient result = {.dz = dz + begin, .z = nullptr, .signs = nullptr, .scale = nullptr, .offset = nullptr};
-    if (g_.table_gate) {
+    Gradient result = {
+        .dz = dz + begin, .z = nullptr, .relu_mask = nullptr, .scale = nullptr, .offset = nullptr};
+    if (g_.gate_by_coefficients) {
       result.scale = scale;
       result.offset = offset;
       return result;
     }
-    if (g_.signs) {
-      result.signs = call.operand<const std::uint8_t>(gate_at()) + begin / 8;
+    if (g_.relu_mask) {
+      result.relu_mask = call.operand<const std::uint8_t>(gate_at()) + begin / 8;
       return result;
     }
     const T* z = g_.relu ? call.operand<const T>(gate_at()) : nullptr;
@@ -105,7 +108,7 @@ class NormGradient final : public NormKernel {
     functions_.gradient_sums({.dz = from.dz,
                               .x = call.operand<const T>(1) + grid_.begin(chunk),
                               .z = from.z,
-                              .signs = from.signs,
+                              .relu_mask = from.relu_mask,
                               .gate_scale = from.scale,
                               .gate_offset = from.offset,
                               .count = grid_.count(chunk),
@@ -140,7 +143,7 @@ class NormGradient final : public NormKernel {
     float* mean = table(call.scratch, kMean);
     std::copy_n(call.operand<const float>(3), g_.c, mean);
     grid_.repeat(mean);
-    if (g_.table_gate) {
+    if (g_.gate_by_coefficients) {
       for (int i = 1; i < 3; ++i) {
         float* gate = table(call.scratch, kMean + i);
         std::copy_n(call.operand<const float>(gate_at()) + i * g_.c, g_.c, gate);
@@ -154,7 +157,7 @@ class NormGradient final : public NormKernel {
 
   void merge(const Call& call, Index group) const noexcept {
     const Index begin = sums_.group_begin(group), size = sums_.group_size(group);
-    if (g_.given) {
+    if (g_.stats_from_producer) {
       const auto* given = call.operand<const float>(sums_at());
       for (Index i = begin; i < begin + size; ++i)
         finish(call, i, double{given[i]}, double{given[g_.c + i]}, double{given[2 * g_.c + i]});
@@ -167,7 +170,7 @@ class NormGradient final : public NormKernel {
       const auto lane = static_cast<std::size_t>(i);
       finish(call, begin + i, total[kSumDz][lane], total[kSumDzX][lane], total[kSumX][lane]);
     }
-    if (!g_.table_gate) return;
+    if (!g_.gate_by_coefficients) return;
     const auto* gate = call.operand<const float>(gate_at());
     for (Index i = begin; i < begin + size; ++i) {
       spread(table(call.workspace, kScale), i, double{gate[g_.c + i]});
@@ -204,7 +207,7 @@ class NormGradient final : public NormKernel {
     functions_.gradient_apply({.dz = from.dz,
                                .x = call.operand<const T>(1) + begin,
                                .z = from.z,
-                               .signs = from.signs,
+                               .relu_mask = from.relu_mask,
                                .gate_scale = from.scale,
                                .gate_offset = from.offset,
                                .count = grid_.count(chunk),

@@ -41,17 +41,17 @@ void sums(const NormSums<T>& a) {
 }
 
 // Bits of a vector, which begins at a whole byte of them.
-HWY_INLINE void store_signs(const Whole&, hn::Mask<D> signs, std::uint8_t* p) {
-  hn::StoreMaskBits(D(), signs, p);
+HWY_INLINE void store_mask(const Whole&, hn::Mask<D> positive, std::uint8_t* p) {
+  hn::StoreMaskBits(D(), positive, p);
 }
-HWY_INLINE void store_signs(const Part& part, hn::Mask<D> signs, std::uint8_t* p) {
+HWY_INLINE void store_mask(const Part& part, hn::Mask<D> positive, std::uint8_t* p) {
   std::array<std::uint8_t, 8> all{};
-  hn::StoreMaskBits(D(), hn::And(signs, part.mask), all.data());
+  hn::StoreMaskBits(D(), hn::And(positive, part.mask), all.data());
   std::copy_n(all.data(), (part.count + 7) / 8, p);
 }
 
 // kStream: z is memory of its own and goes past the caches in whole lines, which saves reading them first.
-template <bool kAdd, bool kRelu, bool kSigns, bool kStream, class T>
+template <bool kAdd, bool kRelu, bool kMask, bool kStream, class T>
 struct Apply {
   NormApply<T> a;
   template <int K, class Access>
@@ -64,7 +64,7 @@ struct Apply {
       V y = hn::MulAdd(hn::Sub(at.load(a.x + place), mean), scale, offset);
       if constexpr (kAdd) y = hn::Add(y, at.load(a.residual + place));
       if constexpr (kRelu) y = hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), y);  // keeps NaN
-      if constexpr (kSigns) store_signs(at, hn::Gt(y, hn::Zero(D())), a.signs + place / 8);
+      if constexpr (kMask) store_mask(at, hn::Gt(y, hn::Zero(D())), a.relu_mask + place / 8);
       if constexpr (kStream && std::is_same_v<Access, Whole>) {
         hn::Stream(y, D(), a.z + place);
       } else {
@@ -74,20 +74,20 @@ struct Apply {
   }
 };
 
-template <bool kAdd, bool kRelu, bool kSigns, class T>
+template <bool kAdd, bool kRelu, bool kMask, class T>
 void apply_to(const NormApply<T>& a) {
   if constexpr (kStreams<T>) {
     if (a.z != a.x && a.z != a.residual) {
-      sweep(Apply<kAdd, kRelu, kSigns, true, T>{a}, 0, a.count, a.period);
+      sweep(Apply<kAdd, kRelu, kMask, true, T>{a}, 0, a.count, a.period);
       return hwy::FlushStream();
     }
   }
-  sweep(Apply<kAdd, kRelu, kSigns, false, T>{a}, 0, a.count, a.period);
+  sweep(Apply<kAdd, kRelu, kMask, false, T>{a}, 0, a.count, a.period);
 }
 
 template <bool kAdd, class T>
 void apply_added(const NormApply<T>& a) {
-  if (a.signs != nullptr) return apply_to<kAdd, true, true>(a);
+  if (a.relu_mask != nullptr) return apply_to<kAdd, true, true>(a);
   a.relu ? apply_to<kAdd, true, false>(a) : apply_to<kAdd, false, false>(a);
 }
 
@@ -97,7 +97,7 @@ void apply(const NormApply<T>& a) {
 }
 
 // What decides whether dz counts.
-enum class Gate : std::uint8_t { open, value, sign, table };
+enum class Gate : std::uint8_t { open, value, mask, table };
 
 template <Gate gate, class Args>
 struct Masked {
@@ -115,9 +115,9 @@ struct Masked {
   template <class Access>
   HWY_INLINE V dz(const Access& at, Index place, V x) const {
     const V dz = at.load(a.dz + place);
-    // A vector of signs is read whole: there is room behind the last.
-    if constexpr (gate == Gate::sign)
-      return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.signs + place / 8), dz);
+    // A vector of bits is read whole: there is room behind the last.
+    if constexpr (gate == Gate::mask)
+      return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.relu_mask + place / 8), dz);
     if constexpr (gate == Gate::value)
       return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
     if constexpr (gate == Gate::table)
@@ -158,7 +158,7 @@ void gradient_sums_gated(const NormGradientSums<T>& a) {
 template <class T>
 void gradient_sums(const NormGradientSums<T>& a) {
   if (a.gate_scale != nullptr) return gradient_sums_gated<Gate::table>(a);
-  if (a.signs != nullptr) return gradient_sums_gated<Gate::sign>(a);
+  if (a.relu_mask != nullptr) return gradient_sums_gated<Gate::mask>(a);
   a.z != nullptr ? gradient_sums_gated<Gate::value>(a) : gradient_sums_gated<Gate::open>(a);
 }
 
@@ -192,7 +192,7 @@ void gradient_apply_gated(const NormGradientApply<T>& a) {
 template <class T>
 void gradient_apply(const NormGradientApply<T>& a) {
   if (a.gate_scale != nullptr) return gradient_apply_gated<Gate::table>(a);
-  if (a.signs != nullptr) return gradient_apply_gated<Gate::sign>(a);
+  if (a.relu_mask != nullptr) return gradient_apply_gated<Gate::mask>(a);
   a.z != nullptr ? gradient_apply_gated<Gate::value>(a) : gradient_apply_gated<Gate::open>(a);
 }
 

@@ -19,8 +19,8 @@ struct NormSums {
   float *sums, *block;
 };
 
-/// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU. `signs` may be null: bits
-/// of z > 0.
+/// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU. `relu_mask` may be null:
+/// bits of z > 0.
 template <class T>
 struct NormApply {
   const T *x, *residual;
@@ -28,16 +28,16 @@ struct NormApply {
   const float *mean, *scale, *offset;
   bool relu;
   T *z;
-  std::uint8_t *signs;
+  std::uint8_t *relu_mask;
 };
 
 /// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null,
-/// where signs are set unless those are, or where (x - mean) * gate_scale + gate_offset > 0 unless those are.
-/// `block` is working memory of the same size.
+/// where bits of the mask are set unless those are, or where (x - mean) * gate_scale + gate_offset > 0 unless
+/// those are. `block` is working memory of the same size.
 template <class T>
 struct NormGradientSums {
   const T *dz, *x, *z;
-  const std::uint8_t *signs;
+  const std::uint8_t *relu_mask;
   const float *gate_scale, *gate_offset;
   std::int64_t count, period;
   const float *mean;
@@ -48,7 +48,7 @@ struct NormGradientSums {
 template <class T>
 struct NormGradientApply {
   const T *dz, *x, *z;
-  const std::uint8_t *signs;
+  const std::uint8_t *relu_mask;
   const float *gate_scale, *gate_offset;
   std::int64_t count, period;
   const float *mean, *scale_dz, *scale_x, *offset;

@@ -259,29 +259,6 @@ class StripBuilder {
 
 }  // namespace
 
-void check(const ConvGeometry& g) {
-  const std::int64_t least =
-      std::min({g.n, g.ci, g.co, g.h, g.w, g.kh, g.kw, g.sh, g.sw, g.dh, g.dw, g.groups});
-  if (least < 1) throw ShapeError("convolution: an extent, stride, dilation or number of groups below 1");
-  if (g.ph < 0 || g.pw < 0) throw ShapeError("convolution: negative padding");
-  if (g.ci % g.groups != 0 || g.co % g.groups != 0) {
-    throw ShapeError("convolution: " + std::to_string(g.ci) + " to " + std::to_string(g.co) +
-                     " channels are not divisible into " + std::to_string(g.groups) + " groups");
-  }
-  constexpr std::int64_t kFar = std::int64_t{1} << 30;  // keeps the sums below from overflowing
-  if (std::max({g.h, g.w, g.kh, g.kw, g.sh, g.sw, g.ph, g.pw, g.dh, g.dw}) > kFar) {
-    throw ShapeError("convolution: a spatial extent above 2^30");
-  }
-  if (g.h + 2 * g.ph < g.dh * (g.kh - 1) + 1 || g.w + 2 * g.pw < g.dw * (g.kw - 1) + 1) {
-    throw ShapeError("convolution: a kernel of " + std::to_string(g.kh) + "x" + std::to_string(g.kw) +
-                     " is larger than the padded image of " + std::to_string(g.h + 2 * g.ph) + "x" +
-                     std::to_string(g.w + 2 * g.pw));
-  }
-  static_cast<void>(Shape{g.n, g.h, g.w, g.ci, 4});  // throw if their bytes overflow
-  static_cast<void>(Shape{g.n, g.ho(), g.wo(), g.co, 4});
-  static_cast<void>(Shape{g.kh, g.kw, g.ci, g.co, 4});
-}
-
 PatchProblem forward_problem(const ConvGeometry& g) {
   PatchProblem p;
   p.n = g.n;

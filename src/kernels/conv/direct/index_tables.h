@@ -62,10 +62,6 @@ struct PatchProblem {
   std::int64_t step_down_h = 1;  // output rows per source row
 };
 
-/// Throws ShapeError if `g` is not a convolution: an extent below one, negative padding, channels that
-/// are no multiple of the groups, a kernel larger than the padded image, a tensor beyond 63 bits.
-void check(const ConvGeometry& g);
-
 PatchProblem forward_problem(const ConvGeometry& g);
 PatchProblem input_gradient_problem(const ConvGeometry& g);
 
@@ -110,10 +106,5 @@ class PatchPlan {
   std::vector<Strip> shapes_;
   std::vector<std::size_t> shape_of_strip_;
 };
-
-/// The direct kernels, of any geometry.
-std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
-                                           const ConvCarried& carried);
-std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage);
 
 }  // namespace resnet::kernels::conv

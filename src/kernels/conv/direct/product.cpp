@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "kernels/conv/conv.h"
+#include "kernels/conv/direct/direct.h"
 #include "kernels/conv/direct/index_tables.h"
 #include "kernels/conv/direct/packed_product.h"
 #include "kernels/conv/direct/repack.h"
@@ -25,18 +25,18 @@ constexpr std::int64_t kEnoughTasks = 64;
 template <class T, class Out>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvCarried& carried,
+  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvFusion& fusion,
           const PreparedSource& source)
       : g_(g),
         forward_(pass == ConvPass::forward),
         isa_(isa),
-        carried_(carried),
-        places_(carried, forward_),
+        fusion_(fusion),
+        places_(fusion, forward_),
         source_(source),
         product_(g, pass, isa, source.form() == PreparedSource::Form::row_pairs),
         problem_(product_.problem()),
         plan_(problem_, cut()),
-        gathered_(carried, problem_.out_c, plan_.blocks()) {
+        gathered_(fusion, problem_.out_c, plan_.blocks()) {
     const std::int64_t blocks = plan_.blocks() * g_.groups, panels = product_.panels();
     const std::int64_t parts = std::clamp<std::int64_t>((kEnoughTasks + blocks - 1) / blocks, 1, panels);
     panels_per_task_ = (panels + parts - 1) / parts;
@@ -44,7 +44,7 @@ class Product final : public Kernel {
     if (kRounded) count_pixels();
     name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
             (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
-            (carried.moments ? "+moments" : "") + (carried.sums != ConvCarried::Sums::none ? "+sums" : "");
+            (fusion.moments ? "+moments" : "") + (fusion.sums != ConvFusion::Sums::none ? "+sums" : "");
   }
   Product(const Product&) = delete;
 
@@ -90,7 +90,7 @@ class Product final : public Kernel {
   }
   std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
   // Where sums need no rounding they are added to the addend in the result's place.
-  bool adds_to_result() const noexcept { return carried_.add && !kRounded; }
+  bool adds_to_result() const noexcept { return fusion_.add && !kRounded; }
   Out* result(const Call& call) const noexcept { return call.operand<Out>(places_.result); }
 
   std::int64_t sums_bytes() const noexcept {
@@ -122,14 +122,14 @@ class Product final : public Kernel {
     const std::int64_t channels = problem_.out_c;
     for (int which = 0; which < GatheredSums::kKinds; ++which)
       std::fill(tables + which * channels + begin, tables + which * channels + end, 0.0F);
-    if (carried_.moments) {
+    if (fusion_.moments) {
       bool found = false;
       for_rows(block, [&](const Row* rows, std::int64_t count) {
         if (!std::exchange(found, true))
           find_shift(result(call) + block.out, rows, count, begin, end, tables);
       });
     }
-    const Gathered<Out> args = places_.gathered<Out>(carried_, call, tables);
+    const Gathered<Out> args = places_.gathered<Out>(fusion_, call, tables);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
       gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });
@@ -186,7 +186,7 @@ class Product final : public Kernel {
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
       const std::int64_t at = block.out + group * outputs + panel * product_.functions().columns;
       const Out* addend = adds_to_result() ? result(call)
-                          : carried_.add   ? call.operand<const Out>(2)
+                          : fusion_.add    ? call.operand<const Out>(2)
                                            : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
@@ -209,8 +209,8 @@ class Product final : public Kernel {
   ConvGeometry g_;
   bool forward_;
   Isa isa_;
-  ConvCarried carried_;
-  CarriedPlaces places_;
+  ConvFusion fusion_;
+  FusedOperands places_;
   PreparedSource source_;
   PackedProduct<T, Out> product_;
   const PatchProblem& problem_;  // in words
@@ -223,19 +223,19 @@ class Product final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_patch_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
-                                           const ConvCarried& carried) {
+std::unique_ptr<Kernel> make_direct_product(const ConvGeometry& g, ConvPass pass, Isa isa,
+                                            ConvStorage storage, const ConvFusion& fusion) {
   using Form = PreparedSource::Form;
   const auto source = [&](Form form) { return PreparedSource(g, pass, form, storage.in); };
   if (storage.out != DType::bf16)
-    return std::make_unique<Product<float, float>>(g, pass, isa, carried, source(Form::stored));
+    return std::make_unique<Product<float, float>>(g, pass, isa, fusion, source(Form::stored));
   const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
   if (storage.in == DType::bf16 && channels % 2 == 0)
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::stored));
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::stored));
   if (pass == ConvPass::forward && pairs_rows(g))
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, carried, source(Form::row_pairs));
+    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::row_pairs));
   return std::make_unique<Product<float, BFloat16>>(
-      g, pass, isa, carried, source(storage.in == DType::bf16 ? Form::widened : Form::stored));
+      g, pass, isa, fusion, source(storage.in == DType::bf16 ? Form::widened : Form::stored));
 }
 
 }  // namespace resnet::kernels::conv

@@ -5,7 +5,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "kernels/conv/conv.h"
+#include "kernels/conv/direct/direct.h"
 #include "kernels/conv/direct/index_tables.h"
 #include "kernels/matmul/matmul_simd.h"
 
@@ -145,7 +145,7 @@ class WeightGradient final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_patch_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage) {
+std::unique_ptr<Kernel> make_direct_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage) {
   if (storage.out != DType::bf16) return std::make_unique<WeightGradient<float, float>>(g, isa);
   if (storage.in != DType::bf16) return std::make_unique<WeightGradient<float, BFloat16>>(g, isa);
   return std::make_unique<WeightGradient<BFloat16, BFloat16>>(g, isa);

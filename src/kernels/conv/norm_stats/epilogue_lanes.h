@@ -47,7 +47,7 @@ struct GatherMoments {
   template <class T>
   static HWY_INLINE void ask_for(const Gathered<T>&, std::int64_t) {}
 };
-template <bool kSigns>
+template <bool kMask>
 struct GatherGradient {
   static constexpr bool kGates = true;
   template <class T, class Access>
@@ -63,8 +63,8 @@ struct GatherGradient {
           sums(g.sums + c),
           channels(count),
           mean(to.load(g.table + c)),
-          scale(kSigns ? hn::Zero(D()) : to.load(g.table + count + c)),
-          offset(kSigns ? hn::Zero(D()) : to.load(g.table + 2 * count + c)) {
+          scale(kMask ? hn::Zero(D()) : to.load(g.table + count + c)),
+          offset(kMask ? hn::Zero(D()) : to.load(g.table + 2 * count + c)) {
       sum_dz[0] = to.load(sums);
       sum_dz_x[0] = to.load(sums + count);
       sum_x[0] = to.load(sums + 2 * count);
@@ -74,9 +74,9 @@ struct GatherGradient {
     template <int kOf>
     HWY_INLINE V take(V v, std::int64_t at) {
       const V x = hn::Sub(access.load(args.x + at), mean);
-      if constexpr (kSigns) {
+      if constexpr (kMask) {
         std::uint32_t bits;  // there is room behind the last
-        std::memcpy(&bits, args.signs + at / 8, sizeof bits);
+        std::memcpy(&bits, args.relu_mask + at / 8, sizeof bits);
         bits >>= at % 8;
         v = hn::IfThenElseZero(hn::LoadMaskBits(D(), reinterpret_cast<const std::uint8_t*>(&bits)), v);
       } else {

@@ -16,38 +16,38 @@ namespace resnet::kernels::conv {
 /// as channels.
 ///   moments    the shift, sums of result - shift and of its square
 ///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
-///              result is not positive: by its table [3][c], or by signs, bits of elements
-enum class Gather : std::uint8_t { nothing, moments, gradient_by_table, gradient_by_signs };
+///              result is not positive: by its coefficients [3][c], or by a ReLU mask, bits of elements
+enum class Gather : std::uint8_t { nothing, moments, gradient_by_coefficients, gradient_by_relu_mask };
 template <class T>
 struct Gathered {
   Gather what = Gather::nothing;
   float* sums = nullptr;
   const T* x = nullptr;          // gradient: of the image's shape
   const float* table = nullptr;  // gradient: its first row, mean, always
-  const std::uint8_t* signs = nullptr;
+  const std::uint8_t* relu_mask = nullptr;
 };
 
 /// Places of the operands of a forward pass or an input gradient that hang on what it carries (conv.h).
-struct CarriedPlaces {
+struct FusedOperands {
   int norm = 0;    // forward: the norm's table; input gradient: the norm's x, what gates it follows
   int result = 0;  // y or dx; what is gathered follows
 
-  CarriedPlaces(const ConvCarried& carried, bool forward) noexcept
-      : norm(forward || carried.add ? 3 : 2), result(norm) {
-    if (carried.norm) result += 1;
-    if (carried.sums == ConvCarried::Sums::by_table) result += 2;
-    if (carried.sums == ConvCarried::Sums::by_signs) result += 3;
+  FusedOperands(const ConvFusion& fusion, bool forward) noexcept
+      : norm(forward || fusion.add ? 3 : 2), result(norm) {
+    if (fusion.norm) result += 1;
+    if (fusion.sums == ConvFusion::Sums::by_coefficients) result += 2;
+    if (fusion.sums == ConvFusion::Sums::by_relu_mask) result += 3;
   }
   /// What a task gathers in `sums`.
   template <class T>
-  Gathered<T> gathered(const ConvCarried& carried, const Call& call, float* sums) const noexcept {
-    if (carried.moments) return {.what = Gather::moments, .sums = sums};
-    const bool by_signs = carried.sums == ConvCarried::Sums::by_signs;
-    return {.what = by_signs ? Gather::gradient_by_signs : Gather::gradient_by_table,
+  Gathered<T> gathered(const ConvFusion& fusion, const Call& call, float* sums) const noexcept {
+    if (fusion.moments) return {.what = Gather::moments, .sums = sums};
+    const bool by_relu_mask = fusion.sums == ConvFusion::Sums::by_relu_mask;
+    return {.what = by_relu_mask ? Gather::gradient_by_relu_mask : Gather::gradient_by_coefficients,
             .sums = sums,
             .x = call.operand<const T>(norm),
             .table = call.operand<const float>(norm + 1),
-            .signs = by_signs ? call.operand<const std::uint8_t>(norm + 2) : nullptr};
+            .relu_mask = by_relu_mask ? call.operand<const std::uint8_t>(norm + 2) : nullptr};
   }
 };
 
@@ -69,9 +69,9 @@ void gather_rows<BFloat16>(Isa isa, const Gathered<BFloat16>& args, BFloat16* im
 class GatheredSums {
  public:
   static constexpr int kKinds = 3;
-  GatheredSums(const ConvCarried& carried, std::int64_t channels, std::int64_t chunks)
-      : moments_(carried.moments),
-        any_(carried.gathers()),
+  GatheredSums(const ConvFusion& fusion, std::int64_t channels, std::int64_t chunks)
+      : moments_(fusion.moments),
+        any_(fusion.gathers()),
         channels_(channels),
         chunks_(channels, chunks, kKinds) {}
 

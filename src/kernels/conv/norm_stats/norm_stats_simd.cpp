@@ -75,7 +75,7 @@ void gather(const Gathered<T>& args, T* image, const Row* rows, std::int64_t cou
             std::int64_t channels, std::int64_t begin, std::int64_t end) {
   if (args.what == Gather::moments)
     return gather_as<T, GatherMoments>(args, image, rows, count, at, channels, begin, end);
-  if (args.what == Gather::gradient_by_table)
+  if (args.what == Gather::gradient_by_coefficients)
     return gather_as<T, GatherGradient<false>>(args, image, rows, count, at, channels, begin, end);
   gather_as<T, GatherGradient<true>>(args, image, rows, count, at, channels, begin, end);
 }

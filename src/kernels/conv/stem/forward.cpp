@@ -14,24 +14,10 @@
 #include "kernels/simd/channel_grid.h"
 #include "kernels/simd/storage.h"
 
-namespace resnet::kernels {
-namespace conv {
+namespace resnet::kernels::conv {
 namespace {
 
 using Index = std::int64_t;
-
-// A panel of a strip of y stays in the second level beside the strip's x: 160 KiB of 512 with AVX2, of 1024
-// with AVX-512, whose panels are four times as wide.
-constexpr Index kStripBytes = 160 << 10;
-constexpr Index kWideStripBytes = 320 << 10;
-constexpr Index kWidestPanel = 64;
-
-// Products of an element of y. What these kernels save is its traffic, some 28 bytes: y and its gradient are
-// stored, and loaded for statistics and pool, the gradient's sums, its application and dw; what they add,
-// sums of products of x, grows with the products. Measured on a Zen 2 at 7x7/2, 64 channels: with 49 products
-// they take 0.52 (N 256, 96x96) and 0.57 (N 64, 224x224) of the time of the kernels one after the other, with
-// 147 they take 0.94 and 0.93.
-constexpr Index kMostProducts = 160;
 
 std::vector<PoolStrip> strips_of(const PoolGeometry& pool, const MatmulFunctions& f) {
   return cut_strips(pool, f.columns, f.columns == kWidestPanel ? kWideStripBytes : kStripBytes);
@@ -173,21 +159,11 @@ template <class X, class Y>
 using ConvPoolOfPairs = ConvPool<X, Y, BFloat16>;
 
 }  // namespace
-}  // namespace conv
 
-bool conv_pool_serves(const ConvGeometry& g, const PoolGeometry& pool) {
-  if (!conv::pools(g, pool) || g.kh * g.kw * g.ci > conv::kMostProducts) return false;
-  const std::int64_t overlap = conv::overlap(pool);
-  const std::int64_t windows = conv::fitting_windows(pool, conv::kWidestPanel, conv::kWideStripBytes);
-  const std::int64_t floats = (windows * pool.sh + overlap) * pool.w * conv::kWidestPanel;
-  return floats * std::int64_t{sizeof(float)} <= conv::kWideStripBytes && 8 * overlap <= windows * pool.sh;
+std::unique_ptr<Kernel> make_stem_forward(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
+                                          ConvStorage storage) {
+  if (storage.out == DType::bf16 && pairs_rows(g)) return make_pooled<ConvPoolOfPairs>(g, pool, isa, storage);
+  return make_pooled<ConvPoolOfFloats>(g, pool, isa, storage);
 }
 
-std::unique_ptr<Kernel> make_conv_pool(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
-                                       ConvStorage storage) {
-  if (storage.out == DType::bf16 && conv::pairs_rows(g))
-    return conv::make_pooled<conv::ConvPoolOfPairs>(g, pool, isa, storage);
-  return conv::make_pooled<conv::ConvPoolOfFloats>(g, pool, isa, storage);
-}
-
-}  // namespace resnet::kernels
+}  // namespace resnet::kernels::conv

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "base/machine.h"
 #include "kernels/conv/conv.h"
@@ -12,14 +14,10 @@
 
 namespace resnet::kernels {
 
-/// Whether that pays: one group; the pool is of the convolution's result; a few rows of it fit the second
-/// level, few of which are made twice; and an element takes few products.
-bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
-
-/// Native kernels on the layouts of kernel.h. x is of type storage.in, what has the pooled shape of
-/// storage.out, all else is f32. Where storage.out is bf16, products are of bf16: in the weight gradient of x
-/// and the spread dz; in the forward pass of x and w where rows make pairs (conv.h: odd channels and columns
-/// of the kernel, an even stride), else they are of f32. Operands:
+/// A way to compute both as one. Its kernels are on the layouts of kernel.h. x is of type storage.in, what
+/// has the pooled shape of storage.out, all else is f32. Where storage.out is bf16, products are of bf16: in
+/// the weight gradient of x and the spread dz; in the forward pass of x and w where rows make pairs (conv.h:
+/// odd channels and columns of the kernel, an even stride), else they are of f32. Operands:
 ///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
@@ -38,10 +36,30 @@ bool conv_pool_serves(const ConvGeometry& conv, const PoolGeometry& pool);
 /// dw the part of y and the part of the centre are taken apart: its error is that of sums of x * y * scale_x,
 /// not of x * (y - centre) * scale_x.
 ///
-/// They throw ShapeError unless there is one group and the pool is of the convolution's result.
-std::unique_ptr<Kernel> make_conv_pool(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa,
-                                       ConvStorage storage = {});
-std::unique_ptr<Kernel> make_conv_pool_weight_gradient(const ConvGeometry& conv, const PoolGeometry& pool,
-                                                       Isa isa, ConvStorage storage = {});
+class ConvPoolAlgorithm {
+ public:
+  virtual ~ConvPoolAlgorithm() = default;
+
+  virtual std::string_view name() const noexcept = 0;
+  /// Whether it pays: one group; the pool is of the convolution's result; a few rows of it fit the second
+  /// level, few of which are made twice; and an element takes few products.
+  virtual bool serves(const ConvGeometry& conv, const PoolGeometry& pool) const noexcept = 0;
+  /// What the printed plan says of a pass.
+  virtual std::string_view reason(ConvPass pass) const noexcept = 0;
+  /// Forward or weight gradient: an input gradient has no kernel. Throws ShapeError unless there is one group
+  /// and the pool is of the convolution's result.
+  virtual std::unique_ptr<Kernel> make(const ConvGeometry& conv, const PoolGeometry& pool, ConvPass pass,
+                                       Isa isa, ConvStorage storage = {}) const = 0;
+
+ protected:
+  ConvPoolAlgorithm() = default;
+  ConvPoolAlgorithm(const ConvPoolAlgorithm&) = default;
+  ConvPoolAlgorithm& operator=(const ConvPoolAlgorithm&) = default;
+};
+
+std::span<const ConvPoolAlgorithm* const> conv_pool_algorithms() noexcept;
+
+/// The first that serves, or null.
+const ConvPoolAlgorithm* choose_conv_pool(const ConvGeometry& conv, const PoolGeometry& pool) noexcept;
 
 }  // namespace resnet::kernels

@@ -19,6 +19,12 @@ namespace resnet::kernels::conv {
 /// Tasks of a pass, at least: for a balance between threads.
 inline constexpr std::int64_t kEnoughPooledTasks = 32;
 
+// A panel of a strip of y stays in the second level beside the strip's x: 160 KiB of 512 with AVX2, of 1024
+// with AVX-512, whose panels are four times as wide.
+inline constexpr std::int64_t kStripBytes = 160 << 10;
+inline constexpr std::int64_t kWideStripBytes = 320 << 10;
+inline constexpr std::int64_t kWidestPanel = 64;
+
 /// A strip of an image: rows of y, and the rows of the pool that are made of them.
 struct PoolStrip {
   std::int64_t begin = 0, end = 0;  // rows of y that count here
@@ -133,12 +139,18 @@ class PooledConv : public Kernel {
 template <template <class, class> class K>
 std::unique_ptr<Kernel> make_pooled(const ConvGeometry& conv, const PoolGeometry& pool, Isa isa,
                                     ConvStorage storage) {
-  check(conv);
+  check_conv(conv);
   if (!pools(conv, pool)) throw ShapeError("convolution and pool: more than one group, or not of its result");
   check_storage(storage.out, isa);
   if (storage.out != DType::bf16) return std::make_unique<K<float, float>>(conv, pool, isa);
   if (storage.in != DType::bf16) return std::make_unique<K<float, BFloat16>>(conv, pool, isa);
   return std::make_unique<K<BFloat16, BFloat16>>(conv, pool, isa);
 }
+
+/// The two passes.
+std::unique_ptr<Kernel> make_stem_forward(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
+                                          ConvStorage storage);
+std::unique_ptr<Kernel> make_stem_weight_gradient(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
+                                                  ConvStorage storage);
 
 }  // namespace resnet::kernels::conv

@@ -14,12 +14,10 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/conv/stem/stem.h"
 #include "kernels/conv/stem/stem_simd.h"
 #include "kernels/conv/stem/strips.h"
 
-namespace resnet::kernels {
-namespace conv {
+namespace resnet::kernels::conv {
 namespace {
 
 using Index = std::int64_t;
@@ -345,11 +343,10 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
 };
 
 }  // namespace
-}  // namespace conv
 
-std::unique_ptr<Kernel> make_conv_pool_weight_gradient(const ConvGeometry& g, const PoolGeometry& pool,
-                                                       Isa isa, ConvStorage storage) {
-  return conv::make_pooled<conv::ConvPoolWeightGradient>(g, pool, isa, storage);
+std::unique_ptr<Kernel> make_stem_weight_gradient(const ConvGeometry& g, const PoolGeometry& pool, Isa isa,
+                                                  ConvStorage storage) {
+  return make_pooled<ConvPoolWeightGradient>(g, pool, isa, storage);
 }
 
-}  // namespace resnet::kernels
+}  // namespace resnet::kernels::conv

@@ -137,17 +137,17 @@ inline Cut3x3 cut_of(const ConvGeometry& g, std::int64_t m, bool gradient) {
 }
 
 // Where a norm before the convolution has no ReLU, nothing is too low.
-inline float floor_of(const ConvCarried& carried) noexcept {
-  return carried.relu ? 0.0F : -std::numeric_limits<float>::infinity();
+inline float floor_of(const ConvFusion& fusion) noexcept {
+  return fusion.relu ? 0.0F : -std::numeric_limits<float>::infinity();
 }
 
-// The name says what of norms is carried.
+// The name says what of norms is fusion.
 inline std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m,
-                           std::string_view suffix, const ConvCarried& carried) {
+                           std::string_view suffix, const ConvFusion& fusion) {
   return fmt::format("{}/{}{}x{}{}{}{}{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix,
-                     carried.norm ? "+norm" : "", carried.moments ? "+moments" : "",
-                     carried.sums != ConvCarried::Sums::none ? "+sums" : "",
-                     carried.norm_gradient ? "+norm_gradient" : "");
+                     fusion.norm ? "+norm" : "", fusion.moments ? "+moments" : "",
+                     fusion.sums != ConvFusion::Sums::none ? "+sums" : "",
+                     fusion.norm_gradient ? "+norm_gradient" : "");
 }
 
 inline std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& functions) {
@@ -158,8 +158,8 @@ inline std::vector<std::vector<std::int64_t>> points_by_matrix(const auto& funct
 }
 
 std::unique_ptr<Kernel> make_product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa,
-                                     DType storage, const ConvCarried& carried);
+                                     DType storage, const ConvFusion& fusion);
 std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa, DType storage,
-                                             const ConvCarried& carried);
+                                             const ConvFusion& fusion);
 
 }  // namespace resnet::kernels::conv::winograd

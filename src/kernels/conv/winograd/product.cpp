@@ -41,11 +41,11 @@ std::int64_t pixels_of(const Tiles& tiles, std::int64_t step) noexcept {
 template <class T>
 class Product final : public Kernel {
  public:
-  Product(const ConvGeometry& g, bool forward, std::int64_t m, const ConvCarried& carried, Isa isa)
+  Product(const ConvGeometry& g, bool forward, std::int64_t m, const ConvFusion& fusion, Isa isa)
       : g_(g),
         forward_(forward),
-        carried_(carried),
-        places_(carried, forward),
+        fusion_(fusion),
+        places_(fusion, forward),
         in_(forward ? g.ci : g.co),
         out_(forward ? g.co : g.ci),
         in_h_(forward ? g.h : g.ho()),
@@ -74,9 +74,9 @@ class Product final : public Kernel {
               kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
-        gathered_(carried, out_, grid_.all_tasks()),
+        gathered_(fusion, out_, grid_.all_tasks()),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
-    name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, carried);
+    name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, fusion);
     points_of_ = points_by_matrix(t_);
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
@@ -95,7 +95,7 @@ class Product final : public Kernel {
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t workspace_bytes() const noexcept override {
-    return gathers_at() + gathered_.bytes() + size<float>() * (carried_.moments ? grid_.all_tasks() : 0);
+    return gathers_at() + gathered_.bytes() + size<float>() * (fusion_.moments ? grid_.all_tasks() : 0);
   }
   std::int64_t scratch_bytes() const noexcept override {
     return own_block_bytes() + gathered_.scratch_bytes();
@@ -177,8 +177,8 @@ class Product final : public Kernel {
               .point_stride = in_point_,
               .row_stride = in_row_,
               .zeros = zeros_.data(),
-              .table = carried_.norm ? call.operand<const float>(places_.norm) : nullptr,
-              .floor = floor_of(carried_)});
+              .table = fusion_.norm ? call.operand<const float>(places_.norm) : nullptr,
+              .floor = floor_of(fusion_)});
   }
 
   // Some panels of one matrix with all its points. Matrices of many points come last in the order of
@@ -217,14 +217,14 @@ class Product final : public Kernel {
                         .point_stride = out_point_,
                         .row_stride = out_row_,
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
-                        .addend = carried_.add ? call.operand<const T>(2) : nullptr};
+                        .addend = fusion_.add ? call.operand<const T>(2) : nullptr};
     if (!gathered_.any()) return t_.output(args);
     args.gathered =
-        places_.gathered<T>(carried_, call, reinterpret_cast<float*>(call.scratch + own_block_bytes()));
+        places_.gathered<T>(fusion_, call, reinterpret_cast<float*>(call.scratch + own_block_bytes()));
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
     gathered_.store(call.workspace + gathers_at(), args.gathered.sums, chunk, 0, out_);
-    if (carried_.moments)
+    if (fusion_.moments)
       chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
   }
 
@@ -237,8 +237,8 @@ class Product final : public Kernel {
 
   ConvGeometry g_;
   bool forward_;
-  ConvCarried carried_;
-  CarriedPlaces places_;
+  ConvFusion fusion_;
+  FusedOperands places_;
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_;
   std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result
@@ -261,8 +261,8 @@ class Product final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa,
-                                     DType storage, const ConvCarried& carried) {
-  return make_stored<Product>(storage, isa, g, forward, m, carried);
+                                     DType storage, const ConvFusion& fusion) {
+  return make_stored<Product>(storage, isa, g, forward, m, fusion);
 }
 
 }  // namespace resnet::kernels::conv::winograd

@@ -152,9 +152,9 @@ void gather_from_points(const TileSums<T>& args) {
 
 template <class T, class F, bool kAdd>
 void add_from_points(const TileSums<T>& args) {
-  if (args.gathered.what == Gather::gradient_by_table)
+  if (args.gathered.what == Gather::gradient_by_coefficients)
     return gather_from_points<T, F, kAdd, GatherGradient<false>>(args);
-  if (args.gathered.what == Gather::gradient_by_signs)
+  if (args.gathered.what == Gather::gradient_by_relu_mask)
     return gather_from_points<T, F, kAdd, GatherGradient<true>>(args);
   gather_from_points<T, F, kAdd, Nothing>(args);
 }

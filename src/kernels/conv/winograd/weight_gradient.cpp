@@ -31,9 +31,9 @@ constexpr std::int64_t kPieces = 64;     // tiles summed before the next squares
 template <class T>
 class WeightGradient final : public Kernel {
  public:
-  WeightGradient(const ConvGeometry& g, std::int64_t m, const ConvCarried& carried, Isa isa)
+  WeightGradient(const ConvGeometry& g, std::int64_t m, const ConvFusion& fusion, Isa isa)
       : g_(g),
-        carried_(carried),
+        fusion_(fusion),
         f_(matmul_functions<T>(isa)),
         outer_(outer_functions<T>(isa)),
         p_(point_functions<T>(isa, cut_of(g, m, false))),
@@ -51,7 +51,7 @@ class WeightGradient final : public Kernel {
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
         square_columns_(ceil_div(g.co, kColumnsPerTask)),
         zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
-    name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>, carried);
+    name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>, fusion);
     points_of_ = points_by_matrix(t_);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
@@ -84,7 +84,7 @@ class WeightGradient final : public Kernel {
   }
 
  private:
-  int result_at() const noexcept { return 2 + (carried_.norm ? 1 : 0) + (carried_.norm_gradient ? 2 : 0); }
+  int result_at() const noexcept { return 2 + (fusion_.norm ? 1 : 0) + (fusion_.norm_gradient ? 2 : 0); }
 
   // Rows of `tiles` tiles.
   static std::int64_t words(std::int64_t tiles) noexcept { return ceil_div(tiles, kWord<T>); }
@@ -119,8 +119,8 @@ class WeightGradient final : public Kernel {
                        .point_stride = x_point_ * kWord<T>,
                        .row_stride = x_row_,
                        .zeros = zeros_.data(),
-                       .table = carried_.norm ? call.operand<const float>(2) : nullptr,
-                       .floor = floor_of(carried_)});
+                       .table = fusion_.norm ? call.operand<const float>(2) : nullptr,
+                       .floor = floor_of(fusion_)});
       return;
     }
     const TilePoints<T> dy = {.tiles = grid_.tiles(block, part, g_.ho(), g_.wo(), g_.co, 0, 0),
@@ -129,7 +129,7 @@ class WeightGradient final : public Kernel {
                               .point_stride = y_point_ * kWord<T>,
                               .row_stride = y_row_,
                               .zeros = zeros_.data()};
-    if (!carried_.norm_gradient) return p_.summed_output_gradient(dy);
+    if (!fusion_.norm_gradient) return p_.summed_output_gradient(dy);
     p_.summed_norm_gradient({.dz = dy,
                              .x = call.operand<const T>(result_at() - 2),
                              .table = call.operand<const float>(result_at() - 1),
@@ -205,7 +205,7 @@ class WeightGradient final : public Kernel {
   }
 
   ConvGeometry g_;
-  ConvCarried carried_;
+  ConvFusion fusion_;
   const MatmulFunctions& f_;
   const OuterFunctions& outer_;
   const PointFunctions<T>& p_;
@@ -224,8 +224,8 @@ class WeightGradient final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa, DType storage,
-                                             const ConvCarried& carried) {
-  return make_stored<WeightGradient>(storage, isa, g, m, carried);
+                                             const ConvFusion& fusion) {
+  return make_stored<WeightGradient>(storage, isa, g, m, fusion);
 }
 
 }  // namespace resnet::kernels::conv::winograd

@@ -10,22 +10,13 @@
 // the odd ones, 49 products for 81 and additions only.
 #pragma once
 
-#include <cstdint>
-#include <memory>
+#include <span>
 
-#include "base/machine.h"
 #include "kernels/conv/conv.h"
 
 namespace resnet::kernels::conv {
 
-/// Whether an algorithm of this family serves the convolution: 3x3, stride 1 or 2 both ways, no dilation, one
-/// group.
-bool winograd_serves(const ConvGeometry& g) noexcept;
-/// Whether it does in tiles of m x m outputs: 3 or 4, at stride 2 only 3; and for gradients of f32 6.
-bool winograd_serves(const ConvGeometry& g, ConvPass pass, std::int64_t m, DType storage) noexcept;
-
-/// Kernels with the operands of conv.h, activations and points of type `storage`.
-std::unique_ptr<Kernel> make_winograd(const ConvGeometry& g, ConvPass pass, std::int64_t m, Isa isa,
-                                      DType storage, const ConvCarried& carried);
+/// F(3x3), F(4x4), F(6x6) and parity.
+std::span<const ConvAlgorithm* const> winograd_algorithms() noexcept;
 
 }  // namespace resnet::kernels::conv
