@@ -32,6 +32,7 @@ class Placement {
       : graph_(stored.graph), types_(stored.types), target_(target), plan_(plan) {
     buffer_of_.assign(graph_.values().size(), -1);
     find_last_reads();
+    find_constants();
     place_state(layout);
     place_values();
   }
@@ -39,9 +40,22 @@ class Placement {
   int buffer(ValueId id) const { return id == kNone ? -1 : buffer_of_[at(id)]; }
   bool read(ValueId id) const { return last_read_[at(id)] >= 0; }
 
-  // Work memory of one call.
+  // Whether a value keeps what it is as long as the state does.
+  bool constant(ValueId id) const { return id == kNone || constant_[at(id)]; }
+  bool constant(const Node& node) const {
+    return graph_.updates().empty() &&
+           std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) { return constant(id); });
+  }
+
+  // Memory of one call beside its operands. That of a constant call is written when the inputs already stand.
   int add_workspace(std::int64_t bytes, int call) {
-    return bytes == 0 ? -1 : add_buffer({Region::work, 0, bytes, call, call});
+    const int first = constant(graph_.nodes()[at(call)]) ? 0 : call;
+    return bytes == 0 ? -1 : add_buffer({Region::work, 0, bytes, first, call});
+  }
+  int add_prepared(std::int64_t bytes) {
+    const std::int64_t offset = plan_.prepared_bytes;
+    plan_.prepared_bytes += plan::aligned(bytes);
+    return add_buffer({Region::prepared, offset, bytes, 0, static_cast<int>(graph_.nodes().size())});
   }
 
  private:
@@ -60,6 +74,21 @@ class Placement {
     }
     for (const auto& [name, id] : graph_.outputs()) last_read_[at(id)] = nodes;
     for (const graph::Update& update : graph_.updates()) last_read_[at(update.value)] = nodes;
+  }
+
+  // State that no run changes, and what follows from that alone.
+  void find_constants() {
+    constant_.assign(graph_.values().size(), false);
+    if (!graph_.updates().empty()) return;
+    for (std::size_t i = 0; i < constant_.size(); ++i) {
+      const Role role = graph_.values()[i].role;
+      constant_[i] = role == Role::parameter || role == Role::buffer;
+    }
+    for (const Node& node : graph_.nodes()) {
+      for (const ValueId id : node.outputs) {
+        if (id != kNone) constant_[at(id)] = constant(node);
+      }
+    }
   }
 
   // State, and the values that update it: they are written straight into its place.
@@ -110,6 +139,10 @@ class Placement {
         // An output that nobody reads has no place: its operand is null, or, where the kernel writes
         // it anyway (output 0), a place for the time of the call.
         if (!read(id) && o > 0 && target_.optional_output(ops::operation(node), o)) continue;
+        if (constant(id)) {
+          buffer_of_[at(id)] = add_prepared(bytes_of(types_[at(id)]));
+          continue;
+        }
         int buffer = inherited(node, k, o, taken);
         if (buffer >= 0) {
           taken.push_back(buffer);
@@ -146,7 +179,38 @@ class Placement {
   Plan& plan_;
   std::vector<int> buffer_of_;
   std::vector<int> last_read_;  // node; number of nodes: read from outside; -1: never
+  std::vector<bool> constant_;
 };
+
+// The inputs that a kernel has: those that are always listed, the others that are there.
+std::vector<ValueId> inputs_of(const Node& node) {
+  std::vector<ValueId> inputs;
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (i < node.op->listed_inputs() || node.inputs[i] != kNone) inputs.push_back(node.inputs[i]);
+  }
+  return inputs;
+}
+
+// Gives a call its operands, inputs and the outputs that are there, and the memory that its kernel needs
+// beside them. What the kernel prepares is kept where it follows from constants alone; else it stands at the
+// front of the workspace.
+void place_call(const Node& node, Placement& placement, int number, plan::Call& call) {
+  const std::vector<ValueId> inputs = inputs_of(node);
+  for (const ValueId id : inputs) call.operands.push_back(placement.buffer(id));
+  for (const ValueId id : node.outputs) {
+    if (id != kNone) call.operands.push_back(placement.buffer(id));
+  }
+  const kernels::Kernel& kernel = *call.kernel;
+  call.constant = placement.constant(node);
+  const std::int64_t prepared = kernel.prepared_bytes();
+  bool kept = prepared > 0 && !call.constant;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    kept = kept && (!kernel.prepares_from(i) || placement.constant(inputs[i]));
+  if (kept) call.prepared = placement.add_prepared(prepared);
+  std::int64_t workspace = kernel.workspace_bytes();
+  if (!kept && prepared > 0) workspace = workspace > 0 ? plan::aligned(prepared) + workspace : prepared;
+  call.workspace = placement.add_workspace(workspace, number);
+}
 
 // Offsets for the buffers in that order, each the lowest that is free during its life; returns the end.
 std::int64_t place_in_order(std::vector<Buffer>& buffers, const std::vector<std::size_t>& order,
@@ -213,20 +277,6 @@ StoredGraph run_passes(const Graph& graph, const Target& target, const CompileOp
   return fuse_norms(store(fuse(graph, target), target, options.activations), target);
 }
 
-// The operands that a kernel has: those inputs that are always listed, the others that are there, the outputs
-// that are there.
-std::vector<int> operands_of(const Node& node, const Placement& placement) {
-  std::vector<int> operands;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (i < node.op->listed_inputs() || node.inputs[i] != kNone)
-      operands.push_back(placement.buffer(node.inputs[i]));
-  }
-  for (const ValueId id : node.outputs) {
-    if (id != kNone) operands.push_back(placement.buffer(id));
-  }
-  return operands;
-}
-
 }  // namespace
 
 Plan compile(const Graph& network, const Target& target, const plan::StateLayout& layout,
@@ -248,9 +298,7 @@ Plan compile(const Graph& network, const Target& target, const plan::StateLayout
     call.node = node.name;
     call.reason = std::move(lowering.reason);
     call.flops = ops::operation(node).cost(types.signature()).flops;
-    call.operands = operands_of(node, placement);
-    call.workspace =
-        placement.add_workspace(call.kernel->workspace_bytes(), static_cast<int>(plan.calls.size()));
+    place_call(node, placement, static_cast<int>(plan.calls.size()), call);
     plan.scratch_bytes =
         std::max(plan.scratch_bytes, plan::aligned(call.kernel->scratch_bytes(), target.alignment()));
     plan.calls.push_back(std::move(call));

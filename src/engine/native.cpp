@@ -162,7 +162,8 @@ class NativeEngine final : public PlannedEngine {
     const plan::Plan& plan = executor->plan();
     bool moved = false;
     try {
-      moved = state_.arena().reserve(state_.layout().bytes(), plan.work_bytes, plan.scratch_bytes);
+      moved = state_.arena().reserve(state_.layout().bytes(), plan.work_bytes + plan.prepared_bytes,
+                                     plan.scratch_bytes);
     } catch (...) {  // not enough memory: what was bound to the old arena is void
       compiled_.clear();
       throw;

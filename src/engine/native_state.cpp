@@ -58,6 +58,7 @@ State NativeState::values(StateScope scope) const {
 
 void NativeState::set_values(const State& given) {
   check_state(types_, given);
+  arena_.state_has_changed();
   for (const auto& [name, value] : given) {
     if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
       state_to_native(role_of(name), value.view<float>(), data(*entry));

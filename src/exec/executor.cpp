@@ -28,11 +28,14 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
   return moved;
 }
 
-void Executor::bind(const Arena& arena) {
+void Executor::bind(Arena& arena) {
   arena_ = &arena;
+  arena.state_has_changed();  // nothing is prepared at the new addresses
   addresses_.clear();
   for (const plan::Buffer& buffer : plan_.buffers) {
-    std::byte* base = buffer.region == plan::Region::state ? arena.state() : arena.work();
+    std::byte* const base = buffer.region == plan::Region::state  ? arena.state()
+                            : buffer.region == plan::Region::work ? arena.work()
+                                                                  : arena.work() + plan_.work_bytes;
     addresses_.push_back(base + buffer.offset);
   }
   operands_.clear();
@@ -44,26 +47,58 @@ void Executor::bind(const Arena& arena) {
   calls_.clear();
   void* const* next = operands_.data();
   for (const plan::Call& call : plan_.calls) {
+    const auto address = [&](int buffer) {
+      return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
+    };
     kernels::Call bound;
     bound.operands = next;
-    bound.workspace = call.workspace < 0 ? nullptr : addresses_[static_cast<std::size_t>(call.workspace)];
+    bound.prepared = address(call.prepared);
+    bound.workspace = address(call.workspace);
+    if (const std::int64_t bytes = call.kernel->prepared_bytes(); call.prepared < 0 && bytes > 0) {
+      bound.prepared = bound.workspace;
+      bound.workspace += plan::aligned(bytes);
+    }
     calls_.push_back(bound);
     next += call.operands.size();
   }
 }
 
+void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,
+                         std::int64_t end) const noexcept {
+  const kernels::Kernel& kernel = *plan_.calls[call].kernel;
+  pool.parallel_for(end - first, [&](std::int64_t task, int thread) {
+    kernels::Call bound = calls_[call];
+    bound.scratch = arena_->scratch(thread);
+    kernel.run(bound, phase, first + task);
+  });
+}
+
+void Executor::run_phases(ThreadPool& pool, std::size_t call) const noexcept {
+  const kernels::Kernel& kernel = *plan_.calls[call].kernel;
+  for (int phase = 0; phase < kernel.phases(); ++phase) {
+    const bool kept = phase == 0 && plan_.calls[call].prepared >= 0;
+    run_tasks(pool, call, phase, kept ? kernel.prepare_tasks() : 0, kernel.tasks(phase));
+  }
+}
+
+void Executor::prepare(ThreadPool& pool) const noexcept {
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    if (plan_.calls[i].constant) {
+      run_phases(pool, i);
+    } else if (plan_.calls[i].prepared >= 0) {
+      run_tasks(pool, i, 0, 0, plan_.calls[i].kernel->prepare_tasks());
+    }
+  }
+}
+
 void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
   using Clock = std::chrono::steady_clock;
+  if (!arena_->is_prepared_by(*this)) prepare(pool);
+  arena_->run_by(*this);
   for (std::size_t i = 0; i < calls_.size(); ++i) {
-    const kernels::Kernel& kernel = *plan_.calls[i].kernel;
+    if (plan_.calls[i].constant) continue;
     const Clock::time_point begin = seconds != nullptr ? Clock::now() : Clock::time_point();
-    for (int phase = 0; phase < kernel.phases(); ++phase) {
-      pool.parallel_for(kernel.tasks(phase), [&](std::int64_t task, int thread) {
-        kernels::Call call = calls_[i];
-        call.scratch = arena_->scratch(thread);
-        kernel.run(call, phase, task);
-      });
-    }
+    run_phases(pool, i);
     if (seconds != nullptr) seconds[i] += std::chrono::duration<double>(Clock::now() - begin).count();
   }
 }

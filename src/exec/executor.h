@@ -9,14 +9,24 @@
 
 namespace resnet::exec {
 
+class Executor;
+
 /// The memory of an engine: state, work that all its plans share, and scratch for each thread. It
-/// only grows, and only while plans are made.
+/// only grows, and only while plans are made. What a plan has prepared stands behind its own work, so it is
+/// void as soon as another plan runs.
 class Arena {
  public:
   explicit Arena(int threads) : threads_(threads) {}
 
   /// Makes room; state keeps its content and new state is zero. Gives true if anything moved.
   bool reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int64_t scratch_bytes);
+
+  /// To be called whenever the state is changed by anything but a plan.
+  void state_has_changed() noexcept { prepared_by_ = nullptr; }
+  /// Whether what an executor has prepared still stands here, and follows from the state.
+  bool is_prepared_by(const Executor& executor) const noexcept { return prepared_by_ == &executor; }
+  /// To be called at every run: it takes the work memory over.
+  void run_by(const Executor& executor) noexcept { prepared_by_ = &executor; }
 
   std::byte* state() const noexcept { return state_.data(); }
   std::byte* work() const noexcept { return work_.data(); }
@@ -31,6 +41,7 @@ class Arena {
   int threads_;
   AlignedBuffer state_, work_, scratch_;
   std::int64_t scratch_stride_ = 0;
+  const Executor* prepared_by_ = nullptr;
 };
 
 /// A plan bound to an arena: every address is known.
@@ -40,9 +51,9 @@ class Executor {
 
   const plan::Plan& plan() const noexcept { return plan_; }
   /// Takes the arena's addresses; again whenever they have moved.
-  void bind(const Arena& arena);
-  /// Runs all calls in order. Allocates nothing. Where `seconds` is given, one number a call, the wall
-  /// time of each is added to its number.
+  void bind(Arena& arena);
+  /// Runs all calls in order, behind the preparations that are not kept from the last run. Allocates nothing.
+  /// Where `seconds` is given, one number a call, the wall time of each is added to its number.
   void run(ThreadPool& pool, double* seconds = nullptr) const noexcept;
 
   /// The memory of an input or output.
@@ -51,8 +62,14 @@ class Executor {
   }
 
  private:
+  // The tasks of a phase from `first` to before `end`.
+  void run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,
+                 std::int64_t end) const noexcept;
+  void run_phases(ThreadPool& pool, std::size_t call) const noexcept;
+  void prepare(ThreadPool& pool) const noexcept;
+
   plan::Plan plan_;
-  const Arena* arena_ = nullptr;
+  Arena* arena_ = nullptr;
   std::vector<std::byte*> addresses_;  // of buffers
   std::vector<void*> operands_;        // of all calls, one after the other
   std::vector<kernels::Call> calls_;   // without scratch

@@ -20,6 +20,7 @@ namespace resnet::kernels {
 struct Call {
   void* const* operands = nullptr;  ///< inputs, then outputs, in the order of the kernel's contract;
                                     ///< null where the contract calls an operand optional
+  std::byte* prepared = nullptr;    ///< prepared_bytes(): what the preparing tasks have written
   std::byte* workspace = nullptr;   ///< workspace_bytes(), shared by all tasks of the call
   std::byte* scratch = nullptr;     ///< scratch_bytes(), of this task's thread alone
 
@@ -35,6 +36,16 @@ class Kernel {
 
   /// Family and algorithm, e.g. "conv_forward/patch6x16", in the printed plan.
   virtual std::string_view name() const noexcept = 0;
+  /// What the kernel makes of its constants (packed or transformed weights, a norm's table): the first
+  /// prepare_tasks() tasks of phase 0 write it to Call::prepared. They read no operand but those of which
+  /// prepares_from() is true, and nothing else writes there. As long as these operands keep their values, a
+  /// plan may keep the bytes and leave those tasks out.
+  virtual std::int64_t prepared_bytes() const noexcept { return 0; }
+  virtual std::int64_t prepare_tasks() const noexcept { return 0; }
+  virtual bool prepares_from(std::size_t operand) const noexcept {
+    static_cast<void>(operand);
+    return false;
+  }
   virtual std::int64_t workspace_bytes() const noexcept { return 0; }
   virtual std::int64_t scratch_bytes() const noexcept { return 0; }
   virtual int phases() const noexcept { return 1; }

@@ -18,12 +18,26 @@ const Slot* slot_named(const std::vector<Slot>& slots, const std::string& name) 
 std::string place(const Plan& plan, int buffer) {
   if (buffer < 0) return "-";
   const Buffer& b = plan.buffers[static_cast<std::size_t>(buffer)];
-  return fmt::format("{}+{}", b.region == Region::state ? "state" : "work", b.offset);
+  const char* const region = b.region == Region::state  ? "state"
+                             : b.region == Region::work ? "work"
+                                                        : "prepared";
+  return fmt::format("{}+{}", region, b.offset);
 }
 
-std::int64_t bytes_of(const Plan& plan, const Call& call, std::size_t operand) noexcept {
-  const int buffer = call.operands[operand];
+std::int64_t bytes_of(const Plan& plan, int buffer) noexcept {
   return buffer < 0 ? 0 : plan.buffers[static_cast<std::size_t>(buffer)].bytes;
+}
+
+// Calls visit(bytes, sweeps) for what a call goes over in every run: where it has prepared something from an
+// operand, that in its place.
+template <class Visit>
+void for_operands(const Plan& plan, const Call& call, const Visit& visit) {
+  if (call.constant) return;
+  for (std::size_t i = 0; i < call.operands.size(); ++i) {
+    if (call.prepared < 0 || !call.kernel->prepares_from(i))
+      visit(bytes_of(plan, call.operands[i]), call.kernel->sweeps(i));
+  }
+  visit(bytes_of(plan, call.prepared), 1);
 }
 
 constexpr double kMiB = 1024.0 * 1024.0;
@@ -31,10 +45,14 @@ constexpr double kMiB = 1024.0 * 1024.0;
 std::string memory_text(const Plan& plan) {
   std::int64_t moved = 0;
   for (const Call& call : plan.calls) moved += plan.moved_bytes(call);
+  const std::string prepared =
+      plan.prepared_bytes == 0
+          ? ""
+          : fmt::format(" prepared {:.1f} MiB,", static_cast<double>(plan.prepared_bytes) / kMiB);
   return fmt::format(
-      "state {:.1f} MiB, work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n"
+      "state {:.1f} MiB,{} work {:.1f} MiB (live at most {:.1f} MiB), scratch {:.1f} KiB a thread\n"
       "{} sweeps over operands of 1 MiB or more; {:.1f} MiB moved in all\n",
-      static_cast<double>(plan.state_bytes) / kMiB, static_cast<double>(plan.work_bytes) / kMiB,
+      static_cast<double>(plan.state_bytes) / kMiB, prepared, static_cast<double>(plan.work_bytes) / kMiB,
       static_cast<double>(plan.live_bytes) / kMiB, static_cast<double>(plan.scratch_bytes) / 1024.0,
       plan.large_sweeps(), static_cast<double>(moved) / kMiB);
 }
@@ -50,20 +68,17 @@ const Slot* Plan::output(const std::string& name) const noexcept {
 
 std::int64_t Plan::moved_bytes(const Call& call) const noexcept {
   std::int64_t moved = 0;
-  for (std::size_t i = 0; i < call.operands.size(); ++i)
-    moved += bytes_of(*this, call, i) * call.kernel->sweeps(i);
+  for_operands(*this, call, [&](std::int64_t bytes, int sweeps) { moved += bytes * sweeps; });
   return moved;
 }
 
 std::int64_t Plan::large_sweeps() const noexcept {
   constexpr std::int64_t kLarge = 1 << 20;
-  std::int64_t sweeps = 0;
+  std::int64_t total = 0;
   for (const Call& call : calls) {
-    for (std::size_t i = 0; i < call.operands.size(); ++i) {
-      if (bytes_of(*this, call, i) >= kLarge) sweeps += call.kernel->sweeps(i);
-    }
+    for_operands(*this, call, [&](std::int64_t bytes, int sweeps) { total += bytes >= kLarge ? sweeps : 0; });
   }
-  return sweeps;
+  return total;
 }
 
 const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape& shape) {
@@ -102,9 +117,11 @@ std::string to_string(const Plan& plan) {
     const Call& call = plan.calls[i];
     std::string operands;
     for (const int buffer : call.operands) operands += (operands.empty() ? "" : " ") + place(plan, buffer);
+    if (call.prepared >= 0) operands += " prepared " + place(plan, call.prepared);
     if (call.workspace >= 0) operands += " workspace " + place(plan, call.workspace);
     fmt::format_to(std::back_inserter(text), "{:>4}  {:<28} {:<34} {:>10.1f}  {}; {}\n", i, call.node,
-                   call.kernel->name(), call.flops / 1e6, operands, call.reason);
+                   call.kernel->name(), call.flops / 1e6, operands,
+                   call.constant ? "when the state has changed; " + call.reason : call.reason);
   }
   text += memory_text(plan);
   return text;

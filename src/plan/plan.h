@@ -13,22 +13,26 @@
 
 namespace resnet::plan {
 
-/// State lives from step to step; work is void between steps.
-enum class Region : std::uint8_t { state, work };
+/// State lives from run to run, work is void between runs. What is prepared follows from state alone: it is
+/// filled before the first run and whenever the state has changed.
+enum class Region : std::uint8_t { state, work, prepared };
 
 struct Buffer {
   Region region = Region::work;
   std::int64_t offset = 0;  // bytes, multiple of 64
   std::int64_t bytes = 0;
-  int first = 0, last = 0;  // calls of its life; state: all
+  int first = 0, last = 0;  // calls of its life; state and what is prepared: all
 };
 
 struct Call {
   std::shared_ptr<const kernels::Kernel> kernel;
   std::string op, node, reason;
   std::vector<int> operands;  // buffers, -1: absent
+  int prepared = -1;          // buffer that is kept; -1: none, or at the front of the workspace, made anew
+                              // in every run
   int workspace = -1;         // buffer, -1: none
   double flops = 0;           // of the direct algorithm
+  bool constant = false;      // its operands follow from state alone: it runs when that has changed only
 };
 
 /// A value that the engine reads or writes from outside.
@@ -43,7 +47,7 @@ struct Plan {
   std::vector<Buffer> buffers;
   std::vector<Call> calls;
   std::vector<Slot> inputs, outputs;
-  std::int64_t state_bytes = 0, work_bytes = 0;
+  std::int64_t state_bytes = 0, work_bytes = 0, prepared_bytes = 0;
   std::int64_t scratch_bytes = 0;  // of one thread
   std::int64_t live_bytes = 0;     // most bytes of work alive at once: the bound below work_bytes
   std::string target;              // what it is compiled for: "avx2", ...

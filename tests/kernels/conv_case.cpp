@@ -156,7 +156,8 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
                       bias = to_native(p.bias, {static_cast<std::int64_t>(p.bias.size()), 1, 1, 1}, false);
   const std::int64_t count = p.result_shape(pass).elements();
   const DType type = result_type(pass, storage);
-  const Poisoned out(count * static_cast<std::int64_t>(size_of(type))), workspace(kernel.workspace_bytes());
+  const Poisoned out(count * static_cast<std::int64_t>(size_of(type))), workspace(kernel.workspace_bytes()),
+      prepared(kernel.prepared_bytes());
   const AlignedBuffer addend =
       to_native(p.addend, p.addend.empty() ? Shape{0, 1, 1, 1} : p.x_shape(), false, storage.out);
   std::vector<Poisoned> scratch;
@@ -177,12 +178,16 @@ std::vector<float> run_native(const Problem& p, Pass pass, const Kernel& kernel,
   }
   for (int phase = 0; phase < kernel.phases(); ++phase) {
     pool(threads).parallel_for(kernel.tasks(phase), [&](std::int64_t task, int thread) {
-      kernel.run({operands.data(), workspace.data(), scratch[static_cast<std::size_t>(thread)].data()}, phase,
-                 task);
+      kernel.run({.operands = operands.data(),
+                  .prepared = prepared.data(),
+                  .workspace = workspace.data(),
+                  .scratch = scratch[static_cast<std::size_t>(thread)].data()},
+                 phase, task);
     });
   }
   EXPECT_TRUE(out.intact()) << "wrote behind the result";
   EXPECT_TRUE(workspace.intact()) << "wrote behind the workspace";
+  EXPECT_TRUE(prepared.intact()) << "wrote behind what is prepared";
   for (const Poisoned& s : scratch) EXPECT_TRUE(s.intact()) << "wrote behind the scratch memory";
   std::vector<float> values(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < values.size(); ++i) {

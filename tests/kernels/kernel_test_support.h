@@ -224,19 +224,35 @@ inline Result run_with(const Kernel& kernel, const std::vector<Operand>& operand
     pointers.push_back(operand.shares >= 0 ? pointers[static_cast<std::size_t>(operand.shares)] : own);
   }
   Guarded workspace(static_cast<std::size_t>(kernel.workspace_bytes()));
+  Guarded prepared(static_cast<std::size_t>(kernel.prepared_bytes()));
   std::vector<std::unique_ptr<Guarded>> scratch;
   for (int i = 0; i < threads; ++i) {
     scratch.push_back(std::make_unique<Guarded>(static_cast<std::size_t>(kernel.scratch_bytes())));
   }
   ThreadPool pool(threads);
-  for (int phase = 0; phase < kernel.phases(); ++phase) {
-    pool.parallel_for(kernel.tasks(phase), [&](Index task, int thread) {
+  const auto run_tasks = [&](const std::vector<void*>& found, int phase, Index begin, Index end) {
+    pool.parallel_for(end - begin, [&](Index task, int thread) {
       Guarded& own = *scratch[static_cast<std::size_t>(thread)];
       own.poison();
-      kernel.run({.operands = pointers.data(), .workspace = workspace.data(), .scratch = own.data()}, phase,
-                 task);
+      kernel.run({.operands = found.data(),
+                  .prepared = prepared.data(),
+                  .workspace = workspace.data(),
+                  .scratch = own.data()},
+                 phase, begin + task);
     });
+  };
+  // What is prepared needs none but its own operands, and stays as it is.
+  std::vector<void*> constants = pointers;
+  for (std::size_t i = 0; i < constants.size(); ++i) {
+    if (!kernel.prepares_from(i)) constants[i] = nullptr;
   }
+  run_tasks(constants, 0, 0, kernel.prepare_tasks());
+  const std::vector<std::byte> kept(prepared.data(), prepared.data() + prepared.size());
+  for (int phase = 0; phase < kernel.phases(); ++phase)
+    run_tasks(pointers, phase, phase == 0 ? kernel.prepare_tasks() : 0, kernel.tasks(phase));
+  EXPECT_TRUE(kept.empty() || std::memcmp(kept.data(), prepared.data(), kept.size()) == 0)
+      << kernel.name() << ": what is prepared was changed";
+  EXPECT_TRUE(prepared.intact()) << kernel.name() << ": written behind what is prepared";
   EXPECT_TRUE(workspace.intact()) << kernel.name() << ": written behind the workspace";
   for (const auto& s : scratch) EXPECT_TRUE(s->intact()) << kernel.name() << ": written behind the scratch";
   std::vector<std::vector<std::byte>> after;

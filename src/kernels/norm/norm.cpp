@@ -36,12 +36,14 @@ class NormForward : public NormKernel {
 
   /// The mean is rounded to f32, so that x - mean is exact where they are close; what the rounding left
   /// goes into the offset.
-  void set_tables(const Call& call, Index channel, double mean, double inv_std) const noexcept {
+  /// `tables`: their memory.
+  void set_tables(const Call& call, std::byte* tables, Index channel, double mean,
+                  double inv_std) const noexcept {
     const double rounded = static_cast<double>(static_cast<float>(mean));
     const double scale = double{call.operand<const float>(1)[channel]} * inv_std;
-    put(call, outputs(), kMean, channel, rounded);
-    put(call, outputs(), kScale, channel, scale);
-    put(call, outputs(), kOffset, channel,
+    put(call, tables, outputs(), kMean, channel, rounded);
+    put(call, tables, outputs(), kScale, channel, scale);
+    put(call, tables, outputs(), kOffset, channel,
         double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
   }
 
@@ -56,16 +58,16 @@ class NormForward : public NormKernel {
 
   Index apply_tasks() const noexcept { return applied_.chunks(); }
   /// `mask`: its operand, or -1.
-  void apply(const Call& call, Index task, int mask) const noexcept {
+  void apply(const Call& call, std::byte* tables, Index task, int mask) const noexcept {
     const Index begin = applied_.begin(task);
     T* z = call.operand<T>(outputs()) + begin;
     functions_.apply({.x = pool_ ? z : call.operand<const T>(0) + begin,
                       .residual = g_.add ? call.operand<const T>(5) + begin : nullptr,
                       .count = applied_.count(task),
                       .period = applied_.period(),
-                      .mean = table(call.workspace, kMean),
-                      .scale = table(call.workspace, kScale),
-                      .offset = table(call.workspace, kOffset),
+                      .mean = table(tables, kMean),
+                      .scale = table(tables, kScale),
+                      .offset = table(tables, kOffset),
                       .relu = g_.relu,
                       .z = z,
                       .relu_mask = mask < 0 ? nullptr : call.operand<std::uint8_t>(mask) + begin / 8});
@@ -117,7 +119,7 @@ class NormTrain final : public NormForward<T> {
       case Step::merge:
         return merge(call, task);
       default:
-        return apply(call, apply_tasks() - 1 - task, g_.relu_mask ? outputs() + 5 : -1);
+        return apply(call, call.workspace, apply_tasks() - 1 - task, g_.relu_mask ? outputs() + 5 : -1);
     }
   }
 
@@ -178,7 +180,7 @@ class NormTrain final : public NormForward<T> {
   void finish(const Call& call, Index channel, double mean, double squares) const noexcept {
     const auto rows = static_cast<double>(g_.counted());
     const double inv_std = 1.0 / std::sqrt(squares / rows + g_.eps);
-    set_tables(call, channel, mean, inv_std);
+    set_tables(call, call.workspace, channel, mean, inv_std);
     call.operand<float>(outputs() + 1)[channel] = static_cast<float>(mean);
     call.operand<float>(outputs() + 2)[channel] = static_cast<float>(inv_std);
     const auto update = [&](int old, int updated, double value) {
@@ -205,7 +207,9 @@ class NormEval final : public NormForward<T> {
   int sweeps(std::size_t operand) const noexcept override {
     return operand == 0 && g_.coefficients_only ? 0 : 1;
   }
-  Index workspace_bytes() const noexcept override { return table_bytes(kTables); }
+  Index prepared_bytes() const noexcept override { return g_.coefficients_only ? 0 : table_bytes(kTables); }
+  Index prepare_tasks() const noexcept override { return g_.coefficients_only ? 0 : groups(); }
+  bool prepares_from(std::size_t operand) const noexcept override { return operand >= 1 && operand <= 4; }
   int phases() const noexcept override { return g_.coefficients_only ? 1 : 2; }
   Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
   Index tasks(int phase) const noexcept override {
@@ -214,7 +218,7 @@ class NormEval final : public NormForward<T> {
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
-    if (phase == 1) return apply(call, task, -1);
+    if (phase == 1) return apply(call, call.prepared, task, -1);
     if (task < groups()) return prepare(call, task);
     choose(call, task - groups(), outputs() + 1, table(call.scratch, 0));
   }
@@ -239,7 +243,7 @@ class NormEval final : public NormForward<T> {
     const Index first = channels.group_begin(group);
     for (Index channel = first; channel < first + channels.group_size(group); ++channel) {
       const double variance = double{call.operand<const float>(4)[channel]};
-      set_tables(call, channel, double{call.operand<const float>(3)[channel]},
+      set_tables(call, call.prepared, channel, double{call.operand<const float>(3)[channel]},
                  1.0 / std::sqrt(variance + g_.eps));
     }
   }

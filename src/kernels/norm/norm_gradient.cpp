@@ -191,10 +191,10 @@ class NormGradient final : public NormKernel {
     const double dgamma = inv_std * (sum_dz_x - rest * sum_dz);
     const double scale_dz = double{call.operand<const float>(2)[channel]} * inv_std;
     const double scale_x = -scale_dz * inv_std * dgamma / rows;
-    put(call, outputs(), kCentre, channel, mean);
-    put(call, outputs(), kScaleDz, channel, scale_dz);
-    put(call, outputs(), kScaleX, channel, scale_x);
-    put(call, outputs(), kConstant, channel, -scale_dz * sum_dz / rows - scale_x * rest);
+    put(call, call.workspace, outputs(), kCentre, channel, mean);
+    put(call, call.workspace, outputs(), kScaleDz, channel, scale_dz);
+    put(call, call.workspace, outputs(), kScaleX, channel, scale_x);
+    put(call, call.workspace, outputs(), kConstant, channel, -scale_dz * sum_dz / rows - scale_x * rest);
     call.operand<float>(outputs() + 1)[channel] = static_cast<float>(dgamma);
     call.operand<float>(outputs() + 2)[channel] = static_cast<float>(sum_dz);
   }

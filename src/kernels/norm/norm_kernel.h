@@ -28,12 +28,13 @@ class NormKernel : public Kernel {
   }
 
   /// Writes a number of a channel: into row i of the table that is the result, or wherever the channel stands
-  /// in the period of table i.
-  void put(const Call& call, int result, int i, std::int64_t channel, double value) const noexcept {
+  /// in the period of table i, one of `tables`.
+  void put(const Call& call, std::byte* tables, int result, int i, std::int64_t channel,
+           double value) const noexcept {
     if (g_.coefficients_only) {
       call.operand<float>(result)[i * g_.c + channel] = static_cast<float>(value);
     } else {
-      spread(table(call.workspace, i), channel, value);
+      spread(table(tables, i), channel, value);
     }
   }
   void spread(float* table, std::int64_t channel, double value) const noexcept {

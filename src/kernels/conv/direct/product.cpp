@@ -49,6 +49,11 @@ class Product final : public Kernel {
   Product(const Product&) = delete;
 
   std::string_view name() const noexcept override { return name_; }
+  std::int64_t prepared_bytes() const noexcept override { return product_.packed_bytes(); }
+  std::int64_t prepare_tasks() const noexcept override { return product_.pack_tasks(); }
+  bool prepares_from(std::size_t operand) const noexcept override {
+    return operand == 1 || (operand == 2 && forward_);
+  }
   std::int64_t workspace_bytes() const noexcept override { return gathers_at() + gathered_.bytes(); }
   std::int64_t scratch_bytes() const noexcept override { return sums_bytes() + gathered_.scratch_bytes(); }
   int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
@@ -77,11 +82,11 @@ class Product final : public Kernel {
   void prepare(const Call& call, std::int64_t task) const noexcept {
     if (task < product_.pack_tasks()) {
       return product_.pack(call.operand<const float>(1), forward_ ? call.operand<const float>(2) : nullptr,
-                           call.workspace, task);
+                           call.prepared, task);
     }
     task -= product_.pack_tasks();
     if (task < source_.tasks())
-      return source_.prepare(call.operand<const void>(0), call.workspace + source_at(), task);
+      return source_.prepare(call.operand<const void>(0), call.workspace, task);
     copy(call, task - source_.tasks());
   }
 
@@ -96,9 +101,8 @@ class Product final : public Kernel {
   std::int64_t sums_bytes() const noexcept {
     return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
   }
-  // In the workspace, behind the packed weights.
-  std::int64_t source_at() const noexcept { return product_.packed_bytes(); }
-  std::int64_t gathers_at() const noexcept { return ceil_div(source_at() + source_.bytes(), 64) * 64; }
+  // In the workspace, behind the prepared source.
+  std::int64_t gathers_at() const noexcept { return ceil_div(source_.bytes(), 64) * 64; }
 
   // Calls visit(row tables, count) for the groups that have each row of a block once.
   template <class Visit>
@@ -190,8 +194,8 @@ class Product final : public Kernel {
                                            : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
-                         .source = source_.of(call.operand<const void>(0), call.workspace + source_at()),
-                         .packed = call.workspace,
+                         .source = source_.of(call.operand<const void>(0), call.workspace),
+                         .packed = call.prepared,
                          .origin = block.in,
                          .group = group,
                          .panel = panel,

@@ -50,7 +50,10 @@ class ConvPool final : public PooledConv<X> {
     if (kPairs) return "conv_pool/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_pool/patch6x16" : "conv_pool/patch6x64";
   }
-  Index workspace_bytes() const noexcept override { return product_.packed_bytes() + chunks_.bytes(); }
+  Index prepared_bytes() const noexcept override { return product_.packed_bytes(); }
+  Index prepare_tasks() const noexcept override { return product_.pack_tasks(); }
+  bool prepares_from(std::size_t operand) const noexcept override { return operand == 1 || operand == 2; }
+  Index workspace_bytes() const noexcept override { return chunks_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
     return phase == 0 ? product_.pack_tasks() : phase == 1 ? this->strips() : chunks_.groups();
@@ -58,7 +61,7 @@ class ConvPool final : public PooledConv<X> {
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return pool_strip(call, task);
     if (phase == 2) return merge(call, task);
-    product_.pack(call.operand<const float>(1), call.operand<const float>(2), call.workspace, task);
+    product_.pack(call.operand<const float>(1), call.operand<const float>(2), call.prepared, task);
   }
 
  private:
@@ -73,10 +76,7 @@ class ConvPool final : public PooledConv<X> {
   enum Operand : std::uint8_t { kGamma = 3, kChosen, kIndex, kMoments };
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
-  // Behind the weights in the workspace.
-  float* sums(const Call& call) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + product_.packed_bytes());
-  }
+  static float* sums(const Call& call) noexcept { return reinterpret_cast<float*>(call.workspace); }
   Index counted_pixels(Index number) const noexcept {
     return (this->strip(number).end - this->strip(number).begin) * pool_.g.w;
   }
@@ -102,7 +102,7 @@ class ConvPool final : public PooledConv<X> {
   const float* make_y(const Call& call, const T* x, Index number, Index panel) const noexcept {
     const Strip& rows = tables_[this->which(number)];
     float* y = piece<float>(call, y_);
-    product_.multiply({.strip = &rows, .source = x, .packed = call.workspace, .panel = panel, .out = y});
+    product_.multiply({.strip = &rows, .source = x, .packed = call.prepared, .panel = panel, .out = y});
     const Index pixels = rows.front().groups.front().rows_per_image;
     if (windows_.round != nullptr) windows_.round(y, pixels * f_.columns);
     return y;

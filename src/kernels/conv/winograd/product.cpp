@@ -94,6 +94,11 @@ class Product final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return name_; }
+  std::int64_t prepared_bytes() const noexcept override {
+    return size<float>() * t_.matrices() * weight_point_;
+  }
+  std::int64_t prepare_tasks() const noexcept override { return weight_tasks(); }
+  bool prepares_from(std::size_t operand) const noexcept override { return operand == 1; }
   std::int64_t workspace_bytes() const noexcept override {
     return gathers_at() + gathered_.bytes() + size<float>() * (fusion_.moments ? grid_.all_tasks() : 0);
   }
@@ -116,8 +121,7 @@ class Product final : public Kernel {
     if (phase == 0) return transform_weights(call, task);
     const std::int64_t round = (phase - 1) / 2, each = phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0);
     const std::int64_t group = task / each, block = grid_.block(group, round);
-    std::byte* const points =
-        reinterpret_cast<std::byte*>(weights(call) + t_.matrices() * weight_point_) + group * block_bytes();
+    std::byte* const points = call.workspace + group * block_bytes();
     task %= each;
     if (phase % 2 == 0) return multiply(call, points, block, task);
     if (round > 0 && task < grid_.tasks(block - 1)) transform_output(call, points, block - 1, task);
@@ -127,17 +131,14 @@ class Product final : public Kernel {
  private:
   int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(2 + 2 * grid_.rounds()); }
   std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
-  // In the workspace: weights, the groups' blocks, then the sums of chunks and their numbers of pixels.
-  std::int64_t gathers_at() const noexcept {
-    return size<float>() * t_.matrices() * weight_point_ +
-           (grid_.local() ? 0 : grid_.groups() * block_bytes());
-  }
+  // In the workspace: the groups' blocks, then the sums of chunks and their numbers of pixels.
+  std::int64_t gathers_at() const noexcept { return grid_.local() ? 0 : grid_.groups() * block_bytes(); }
   float* chunk_pixels(const Call& call) const noexcept {
     return reinterpret_cast<float*>(call.workspace + gathers_at() + gathered_.bytes());
   }
 
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
-  float* weights(const Call& call) const noexcept { return reinterpret_cast<float*>(call.workspace); }
+  static float* weights(const Call& call) noexcept { return reinterpret_cast<float*>(call.prepared); }
   // A block's points: those of its output, then those of its input.
   std::int64_t block_bytes() const noexcept {
     return t_.points() * (size<float>() * out_point_ + size<T>() * in_point_);
