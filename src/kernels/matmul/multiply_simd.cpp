@@ -1,6 +1,7 @@
 // Products of rows that an index table finds with packed panels: forward passes and input gradients.
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/matmul/matmul_simd.h"
 
@@ -38,8 +39,8 @@ HWY_INLINE void add_column(const float* const (&in)[R], std::int64_t k, const fl
 
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
-// `ahead`: asks for a line of it a column.
-template <class P, int R, int N, bool kAhead>
+// kAhead: so many lines of `ahead` are prefetched a column, to L2.
+template <class P, int R, int N, int kAhead>
 HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead,
                                 const Columns& columns) {
   const float* in[R];
@@ -47,7 +48,7 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
   clear(acc);
 #pragma GCC unroll 6
   for (int r = 0; r < R; ++r) in[r] = args.source + rows[r].in;
-  if (!kAhead && columns.offsets != nullptr) {
+  if (kAhead == 0 && columns.offsets != nullptr) {
     const float* HWY_RESTRICT panel = args.panel + args.segments[0].k * (N * kLanes);
     const std::int64_t* const end = columns.offsets + columns.count;
     // Not two columns at a time: of pairs the compiler then moves the sums to the stack and back.
@@ -59,10 +60,9 @@ HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const
       const float* HWY_RESTRICT panel = args.panel + segment.k * (N * kLanes);
       const std::int64_t end = static_cast<std::int64_t>(segment.source) + segment.length;
       for (std::int64_t k = segment.source; k < end; ++k, panel += N * kLanes) {
-        if constexpr (kAhead) {
-          __builtin_prefetch(ahead, 0, 2);  // to the second level
-          ahead += kLine<float>;
-        }
+#pragma GCC unroll 4
+        for (int line = 0; line < kAhead; ++line) __builtin_prefetch(ahead + line * kLine<float>, 0, 2);
+        if constexpr (kAhead != 0) ahead += kAhead * kLine<float>;
         add_column<P>(in, k, panel, acc);
       }
     }
@@ -125,6 +125,9 @@ class ShortSegments {
   Columns columns_;
 };
 
+// Smaller tiles leave no time to prefetch in.
+constexpr int kFewestAhead = 4;
+
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
   const Tiling tiling(args.count);
@@ -133,31 +136,41 @@ void multiply_panel(const MultiplyArgs& args) {
   std::int64_t columns = 0;  // of next_panel, which is as large as this one
   for (std::int64_t s = 0; args.next_panel != nullptr && s < args.segment_count; ++s)
     columns += args.segments[s].length;
-  const std::int64_t lines_of_column = N * kLanes / kLine<float>;
+  // Each of the first full tiles prefetches its part of the lines. Where those are too few, the first tile
+  // prefetches all of them.
+  constexpr int kLines = N * kLanes / kLine<float>;  // of a column
+  const bool at_once = N == kVectors && (tiling.number() < kLines || tiling.size(0) < kTileRows);
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
-    const float* ahead = args.next_panel != nullptr && t < lines_of_column
-                             ? args.next_panel + t * columns * kLine<float>
-                             : nullptr;
+    const bool asks = args.next_panel != nullptr && t < (at_once ? 1 : kLines);
+    const float* ahead = asks ? args.next_panel + t * columns * kLine<float> : nullptr;
+    const auto tile = [&]<int R>(std::integral_constant<int, R>) HWY_ATTR {
+      if constexpr (R >= kFewestAhead && N == kVectors && kLines > 1) {
+        if (asks && at_once) return multiply_tile<P, R, N, kLines>(args, rows, ahead, flat);
+      }
+      if constexpr (R == kTileRows || (R >= kFewestAhead && N == kVectors && kLines == 1)) {
+        if (asks) return multiply_tile<P, R, N, 1>(args, rows, ahead, flat);
+      }
+      multiply_tile<P, R, N, 0>(args, rows, nullptr, flat);
+    };
     switch (tiling.size(t)) {
       case 1:
-        multiply_tile<P, 1, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, 1>());
         break;
       case 2:
-        multiply_tile<P, 2, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, 2>());
         break;
       case 3:
-        multiply_tile<P, 3, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, 3>());
         break;
       case 4:
-        multiply_tile<P, 4, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, 4>());
         break;
       case 5:
-        multiply_tile<P, 5, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, 5>());
         break;
       default:
-        ahead != nullptr ? multiply_tile<P, 6, N, true>(args, rows, ahead, flat)
-                         : multiply_tile<P, 6, N, false>(args, rows, nullptr, flat);
+        tile(std::integral_constant<int, kTileRows>());
         break;
     }
   }

@@ -107,7 +107,14 @@ void PackedProduct<T, Out>::multiply(const Args& args) const noexcept {
   to.panel = packed + weights_at(args.group, args.panel);
   const bool adds = !kRounded && args.addend != nullptr;
   const float* bias = adds ? nullptr : packed + bias_at(args.group, args.panel);
-  for (const Chunk& chunk : *args.strip) {
+  const auto at = [&](const Chunk& chunk) {
+    return to.panel + chunk.k_begin * f_.padded_columns(to.columns);
+  };
+  for (std::size_t c = 0; c < args.strip->size(); ++c) {
+    const Chunk& chunk = (*args.strip)[c];
+    to.next_panel = !args.streams                ? nullptr
+                    : c + 1 < args.strip->size() ? at((*args.strip)[c + 1])
+                                                 : at(args.strip->front()) + packed_panel_;
     for (const Group& rows : chunk.groups) {
       to.rows = rows.rows.data();
       to.count = rows.rows_per_image * args.images;
@@ -115,6 +122,7 @@ void PackedProduct<T, Out>::multiply(const Args& args) const noexcept {
       to.segment_count = static_cast<std::int64_t>(rows.segments.size());
       to.bias = rows.first ? bias : nullptr;
       f_.multiply(to);
+      to.next_panel = nullptr;  // once
     }
   }
   if constexpr (kRounded) round(args, to.columns);

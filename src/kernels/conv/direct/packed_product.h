@@ -44,7 +44,8 @@ class PackedProduct {
     const std::byte* packed = nullptr;  // where pack() wrote
     std::int64_t origin = 0;            // of the strip in the source
     std::int64_t group = 0, panel = 0;
-    Out* out = nullptr;           // the strip's origin, at the panel's first column
+    bool streams = false;  // whether each part of the weights is prefetched while the one before is in use
+    Out* out = nullptr;    // the strip's origin, at the panel's first column
     const Out* addend = nullptr;  // to be added, as out; if that is f32, the same memory. Else the bias is.
     float* sums = nullptr;        // working memory if kRounded: a full panel for each pixel of the strip
   };

@@ -20,6 +20,9 @@ constexpr std::int64_t kBlockBytes = 256 << 10;
 constexpr std::int64_t kMaxRows = 1152;  // rows x one panel of the result: 72 KiB
 constexpr std::int64_t kMinRows = 48;    // eight tiles, so that a panel is worth its way into the cache
 constexpr std::int64_t kEnoughTasks = 64;
+// So few blocks use weights up faster than the hardware fetches them ahead: measured on an Emerald Rapids,
+// cold weights, one image: 495 to 392 us at 3x3 and 512 channels, 307 to 257 at 6x6 and 256.
+constexpr std::int64_t kFewBlocks = 4;
 
 // Products are of T.
 template <class T, class Out>
@@ -85,8 +88,7 @@ class Product final : public Kernel {
                            call.prepared, task);
     }
     task -= product_.pack_tasks();
-    if (task < source_.tasks())
-      return source_.prepare(call.operand<const void>(0), call.workspace, task);
+    if (task < source_.tasks()) return source_.prepare(call.operand<const void>(0), call.workspace, task);
     copy(call, task - source_.tasks());
   }
 
@@ -199,6 +201,7 @@ class Product final : public Kernel {
                          .origin = block.in,
                          .group = group,
                          .panel = panel,
+                         .streams = plan_.blocks() <= kFewBlocks,
                          .out = result(call) + at,
                          .addend = addend != nullptr ? addend + at : nullptr,
                          .sums = reinterpret_cast<float*>(call.scratch)});
