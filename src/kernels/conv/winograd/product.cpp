@@ -185,29 +185,45 @@ class Product final : public Kernel {
   // Some panels of one matrix with all its points. Matrices of many points come last in the order of
   // points and are begun first.
   void multiply(const Call& call, std::byte* points, std::int64_t block, std::int64_t task) const noexcept {
-    const std::int64_t matrix = t_.matrices() - 1 - task / panel_blocks_, part = task % panel_blocks_;
+    const std::int64_t matrix = matrix_of(task);
     MultiplyArgs args;
     args.rows = rows_.data();
     args.count = grid_.count(block);
     args.segment_count = 1;
-    const std::int64_t end = std::min(panels_, (part + 1) * panels_per_task_);
-    for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
-      args.panel = weights(call) + matrix * weight_point_ + panel * in_words_ * f_.columns;
+    const std::int64_t end = std::min(panels_, first_panel(task) + panels_per_task_);
+    for (std::int64_t panel = first_panel(task); panel < end; ++panel) {
+      args.panel = weights(call) + weights_at(matrix, panel);
       args.columns = std::min(f_.columns, out_ - panel * f_.columns);
+      // The task that follows is, as a rule, the same thread's.
+      const float* next =
+          weights(call) + (panel + 1 < end ? weights_at(matrix, panel + 1)
+                                           : weights_at(matrix_of(task + 1), first_panel(task + 1)));
       for (const std::int64_t point : points_of_[static_cast<std::size_t>(matrix)]) {
         args.source = reinterpret_cast<const float*>(inputs(points) + point * in_point_);
         args.out = outputs(points) + point * out_point_ + panel * f_.columns;
         args.bias = kNoBias;
         for (const Segment& segment : segments_) {
           args.segments = &segment;
+          const std::int64_t segment_end = segment.k + segment.length;
           // In a block of its own a task waits less for panels than asking for them costs.
           if (!grid_.local())
-            args.next_panel = args.panel + (segment.k + segment.length) * f_.padded_columns(args.columns);
+            args.next_panel =
+                segment_end < in_words_ ? args.panel + segment_end * f_.padded_columns(args.columns) : next;
           f_.multiply(args);
           args.bias = nullptr;  // the next adds
         }
       }
     }
+  }
+  // Beyond the last task: the first one's.
+  std::int64_t matrix_of(std::int64_t task) const noexcept {
+    return t_.matrices() - 1 - task / panel_blocks_ % t_.matrices();
+  }
+  std::int64_t first_panel(std::int64_t task) const noexcept {
+    return task % panel_blocks_ * panels_per_task_;
+  }
+  std::int64_t weights_at(std::int64_t matrix, std::int64_t panel) const noexcept {
+    return matrix * weight_point_ + panel * in_words_ * f_.columns;
   }
 
   void transform_output(const Call& call, std::byte* points, std::int64_t block,
