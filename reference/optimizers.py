@@ -11,13 +11,13 @@ from networks import bias_before_norm
 MODEL = "d2l_small"
 SHAPE = [8, 1, 32, 32]
 STEPS = 20
-SAMPLES = 8  # of each tensor
+SAMPLES = 4  # of each tensor
 SLOTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
-# What may differ from the defaults of torch.optim. `lr` and `momentum` (AdamW's first beta) may be given for
-# every step. Groups: `factor` of the learning rate, `decay` of the weight decay, `frozen`, by names.
-SCHEDULE = [0.0078125 * (1 - i / STEPS) for i in range(STEPS)]
-MOMENTA = [0.95 - 0.01 * i for i in range(STEPS)]
+# What differs from the defaults of torch.optim. `lr` and `momentum` (AdamW's first beta) may be given for every
+# step; all are exact in float32. Groups: `factor` of the learning rate, `decay` of the weight decay, `frozen`, by names.
+SCHEDULE = [0.0078125 * (1 - i / 32) for i in range(STEPS)]
+MOMENTA = [0.9375 - i / 128 for i in range(STEPS)]
 OPTIMIZERS = {
     "sgd": {"lr": 0.0078125},
     "sgd_decay": {"lr": 0.0078125, "weight_decay": 0.25},

@@ -23,7 +23,7 @@ HOUSE = {
     "ops":      (3, [],                         ["graph", "kernels"]),
     "plan":     (3, [],                         ["kernels"]),
     "nn":       (4, ["nn.h", "models.h"],       ["ops"]),
-    "compiler": (4, [],                         ["ops", "plan"]),
+    "compiler": (4, ["optimizer.h"],            ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
     "cpu":      (5, [],                         ["compiler"]),
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "exec"]),

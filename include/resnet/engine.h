@@ -12,6 +12,7 @@
 
 #include "resnet/graph.h"
 #include "resnet/nn.h"
+#include "resnet/optimizer.h"
 #include "resnet/tensor.h"
 
 namespace resnet {
@@ -29,6 +30,7 @@ struct EngineOptions {
   Precision precision = Precision::f32;
   std::uint64_t seed = 0;  // of dropout
   bool fuse = true;        // false: every operation by itself (for tests and explanation)
+  OptimizerOptions optimizer = {};
 };
 
 /// What a training step reports, in train mode, before its update.
@@ -37,18 +39,15 @@ struct StepResult {
   std::int64_t correct = 0;  // examples
 };
 
-/// What may change from one step to the next without compiling anew.
-struct StepInputs {
-  float lr = 0;  // learning rate
-};
-
 /// Named tensors in the public layout, in the order of PyTorch's state_dict.
 using State = std::vector<std::pair<std::string, Tensor>>;
 
 enum class StateScope : std::uint8_t {
   network,  // parameters, running statistics, counts of batches: what a model file holds
   all,      // everything that later steps depend on; besides the network's values
-            //   engine/steps    i64: training steps so far, from which dropout draws its numbers
+            //   optimizer/<slot>/<parameter>   what the optimiser remembers (resnet/optimizer.h)
+            //   engine/steps     i64: training steps so far, from which dropout draws its numbers
+            //   engine/updates   i64: updates so far, which momentum and AdamW count
 };
 
 /// A gradient in the engine's own memory. Its elements are in the engine's own order, which is the same for
@@ -86,7 +85,8 @@ class Engine {
   /// Forward and backward in train mode without update (running statistics do advance). The gradients, of the
   /// mean loss, stay until the next call.
   virtual StepResult gradients(View<const float> images, View<const std::int32_t> labels) = 0;
-  /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none.
+  /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none. It and
+  /// step() throw ConfigError for a momentum where the optimiser has none.
   virtual void apply(const StepInputs& inputs) = 0;
   /// Evaluation mode: logits, or whatever the network gives.
   virtual Tensor infer(View<const float> images) = 0;
@@ -97,7 +97,8 @@ class Engine {
   /// does not exist or does not fit, and changes nothing then.
   virtual void set_state(const State& state) = 0;
 
-  /// Copies of the last gradients, by parameter, in the public layout. Throws ConfigError if there are none.
+  /// Copies of the last gradients, by parameter, in the public layout; of frozen ones they are zero. Throws
+  /// ConfigError if there are none.
   virtual State gradient_values() const = 0;
   /// The last gradients themselves: apply() takes what is written here. Without those that are zero by
   /// algebra (a bias in front of a batch norm). Void after the next call but of apply(). Throws ConfigError

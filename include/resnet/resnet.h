@@ -8,6 +8,7 @@
 #include "resnet/model_file.h"
 #include "resnet/models.h"
 #include "resnet/nn.h"
+#include "resnet/optimizer.h"
 #include "resnet/report.h"
 #include "resnet/tensor.h"
 #include "resnet/train.h"

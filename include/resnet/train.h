@@ -83,6 +83,7 @@ struct FitOptions {
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
   EngineOptions engine = {};
   EngineFactory engine_factory = make_engine;
+  OptimizerOptions optimizer = {};
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are

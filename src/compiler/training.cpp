@@ -1,8 +1,10 @@
 #include "compiler/training.h"
 
+#include <algorithm>
+
+#include "compiler/optimizer.h"
 #include "ops/add.h"
 #include "ops/cross_entropy.h"
-#include "ops/sgd.h"
 
 namespace resnet::compiler {
 namespace {
@@ -84,7 +86,8 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
   return result;
 }
 
-Graph training_step(Graph graph, StepKind kind) {
+Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimizer) {
+  check_groups(optimizer, graph);
   const ValueId logits = graph.output(kOutput);
   const Shape shape = graph.value(logits).type.shape;
   if (shape.rank() != 2) {
@@ -96,37 +99,34 @@ Graph training_step(Graph graph, StepKind kind) {
   graph.add_output(kLossSum, loss[0]);
   graph.add_output(kCorrect, loss[1]);
 
-  const std::vector<ValueId> parameters = graph.with_role(Role::parameter);
+  std::vector<ValueId> parameters = graph.with_role(Role::parameter);
+  std::erase_if(parameters, [&](ValueId id) {
+    return rule_of(optimizer, graph.value(id).name, graph.value(id).type.shape).frozen;
+  });
   const std::vector<ValueId> gradients = differentiate(graph, loss[0], parameters);
-  const ValueId lr =
-      kind == StepKind::update ? graph.add_input(kLearningRate, {Shape{1}, DType::f32}) : kNone;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (gradients[i] == kNone) continue;  // zero: the update would change nothing
-    const std::string name = graph.value(parameters[i]).name;
     if (kind == StepKind::update) {
-      graph.add_update(parameters[i],
-                       graph.add_node(ops::make<ops::Sgd>(), name, {parameters[i], gradients[i], lr})[0]);
-    } else {
-      const graph::ValueType type = graph.value(parameters[i]).type;
-      graph.add_update(graph.add_state(Role::buffer, gradient_name(name), type), gradients[i]);
+      add_update(graph, optimizer, parameters[i], gradients[i]);
+    } else if (gradients[i] != kNone) {
+      const graph::ValueInfo& parameter = graph.value(parameters[i]);
+      graph.add_update(graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type),
+                       gradients[i]);
     }
   }
   return graph;
 }
 
-Graph apply_step(const Graph& step) {
+Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
   Graph graph;
-  const ValueId lr = graph.add_input(kLearningRate, {Shape{1}, DType::f32});
   for (const ValueId id : step.with_role(Role::parameter)) {
     const graph::ValueInfo& parameter = step.value(id);
-    bool kept = false;
-    for (const graph::Update& update : step.updates()) {
-      kept = kept || step.value(update.state).name == gradient_name(parameter.name);
-    }
+    const bool kept = std::ranges::any_of(step.updates(), [&](const graph::Update& update) {
+      return step.value(update.state).name == gradient_name(parameter.name);
+    });
     const ValueId value = graph.add_state(Role::parameter, parameter.name, parameter.type);
-    if (!kept) continue;
-    const ValueId gradient = graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type);
-    graph.add_update(value, graph.add_node(ops::make<ops::Sgd>(), parameter.name, {value, gradient, lr})[0]);
+    const ValueId gradient =
+        kept ? graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type) : kNone;
+    add_update(graph, optimizer, value, gradient);
   }
   return graph;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "resnet/graph.h"
+#include "resnet/optimizer.h"
 
 namespace resnet::compiler {
 
@@ -16,7 +17,7 @@ std::vector<graph::ValueId> differentiate(graph::Graph& graph, graph::ValueId lo
                                           const std::vector<graph::ValueId>& wanted);
 
 enum class StepKind : std::uint8_t {
-  update,     // forward, backward, SGD
+  update,     // forward, backward, update
   gradients,  // forward and backward; gradients are kept as buffers "gradient/<parameter>"
 };
 
@@ -24,7 +25,6 @@ enum class StepKind : std::uint8_t {
 inline constexpr const char* kImages = "images";
 inline constexpr const char* kOutput = "output";
 inline constexpr const char* kLabels = "labels";
-inline constexpr const char* kLearningRate = "lr";
 inline constexpr const char* kSeedStep = "seed_step";
 inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kCorrect = "correct";
@@ -35,10 +35,11 @@ inline std::string gradient_name(const std::string& parameter) {
 }
 
 /// The step of a network traced in train mode: its output [N,classes], softmax cross-entropy of the
-/// labels, gradients, updates. Throws ShapeError if the output is not [N,classes].
-graph::Graph training_step(graph::Graph network, StepKind kind);
+/// labels, gradients, updates. Frozen parameters have neither. Throws ShapeError if the output is not
+/// [N,classes], ConfigError if the optimiser's groups do not fit the network.
+graph::Graph training_step(graph::Graph network, StepKind kind, const OptimizerOptions& optimizer = {});
 
-/// SGD of every parameter with the gradients that `step` (of kind gradients) keeps.
-graph::Graph apply_step(const graph::Graph& step);
+/// Updates every parameter with the gradients that `step` (of kind gradients) keeps.
+graph::Graph apply_step(const graph::Graph& step, const OptimizerOptions& optimizer = {});
 
 }  // namespace resnet::compiler

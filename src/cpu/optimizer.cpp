@@ -4,17 +4,32 @@
 #include <array>
 
 #include "cpu/rules.h"
+#include "ops/adamw.h"
 #include "ops/sgd.h"
 
 namespace resnet::cpu {
 namespace {
 
-class SgdRules final : public RulesOf<ops::Sgd> {
-  Lowering lower_this(const ops::Sgd&, const Signature& s, const Machine& machine) const override {
-    return {kernels::make_sgd(s.inputs[ops::SgdInput::parameter]->shape.elements(), machine.isa), "in place"};
+template <class O>
+class UpdateRules : public RulesOf<O> {
+ protected:
+  std::vector<std::size_t> in_place_of(const O&, std::size_t output) const override {
+    return {ops::updated_input(output)};
   }
-  std::vector<std::size_t> in_place_of(const ops::Sgd&, std::size_t) const override {
-    return {ops::SgdInput::parameter};
+  static std::int64_t elements(const Signature& s) {
+    return s.inputs[ops::UpdateInput::parameter]->shape.elements();
+  }
+};
+
+class SgdRules final : public UpdateRules<ops::Sgd> {
+  Lowering lower_this(const ops::Sgd& sgd, const Signature& s, const Machine& machine) const override {
+    return {kernels::make_sgd(sgd.update(), elements(s), machine.isa), "in place"};
+  }
+};
+
+class AdamWRules final : public UpdateRules<ops::AdamW> {
+  Lowering lower_this(const ops::AdamW& adamw, const Signature& s, const Machine& machine) const override {
+    return {kernels::make_adamw(adamw.update(), elements(s), machine.isa), "in place"};
   }
 };
 
@@ -22,7 +37,8 @@ class SgdRules final : public RulesOf<ops::Sgd> {
 
 RulesList optimizer_rules() {
   static const SgdRules sgd;
-  static const std::array<const Rules*, 1> list = {&sgd};
+  static const AdamWRules adamw;
+  static const std::array<const Rules*, 2> list = {&sgd, &adamw};
   return list;
 }
 

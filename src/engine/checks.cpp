@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "compiler/optimizer.h"
+#include "compiler/training.h"
+
 namespace resnet::engine {
 namespace {
 
@@ -41,6 +44,20 @@ std::map<std::string, graph::Role> state_roles(const Network& network) {
 void check_state_names(const Network& network) {
   check_graph(network.eval, network.state);
   if (network.train) check_graph(*network.train, network.state);
+}
+
+StateTypes optimizer_slots(const Network& network, const OptimizerOptions& optimizer) {
+  check(optimizer);
+  if (!network.train) return {};
+  compiler::check_groups(optimizer, *network.train);
+  if (compiler::slots_of(optimizer).empty()) return {};
+  const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::update, optimizer);
+  StateTypes slots;
+  for (const graph::ValueId id : step.with_role(graph::Role::buffer)) {
+    const graph::ValueInfo& value = step.value(id);
+    if (compiler::is_slot(value.name)) slots.push_back({value.name, value.type});
+  }
+  return slots;
 }
 
 StateTypes types_of(const State& state) {

@@ -10,8 +10,9 @@
 
 namespace resnet::engine {
 
-/// The state that counts training steps.
+/// The states that count training steps and updates.
 inline constexpr const char* kSteps = "engine/steps";
+inline constexpr const char* kUpdates = "engine/updates";
 
 /// Roles of the f32 state values, by name.
 std::map<std::string, graph::Role> state_roles(const Network& network);
@@ -22,6 +23,10 @@ void check_state_names(const Network& network);
 /// Names and types of a state's values, in its order.
 using StateTypes = std::vector<std::pair<std::string, graph::ValueType>>;
 StateTypes types_of(const State& state);
+
+/// The slots that the optimiser has for a network; none where it cannot be trained. Throws ConfigError for
+/// options that do not fit.
+StateTypes optimizer_slots(const Network& network, const OptimizerOptions& optimizer);
 
 /// Every value of `given` must exist in `have` with its shape and dtype; what is f32 there may be `floats`
 /// too. Throws ShapeError.

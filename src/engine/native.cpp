@@ -4,6 +4,7 @@
 
 #include "base/machine.h"
 #include "compiler/compile.h"
+#include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "cpu/target.h"
 #include "engine/checks.h"
@@ -45,11 +46,13 @@ class NativeEngine final : public PlannedEngine {
         isa_(chosen_isa(options)),
         target_(isa_),
         pool_(chosen_threads(options)),
-        state_(network_, pool_.threads()) {}
+        state_(network_, options_.optimizer, pool_.threads()) {}
 
   StepResult step(View<const float> images, View<const std::int32_t> labels,
                   const StepInputs& inputs) override {
-    return run_step(compiled(Kind::step, images.shape), images, labels, inputs);
+    const StepResult result = run_step(compiled(Kind::step, images.shape), images, labels, inputs);
+    state_.count_update();
+    return result;
   }
 
   StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
@@ -63,6 +66,7 @@ class NativeEngine final : public PlannedEngine {
     exec::Executor& executor = compiled(Kind::apply, {});
     write_inputs(executor, inputs);
     executor.run(pool_);
+    state_.count_update();
   }
 
   Tensor infer(View<const float> images) override {
@@ -103,6 +107,7 @@ class NativeEngine final : public PlannedEngine {
     const plan::Plan& plan = executor.plan();
     std::vector<double> seconds(plan.calls.size(), 0.0);
     run_step(executor, images, labels, inputs, seconds.data());
+    state_.count_update();
     std::vector<CallTime> result;
     for (const plan::Call& call : plan.calls) {
       result.push_back({.op = call.op,
@@ -143,8 +148,8 @@ class NativeEngine final : public PlannedEngine {
                         "build it from its module and load the weights into that");
     }
     Graph graph = network_.train->reshaped({{compiler::kImages, images}});
-    return compiler::training_step(std::move(graph),
-                                   kind == Kind::step ? StepKind::update : StepKind::gradients);
+    return compiler::training_step(
+        std::move(graph), kind == Kind::step ? StepKind::update : StepKind::gradients, options_.optimizer);
   }
 
   exec::Executor& compiled(Kind kind, const Shape& images) {
@@ -154,7 +159,7 @@ class NativeEngine final : public PlannedEngine {
     Graph graph = graph_of(kind, images);
     if (kind == Kind::gradients && !apply_graph_) {
       state_.place(graph);
-      apply_graph_ = compiler::apply_step(graph);
+      apply_graph_ = compiler::apply_step(graph, options_.optimizer);
     }
     auto executor = std::make_unique<exec::Executor>(
         compiler::compile(graph, target_, state_.layout(),
@@ -198,10 +203,13 @@ class NativeEngine final : public PlannedEngine {
     }
   }
 
-  // What changes from step to step.
-  static void write_inputs(const exec::Executor& executor, const StepInputs& inputs) {
-    if (const plan::Slot* slot = executor.plan().input(compiler::kLearningRate))
-      write(executor, *slot, &inputs.lr);
+  // What changes from update to update.
+  void write_inputs(const exec::Executor& executor, const StepInputs& inputs) const {
+    const auto values = compiler::step_values(options_.optimizer, inputs, state_.updates() + 1);
+    std::array<float, kernels::StepValue::count> stored{};
+    std::ranges::transform(values, stored.begin(), [](double value) { return static_cast<float>(value); });
+    if (const plan::Slot* slot = executor.plan().input(compiler::kStepInputs))
+      write(executor, *slot, stored.data());
   }
 
   StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,

@@ -9,7 +9,7 @@ namespace resnet::engine {
 
 using graph::Role;
 
-NativeState::NativeState(Network& network, int threads)
+NativeState::NativeState(Network& network, const OptimizerOptions& optimizer, int threads)
     : types_(types_of(network.state)),
       network_(types_.size()),
       roles_(state_roles(network)),
@@ -18,14 +18,21 @@ NativeState::NativeState(Network& network, int threads)
   for (const auto& [name, type] : types_) {
     if (type.dtype == DType::f32) layout_.add(name, type.shape);
   }
+  for (auto& slot : optimizer_slots(network, optimizer)) {
+    layout_.add(slot.first, slot.second.shape);
+    roles_[slot.first] = Role::parameter;
+    types_.push_back(std::move(slot));
+  }
   arena_.reserve(layout_.bytes(), 0, 0);
   // From here on f32 values live in the arena alone, the others in counts_.
   const State given = std::move(network.state);
   for (const auto& [name, tensor] : given) {
     if (tensor.dtype() != DType::f32) counts_[name] = tensor;
   }
-  types_.push_back({kSteps, {{}, DType::i64}});
-  counts_[kSteps] = Tensor(Shape{}, DType::i64);
+  for (const char* name : {kSteps, kUpdates}) {
+    types_.push_back({name, {{}, DType::i64}});
+    counts_[name] = Tensor(Shape{}, DType::i64);
+  }
   set_values(given);
 }
 
@@ -70,9 +77,10 @@ void NativeState::set_values(const State& given) {
 
 State NativeState::gradient_values() const {
   State result;
-  for (const auto& [name, type] : types_) {
+  for (std::size_t i = 0; i < network_; ++i) {
+    const auto& [name, type] = types_[i];
     if (role_of(name) != Role::parameter) continue;
-    Tensor value(type.shape);  // zero where the gradient is zero by algebra
+    Tensor value(type.shape);  // zero where there is no gradient
     if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
       state_from_native(Role::parameter, type.shape, data(*entry), value.values().data());
     }
@@ -90,12 +98,14 @@ std::vector<GradientSpan> NativeState::gradient_spans() {
   return result;
 }
 
-std::int64_t NativeState::steps() const {
-  return counts_.find(kSteps)->second.view<std::int64_t>()[0];
+void NativeState::count_step() {
+  for (auto& [name, count] : counts_) {
+    if (name != kUpdates) advance_count(count);
+  }
 }
 
-void NativeState::count_step() {
-  for (auto& [name, count] : counts_) advance_count(count);
+void NativeState::count_update() {
+  advance_count(counts_.find(kUpdates)->second);
 }
 
 }  // namespace resnet::engine

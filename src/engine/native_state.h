@@ -16,10 +16,11 @@ namespace resnet::engine {
 /// The state of the native engine in its arena, in the layouts behind the plan, and its counts.
 class NativeState {
  public:
-  /// Takes over the network's values. Throws ShapeError if they are not those of its graphs.
-  NativeState(Network& network, int threads);
+  /// Takes over the network's values. Throws ShapeError if they are not those of its graphs, ConfigError for
+  /// an optimiser that does not fit them.
+  NativeState(Network& network, const OptimizerOptions& optimizer, int threads);
 
-  /// Places what a graph keeps besides the network's values; new state is zero.
+  /// Places what a graph keeps besides; new state is zero.
   void place(const graph::Graph& graph);
 
   State values(StateScope scope) const;
@@ -28,8 +29,11 @@ class NativeState {
   std::vector<GradientSpan> gradient_spans();
 
   /// Training steps so far.
-  std::int64_t steps() const;
+  std::int64_t steps() const { return count(kSteps); }
   void count_step();
+  /// Updates so far.
+  std::int64_t updates() const { return count(kUpdates); }
+  void count_update();
 
   const plan::StateLayout& layout() const noexcept { return layout_; }
   exec::Arena& arena() noexcept { return arena_; }
@@ -40,6 +44,8 @@ class NativeState {
     return reinterpret_cast<float*>(arena_.state() + entry.offset);
   }
 
+  std::int64_t count(const char* name) const { return counts_.find(name)->second.view<std::int64_t>()[0]; }
+  // As what it lies in memory: slots lie as their parameters do.
   graph::Role role_of(const std::string& name) const;
 
   StateTypes types_;         // of all values, the network's first
@@ -47,7 +53,7 @@ class NativeState {
   std::map<std::string, graph::Role> roles_;
   plan::StateLayout layout_;
   exec::Arena arena_;
-  std::map<std::string, Tensor, std::less<>> counts_;  // of steps, and of batches that a norm has tracked
+  std::map<std::string, Tensor, std::less<>> counts_;  // of steps, updates, batches of a norm
 };
 
 }  // namespace resnet::engine

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/machine.h"
+#include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "engine/checks.h"
 #include "engine/interpreter.h"
@@ -18,7 +19,7 @@ using graph::Role;
 class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(Network network, const EngineOptions& options)
-      : network_(std::move(network)), seed_(options.seed) {
+      : network_(std::move(network)), seed_(options.seed), optimizer_(options.optimizer) {
     engine::check_state_names(network_);
     const State given = std::move(network_.state);
     for (const auto& [name, tensor] : given) {
@@ -30,8 +31,14 @@ class ReferenceEngine final : public Engine {
       }
     }
     network_values_ = types_.size();
-    types_.push_back({engine::kSteps, {{}, DType::i64}});
-    counts_[engine::kSteps] = Tensor(Shape{}, DType::i64);
+    for (auto& slot : engine::optimizer_slots(network_, optimizer_)) {
+      values_[slot.first] = Values(static_cast<std::size_t>(slot.second.shape.elements()));
+      types_.push_back(std::move(slot));
+    }
+    for (const char* name : {engine::kSteps, engine::kUpdates}) {
+      types_.push_back({name, {{}, DType::i64}});
+      counts_[name] = Tensor(Shape{}, DType::i64);
+    }
   }
 
   StepResult step(View<const float> images, View<const std::int32_t> labels,
@@ -44,7 +51,8 @@ class ReferenceEngine final : public Engine {
   void apply(const StepInputs& inputs) override {
     check_gradients();
     take_spans();
-    engine::interpret(*apply_graph_, {{compiler::kLearningRate, {inputs.lr}}}, values_);
+    engine::interpret(*apply_graph_, {{compiler::kStepInputs, step_values(inputs)}}, values_);
+    engine::advance_count(counts_.at(engine::kUpdates));
   }
   Tensor infer(View<const float> images) override {
     const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}}).without_updates();
@@ -99,7 +107,7 @@ class ReferenceEngine final : public Engine {
     for (const auto& [name, type] : types_) {
       const auto role = roles.find(name);
       if (role == roles.end() || role->second != Role::parameter) continue;
-      Tensor value(type.shape);  // zero where the gradient is zero by algebra
+      Tensor value(type.shape);  // zero where there is no gradient
       const auto found = values_.find(compiler::gradient_name(name));
       if (found != values_.end()) store(found->second, value.values());
       result.emplace_back(name, std::move(value));
@@ -147,15 +155,19 @@ class ReferenceEngine final : public Engine {
   }
 
   Values seed_step() const {
-    return {static_cast<double>(seed_),
-            static_cast<double>(counts_.at(engine::kSteps).view<std::int64_t>()[0])};
+    return {static_cast<double>(seed_), static_cast<double>(count(engine::kSteps))};
   }
+  Values step_values(const StepInputs& inputs) const {
+    const auto values = compiler::step_values(optimizer_, inputs, count(engine::kUpdates) + 1);
+    return {values.begin(), values.end()};
+  }
+  std::int64_t count(const char* name) const { return counts_.at(name).view<std::int64_t>()[0]; }
 
   StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels,
                       const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
-    const Graph graph =
-        compiler::training_step(network_.train->reshaped({{compiler::kImages, images.shape}}), kind);
+    const Graph graph = compiler::training_step(network_.train->reshaped({{compiler::kImages, images.shape}}),
+                                                kind, optimizer_);
     engine::check_labels(labels, Shape{images.shape[0]},
                          graph.value(graph.output(compiler::kOutput)).type.shape[1]);
     spans_.clear();
@@ -163,16 +175,19 @@ class ReferenceEngine final : public Engine {
         engine::interpret(graph,
                           {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
                            {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
-                           {compiler::kLearningRate, {inputs.lr}},
+                           {compiler::kStepInputs, step_values(inputs)},
                            {compiler::kSeedStep, seed_step()}},
                           values_);
-    if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph);
-    for (auto& [name, count] : counts_) engine::advance_count(count);
+    if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph, optimizer_);
+    for (auto& [name, count] : counts_) {
+      if (name != engine::kUpdates || kind == compiler::StepKind::update) engine::advance_count(count);
+    }
     return {outputs.at(compiler::kLossSum)[0], static_cast<std::int64_t>(outputs.at(compiler::kCorrect)[0])};
   }
 
   Network network_;  // without its state
   std::uint64_t seed_;
+  OptimizerOptions optimizer_;
   engine::StateTypes types_;        // of all values, the network's first
   std::size_t network_values_ = 0;  // so many are the network's
   engine::NamedValues values_;      // of f32 state, and gradients

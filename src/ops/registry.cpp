@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "ops/adamw.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
@@ -57,6 +58,7 @@ constexpr std::array kKinds = {
     compiled<CrossEntropy>(),
     compiled<CrossEntropyGradient>(),
     compiled<Sgd>(),
+    compiled<AdamW>(),
 };
 
 }  // namespace

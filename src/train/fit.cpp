@@ -24,6 +24,7 @@ void check_options(const FitOptions& options) {
   if (!std::isfinite(options.lr) || options.lr < 0) {
     throw ConfigError("FitOptions::lr must be a finite number of at least 0", "the chapter uses 0.05");
   }
+  check(options.optimizer);
 }
 
 // One run: what the loop carries from batch to batch.
@@ -41,6 +42,7 @@ class Run {
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
     engine_options.seed = options.seed;
+    engine_options.optimizer = options.optimizer;
     const Shape& example = train.example_shape();
     const Shape images{std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
     engine_ = options.engine_factory(network_of(net, images), engine_options);

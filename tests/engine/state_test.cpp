@@ -29,15 +29,23 @@ struct Case {
 };
 
 std::vector<Case> cases() {
+  const std::vector<std::pair<std::string, OptimizerOptions>> optimizers = {
+      {"sgd", {}},
+      {"momentum", {.method = SgdOptions{.momentum = 0.9, .dampening = 0.1, .weight_decay = 0.01}}},
+      {"nesterov", {.method = SgdOptions{.momentum = 0.9, .nesterov = true}}},
+      {"adamw", {.method = AdamWOptions{}}}};
   std::vector<Case> result;
-  for (const int threads : {1, 2}) {
-    result.push_back({"native_" + std::to_string(threads), make_native_engine, {.threads = threads}});
-    if (best_isa() == Isa::avx512_bf16)
-      result.push_back({"bf16_" + std::to_string(threads),
-                        make_native_engine,
-                        {.threads = threads, .precision = Precision::bf16}});
+  for (const auto& [name, optimizer] : optimizers) {
+    for (const int threads : {1, 2}) {
+      const std::string suffix = "_" + std::to_string(threads) + "_" + name;
+      result.push_back({"native" + suffix, make_native_engine, {.threads = threads, .optimizer = optimizer}});
+      if (best_isa() == Isa::avx512_bf16)
+        result.push_back({"bf16" + suffix,
+                          make_native_engine,
+                          {.threads = threads, .precision = Precision::bf16, .optimizer = optimizer}});
+    }
+    result.push_back({"reference_" + name, make_reference_engine, {.optimizer = optimizer}});
   }
-  result.push_back({"reference", make_reference_engine, {}});
   return result;
 }
 
@@ -185,6 +193,7 @@ TEST_P(EngineState, ApplyTakesWhatWasWrittenIntoSpans) {
   }
   EXPECT_LT(found, gradients.size()) << "biases in front of norms have none";
   engine->apply({.lr = 2});
+  if (engine->state(StateScope::all).size() > before.size() + 2) return;  // slots: not plain SGD
   for (std::size_t i = 0; i < before.size(); ++i) {
     const auto& [name, old] = before[i];
     if (old.dtype() != DType::f32 || name.find("running") != std::string::npos) continue;

@@ -63,12 +63,8 @@ inline Batch batch_of(const json& golden, const std::string& suffix = "") {
   return batch;
 }
 
-/// The golden's network with the golden's weights; every tensor of the state is set.
-inline nn::Sequential network_of_golden(const json& golden) {
-  const Shape input = shape_of(golden.at("input"));
-  nn::Sequential net =
-      models::make(golden.at("model").get<std::string>(),
-                   {.in_channels = input[1], .classes = golden.at("classes").get<std::int64_t>()});
+/// Gives a network the golden's weights; every tensor of the state is set.
+inline nn::Sequential with_weights_of(const json& golden, nn::Sequential net) {
   State state;
   for (const auto& [name, pin] : golden.at("tensors").items()) {
     state.emplace_back(name, filled(seed_of(golden), name, shape_of(pin.at("shape")),
@@ -82,6 +78,12 @@ inline nn::Sequential network_of_golden(const json& golden) {
   });
   set_state(net, state);
   return net;
+}
+inline nn::Sequential network_of_golden(const json& golden) {
+  const Shape input = shape_of(golden.at("input"));
+  return with_weights_of(
+      golden, models::make(golden.at("model").get<std::string>(),
+                           {.in_channels = input[1], .classes = golden.at("classes").get<std::int64_t>()}));
 }
 
 inline void expect_scalar(const std::string& what, double value, const json& pin) {

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "kernel_test_support.h"
-#include "kernels/optimizer/optimizer.h"
 
 namespace resnet::kernels {
 namespace {
@@ -69,30 +68,6 @@ TEST(Add, EqualsReferenceRoundedOnce) {
     EXPECT_TRUE(equal(run(*kernel, {input(a), input(b), output(count)}).get(2), expected));
     EXPECT_TRUE(equal(run(*kernel, {input(a), input(b), same_as(0)}).get(0), expected)) << "y in a";
     EXPECT_TRUE(equal(run(*kernel, {input(a), input(b), same_as(1)}).get(1), expected)) << "y in b";
-  });
-}
-
-TEST(Sgd, RoundsProductAndDifferenceOneAfterTheOther) {
-  for_counts([](Isa isa, Index count) {
-    Numbers numbers("sgd");
-    const Values param = numbers.normal(count);
-    const Values grad = numbers.normal(count);
-    const float lr = 0.05F;
-    Values expected;
-    for (std::size_t i = 0; i < param.size(); ++i) {
-      const float product = lr * static_cast<float>(grad[i]);
-      expected.push_back(static_cast<double>(static_cast<float>(param[i]) - product));
-    }
-    const auto kernel = make_sgd(count, isa);
-    const std::vector<float> rate = {lr};
-    const auto updated = run(*kernel, {input(param), input(grad), input(rate), output(count)}).get(3);
-    EXPECT_TRUE(equal(updated, expected));
-    EXPECT_TRUE(equal(run(*kernel, {input(param), input(grad), input(rate), same_as(0)}).get(0), expected));
-    Values exact(param.size());
-    reference_sgd(view(param), view(grad), static_cast<double>(lr), target(exact));
-    EXPECT_TRUE(close(updated, exact, [&](std::size_t i) {  // two roundings
-      return kRound * (std::abs(exact[i]) + 2 * std::abs(static_cast<double>(lr) * grad[i]));
-    }));
   });
 }
 

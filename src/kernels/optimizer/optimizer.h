@@ -10,10 +10,50 @@
 
 namespace resnet::kernels {
 
-/// Reference in double: updated = param - lr * grad.
-void reference_sgd(View<const double> param, View<const double> grad, double lr, View<double> updated);
+/// Places in the vector of what changes from step to step.
+struct StepValue {
+  enum : int {
+    lr,
+    momentum,  // SGD's momentum, Adam's first beta
+    update,    // number of this update, from 1
+    count
+  };
+};
 
-/// Native kernel in f32. Operands: param, grad, lr (one number) -> updated, which may be param's memory.
-std::unique_ptr<Kernel> make_sgd(std::int64_t elements, Isa isa);
+/// SGD of one parameter, but for what changes from step to step (resnet/optimizer.h has the formulas).
+struct SgdUpdate {
+  bool momentum = false;  // whether there is a momentum buffer
+  bool nesterov = false;
+  double dampening = 0;
+  double weight_decay = 0;
+  double lr_factor = 1;
+};
+
+/// AdamW of one parameter, likewise.
+struct AdamWUpdate {
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double lr_factor = 1;
+};
+
+/// Operands of the references, all of one size but `step`. A gradient without data is zero.
+struct SgdOperands {
+  View<const double> param, grad, step, buffer = {};
+  View<double> updated, updated_buffer = {};
+};
+struct AdamWOperands {
+  View<const double> param, grad, step, exp_avg, exp_avg_sq;
+  View<double> updated, updated_exp_avg, updated_exp_avg_sq;
+};
+/// References in double.
+void reference_sgd(const SgdUpdate& update, const SgdOperands& operands);
+void reference_adamw(const AdamWUpdate& update, const AdamWOperands& operands);
+
+/// Native kernels in f32. Operands, in the order of the references' structs: inputs, then outputs, each of
+/// which may be the memory of its input; `step` is f32 [StepValue::count]. Without momentum there is no
+/// buffer.
+std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements, Isa isa);
+std::unique_ptr<Kernel> make_adamw(const AdamWUpdate& update, std::int64_t elements, Isa isa);
 
 }  // namespace resnet::kernels

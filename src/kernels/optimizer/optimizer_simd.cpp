@@ -15,28 +15,76 @@ namespace {
 
 using Index = std::int64_t;
 
-/// Product and difference are rounded one after the other, as a reader computes them. `updated` may be
-/// `param`.
+HWY_INLINE V all(float value) {
+  return hn::Set(D(), value);
+}
+
 struct Sgd {
-  const float *param, *grad;
-  V lr;
-  float* updated;
+  const SgdStep& s;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index first, Index) const {
     for (int k = 0; k < K; ++k) {
       const Index i = first + k * lanes();
-      at.store(hn::Sub(at.load(param + i), hn::Mul(lr, at.load(grad + i))), updated + i);
+      at.store(hn::Sub(at.load(s.param + i), hn::Mul(all(s.lr), at.load(s.grad + i))), s.updated + i);
     }
   }
 };
 
-void sgd(const float* param, const float* grad, float lr, float* updated, Index count) {
-  sweep_flat(Sgd{param, grad, hn::Set(D(), lr), updated}, count);
+template <bool kMomentum>
+struct SgdMomentum {
+  const SgdMomentumStep& s;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index first, Index) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = first + k * lanes();
+      const V param = at.load(s.param + i);
+      const V g = hn::Add(hn::Mul(all(s.grad_factor), at.load(s.grad + i)), hn::Mul(all(s.decay), param));
+      V direction = g;
+      if constexpr (kMomentum) {
+        const V b = hn::Add(hn::Mul(all(s.keep), at.load(s.buffer + i)), hn::Mul(all(s.gain), g));
+        direction = hn::Add(hn::Mul(all(s.of_g), g), hn::Mul(all(s.of_b), b));
+        at.store(b, s.updated_buffer + i);
+      }
+      at.store(hn::Sub(param, hn::Mul(all(s.lr), direction)), s.updated + i);
+    }
+  }
+};
+
+struct AdamW {
+  const AdamWStep& s;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index first, Index) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = first + k * lanes();
+      const V g = hn::Mul(all(s.grad_factor), at.load(s.grad + i));
+      const V exp_avg = at.load(s.exp_avg + i), exp_avg_sq = at.load(s.exp_avg_sq + i);
+      const V m = hn::Add(exp_avg, hn::Mul(all(s.gain1), hn::Sub(g, exp_avg)));
+      const V v = hn::Add(exp_avg_sq, hn::Mul(all(s.gain2), hn::Sub(hn::Mul(g, g), exp_avg_sq)));
+      const V root = hn::Add(hn::Mul(hn::Sqrt(v), all(s.root_factor)), all(s.eps));
+      const V kept = hn::Mul(all(s.shrink), at.load(s.param + i));
+      at.store(m, s.updated_exp_avg + i);
+      at.store(v, s.updated_exp_avg_sq + i);
+      at.store(hn::Sub(kept, hn::Mul(all(s.lr), hn::Div(m, root))), s.updated + i);
+    }
+  }
+};
+
+void sgd(const SgdStep& step, Index count) {
+  sweep_flat(Sgd{step}, count);
+}
+void sgd_decay(const SgdMomentumStep& step, Index count) {
+  sweep_flat(SgdMomentum<false>{step}, count);
+}
+void sgd_momentum(const SgdMomentumStep& step, Index count) {
+  sweep_flat(SgdMomentum<true>{step}, count);
+}
+void adamw(const AdamWStep& step, Index count) {
+  sweep_flat(AdamW{step}, count);
 }
 
 }  // namespace
 
-const SgdFunction kSgd = &sgd;
+const OptimizerFunctions kOptimizerFunctions = {&sgd, &sgd_decay, &sgd_momentum, &adamw};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels
@@ -45,8 +93,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace resnet::kernels {
-SgdFunction sgd_function(Isa isa) {
-  return RESNET_FOR_ISA(isa, kSgd);
+const OptimizerFunctions& optimizer_functions(Isa isa) {
+  return RESNET_FOR_ISA(isa, kOptimizerFunctions);
 }
 }  // namespace resnet::kernels
 #endif

@@ -1,0 +1,175 @@
+#include "compiler/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "ops/adamw.h"
+#include "ops/sgd.h"
+
+namespace resnet::compiler {
+namespace {
+
+using graph::Graph;
+using graph::kNone;
+using graph::Role;
+using graph::ValueId;
+
+constexpr std::string_view kSlots = "optimizer/";
+
+// Whether `pattern`, in which * stands for any text, is the whole of `name`.
+bool matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0;
+  std::size_t star = std::string_view::npos, taken = 0;  // the last *, and the end of what it stands for
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++taken;
+    } else {
+      return false;
+    }
+  }
+  return std::all_of(pattern.begin() + static_cast<std::ptrdiff_t>(p), pattern.end(),
+                     [](char c) { return c == '*'; });
+}
+
+void expect(bool fits, const char* field, const char* wanted) {
+  if (!fits) throw ConfigError(std::string(field) + " cannot be that", wanted);
+}
+
+bool within(double value, double least, double below) {
+  return value >= least && value < below;  // not a NaN
+}
+
+void check_sgd(const SgdOptions& sgd) {
+  expect(within(sgd.momentum, 0, INFINITY), "SgdOptions::momentum", "give a finite number of at least 0");
+  expect(std::isfinite(sgd.dampening), "SgdOptions::dampening", "give a finite number");
+  expect(within(sgd.weight_decay, 0, INFINITY), "SgdOptions::weight_decay",
+         "give a finite number of at least 0");
+  expect(!sgd.nesterov || (sgd.momentum > 0 && sgd.dampening == 0), "SgdOptions::nesterov",
+         "Nesterov's momentum needs a momentum above 0 and no dampening");
+}
+
+void check_adamw(const AdamWOptions& adamw) {
+  expect(within(adamw.beta1, 0, 1), "AdamWOptions::beta1", "give a number of at least 0 and below 1");
+  expect(within(adamw.beta2, 0, 1), "AdamWOptions::beta2", "give a number of at least 0 and below 1");
+  expect(adamw.eps > 0 && std::isfinite(adamw.eps), "AdamWOptions::eps", "give a finite number above 0");
+  expect(within(adamw.weight_decay, 0, INFINITY), "AdamWOptions::weight_decay",
+         "give a finite number of at least 0");
+}
+
+}  // namespace
+
+std::string slot_name(const std::string& slot, const std::string& parameter) {
+  return std::string(kSlots) + slot + "/" + parameter;
+}
+
+bool is_slot(const std::string& state) {
+  return state.starts_with(kSlots);
+}
+
+ParameterRule rule_of(const OptimizerOptions& optimizer, const std::string& parameter, const Shape& shape) {
+  ParameterRule rule;
+  rule.weight_decay = std::visit([](const auto& method) { return method.weight_decay; }, optimizer.method);
+  if (!optimizer.decay_norms_and_biases && shape.rank() == 1) rule.weight_decay = 0;
+  const auto group = std::find_if(optimizer.groups.begin(), optimizer.groups.end(),
+                                  [&](const ParameterGroup& g) { return matches(g.names, parameter); });
+  if (group == optimizer.groups.end()) return rule;
+  rule.lr_factor = group->lr_factor;
+  rule.weight_decay *= group->decay_factor;
+  rule.frozen = group->frozen;
+  return rule;
+}
+
+void check_groups(const OptimizerOptions& optimizer, const Graph& graph) {
+  const std::vector<ValueId> parameters = graph.with_role(Role::parameter);
+  for (const ParameterGroup& group : optimizer.groups) {
+    const bool found = std::any_of(parameters.begin(), parameters.end(),
+                                   [&](ValueId id) { return matches(group.names, graph.value(id).name); });
+    if (!found) {
+      throw ConfigError("no parameter is called '" + group.names + "'",
+                        "ParameterGroup::names are those of PyTorch, with * for any text");
+    }
+  }
+  const bool all_frozen = std::all_of(parameters.begin(), parameters.end(), [&](ValueId id) {
+    return rule_of(optimizer, graph.value(id).name, graph.value(id).type.shape).frozen;
+  });
+  if (all_frozen && !parameters.empty())
+    throw ConfigError("all parameters are frozen", "leave some to train");
+}
+
+std::vector<std::string> slots_of(const OptimizerOptions& optimizer) {
+  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
+    return sgd->momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{};
+  }
+  return {"exp_avg", "exp_avg_sq"};
+}
+
+void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId parameter, ValueId gradient) {
+  const std::string name = graph.value(parameter).name;
+  const graph::ValueType type = graph.value(parameter).type;
+  const ParameterRule rule = rule_of(optimizer, name, type.shape);
+  if (rule.frozen || (gradient == kNone && rule.weight_decay == 0)) return;
+  std::vector<ValueId> inputs = {
+      parameter, gradient, graph.add_input(kStepInputs, {Shape{kernels::StepValue::count}, DType::f32})};
+  std::vector<ValueId> updated = {parameter};
+  for (const std::string& slot : slots_of(optimizer)) {
+    inputs.push_back(graph.add_state(Role::buffer, slot_name(slot, name), type));
+    updated.push_back(inputs.back());
+  }
+  std::vector<ValueId> outputs;
+  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
+    const kernels::SgdUpdate update{.momentum = sgd->momentum > 0,
+                                    .nesterov = sgd->nesterov,
+                                    .dampening = sgd->dampening,
+                                    .weight_decay = rule.weight_decay,
+                                    .lr_factor = rule.lr_factor};
+    outputs = graph.add_node(ops::make<ops::Sgd>(update), name, std::move(inputs));
+  } else {
+    const auto& adamw = std::get<AdamWOptions>(optimizer.method);
+    const kernels::AdamWUpdate update{.beta2 = adamw.beta2,
+                                      .eps = adamw.eps,
+                                      .weight_decay = rule.weight_decay,
+                                      .lr_factor = rule.lr_factor};
+    outputs = graph.add_node(ops::make<ops::AdamW>(update), name, std::move(inputs));
+  }
+  for (std::size_t i = 0; i < updated.size(); ++i) graph.add_update(updated[i], outputs.at(i));
+}
+
+std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
+                                                          const StepInputs& inputs, std::int64_t update) {
+  const auto* sgd = std::get_if<SgdOptions>(&optimizer.method);
+  if (sgd != nullptr && sgd->momentum == 0 && inputs.momentum) {
+    throw ConfigError("StepInputs::momentum for an optimiser without momentum",
+                      "give SgdOptions::momentum a value above 0");
+  }
+  const double own = sgd != nullptr ? sgd->momentum : std::get<AdamWOptions>(optimizer.method).beta1;
+  std::array<double, kernels::StepValue::count> values{};
+  values[kernels::StepValue::lr] = static_cast<double>(inputs.lr);
+  values[kernels::StepValue::momentum] = inputs.momentum ? static_cast<double>(*inputs.momentum) : own;
+  values[kernels::StepValue::update] = static_cast<double>(update);
+  return values;
+}
+
+}  // namespace resnet::compiler
+
+namespace resnet {
+
+void check(const OptimizerOptions& options) {
+  if (const auto* sgd = std::get_if<SgdOptions>(&options.method)) compiler::check_sgd(*sgd);
+  if (const auto* adamw = std::get_if<AdamWOptions>(&options.method)) compiler::check_adamw(*adamw);
+  for (const ParameterGroup& group : options.groups) {
+    compiler::expect(compiler::within(group.lr_factor, 0, INFINITY), "ParameterGroup::lr_factor",
+                     "give a finite number of at least 0");
+    compiler::expect(compiler::within(group.decay_factor, 0, INFINITY), "ParameterGroup::decay_factor",
+                     "give a finite number of at least 0");
+  }
+}
+
+}  // namespace resnet

@@ -1,0 +1,46 @@
+// Turns an optimiser's options into operations of a graph.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "kernels/optimizer/optimizer.h"
+#include "resnet/graph.h"
+#include "resnet/optimizer.h"
+
+namespace resnet::compiler {
+
+/// The input of a graph that updates: f32 [kernels::StepValue::count].
+inline constexpr const char* kStepInputs = "step_inputs";
+
+/// What slots are called: slot_name("exp_avg", "7.weight") is "optimizer/exp_avg/7.weight".
+std::string slot_name(const std::string& slot, const std::string& parameter);
+/// Whether a state value is a slot.
+bool is_slot(const std::string& state);
+
+/// What an optimiser does with one parameter. Throws ConfigError for options that cannot be.
+struct ParameterRule {
+  double lr_factor = 1;
+  double weight_decay = 0;
+  bool frozen = false;
+};
+ParameterRule rule_of(const OptimizerOptions& optimizer, const std::string& parameter, const Shape& shape);
+
+/// Throws ConfigError if a group names no parameter of the graph, or all of them are frozen.
+void check_groups(const OptimizerOptions& optimizer, const graph::Graph& graph);
+
+/// The slots that the optimiser has for each parameter that it updates: "momentum_buffer", …
+std::vector<std::string> slots_of(const OptimizerOptions& optimizer);
+
+/// Adds the update of one parameter by its gradient (kNone: zero by algebra; what stays as it is then gets no
+/// node).
+void add_update(graph::Graph& graph, const OptimizerOptions& optimizer, graph::ValueId parameter,
+                graph::ValueId gradient);
+
+/// What kStepInputs holds at update number `update`, from 1. Throws ConfigError for a momentum that the
+/// optimiser does not have.
+std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
+                                                          const StepInputs& inputs, std::int64_t update);
+
+}  // namespace resnet::compiler
