@@ -1,4 +1,5 @@
-// The chapter on residual networks, step by step: the block, the network, its shapes, its training.
+// Dive into Deep Learning, section "Residual Networks (ResNet)", step by step: the block, the network, its
+// shapes, its training.
 // docs/chapter.md walks through it.
 //
 // Usage: chapter [EXAMPLES]      (trains and tests on the first so many examples; default: on all)

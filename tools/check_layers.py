@@ -44,7 +44,7 @@ KERNELS = {
     "simd":            (1, ["simd/storage.h"],                 [FLOOR]),
     "conv/conv.h":     (1, ["conv/conv.h"],                    [FLOOR]),
     "conv/cost.h":     (2, [],                                 ["conv/conv.h"]),
-    "loss":            (1, ["loss/loss.h"],                    [FLOOR]),
+    "loss":            (1, ["loss/loss.h", "loss/softmax.h"],  [FLOOR]),
     "matmul":          (2, [],                                 ["simd"]),
     "pool":            (2, ["pool/pool.h"],                    ["simd"]),
     "elementwise":     (2, ["elementwise/elementwise.h"],      ["simd"]),

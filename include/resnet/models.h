@@ -1,4 +1,5 @@
-// The zoo: the chapter's networks and torchvision's.
+// The zoo: the networks of the chapter (Dive into Deep Learning, section "Residual Networks (ResNet)")
+// and torchvision's.
 #pragma once
 
 #include <cstdint>

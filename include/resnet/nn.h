@@ -52,6 +52,7 @@ struct Parameter {
 };
 
 /// How unset parameters are initialised; every number depends on (seed, parameter's name, index) alone.
+/// "The chapter" is Dive into Deep Learning, section "Residual Networks (ResNet)".
 ///   chapter      weights Xavier uniform; biases uniform within 1/sqrt(fan_in)
 ///   torchvision  convolutions Kaiming normal (fan-out, ReLU); linear layers and biases uniform within
 ///                1/sqrt(fan_in)
@@ -86,10 +87,8 @@ class Module {
   /// Name of the whole network in reports, and the scheme that initialises it.
   const std::string& title() const noexcept { return title_; }
   Scheme scheme() const noexcept { return scheme_; }
-  void describe(std::string title, Scheme scheme) {
-    title_ = std::move(title);
-    scheme_ = scheme;
-  }
+  void set_title(std::string title) { title_ = std::move(title); }
+  void set_scheme(Scheme scheme) noexcept { scheme_ = scheme; }
 
  protected:
   /// Takes a child under a name; gives it at its lasting address. Throws ConfigError if the name is
@@ -369,7 +368,8 @@ struct Summary {
   double flops = 0;
 };
 
-Summary summarize(const Module& module, const Shape& images);
+/// `std::cout << summary(net, {1, 1, 224, 224});`
+Summary summary(const Module& module, const Shape& images);
 
 /// The chapter's lines, one a stage: `Sequential output shape:  [1, 64, 56, 56]`, then parameters and FLOPs.
 std::ostream& operator<<(std::ostream& out, const Summary& summary);
@@ -378,10 +378,5 @@ std::ostream& operator<<(std::ostream& out, const Summary& summary);
 std::string drawing(const Module& module, const Shape& images);
 
 }  // namespace nn
-
-/// `std::cout << summary(net, {1, 1, 224, 224});`
-inline nn::Summary summary(const nn::Module& module, const Shape& images) {
-  return nn::summarize(module, images);
-}
 
 }  // namespace resnet

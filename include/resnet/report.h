@@ -1,11 +1,11 @@
-// What a person sees of a run: progress bar, live curves, the run's folder, and the chapter's plot as
-// SVG and as text. Observers of fit(); they write to the screen they are given and nowhere else.
+// What a person sees of a run: progress bar, live curves, the run's folder, and the plot of the chapter
+// (Dive into Deep Learning, section "Residual Networks (ResNet)") as SVG and as text. Observers of fit();
+// they write to the screen they are given and nowhere else.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,29 +51,19 @@ class Screen {
   /// The one screen of a file descriptor: the same object for everybody, as long as somebody has it.
   static std::shared_ptr<Screen> of(int fd);
 
-  Terminal terminal() const { return look_(); }
-  double now() const { return clock_(); }
+  Terminal terminal() const;
+  double now() const;  ///< by the clock
 
   void show(Slot slot, Panel panel);  ///< from now on, until keep() or remove()
   void keep(Slot slot);               ///< paints it a last time; it stays where it is and scrolls away
   void remove(Slot slot);             ///< clears it
   void print_above(std::string_view line);
-  /// Paints, at most ten times a second unless `now`.
+  /// Paints, at most ten times a second unless `at_once`.
   void refresh(bool at_once = false);
 
  private:
-  void paint(std::span<const std::string> above);
-  std::vector<std::string> render(const Terminal& terminal) const;
-
-  mutable std::mutex mutex_;
-  Write write_;
-  Look look_;
-  Clock clock_;
-  bool failed_ = false;
-  Panel panels_[2];
-  std::vector<std::string> painted_;  // lines of the frame on the screen; the cursor is on the last
-  int painted_width_ = 0;
-  double painted_at_ = -1e9;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 struct ReportOptions {

@@ -1,5 +1,5 @@
-// Training and evaluation as the chapter defines them. The trainer emits what happens to observers
-// and prints nothing.
+// Training and evaluation as the chapter (Dive into Deep Learning, section "Residual Networks (ResNet)")
+// defines them. The trainer emits what happens to observers and prints nothing.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,6 @@
 #include "base/toml.h"
 
+#include <fmt/core.h>
 #include <toml++/toml.h>
 
 #include <sstream>
@@ -22,6 +23,8 @@ std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& fi
     std::optional<std::string> value;
     if (const auto* string = node.as_string()) {
       value = string->get();
+    } else if (const auto* real = node.as_floating_point()) {
+      value = fmt::format("{:#}", real->get());  // the shortest, with a point
     } else if (node.is_number()) {
       std::ostringstream number;
       number << toml::node_view(node);

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "compiler/training.h"
 #include "engine/interpreter.h"
+#include "graph/names.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/peak/peak.h"
 #include "ops/operation.h"
@@ -200,19 +201,23 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   constexpr std::int64_t kMostImages = 8;  // the oracle is slow
   const Shape small{std::min(images[0], kMostImages), images[1], images[2], images[3]};
   const Network network = network_for(net, small, work);
-  const data::Batch batch = make_batch(small, classes, 0);
+  const auto native = make_native_engine(network, options);
+  return check_against_reference(*native, network, small, classes, work, options.precision);
+}
 
+Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
+                              std::int64_t classes, Work work, Precision precision) {
+  const data::Batch batch = make_batch(images, classes, 0);
   engine::NamedValues state;
   for (const auto& [name, tensor] : network.state) {
     if (tensor.dtype() == DType::f32) state[name] = {tensor.values().begin(), tensor.values().end()};
   }
   const auto labels = batch.labels.view<std::int32_t>().span();
   const engine::NamedValues inputs = {
-      {compiler::kImages, {batch.images.values().begin(), batch.images.values().end()}},
+      {graph::kImages, {batch.images.values().begin(), batch.images.values().end()}},
       {compiler::kLabels, {labels.begin(), labels.end()}}};
   // A sum of products in f32 is off by a few 2^-24 of its size, numbers stored as bf16 by 2^-9 on average.
-  const double rounding = options.precision == Precision::bf16 ? 0x1p-9 : 0x1p-22;
-  const auto native = make_native_engine(network, options);
+  const double rounding = precision == Precision::bf16 ? 0x1p-9 : 0x1p-22;
   double difference = 0;
   double noise = 0;
   double norm = 0;
@@ -229,14 +234,13 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   if (work == Work::infer) {
     const auto outputs = engine::interpret(network.eval, inputs, exact);
     const auto moved = engine::interpret(network.eval, inputs, noisy, {rounding, 1});
-    compare(native->infer(batch.images.view<float>()), outputs.at(compiler::kOutput),
-            moved.at(compiler::kOutput));
+    compare(engine.infer(batch.images.view<float>()), outputs.at(graph::kOutput), moved.at(graph::kOutput));
   } else {
     const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::gradients);
     engine::interpret(step, inputs, exact);
     engine::interpret(step, inputs, noisy, {rounding, 1});
-    native->gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
-    for (const auto& [name, gradient] : native->gradient_values()) {
+    engine.gradients(batch.images.view<float>(), batch.labels.view<std::int32_t>());
+    for (const auto& [name, gradient] : engine.gradient_values()) {
       const auto found = exact.find(compiler::gradient_name(name));
       if (found != exact.end())
         compare(gradient, found->second, noisy.at(found->first));  // else zero by algebra
@@ -246,7 +250,7 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   // PyTorch's own f32 is 0.3 to 0.4 % away from double at the chapter's size for that reason.
   constexpr double kFlips = 0.01;
   // Noise of bf16 turns so many gates that one run shows what they do.
-  const double factor = options.precision == Precision::bf16 ? 1.5 : 8;
+  const double factor = precision == Precision::bf16 ? 1.5 : 8;
   return {std::sqrt(difference / norm), std::max(kFlips, factor * std::sqrt(noise / norm))};
 }
 

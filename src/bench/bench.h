@@ -59,5 +59,8 @@ struct Check {
 };
 Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
                               const EngineOptions& options);
+/// The same of an engine that the caller made of `network`, on all of the images.
+Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
+                              std::int64_t classes, Work work, Precision precision);
 
 }  // namespace resnet::bench

@@ -38,7 +38,7 @@ class Summary final : public Command {
       throw ConfigError(fmt::format("--depth cannot be '{}'", depth_), "give stage or layer");
     }
     const nn::Sequential net = settings::make_model(chosen, images[1], classes_);
-    const nn::Summary summary = nn::summarize(net, images);
+    const nn::Summary summary = nn::summary(net, images);
     if (json_) {
       print_json(summary);
     } else if (depth_ == "stage") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/optimizer.h"
+#include "graph/names.h"
 #include "ops/add.h"
 #include "ops/cross_entropy.h"
 
@@ -88,7 +89,7 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
 
 Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimizer) {
   check_groups(optimizer, graph);
-  const ValueId logits = graph.output(kOutput);
+  const ValueId logits = graph.output(graph::kOutput);
   const Shape shape = graph.value(logits).type.shape;
   if (shape.rank() != 2) {
     throw ShapeError("training expects an output [N,classes], got " + to_string(shape),

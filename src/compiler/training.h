@@ -21,11 +21,8 @@ enum class StepKind : std::uint8_t {
   gradients,  // forward and backward; gradients are kept as buffers "gradient/<parameter>"
 };
 
-/// Names of the step's inputs and outputs. The network's own are "images" and "output".
-inline constexpr const char* kImages = "images";
-inline constexpr const char* kOutput = "output";
+/// Names of what a step takes and gives beside the network's own (graph/names.h).
 inline constexpr const char* kLabels = "labels";
-inline constexpr const char* kSeedStep = "seed_step";
 inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kCorrect = "correct";
 

@@ -11,6 +11,7 @@
 #include "engine/layout.h"
 #include "engine/native_state.h"
 #include "exec/executor.h"
+#include "graph/names.h"
 #include "resnet/engine.h"
 
 namespace resnet {
@@ -74,7 +75,7 @@ class NativeEngine final : public PlannedEngine {
     write_images(executor, images);
     write_seed(executor);
     executor.run(pool_);
-    const plan::Slot& slot = *executor.plan().output(compiler::kOutput);
+    const plan::Slot& slot = *executor.plan().output(graph::kOutput);
     Tensor result(slot.shape);
     const auto* from = reinterpret_cast<const float*>(executor.data(slot));
     float* to = result.values().data();
@@ -142,12 +143,12 @@ class NativeEngine final : public PlannedEngine {
 
   Graph graph_of(Kind kind, const Shape& images) {
     if (kind == Kind::apply) return *apply_graph_;
-    if (kind == Kind::infer) return network_.eval.reshaped({{compiler::kImages, images}});
+    if (kind == Kind::infer) return network_.eval.reshaped({{graph::kImages, images}});
     if (!network_.train) {
       throw ConfigError("this network cannot be trained: it was made for inference",
                         "build it from its module and load the weights into that");
     }
-    Graph graph = network_.train->reshaped({{compiler::kImages, images}});
+    Graph graph = network_.train->reshaped({{graph::kImages, images}});
     return compiler::training_step(
         std::move(graph), kind == Kind::step ? StepKind::update : StepKind::gradients, options_.optimizer);
   }
@@ -187,7 +188,7 @@ class NativeEngine final : public PlannedEngine {
   }
 
   void write_images(exec::Executor& executor, View<const float> images) {
-    const plan::Slot& slot = *executor.plan().input(compiler::kImages);
+    const plan::Slot& slot = *executor.plan().input(graph::kImages);
     auto* to = reinterpret_cast<float*>(executor.data(slot));
     pool_.parallel_for(images.shape[0], [&](std::int64_t n, int) {
       engine::activation_to_native(images.shape, images.data, to, n, n + 1);
@@ -196,7 +197,7 @@ class NativeEngine final : public PlannedEngine {
 
   // What dropout draws its numbers from.
   void write_seed(exec::Executor& executor) const {
-    if (const plan::Slot* slot = executor.plan().input(compiler::kSeedStep)) {
+    if (const plan::Slot* slot = executor.plan().input(graph::kSeedStep)) {
       const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed),
                                                      state_.steps()};
       write(executor, *slot, seed_step.data());
@@ -229,7 +230,7 @@ class NativeEngine final : public PlannedEngine {
     return result;
   }
 
-  static std::int64_t classes_of(const plan::Plan& plan) { return plan.output(compiler::kOutput)->shape[1]; }
+  static std::int64_t classes_of(const plan::Plan& plan) { return plan.output(graph::kOutput)->shape[1]; }
 
   Network network_;  // without its state
   EngineOptions options_;

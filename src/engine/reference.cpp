@@ -7,6 +7,7 @@
 #include "compiler/training.h"
 #include "engine/checks.h"
 #include "engine/interpreter.h"
+#include "graph/names.h"
 #include "resnet/engine.h"
 
 namespace resnet {
@@ -55,14 +56,14 @@ class ReferenceEngine final : public Engine {
     engine::advance_count(counts_.at(engine::kUpdates));
   }
   Tensor infer(View<const float> images) override {
-    const Graph graph = network_.eval.reshaped({{compiler::kImages, images.shape}}).without_updates();
+    const Graph graph = network_.eval.reshaped({{graph::kImages, images.shape}}).without_updates();
     const auto outputs =
         engine::interpret(graph,
-                          {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
-                           {compiler::kSeedStep, seed_step()}},
+                          {{graph::kImages, Values(images.data, images.data + images.shape.elements())},
+                           {graph::kSeedStep, seed_step()}},
                           values_);
-    Tensor result(graph.value(graph.output(compiler::kOutput)).type.shape);
-    store(outputs.at(compiler::kOutput), result.values());
+    Tensor result(graph.value(graph.output(graph::kOutput)).type.shape);
+    store(outputs.at(graph::kOutput), result.values());
     return result;
   }
 
@@ -166,17 +167,17 @@ class ReferenceEngine final : public Engine {
   StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels,
                       const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
-    const Graph graph = compiler::training_step(network_.train->reshaped({{compiler::kImages, images.shape}}),
-                                                kind, optimizer_);
+    const Graph graph =
+        compiler::training_step(network_.train->reshaped({{graph::kImages, images.shape}}), kind, optimizer_);
     engine::check_labels(labels, Shape{images.shape[0]},
-                         graph.value(graph.output(compiler::kOutput)).type.shape[1]);
+                         graph.value(graph.output(graph::kOutput)).type.shape[1]);
     spans_.clear();
     const auto outputs =
         engine::interpret(graph,
-                          {{compiler::kImages, Values(images.data, images.data + images.shape.elements())},
+                          {{graph::kImages, Values(images.data, images.data + images.shape.elements())},
                            {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
                            {compiler::kStepInputs, step_values(inputs)},
-                           {compiler::kSeedStep, seed_step()}},
+                           {graph::kSeedStep, seed_step()}},
                           values_);
     if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph, optimizer_);
     for (auto& [name, count] : counts_) {

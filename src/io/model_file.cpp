@@ -9,7 +9,9 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "graph/names.h"
 #include "io/safetensors.h"
+#include "kernels/loss/softmax.h"
 #include "ops/operation.h"
 
 namespace resnet {
@@ -58,7 +60,7 @@ std::vector<std::string> classes_from_json(const std::string& text) {
 
 // What an engine takes for granted: one input of images, one output, f32 parameters.
 void check_graph(const ModelFile& model) {
-  const graph::ValueInfo& images = model.graph.value(model.graph.input("images"));
+  const graph::ValueInfo& images = model.graph.value(model.graph.input(graph::kImages));
   const Shape& shape = images.type.shape;
   if (model.graph.with_role(graph::Role::input).size() != 1 || images.type.dtype != DType::f32 ||
       shape.rank() != 4) {
@@ -75,7 +77,7 @@ void check_graph(const ModelFile& model) {
                         kDamaged);
     }
   }
-  const graph::ValueInfo& result = model.graph.value(model.graph.output("output"));
+  const graph::ValueInfo& result = model.graph.value(model.graph.output(graph::kOutput));
   const Shape& output = result.type.shape;
   if (result.role != graph::Role::computed || result.type.dtype != DType::f32 || output.rank() < 1) {
     throw FormatError(
@@ -145,9 +147,9 @@ void naming(const std::filesystem::path& path, const Body& body) {
 // The graph for one image that also names the state no node of it reads, e.g. of a part that only
 // training uses, so that the graph of a file always accounts for all its tensors.
 graph::Graph stored_graph(const ModelFile& model) {
-  const Shape& images = model.graph.value(model.graph.input("images")).type.shape;
+  const Shape& images = model.graph.value(model.graph.input(graph::kImages)).type.shape;
   if (images.rank() != 4) throw FormatError("a network whose input is not [N,C,H,W]");
-  graph::Graph graph = model.graph.reshaped({{"images", {1, images[1], images[2], images[3]}}});
+  graph::Graph graph = model.graph.reshaped({{graph::kImages, {1, images[1], images[2], images[3]}}});
   std::unordered_set<std::string_view> named;
   for (const graph::ValueInfo& value : model.graph.values()) {
     if (is_state(value)) named.insert(value.name);
@@ -226,12 +228,11 @@ std::vector<std::pair<std::string, float>> Model::classify(const data::Image& im
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
   }
   const auto values = logits.values();
-  const double largest = *std::max_element(values.begin(), values.end());
-  double sum = 0;
-  for (const float v : values) sum += std::exp(static_cast<double>(v) - largest);
+  const kernels::Softmax softmax =
+      kernels::softmax_of(values.data(), static_cast<std::int64_t>(values.size()));
   std::vector<std::pair<std::string, float>> result;
   for (std::size_t k = 0; k < values.size(); ++k) {
-    const double probability = std::exp(static_cast<double>(values[k]) - largest) / sum;
+    const double probability = std::exp(static_cast<double>(values[k]) - softmax.largest) / softmax.exp_sum;
     if (std::isnan(probability)) {
       throw ShapeError("classify: the network's output is not finite", "its training may have diverged");
     }

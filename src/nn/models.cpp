@@ -169,7 +169,8 @@ nn::Sequential make(const std::string& name, const ResNetOptions& options) {
     if (name != configuration.name) continue;
     const Plan plan = plan_of(configuration, options);
     nn::Sequential net = configuration.chapter ? chapter_network(plan) : torchvision_network(plan);
-    net.describe(name, configuration.chapter ? nn::Scheme::chapter : nn::Scheme::torchvision);
+    net.set_title(name);
+    net.set_scheme(configuration.chapter ? nn::Scheme::chapter : nn::Scheme::torchvision);
     return net;
   }
   const std::string near = nearest(name, names());

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "graph/names.h"
 #include "nn/build.h"
 #include "resnet/nn.h"
 
@@ -86,9 +87,9 @@ graph::Builder builder_of(const Module& module, Mode mode) {
 
 graph::Graph trace(const Module& module, const Shape& images, Mode mode) {
   graph::Builder builder = builder_of(module, mode);
-  const Value x(builder, builder.graph.add_input("images", {images, DType::f32}));
+  const Value x(builder, builder.graph.add_input(graph::kImages, {images, DType::f32}));
   const Value y = module(x);
-  builder.graph.add_output("output", y.id());
+  builder.graph.add_output(graph::kOutput, y.id());
   return std::move(builder.graph);
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "graph/names.h"
 #include "nn/build.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
@@ -177,7 +178,7 @@ Value Dropout::operator()(Value x) const {
     return node.name == name && ops::as<ops::Dropout>(node) != nullptr;
   });
   const std::uint64_t layer = stream_id(before == 0 ? name : name + "#" + std::to_string(before));
-  const graph::ValueId seed_step = builder.graph.add_input("seed_step", {Shape{2}, DType::i64});
+  const graph::ValueId seed_step = builder.graph.add_input(graph::kSeedStep, {Shape{2}, DType::i64});
   const ops::DropoutOptions options{.p = p_, .layer = layer};
   return {builder, emit(x, ops::make<ops::Dropout>(options), name, {x.id(), seed_step})[0]};
 }

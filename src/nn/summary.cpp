@@ -5,6 +5,7 @@
 #include <ostream>
 #include <typeinfo>
 
+#include "graph/names.h"
 #include "nn/build.h"
 #include "ops/add.h"
 #include "ops/relu.h"
@@ -77,10 +78,10 @@ void add_child(const graph::Graph& graph, const Module::Child& child, std::vecto
 
 }  // namespace
 
-Summary summarize(const Module& module, const Shape& images) {
+Summary summary(const Module& module, const Shape& images) {
   graph::Builder builder = builder_of(module, Mode::eval);
   const graph::Graph& graph = builder.graph;
-  Value x(builder, builder.graph.add_input("images", {images, DType::f32}));
+  Value x(builder, builder.graph.add_input(graph::kImages, {images, DType::f32}));
   Summary summary;
   if (typeid(module) == typeid(Sequential)) {
     // Called one by one, so that whatever a stage makes is its own, wherever its name lies.

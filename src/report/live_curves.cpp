@@ -1,5 +1,6 @@
 // The live plot: keeps the points; curves_text() makes the picture, Screen paints it.
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "report/text.h"

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "report/text.h"
@@ -57,12 +59,31 @@ void put(std::string& frame, const std::string& line, int width) {
 
 }  // namespace
 
+struct Screen::Impl {
+  Impl(Write w, Look l, Clock c) : write(std::move(w)), look(std::move(l)), clock(std::move(c)) {}
+
+  void paint(std::span<const std::string> above);
+  std::vector<std::string> render(const Terminal& terminal) const;
+  Panel& panel(Slot slot) { return panels[static_cast<std::size_t>(slot)]; }
+
+  std::mutex mutex;
+  Write write;
+  Look look;
+  Clock clock;
+  bool failed = false;
+  std::array<Panel, 2> panels;
+  std::vector<std::string> painted;  // lines of the frame on the screen; the cursor is on the last
+  int painted_width = 0;
+  double painted_at = -1e9;
+};
+
 Screen::Screen(Write write, Look look, Clock clock)
-    : write_(std::move(write)), look_(std::move(look)), clock_(clock ? std::move(clock) : steady_seconds) {}
+    : impl_(std::make_unique<Impl>(std::move(write), std::move(look),
+                                   clock ? std::move(clock) : Clock(steady_seconds))) {}
 
 Screen::~Screen() {
-  for (Panel& panel : panels_) panel = nullptr;
-  if (!painted_.empty()) paint({});
+  impl_->panels = {};
+  if (!impl_->painted.empty()) impl_->paint({});
 }
 
 std::shared_ptr<Screen> Screen::of(int fd) {
@@ -78,43 +99,51 @@ std::shared_ptr<Screen> Screen::of(int fd) {
   return screen;
 }
 
+Terminal Screen::terminal() const {
+  return impl_->look();
+}
+
+double Screen::now() const {
+  return impl_->clock();
+}
+
 void Screen::show(Slot slot, Panel panel) {
-  const std::lock_guard lock(mutex_);
-  panels_[static_cast<std::size_t>(slot)] = std::move(panel);
-  paint({});
+  const std::lock_guard lock(impl_->mutex);
+  impl_->panel(slot) = std::move(panel);
+  impl_->paint({});
 }
 
 void Screen::keep(Slot slot) {
-  const std::lock_guard lock(mutex_);
-  Panel panel = std::exchange(panels_[static_cast<std::size_t>(slot)], nullptr);
+  const std::lock_guard lock(impl_->mutex);
+  const Panel panel = std::exchange(impl_->panel(slot), nullptr);
   if (!panel) return;
-  const Terminal terminal = look_();
+  const Terminal terminal = impl_->look();
   if (!terminal.interactive) return;
   std::vector<std::string> lines = panel(terminal);
   for (std::string& line : lines) line = report::clip(line, terminal.width);
-  paint(lines);
+  impl_->paint(lines);
 }
 
 void Screen::remove(Slot slot) {
-  const std::lock_guard lock(mutex_);
-  panels_[static_cast<std::size_t>(slot)] = nullptr;
-  paint({});
+  const std::lock_guard lock(impl_->mutex);
+  impl_->panel(slot) = nullptr;
+  impl_->paint({});
 }
 
 void Screen::print_above(std::string_view line) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(impl_->mutex);
   const std::vector<std::string> lines{std::string(line)};
-  paint(lines);
+  impl_->paint(lines);
 }
 
 void Screen::refresh(bool at_once) {
-  const std::lock_guard lock(mutex_);
-  if (at_once || clock_() - painted_at_ >= kFrameSeconds) paint({});
+  const std::lock_guard lock(impl_->mutex);
+  if (at_once || impl_->clock() - impl_->painted_at >= kFrameSeconds) impl_->paint({});
 }
 
-std::vector<std::string> Screen::render(const Terminal& terminal) const {
+std::vector<std::string> Screen::Impl::render(const Terminal& terminal) const {
   std::vector<std::string> lines;
-  for (const Panel& panel : panels_) {
+  for (const Panel& panel : panels) {
     if (!panel) continue;
     for (std::string& line : panel(terminal)) {
       if (report::cells(line) > terminal.width) line = report::clip(line, terminal.width);
@@ -127,14 +156,14 @@ std::vector<std::string> Screen::render(const Terminal& terminal) const {
   return lines;
 }
 
-void Screen::paint(std::span<const std::string> above) {
-  if (failed_) return;
-  const Terminal terminal = look_();
-  painted_at_ = clock_();
+void Screen::Impl::paint(std::span<const std::string> above) {
+  if (failed) return;
+  const Terminal terminal = look();
+  painted_at = clock();
   std::string frame;
   if (!terminal.interactive) {
     for (const std::string& line : above) frame += line + "\n";
-    if (!frame.empty()) failed_ = !write_(frame);
+    if (!frame.empty()) failed = !write(frame);
     return;
   }
   const int width = std::max(1, terminal.width);
@@ -142,47 +171,47 @@ void Screen::paint(std::span<const std::string> above) {
 
   // Everything is painted anew after a change of width or below new lines; otherwise what stands
   // above the first changed line stays untouched.
-  const bool anew = width != painted_width_ || !above.empty();
+  const bool anew = width != painted_width || !above.empty();
   std::size_t first = 0;
   if (!anew) {
-    while (first < lines.size() && first < painted_.size() && lines[first] == painted_[first]) ++first;
-    if (first == lines.size() && first == painted_.size()) return;
+    while (first < lines.size() && first < painted.size() && lines[first] == painted[first]) ++first;
+    if (first == lines.size() && first == painted.size()) return;
   }
-  if (painted_.empty() && lines.empty() && above.empty()) return;
+  if (painted.empty() && lines.empty() && above.empty()) return;
 
   int up = 0;  // from the last painted line to where this frame begins
-  if (!painted_.empty()) {
-    const std::size_t last = painted_.size() - 1;
+  if (!painted.empty()) {
+    const std::size_t last = painted.size() - 1;
     first = std::min({first, last, lines.empty() ? std::size_t{0} : lines.size() - 1});
-    up = rows_at(std::span(painted_).subspan(first, last - first), width);
+    up = rows_at(std::span(painted).subspan(first, last - first), width);
   } else {
     first = 0;
   }
   frame += kBegin;
   frame += "\r";
   if (up > 0) frame += fmt::format("\x1b[{}A", up);
-  if (anew && width != painted_width_) frame += kClearBelow;
+  if (anew && width != painted_width) frame += kClearBelow;
   for (const std::string& line : above) {
     put(frame, line, width);
     frame += "\r\n";
   }
   for (std::size_t i = first; i < lines.size(); ++i) {
-    const bool same = !anew && i < painted_.size() && lines[i] == painted_[i];
+    const bool same = !anew && i < painted.size() && lines[i] == painted[i];
     if (!same) put(frame, lines[i], width);
     frame += i + 1 < lines.size() ? "\r\n" : "\r";
   }
   if (lines.empty()) {
     frame += kClearBelow;
-  } else if (static_cast<std::size_t>(rows_at(above, width)) + lines.size() < painted_.size()) {
+  } else if (static_cast<std::size_t>(rows_at(above, width)) + lines.size() < painted.size()) {
     // Lines of the old frame stand below the new one.
     frame += "\r\n";
     frame += kClearBelow;
     frame += "\x1b[1A";
   }
   frame += kEnd;
-  painted_ = std::move(lines);
-  painted_width_ = width;
-  failed_ = !write_(frame);
+  painted = std::move(lines);
+  painted_width = width;
+  failed = !write(frame);
 }
 
 }  // namespace resnet

@@ -1,27 +1,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/loss/softmax.h"
 #include "resnet/train.h"
 #include "train/batches.h"
 
 namespace resnet {
-namespace {
-
-// Index of the first largest of `count` numbers.
-std::int64_t argmax(const float* values, std::int64_t count) {
-  return std::max_element(values, values + count) - values;
-}
-
-// Cross-entropy of one row of logits, nats.
-double cross_entropy(const float* logits, std::int64_t classes, std::int64_t label) {
-  const double largest = *std::max_element(logits, logits + classes);
-  double sum = 0;
-  for (std::int64_t k = 0; k < classes; ++k) sum += std::exp(static_cast<double>(logits[k]) - largest);
-  return std::log(sum) + largest - static_cast<double>(logits[label]);
-}
-
-}  // namespace
-
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
                     const std::atomic<bool>* stop) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
@@ -44,15 +28,16 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
     const auto labels = batch->labels.view<std::int32_t>();
     for (std::int64_t n = 0; n < batch->size(); ++n) {
       const float* row = logits.values().data() + n * outputs;
-      const std::int64_t predicted = argmax(row, outputs);
+      const kernels::Softmax softmax = kernels::softmax_of(row, outputs);
       const std::int64_t label = labels[n];
       if (label < 0 || label >= classes) {
         throw ShapeError("label " + std::to_string(label) + " of a data set with " + std::to_string(classes) +
                          " classes");
       }
-      loss_sum += cross_entropy(row, outputs, label);
-      correct += predicted == label ? 1 : 0;
-      if (predicted < classes) ++result.confusion[static_cast<std::size_t>(label * classes + predicted)];
+      loss_sum += std::log(softmax.exp_sum) + softmax.largest - static_cast<double>(row[label]);
+      correct += softmax.argmax == label ? 1 : 0;
+      if (softmax.argmax < classes)
+        ++result.confusion[static_cast<std::size_t>(label * classes + softmax.argmax)];
     }
     result.examples += batch->size();
   }

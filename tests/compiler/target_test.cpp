@@ -15,6 +15,7 @@
 #include "compiler/training.h"
 #include "engine/interpreter.h"
 #include "exec/executor.h"
+#include "graph/names.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -153,7 +154,7 @@ TEST(Target, ASecondOneRunsATrainingStepFromAPlan) {
     write(state[name], arena.state() + layout.find(name)->offset, DType::f32);
   }
   const auto labels = e.labels.view<std::int32_t>().span();
-  const NamedValues inputs = {{compiler::kImages, Values(e.images.values().begin(), e.images.values().end())},
+  const NamedValues inputs = {{graph::kImages, Values(e.images.values().begin(), e.images.values().end())},
                               {compiler::kLabels, Values(labels.begin(), labels.end())}};
   for (const plan::Slot& slot : plan.inputs) write(inputs.at(slot.name), executor.data(slot), slot.dtype);
   executor.run(pool);

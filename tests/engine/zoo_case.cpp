@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "compiler/training.h"
 #include "engine/interpreter.h"
+#include "graph/names.h"
 #include "support/networks.h"
 
 namespace resnet::test {
@@ -29,7 +30,7 @@ NamedValues oracle(const Network& network, const Examples& e, engine::Noise nois
     if (tensor.dtype() == DType::f32) initial[name] = values_of(tensor);
   }
   const auto labels = e.labels.view<std::int32_t>().span();
-  const NamedValues inputs = {{compiler::kImages, values_of(e.images)},
+  const NamedValues inputs = {{graph::kImages, values_of(e.images)},
                               {compiler::kLabels, Values(labels.begin(), labels.end())}};
   NamedValues state = initial;
   const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::gradients);
@@ -41,7 +42,7 @@ NamedValues oracle(const Network& network, const Examples& e, engine::Noise nois
       result[name] = std::move(values);
   }
   result["loss_sum"] = outputs.at(compiler::kLossSum);
-  result["logits"] = engine::interpret(network.eval, inputs, untouched, noise).at(compiler::kOutput);
+  result["logits"] = engine::interpret(network.eval, inputs, untouched, noise).at(graph::kOutput);
   return result;
 }
 

@@ -74,7 +74,7 @@ TEST(Drawing, NestedSumsKeepAllTheirShortcuts) {
 
 TEST(Drawing, TitlesAreEscaped) {
   nn::Sequential net(nn::ReLU{});
-  net.describe("a<b & c", nn::Scheme::chapter);
+  net.set_title("a<b & c");
   EXPECT_THAT(nn::drawing(net, {1, 2, 6, 6}), HasSubstr("<title>a&lt;b &amp; c</title>"));
 }
 

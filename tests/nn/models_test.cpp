@@ -124,7 +124,7 @@ TEST(Chapter, DeeperNetworksDifferFromTorchvisionsByBiasesAndShortcutNormsAlone)
 TEST(Chapter, BottlenecksPutTheStrideOnTheThreeByThree) {
   const nn::Sequential net = models::d2l_resnet50({.in_channels = 1, .classes = 10});
   std::map<std::string, Shape> shapes;
-  for (const nn::SummaryRow& row : nn::summarize(net, {1, 1, 224, 224}).layers) shapes[row.name] = row.output;
+  for (const nn::SummaryRow& row : nn::summary(net, {1, 1, 224, 224}).layers) shapes[row.name] = row.output;
   EXPECT_EQ(shapes.at("2.0.conv1"), (Shape{1, 128, 56, 56}));
   EXPECT_EQ(shapes.at("2.0.conv2"), (Shape{1, 128, 28, 28}));
   EXPECT_EQ(shapes.at("2.0.conv4"), (Shape{1, 512, 28, 28}));
@@ -168,7 +168,7 @@ TEST(Models, AnyNumberOfStagesWillDo) {
     EXPECT_NO_THROW(nn::trace(six, {2, 3, 128, 128}, Mode::train)) << name;
   }
   const nn::Sequential widened = models::d2l_resnet18({.in_channels = 1, .classes = 10, .blocks = {1, 1, 1}});
-  EXPECT_EQ(nn::summarize(widened, {1, 1, 64, 64}).stages[3].output, (Shape{1, 256, 4, 4}));
+  EXPECT_EQ(nn::summary(widened, {1, 1, 64, 64}).stages[3].output, (Shape{1, 256, 4, 4}));
 }
 
 TEST(Models, WhatIsNotGivenIsTheModelsOwn) {

@@ -27,15 +27,15 @@ TEST(Summary, PrintsTheChaptersEightLines) {
 }
 
 TEST(Summary, CountsTheMultiplyAddsOfAConvolutionByHand) {
-  const nn::Summary summary = nn::summarize(
-      nn::Sequential(nn::Conv2d{3, 8, {.kernel = 3, .padding = 1, .bias = false}}), {2, 3, 5, 5});
+  const nn::Summary summary =
+      nn::summary(nn::Sequential(nn::Conv2d{3, 8, {.kernel = 3, .padding = 1, .bias = false}}), {2, 3, 5, 5});
   EXPECT_EQ(summary.flops, 2.0 * 2 * 25 * 8 * 27);
   EXPECT_EQ(summary.parameters, 216);
 }
 
 TEST(Summary, LayersFollowTheEvaluationAndAddUpToTheWhole) {
   const nn::Sequential net = models::d2l_resnet18({.in_channels = 1, .classes = 10});
-  const nn::Summary summary = nn::summarize(net, {2, 1, 96, 96});
+  const nn::Summary summary = nn::summary(net, {2, 1, 96, 96});
   std::int64_t parameters = 0;
   double layers = 0, stages = 0;
   for (const nn::SummaryRow& row : summary.layers) {
@@ -64,7 +64,7 @@ struct Late : nn::Module {
 TEST(Summary, AStageOwnsAllThatItComputes) {
   nn::Sequential first(nn::Conv2d{4, 4, {.padding = 1}});
   nn::Sequential net(std::move(first), Late{});
-  const nn::Summary summary = nn::summarize(net, {1, 4, 6, 6});
+  const nn::Summary summary = nn::summary(net, {1, 4, 6, 6});
   EXPECT_EQ(summary.stages[1].flops - summary.stages[0].flops, 4 * 36) << "its ReLU";
 }
 
@@ -73,20 +73,20 @@ TEST(Summary, AWeightUsedTwiceCountsOnce) {
     nn::Conv2d& conv = add("conv", nn::Conv2d{3, 3, {.padding = 1}});
     Value operator()(Value x) const override { return conv(conv(x)); }
   };
-  const nn::Summary summary = nn::summarize(Twice{}, {1, 3, 8, 8});
+  const nn::Summary summary = nn::summary(Twice{}, {1, 3, 8, 8});
   ASSERT_EQ(summary.layers.size(), 2U);
   EXPECT_EQ(summary.layers[0].parameters + summary.layers[1].parameters, summary.parameters);
   EXPECT_EQ(summary.layers[1].kind, "Conv2d");
 }
 
 TEST(Summary, AModuleThatAddsNothingInEvaluationKeepsTheShape) {
-  const nn::Summary summary = nn::summarize(nn::Sequential(nn::ReLU{}, nn::Dropout{}), {1, 3, 8, 8});
+  const nn::Summary summary = nn::summary(nn::Sequential(nn::ReLU{}, nn::Dropout{}), {1, 3, 8, 8});
   EXPECT_EQ(summary.stages[1].output, (Shape{1, 3, 8, 8}));
   EXPECT_EQ(summary.stages[1].kind, "Dropout");
 }
 
 TEST(Summary, TorchvisionsStagesHaveTheirNames) {
-  const nn::Summary summary = nn::summarize(models::resnet50({}), {1, 3, 224, 224});
+  const nn::Summary summary = nn::summary(models::resnet50({}), {1, 3, 224, 224});
   std::vector<std::string> names;
   for (const nn::SummaryRow& row : summary.stages) names.push_back(row.name);
   EXPECT_THAT(names, testing::ElementsAre("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3",

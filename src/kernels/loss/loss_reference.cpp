@@ -1,33 +1,11 @@
 // Softmax cross-entropy in double.
 // Source: Goodfellow et al., Deep Learning, section 6.2.2.3.
-#include <algorithm>
 #include <cmath>
 
 #include "kernels/loss/loss.h"
+#include "kernels/loss/softmax.h"
 
 namespace resnet::kernels {
-namespace {
-
-struct Softmax {
-  double largest = 0;
-  double exp_sum = 0;       // of exp(logit - largest)
-  std::int64_t argmax = 0;  // the first largest; a NaN counts as largest, as in PyTorch
-};
-
-Softmax softmax_of(const double* logits, std::int64_t classes) {
-  Softmax s{.largest = logits[0]};
-  for (std::int64_t k = 1; k < classes; ++k) {
-    if (logits[k] > s.largest || (std::isnan(logits[k]) && !std::isnan(s.largest))) {
-      s.largest = logits[k];
-      s.argmax = k;
-    }
-  }
-  for (std::int64_t k = 0; k < classes; ++k) s.exp_sum += std::exp(logits[k] - s.largest);
-  return s;
-}
-
-}  // namespace
-
 void reference_cross_entropy(View<const double> logits, View<const double> labels, View<double> loss_sum,
                              View<double> correct) {
   const std::int64_t classes = logits.shape[1];

@@ -1,0 +1,160 @@
+#include "cli/parser.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace resnet::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// A command with an argument of every kind.
+class Sample final : public Command {
+ public:
+  Sample() : Command("sample", "A command of the test.") {
+    add({.name = "RUN", .help = "a run", .target = &run_name, .positional = true});
+    accept({"epochs", "lr", "model"});
+    add({.name = "classes", .placeholder = "N", .help = "classes", .default_text = "10", .target = &classes});
+    add({.name = "svg", .placeholder = "FILE", .help = "a picture", .target = &svg});
+    add({.name = "json", .help = "as JSON", .target = &json});
+  }
+  int run() override { return kDone; }
+  settings::Settings flags(const settings::Settings& base = {}) const { return from_flags(base); }
+  bool given(const std::string& name) const { return argument(name).given; }
+
+  std::string run_name, svg;
+  std::int64_t classes = 10;
+  bool json = false;
+};
+
+class ParserTest : public testing::Test {
+ protected:
+  ParserTest() {
+    auto owned = std::make_unique<Sample>();
+    sample_ = owned.get();
+    commands_.push_back(std::move(owned));
+    commands_.push_back(make_plot());
+  }
+
+  Invocation parsed(std::initializer_list<const char*> words) {
+    std::vector<const char*> argv = {"resnet"};
+    argv.insert(argv.end(), words.begin(), words.end());
+    return parse({"What it is.", "The end.", "1.2.3"}, commands_, static_cast<int>(argv.size()), argv.data());
+  }
+  // The error of words that the named command does not take, "what | hint".
+  std::string rest_error(std::initializer_list<const char*> words) {
+    const Invocation invocation = parsed(words);
+    try {
+      invocation.command->check_rest(invocation.rest);
+    } catch (const ConfigError& error) {
+      return std::string(error.what()) + " | " + error.hint();
+    }
+    return "";
+  }
+
+  Commands commands_;
+  Sample* sample_ = nullptr;
+};
+
+TEST_F(ParserTest, SetsEveryKindOfArgument) {
+  const Invocation invocation =
+      parsed({"sample", "runs/a", "--classes", "7", "--svg=x.svg", "--json", "--epochs", "3", "--lr", "0.5"});
+  EXPECT_EQ(invocation.command, sample_);
+  EXPECT_FALSE(invocation.answered);
+  EXPECT_EQ(sample_->run_name, "runs/a");
+  EXPECT_EQ(sample_->svg, "x.svg");
+  EXPECT_EQ(sample_->classes, 7);
+  EXPECT_TRUE(sample_->json);
+  EXPECT_EQ(sample_->flags().epochs, 3);
+  EXPECT_EQ(sample_->flags().lr, 0.5F);
+  EXPECT_EQ(rest_error({"sample", "a"}), "");
+}
+
+TEST_F(ParserTest, SaysWhatWasGiven) {
+  parsed({"sample", "a", "--epochs", "3", "--json"});
+  EXPECT_TRUE(sample_->given("epochs"));
+  EXPECT_TRUE(sample_->given("json"));
+  EXPECT_TRUE(sample_->given("RUN"));
+  EXPECT_FALSE(sample_->given("lr"));
+  EXPECT_FALSE(sample_->given("classes"));
+}
+
+TEST_F(ParserTest, FlagsOverrideWhatTheyAreReadOver) {
+  parsed({"sample", "a", "--epochs", "3"});
+  settings::Settings base;
+  base.epochs = 5;
+  base.lr = 0.125F;
+  EXPECT_EQ(sample_->flags(base).epochs, 3);
+  EXPECT_EQ(sample_->flags(base).lr, 0.125F);
+}
+
+TEST_F(ParserTest, TheLastOfAnOptionThatIsGivenTwiceCounts) {
+  parsed({"sample", "a", "--epochs", "3", "--epochs", "4"});
+  EXPECT_EQ(sample_->flags().epochs, 4);
+}
+
+TEST_F(ParserTest, RefusesValuesThatTheTableRefuses) {
+  parsed({"sample", "a", "--epochs", "none"});
+  EXPECT_THROW(sample_->flags(), ConfigError);
+  EXPECT_THROW(parsed({"sample", "a", "--classes", "ten"}), ConfigError);
+  EXPECT_THROW(parsed({"sample", "a", "--epochs"}), ConfigError) << "a value is missing";
+  EXPECT_THROW(parsed({"sample"}), ConfigError) << "RUN is missing";
+}
+
+TEST_F(ParserTest, AMistypedFlagIsAnsweredWithTheNearest) {
+  EXPECT_EQ(rest_error({"sample", "a", "--epoch", "3"}),
+            "resnet sample has no flag --epoch | did you mean --epochs?");
+  EXPECT_EQ(rest_error({"sample", "a", "--jsn=1"}), "resnet sample has no flag --jsn | did you mean --json?");
+  EXPECT_EQ(rest_error({"sample", "a", "--hlep"}), "resnet sample has no flag --hlep | did you mean --help?");
+  EXPECT_EQ(rest_error({"sample", "a", "--batch-size", "3"}),
+            "resnet sample has no flag --batch-size | resnet sample --help lists its flags");
+  EXPECT_EQ(rest_error({"sample", "a", "stray"}),
+            "resnet sample takes no 'stray' | resnet sample --help shows what it takes");
+}
+
+TEST_F(ParserTest, KeepsWordsThatBelongToNoCommand) {
+  EXPECT_THAT(parsed({"--lr", "0.1", "sample", "a"}).before, ElementsAre("--lr", "0.1"));
+  const Invocation nothing = parsed({"smaple"});
+  EXPECT_EQ(nothing.command, nullptr);
+  EXPECT_THAT(nothing.before, ElementsAre("smaple"));
+}
+
+TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
+  EXPECT_THAT(parsed({}).help, HasSubstr("A command of the test."));
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(parsed({"sample", "--help"}).answered);
+  const std::string help = testing::internal::GetCapturedStdout();
+  for (const char* text :
+       {"RUN", "--epochs N=10", "--classes N=10", "--svg FILE", "--json", "network: d2l"}) {
+    EXPECT_THAT(help, HasSubstr(text));
+  }
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(parsed({"--version"}).answered);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "1.2.3\n");
+}
+
+TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
+  Commands commands;
+  for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
+    commands.push_back(make());
+  }
+  commands.push_back(make_manual(commands));
+  EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "summary", "plan", "bench", "plot"))
+      << "the manual is hidden";
+  for (const auto& command : commands) {
+    EXPECT_FALSE(command->description().empty());
+    for (const Argument& argument : command->arguments()) {
+      const auto same = [&](const Argument& other) { return other.name == argument.name; };
+      EXPECT_EQ(std::count_if(command->arguments().begin(), command->arguments().end(), same), 1)
+          << command->name() << ' ' << argument.name;
+      EXPECT_FALSE(argument.help.empty()) << command->name() << ' ' << argument.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace resnet::cli

@@ -1,0 +1,165 @@
+#include "settings/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "resnet/models.h"
+
+namespace resnet::settings {
+namespace {
+
+using testing::HasSubstr;
+
+struct Texts {
+  std::vector<std::string> good;  // set() takes them and get() gives them back
+  std::vector<std::string> bad;   // set() refuses them
+};
+
+// Every option with texts that it takes and refuses.
+const std::map<std::string, Texts>& cases() {
+  static const std::map<std::string, Texts> map = {
+      {"data", {{"fashion-mnist", "cifar10", "idx:some/folder"}, {}}},  // refused where it is opened
+      {"data-dir", {{"", "/a folder/with spaces"}, {}}},
+      {"resize", {{"1", "96", "65535", "96x128"}, {"", "0", "-1", "96x", "x96", "1x2x3", "70000", "a"}}},
+      {"limit-train", {{"0", "1", "1099511627776"}, {"", "-1", "1.5", "x", "1 ", "1099511627777"}}},
+      {"limit-test", {{"0", "60000"}, {"-1", "1e3"}}},
+      {"model", {models::names(), {"", "resnet19", "RESNET18"}}},
+      {"blocks", {{"1", "2,2,2,2"}, {"", "2,,2", "2,", "0", "-1", "2;2", "65537"}}},
+      {"channels", {{"64,128,256,512"}, {"64,x", "0,8"}}},
+      {"block", {{"basic", "bottleneck"}, {"", "square"}}},
+      {"stem", {{"large", "small"}, {"medium"}}},
+      {"input", {{"1x3x224x224"}, {"", "1x3x224", "1x3x224x224x1", "0x1x1x1", "axbxcxd", "1X1X1X1"}}},
+      {"batch-size", {{"1", "256", "1048576"}, {"0", "1048577", "many"}}},
+      {"epochs", {{"1", "10"}, {"0", "-3", "2.5"}}},
+      {"steps", {{"0", "7"}, {"-2"}}},
+      {"lr", {{"0", "0.05", "1", "1e-06"}, {"", "nan", "inf", "-1", "fast", "0.1x", "1e99"}}},
+      {"seed", {{"0", "18446744073709551615"}, {"-1", "18446744073709551616", "0x10"}}},
+      {"threads", {{"1", "1024"}, {"0", "-1", "1025"}}},
+      {"precision", {{"f32", "bf16"}, {"f16", "F32"}}},
+      {"isa", {{"avx2", "avx512", "avx512_bf16"}, {"mmx", "avx"}}},
+      {"device", {{"auto", "cpu"}, {"cuda"}}},
+      {"out", {{"", "runs/here"}, {}}},
+  };
+  return map;
+}
+
+TEST(Options, EachHasItsCaseInThisTest) {
+  std::vector<std::string> names, tested;
+  for (const Option& o : options()) names.push_back(o.name);
+  for (const auto& [name, texts] : cases()) tested.push_back(name);
+  EXPECT_THAT(names, testing::UnorderedElementsAreArray(tested));
+}
+
+TEST(Options, GiveBackWhatTheyWereSetTo) {
+  for (const auto& [name, texts] : cases()) {
+    for (const std::string& text : texts.good) {
+      Settings settings;
+      ASSERT_NO_THROW(option(name).set(settings, text)) << name << ' ' << text;
+      EXPECT_EQ(option(name).get(settings), text) << name;
+    }
+  }
+}
+
+TEST(Options, ChangeNoOtherSetting) {
+  const Settings defaults;
+  for (const auto& [name, texts] : cases()) {
+    Settings settings;
+    option(name).set(settings, texts.good.back());
+    for (const Option& other : options()) {
+      if (other.name != name) {
+        EXPECT_EQ(other.get(settings), other.get(defaults)) << name << ' ' << other.name;
+      }
+    }
+  }
+}
+
+TEST(Options, RefuseWhatTheyCannotTakeAndSayWhatTheyTake) {
+  for (const auto& [name, texts] : cases()) {
+    for (const std::string& text : texts.bad) {
+      Settings settings;
+      const std::string before = option(name).get(settings);
+      try {
+        option(name).set(settings, text);
+        ADD_FAILURE() << "--" << name << " took '" << text << "'";
+      } catch (const ConfigError& error) {
+        EXPECT_EQ(error.what(), "--" + name + " cannot be '" + text + "'");
+        EXPECT_THAT(error.hint(), testing::StartsWith("give ")) << name;
+      }
+      EXPECT_EQ(option(name).get(settings), before) << name << " is left as it was";
+    }
+  }
+}
+
+TEST(Options, TakeAllTheirChoices) {
+  for (const Option& o : options()) {
+    for (const std::string& choice : o.choices) {
+      Settings settings;
+      EXPECT_NO_THROW(o.set(settings, choice)) << o.name << ' ' << choice;
+    }
+  }
+}
+
+TEST(Options, HaveHelpInOneStyle) {
+  for (const Option& o : options()) {
+    EXPECT_FALSE(o.help.empty()) << o.name;
+    EXPECT_FALSE(o.help.ends_with('.')) << o.name;
+    EXPECT_FALSE(o.placeholder.empty()) << o.name;
+    for (const Option& other : options()) {
+      EXPECT_TRUE(&o == &other || o.name != other.name) << o.name;
+    }
+  }
+}
+
+TEST(Options, AnswerANameThatIsNoneWithAnError) {
+  EXPECT_THROW(option("epoch"), ConfigError);
+}
+
+TEST(Options, ANearMissIsNamed) {
+  Settings settings;
+  try {
+    option("model").set(settings, "resnet_18");
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.hint(), HasSubstr("did you mean resnet18?"));
+  }
+}
+
+TEST(InFlags, PutsFlagsInThePlaceOfFields) {
+  EXPECT_EQ(in_flags("FitOptions::epochs must be at least 1"), "--epochs must be at least 1");
+  EXPECT_EQ(in_flags("give ResNetOptions::blocks, or ResNetOptions::channels"),
+            "give --blocks, or --channels");
+  EXPECT_EQ(in_flags("EngineOptions::precision: f32 or bf16"), "--precision: f32 or bf16");
+}
+
+TEST(InFlags, LeavesOtherTextsAlone) {
+  for (const char* text : {"", "no field", "FitOptions::epochs_left", "FitOptions::", "Options::lr_x"}) {
+    EXPECT_EQ(in_flags(text), text);
+  }
+}
+
+// An error of the library reaches the user in the program's words.
+TEST(InFlags, KnowsTheFieldsThatTheLibraryNames) {
+  const auto message = [](const models::ResNetOptions& options) -> std::string {
+    try {
+      models::resnet18(options);
+    } catch (const ConfigError& error) {
+      return in_flags(std::string(error.what()) + "; " + error.hint());
+    }
+    return "";
+  };
+  EXPECT_EQ(message({.channels = {1, 1, 1, 1, 1}}),
+            "resnet18: 5 stages by --channels, and no --blocks for them; give --blocks with as many numbers");
+  try {
+    check(EngineOptions{.threads = -1});
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_EQ(in_flags(error.what()), "--threads cannot be negative");
+  }
+}
+
+}  // namespace
+}  // namespace resnet::settings

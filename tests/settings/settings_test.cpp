@@ -1,0 +1,136 @@
+#include "settings/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/toml.h"
+#include "settings/options.h"
+
+namespace resnet::settings {
+namespace {
+
+using testing::HasSubstr;
+
+// The error of reading `text`, "what | hint".
+std::string error_of(const std::string& text) {
+  try {
+    from_toml(text, "run/config.toml");
+  } catch (const FormatError& error) {
+    return std::string(error.what()) + " | " + error.hint();
+  }
+  return "";
+}
+
+std::string values(const Settings& settings) {
+  std::string result;
+  for (const Option& o : options()) result += o.name + "=" + o.get(settings) + "\n";
+  return result;
+}
+
+TEST(Toml, GivesBackTheSettingsThatItWasWrittenFrom) {
+  Settings settings;
+  for (const auto& [name, text] :
+       std::vector<std::pair<std::string, std::string>>{{"data", "idx:a \"quoted\" \\ folder"},
+                                                        {"resize", "64x48"},
+                                                        {"limit-train", "100"},
+                                                        {"model", "resnet50"},
+                                                        {"blocks", "1,2"},
+                                                        {"channels", "8,16"},
+                                                        {"block", "basic"},
+                                                        {"stem", "small"},
+                                                        {"input", "2x3x32x32"},
+                                                        {"batch-size", "7"},
+                                                        {"epochs", "3"},
+                                                        {"lr", "0.1"},
+                                                        {"seed", "18446744073709551615"},
+                                                        {"threads", "3"},
+                                                        {"precision", "bf16"},
+                                                        {"isa", "avx2"},
+                                                        {"device", "cpu"},
+                                                        {"out", "ü/'x'"},
+                                                        {"steps", "11"},
+                                                        {"limit-test", "9"},
+                                                        {"data-dir", "tab\there"}}) {
+    option(name).set(settings, text);
+  }
+  EXPECT_EQ(values(from_toml(to_toml(settings), "config.toml")), values(settings));
+  EXPECT_EQ(values(from_toml(to_toml({}), "config.toml")), values({}));
+}
+
+TEST(Toml, IsCompleteButForWhatIsUnset) {
+  const Settings settings;
+  const std::string text = to_toml(settings);
+  for (const Option& o : options()) {
+    const std::string value = o.get(settings);
+    if (value.empty()) {
+      EXPECT_THAT(text, testing::Not(HasSubstr("\n" + o.name + " = "))) << o.name;
+    } else {
+      EXPECT_THAT(text, HasSubstr("\n" + o.name + " = " + (o.text ? toml_quoted(value) : value) + "\n"));
+    }
+  }
+}
+
+TEST(Toml, NamesAnUnknownOptionAndWhatWasMeant) {
+  EXPECT_EQ(error_of("epoch = 3"), "run/config.toml: there is no option 'epoch' | did you mean 'epochs'?");
+  EXPECT_EQ(error_of("batchsize = 3"),
+            "run/config.toml: there is no option 'batchsize' | did you mean 'batch-size'?");
+  EXPECT_THAT(error_of("zzzzzzzz = 1"), HasSubstr("there is no option 'zzzzzzzz' | resnet train --help"));
+}
+
+TEST(Toml, NamesTheFileOfAValueThatCannotBe) {
+  EXPECT_THAT(error_of("epochs = 0"), HasSubstr("run/config.toml: --epochs cannot be '0' | give a whole"));
+  EXPECT_THAT(error_of("epochs = true"), HasSubstr("'epochs' must be a number or a text"));
+  EXPECT_THAT(error_of("[epochs]\nx = 1"), HasSubstr("'epochs' must be a number or a text"));
+  EXPECT_THAT(error_of("model = 'resnet19'"), HasSubstr("did you mean resnet1"));
+}
+
+TEST(Toml, NamesTheLineOfWhatIsNotToml) {
+  EXPECT_THAT(error_of("epochs = 3\nlr = \n"), HasSubstr("run/config.toml:2: "));
+}
+
+TEST(Toml, TakesNumbersAsTextsToo) {
+  const Settings settings = from_toml("epochs = \"3\"\nlr = 1\nseed = 5", "config.toml");
+  EXPECT_EQ(settings.epochs, 3);
+  EXPECT_EQ(settings.lr, 1.0F);
+  EXPECT_EQ(settings.seed, 5U);
+}
+
+TEST(Settings, ReachTheLibraryWhole) {
+  const Settings settings =
+      from_toml("batch-size = 7\nepochs = 3\nsteps = 11\nlr = 0.25\nseed = 5\nthreads = 3\nisa = 'avx2'",
+                "config.toml");
+  const FitOptions fit = fit_options(settings);
+  EXPECT_EQ(fit.batch_size, 7);
+  EXPECT_EQ(fit.epochs, 3);
+  EXPECT_EQ(fit.steps, 11);
+  EXPECT_EQ(fit.lr, 0.25F);
+  EXPECT_EQ(fit.seed, 5U);
+  EXPECT_EQ(fit.engine.threads, 3);
+  EXPECT_EQ(fit.engine.isa, "avx2");
+}
+
+TEST(Settings, AreTheChaptersWhereNothingIsSaid) {
+  const FitOptions chapter;
+  const FitOptions fit = fit_options({});
+  EXPECT_EQ(fit.batch_size, chapter.batch_size);
+  EXPECT_EQ(fit.epochs, chapter.epochs);
+  EXPECT_EQ(fit.lr, chapter.lr);
+  EXPECT_EQ(fit.seed, chapter.seed);
+  const nn::Sequential net = make_model({}, 1, 10);
+  EXPECT_EQ(net.title(), "d2l_resnet18");
+  EXPECT_EQ(nn::parameter_count(net), 11'178'378);
+}
+
+TEST(Settings, DescribeTheNetwork) {
+  const Settings settings = from_toml(
+      "model = 'resnet18'\nblocks = '1,1'\nchannels = '8,16'\nblock = 'bottleneck'\nstem = 'small'", "");
+  const nn::Sequential net = make_model(settings, 3, 5);
+  const nn::Summary summary = nn::summary(net, {1, 3, 32, 32});
+  EXPECT_EQ(summary.stages.back().output, (Shape{1, 5}));
+  EXPECT_EQ(summary.stages.front().output, (Shape{1, 8, 32, 32}));
+}
+
+}  // namespace
+}  // namespace resnet::settings
