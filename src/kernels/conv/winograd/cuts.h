@@ -37,6 +37,7 @@ HWY_INLINE void both_signs(V even, float p, V odd, V* o) {
 
 // Points 0, 1, -1/2, -2 and infinity.
 struct F3 {
+  using Weights = F3;
   static constexpr bool kForward = true, kGradient = true;  // passes whose result it gives
   static constexpr int kIn = 5, kPoints = 5, kMatrices = 5, kOut = 3;
   static constexpr int kInStep = 3;
@@ -79,6 +80,7 @@ struct F3 {
 
 // Points 0, +-a, +-b and infinity with a = 2/3 and b = 3/2, so that a b = 1.
 struct F4 {
+  using Weights = F4;
   static constexpr bool kForward = true, kGradient = true;  // passes whose result it gives
   static constexpr int kIn = 6, kPoints = 6, kMatrices = 6, kOut = 4;
   static constexpr int kInStep = 4;
@@ -135,6 +137,7 @@ struct F4 {
 // Points 0, +-1, +-2, +-1/2 and infinity. For gradients alone: its errors are five times those of F4, and
 // what they move of a result changes signs in front of a ReLU, of a gradient nothing.
 struct F6 {
+  using Weights = F6;
   static constexpr bool kForward = false, kGradient = true;  // passes whose result it gives
   static constexpr int kIn = 8, kPoints = 8, kMatrices = 8, kOut = 6;
   static constexpr int kInStep = 6;
@@ -204,6 +207,7 @@ HWY_INLINE void even_output(const V* y, V* o) {
 }
 
 struct Parity {
+  using Weights = Parity;
   static constexpr bool kForward = true, kGradient = false;  // passes whose result it gives
   static constexpr int kIn = 7, kPoints = 7, kMatrices = 5, kOut = 3;
   static constexpr int kInStep = 6;
@@ -242,6 +246,7 @@ struct Parity {
 // kOdd: an odd pixel comes first.
 template <bool kOdd>
 struct ParityGradient {
+  using Weights = Parity;                                    // whose transform of weights it shares
   static constexpr bool kForward = false, kGradient = true;  // passes whose result it gives
   static constexpr int kIn = 4, kPoints = 7, kMatrices = 5, kOut = 6;
   static constexpr int kInStep = 3;
@@ -257,7 +262,6 @@ struct ParityGradient {
       o[2 * k + 1] = kOdd ? even[k] : y[4 + k];
     }
   }
-  static HWY_INLINE void weights(const V* g, V* o) { Parity::weights(g, o); }
 };
 
 // Applies the one-dimensional transform f, In numbers to Out, to the columns and then to the rows of
@@ -280,6 +284,44 @@ HWY_INLINE void both_ways(const Load& load, const Store& store) {
     f(half[i], o);
 #pragma GCC unroll 8
     for (int j = 0; j < Out; ++j) store(i, j, o[j]);
+  }
+}
+
+// The same from memory to memory, out of line and in loops: what the channels behind the last whole vector go
+// through, since instances for them beside those for whole vectors would double the code.
+template <int In, int Out, void (*f)(const V*, V*)>
+HWY_NOINLINE void both_ways_in_memory(const V* HWY_RESTRICT from, V* HWY_RESTRICT to) {
+  V half[Out * In], x[In], o[Out];
+#pragma GCC unroll 1
+  for (int j = 0; j < In; ++j) {
+#pragma GCC unroll 1
+    for (int i = 0; i < In; ++i) x[i] = from[i * In + j];
+    f(x, o);
+#pragma GCC unroll 1
+    for (int i = 0; i < Out; ++i) half[i * In + j] = o[i];
+  }
+#pragma GCC unroll 1
+  for (int i = 0; i < Out; ++i) f(half + i * In, to + i * Out);
+}
+
+// Either, with the meaning of both_ways(), as suits the channels that `Access` is of.
+template <class Access, int In, int Out, void (*f)(const V*, V*), class Load, class Store>
+HWY_INLINE void transform_both_ways(const Load& load, const Store& store) {
+  if constexpr (std::is_same_v<Access, Whole>) {
+    both_ways<In, Out, f>(load, store);
+  } else {
+    V from[In * In], to[Out * Out];
+#pragma GCC unroll 1
+    for (int i = 0; i < In; ++i) {
+#pragma GCC unroll 1
+      for (int j = 0; j < In; ++j) from[i * In + j] = load(i, j);
+    }
+    both_ways_in_memory<In, Out, f>(from, to);
+#pragma GCC unroll 1
+    for (int i = 0; i < Out; ++i) {
+#pragma GCC unroll 1
+      for (int j = 0; j < Out; ++j) store(i, j, to[i * Out + j]);
+    }
   }
 }
 

@@ -24,8 +24,8 @@ struct Pixels {
   bool inside[In * In];
   bool whole = true;  // all inside
 
-  // `step`: pixels between tiles.
-  HWY_INLINE void find(const TilePoints<T>& args, std::int64_t tile, std::int64_t step) {
+  // `step`: pixels between tiles. Out of line: once a tile, and every transform of that size calls it.
+  HWY_NOINLINE void find(const TilePoints<T>& args, std::int64_t tile, std::int64_t step) {
     const Tiles& tiles = args.tiles;
     const Place place(tiles, tiles.begin + tile, step);
     const T* image = args.image + place.image * tiles.h * tiles.w * tiles.c;
@@ -48,11 +48,16 @@ struct Pixels {
 
 // What the next tile reads is asked for while this one is transformed: a tile's pixels lie in too many places
 // for the processor to foresee.
-template <class T, int In>
+template <class Access, class T, int In>
 HWY_INLINE void ask_for(const Pixels<T, In>& pixels, std::int64_t c) {
   if (!begins_line<T>(c)) return;
+  if constexpr (std::is_same_v<Access, Whole>) {
 #pragma GCC unroll 64
-  for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels.at[i] + c);
+    for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels.at[i] + c);
+  } else {
+#pragma GCC unroll 1
+    for (int i = 0; i < In * In; ++i) __builtin_prefetch(pixels.at[i] + c);
+  }
 }
 
 // How a pixel is read: as it stands, or through a batch norm.
@@ -115,12 +120,12 @@ struct ToPoints {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    ask_for(next, c);
+    ask_for<Access>(next, c);
     const typename Read::template At<Access> at(read, access, c);
     T* HWY_RESTRICT out = to + c;
-    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return at.load(pixels, i * In + j); },
-                          [&](int i, int j, V v)
-                              HWY_ATTR { Whole().store(v, out + (i * Out + j) * stride); });
+    transform_both_ways<Access, In, Out, f>(
+        [&](int i, int j) HWY_ATTR { return at.load(pixels, i * In + j); },
+        [&](int i, int j, V v) HWY_ATTR { Whole().store(v, out + (i * Out + j) * stride); });
   }
 };
 
@@ -152,17 +157,17 @@ struct ToPairs {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    ask_for(next_low, c);
-    ask_for(next_high, c);
+    ask_for<Access>(next_low, c);
+    ask_for<Access>(next_high, c);
     const typename Read::template At<Access> at(read, access, c);
     V points[Out * Out];
-    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return at.load(low, i * In + j); },
-                          [&](int i, int j, V v) HWY_ATTR { points[i * Out + j] = v; });
+    transform_both_ways<Access, In, Out, f>([&](int i, int j) HWY_ATTR { return at.load(low, i * In + j); },
+                                            [&](int i, int j, V v) HWY_ATTR { points[i * Out + j] = v; });
     float* HWY_RESTRICT out = to + c;
-    both_ways<In, Out, f>([&](int i, int j) HWY_ATTR { return at.load(high, i * In + j); },
-                          [&](int i, int j, V v) HWY_ATTR {
-                            store_pairs(points[i * Out + j], v, out + (i * Out + j) * stride);
-                          });
+    transform_both_ways<Access, In, Out, f>(
+        [&](int i, int j) HWY_ATTR { return at.load(high, i * In + j); },
+        [&](int i, int j, V v)
+            HWY_ATTR { store_pairs(points[i * Out + j], v, out + (i * Out + j) * stride); });
   }
 };
 
@@ -217,12 +222,19 @@ struct NormGradient {
       access.store(dy[k], args.dy + at);
     };
     if (begins_line<T>(c)) {
+#pragma GCC unroll 1
       for (int k = 0; k < kSize * kSize; ++k) {
         __builtin_prefetch(next.at[k] + c);
         if (next.inside[k]) __builtin_prefetch(args.x + (next.at[k] - args.dz.image) + c);
       }
     }
-    if (pixels.whole) {
+    if constexpr (std::is_same_v<Access, Part>) {
+#pragma GCC unroll 1
+      for (int k = 0; k < kSize * kSize; ++k) {
+        dy[k] = hn::Zero(d);
+        if (pixels.inside[k]) make(k);
+      }
+    } else if (pixels.whole) {
 #pragma GCC unroll 4
       for (int k = 0; k < kSize * kSize; ++k) make(k);
     } else {
@@ -245,7 +257,7 @@ struct GradientToPoints {
     constexpr int kIn = F::kOut, kOut = F::kPoints;
     const NormGradient<T, F, Access> made(args, pixels, next, access, c);
     T* HWY_RESTRICT out = to + c;
-    both_ways<kIn, kOut, &F::output_gradient>(
+    transform_both_ways<Access, kIn, kOut, &F::output_gradient>(
         [&](int i, int j) HWY_ATTR { return made.dy[i * kIn + j]; },
         [&](int i, int j, V v) HWY_ATTR { Whole().store(v, out + (i * kOut + j) * args.dz.point_stride); });
   }
@@ -278,10 +290,11 @@ struct GradientToPairs {
     const NormGradient<BFloat16, F, Access> made_low(args, low, next_low, access, c);
     const NormGradient<BFloat16, F, Access> made_high(args, high, next_high, access, c);
     V points[kOut * kOut];
-    both_ways<kIn, kOut, &F::output_gradient>([&](int i, int j) HWY_ATTR { return made_low.dy[i * kIn + j]; },
-                                              [&](int i, int j, V v) HWY_ATTR { points[i * kOut + j] = v; });
+    transform_both_ways<Access, kIn, kOut, &F::output_gradient>(
+        [&](int i, int j) HWY_ATTR { return made_low.dy[i * kIn + j]; },
+        [&](int i, int j, V v) HWY_ATTR { points[i * kOut + j] = v; });
     float* HWY_RESTRICT out = to + c;
-    both_ways<kIn, kOut, &F::output_gradient>(
+    transform_both_ways<Access, kIn, kOut, &F::output_gradient>(
         [&](int i, int j) HWY_ATTR { return made_high.dy[i * kIn + j]; },
         [&](int i, int j, V v) HWY_ATTR {
           store_pairs(points[i * kOut + j], v, out + (i * kOut + j) * args.dz.point_stride / 2);

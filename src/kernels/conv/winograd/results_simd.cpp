@@ -20,7 +20,9 @@ namespace resnet::kernels::conv {
 namespace HWY_NAMESPACE {
 namespace {
 
-// A tile's results. By itself, since what follows it has many variants.
+// A tile's results, kOut x kOut. By itself, since what follows it has many variants, and those depend on kOut
+// alone: cuts with as many outputs share them.
+using Transform = void (*)(const float* from, std::int64_t stride, V* results);
 template <class F>
 HWY_NOINLINE void transform(const float* HWY_RESTRICT from, std::int64_t stride, V* HWY_RESTRICT results) {
   both_ways<F::kPoints, F::kOut, &F::output>(
@@ -30,9 +32,10 @@ HWY_NOINLINE void transform(const float* HWY_RESTRICT from, std::int64_t stride,
 
 // kStream: whole lines go past the caches, which saves reading them first. Who reads the result next starts
 // with what was written long ago.
-template <class T, class F, bool kAdd, bool kStream, class Gathering>
+template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
 struct FromPoints {
   const TileSums<T>& args;
+  Transform transform_tile;
   const float* from;
   std::int64_t first;                     // element of the image that the tile begins with
   std::int64_t top, left, bottom, right;  // pixels of the tile that the image has
@@ -43,12 +46,12 @@ struct FromPoints {
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
     const V b = args.bias != nullptr ? access.load(args.bias + c) : hn::Zero(d);
-    ask_for_right(c);
-    V results[F::kOut * F::kOut];
-    transform<F>(from + c, args.point_stride, results);
+    if constexpr (std::is_same_v<Access, Whole>) ask_for_right(c);
+    V results[kOut * kOut];
+    transform_tile(from + c, args.point_stride, results);
     const auto place = [&](int i, int j) { return first + i * line() + j * pixel() + c; };
     const auto finished = [&](int i, int j) HWY_ATTR {
-      V v = hn::Add(results[i * F::kOut + j], b);
+      V v = hn::Add(results[i * kOut + j], b);
       if constexpr (kAdd) v = hn::Add(v, access.load(args.addend + place(i, j)));
       return v;
     };
@@ -60,25 +63,34 @@ struct FromPoints {
       }
     };
     if constexpr (std::is_same_v<Gathering, Nothing>) {
-      for_pixels([&](auto, int i, int j) HWY_ATTR { store(finished(i, j), i, j); });
+      for_pixels<Access>([&](auto, int i, int j) HWY_ATTR { store(finished(i, j), i, j); });
     } else {
       typename Gathering::template At<T, Access> gathering(args.gathered, args.tiles.c, access, c);
-      for_pixels([&]<int kOf>(std::integral_constant<int, kOf>, int i, int j)
-                     HWY_ATTR { store(gathering.template take<kOf>(finished(i, j), place(i, j)), i, j); });
+      for_pixels<Access>([&]<int kOf>(std::integral_constant<int, kOf>, int i, int j) HWY_ATTR {
+        store(gathering.template take<kOf>(finished(i, j), place(i, j)), i, j);
+      });
       gathering.keep();
     }
   }
 
  private:
   // Calls run(which of two sums takes it, i, j) for the pixels that the image has.
-  template <class Run>
+  template <class Access, class Run>
   HWY_INLINE void for_pixels(const Run& run) const {
     constexpr std::integral_constant<int, 0> kEven;
     constexpr std::integral_constant<int, 1> kOdd;
-    if (top == 0 && left == 0 && bottom == F::kOut && right == F::kOut) {
-      for (int i = 0; i < F::kOut; ++i) {
+    const bool all = top == 0 && left == 0 && bottom == kOut && right == kOut;
+    if constexpr (std::is_same_v<Access, Part>) {
+#pragma GCC unroll 1
+      for (auto i = static_cast<int>(top); i < bottom; ++i) {
+#pragma GCC unroll 1
+        for (auto j = static_cast<int>(left); j < right; ++j)
+          (all && j % 2 != 0) ? run(kOdd, i, j) : run(kEven, i, j);
+      }
+    } else if (all) {
+      for (int i = 0; i < kOut; ++i) {
 #pragma GCC unroll 6
-        for (int j = 0; j < F::kOut; ++j) j % 2 == 0 ? run(kEven, i, j) : run(kOdd, i, j);
+        for (int j = 0; j < kOut; ++j) j % 2 == 0 ? run(kEven, i, j) : run(kOdd, i, j);
       }
     } else {
       for (auto i = static_cast<int>(top); i < bottom; ++i) {
@@ -90,10 +102,10 @@ struct FromPoints {
   HWY_INLINE void ask_for_right(std::int64_t c) const {
     if (!begins_line<T>(c)) return;
 #pragma GCC unroll 6
-    for (int i = 0; i < F::kOut; ++i) {
+    for (int i = 0; i < kOut; ++i) {
 #pragma GCC unroll 6
-      for (int j = 0; j < F::kOut; ++j) {
-        const std::int64_t at = first + i * line() + (j + F::kOut) * pixel() + c;
+      for (int j = 0; j < kOut; ++j) {
+        const std::int64_t at = first + i * line() + (j + kOut) * pixel() + c;
         if constexpr (kAdd) __builtin_prefetch(args.addend + at);
         if constexpr (!kStream) __builtin_prefetch(args.image + at, 1);
         if constexpr (!std::is_same_v<Gathering, Nothing>) Gathering::ask_for(args.gathered, at);
@@ -102,18 +114,19 @@ struct FromPoints {
   }
 };
 
-template <class T, class F, bool kAdd, bool kStream, class Gathering>
-HWY_INLINE void write_tile(const TileSums<T>& args, std::int64_t t) {
+template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
+HWY_NOINLINE void write_tile(const TileSums<T>& args, Transform transform_tile, std::int64_t t) {
   const Tiles& tiles = args.tiles;
-  const Place place(tiles, tiles.begin + t, F::kOut);
-  const FromPoints<T, F, kAdd, kStream, Gathering> op = {
+  const Place place(tiles, tiles.begin + t, kOut);
+  const FromPoints<T, kOut, kAdd, kStream, Gathering> op = {
       args,
+      transform_tile,
       args.points + t * args.row_stride,
       ((place.image * tiles.h + place.y) * tiles.w + place.x) * tiles.c,
       std::max<std::int64_t>(0, -place.y),
       std::max<std::int64_t>(0, -place.x),
-      std::min<std::int64_t>(F::kOut, tiles.h - place.y),
-      std::min<std::int64_t>(F::kOut, tiles.w - place.x)};
+      std::min<std::int64_t>(kOut, tiles.h - place.y),
+      std::min<std::int64_t>(kOut, tiles.w - place.x)};
   if constexpr (kStream) {
     for (std::int64_t c = 0; c < tiles.c; c += kLanes) op.run(Whole(), c);
   } else {
@@ -122,52 +135,57 @@ HWY_INLINE void write_tile(const TileSums<T>& args, std::int64_t t) {
 }
 
 // The mean of the first tile, which is written once more later, becomes the shift.
-template <class T, class F, bool kStream>
-void find_shift(const TileSums<T>& args) {
+template <class T, int kOut, bool kStream>
+void find_shift(const TileSums<T>& args, Transform transform_tile) {
   const Tiles& tiles = args.tiles;
-  write_tile<T, F, false, kStream, GatherMoments>(args, 0);
-  const Place place(tiles, tiles.begin, F::kOut);
-  const auto pixels = static_cast<float>(std::min<std::int64_t>(F::kOut, tiles.h - place.y) *
-                                         std::min<std::int64_t>(F::kOut, tiles.w - place.x));
+  write_tile<T, kOut, false, kStream, GatherMoments>(args, transform_tile, 0);
+  const Place place(tiles, tiles.begin, kOut);
+  const auto pixels = static_cast<float>(std::min<std::int64_t>(kOut, tiles.h - place.y) *
+                                         std::min<std::int64_t>(kOut, tiles.w - place.x));
   float* sums = args.gathered.sums;
   for (std::int64_t c = 0; c < tiles.c; ++c) sums[c] = sums[tiles.c + c] / pixels;
   std::fill_n(sums + tiles.c, 2 * tiles.c, 0.0F);
 }
 
-template <class T, class F, bool kAdd, bool kStream, class Gathering>
-void write_from_points(const TileSums<T>& args) {
+template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
+void write_from_points(const TileSums<T>& args, Transform transform_tile) {
   if (!std::is_same_v<Gathering, Nothing>) std::fill_n(args.gathered.sums, 3 * args.tiles.c, 0.0F);
-  if constexpr (std::is_same_v<Gathering, GatherMoments>) find_shift<T, F, kStream>(args);
-  for (std::int64_t t = 0; t < args.tiles.count; ++t) write_tile<T, F, kAdd, kStream, Gathering>(args, t);
+  if constexpr (std::is_same_v<Gathering, GatherMoments>) find_shift<T, kOut, kStream>(args, transform_tile);
+  for (std::int64_t t = 0; t < args.tiles.count; ++t)
+    write_tile<T, kOut, kAdd, kStream, Gathering>(args, transform_tile, t);
   if (kStream) hwy::FlushStream();
 }
 
-template <class T, class F, bool kAdd, class Gathering>
-void gather_from_points(const TileSums<T>& args) {
+template <class T, int kOut, bool kAdd, class Gathering>
+void gather_from_points(const TileSums<T>& args, Transform transform_tile) {
   if constexpr (resnet::kernels::HWY_NAMESPACE::kStreams<T>) {
-    if (args.tiles.c % kLanes == 0) return write_from_points<T, F, kAdd, true, Gathering>(args);
+    if (args.tiles.c % kLanes == 0)
+      return write_from_points<T, kOut, kAdd, true, Gathering>(args, transform_tile);
   }
-  write_from_points<T, F, kAdd, false, Gathering>(args);
+  write_from_points<T, kOut, kAdd, false, Gathering>(args, transform_tile);
 }
 
-template <class T, class F, bool kAdd>
-void add_from_points(const TileSums<T>& args) {
+template <class T, int kOut, bool kAdd>
+void add_from_points(const TileSums<T>& args, Transform transform_tile) {
   if (args.gathered.what == Gather::gradient_by_coefficients)
-    return gather_from_points<T, F, kAdd, GatherGradient<false>>(args);
+    return gather_from_points<T, kOut, kAdd, GatherGradient<false>>(args, transform_tile);
   if (args.gathered.what == Gather::gradient_by_relu_mask)
-    return gather_from_points<T, F, kAdd, GatherGradient<true>>(args);
-  gather_from_points<T, F, kAdd, Nothing>(args);
+    return gather_from_points<T, kOut, kAdd, GatherGradient<true>>(args, transform_tile);
+  gather_from_points<T, kOut, kAdd, Nothing>(args, transform_tile);
 }
 
 template <class T, class F>
 void from_points(const TileSums<T>& args) {
+  constexpr int kOut = F::kOut;
   if constexpr (F::kForward) {
-    if (args.gathered.what == Gather::moments) return gather_from_points<T, F, false, GatherMoments>(args);
+    if (args.gathered.what == Gather::moments)
+      return gather_from_points<T, kOut, false, GatherMoments>(args, &transform<F>);
   }
   if constexpr (F::kGradient) {
-    return args.addend != nullptr ? add_from_points<T, F, true>(args) : add_from_points<T, F, false>(args);
+    return args.addend != nullptr ? add_from_points<T, kOut, true>(args, &transform<F>)
+                                  : add_from_points<T, kOut, false>(args, &transform<F>);
   }
-  gather_from_points<T, F, false, Nothing>(args);
+  gather_from_points<T, kOut, false, Nothing>(args, &transform<F>);
 }
 
 // Weights go past the caches where a vector is a line: other threads read most of them, and to fetch what is
@@ -192,17 +210,17 @@ struct Weights {
     if constexpr (kPairs) {
 #if RESNET_BF16_TARGET
       V low[F::kMatrices * F::kMatrices];
-      both_ways<3, F::kMatrices, &F::weights>(
+      transform_both_ways<Access, 3, F::kMatrices, &F::weights>(
           load, [&](int i, int j, V v) HWY_ATTR { low[i * F::kMatrices + j] = v; });
       const auto load_next = [&](int i, int j) HWY_ATTR {
         return next == 0 ? hn::Zero(d) : access.load(w + (i * 3 + j) * tap + next + c);
       };
-      both_ways<3, F::kMatrices, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
+      transform_both_ways<Access, 3, F::kMatrices, &F::weights>(load_next, [&](int i, int j, V v) HWY_ATTR {
         store_weights(pairs_of(low[i * F::kMatrices + j], v), out + (i * F::kMatrices + j) * stride);
       });
 #endif
     } else {
-      both_ways<3, F::kMatrices, &F::weights>(
+      transform_both_ways<Access, 3, F::kMatrices, &F::weights>(
           load, [&](int i, int j, V v) HWY_ATTR { store_weights(v, out + (i * F::kMatrices + j) * stride); });
     }
   }
@@ -255,7 +273,7 @@ struct Result {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    both_ways<F::kMatrices, 3, &F::weight_result>(
+    transform_both_ways<Access, F::kMatrices, 3, &F::weight_result>(
         [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from + c + (i * F::kMatrices + j) * stride); },
         [&](int i, int j, V v) HWY_ATTR { access.store(v, dw + c + (i * 3 + j) * tap); });
   }
@@ -276,7 +294,7 @@ constexpr WinogradFunctions<T> product_functions() {
           .axis_matrices = F::kMatrices,
           .output_step = F::kOut,
           .output = &from_points<T, F>,
-          .weights = &weights<F, !std::is_same_v<T, float>>};
+          .weights = &weights<typename F::Weights, !std::is_same_v<T, float>>};
 }
 
 template <class T, class F>
