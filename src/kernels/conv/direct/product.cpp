@@ -11,6 +11,7 @@
 #include "kernels/conv/direct/packed_product.h"
 #include "kernels/conv/direct/repack.h"
 #include "kernels/conv/norm_stats/norm_stats.h"
+#include "kernels/layout.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -45,6 +46,10 @@ class Product final : public Kernel {
     panels_per_task_ = (panels + parts - 1) / parts;
     panel_blocks_ = (panels + panels_per_task_ - 1) / panels_per_task_;
     if (kRounded) count_pixels();
+    repacked_ = workspace_.add<std::byte>(source_.bytes());
+    chunk_sums_ = workspace_.add<std::byte>(gathered_.bytes());
+    sums_ = scratch_.add<float>(pixels_ * product_.functions().columns);
+    tables_ = scratch_.add<std::byte>(gathered_.scratch_bytes());
     name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
             (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
             (fusion.moments ? "+moments" : "") + (fusion.sums != ConvFusion::Sums::none ? "+sums" : "");
@@ -57,8 +62,8 @@ class Product final : public Kernel {
   bool prepares_from(std::size_t operand) const noexcept override {
     return operand == 1 || (operand == 2 && forward_);
   }
-  std::int64_t workspace_bytes() const noexcept override { return gathers_at() + gathered_.bytes(); }
-  std::int64_t scratch_bytes() const noexcept override { return sums_bytes() + gathered_.scratch_bytes(); }
+  std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
   int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == 0) return product_.pack_tasks() + source_.tasks() + copy_tasks();
@@ -68,7 +73,7 @@ class Product final : public Kernel {
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == 2) {
       gathered_.merge(
-          call.workspace + gathers_at(), task, problem_.n * problem_.out_h * problem_.out_w,
+          call.workspace + chunk_sums_, task, problem_.n * problem_.out_h * problem_.out_w,
           [&](std::int64_t block) { return pixels_of(plan_.block(block)); },
           call.operand<float>(places_.result + 1));
     } else if (phase == 1) {
@@ -88,7 +93,8 @@ class Product final : public Kernel {
                            call.prepared, task);
     }
     task -= product_.pack_tasks();
-    if (task < source_.tasks()) return source_.prepare(call.operand<const void>(0), call.workspace, task);
+    if (task < source_.tasks())
+      return source_.prepare(call.operand<const void>(0), call.workspace + repacked_, task);
     copy(call, task - source_.tasks());
   }
 
@@ -99,12 +105,6 @@ class Product final : public Kernel {
   // Where sums need no rounding they are added to the addend in the result's place.
   bool adds_to_result() const noexcept { return fusion_.add && !kRounded; }
   Out* result(const Call& call) const noexcept { return call.operand<Out>(places_.result); }
-
-  std::int64_t sums_bytes() const noexcept {
-    return static_cast<std::int64_t>(sizeof(float)) * pixels_ * product_.functions().columns;
-  }
-  // In the workspace, behind the prepared source.
-  std::int64_t gathers_at() const noexcept { return ceil_div(source_.bytes(), 64) * 64; }
 
   // Calls visit(row tables, count) for the groups that have each row of a block once.
   template <class Visit>
@@ -139,7 +139,7 @@ class Product final : public Kernel {
     for_rows(block, [&](const Row* rows, std::int64_t count) {
       gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });
-    gathered_.store(call.workspace + gathers_at(), tables, number, begin, end);
+    gathered_.store(call.workspace + chunk_sums_, tables, number, begin, end);
   }
 
   // The mean of at most eight rows, spread over the first group.
@@ -196,7 +196,7 @@ class Product final : public Kernel {
                                            : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
-                         .source = source_.of(call.operand<const void>(0), call.workspace),
+                         .source = source_.of(call.operand<const void>(0), call.workspace + repacked_),
                          .packed = call.prepared,
                          .origin = block.in,
                          .group = group,
@@ -204,11 +204,11 @@ class Product final : public Kernel {
                          .streams = plan_.blocks() <= kFewBlocks,
                          .out = result(call) + at,
                          .addend = addend != nullptr ? addend + at : nullptr,
-                         .sums = reinterpret_cast<float*>(call.scratch)});
+                         .sums = piece<float>(call.scratch, sums_)});
       const std::int64_t first = panel * product_.functions().columns;
       if (gathered_.any()) {
         gather(call, task % blocks, first, std::min(outputs, first + product_.functions().columns),
-               reinterpret_cast<float*>(call.scratch + sums_bytes()));
+               piece<float>(call.scratch, tables_));
       }
     }
   }
@@ -226,6 +226,9 @@ class Product final : public Kernel {
   std::string name_;
   std::int64_t panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t pixels_ = 0;  // of the sums in scratch
+  Layout workspace_, scratch_;
+  std::int64_t repacked_ = 0, chunk_sums_ = 0;  // in workspace
+  std::int64_t sums_ = 0, tables_ = 0;          // in scratch
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "kernels/conv/direct/direct.h"
 #include "kernels/conv/direct/index_tables.h"
+#include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
 
 namespace resnet::kernels::conv {
@@ -41,19 +42,17 @@ class WeightGradient final : public Kernel {
     }
     const std::int64_t tasks = chunks_ * panel_blocks_ * g_.groups;
     parts_ = std::clamp<std::int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, plan_.blocks());
+    partials_ = workspace_.add<float>((parts_ - 1) * dw_floats());
+    sums_ = scratch_.add<float>(panels_per_task_ * f_.columns * max_columns_);
+    packed_ = scratch_.add<float>(accumulate_.packed_floats(panels_per_task_));
   }
 
   std::string_view name() const noexcept override {
     if (std::is_same_v<Y, BFloat16>) return "conv_weight_gradient/patch6x64_bf16";
     return f_.lanes == 8 ? "conv_weight_gradient/patch6x16" : "conv_weight_gradient/patch6x64";
   }
-  std::int64_t workspace_bytes() const noexcept override {
-    return static_cast<std::int64_t>(sizeof(float)) * (parts_ - 1) * dw_floats();
-  }
-  std::int64_t scratch_bytes() const noexcept override {
-    return static_cast<std::int64_t>(sizeof(float)) *
-           (panels_per_task_ * f_.columns * max_columns_ + accumulate_.packed_floats(panels_per_task_));
-  }
+  std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
   int phases() const noexcept override { return parts_ == 1 ? 1 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == 1) return (dw_floats() + kSumFloats - 1) / kSumFloats;
@@ -83,14 +82,14 @@ class WeightGradient final : public Kernel {
     const std::int64_t columns = shape.k_end - shape.k_begin, panel_sums = columns * f_.columns;
     const std::int64_t outputs = std::min(panels * f_.columns, co_ - first_panel * f_.columns);
 
-    float* sums = reinterpret_cast<float*>(call.scratch);  // [panel][column of P][column of the panel]
+    float* sums = piece<float>(call.scratch, sums_);  // [panel][column of P][column of the panel]
     std::fill_n(sums, panels * panel_sums, 0.0f);
     AccumulateArgs<X, Y> args;
     args.source_end = call.operand<const X>(0) + g_.n * g_.h * g_.w * g_.ci;
     args.outputs = outputs;
     args.sums = sums;
     args.sums_stride = panel_sums;
-    args.packed = sums + panels * panel_sums;
+    args.packed = piece<float>(call.scratch, packed_);
     const std::int64_t end_block = plan_.blocks() * (part + 1) / parts_;
     for (std::int64_t b = plan_.blocks() * part / parts_; b < end_block; ++b) {
       const PatchPlan::Block block = plan_.block(b);
@@ -129,7 +128,7 @@ class WeightGradient final : public Kernel {
   }
 
   float* partial(const Call& call, std::int64_t part) const noexcept {
-    return reinterpret_cast<float*>(call.workspace) + (part - 1) * dw_floats();
+    return piece<float>(call.workspace, partials_) + (part - 1) * dw_floats();
   }
 
   ConvGeometry g_;
@@ -141,6 +140,9 @@ class WeightGradient final : public Kernel {
   PatchPlan plan_;
   std::int64_t chunks_ = 1, max_columns_ = 0;
   std::int64_t parts_ = 1;  // of the images, summed in order at the end
+  Layout workspace_, scratch_;
+  std::int64_t partials_ = 0;           // in workspace
+  std::int64_t sums_ = 0, packed_ = 0;  // in scratch
 };
 
 }  // namespace

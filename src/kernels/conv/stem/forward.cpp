@@ -101,7 +101,7 @@ class ConvPool final : public PooledConv<X> {
   /// A panel of the strip's y as it would be stored, rounded to Y.
   const float* make_y(const Call& call, const T* x, Index number, Index panel) const noexcept {
     const Strip& rows = tables_[this->which(number)];
-    float* y = piece<float>(call, y_);
+    float* y = piece<float>(call.scratch, y_);
     product_.multiply({.strip = &rows, .source = x, .packed = call.prepared, .panel = panel, .out = y});
     const Index pixels = rows.front().groups.front().rows_per_image;
     if (windows_.round != nullptr) windows_.round(y, pixels * f_.columns);
@@ -109,8 +109,8 @@ class ConvPool final : public PooledConv<X> {
   }
 
   void gather(const Call& call, Index number, Index panel, const float* y) const noexcept {
-    float* shift = piece<float>(call, shift_);
-    float* places = piece<float>(call, sums_);
+    float* shift = piece<float>(call.scratch, shift_);
+    float* places = piece<float>(call.scratch, sums_);
     choose_shift(y, counted_pixels(number), f_.columns, shift);
     grid_.repeat(shift);
     norm_.sums({.x = y,
@@ -118,7 +118,7 @@ class ConvPool final : public PooledConv<X> {
                 .period = grid_.period(),
                 .shift = shift,
                 .sums = places,
-                .block = piece<float>(call, block_)});
+                .block = piece<float>(call.scratch, block_)});
     for (Index first = 0; first < this->channels(panel); first += ChunkSums::kLanes) {
       const Index group = (panel * f_.columns + first) / ChunkSums::kLanes;
       const auto line = [&](Sum which) { return sums(call) + chunks_.at(group, number, which); };

@@ -10,6 +10,7 @@
 
 #include "kernels/conv/direct/index_tables.h"
 #include "kernels/conv/direct/repack.h"
+#include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
 #include "kernels/pool/pool_simd.h"
 #include "kernels/simd/storage.h"
@@ -48,24 +49,6 @@ bool pools(const ConvGeometry& conv, const PoolGeometry& pool);
 /// The convolution of `rows` rows of y whose x stands by itself with its padding, so that every tap meets a
 /// number and one table serves all strips.
 ConvGeometry padded(const ConvGeometry& g, std::int64_t rows);
-
-/// A piece of scratch memory after the other, each in lines of its own.
-class Layout {
- public:
-  template <class T>
-  std::int64_t add(std::int64_t count) {
-    return std::exchange(end_, end_ + ceil_div(count * std::int64_t{sizeof(T)}, 64) * 64);
-  }
-  std::int64_t bytes() const { return end_; }
-
- private:
-  std::int64_t end_ = 0;
-};
-
-template <class T>
-T* piece(const Call& call, std::int64_t at) noexcept {
-  return reinterpret_cast<T*>(call.scratch + at);
-}
 
 /// What the kernels share: the strips, and x of one in scratch, with its padding. x is of type X.
 template <class X>
@@ -117,11 +100,11 @@ class PooledConv : public Kernel {
   const T* load_x(const Call& call, std::int64_t number) const noexcept {
     const std::int64_t line = g_.w * g_.ci, first = strip(number).begin * g_.sh - g_.ph;
     const X* from = call.operand<const X>(0) + image(number) * g_.h * line;
-    T* to = piece<T>(call, x_);
+    T* to = piece<T>(call.scratch, x_);
     for (std::int64_t h = first; h < first + padded_.h; ++h)
       to = store_padded_row(g_, h >= 0 && h < g_.h ? from + h * line : nullptr, to);
     std::fill_n(to, kSlack, T(0.0F));
-    return piece<T>(call, x_);
+    return piece<T>(call.scratch, x_);
   }
 
   ConvGeometry g_;

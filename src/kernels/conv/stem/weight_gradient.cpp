@@ -131,6 +131,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
         products_(conv, f_.lanes),
         parts_(std::min(kEnoughPooledTasks, this->strips())) {
     list_runs();
+    parts_at_ = workspace_.add<float>(parts_ * part_floats());
+    totals_ = workspace_.add<double>(part_floats());
     Index windows = 0;
     for (const PoolStrip& s : this->strips_) windows = std::max(windows, windows_over(s).size());
     const Index window_floats = this->panels() * windows * pool.wo() * f_.columns;
@@ -147,9 +149,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     if (f_products_.pair != nullptr) return "conv_pool_weight_gradient/runs6x64_bf16";
     return f_.lanes == 8 ? "conv_pool_weight_gradient/runs6x16" : "conv_pool_weight_gradient/runs6x64";
   }
-  Index workspace_bytes() const noexcept override {
-    return part_floats() * (parts_ * Index{sizeof(float)} + Index{sizeof(double)});
-  }
+  Index workspace_bytes() const noexcept override { return workspace_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
     return phase == 0 ? parts_ : phase == 1 ? ceil_div(part_floats(), kSlice) : taps();
@@ -178,10 +178,10 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   Index spread_floats() const noexcept { return this->panels() * taps() * f_.columns; }
   Index part_floats() const noexcept { return ceil_div(spread_floats() + products_.floats(), 16) * 16; }
   float* sums(const Call& call, Index part) const noexcept {
-    return reinterpret_cast<float*>(call.workspace) + part * part_floats();
+    return piece<float>(call.workspace, parts_at_) + part * part_floats();
   }
 
-  double* totals(const Call& call) const noexcept { return reinterpret_cast<double*>(sums(call, parts_)); }
+  double* totals(const Call& call) const noexcept { return piece<double>(call.workspace, totals_); }
 
   /// Columns of the patch matrix: where they stand from a pixel's first tap, and in a panel of sums.
   static std::vector<Row> columns_of(const ConvGeometry& padded, const MatmulFunctions& f) {
@@ -220,7 +220,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
 
   void sum_part(const Call& call, Index part) const noexcept {
     std::fill_n(sums(call, part), part_floats(), 0.0F);
-    std::fill_n(piece<float>(call, ones_), padded_.w * padded_.ci,
+    std::fill_n(piece<float>(call.scratch, ones_), padded_.w * padded_.ci,
                 f_products_.pair != nullptr ? kOnes : 1.0F);
     const Index end = this->strips() * (part + 1) / parts_;
     for (Index number = this->strips() * part / parts_; number < end; ++number) {
@@ -234,7 +234,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   const float* load_words(const Call& call, Index number) const noexcept {
     const float* x = this->template load_x<float>(call, number);
     if (f_products_.pair == nullptr) return x;
-    auto* words = piece<float>(call, words_);
+    auto* words = piece<float>(call.scratch, words_);
     f_products_.pair(x, this->x_floats(), g_.sw * g_.ci, words);
     return words;
   }
@@ -242,9 +242,9 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   void sum_spread(const Call& call, Index number, const float* x, float* to) const noexcept {
     const PoolStrip& strip = this->strip(number);
     const Range windows = windows_over(strip);
-    auto* gradient = piece<float>(call, gradient_);
-    auto* place = piece<std::int32_t>(call, place_);
-    auto* dy = piece<float>(call, dy_);
+    auto* gradient = piece<float>(call.scratch, gradient_);
+    auto* place = piece<std::int32_t>(call.scratch, place_);
+    auto* dy = piece<float>(call.scratch, dy_);
     windows_.windows({.pool = &pool_,
                       .windows = windows,
                       .at = this->pooled_at(number),
@@ -287,8 +287,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
         this->strip(number).end == pool_.g.h ? products_.rows() : this->strip(number).end * g_.sh;
     const Index line = padded_.w * padded_.ci;
     for (Index row = begin; row < end; ++row) {
-      products_.add(f_products_, row, x + (row - begin) * line, line, piece<const float>(call, ones_),
-                    piece<const float*>(call, pointers_), to);
+      products_.add(f_products_, row, x + (row - begin) * line, line, piece<const float>(call.scratch, ones_),
+                    piece<const float*>(call.scratch, pointers_), to);
     }
   }
 
@@ -308,7 +308,7 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     const double* products = of_spread + spread_floats();
     const double of_ones = products_.sum(products, ky, 0, numbers, number);
     const bool rounds = f_products_.pair != nullptr && pairs_rows(g_);  // w, as the forward pass did
-    auto* of_y = piece<double>(call, line_);                            // of P^T P w
+    auto* of_y = piece<double>(call.scratch, line_);                    // of P^T P w
     std::fill_n(of_y, g_.co, 0.0);
     for (Index other = 0; other < taps(); ++other) {
       const Index other_ky = other / numbers, other_number = other % numbers;
@@ -339,6 +339,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
   Index parts_;
   std::vector<PixelRun> runs_;
   Index runs_of_row_ = 1, piece_rows_ = 1;
+  Layout workspace_;
+  Index parts_at_ = 0, totals_ = 0;
   Index dy_ = 0, gradient_ = 0, place_ = 0, ones_ = 0, words_ = 0, pointers_ = 0, line_ = 0;  // in scratch
 };
 

@@ -6,6 +6,7 @@
 #include "kernels/conv/norm_stats/norm_stats.h"
 #include "kernels/conv/winograd/grid.h"
 #include "kernels/conv/winograd/transforms_simd.h"
+#include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
 #include "kernels/simd/storage.h"
 
@@ -78,6 +79,11 @@ class Product final : public Kernel {
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, fusion);
     points_of_ = points_by_matrix(t_);
+    blocks_ = workspace_.add<std::byte>(grid_.local() ? 0 : grid_.groups() * block_bytes());
+    chunk_sums_ = workspace_.add<std::byte>(gathered_.bytes());
+    pixels_ = workspace_.add<float>(fusion.moments ? grid_.all_tasks() : 0);
+    own_block_ = scratch_.add<std::byte>(grid_.local() ? block_bytes() : 0);
+    tables_ = scratch_.add<std::byte>(gathered_.scratch_bytes());
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
@@ -99,12 +105,8 @@ class Product final : public Kernel {
   }
   std::int64_t prepare_tasks() const noexcept override { return weight_tasks(); }
   bool prepares_from(std::size_t operand) const noexcept override { return operand == 1; }
-  std::int64_t workspace_bytes() const noexcept override {
-    return gathers_at() + gathered_.bytes() + size<float>() * (fusion_.moments ? grid_.all_tasks() : 0);
-  }
-  std::int64_t scratch_bytes() const noexcept override {
-    return own_block_bytes() + gathered_.scratch_bytes();
-  }
+  std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
   int phases() const noexcept override { return product_phases() + (gathered_.any() ? 1 : 0); }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == product_phases()) return gathered_.merge_tasks();
@@ -121,7 +123,7 @@ class Product final : public Kernel {
     if (phase == 0) return transform_weights(call, task);
     const std::int64_t round = (phase - 1) / 2, each = phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0);
     const std::int64_t group = task / each, block = grid_.block(group, round);
-    std::byte* const points = call.workspace + group * block_bytes();
+    std::byte* const points = call.workspace + blocks_ + group * block_bytes();
     task %= each;
     if (phase % 2 == 0) return multiply(call, points, block, task);
     if (round > 0 && task < grid_.tasks(block - 1)) transform_output(call, points, block - 1, task);
@@ -130,12 +132,7 @@ class Product final : public Kernel {
 
  private:
   int product_phases() const noexcept { return grid_.local() ? 2 : static_cast<int>(2 + 2 * grid_.rounds()); }
-  std::int64_t own_block_bytes() const noexcept { return grid_.local() ? block_bytes() : 0; }
-  // In the workspace: the groups' blocks, then the sums of chunks and their numbers of pixels.
-  std::int64_t gathers_at() const noexcept { return grid_.local() ? 0 : grid_.groups() * block_bytes(); }
-  float* chunk_pixels(const Call& call) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + gathers_at() + gathered_.bytes());
-  }
+  float* chunk_pixels(const Call& call) const noexcept { return piece<float>(call.workspace, pixels_); }
 
   std::int64_t weight_tasks() const noexcept { return panels_ * ceil_div(in_, kWeightRows); }
   static float* weights(const Call& call) noexcept { return reinterpret_cast<float*>(call.prepared); }
@@ -150,9 +147,11 @@ class Product final : public Kernel {
   std::int64_t multiply_tasks() const noexcept { return t_.matrices() * panel_blocks_; }
 
   void run_block(const Call& call, std::int64_t block) const noexcept {
-    for (std::int64_t i = 0; i < grid_.tasks(block); ++i) transform_input(call, call.scratch, block, i);
-    for (std::int64_t i = 0; i < multiply_tasks(); ++i) multiply(call, call.scratch, block, i);
-    for (std::int64_t i = 0; i < grid_.tasks(block); ++i) transform_output(call, call.scratch, block, i);
+    for (std::int64_t i = 0; i < grid_.tasks(block); ++i)
+      transform_input(call, call.scratch + own_block_, block, i);
+    for (std::int64_t i = 0; i < multiply_tasks(); ++i) multiply(call, call.scratch + own_block_, block, i);
+    for (std::int64_t i = 0; i < grid_.tasks(block); ++i)
+      transform_output(call, call.scratch + own_block_, block, i);
   }
 
   void transform_weights(const Call& call, std::int64_t task) const noexcept {
@@ -236,18 +235,17 @@ class Product final : public Kernel {
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
                         .addend = fusion_.add ? call.operand<const T>(2) : nullptr};
     if (!gathered_.any()) return t_.output(args);
-    args.gathered =
-        places_.gathered<T>(fusion_, call, reinterpret_cast<float*>(call.scratch + own_block_bytes()));
+    args.gathered = places_.gathered<T>(fusion_, call, piece<float>(call.scratch, tables_));
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
-    gathered_.store(call.workspace + gathers_at(), args.gathered.sums, chunk, 0, out_);
+    gathered_.store(call.workspace + chunk_sums_, args.gathered.sums, chunk, 0, out_);
     if (fusion_.moments)
       chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
   }
 
   void merge(const Call& call, std::int64_t task) const noexcept {
     gathered_.merge(
-        call.workspace + gathers_at(), task, g_.n * out_h_ * out_w_,
+        call.workspace + chunk_sums_, task, g_.n * out_h_ * out_w_,
         [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; },
         call.operand<float>(places_.result + 1));
   }
@@ -273,6 +271,9 @@ class Product final : public Kernel {
   std::vector<Row> rows_;
   std::vector<Segment> segments_;
   std::string name_;
+  Layout workspace_, scratch_;
+  std::int64_t blocks_ = 0, chunk_sums_ = 0, pixels_ = 0;  // in workspace
+  std::int64_t own_block_ = 0, tables_ = 0;                // in scratch
 };
 
 }  // namespace

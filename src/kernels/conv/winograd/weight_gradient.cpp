@@ -5,6 +5,7 @@
 
 #include "kernels/conv/winograd/grid.h"
 #include "kernels/conv/winograd/transforms_simd.h"
+#include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
 #include "kernels/simd/storage.h"
 
@@ -53,16 +54,17 @@ class WeightGradient final : public Kernel {
         zeros_(static_cast<std::size_t>(std::max(g.ci, g.co)), T(0.0F)) {
     name_ = name_of("conv_weight_gradient", g, m, kSuffix<T>, fusion);
     points_of_ = points_by_matrix(t_);
+    sums_ = workspace_.add<std::byte>(chunks_ * sums_bytes());
+    blocks_ = workspace_.add<std::byte>(grid_.local() ? 0 : chunks_ * block_bytes());
+    own_block_ = scratch_.add<std::byte>(grid_.local() ? block_bytes() : 0);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
       columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
     }
   }
 
   std::string_view name() const noexcept override { return name_; }
-  std::int64_t workspace_bytes() const noexcept override {
-    return chunks_ * (sums_bytes() + (grid_.local() ? 0 : block_bytes()));
-  }
-  std::int64_t scratch_bytes() const noexcept override { return grid_.local() ? block_bytes() : 0; }
+  std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
+  std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
   int phases() const noexcept override {
     return grid_.local() ? 2 : static_cast<int>(2 * grid_.rounds() + 1);
   }
@@ -76,8 +78,7 @@ class WeightGradient final : public Kernel {
     if (grid_.local()) return run_chunk(call, task);
     const std::int64_t round = phase / 2, each = phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks();
     const std::int64_t group = task / each, block = grid_.block(group, round);
-    auto* const points =
-        reinterpret_cast<float*>(call.workspace + chunks_ * sums_bytes() + group * block_bytes());
+    auto* const points = piece<float>(call.workspace, blocks_ + group * block_bytes());
     task %= each;
     if (phase % 2 == 1) return accumulate(points, sums(call, group), block, task, round == 0);
     if (task < transform_tasks(block)) transform(call, points, block, task);
@@ -91,7 +92,7 @@ class WeightGradient final : public Kernel {
 
   std::int64_t sums_bytes() const noexcept { return size<float>() * t_.matrices() * sum_point_; }
   float* sums(const Call& call, std::int64_t chunk) const noexcept {
-    return reinterpret_cast<float*>(call.workspace + chunk * sums_bytes());
+    return piece<float>(call.workspace, sums_ + chunk * sums_bytes());
   }
   // A block's points: those of x, then those of dy.
   std::int64_t block_bytes() const noexcept { return size<float>() * t_.points() * (x_point_ + y_point_); }
@@ -100,7 +101,7 @@ class WeightGradient final : public Kernel {
   std::int64_t accumulate_tasks() const noexcept { return t_.matrices() * square_rows_ * square_columns_; }
 
   void run_chunk(const Call& call, std::int64_t chunk) const noexcept {
-    auto* const points = reinterpret_cast<float*>(call.scratch);
+    auto* const points = piece<float>(call.scratch, own_block_);
     const std::int64_t first = grid_.blocks() * chunk / chunks_, end = grid_.blocks() * (chunk + 1) / chunks_;
     for (std::int64_t block = first; block < end; ++block) {
       for (std::int64_t i = 0; i < transform_tasks(block); ++i) transform(call, points, block, i);
@@ -219,6 +220,9 @@ class WeightGradient final : public Kernel {
   std::vector<T> zeros_;
   std::vector<Row> columns_;
   std::string name_;
+  Layout workspace_, scratch_;
+  std::int64_t sums_ = 0, blocks_ = 0;  // in workspace
+  std::int64_t own_block_ = 0;          // in scratch
 };
 
 }  // namespace
