@@ -116,10 +116,11 @@ void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId paramet
   const graph::ValueType type = graph.value(parameter).type;
   const ParameterRule rule = rule_of(optimizer, name, type.shape);
   if (rule.frozen || (gradient == kNone && rule.weight_decay == 0)) return;
-  std::vector<ValueId> inputs = {
-      parameter, gradient, graph.add_input(kStepInputs, {Shape{kernels::StepValue::count}, DType::f32})};
+  const std::vector<std::string> slots = slots_of(optimizer);
+  const Shape step{kernels::StepValue::read(!slots.empty())};
+  std::vector<ValueId> inputs = {parameter, gradient, graph.add_input(kStepInputs, {step, DType::f32})};
   std::vector<ValueId> updated = {parameter};
-  for (const std::string& slot : slots_of(optimizer)) {
+  for (const std::string& slot : slots) {
     inputs.push_back(graph.add_state(Role::buffer, slot_name(slot, name), type));
     updated.push_back(inputs.back());
   }

@@ -11,7 +11,7 @@
 
 namespace resnet::compiler {
 
-/// The input of a graph that updates: f32 [kernels::StepValue::count].
+/// The input of a graph that updates: f32, the first of step_values() that its optimiser reads.
 inline constexpr const char* kStepInputs = "step_inputs";
 
 /// What slots are called: slot_name("exp_avg", "7.weight") is "optimizer/exp_avg/7.weight".
@@ -38,7 +38,7 @@ std::vector<std::string> slots_of(const OptimizerOptions& optimizer);
 void add_update(graph::Graph& graph, const OptimizerOptions& optimizer, graph::ValueId parameter,
                 graph::ValueId gradient);
 
-/// What kStepInputs holds at update number `update`, from 1. Throws ConfigError for a momentum that the
+/// What changes from step to step, at update number `update`, from 1. Throws ConfigError for a momentum that the
 /// optimiser does not have.
 std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
                                                           const StepInputs& inputs, std::int64_t update);

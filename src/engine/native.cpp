@@ -210,7 +210,7 @@ class NativeEngine final : public PlannedEngine {
     std::array<float, kernels::StepValue::count> stored{};
     std::ranges::transform(values, stored.begin(), [](double value) { return static_cast<float>(value); });
     if (const plan::Slot* slot = executor.plan().input(compiler::kStepInputs))
-      write(executor, *slot, stored.data());
+      write(executor, *slot, stored.data());  // as many as it takes
   }
 
   StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,

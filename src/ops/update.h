@@ -12,7 +12,7 @@ struct UpdateInput {
   enum : std::size_t {
     parameter,
     gradient,  // absent where it is zero by algebra
-    step,      // what changes from step to step: f32 [kernels::StepValue::count]
+    step,      // what changes from step to step: f32, as kernels::StepValue has it
     slots
   };
 };
@@ -29,7 +29,8 @@ inline std::vector<std::optional<ValueType>> infer_update(std::span<const ValueT
   const ValueType& parameter = *inputs[UpdateInput::parameter];
   const ValueType* gradient = inputs[UpdateInput::gradient];
   expect(gradient == nullptr || *gradient == parameter, "expected a gradient of the parameter's shape");
-  expect(inputs[UpdateInput::step]->shape == Shape{kernels::StepValue::count}, "expected the step's values");
+  expect(inputs[UpdateInput::step]->shape == Shape{kernels::StepValue::read(slots > 0)},
+         "expected the step's values");
   std::vector<std::optional<ValueType>> types = {parameter};
   for (std::size_t i = 0; i < slots; ++i) {
     const ValueType* slot = inputs[UpdateInput::slots + i];

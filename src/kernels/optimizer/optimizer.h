@@ -18,6 +18,9 @@ struct StepValue {
     update,    // number of this update, from 1
     count
   };
+  /// So many of them an update with or without slots reads: one without, plain SGD's, the learning rate
+  /// alone.
+  static constexpr std::int64_t read(bool slots) { return slots ? count : lr + 1; }
 };
 
 /// SGD of one parameter, but for what changes from step to step (resnet/optimizer.h has the formulas).
@@ -51,8 +54,8 @@ void reference_sgd(const SgdUpdate& update, const SgdOperands& operands);
 void reference_adamw(const AdamWUpdate& update, const AdamWOperands& operands);
 
 /// Native kernels in f32. Operands, in the order of the references' structs: inputs, then outputs, each of
-/// which may be the memory of its input; `step` is f32 [StepValue::count]. Without momentum there is no
-/// buffer.
+/// which may be the memory of its input; `step` is f32 [StepValue::read(momentum)]. Without momentum there
+/// is no buffer.
 std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements, Isa isa);
 std::unique_ptr<Kernel> make_adamw(const AdamWUpdate& update, std::int64_t elements, Isa isa);
 

@@ -7,8 +7,8 @@ namespace resnet::kernels {
 
 void reference_sgd(const SgdUpdate& update, const SgdOperands& o) {
   const double lr = o.step[StepValue::lr] * update.lr_factor;
-  const double momentum = o.step[StepValue::momentum];
-  const bool first = o.step[StepValue::update] == 1;
+  const double momentum = update.momentum ? o.step[StepValue::momentum] : 0;
+  const bool first = update.momentum && o.step[StepValue::update] == 1;
   for (std::int64_t i = 0; i < o.param.shape.elements(); ++i) {
     const double g = (o.grad.data == nullptr ? 0.0 : o.grad[i]) + update.weight_decay * o.param[i];
     double direction = g;
