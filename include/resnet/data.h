@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "resnet/image_view.h"
 #include "resnet/tensor.h"
 
 namespace resnet::data {
@@ -43,11 +44,14 @@ struct Preprocessing {
 std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 
-/// The image as f32 [C,H,W] in [0, 1] after `preprocessing`, written to `out` (C*H*W floats);
+/// [C,H,W] of an image of this size after `preprocessing`. Throws ShapeError if a side of either is zero or
+/// larger than 65,535.
+Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
+/// The image as f32 in [0, 1] after `preprocessing`, written to `out` (C*H*W floats) in this layout;
 /// gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels differ.
 /// Throws ShapeError if `out` has another size, or as resize_bilinear.
-Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
-void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out);
+void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
+                ImageLayout layout = ImageLayout::nchw);
 
 enum class Split { train, test };
 
@@ -105,10 +109,12 @@ Dataset cifar100(Split split, const DatasetOptions& options);
 /// another text, with those that there are.
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
 
-/// A batch as the network takes it.
+/// A batch as an engine takes it.
 struct Batch {
-  Tensor images;  // f32 [N,C,H,W]
+  Tensor images;  // f32 [N,C,H,W], or [N,H,W,C] by its layout
   Tensor labels;  // i32 [N]
+  ImageLayout layout = ImageLayout::nchw;
+  ImageView view() const;
   std::int64_t size() const noexcept { return labels.empty() ? 0 : labels.shape()[0]; }
 };
 
@@ -135,9 +141,10 @@ class Order {
 };
 
 struct LoaderOptions {
-  std::int64_t batch_size = 256;  // the last batch of an epoch may be shorter
-  int prefetch = 3;               // batches made ahead
-  int threads = 1;                // that make them
+  std::int64_t batch_size = 256;           // the last batch of an epoch may be shorter
+  int prefetch = 3;                        // batches made ahead
+  int threads = 1;                         // that make them
+  ImageLayout layout = ImageLayout::nchw;  // of a batch; for the native engine nhwc is one copy less
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "resnet/graph.h"
+#include "resnet/image_view.h"
 #include "resnet/nn.h"
 #include "resnet/optimizer.h"
 #include "resnet/tensor.h"
@@ -66,7 +67,8 @@ struct DeviceInfo {
 };
 
 /// Runs one network: forward, backward, update. It takes views, not loaders, and nothing outside needs to
-/// know which implementation it is. Images are f32 [N,C,H,W], labels i32 [N]. Every implementation
+/// know which implementation it is. Images are f32 of shape [N,C,H,W], a view of a tensor of that shape or
+/// ImageView::nhwc() of one [N,H,W,C], with the same results; labels are i32 [N]. Every implementation
 ///   - takes any N, C, H, W that the network allows, compiling at the first use of a shape what it needs;
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
@@ -80,16 +82,16 @@ class Engine {
   virtual ~Engine() = default;
 
   /// Forward, backward and update.
-  virtual StepResult step(View<const float> images, View<const std::int32_t> labels,
+  virtual StepResult step(const ImageView& images, View<const std::int32_t> labels,
                           const StepInputs& inputs) = 0;
   /// Forward and backward in train mode without update (running statistics do advance). The gradients, of the
   /// mean loss, stay until the next call.
-  virtual StepResult gradients(View<const float> images, View<const std::int32_t> labels) = 0;
+  virtual StepResult gradients(const ImageView& images, View<const std::int32_t> labels) = 0;
   /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none. It and
   /// step() throw ConfigError for a momentum where the optimiser has none.
   virtual void apply(const StepInputs& inputs) = 0;
   /// Evaluation mode: logits, or whatever the network gives.
-  virtual Tensor infer(View<const float> images) = 0;
+  virtual Tensor infer(const ImageView& images) = 0;
 
   /// Copies; in f32 but where the engine computes in f64 and the scope is `all`.
   virtual State state(StateScope scope = StateScope::network) const = 0;
@@ -122,7 +124,7 @@ class PlannedEngine : public Engine {
   /// The plan of step() or infer() for this shape: kernels, reasons, memory.
   virtual std::string plan_text(const Shape& images, Mode mode) = 0;
   /// step(), timed call by call in the order of the plan.
-  virtual std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
+  virtual std::vector<CallTime> profile(const ImageView& images, View<const std::int32_t> labels,
                                         const StepInputs& inputs) = 0;
   /// Bytes of the arena: state and work.
   virtual std::int64_t arena_bytes() const = 0;

@@ -43,7 +43,7 @@ class Model {
   explicit Model(ModelFile file, const EngineOptions& options = {});
 
   /// Images [N,C,H,W], preprocessed -> the network's output, [N,classes] for a classifier.
-  Tensor infer(View<const float> images) { return engine_->infer(images); }
+  Tensor infer(const ImageView& images) { return engine_->infer(images); }
 
   /// Class and probability (softmax) of a picture, the likeliest first. Outputs beyond the named
   /// classes have their number as a name. Throws ShapeError if the network is no classifier.

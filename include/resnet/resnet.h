@@ -5,6 +5,7 @@
 #include "resnet/engine.h"
 #include "resnet/error.h"
 #include "resnet/graph.h"
+#include "resnet/image_view.h"
 #include "resnet/model_file.h"
 #include "resnet/models.h"
 #include "resnet/nn.h"

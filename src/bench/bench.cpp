@@ -188,7 +188,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
 }
 
 double loader_rate(const data::Dataset& dataset, std::int64_t batch_size) {
-  data::Loader loader(dataset, {.batch_size = batch_size});
+  data::Loader loader(dataset, {.batch_size = batch_size, .layout = ImageLayout::nhwc});
   const auto begin = Clock::now();
   loader.start(data::Order::shuffled(0));
   std::int64_t examples = 0;

@@ -29,6 +29,11 @@ Image Dataset::image(std::int64_t i) const {
   return result;
 }
 
+ImageView Batch::view() const {
+  const View<const float> elements = images.view<float>();
+  return layout == ImageLayout::nchw ? ImageView(elements) : ImageView::nhwc(elements);
+}
+
 std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
                                   const std::filesystem::path& otherwise) {
   if (!options.dir.empty()) return options.dir;

@@ -124,7 +124,10 @@ struct Loader::Impl {
     const std::int64_t count = std::min(options.batch_size, examples - first);
     const Shape& example = dataset.example_shape();
     if (batch.size() != count) {
-      batch.images = Tensor(Shape{count, example[0], example[1], example[2]});
+      batch.images =
+          Tensor(options.layout == ImageLayout::nchw ? Shape{count, example[0], example[1], example[2]}
+                                                     : Shape{count, example[1], example[2], example[0]});
+      batch.layout = options.layout;
       batch.labels = Tensor(Shape{count}, DType::i32);
     }
     const std::span<float> images = batch.images.values();
@@ -133,7 +136,7 @@ struct Loader::Impl {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(first + i)];
       dataset.source().image(index, image);
-      preprocessor.run(image, images.subspan(static_cast<std::size_t>(i) * stride, stride));
+      preprocessor.run(image, options.layout, images.subspan(static_cast<std::size_t>(i) * stride, stride));
       labels[i] = dataset.label(index);
     }
   }

@@ -27,6 +27,19 @@ std::uint8_t luma(const std::uint8_t* rgb) {
   return static_cast<std::uint8_t>(sum >> 16U);
 }
 
+// Bytes / 255 of pixels [H][W][channels], in this layout.
+void to_floats(std::span<const std::uint8_t> pixels, std::int64_t channels, ImageLayout layout, float* out) {
+  const auto scaled = [](std::uint8_t byte) { return static_cast<float>(byte) / 255.0F; };
+  if (layout == ImageLayout::nhwc || channels == 1) {
+    std::transform(pixels.begin(), pixels.end(), out, scaled);
+    return;
+  }
+  const auto stride = static_cast<std::size_t>(channels);
+  for (std::size_t c = 0; c < stride; ++c) {
+    for (std::size_t i = c; i < pixels.size(); i += stride) *out++ = scaled(pixels[i]);
+  }
+}
+
 }  // namespace
 
 bool Preprocessing::operator==(const Preprocessing& other) const {
@@ -96,7 +109,7 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
   return {preprocessing.channels, h, w};
 }
 
-void Preprocessor::run(const Image& image, std::span<float> out) {
+void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out) {
   check_image(image);
   const std::uint8_t* pixels = image.pixels.data();
   const std::int64_t area = image.height * image.width;
@@ -126,16 +139,12 @@ void Preprocessor::run(const Image& image, std::span<float> out) {
     found->second.run(pixels, resized_.data(), between_);
     pixels = resized_.data();
   }
-  for (std::int64_t c = 0; c < channels; ++c) {
-    float* plane = out.data() + c * height * width;
-    for (std::int64_t i = 0; i < height * width; ++i) {
-      plane[i] = static_cast<float>(pixels[i * channels + c]) / 255.0F;
-    }
-  }
+  to_floats({pixels, out.size()}, channels, layout, out.data());
 }
 
-void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out) {
-  Preprocessor(preprocessing).run(image, out);
+void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
+                ImageLayout layout) {
+  Preprocessor(preprocessing).run(image, layout, out);
 }
 
 }  // namespace resnet::data

@@ -17,8 +17,8 @@ namespace resnet::data {
 class Preprocessor {
  public:
   explicit Preprocessor(Preprocessing preprocessing) : preprocessing_(preprocessing) {}
-  /// Writes f32 [C,H,W] in [0,1]; `out` has the size of preprocessed_shape().
-  void run(const Image& image, std::span<float> out);
+  /// Writes f32 in [0,1] in this layout; `out` has as many elements as preprocessed_shape().
+  void run(const Image& image, ImageLayout layout, std::span<float> out);
 
  private:
   Preprocessing preprocessing_;

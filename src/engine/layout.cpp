@@ -59,13 +59,17 @@ void state_from_native(graph::Role role, const Shape& shape, const float* from, 
   }
 }
 
-void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first,
-                          std::int64_t last) {
+void images_to_native(const ImageView& images, float* to, std::int64_t first, std::int64_t last) {
+  const Shape& shape = images.shape;
   const std::int64_t image = shape.elements() / std::max<std::int64_t>(1, shape[0]);
   if (image == 0) return;
   const std::int64_t channels = shape.rank() == 4 ? shape[1] : image;
+  if (images.layout == ImageLayout::nhwc || channels == 1 || channels == image) {
+    std::copy_n(images.data + first * image, (last - first) * image, to + first * image);
+    return;
+  }
   for (std::int64_t n = first; n < last; ++n) {
-    transpose(from + n * image, to + n * image, channels, image / channels);
+    transpose(images.data + n * image, to + n * image, channels, image / channels);
   }
 }
 

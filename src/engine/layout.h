@@ -3,6 +3,7 @@
 #pragma once
 
 #include "resnet/graph.h"
+#include "resnet/image_view.h"
 #include "resnet/tensor.h"
 
 namespace resnet::engine {
@@ -11,9 +12,9 @@ namespace resnet::engine {
 void state_to_native(graph::Role role, View<const float> from, float* to);
 void state_from_native(graph::Role role, const Shape& shape, const float* from, float* to);
 
-/// An activation of this public shape: [N,C,H,W] <-> NHWC for images [first, last); other ranks are copied.
-void activation_to_native(const Shape& shape, const float* from, float* to, std::int64_t first,
-                          std::int64_t last);
+/// Images [first, last) to NHWC; other ranks than four are copied.
+void images_to_native(const ImageView& images, float* to, std::int64_t first, std::int64_t last);
+/// An activation of this public shape from NHWC, images [first, last); other ranks are copied.
 void activation_from_native(const Shape& shape, const float* from, float* to, std::int64_t first,
                             std::int64_t last);
 

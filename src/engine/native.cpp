@@ -49,14 +49,14 @@ class NativeEngine final : public PlannedEngine {
         pool_(chosen_threads(options)),
         state_(network_, options_.optimizer, pool_.threads()) {}
 
-  StepResult step(View<const float> images, View<const std::int32_t> labels,
+  StepResult step(const ImageView& images, View<const std::int32_t> labels,
                   const StepInputs& inputs) override {
     const StepResult result = run_step(compiled(Kind::step, images.shape), images, labels, inputs);
     state_.count_update();
     return result;
   }
 
-  StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
+  StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
     const StepResult result = run_step(compiled(Kind::gradients, images.shape), images, labels, {});
     has_gradients_ = true;
     return result;
@@ -70,7 +70,7 @@ class NativeEngine final : public PlannedEngine {
     state_.count_update();
   }
 
-  Tensor infer(View<const float> images) override {
+  Tensor infer(const ImageView& images) override {
     exec::Executor& executor = compiled(Kind::infer, images.shape);
     write_images(executor, images);
     write_seed(executor);
@@ -102,7 +102,7 @@ class NativeEngine final : public PlannedEngine {
         .kind = "cpu", .name = cpu_model(), .target = std::string(name_of(isa_)), .threads = pool_.threads()};
   }
 
-  std::vector<CallTime> profile(View<const float> images, View<const std::int32_t> labels,
+  std::vector<CallTime> profile(const ImageView& images, View<const std::int32_t> labels,
                                 const StepInputs& inputs) override {
     exec::Executor& executor = compiled(Kind::step, images.shape);
     const plan::Plan& plan = executor.plan();
@@ -187,12 +187,11 @@ class NativeEngine final : public PlannedEngine {
                 static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
   }
 
-  void write_images(exec::Executor& executor, View<const float> images) {
+  void write_images(exec::Executor& executor, const ImageView& images) {
     const plan::Slot& slot = *executor.plan().input(graph::kImages);
     auto* to = reinterpret_cast<float*>(executor.data(slot));
-    pool_.parallel_for(images.shape[0], [&](std::int64_t n, int) {
-      engine::activation_to_native(images.shape, images.data, to, n, n + 1);
-    });
+    pool_.parallel_for(images.shape[0],
+                       [&](std::int64_t n, int) { engine::images_to_native(images, to, n, n + 1); });
   }
 
   // What dropout draws its numbers from.
@@ -213,7 +212,7 @@ class NativeEngine final : public PlannedEngine {
       write(executor, *slot, stored.data());  // as many as it takes
   }
 
-  StepResult run_step(exec::Executor& executor, View<const float> images, View<const std::int32_t> labels,
+  StepResult run_step(exec::Executor& executor, const ImageView& images, View<const std::int32_t> labels,
                       const StepInputs& inputs, double* seconds = nullptr) {
     const plan::Plan& plan = executor.plan();
     const plan::Slot& label_slot = *plan.input(compiler::kLabels);

@@ -17,6 +17,21 @@ using engine::Values;
 using graph::Graph;
 using graph::Role;
 
+// In the public layout, which the interpreter takes.
+Values values_of(const ImageView& images) {
+  const Shape& s = images.shape;
+  if (images.layout == ImageLayout::nchw) return {images.data, images.data + s.elements()};
+  Values values;
+  values.reserve(static_cast<std::size_t>(s.elements()));
+  for (std::int64_t n = 0; n < s[0]; ++n) {
+    for (std::int64_t c = 0; c < s[1]; ++c) {
+      for (std::int64_t i = 0; i < s[2] * s[3]; ++i)
+        values.push_back(images.data[(n * s[2] * s[3] + i) * s[1] + c]);
+    }
+  }
+  return values;
+}
+
 class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(Network network, const EngineOptions& options)
@@ -42,11 +57,11 @@ class ReferenceEngine final : public Engine {
     }
   }
 
-  StepResult step(View<const float> images, View<const std::int32_t> labels,
+  StepResult step(const ImageView& images, View<const std::int32_t> labels,
                   const StepInputs& inputs) override {
     return run_step(compiler::StepKind::update, images, labels, inputs);
   }
-  StepResult gradients(View<const float> images, View<const std::int32_t> labels) override {
+  StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
     return run_step(compiler::StepKind::gradients, images, labels, {});
   }
   void apply(const StepInputs& inputs) override {
@@ -55,13 +70,10 @@ class ReferenceEngine final : public Engine {
     engine::interpret(*apply_graph_, {{compiler::kStepInputs, step_values(inputs)}}, values_);
     engine::advance_count(counts_.at(engine::kUpdates));
   }
-  Tensor infer(View<const float> images) override {
+  Tensor infer(const ImageView& images) override {
     const Graph graph = network_.eval.reshaped({{graph::kImages, images.shape}}).without_updates();
-    const auto outputs =
-        engine::interpret(graph,
-                          {{graph::kImages, Values(images.data, images.data + images.shape.elements())},
-                           {graph::kSeedStep, seed_step()}},
-                          values_);
+    const auto outputs = engine::interpret(
+        graph, {{graph::kImages, values_of(images)}, {graph::kSeedStep, seed_step()}}, values_);
     Tensor result(graph.value(graph.output(graph::kOutput)).type.shape);
     store(outputs.at(graph::kOutput), result.values());
     return result;
@@ -164,7 +176,7 @@ class ReferenceEngine final : public Engine {
   }
   std::int64_t count(const char* name) const { return counts_.at(name).view<std::int64_t>()[0]; }
 
-  StepResult run_step(compiler::StepKind kind, View<const float> images, View<const std::int32_t> labels,
+  StepResult run_step(compiler::StepKind kind, const ImageView& images, View<const std::int32_t> labels,
                       const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
     const Graph graph =
@@ -174,7 +186,7 @@ class ReferenceEngine final : public Engine {
     spans_.clear();
     const auto outputs =
         engine::interpret(graph,
-                          {{graph::kImages, Values(images.data, images.data + images.shape.elements())},
+                          {{graph::kImages, values_of(images)},
                            {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
                            {compiler::kStepInputs, step_values(inputs)},
                            {graph::kSeedStep, seed_step()}},

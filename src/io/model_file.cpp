@@ -221,9 +221,9 @@ Model::Model(ModelFile file, const EngineOptions& options)
 
 std::vector<std::pair<std::string, float>> Model::classify(const data::Image& image) {
   const Shape example = data::preprocessed_shape(preprocessing_, image.height, image.width);
-  Tensor images(Shape{1, example[0], example[1], example[2]});
-  data::preprocess(preprocessing_, image, images.values());
-  const Tensor logits = infer(images.view<float>());
+  Tensor images(Shape{1, example[1], example[2], example[0]});
+  data::preprocess(preprocessing_, image, images.values(), ImageLayout::nhwc);
+  const Tensor logits = infer(ImageView::nhwc(images.view<float>()));
   if (logits.shape().rank() != 2 || logits.empty()) {
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
   }

@@ -13,12 +13,13 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
   result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
   double loss_sum = 0;
   std::int64_t correct = 0;
-  data::Loader loader(test,
-                      {.batch_size = batch_size, .threads = train::loader_threads(engine.device().threads)});
+  data::Loader loader(test, {.batch_size = batch_size,
+                             .threads = train::loader_threads(engine.device().threads),
+                             .layout = ImageLayout::nhwc});
   loader.start();
   while (const data::Batch* batch = loader.next()) {
     if (stop != nullptr && stop->load()) break;
-    const Tensor logits = engine.infer(batch->images.view<float>());
+    const Tensor logits = engine.infer(batch->view());
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
       throw ShapeError(
           "expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),

@@ -37,7 +37,8 @@ class Run {
         options_(options),
         loader_(train, {.batch_size = options.batch_size,
                         .threads = resnet::train::loader_threads(
-                            options.engine.threads > 0 ? options.engine.threads : default_threads())}) {
+                            options.engine.threads > 0 ? options.engine.threads : default_threads()),
+                        .layout = ImageLayout::nhwc}) {
     resnet::train::check_batches(net, train, options.batch_size);
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
@@ -87,8 +88,7 @@ class Run {
     loader_.start(data::Order::shuffled(options_.seed), epoch);
     while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
       const auto begin = Clock::now();
-      const StepResult step =
-          engine_->step(batch->images.view<float>(), batch->labels.view<std::int32_t>(), {options_.lr});
+      const StepResult step = engine_->step(batch->view(), batch->labels.view<std::int32_t>(), {options_.lr});
       seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
       ++steps_;
       if (!std::isfinite(step.loss_sum)) {

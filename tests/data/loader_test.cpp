@@ -161,6 +161,45 @@ TEST(Loader, ResizesTheRealDataSetAsOneImageAtATime) {
   EXPECT_EQ(index, 300);
 }
 
+// RGB images of 2x3 pixels, byte k of image i being 18 i + k.
+class Rgb final : public data::Dataset::Source {
+ public:
+  std::int64_t size() const override { return 5; }
+  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i); }
+  void image(std::int64_t i, data::Image& out) const override {
+    out = {2, 3, 3, std::vector<std::uint8_t>(18)};
+    std::iota(out.pixels.begin(), out.pixels.end(), static_cast<std::uint8_t>(18 * i));
+  }
+};
+
+TEST(Loader, DeliversTheSameElementsInEitherLayout) {
+  const data::Dataset rgb{std::make_shared<Rgb>(), "rgb", {"x"}, {{}, 3}, Shape{3, 2, 3}, 0};
+  for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
+    data::Loader loader(rgb, {.batch_size = 2, .layout = layout});
+    loader.start();
+    std::int64_t seen = 0;
+    while (const data::Batch* batch = loader.next()) {
+      const std::int64_t count = batch->size();
+      const bool planar = layout == ImageLayout::nchw;
+      EXPECT_EQ(batch->images.shape(), (planar ? Shape{count, 3, 2, 3} : Shape{count, 2, 3, 3}));
+      const ImageView images = batch->view();
+      EXPECT_EQ(images.shape, (Shape{count, 3, 2, 3}));
+      EXPECT_EQ(images.layout, layout);
+      EXPECT_EQ(images.data, batch->images.values().data());
+      for (std::int64_t n = 0; n < count; ++n) {
+        for (std::int64_t c = 0; c < 3; ++c) {
+          for (std::int64_t i = 0; i < 6; ++i) {
+            const std::int64_t at = planar ? (n * 3 + c) * 6 + i : (n * 6 + i) * 3 + c;
+            ASSERT_EQ(images.data[at], static_cast<float>(18 * (seen + n) + 3 * i + c) / 255.0F);
+          }
+        }
+      }
+      seen += count;
+    }
+    EXPECT_EQ(seen, 5);
+  }
+}
+
 std::string digest(const std::vector<std::int64_t>& order) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(order)));  // little-endian, as every machine that we support

@@ -90,11 +90,13 @@ TEST(Resize, OfOneColourKeepsIt) {
   }
 }
 
-TEST(Preprocess, ScalesBytesToUnitRangeInPlanes) {
+TEST(Preprocess, ScalesBytesToUnitRangeInEitherLayout) {
   const data::Image image{1, 2, 3, {0, 51, 255, 102, 153, 204}};
   std::vector<float> out(6);
   data::preprocess({{}, 3}, image, out);
   EXPECT_EQ(out, (std::vector<float>{0.0F, 0.4F, 0.2F, 0.6F, 1.0F, 0.8F}));
+  data::preprocess({{}, 3}, image, out, ImageLayout::nhwc);
+  EXPECT_EQ(out, (std::vector<float>{0.0F, 0.2F, 1.0F, 0.4F, 0.6F, 0.8F}));
 }
 
 TEST(Preprocess, DividesEveryByteBy255AsToTensor) {
