@@ -11,8 +11,9 @@
 
 namespace resnet {
 
-/// A fixed team: the calling thread and `threads - 1` workers, which sleep between calls.
-/// One call at a time. Our own rather than OpenMP's: see docs/decisions/0001-house.md.
+/// A fixed team: the calling thread and `threads - 1` workers, which sleep between calls. A call ends when
+/// its tasks are done; it does not wait for workers that have taken none. One call at a time. Our own rather
+/// than OpenMP's: see docs/decisions/0001-house.md.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -32,26 +33,30 @@ class ThreadPool {
   }
 
  private:
+  using Call = void (*)(const void*, std::int64_t, int);
   struct Job {
     std::int64_t tasks = 0;
     const void* body = nullptr;
-    void (*call)(const void*, std::int64_t, int) = nullptr;
+    Call call = nullptr;
   };
-  // What is left of a thread's range; others take from it too.
+  // What is left of a thread's range; others take from it too. `next` has the number of its call in its upper
+  // half, so that a thread that comes late takes nothing of a call that it does not know.
   struct alignas(64) Range {
-    std::atomic<std::int64_t> next{0};
-    std::int64_t end = 0;
+    std::atomic<std::uint64_t> next{0};
+    std::atomic<std::uint32_t> end{0};
   };
   void run(const Job& job) noexcept;
-  void take_tasks(int thread) noexcept;
-  void take_from(Range& range, const Job& job, int thread) noexcept;
+  std::uint32_t take_tasks(const Job& job, std::uint32_t number, int thread) noexcept;
+  static std::uint32_t take_from(Range& range, const Job& job, std::uint32_t number, int thread) noexcept;
   void stop() noexcept;
   void work(int thread) noexcept;
 
-  Job job_;
+  std::atomic<const void*> body_{nullptr};
+  std::atomic<Call> call_{nullptr};
+  std::atomic<std::uint32_t> tasks_{0};
   std::vector<Range> ranges_;
-  alignas(64) std::atomic<std::uint32_t> generation_{0};  // odd bits unused; a new value is a new job
-  alignas(64) std::atomic<int> running_{0};               // workers still busy with this job
+  alignas(64) std::atomic<std::uint32_t> number_{0};  // of the call
+  alignas(64) std::atomic<std::uint32_t> done_{0};    // its tasks that are done
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };
