@@ -38,8 +38,8 @@ std::vector<std::string> slots_of(const OptimizerOptions& optimizer);
 void add_update(graph::Graph& graph, const OptimizerOptions& optimizer, graph::ValueId parameter,
                 graph::ValueId gradient);
 
-/// What changes from step to step, at update number `update`, from 1. Throws ConfigError for a momentum that the
-/// optimiser does not have.
+/// What changes from step to step, at update number `update`, from 1. Throws ConfigError for a momentum that
+/// the optimiser does not have.
 std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
                                                           const StepInputs& inputs, std::int64_t update);
 

@@ -167,12 +167,12 @@ TEST(Fit, FailsWhenTheLossIsNoLongerFinite) {
   class Diverging final : public Engine {
    public:
     explicit Diverging(State state) : state_(std::move(state)) {}
-    StepResult step(View<const float>, View<const std::int32_t>, const StepInputs&) override {
+    StepResult step(const ImageView&, View<const std::int32_t>, const StepInputs&) override {
       return {std::numeric_limits<double>::infinity(), 0};
     }
-    StepResult gradients(View<const float>, View<const std::int32_t>) override { return {}; }
+    StepResult gradients(const ImageView&, View<const std::int32_t>) override { return {}; }
     void apply(const StepInputs&) override {}
-    Tensor infer(View<const float>) override { return {}; }
+    Tensor infer(const ImageView&) override { return {}; }
     State state(StateScope) const override { return state_; }
     void set_state(const State&) override {}
     State gradient_values() const override { return {}; }

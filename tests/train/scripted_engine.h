@@ -70,16 +70,16 @@ class ScriptedEngine final : public Engine {
   ScriptedEngine(Network network, std::shared_ptr<EngineLog> log, std::vector<std::vector<float>> logits = {})
       : state_(std::move(network.state)), log_(std::move(log)), logits_(std::move(logits)) {}
 
-  StepResult step(View<const float> images, View<const std::int32_t>, const StepInputs& inputs) override {
+  StepResult step(const ImageView& images, View<const std::int32_t>, const StepInputs& inputs) override {
     log_->batches.push_back(brightness(images));
     log_->rates.push_back(inputs.lr);
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
-  StepResult gradients(View<const float>, View<const std::int32_t>) override { return {}; }
+  StepResult gradients(const ImageView&, View<const std::int32_t>) override { return {}; }
   void apply(const StepInputs&) override {}
-  Tensor infer(View<const float> images) override {
+  Tensor infer(const ImageView& images) override {
     const std::vector<int> levels = brightness(images);
     const std::size_t classes = logits_.empty() ? 2 : logits_[0].size();
     Tensor result(Shape{images.shape[0], static_cast<std::int64_t>(classes)});
@@ -99,10 +99,10 @@ class ScriptedEngine final : public Engine {
   }
 
  private:
-  static std::vector<int> brightness(View<const float> images) {
+  static std::vector<int> brightness(const ImageView& images) {
     std::vector<int> result;
     for (std::int64_t n = 0; n < images.shape[0]; ++n)
-      result.push_back(static_cast<int>(images[n * 16] * 255 + 0.5F));
+      result.push_back(static_cast<int>(images.data[n * 16] * 255 + 0.5F));
     return result;
   }
 
