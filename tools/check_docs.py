@@ -18,7 +18,7 @@ FOLDER = "|".join(map(re.escape, FOLDERS))
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:src|href|srcset)="([^"\s]+)[^"]*\"""", re.MULTILINE)
 NAMED = re.compile(rf"(?<![\w./<>~$-])(?:(?:\./)?(?:{FOLDER})/[\w./<>*+-]*|\./[\w-]+\.sh)(?![\w])")
 UNITS = {"examples/s", "examples/sec"}  # not a file of examples/
-LINE_LINK = re.compile(r"\[`([^`\]]+)`\]\(([^)#\s]+)#L(\d+)\)")
+LINE_LINK = re.compile(r"\[`([^`]+)`\]\(([^)#\s]+)#L(\d+)\)")
 CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
 
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "ops/adamw.h"
 #include "ops/sgd.h"
@@ -40,14 +42,18 @@ bool matches(std::string_view pattern, std::string_view name) {
 }
 
 void expect(bool fits, const char* field, const char* wanted) {
-  if (!fits) throw ConfigError(std::string(field) + " cannot be that", wanted);
+  if (!fits) throw ConfigError(std::string(field) + " is out of range", wanted);
 }
 
 bool within(double value, double least, double below) {
   return value >= least && value < below;  // not a NaN
 }
 
-void check_sgd(const SgdOptions& sgd) {
+// What follows has an overload for each method, and std::visit compiles only if there is one for all of them:
+// whether its options can be, the slots that it has for a parameter, the update of a parameter, and the
+// momentum that a step may replace.
+
+void check_method(const SgdOptions& sgd) {
   expect(within(sgd.momentum, 0, INFINITY), "SgdOptions::momentum", "give a finite number of at least 0");
   expect(std::isfinite(sgd.dampening), "SgdOptions::dampening", "give a finite number");
   expect(within(sgd.weight_decay, 0, INFINITY), "SgdOptions::weight_decay",
@@ -55,13 +61,38 @@ void check_sgd(const SgdOptions& sgd) {
   expect(!sgd.nesterov || (sgd.momentum > 0 && sgd.dampening == 0), "SgdOptions::nesterov",
          "Nesterov's momentum needs a momentum above 0 and no dampening");
 }
+std::vector<std::string> slots(const SgdOptions& sgd) {
+  return sgd.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{};
+}
+graph::Op update(const SgdOptions& sgd, const ParameterRule& rule) {
+  return ops::make<ops::Sgd>(kernels::SgdUpdate{.momentum = sgd.momentum > 0,
+                                                .nesterov = sgd.nesterov,
+                                                .dampening = sgd.dampening,
+                                                .weight_decay = rule.weight_decay,
+                                                .lr_factor = rule.lr_factor});
+}
+std::optional<double> momentum(const SgdOptions& sgd) {
+  return sgd.momentum > 0 ? std::optional(sgd.momentum) : std::nullopt;
+}
 
-void check_adamw(const AdamWOptions& adamw) {
+void check_method(const AdamWOptions& adamw) {
   expect(within(adamw.beta1, 0, 1), "AdamWOptions::beta1", "give a number of at least 0 and below 1");
   expect(within(adamw.beta2, 0, 1), "AdamWOptions::beta2", "give a number of at least 0 and below 1");
   expect(adamw.eps > 0 && std::isfinite(adamw.eps), "AdamWOptions::eps", "give a finite number above 0");
   expect(within(adamw.weight_decay, 0, INFINITY), "AdamWOptions::weight_decay",
          "give a finite number of at least 0");
+}
+std::vector<std::string> slots(const AdamWOptions&) {
+  return {"exp_avg", "exp_avg_sq"};
+}
+graph::Op update(const AdamWOptions& adamw, const ParameterRule& rule) {
+  return ops::make<ops::AdamW>(kernels::AdamWUpdate{.beta2 = adamw.beta2,
+                                                    .eps = adamw.eps,
+                                                    .weight_decay = rule.weight_decay,
+                                                    .lr_factor = rule.lr_factor});
+}
+std::optional<double> momentum(const AdamWOptions& adamw) {
+  return adamw.beta1;
 }
 
 }  // namespace
@@ -105,10 +136,7 @@ void check_groups(const OptimizerOptions& optimizer, const Graph& graph) {
 }
 
 std::vector<std::string> slots_of(const OptimizerOptions& optimizer) {
-  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
-    return sgd->momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{};
-  }
-  return {"exp_avg", "exp_avg_sq"};
+  return std::visit([](const auto& method) { return slots(method); }, optimizer.method);
 }
 
 void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId parameter, ValueId gradient) {
@@ -124,36 +152,23 @@ void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId paramet
     inputs.push_back(graph.add_state(Role::buffer, slot_name(slot, name), type));
     updated.push_back(inputs.back());
   }
-  std::vector<ValueId> outputs;
-  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
-    const kernels::SgdUpdate update{.momentum = sgd->momentum > 0,
-                                    .nesterov = sgd->nesterov,
-                                    .dampening = sgd->dampening,
-                                    .weight_decay = rule.weight_decay,
-                                    .lr_factor = rule.lr_factor};
-    outputs = graph.add_node(ops::make<ops::Sgd>(update), name, std::move(inputs));
-  } else {
-    const auto& adamw = std::get<AdamWOptions>(optimizer.method);
-    const kernels::AdamWUpdate update{.beta2 = adamw.beta2,
-                                      .eps = adamw.eps,
-                                      .weight_decay = rule.weight_decay,
-                                      .lr_factor = rule.lr_factor};
-    outputs = graph.add_node(ops::make<ops::AdamW>(update), name, std::move(inputs));
-  }
+  graph::Op op = std::visit([&](const auto& method) { return update(method, rule); }, optimizer.method);
+  const std::vector<ValueId> outputs = graph.add_node(std::move(op), name, std::move(inputs));
   for (std::size_t i = 0; i < updated.size(); ++i) graph.add_update(updated[i], outputs.at(i));
 }
 
 std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
                                                           const StepInputs& inputs, std::int64_t update) {
-  const auto* sgd = std::get_if<SgdOptions>(&optimizer.method);
-  if (sgd != nullptr && sgd->momentum == 0 && inputs.momentum) {
+  const std::optional<double> own =
+      std::visit([](const auto& method) { return momentum(method); }, optimizer.method);
+  if (!own && inputs.momentum) {
     throw ConfigError("StepInputs::momentum for an optimiser without momentum",
                       "give SgdOptions::momentum a value above 0");
   }
-  const double own = sgd != nullptr ? sgd->momentum : std::get<AdamWOptions>(optimizer.method).beta1;
   std::array<double, kernels::StepValue::count> values{};
   values[kernels::StepValue::lr] = static_cast<double>(inputs.lr);
-  values[kernels::StepValue::momentum] = inputs.momentum ? static_cast<double>(*inputs.momentum) : own;
+  values[kernels::StepValue::momentum] =
+      inputs.momentum ? static_cast<double>(*inputs.momentum) : own.value_or(0);
   values[kernels::StepValue::update] = static_cast<double>(update);
   return values;
 }
@@ -163,8 +178,7 @@ std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions
 namespace resnet {
 
 void check(const OptimizerOptions& options) {
-  if (const auto* sgd = std::get_if<SgdOptions>(&options.method)) compiler::check_sgd(*sgd);
-  if (const auto* adamw = std::get_if<AdamWOptions>(&options.method)) compiler::check_adamw(*adamw);
+  std::visit([](const auto& method) { compiler::check_method(method); }, options.method);
   for (const ParameterGroup& group : options.groups) {
     compiler::expect(compiler::within(group.lr_factor, 0, INFINITY), "ParameterGroup::lr_factor",
                      "give a finite number of at least 0");

@@ -24,7 +24,7 @@ const std::unordered_map<std::string_view, const Rules*>& all_rules() {
 const Rules& rules_of(const Operation& operation) {
   const auto found = all_rules().find(operation.name());
   if (found == all_rules().end())
-    throw FormatError("the CPU has no kernel for operation '" + std::string(operation.name()) + "'");
+    throw ConfigError("the CPU has no kernel for operation '" + std::string(operation.name()) + "'");
   return *found->second;
 }
 

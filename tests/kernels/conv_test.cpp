@@ -107,6 +107,24 @@ TEST(ConvChoice, FollowsFromTheShape) {
   EXPECT_THROW(testing::algorithm("F(4x4)").make(strided, Pass::forward, Isa::avx2), ShapeError);
 }
 
+// Whatever the list of algorithms has, on shapes of every kind that it serves: nobody adds one that is not
+// compared.
+TEST_P(ConvPerMachine, EveryAlgorithmOfTheListIsComparedWithTheReference) {
+  for (const ConvAlgorithm* algorithm : conv_algorithms()) {
+    const bool integers = !algorithm->name().starts_with("F(");  // the others are exact there
+    int served = 0;
+    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+      for (const ConvGeometry& g : {testing::random_geometry(seed), testing::random_winograd_geometry(seed),
+                                    testing::random_parity_geometry(seed)}) {
+        if (!algorithm->serves(g, Pass::weight_gradient, {GetParam().storage, GetParam().storage})) continue;
+        testing::compare(g, GetParam(), algorithm->name(), seed, integers, seed % 2 == 0);
+        ++served;
+      }
+    }
+    if (GetParam().storage == DType::f32) EXPECT_GT(served, 0) << algorithm->name();
+  }
+}
+
 // One name each, and the direct one first: it serves whatever is a convolution.
 TEST(ConvChoice, AlgorithmsAreAListOfNames) {
   std::vector<std::string_view> names;
