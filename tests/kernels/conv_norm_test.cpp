@@ -1,4 +1,4 @@
-// A convolution that carries parts of the batch norms beside it computes what the parts compute one after the
+// A convolution that fuses parts of the batch norms beside it computes what the parts compute one after the
 // other: results bit for bit, sums within rounding. Numbers are small integers where a norm's result must be
 // exact in bf16 too.
 #include <gtest/gtest.h>

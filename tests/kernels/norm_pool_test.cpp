@@ -1,4 +1,4 @@
-// A batch norm that carries a max pool computes what the two compute one after the other: the results bit for
+// A batch norm with a fused max pool computes what the two compute one after the other: the results bit for
 // bit, gradients' sums in another order. The place of a maximum is that of the largest x (or smallest, where
 // gamma is negative), also where rounding or a ReLU makes several z of a window equal.
 #include <gtest/gtest.h>

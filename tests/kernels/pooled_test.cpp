@@ -1,4 +1,4 @@
-// A convolution that carries its pool chooses, bit for bit, what the convolution and the pool choose one
+// A convolution with a fused pool chooses, bit for bit, what the convolution and the pool choose one
 // after the other, and its weight gradient is that of the convolution, of a gradient that was never stored.
 #include <gtest/gtest.h>
 

@@ -67,7 +67,7 @@ class ChannelSum final : public Kernel {
   Index workspace_bytes() const noexcept override { return sums_.bytes(); }
   Index scratch_bytes() const noexcept override { return 2 * grid_.period() * Index{sizeof(float)}; }
   int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : sums_.groups(); }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? grid_.chunks() : sums_.lines(); }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     auto* chunk_sums = reinterpret_cast<float*>(call.workspace);
@@ -78,9 +78,9 @@ class ChannelSum final : public Kernel {
       grid_.store_sums(places, sums_, chunk_sums, task, 0);
       return;
     }
-    const ChunkSums::Group total = sums_.total(chunk_sums, task, 0);
-    float* sum = call.operand<float>(1) + sums_.group_begin(task);
-    for (Index i = 0; i < sums_.group_size(task); ++i)
+    const ChunkSums::Line total = sums_.total(chunk_sums, task, 0);
+    float* sum = call.operand<float>(1) + sums_.line_begin(task);
+    for (Index i = 0; i < sums_.line_size(task); ++i)
       sum[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
   }
 

@@ -32,7 +32,7 @@ struct MultiplyArgs {
   std::int64_t columns = 0;      // 1..MatmulFunctions::columns
   const float* bias = nullptr;   // padded as the panel; null: add to `out` instead
   float* out = nullptr;
-  const float* next_panel = nullptr;  // what will be multiplied next, or null: it is asked for meanwhile
+  const float* next_panel = nullptr;  // what will be multiplied next, or null: prefetched meanwhile
   std::int64_t out_pixel = 0;  // not 0: row i stands at out + rows[i].out / out_pixel full panels instead
 };
 
@@ -58,13 +58,13 @@ struct OuterArgs {
   const float* x = nullptr;
   const float* dy = nullptr;
   std::int64_t x_stride = 0, dy_stride = 0;  // floats
-  std::int64_t count = 0;                    // of t: few enough that their rows stay in the first level
+  std::int64_t count = 0;                    // of t: few enough that their rows stay in L1
   const Row* columns = nullptr;
   std::int64_t column_count = 0;
   std::int64_t outputs = 0;  // a multiple of MatmulFunctions::lanes; dy and sums are as wide
   float* sums = nullptr;
   bool add = false;  // to what stands there
-  // What will be multiplied next, or null: its first 64 columns are asked for meanwhile.
+  // What will be multiplied next, or null: its first 64 columns are prefetched meanwhile.
   const float* next_x = nullptr;
   const float* next_dy = nullptr;
 };

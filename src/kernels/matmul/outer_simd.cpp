@@ -16,27 +16,28 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What is read soon: a line of it a word is asked for.
-struct Ahead {
+// Prefetches what is read soon, a line a word.
+struct Prefetch {
   const float* at = nullptr;
   std::int64_t stride = 0;
-  HWY_INLINE void ask() {
-    __builtin_prefetch(at, 0, 2);  // to the second level
+  HWY_INLINE void next() {
+    __builtin_prefetch(at, 0, 2);  // to L2
     at += stride;
   }
 };
 
-// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory. kAhead: asks.
+// Sums of R columns of x times N vectors of dy. kAdd: to what stands in memory. kAhead: prefetches.
 template <class P, int R, int N, bool kAdd, bool kAhead>
 HWY_NOINLINE void accumulate_tile(const float* HWY_RESTRICT x, std::int64_t x_stride,
                                   const float* HWY_RESTRICT dy, std::int64_t dy_stride, std::int64_t words,
-                                  const Row* columns, float* HWY_RESTRICT sums, Ahead first, Ahead second) {
+                                  const Row* columns, float* HWY_RESTRICT sums, Prefetch first,
+                                  Prefetch second) {
   V acc[R][N];
   clear(acc);
   for (std::int64_t k = 0; k < words; ++k, x += x_stride, dy += dy_stride) {
     if constexpr (kAhead) {
-      first.ask();
-      second.ask();
+      first.next();
+      second.next();
     }
     V b[N];
 #pragma GCC unroll 4
@@ -66,7 +67,7 @@ struct TileArgs {
   std::int64_t words;
   const Row* columns;
   float* sums;
-  Ahead first, second;  // each may be null; full tiles that add ask for them
+  Prefetch first, second;  // each may be null; full tiles that add prefetch them
 };
 
 template <class P, int R, int N, bool kAdd>
@@ -137,8 +138,8 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
   float* packed_x = args.packed;
   float* packed_dy = packed_x + kTiles * kTileFloats;
   pack_dy<P>(args, packed_dy);
-  // The pixels of the next piece, as a rule: each of the first tiles asks for a line of dy of each, and in
-  // the first panel every tile for its part of x.
+  // The pixels of the next piece, as a rule: each of the first tiles prefetches a line of dy of each, and in
+  // the first panel every tile its part of x.
   constexpr std::int64_t kLines = kPanel / kLine<Y>;
   const std::int64_t last = args.pixel_count - 1;
   const std::int64_t dy_pixel = last > 0 ? args.pixels[last].out - args.pixels[last - 1].out : 0;
@@ -161,7 +162,7 @@ void accumulate(const AccumulateArgs<X, Y>& args) {
       for (std::int64_t t = begin; t < end; ++t) {
         TileArgs tile = {
             .x = packed_x + (neighbours ? tiling.begin(t) - tiling.begin(begin) : (t - begin) * kTileFloats),
-            .x_stride = neighbours ? kGroup : kTileStride,
+            .x_stride = neighbours ? kPackedColumns : kTileStride,
             .dy = packed_dy + p * kPanelFloats,
             .dy_stride = (outputs + kLanes - 1) / kLanes * kLanes,
             .words = (args.pixel_count + P::kStep - 1) / P::kStep,
@@ -198,8 +199,8 @@ void outer(const OuterArgs& args) {
                        .columns = columns,
                        .sums = args.sums + p};
       if (p == 0 && t < 2 * kLines && args.next_x != nullptr) {
-        tile.first = t < kLines ? Ahead{args.next_dy + t * kLine<float>, args.dy_stride}
-                                : Ahead{args.next_x + (t - kLines) * kLine<float>, args.x_stride};
+        tile.first = t < kLines ? Prefetch{args.next_dy + t * kLine<float>, args.dy_stride}
+                                : Prefetch{args.next_x + (t - kLines) * kLine<float>, args.x_stride};
       }
       if (args.add) {
         accumulate_tile<P, true>(tile, tiling.size(t), outputs);

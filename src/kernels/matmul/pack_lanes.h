@@ -22,7 +22,7 @@ constexpr std::int64_t kPanelFloats = kWords * kPanel + 16;
 constexpr std::int64_t kTiles = 8;
 constexpr std::int64_t kTileStride = 8;                          // words of a packed tile, a pixel or two
 constexpr std::int64_t kTileFloats = kWords * kTileStride + 16;  // likewise
-constexpr std::int64_t kGroup = kTiles * kTileRows;              // columns packed at a time
+constexpr std::int64_t kPackedColumns = kTiles * kTileRows;      // columns packed at a time
 
 using D8 = hn::CappedTag<float, kTileStride>;
 using V8 = hn::Vec<D8>;
@@ -55,7 +55,7 @@ HWY_INLINE V load(const Access& access, const T* p) {
   return v;
 }
 
-// The words of two pixels' numbers, the halves of which are bf16.
+// Bf16 of two pixels in pairs, interleaved for vdpbf16ps.
 template <class Vector>
 HWY_INLINE Vector paired(Vector first, Vector second) {
   const hn::DFromV<Vector> df;
@@ -164,7 +164,7 @@ void pack_scattered(const AccumulateArgs<X, Y>& args, const Row* columns, std::i
     hn::Store(words_of<P>(args.source, offset, k, args.pixel_count, load), D8(), to);
 }
 
-// `count` columns that are neighbours, of up to kTiles tiles, side by side: [word][kGroup].
+// `count` columns that are neighbours, of up to kTiles tiles, side by side: [word][kPackedColumns].
 template <class P, class X, class Y>
 void pack_neighbours(const AccumulateArgs<X, Y>& args, const Row* columns, std::int64_t count,
                      float* HWY_RESTRICT to) {
@@ -173,7 +173,7 @@ void pack_neighbours(const AccumulateArgs<X, Y>& args, const Row* columns, std::
   const auto whole = [](const X* p) HWY_ATTR { return load<P>(Whole(), p); };
   const auto rest = [&](const X* p) HWY_ATTR { return load<P>(part, p); };
   const X* const from = args.source + columns[0].in;
-  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kGroup) {
+  for (std::int64_t k = 0; k < args.pixel_count; k += P::kStep, to += kPackedColumns) {
     std::int64_t c = 0;
     for (; c + kLanes <= count; c += kLanes)
       hn::Store(words_of<P>(from + c, offset, k, args.pixel_count, whole), d, to + c);

@@ -106,7 +106,7 @@ class NormTrain final : public NormForward<T> {
       case Step::gather:
         return grid_.chunks();
       case Step::merge:
-        return sums_.groups();
+        return sums_.lines();
       default:
         return apply_tasks();
     }
@@ -160,18 +160,18 @@ class NormTrain final : public NormForward<T> {
     if (pool_) choose(call, chunk, outputs() + 5, table(call.scratch, kSum));
   }
 
-  void merge(const Call& call, Index group) const noexcept {
+  void merge(const Call& call, Index line) const noexcept {
     const auto rows = static_cast<double>(g_.counted());
-    const Index begin = sums_.group_begin(group);
+    const Index begin = sums_.line_begin(line);
     if (g_.stats_from_producer) {
       const float* moments = call.operand<const float>(outputs() - 1);
-      for (Index i = begin; i < begin + sums_.group_size(group); ++i)
+      for (Index i = begin; i < begin + sums_.line_size(line); ++i)
         finish(call, i, double{moments[i]} + double{moments[g_.c + i]}, rows * double{moments[2 * g_.c + i]});
       return;
     }
     const ChunkSums::Moments merged =
-        sums_.moments(sums(call), group, g_.rows(), [&](Index chunk) { return grid_.rows(chunk); });
-    for (Index i = 0; i < sums_.group_size(group); ++i) {
+        sums_.moments(sums(call), line, g_.rows(), [&](Index chunk) { return grid_.rows(chunk); });
+    for (Index i = 0; i < sums_.line_size(line); ++i) {
       const auto lane = static_cast<std::size_t>(i);
       finish(call, begin + i, merged.mean[lane], merged.squares[lane]);
     }
@@ -208,19 +208,19 @@ class NormEval final : public NormForward<T> {
     return operand == 0 && g_.coefficients_only ? 0 : 1;
   }
   Index prepared_bytes() const noexcept override { return g_.coefficients_only ? 0 : table_bytes(kTables); }
-  Index prepare_tasks() const noexcept override { return g_.coefficients_only ? 0 : groups(); }
+  Index prepare_tasks() const noexcept override { return g_.coefficients_only ? 0 : lines(); }
   bool prepares_from(std::size_t operand) const noexcept override { return operand >= 1 && operand <= 4; }
   int phases() const noexcept override { return g_.coefficients_only ? 1 : 2; }
   Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
   Index tasks(int phase) const noexcept override {
     if (phase == 1) return apply_tasks();
-    return groups() + (pool_ ? grid_.chunks() : 0);
+    return lines() + (pool_ ? grid_.chunks() : 0);
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return apply(call, call.prepared, task, -1);
-    if (task < groups()) return prepare(call, task);
-    choose(call, task - groups(), outputs() + 1, table(call.scratch, 0));
+    if (task < lines()) return prepare(call, task);
+    choose(call, task - lines(), outputs() + 1, table(call.scratch, 0));
   }
 
  private:
@@ -236,12 +236,12 @@ class NormEval final : public NormForward<T> {
   using NormForward<T>::choose;
   using NormForward<T>::apply;
 
-  Index groups() const noexcept { return grid_.sums(1).groups(); }
+  Index lines() const noexcept { return grid_.sums(1).lines(); }
 
-  void prepare(const Call& call, Index group) const noexcept {
+  void prepare(const Call& call, Index line) const noexcept {
     const ChunkSums channels = grid_.sums(1);
-    const Index first = channels.group_begin(group);
-    for (Index channel = first; channel < first + channels.group_size(group); ++channel) {
+    const Index first = channels.line_begin(line);
+    for (Index channel = first; channel < first + channels.line_size(line); ++channel) {
       const double variance = double{call.operand<const float>(4)[channel]};
       set_tables(call, call.prepared, channel, double{call.operand<const float>(3)[channel]},
                  1.0 / std::sqrt(variance + g_.eps));

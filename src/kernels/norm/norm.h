@@ -83,7 +83,7 @@ constexpr std::int64_t relu_mask_bytes(std::int64_t n) noexcept {
 }
 
 /// Whether a norm should fuse this pool. Its gradient spreads the pool's row by row: rows must be short
-/// enough for the second level, and few of them made twice.
+/// enough for L2, and few of them made twice.
 bool norm_fuses(const PoolGeometry& pool);
 
 }  // namespace resnet::kernels

@@ -40,7 +40,7 @@ class NormGradient final : public NormKernel {
     return 1 + (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index tasks(int phase) const noexcept override {
-    return step(phase) == Step::merge ? sums_.groups() : grid_.chunks();
+    return step(phase) == Step::merge ? sums_.lines() : grid_.chunks();
   }
 
   void run(const Call& call, int phase, Index task) const noexcept override {
@@ -155,17 +155,17 @@ class NormGradient final : public NormKernel {
       grid_.store_sums(table(call.scratch, which), sums_, sums(call), chunk, which);
   }
 
-  void merge(const Call& call, Index group) const noexcept {
-    const Index begin = sums_.group_begin(group), size = sums_.group_size(group);
+  void merge(const Call& call, Index line) const noexcept {
+    const Index begin = sums_.line_begin(line), size = sums_.line_size(line);
     if (g_.stats_from_producer) {
       const auto* given = call.operand<const float>(sums_at());
       for (Index i = begin; i < begin + size; ++i)
         finish(call, i, double{given[i]}, double{given[g_.c + i]}, double{given[2 * g_.c + i]});
       return;
     }
-    std::array<ChunkSums::Group, kSums> total;
+    std::array<ChunkSums::Line, kSums> total;
     for (int which = 0; which < kSums; ++which)
-      total[static_cast<std::size_t>(which)] = sums_.total(sums(call), group, which);
+      total[static_cast<std::size_t>(which)] = sums_.total(sums(call), line, which);
     for (Index i = 0; i < size; ++i) {
       const auto lane = static_cast<std::size_t>(i);
       finish(call, begin + i, total[kSumDz][lane], total[kSumDzX][lane], total[kSumX][lane]);

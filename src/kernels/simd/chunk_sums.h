@@ -23,72 +23,73 @@ void choose_shift(const T* x, std::int64_t rows, std::int64_t channels, float* s
   }
 }
 
-/// Where the sums of chunks stand: one cache line for each kind, chunk and group of channels, the lines of a
-/// group side by side, because it is by group that they are merged.
+/// Where the sums of chunks stand: one cache line for each kind, chunk and `line`, 16
+/// channels; those of a line stand side by side, because they are merged line by line.
 class ChunkSums {
  public:
-  static constexpr std::int64_t kLanes = 16;  // channels of a group: f32 of a line, or of the longest vector
-  using Group = std::array<double, kLanes>;
+  static constexpr std::int64_t kLanes =
+      16;  // channels of a line: f32 of a cache line, or of the longest vector
+  using Line = std::array<double, kLanes>;
 
   ChunkSums(std::int64_t channels, std::int64_t chunks, int kinds)
       : channels_(channels), chunks_(chunks), kinds_(kinds) {}
 
   std::int64_t chunks() const noexcept { return chunks_; }
-  std::int64_t groups() const noexcept { return (channels_ + kLanes - 1) / kLanes; }
-  std::int64_t group_begin(std::int64_t group) const noexcept { return group * kLanes; }
-  std::int64_t group_size(std::int64_t group) const noexcept {
-    return std::min(kLanes, channels_ - group_begin(group));
+  std::int64_t lines() const noexcept { return (channels_ + kLanes - 1) / kLanes; }
+  std::int64_t line_begin(std::int64_t line) const noexcept { return line * kLanes; }
+  std::int64_t line_size(std::int64_t line) const noexcept {
+    return std::min(kLanes, channels_ - line_begin(line));
   }
-  std::int64_t bytes() const noexcept { return at(groups(), 0, 0) * std::int64_t{sizeof(float)}; }
+  std::int64_t bytes() const noexcept { return at(lines(), 0, 0) * std::int64_t{sizeof(float)}; }
 
-  std::int64_t at(std::int64_t group, std::int64_t chunk, int which) const noexcept {
-    return ((group * chunks_ + chunk) * kinds_ + which) * kLanes;
+  std::int64_t at(std::int64_t line, std::int64_t chunk, int which) const noexcept {
+    return ((line * chunks_ + chunk) * kinds_ + which) * kLanes;
   }
 
-  /// A number for each channel, or for those of some groups.
+  /// A number for each channel, or for those of some lines.
   void store(const float* numbers, float* sums, std::int64_t chunk, int which) const noexcept {
-    store(numbers, sums, chunk, which, 0, groups());
+    store(numbers, sums, chunk, which, 0, lines());
   }
-  void store(const float* numbers, float* sums, std::int64_t chunk, int which, std::int64_t first_group,
-             std::int64_t end_group) const noexcept {
-    for (std::int64_t group = first_group; group < end_group; ++group)
-      std::copy_n(numbers + group_begin(group), group_size(group), sums + at(group, chunk, which));
+  void store(const float* numbers, float* sums, std::int64_t chunk, int which, std::int64_t first_line,
+             std::int64_t end_line) const noexcept {
+    for (std::int64_t line = first_line; line < end_line; ++line)
+      std::copy_n(numbers + line_begin(line), line_size(line), sums + at(line, chunk, which));
   }
 
   /// The sum of a kind over all chunks.
-  Group total(const float* sums, std::int64_t group, int which) const noexcept {
-    Group result{};
+  Line total(const float* sums, std::int64_t line, int which) const noexcept {
+    Line result{};
     for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
-      const float* line = sums + at(group, chunk, which);
-      for (std::size_t i = 0; i < size(group); ++i) result[i] += double{line[i]};
+      const float* from = sums + at(line, chunk, which);
+      for (std::size_t i = 0; i < size(line); ++i) result[i] += double{from[i]};
     }
     return result;
   }
 
   struct Moments {
-    Group mean, squares;  // squares about the mean, summed over all rows
+    Line mean, squares;  // squares about the mean, summed over all rows
   };
   /// Of sums about a shift for each chunk, kinds 0 to 2: the shift, the sum and the sum of squares.
   /// With d = value - shift over n values and e = mean - shift, sum (value - mean)^2 =
   /// sum d^2 - e * (2 * sum d - n * e).
   /// Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
   template <class Rows>
-  Moments moments(const float* sums, std::int64_t group, std::int64_t rows,
+  Moments moments(const float* sums, std::int64_t line, std::int64_t rows,
                   const Rows& rows_of) const noexcept {
     Moments result{};
     for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
       const auto n = static_cast<double>(rows_of(chunk));
-      const float* shift = sums + at(group, chunk, 0);
-      const float* sum = sums + at(group, chunk, 1);
-      for (std::size_t i = 0; i < size(group); ++i) result.mean[i] += n * double{shift[i]} + double{sum[i]};
+      const float* shift = sums + at(line, chunk, 0);
+      const float* sum = sums + at(line, chunk, 1);
+      for (std::size_t i = 0; i < size(line); ++i) result.mean[i] += n * double{shift[i]} + double{sum[i]};
     }
     for (double& m : result.mean) m /= static_cast<double>(rows);
     for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
       const auto n = static_cast<double>(rows_of(chunk));
-      const float* shift = sums + at(group, chunk, 0);
-      const float* sum = sums + at(group, chunk, 1);
-      const float* square = sums + at(group, chunk, 2);
-      for (std::size_t i = 0; i < size(group); ++i) {
+      const float* shift = sums + at(line, chunk, 0);
+      const float* sum = sums + at(line, chunk, 1);
+      const float* square = sums + at(line, chunk, 2);
+      for (std::size_t i = 0; i < size(line); ++i) {
         const double e = result.mean[i] - double{shift[i]};
         result.squares[i] += double{square[i]} - e * (2.0 * double{sum[i]} - n * e);
       }
@@ -97,10 +98,10 @@ class ChunkSums {
     return result;
   }
   /// As rows [3][channels]: the mean rounded to f32, what that left, and the biased variance.
-  void store(const Moments& moments, std::int64_t group, std::int64_t rows, float* result) const noexcept {
-    for (std::int64_t i = 0; i < group_size(group); ++i) {
+  void store(const Moments& moments, std::int64_t line, std::int64_t rows, float* result) const noexcept {
+    for (std::int64_t i = 0; i < line_size(line); ++i) {
       const double mean = moments.mean[static_cast<std::size_t>(i)];
-      float* to = result + group_begin(group) + i;
+      float* to = result + line_begin(line) + i;
       to[0] = static_cast<float>(mean);
       to[channels_] = static_cast<float>(mean - double{to[0]});
       to[2 * channels_] =
@@ -109,7 +110,7 @@ class ChunkSums {
   }
 
  private:
-  std::size_t size(std::int64_t group) const noexcept { return static_cast<std::size_t>(group_size(group)); }
+  std::size_t size(std::int64_t line) const noexcept { return static_cast<std::size_t>(line_size(line)); }
 
   std::int64_t channels_, chunks_;
   int kinds_;

@@ -68,7 +68,7 @@ struct TapRange {
   std::int64_t parts;
 };
 
-std::vector<TapRange> cut_taps(const PatchProblem& p, const Cut& cut) {
+std::vector<TapRange> cut_taps(const GemmProblem& p, const Cut& cut) {
   std::vector<TapRange> ranges;
   for (std::size_t begin = 0; begin < p.taps.size();) {
     std::size_t end = begin;
@@ -96,7 +96,7 @@ std::int32_t narrow(std::int64_t offset) {
 // Builds the tables of the output rows [y0, y1).
 class StripBuilder {
  public:
-  StripBuilder(const PatchProblem& p, const Cut& cut, std::int64_t images, std::int64_t y0, std::int64_t y1)
+  StripBuilder(const GemmProblem& p, const Cut& cut, std::int64_t images, std::int64_t y0, std::int64_t y1)
       : p_(p),
         column_stride_(cut.column_stride),
         images_(images),
@@ -106,8 +106,8 @@ class StripBuilder {
         xs_(classify(p.at_x, 0, p.out_w)) {}
 
   Strip build(std::vector<TapRange> ranges) {
-    // The taps that most rows have come first: then, as a rule, all rows of a later group have been
-    // written before, and groups need not be split by that.
+    // The taps that most rows have come first: then, as a rule, all rows of a later set have been
+    // written before, and sets need not be split by that.
     if (!summed()) {
       std::stable_sort(ranges.begin(), ranges.end(),
                        [&](const TapRange& a, const TapRange& b) { return covered(a) > covered(b); });
@@ -159,66 +159,64 @@ class StripBuilder {
   void add_chunks(const TapRange& range, const std::vector<bool>& reached, std::vector<bool>& written,
                   Strip& strip) {
     std::map<std::pair<std::vector<std::size_t>, bool>, std::size_t> known;
-    std::vector<std::size_t> group_of(written.size(), kNone);
+    std::vector<std::size_t> set_of(written.size(), kNone);
     std::vector<std::vector<std::size_t>> taps_of;
     Chunk chunk;
     const bool opening = strip.empty() && !summed();
     for (std::size_t c = 0; c < written.size(); ++c) {
       std::vector<std::size_t> taps = valid_taps(c, range);
-      // Pixels that no tap reaches must still be written: they form a group without columns.
+      // Pixels that no tap reaches must still be written: they form a set without columns.
       if (taps.empty() && !(opening && !reached[c])) continue;
       const bool first = !summed() && !written[c];
-      const auto [entry, fresh] = known.emplace(std::make_pair(taps, first), chunk.groups.size());
+      const auto [entry, fresh] = known.emplace(std::make_pair(taps, first), chunk.row_sets.size());
       if (fresh) {
-        chunk.groups.emplace_back().first = first;
+        chunk.row_sets.emplace_back().first = first;
         taps_of.push_back(std::move(taps));
       }
-      group_of[c] = entry->second;
+      set_of[c] = entry->second;
       written[c] = true;
     }
-    fill_rows(group_of, taps_of, chunk);
+    fill_rows(set_of, taps_of, chunk);
     for (std::int64_t part = 0; part < range.parts; ++part) {
       const std::int64_t c0 = part_begin(part, range.parts), c1 = part_begin(part + 1, range.parts);
       chunk.k_begin = static_cast<std::int64_t>(range.begin) * p_.channels + c0;
       chunk.k_end = static_cast<std::int64_t>(range.end - 1) * p_.channels + c1;
-      for (std::size_t i = 0; i < chunk.groups.size(); ++i) {
-        chunk.groups[i].first = chunk.groups[i].first && part == 0;
-        chunk.groups[i].segments = segments(taps_of[i], group_of, i, c0, c1);
-        if (summed()) list_columns(chunk.k_begin, chunk.groups[i]);
+      for (std::size_t i = 0; i < chunk.row_sets.size(); ++i) {
+        chunk.row_sets[i].first = chunk.row_sets[i].first && part == 0;
+        chunk.row_sets[i].segments = segments(taps_of[i], set_of, i, c0, c1);
+        if (summed()) list_columns(chunk.k_begin, chunk.row_sets[i]);
       }
       strip.push_back(chunk);
     }
   }
 
-  void fill_rows(const std::vector<std::size_t>& group_of,
-                 const std::vector<std::vector<std::size_t>>& taps_of, Chunk& chunk) const {
+  void fill_rows(const std::vector<std::size_t>& set_of, const std::vector<std::vector<std::size_t>>& taps_of,
+                 Chunk& chunk) const {
     const std::int64_t origin = y0_ * p_.step_up_h / p_.step_down_h * p_.in_w * p_.in_c;
     for (std::int64_t image = 0; image < images_; ++image) {
       for (std::int64_t y = y0_; y < y1_; ++y) {
         for (std::int64_t x = 0; x < p_.out_w; ++x) {
           const std::size_t pair = ys_.of[static_cast<std::size_t>(y - y0_)] * xs_.representative.size() +
                                    xs_.of[static_cast<std::size_t>(x)];
-          const std::size_t group = group_of[pair];
-          if (group == kNone) continue;
-          const std::int64_t in = taps_of[group].empty()
+          const std::size_t set = set_of[pair];
+          if (set == kNone) continue;
+          const std::int64_t in = taps_of[set].empty()
                                       ? 0
                                       : image * p_.in_h * p_.in_w * p_.in_c +
-                                            source(y, x, p_.taps[taps_of[group].front()]) - origin;
+                                            source(y, x, p_.taps[taps_of[set].front()]) - origin;
           const std::int64_t out = ((image * p_.out_h + y - y0_) * p_.out_w + x) * p_.out_c;
-          chunk.groups[group].rows.push_back({narrow(in), narrow(out)});
+          chunk.row_sets[set].rows.push_back({narrow(in), narrow(out)});
         }
       }
     }
-    for (Group& group : chunk.groups) {
-      group.rows_per_image = static_cast<std::int64_t>(group.rows.size()) / images_;
+    for (RowSet& set : chunk.row_sets) {
+      set.rows_per_image = static_cast<std::int64_t>(set.rows.size()) / images_;
     }
   }
 
-  std::vector<Segment> segments(const std::vector<std::size_t>& taps,
-                                const std::vector<std::size_t>& group_of, std::size_t group, std::int64_t c0,
-                                std::int64_t c1) const {
-    const auto pair =
-        static_cast<std::size_t>(std::find(group_of.begin(), group_of.end(), group) - group_of.begin());
+  std::vector<Segment> segments(const std::vector<std::size_t>& taps, const std::vector<std::size_t>& set_of,
+                                std::size_t set, std::int64_t c0, std::int64_t c1) const {
+    const auto pair = static_cast<std::size_t>(std::find(set_of.begin(), set_of.end(), set) - set_of.begin());
     std::vector<Segment> result;
     for (const std::size_t t : taps) {
       const std::int64_t from = source(y_of(pair), x_of(pair), p_.taps[t]) -
@@ -241,17 +239,17 @@ class StripBuilder {
 
   bool summed() const { return column_stride_ != 0; }
 
-  void list_columns(std::int64_t k_begin, Group& group) const {
-    group.columns.clear();
-    for (const Segment& s : group.segments) {
+  void list_columns(std::int64_t k_begin, RowSet& set) const {
+    set.columns.clear();
+    for (const Segment& s : set.segments) {
       for (std::int32_t i = 0; i < s.length; ++i) {
-        group.columns.push_back({s.source + i, narrow((s.k + i - k_begin) * column_stride_)});
+        set.columns.push_back({s.source + i, narrow((s.k + i - k_begin) * column_stride_)});
       }
     }
   }
 
   static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-  const PatchProblem& p_;
+  const GemmProblem& p_;
   std::int64_t column_stride_;
   std::int64_t images_, y0_, y1_;
   Classes ys_, xs_;
@@ -259,8 +257,8 @@ class StripBuilder {
 
 }  // namespace
 
-PatchProblem forward_problem(const ConvGeometry& g) {
-  PatchProblem p;
+GemmProblem forward_problem(const ConvGeometry& g) {
+  GemmProblem p;
   p.n = g.n;
   p.in_h = g.h, p.in_w = g.w, p.in_c = g.ci;
   p.out_h = g.ho(), p.out_w = g.wo(), p.out_c = g.co;
@@ -275,8 +273,8 @@ PatchProblem forward_problem(const ConvGeometry& g) {
   return p;
 }
 
-PatchProblem input_gradient_problem(const ConvGeometry& g) {
-  PatchProblem p;
+GemmProblem input_gradient_problem(const ConvGeometry& g) {
+  GemmProblem p;
   p.n = g.n;
   p.in_h = g.ho(), p.in_w = g.wo(), p.in_c = g.co;
   p.out_h = g.h, p.out_w = g.w, p.out_c = g.ci;
@@ -296,12 +294,12 @@ PatchProblem input_gradient_problem(const ConvGeometry& g) {
   return p;
 }
 
-Strip make_strip(const PatchProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
+Strip make_strip(const GemmProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
                  std::int64_t y1) {
   return StripBuilder(problem, cut, images, y0, y1).build(cut_taps(problem, cut));
 }
 
-PatchPlan::PatchPlan(const PatchProblem& p, const Cut& cut)
+GemmPlan::GemmPlan(const GemmProblem& p, const Cut& cut)
     : n_(p.n),
       in_image_(p.in_h * p.in_w * p.in_c),
       out_image_(p.out_h * p.out_w * p.out_c),
@@ -331,7 +329,7 @@ PatchPlan::PatchPlan(const PatchProblem& p, const Cut& cut)
   }
 }
 
-PatchPlan::Block PatchPlan::block(std::int64_t index) const noexcept {
+GemmPlan::Block GemmPlan::block(std::int64_t index) const noexcept {
   const std::int64_t image = index / strips_ * images_, strip = index % strips_;
   const std::int64_t y0 = strip * strip_height_;
   return {&shapes_[shape_of_strip_[static_cast<std::size_t>(strip)]], std::min(images_, n_ - image),

@@ -1,9 +1,9 @@
-// The virtual patch matrix of a convolution: which numbers meet which, as tables.
+// The index tables of an implicit GEMM.
 //
-// A convolution is a matrix product whose left operand P is never written down: a row of P is one
-// output pixel, a column is one (tap, input channel), and the element stands in the input image at
+// A convolution is a matrix product whose left operand P, im2col of the input, is never stored: a row of P
+// is one output pixel, a column is one (tap, input channel), and the element stands in the input image at
 //     row.in + segment.source + k        (k < segment.length)
-// Pixels are sorted into groups with the same set of valid taps, so that no tap ever meets padding:
+// Pixels are sorted into sets with the same valid taps, so that no tap ever meets padding:
 // nothing is padded, copied or multiplied with zero (but for sources in row pairs, repack.h). On 3x3
 // maps this alone saves 40 % of the work of a 3x3 kernel, on 6x6 maps 21 %, and the input gradient of a
 // strided convolution falls apart into its parities by itself.
@@ -24,20 +24,20 @@
 namespace resnet::kernels::conv {
 
 /// Rows with the same valid taps among those of one chunk.
-struct Group {
+struct RowSet {
   std::int64_t rows_per_image = 0;
   std::vector<Row> rows;  // image after image, for a full block of images
   std::vector<Segment> segments;
   std::vector<Row> columns;  // the segments' columns one by one, if the cut asks for them: in floats
                              // from Row::in, out in floats from the chunk's first column
   bool first = false;        // no earlier chunk has written these rows
-  bool operator==(const Group&) const = default;
+  bool operator==(const RowSet&) const = default;
 };
 
 /// A part of the columns, small enough for the part of the cache that a pass wants to keep it in.
 struct Chunk {
   std::int64_t k_begin = 0, k_end = 0;  // its columns, in the packed order of taps
-  std::vector<Group> groups;
+  std::vector<RowSet> row_sets;
   bool operator==(const Chunk&) const = default;
 };
 
@@ -48,8 +48,8 @@ struct Tap {
   std::int64_t ky = 0, kx = 0;
 };
 
-/// One pass of a convolution, seen as a patch matrix; for one convolution group.
-struct PatchProblem {
+/// One pass of a convolution as a GEMM; of one convolution group.
+struct GemmProblem {
   std::int64_t n = 1;
   std::int64_t in_h = 1, in_w = 1, in_c = 1;     // the source image; in_c as stored
   std::int64_t out_h = 1, out_w = 1, out_c = 1;  // the image of rows; out_c as stored
@@ -62,8 +62,8 @@ struct PatchProblem {
   std::int64_t step_down_h = 1;  // output rows per source row
 };
 
-PatchProblem forward_problem(const ConvGeometry& g);
-PatchProblem input_gradient_problem(const ConvGeometry& g);
+GemmProblem forward_problem(const ConvGeometry& g);
+GemmProblem input_gradient_problem(const ConvGeometry& g);
 
 /// How finely to cut, and for what; a function of geometry and instruction set only.
 struct Cut {
@@ -76,14 +76,14 @@ struct Cut {
 
 /// The tables of the result's rows [y0, y1) of `images` images; offsets are from row y0, and from the source
 /// row that belongs to it, of the first image.
-Strip make_strip(const PatchProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
+Strip make_strip(const GemmProblem& problem, const Cut& cut, std::int64_t images, std::int64_t y0,
                  std::int64_t y1);
 
 /// The tables of a pass. Blocks are numbered [image block][strip].
-class PatchPlan {
+class GemmPlan {
  public:
   /// Throws ShapeError if one block's offsets do not fit 32 bits.
-  PatchPlan(const PatchProblem& problem, const Cut& cut);
+  GemmPlan(const GemmProblem& problem, const Cut& cut);
 
   struct Block {
     const Strip* strip;

@@ -9,7 +9,7 @@
 namespace resnet::kernels::conv {
 namespace {
 
-// A panel's part of one chunk stays in the first-level cache (32 KiB on the smallest machine we care
+// A panel's part of one chunk stays in the L1 cache (32 KiB on the smallest machine we care
 // for) while many tiles pass by: 256 columns x 64 bytes with AVX2, 128 x 256 bytes with AVX-512.
 constexpr std::int64_t kPanelBytes = 16 << 10;
 constexpr std::int64_t kWidePanelBytes = 32 << 10;
@@ -115,7 +115,7 @@ void PackedProduct<T, Out>::multiply(const Args& args) const noexcept {
     to.next_panel = !args.streams                ? nullptr
                     : c + 1 < args.strip->size() ? at((*args.strip)[c + 1])
                                                  : at(args.strip->front()) + packed_panel_;
-    for (const Group& rows : chunk.groups) {
+    for (const RowSet& rows : chunk.row_sets) {
       to.rows = rows.rows.data();
       to.count = rows.rows_per_image * args.images;
       to.segments = rows.segments.data();
@@ -128,12 +128,12 @@ void PackedProduct<T, Out>::multiply(const Args& args) const noexcept {
   if constexpr (kRounded) round(args, to.columns);
 }
 
-// Every row has one group that is its first.
+// Every row has one set that is its first.
 template <class T, class Out>
 void PackedProduct<T, Out>::round(const Args& args, std::int64_t columns) const noexcept {
   if constexpr (kRounded) {
     for (const Chunk& chunk : *args.strip) {
-      for (const Group& rows : chunk.groups) {
+      for (const RowSet& rows : chunk.row_sets) {
         if (!rows.first) continue;
         for (std::int64_t i = 0; i < rows.rows_per_image * args.images; ++i) {
           const std::int64_t at = rows.rows[static_cast<std::size_t>(i)].out;

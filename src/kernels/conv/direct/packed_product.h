@@ -22,10 +22,10 @@ class PackedProduct {
 
   static constexpr bool kRounded = std::is_same_v<Out, BFloat16>;
 
-  const PatchProblem& problem() const noexcept { return problem_; }  // in words
-  std::int64_t panels() const noexcept { return panels_; }           // of one convolution group
+  const GemmProblem& problem() const noexcept { return problem_; }  // in words
+  std::int64_t panels() const noexcept { return panels_; }          // of one convolution group
   const MatmulFunctions& functions() const noexcept { return f_; }
-  /// The most columns of a chunk whose part of a panel stays in the first level.
+  /// The most columns of a chunk whose part of a panel stays in L1.
   std::int64_t chunk_columns() const noexcept;
 
   /// Weights and bias, packed into panels as wide as the tile in tasks of their own before any product;
@@ -64,7 +64,7 @@ class PackedProduct {
   ConvGeometry g_;
   bool forward_, row_pairs_;
   const MatmulFunctions& f_;
-  PatchProblem problem_;
+  GemmProblem problem_;
   std::int64_t outputs_;  // of one convolution group
   std::int64_t panels_;
   std::int64_t packed_panel_;  // floats between panels

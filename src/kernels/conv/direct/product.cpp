@@ -16,7 +16,7 @@
 namespace resnet::kernels::conv {
 namespace {
 
-// A block's part of the source stays in the second level (512 KiB) while all panels pass by.
+// A block's part of the source stays in L2 (512 KiB) while all panels pass by.
 constexpr std::int64_t kBlockBytes = 256 << 10;
 constexpr std::int64_t kMaxRows = 1152;  // rows x one panel of the result: 72 KiB
 constexpr std::int64_t kMinRows = 48;    // eight tiles, so that a panel is worth its way into the cache
@@ -27,34 +27,34 @@ constexpr std::int64_t kFewBlocks = 4;
 
 // Products are of T.
 template <class T, class Out>
-class Product final : public Kernel {
+class DirectProduct final : public Kernel {
  public:
-  Product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvFusion& fusion,
-          const PreparedSource& source)
+  DirectProduct(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvFusion& fusion,
+                const RepackedInput& source)
       : g_(g),
         forward_(pass == ConvPass::forward),
         isa_(isa),
         fusion_(fusion),
-        places_(fusion, forward_),
+        operands_(fusion, forward_),
         source_(source),
-        product_(g, pass, isa, source.form() == PreparedSource::Form::row_pairs),
+        product_(g, pass, isa, source.form() == RepackedInput::Form::row_pairs),
         problem_(product_.problem()),
         plan_(problem_, cut()),
-        gathered_(fusion, problem_.out_c, plan_.blocks()) {
+        stats_(fusion, problem_.out_c, plan_.blocks()) {
     const std::int64_t blocks = plan_.blocks() * g_.groups, panels = product_.panels();
     const std::int64_t parts = std::clamp<std::int64_t>((kEnoughTasks + blocks - 1) / blocks, 1, panels);
     panels_per_task_ = (panels + parts - 1) / parts;
     panel_blocks_ = (panels + panels_per_task_ - 1) / panels_per_task_;
     if (kRounded) count_pixels();
     repacked_ = workspace_.add<std::byte>(source_.bytes());
-    chunk_sums_ = workspace_.add<std::byte>(gathered_.bytes());
+    chunk_sums_ = workspace_.add<std::byte>(stats_.bytes());
     sums_ = scratch_.add<float>(pixels_ * product_.functions().columns);
-    tables_ = scratch_.add<std::byte>(gathered_.scratch_bytes());
+    tables_ = scratch_.add<std::byte>(stats_.scratch_bytes());
     name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
             (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
             (fusion.moments ? "+moments" : "") + (fusion.sums != ConvFusion::Sums::none ? "+sums" : "");
   }
-  Product(const Product&) = delete;
+  DirectProduct(const DirectProduct&) = delete;
 
   std::string_view name() const noexcept override { return name_; }
   std::int64_t prepared_bytes() const noexcept override { return product_.packed_bytes(); }
@@ -64,18 +64,18 @@ class Product final : public Kernel {
   }
   std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
   std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
-  int phases() const noexcept override { return gathered_.any() ? 3 : 2; }
+  int phases() const noexcept override { return stats_.any() ? 3 : 2; }
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == 0) return product_.pack_tasks() + source_.tasks() + copy_tasks();
-    if (phase == 2) return gathered_.merge_tasks();
+    if (phase == 2) return stats_.merge_tasks();
     return g_.groups * panel_blocks_ * plan_.blocks();
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == 2) {
-      gathered_.merge(
+      stats_.merge(
           call.workspace + chunk_sums_, task, problem_.n * problem_.out_h * problem_.out_w,
           [&](std::int64_t block) { return pixels_of(plan_.block(block)); },
-          call.operand<float>(places_.result + 1));
+          call.operand<float>(operands_.result + 1));
     } else if (phase == 1) {
       multiply(call, task);
     } else {
@@ -94,7 +94,7 @@ class Product final : public Kernel {
     }
     task -= product_.pack_tasks();
     if (task < source_.tasks())
-      return source_.prepare(call.operand<const void>(0), call.workspace + repacked_, task);
+      return source_.repack(call.operand<const void>(0), call.workspace + repacked_, task);
     copy(call, task - source_.tasks());
   }
 
@@ -104,18 +104,18 @@ class Product final : public Kernel {
   std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
   // Where sums need no rounding they are added to the addend in the result's place.
   bool adds_to_result() const noexcept { return fusion_.add && !kRounded; }
-  Out* result(const Call& call) const noexcept { return call.operand<Out>(places_.result); }
+  Out* result(const Call& call) const noexcept { return call.operand<Out>(operands_.result); }
 
-  // Calls visit(row tables, count) for the groups that have each row of a block once.
+  // Calls visit(row tables, count) for the row sets that have each row of a block once.
   template <class Visit>
-  static void for_rows(const PatchPlan::Block& block, const Visit& visit) noexcept {
+  static void for_rows(const GemmPlan::Block& block, const Visit& visit) noexcept {
     for (const Chunk& chunk : *block.strip) {
-      for (const Group& group : chunk.groups) {
-        if (group.first) visit(group.rows.data(), group.rows_per_image * block.images);
+      for (const RowSet& set : chunk.row_sets) {
+        if (set.first) visit(set.rows.data(), set.rows_per_image * block.images);
       }
     }
   }
-  static std::int64_t pixels_of(const PatchPlan::Block& block) noexcept {
+  static std::int64_t pixels_of(const GemmPlan::Block& block) noexcept {
     std::int64_t pixels = 0;
     for_rows(block, [&](const Row*, std::int64_t count) { pixels += count; });
     return pixels;
@@ -124,9 +124,9 @@ class Product final : public Kernel {
   // From the channels [begin, end) of a block's result; `tables`: of the task.
   void gather(const Call& call, std::int64_t number, std::int64_t begin, std::int64_t end,
               float* tables) const noexcept {
-    const PatchPlan::Block block = plan_.block(number);
+    const GemmPlan::Block block = plan_.block(number);
     const std::int64_t channels = problem_.out_c;
-    for (int which = 0; which < GatheredSums::kKinds; ++which)
+    for (int which = 0; which < StatsSums::kKinds; ++which)
       std::fill(tables + which * channels + begin, tables + which * channels + end, 0.0F);
     if (fusion_.moments) {
       bool found = false;
@@ -135,14 +135,14 @@ class Product final : public Kernel {
           find_shift(result(call) + block.out, rows, count, begin, end, tables);
       });
     }
-    const Gathered<Out> args = places_.gathered<Out>(fusion_, call, tables);
+    const StatsArgs<Out> args = operands_.stats<Out>(fusion_, call, tables);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
-      gather_rows<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
+      gather_stats<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });
-    gathered_.store(call.workspace + chunk_sums_, tables, number, begin, end);
+    stats_.store(call.workspace + chunk_sums_, tables, number, begin, end);
   }
 
-  // The mean of at most eight rows, spread over the first group.
+  // The mean of at most eight rows, spread over the first row set.
   static void find_shift(const Out* out, const Row* rows, std::int64_t count, std::int64_t begin,
                          std::int64_t end, float* shift) noexcept {
     const std::int64_t taken = std::min<std::int64_t>(count, 8);
@@ -164,8 +164,8 @@ class Product final : public Kernel {
   void count_pixels() {
     for (std::int64_t b = 0; b < plan_.blocks(); ++b) {
       for (const Chunk& chunk : *plan_.block(b).strip) {
-        for (const Group& group : chunk.groups) {
-          for (const Row& row : group.rows) pixels_ = std::max(pixels_, row.out / problem_.out_c + 1);
+        for (const RowSet& set : chunk.row_sets) {
+          for (const Row& row : set.rows) pixels_ = std::max(pixels_, row.out / problem_.out_c + 1);
         }
       }
     }
@@ -185,7 +185,7 @@ class Product final : public Kernel {
 
   void multiply(const Call& call, std::int64_t task) const noexcept {
     const std::int64_t blocks = plan_.blocks();
-    const PatchPlan::Block block = plan_.block(task % blocks);
+    const GemmPlan::Block block = plan_.block(task % blocks);
     const std::int64_t part = task / blocks % panel_blocks_, group = task / blocks / panel_blocks_;
     const std::int64_t outputs = problem_.out_c / g_.groups;
     const std::int64_t end = std::min(product_.panels(), (part + 1) * panels_per_task_);
@@ -206,7 +206,7 @@ class Product final : public Kernel {
                          .addend = addend != nullptr ? addend + at : nullptr,
                          .sums = piece<float>(call.scratch, sums_)});
       const std::int64_t first = panel * product_.functions().columns;
-      if (gathered_.any()) {
+      if (stats_.any()) {
         gather(call, task % blocks, first, std::min(outputs, first + product_.functions().columns),
                piece<float>(call.scratch, tables_));
       }
@@ -217,12 +217,12 @@ class Product final : public Kernel {
   bool forward_;
   Isa isa_;
   ConvFusion fusion_;
-  FusedOperands places_;
-  PreparedSource source_;
+  FusedOperands operands_;
+  RepackedInput source_;
   PackedProduct<T, Out> product_;
-  const PatchProblem& problem_;  // in words
-  PatchPlan plan_;
-  GatheredSums gathered_;  // chunks: blocks
+  const GemmProblem& problem_;  // in words
+  GemmPlan plan_;
+  StatsSums stats_;  // chunks: blocks
   std::string name_;
   std::int64_t panels_per_task_ = 1, panel_blocks_ = 1;
   std::int64_t pixels_ = 0;  // of the sums in scratch
@@ -235,16 +235,16 @@ class Product final : public Kernel {
 
 std::unique_ptr<Kernel> make_direct_product(const ConvGeometry& g, ConvPass pass, Isa isa,
                                             ConvStorage storage, const ConvFusion& fusion) {
-  using Form = PreparedSource::Form;
-  const auto source = [&](Form form) { return PreparedSource(g, pass, form, storage.in); };
+  using Form = RepackedInput::Form;
+  const auto source = [&](Form form) { return RepackedInput(g, pass, form, storage.in); };
   if (storage.out != DType::bf16)
-    return std::make_unique<Product<float, float>>(g, pass, isa, fusion, source(Form::stored));
+    return std::make_unique<DirectProduct<float, float>>(g, pass, isa, fusion, source(Form::stored));
   const std::int64_t channels = (pass == ConvPass::forward ? g.ci : g.co) / g.groups;
   if (storage.in == DType::bf16 && channels % 2 == 0)
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::stored));
+    return std::make_unique<DirectProduct<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::stored));
   if (pass == ConvPass::forward && pairs_rows(g))
-    return std::make_unique<Product<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::row_pairs));
-  return std::make_unique<Product<float, BFloat16>>(
+    return std::make_unique<DirectProduct<BFloat16, BFloat16>>(g, pass, isa, fusion, source(Form::row_pairs));
+  return std::make_unique<DirectProduct<float, BFloat16>>(
       g, pass, isa, fusion, source(storage.in == DType::bf16 ? Form::widened : Form::stored));
 }
 

@@ -20,7 +20,7 @@ ConvGeometry in_row_pairs(ConvGeometry g) noexcept {
   return g;
 }
 
-PreparedSource::PreparedSource(const ConvGeometry& g, ConvPass pass, Form form, DType stored) noexcept
+RepackedInput::RepackedInput(const ConvGeometry& g, ConvPass pass, Form form, DType stored) noexcept
     : g_(g),
       form_(form),
       stored_(stored),
@@ -30,31 +30,31 @@ PreparedSource::PreparedSource(const ConvGeometry& g, ConvPass pass, Form form, 
   if (form != Form::stored) tasks_ = std::min(rows_, ceil_div(rows_ * row_length_, kSlice));
 }
 
-std::int64_t PreparedSource::bytes() const noexcept {
+std::int64_t RepackedInput::bytes() const noexcept {
   if (form_ == Form::stored) return 0;
   return rows_ * row_length_ *
          static_cast<std::int64_t>(form_ == Form::widened ? sizeof(float) : sizeof(BFloat16));
 }
 
-void PreparedSource::prepare(const void* source, std::byte* prepared, std::int64_t task) const noexcept {
+void RepackedInput::repack(const void* source, std::byte* repacked, std::int64_t task) const noexcept {
   const std::int64_t begin = rows_ * task / tasks_, end = rows_ * (task + 1) / tasks_;
   if (form_ == Form::widened) {
-    widen_rows(static_cast<const BFloat16*>(source), reinterpret_cast<float*>(prepared), begin, end);
+    widen_rows(static_cast<const BFloat16*>(source), reinterpret_cast<float*>(repacked), begin, end);
   } else if (stored_ == DType::bf16) {
-    pair_rows(static_cast<const BFloat16*>(source), reinterpret_cast<BFloat16*>(prepared), begin, end);
+    pair_rows(static_cast<const BFloat16*>(source), reinterpret_cast<BFloat16*>(repacked), begin, end);
   } else {
-    pair_rows(static_cast<const float*>(source), reinterpret_cast<BFloat16*>(prepared), begin, end);
+    pair_rows(static_cast<const float*>(source), reinterpret_cast<BFloat16*>(repacked), begin, end);
   }
 }
 
-void PreparedSource::widen_rows(const BFloat16* from, float* to, std::int64_t begin,
-                                std::int64_t end) const noexcept {
+void RepackedInput::widen_rows(const BFloat16* from, float* to, std::int64_t begin,
+                               std::int64_t end) const noexcept {
   for (std::int64_t i = begin * row_length_; i < end * row_length_; ++i) to[i] = static_cast<float>(from[i]);
 }
 
 template <class X>
-void PreparedSource::pair_rows(const X* from, BFloat16* to, std::int64_t begin,
-                               std::int64_t end) const noexcept {
+void RepackedInput::pair_rows(const X* from, BFloat16* to, std::int64_t begin,
+                              std::int64_t end) const noexcept {
   to += begin * row_length_;
   for (std::int64_t row = begin; row < end; ++row) to = store_padded_row(g_, from + row * g_.w * g_.ci, to);
 }

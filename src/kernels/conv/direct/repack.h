@@ -1,4 +1,4 @@
-// Sources that the products of a pass do not read as they are stored.
+// Input repacking before the GEMM.
 #pragma once
 
 #include <algorithm>
@@ -44,8 +44,8 @@ T* store_padded_row(const ConvGeometry& g, const X* row, T* to) noexcept {
   return end;
 }
 
-/// A source in words, made in tasks of their own before any product.
-class PreparedSource {
+/// The input in words, repacked in tasks of their own before any product.
+class RepackedInput {
  public:
   enum class Form : std::uint8_t {
     stored,     // nothing is made: numbers are words, or pairs of channels are
@@ -54,11 +54,11 @@ class PreparedSource {
   };
 
   /// `stored`: f32 or bf16.
-  PreparedSource(const ConvGeometry& g, ConvPass pass, Form form, DType stored) noexcept;
+  RepackedInput(const ConvGeometry& g, ConvPass pass, Form form, DType stored) noexcept;
 
   std::int64_t bytes() const noexcept;
   std::int64_t tasks() const noexcept { return tasks_; }
-  void prepare(const void* source, std::byte* prepared, std::int64_t task) const noexcept;
+  void repack(const void* source, std::byte* repacked, std::int64_t task) const noexcept;
   const void* of(const void* source, const std::byte* prepared) const noexcept {
     return form_ == Form::stored ? source : prepared;
   }

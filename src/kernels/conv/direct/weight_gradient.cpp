@@ -14,7 +14,7 @@ namespace resnet::kernels::conv {
 namespace {
 
 // Sums of a task, columns of P x output channels: 144 KiB, so that they and a piece of both operands
-// stay in the second level.
+// stay in L2.
 constexpr std::int64_t kSums = 576 * 64;
 constexpr std::int64_t kOutputs = 128;
 // Rows of a block, about: enough images that the pixels of an edge make full pieces.
@@ -23,9 +23,9 @@ constexpr std::int64_t kEnoughTasks = 32;
 constexpr std::int64_t kSumFloats = 4096;  // of dw, a task of the final sum
 
 template <class X, class Y>
-class WeightGradient final : public Kernel {
+class DirectWeightGradient final : public Kernel {
  public:
-  WeightGradient(const ConvGeometry& g, Isa isa)
+  DirectWeightGradient(const ConvGeometry& g, Isa isa)
       : g_(g),
         f_(matmul_functions<float>(isa)),
         outer_(outer_functions<float>(isa)),
@@ -92,10 +92,10 @@ class WeightGradient final : public Kernel {
     args.packed = piece<float>(call.scratch, packed_);
     const std::int64_t end_block = plan_.blocks() * (part + 1) / parts_;
     for (std::int64_t b = plan_.blocks() * part / parts_; b < end_block; ++b) {
-      const PatchPlan::Block block = plan_.block(b);
+      const GemmPlan::Block block = plan_.block(b);
       args.source = call.operand<const X>(0) + block.in + group * ci_;
       args.dy = call.operand<const Y>(1) + block.out + group * co_ + first_panel * f_.columns;
-      for (const Group& pixels : (*block.strip)[static_cast<std::size_t>(number)].groups) {
+      for (const RowSet& pixels : (*block.strip)[static_cast<std::size_t>(number)].row_sets) {
         args.columns = pixels.columns.data();
         args.column_count = static_cast<std::int64_t>(pixels.columns.size());
         const std::int64_t count = pixels.rows_per_image * block.images;
@@ -137,7 +137,7 @@ class WeightGradient final : public Kernel {
   const AccumulateFunctions<X, Y>& accumulate_;
   std::int64_t ci_, co_;  // of one convolution group
   std::int64_t panels_, panels_per_task_, panel_blocks_;
-  PatchPlan plan_;
+  GemmPlan plan_;
   std::int64_t chunks_ = 1, max_columns_ = 0;
   std::int64_t parts_ = 1;  // of the images, summed in order at the end
   Layout workspace_, scratch_;
@@ -148,9 +148,9 @@ class WeightGradient final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_direct_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage) {
-  if (storage.out != DType::bf16) return std::make_unique<WeightGradient<float, float>>(g, isa);
-  if (storage.in != DType::bf16) return std::make_unique<WeightGradient<float, BFloat16>>(g, isa);
-  return std::make_unique<WeightGradient<BFloat16, BFloat16>>(g, isa);
+  if (storage.out != DType::bf16) return std::make_unique<DirectWeightGradient<float, float>>(g, isa);
+  if (storage.in != DType::bf16) return std::make_unique<DirectWeightGradient<float, BFloat16>>(g, isa);
+  return std::make_unique<DirectWeightGradient<BFloat16, BFloat16>>(g, isa);
 }
 
 }  // namespace resnet::kernels::conv

@@ -1,5 +1,5 @@
-// What Gathered says, in vectors. For the vector part of a *_simd.cpp file, behind kernels/simd/lanes.h; like
-// that part it is read once a target and has no guard.
+// The SIMD epilogue that gathers norm statistics. For the vector part of a *_simd.cpp file, behind
+// kernels/simd/lanes.h; like that part it is read once a target and has no guard.
 #include <cstdint>
 #include <cstring>
 
@@ -14,11 +14,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 using resnet::kernels::HWY_NAMESPACE::D;
 using resnet::kernels::HWY_NAMESPACE::V;
 
-// What else happens to a result before it is written: what Gathered says.
-// A tile's results are gathered after its transform, which needs all registers for itself, and in two sums
+// What else happens to a result before it is written.
+// A tile's statistics are gathered after its transform, which needs all registers for itself, and in two sums
 // each, since one would wait for itself.
-struct Nothing {};
-struct GatherMoments {
+struct NoStats {};
+struct MomentsEpilogue {
   static constexpr bool kGates = false;
   template <class T, class Access>
   struct At {
@@ -26,38 +26,38 @@ struct GatherMoments {
     float* sums;
     std::int64_t channels;
     V shift, sum[2], squares[2];
-    HWY_INLINE At(const Gathered<T>& g, std::int64_t count, const Access& to, std::int64_t c)
+    HWY_INLINE At(const StatsArgs<T>& g, std::int64_t count, const Access& to, std::int64_t c)
         : access(to), sums(g.sums + c), channels(count), shift(to.load(sums)) {
       sum[0] = to.load(sums + count);
       squares[0] = to.load(sums + 2 * count);
       sum[1] = squares[1] = hn::Zero(D());
     }
     template <int kOf>
-    HWY_INLINE V take(V v, std::int64_t) {
+    HWY_INLINE V apply(V v, std::int64_t) {
       const V x = hn::Sub(v, shift);
       sum[kOf] = hn::Add(sum[kOf], x);
       squares[kOf] = hn::MulAdd(x, x, squares[kOf]);
       return v;
     }
-    HWY_INLINE void keep() const {
+    HWY_INLINE void store() const {
       access.store(hn::Add(sum[0], sum[1]), sums + channels);
       access.store(hn::Add(squares[0], squares[1]), sums + 2 * channels);
     }
   };
   template <class T>
-  static HWY_INLINE void ask_for(const Gathered<T>&, std::int64_t) {}
+  static HWY_INLINE void prefetch(const StatsArgs<T>&, std::int64_t) {}
 };
 template <bool kMask>
-struct GatherGradient {
+struct GradientSumsEpilogue {
   static constexpr bool kGates = true;
   template <class T, class Access>
   struct At {
-    const Gathered<T>& args;
+    const StatsArgs<T>& args;
     const Access& access;
     float* sums;
     std::int64_t channels;
     V mean, scale, offset, sum_dz[2], sum_dz_x[2], sum_x[2];
-    HWY_INLINE At(const Gathered<T>& g, std::int64_t count, const Access& to, std::int64_t c)
+    HWY_INLINE At(const StatsArgs<T>& g, std::int64_t count, const Access& to, std::int64_t c)
         : args(g),
           access(to),
           sums(g.sums + c),
@@ -72,7 +72,7 @@ struct GatherGradient {
     }
     // `at`: which element of the image it is.
     template <int kOf>
-    HWY_INLINE V take(V v, std::int64_t at) {
+    HWY_INLINE V apply(V v, std::int64_t at) {
       const V x = hn::Sub(access.load(args.x + at), mean);
       if constexpr (kMask) {
         std::uint32_t bits;  // there is room behind the last
@@ -87,14 +87,14 @@ struct GatherGradient {
       sum_x[kOf] = hn::Add(sum_x[kOf], x);
       return v;
     }
-    HWY_INLINE void keep() const {
+    HWY_INLINE void store() const {
       access.store(hn::Add(sum_dz[0], sum_dz[1]), sums);
       access.store(hn::Add(sum_dz_x[0], sum_dz_x[1]), sums + channels);
       access.store(hn::Add(sum_x[0], sum_x[1]), sums + 2 * channels);
     }
   };
   template <class T>
-  static HWY_INLINE void ask_for(const Gathered<T>& g, std::int64_t at) {
+  static HWY_INLINE void prefetch(const StatsArgs<T>& g, std::int64_t at) {
     __builtin_prefetch(g.x + at);
   }
 };

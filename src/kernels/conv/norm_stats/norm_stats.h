@@ -17,17 +17,17 @@ namespace resnet::kernels::conv {
 ///   moments    the shift, sums of result - shift and of its square
 ///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
 ///              result is not positive: by its coefficients [3][c], or by a ReLU mask, bits of elements
-enum class Gather : std::uint8_t { nothing, moments, gradient_by_coefficients, gradient_by_relu_mask };
+enum class Stats : std::uint8_t { none, moments, gradient_by_coefficients, gradient_by_relu_mask };
 template <class T>
-struct Gathered {
-  Gather what = Gather::nothing;
+struct StatsArgs {
+  Stats what = Stats::none;
   float* sums = nullptr;
   const T* x = nullptr;          // gradient: of the image's shape
   const float* table = nullptr;  // gradient: its first row, mean, always
   const std::uint8_t* relu_mask = nullptr;
 };
 
-/// Places of the operands of a forward pass or an input gradient that hang on what it carries (conv.h).
+/// Places of the operands of a forward pass or an input gradient that depend on what it fuses (conv.h).
 struct FusedOperands {
   int norm = 0;    // forward: the norm's table; input gradient: the norm's x, what gates it follows
   int result = 0;  // y or dx; what is gathered follows
@@ -40,10 +40,10 @@ struct FusedOperands {
   }
   /// What a task gathers in `sums`.
   template <class T>
-  Gathered<T> gathered(const ConvFusion& fusion, const Call& call, float* sums) const noexcept {
-    if (fusion.moments) return {.what = Gather::moments, .sums = sums};
+  StatsArgs<T> stats(const ConvFusion& fusion, const Call& call, float* sums) const noexcept {
+    if (fusion.moments) return {.what = Stats::moments, .sums = sums};
     const bool by_relu_mask = fusion.sums == ConvFusion::Sums::by_relu_mask;
-    return {.what = by_relu_mask ? Gather::gradient_by_relu_mask : Gather::gradient_by_coefficients,
+    return {.what = by_relu_mask ? Stats::gradient_by_relu_mask : Stats::gradient_by_coefficients,
             .sums = sums,
             .x = call.operand<const T>(norm),
             .table = call.operand<const float>(norm + 1),
@@ -54,22 +54,22 @@ struct FusedOperands {
 /// Gathers from `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
 /// the numbers of a gradient are gated where they stand. Adds to args.sums.
 template <class T>
-void gather_rows(Isa isa, const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
-                 std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);
+void gather_stats(Isa isa, const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
+                  std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);
 template <>
-void gather_rows<float>(Isa isa, const Gathered<float>& args, float* image, const Row* rows,
-                        std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                        std::int64_t end);
+void gather_stats<float>(Isa isa, const StatsArgs<float>& args, float* image, const Row* rows,
+                         std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                         std::int64_t end);
 template <>
-void gather_rows<BFloat16>(Isa isa, const Gathered<BFloat16>& args, BFloat16* image, const Row* rows,
-                           std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                           std::int64_t end);
+void gather_stats<BFloat16>(Isa isa, const StatsArgs<BFloat16>& args, BFloat16* image, const Row* rows,
+                            std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                            std::int64_t end);
 
 /// The sums of all tasks, in a part of the workspace, and the operand that is made of them.
-class GatheredSums {
+class StatsSums {
  public:
   static constexpr int kKinds = 3;
-  GatheredSums(const ConvFusion& fusion, std::int64_t channels, std::int64_t chunks)
+  StatsSums(const ConvFusion& fusion, std::int64_t channels, std::int64_t chunks)
       : moments_(fusion.moments),
         any_(fusion.gathers()),
         channels_(channels),
@@ -81,7 +81,7 @@ class GatheredSums {
   std::int64_t scratch_bytes() const noexcept {
     return any_ ? kKinds * channels_ * std::int64_t{sizeof(float)} : 0;
   }
-  /// Keeps what a chunk's tables say of the channels [begin, end), whole groups of channels.
+  /// Keeps what a chunk's tables say of the channels [begin, end), whole lines of them.
   void store(std::byte* memory, const float* tables, std::int64_t chunk, std::int64_t begin,
              std::int64_t end) const noexcept {
     for (int which = 0; which < kKinds; ++which) {
@@ -91,16 +91,16 @@ class GatheredSums {
   }
   /// Tasks of the last phase, and one of them: rows [3][channels], of `pixels` in all. `rows_of(chunk)`: how
   /// many a chunk has, for moments.
-  std::int64_t merge_tasks() const noexcept { return chunks_.groups(); }
+  std::int64_t merge_tasks() const noexcept { return chunks_.lines(); }
   template <class Rows>
   void merge(const std::byte* memory, std::int64_t task, std::int64_t pixels, const Rows& rows_of,
              float* result) const noexcept {
     const auto* sums = reinterpret_cast<const float*>(memory);
     if (moments_) return chunks_.store(chunks_.moments(sums, task, pixels, rows_of), task, pixels, result);
     for (int which = 0; which < kKinds; ++which) {
-      const ChunkSums::Group total = chunks_.total(sums, task, which);
-      float* row = result + which * channels_ + chunks_.group_begin(task);
-      for (std::int64_t i = 0; i < chunks_.group_size(task); ++i)
+      const ChunkSums::Line total = chunks_.total(sums, task, which);
+      float* row = result + which * channels_ + chunks_.line_begin(task);
+      for (std::int64_t i = 0; i < chunks_.line_size(task); ++i)
         row[i] = static_cast<float>(total[static_cast<std::size_t>(i)]);
     }
   }

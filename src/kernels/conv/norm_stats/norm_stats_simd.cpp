@@ -31,7 +31,7 @@ constexpr std::int64_t kAhead = 8;  // rows
 // N vectors from channel c on: a panel's where there are as many. Sums that are few are two each, since one
 // would wait for itself.
 template <class T, class Gathering, int N, class Access>
-HWY_INLINE void gather_columns(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count,
+HWY_INLINE void gather_columns(const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
                                std::int64_t at, std::int64_t channels, const Access& access, std::int64_t c) {
   using At = typename Gathering::template At<T, Access>;
   const auto make = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
@@ -43,9 +43,9 @@ HWY_INLINE void gather_columns(const Gathered<T>& args, T* image, const Row* row
                        next = at + rows[std::min(i + kAhead, count - 1)].out + c;
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) {
-      Gathering::ask_for(args, next + v * kLanes);
+      Gathering::prefetch(args, next + v * kLanes);
       T* const from = image + place + v * kLanes;
-      const V taken = gathering[v].template take<kOf>(access.load(from), place + v * kLanes);
+      const V taken = gathering[v].template apply<kOf>(access.load(from), place + v * kLanes);
       if constexpr (Gathering::kGates) access.store(taken, from);
     }
   };
@@ -56,11 +56,11 @@ HWY_INLINE void gather_columns(const Gathered<T>& args, T* image, const Row* row
     take(std::integral_constant<int, kOdd>(), i + 1);
   }
   if (i < count) take(std::integral_constant<int, 0>(), i);
-  for (const At& each : gathering) each.keep();
+  for (const At& each : gathering) each.store();
 }
 
 template <class T, class Gathering>
-void gather_as(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
+void gather_as(const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
                std::int64_t channels, std::int64_t begin, std::int64_t end) {
   std::int64_t c = begin;
   for (; c + kPanel <= end; c += kPanel)
@@ -71,19 +71,19 @@ void gather_as(const Gathered<T>& args, T* image, const Row* rows, std::int64_t 
 }
 
 template <class T>
-void gather(const Gathered<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
+void gather(const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count, std::int64_t at,
             std::int64_t channels, std::int64_t begin, std::int64_t end) {
-  if (args.what == Gather::moments)
-    return gather_as<T, GatherMoments>(args, image, rows, count, at, channels, begin, end);
-  if (args.what == Gather::gradient_by_coefficients)
-    return gather_as<T, GatherGradient<false>>(args, image, rows, count, at, channels, begin, end);
-  gather_as<T, GatherGradient<true>>(args, image, rows, count, at, channels, begin, end);
+  if (args.what == Stats::moments)
+    return gather_as<T, MomentsEpilogue>(args, image, rows, count, at, channels, begin, end);
+  if (args.what == Stats::gradient_by_coefficients)
+    return gather_as<T, GradientSumsEpilogue<false>>(args, image, rows, count, at, channels, begin, end);
+  gather_as<T, GradientSumsEpilogue<true>>(args, image, rows, count, at, channels, begin, end);
 }
 
 }  // namespace
 
 template <class T>
-using GatherFunction = void (*)(const Gathered<T>&, T*, const Row*, std::int64_t, std::int64_t, std::int64_t,
+using GatherFunction = void (*)(const StatsArgs<T>&, T*, const Row*, std::int64_t, std::int64_t, std::int64_t,
                                 std::int64_t, std::int64_t);
 const GatherFunction<float> kGather = &gather<float>;
 #if RESNET_BF16_TARGET
@@ -99,15 +99,15 @@ HWY_AFTER_NAMESPACE();
 namespace resnet::kernels::conv {
 
 template <>
-void gather_rows<float>(Isa isa, const Gathered<float>& args, float* image, const Row* rows,
-                        std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                        std::int64_t end) {
+void gather_stats<float>(Isa isa, const StatsArgs<float>& args, float* image, const Row* rows,
+                         std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                         std::int64_t end) {
   RESNET_FOR_ISA(isa, kGather)(args, image, rows, count, at, channels, begin, end);
 }
 template <>
-void gather_rows<BFloat16>(Isa, const Gathered<BFloat16>& args, BFloat16* image, const Row* rows,
-                           std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                           std::int64_t end) {
+void gather_stats<BFloat16>(Isa, const StatsArgs<BFloat16>& args, BFloat16* image, const Row* rows,
+                            std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                            std::int64_t end) {
   RESNET_FOR_BF16(kGatherBf16)(args, image, rows, count, at, channels, begin, end);
 }
 

@@ -35,7 +35,7 @@ class ConvPool final : public PooledConv<X> {
         product_(padded_, ConvPass::forward, isa, kPairs),
         grid_(conv.n * pool.h * pool.w, f_.columns),
         chunks_(conv.co, this->strips(), kSums) {
-    PatchProblem to_panel = product_.problem();
+    GemmProblem to_panel = product_.problem();
     to_panel.out_c = f_.columns;
     const Cut cut = {.columns = product_.chunk_columns(), .rows = 0, .column_stride = 0};
     for (const PoolStrip& s : strips_)
@@ -56,7 +56,7 @@ class ConvPool final : public PooledConv<X> {
   Index workspace_bytes() const noexcept override { return chunks_.bytes(); }
   int phases() const noexcept override { return 3; }
   Index tasks(int phase) const noexcept override {
-    return phase == 0 ? product_.pack_tasks() : phase == 1 ? this->strips() : chunks_.groups();
+    return phase == 0 ? product_.pack_tasks() : phase == 1 ? this->strips() : chunks_.lines();
   }
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return pool_strip(call, task);
@@ -103,7 +103,7 @@ class ConvPool final : public PooledConv<X> {
     const Strip& rows = tables_[this->which(number)];
     float* y = piece<float>(call.scratch, y_);
     product_.multiply({.strip = &rows, .source = x, .packed = call.prepared, .panel = panel, .out = y});
-    const Index pixels = rows.front().groups.front().rows_per_image;
+    const Index pixels = rows.front().row_sets.front().rows_per_image;
     if (windows_.round != nullptr) windows_.round(y, pixels * f_.columns);
     return y;
   }
@@ -120,8 +120,8 @@ class ConvPool final : public PooledConv<X> {
                 .sums = places,
                 .block = piece<float>(call.scratch, block_)});
     for (Index first = 0; first < this->channels(panel); first += ChunkSums::kLanes) {
-      const Index group = (panel * f_.columns + first) / ChunkSums::kLanes;
-      const auto line = [&](Sum which) { return sums(call) + chunks_.at(group, number, which); };
+      const Index block = (panel * f_.columns + first) / ChunkSums::kLanes;
+      const auto line = [&](Sum which) { return sums(call) + chunks_.at(block, number, which); };
       std::copy_n(shift + first, ChunkSums::kLanes, line(kShift));
       add_up(places + first, line(kSum));
       add_up(places + grid_.period() + first, line(kSquares));
@@ -137,11 +137,11 @@ class ConvPool final : public PooledConv<X> {
     }
   }
 
-  void merge(const Call& call, Index group) const noexcept {
+  void merge(const Call& call, Index block) const noexcept {
     const Index pixels = grid_.elements() / f_.columns;
     const auto moments =
-        chunks_.moments(sums(call), group, pixels, [&](Index number) { return counted_pixels(number); });
-    chunks_.store(moments, group, pixels, call.operand<float>(kMoments));
+        chunks_.moments(sums(call), block, pixels, [&](Index number) { return counted_pixels(number); });
+    chunks_.store(moments, block, pixels, call.operand<float>(kMoments));
   }
 
   const WindowFunctions<Y>& windows_;

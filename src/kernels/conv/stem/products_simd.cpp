@@ -189,7 +189,7 @@ void gram(const GramArgs& a) {
   }
 }
 
-// dy of the runs, 12 KiB with AVX2 and 24 with AVX-512, stays in the first level while the tiles pass by.
+// dy of the runs, 12 KiB with AVX2 and 24 with AVX-512, stays in L1 while the tiles pass by.
 constexpr Index kRunPixels = HWY_TARGET == HWY_AVX2 ? 192 : 96;
 
 template <class T, class P>

@@ -60,7 +60,7 @@ struct RunArgs {
   const float* x = nullptr;        // words
   std::int64_t x_step = 0;         // from a pixel to the next
   float* dy = nullptr;             // not of words, which it is afterwards
-  const PixelRun* runs = nullptr;  // few enough that their dy stays in the first level
+  const PixelRun* runs = nullptr;  // few enough that their dy stays in L1
   std::int64_t run_count = 0;
   const Row* columns = nullptr;
   std::int64_t column_count = 0;

@@ -20,7 +20,7 @@ namespace resnet::kernels::conv {
 /// Tasks of a pass, at least: for a balance between threads.
 inline constexpr std::int64_t kEnoughPooledTasks = 32;
 
-// A panel of a strip of y stays in the second level beside the strip's x: 160 KiB of 512 with AVX2, of 1024
+// A panel of a strip of y stays in L2 beside the strip's x: 160 KiB of 512 with AVX2, of 1024
 // with AVX-512, whose panels are four times as wide.
 inline constexpr std::int64_t kStripBytes = 160 << 10;
 inline constexpr std::int64_t kWideStripBytes = 320 << 10;

@@ -189,11 +189,11 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     return make_strip(forward_problem(padded), {.columns = all, .rows = 0, .column_stride = f.columns}, 1, 0,
                       1)
         .front()
-        .groups.front()
+        .row_sets.front()
         .columns;
   }
 
-  /// Runs of the pixels of a piece: of as many rows as stay in the first level, or parts of one.
+  /// Runs of the pixels of a piece: of as many rows as stay in L1, or parts of one.
   void list_runs() {
     runs_of_row_ = ceil_div(pool_.g.w, f_products_.run_pixels);
     piece_rows_ = std::max<Index>(1, f_products_.run_pixels / pool_.g.w);

@@ -351,7 +351,7 @@ HWY_INLINE void store_pairs(V low, V high, float* p) {
 }
 #endif
 
-// Whether the c-th number of a pixel begins a line, so that each is asked for once.
+// Whether the c-th element of a pixel begins a line, so that each is prefetched once.
 template <class T>
 HWY_INLINE bool begins_line(std::int64_t c) {
   return c % (64 / static_cast<std::int64_t>(sizeof(T))) == 0;

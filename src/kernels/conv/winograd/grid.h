@@ -21,8 +21,8 @@ namespace resnet::kernels::conv::winograd {
 
 // So many shared blocks are on their way at a time, each in memory of its own: a thread then multiplies
 // mostly what it has transformed itself, and hardly waits for the caches of others.
-inline constexpr std::int64_t kGroups = 2;
-// Points of a task's own block, most of the second level of 512 KiB and half of the 1 MiB where there is
+inline constexpr std::int64_t kTeams = 2;
+// Points of a task's own block, most of L2 of 512 KiB and half of the 1 MiB where there is
 // AVX-512, in whole register tiles; or two of those, where they are more.
 constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 352 : 512) << 10;
@@ -57,11 +57,11 @@ constexpr std::int64_t size() {
 }
 
 // The tiles of maps of h x w pixels, in blocks of a task's own if `small` and those are enough, else shared.
-// Shared blocks form `groups` of neighbours; a round is one block of each.
+// Shared blocks form `teams` of neighbours; a round is one block of each.
 class Grid {
  public:
   Grid(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t step, std::int64_t bytes_a_tile,
-       std::int64_t own_bytes, bool small, std::int64_t shared_bytes, std::int64_t groups,
+       std::int64_t own_bytes, bool small, std::int64_t shared_bytes, std::int64_t teams,
        std::int64_t multiple)
       : down_(ceil_div(h, step)), across_(ceil_div(w, step)), tiles_(n * down_ * across_) {
     std::int64_t fitting = std::max(kFewestLocalTiles, own_bytes / bytes_a_tile);
@@ -69,10 +69,10 @@ class Grid {
     local_ = small && ceil_div(tiles_, fitting) >= kFewestLocalTasks;
     if (!local_) fitting = std::max(kFewestTiles, shared_bytes / bytes_a_tile);
     blocks_ = ceil_div(tiles_, fitting);
-    if (!local_ && tiles_ >= groups * kFewestTiles) blocks_ = ceil_div(blocks_, groups) * groups;
+    if (!local_ && tiles_ >= teams * kFewestTiles) blocks_ = ceil_div(blocks_, teams) * teams;
     each_ = ceil_div(ceil_div(tiles_, blocks_), multiple) * multiple;
     blocks_ = ceil_div(tiles_, each_);
-    if (!local_) rounds_ = ceil_div(blocks_, std::min(groups, blocks_));
+    if (!local_) rounds_ = ceil_div(blocks_, std::min(teams, blocks_));
   }
   bool local() const noexcept { return local_; }
   std::int64_t down() const noexcept { return down_; }
@@ -103,11 +103,9 @@ class Grid {
   }
 
   std::int64_t rounds() const noexcept { return rounds_; }
-  std::int64_t groups() const noexcept { return ceil_div(blocks_, rounds_); }
-  // The block of a group in a round; the last group may have none.
-  std::int64_t block(std::int64_t group, std::int64_t round) const noexcept {
-    return group * rounds_ + round;
-  }
+  std::int64_t teams() const noexcept { return ceil_div(blocks_, rounds_); }
+  // The block of a team in a round; the last team may have none.
+  std::int64_t block(std::int64_t team, std::int64_t round) const noexcept { return team * rounds_ + round; }
 
   // Tasks of all blocks, numbered: only the last block has fewer.
   std::int64_t all_tasks() const noexcept { return number(blocks_ - 1, tasks(blocks_ - 1)); }

@@ -46,10 +46,10 @@ struct Pixels {
   }
 };
 
-// What the next tile reads is asked for while this one is transformed: a tile's pixels lie in too many places
-// for the processor to foresee.
+// What the next tile reads is prefetched while this one is transformed: a tile's pixels lie in too many
+// places for the processor to foresee.
 template <class Access, class T, int In>
-HWY_INLINE void ask_for(const Pixels<T, In>& pixels, std::int64_t c) {
+HWY_INLINE void prefetch(const Pixels<T, In>& pixels, std::int64_t c) {
   if (!begins_line<T>(c)) return;
   if constexpr (std::is_same_v<Access, Whole>) {
 #pragma GCC unroll 64
@@ -120,7 +120,7 @@ struct ToPoints {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    ask_for<Access>(next, c);
+    prefetch<Access>(next, c);
     const typename Read::template At<Access> at(read, access, c);
     T* HWY_RESTRICT out = to + c;
     transform_both_ways<Access, In, Out, f>(
@@ -157,8 +157,8 @@ struct ToPairs {
 
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
-    ask_for<Access>(next_low, c);
-    ask_for<Access>(next_high, c);
+    prefetch<Access>(next_low, c);
+    prefetch<Access>(next_high, c);
     const typename Read::template At<Access> at(read, access, c);
     V points[Out * Out];
     transform_both_ways<Access, In, Out, f>([&](int i, int j) HWY_ATTR { return at.load(low, i * In + j); },

@@ -13,12 +13,12 @@
 namespace resnet::kernels::conv::winograd {
 namespace {
 
-// Transformed tiles of a shared block, both matrices: they stay in the third level between phases, and few
+// Transformed tiles of a shared block, both matrices: they stay in L3 between phases, and few
 // blocks read the weights.
 constexpr std::int64_t kBlockBytes = 9 << 20;
-// Tasks with blocks of their own read at most so many bytes of weights from the third level.
+// Tasks with blocks of their own read at most so many bytes of weights from L3.
 constexpr std::int64_t kLocalWeights = 8 << 20;
-constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in the first level
+constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in L1
 constexpr std::int64_t kWeightRows = 64;        // of a task that transforms weights
 alignas(64) constexpr float kNoBias[64] = {};   // of a panel
 
@@ -35,18 +35,18 @@ std::int64_t pixels_of(const Tiles& tiles, std::int64_t step) noexcept {
 // Forward and input gradient. At stride 1 they are the same convolution, of dy with mirrored weights and
 // the padding that is left of 2; at stride 2 the gradient has tiles of its own.
 //
-// Where the weights are few, a task is a small block, all its points in the second level: phases [weights],
-// [blocks]. Else all threads share blocks that live in the third level, so that weights are read seldom:
+// Where the weights are few, a task is a small block, all its points in L2: phases [weights],
+// [blocks]. Else all threads share blocks that live in L3, so that weights are read seldom:
 // [weights], [input of round 0], then for each round [products], [its output, input of the next]. What is
 // gathered for a batch norm, by tasks that write outputs, is merged in a last phase.
 template <class T>
-class Product final : public Kernel {
+class WinogradProduct final : public Kernel {
  public:
-  Product(const ConvGeometry& g, bool forward, std::int64_t m, const ConvFusion& fusion, Isa isa)
+  WinogradProduct(const ConvGeometry& g, bool forward, std::int64_t m, const ConvFusion& fusion, Isa isa)
       : g_(g),
         forward_(forward),
         fusion_(fusion),
-        places_(fusion, forward),
+        operands_(fusion, forward),
         in_(forward ? g.ci : g.co),
         out_(forward ? g.co : g.ci),
         in_h_(forward ? g.h : g.ho()),
@@ -71,19 +71,18 @@ class Product final : public Kernel {
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
               t_.points() * (size<T>() * in_row_ + size<float>() * out_row_), local_bytes(f_.lanes),
-              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kGroups,
-              kTileRows),
+              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kTeams, kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
-        gathered_(fusion, out_, grid_.all_tasks()),
+        stats_(fusion, out_, grid_.all_tasks()),
         zeros_(static_cast<std::size_t>(in_), T(0.0F)) {
     name_ = name_of(forward ? "conv_forward" : "conv_input_gradient", g, m, kSuffix<T>, fusion);
     points_of_ = points_by_matrix(t_);
-    blocks_ = workspace_.add<std::byte>(grid_.local() ? 0 : grid_.groups() * block_bytes());
-    chunk_sums_ = workspace_.add<std::byte>(gathered_.bytes());
+    blocks_ = workspace_.add<std::byte>(grid_.local() ? 0 : grid_.teams() * block_bytes());
+    chunk_sums_ = workspace_.add<std::byte>(stats_.bytes());
     pixels_ = workspace_.add<float>(fusion.moments ? grid_.all_tasks() : 0);
     own_block_ = scratch_.add<std::byte>(grid_.local() ? block_bytes() : 0);
-    tables_ = scratch_.add<std::byte>(gathered_.scratch_bytes());
+    tables_ = scratch_.add<std::byte>(stats_.scratch_bytes());
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
@@ -107,12 +106,12 @@ class Product final : public Kernel {
   bool prepares_from(std::size_t operand) const noexcept override { return operand == 1; }
   std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
   std::int64_t scratch_bytes() const noexcept override { return scratch_.bytes(); }
-  int phases() const noexcept override { return product_phases() + (gathered_.any() ? 1 : 0); }
+  int phases() const noexcept override { return product_phases() + (stats_.any() ? 1 : 0); }
   std::int64_t tasks(int phase) const noexcept override {
-    if (phase == product_phases()) return gathered_.merge_tasks();
+    if (phase == product_phases()) return stats_.merge_tasks();
     if (grid_.local()) return phase == 0 ? weight_tasks() : grid_.blocks();
     if (phase == 0) return weight_tasks();
-    return grid_.groups() * (phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0));
+    return grid_.teams() * (phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0));
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == product_phases()) return merge(call, task);
@@ -122,8 +121,8 @@ class Product final : public Kernel {
     }
     if (phase == 0) return transform_weights(call, task);
     const std::int64_t round = (phase - 1) / 2, each = phase % 2 == 0 ? multiply_tasks() : grid_.tasks(0);
-    const std::int64_t group = task / each, block = grid_.block(group, round);
-    std::byte* const points = call.workspace + blocks_ + group * block_bytes();
+    const std::int64_t team = task / each, block = grid_.block(team, round);
+    std::byte* const points = call.workspace + blocks_ + team * block_bytes();
     task %= each;
     if (phase % 2 == 0) return multiply(call, points, block, task);
     if (round > 0 && task < grid_.tasks(block - 1)) transform_output(call, points, block - 1, task);
@@ -177,7 +176,7 @@ class Product final : public Kernel {
               .point_stride = in_point_,
               .row_stride = in_row_,
               .zeros = zeros_.data(),
-              .table = fusion_.norm ? call.operand<const float>(places_.norm) : nullptr,
+              .table = fusion_.norm ? call.operand<const float>(operands_.norm) : nullptr,
               .floor = floor_of(fusion_)});
   }
 
@@ -228,32 +227,32 @@ class Product final : public Kernel {
   void transform_output(const Call& call, std::byte* points, std::int64_t block,
                         std::int64_t task) const noexcept {
     TileSums<T> args = {.tiles = grid_.tiles(block, task, out_h_, out_w_, out_, out_top_, out_left_),
-                        .image = call.operand<T>(places_.result),
+                        .image = call.operand<T>(operands_.result),
                         .points = outputs(points) + task * grid_.step() * out_row_,
                         .point_stride = out_point_,
                         .row_stride = out_row_,
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
                         .addend = fusion_.add ? call.operand<const T>(2) : nullptr};
-    if (!gathered_.any()) return t_.output(args);
-    args.gathered = places_.gathered<T>(fusion_, call, piece<float>(call.scratch, tables_));
+    if (!stats_.any()) return t_.output(args);
+    args.stats = operands_.stats<T>(fusion_, call, piece<float>(call.scratch, tables_));
     t_.output(args);
     const std::int64_t chunk = grid_.number(block, task);
-    gathered_.store(call.workspace + chunk_sums_, args.gathered.sums, chunk, 0, out_);
+    stats_.store(call.workspace + chunk_sums_, args.stats.sums, chunk, 0, out_);
     if (fusion_.moments)
       chunk_pixels(call)[chunk] = static_cast<float>(pixels_of(args.tiles, t_.output_step));
   }
 
   void merge(const Call& call, std::int64_t task) const noexcept {
-    gathered_.merge(
+    stats_.merge(
         call.workspace + chunk_sums_, task, g_.n * out_h_ * out_w_,
         [&](std::int64_t chunk) { return chunk_pixels(call)[chunk]; },
-        call.operand<float>(places_.result + 1));
+        call.operand<float>(operands_.result + 1));
   }
 
   ConvGeometry g_;
   bool forward_;
   ConvFusion fusion_;
-  FusedOperands places_;
+  FusedOperands operands_;
   std::int64_t in_, out_;  // channels
   std::int64_t in_h_, in_w_, out_h_, out_w_;
   std::int64_t top_, left_, out_top_, out_left_;  // of the first tile in source and result
@@ -265,7 +264,7 @@ class Product final : public Kernel {
   std::int64_t in_words_, weight_point_;  // words between matrices
   Grid grid_;
   std::int64_t in_point_, out_point_;                 // elements between points
-  GatheredSums gathered_;                             // chunks: tasks that write outputs
+  StatsSums stats_;                                   // chunks: tasks that write outputs
   std::vector<std::vector<std::int64_t>> points_of_;  // matrices
   std::vector<T> zeros_;
   std::vector<Row> rows_;
@@ -280,7 +279,7 @@ class Product final : public Kernel {
 
 std::unique_ptr<Kernel> make_product(const ConvGeometry& g, bool forward, std::int64_t m, Isa isa,
                                      DType storage, const ConvFusion& fusion) {
-  return make_stored<Product>(storage, isa, g, forward, m, fusion);
+  return make_stored<WinogradProduct>(storage, isa, g, forward, m, fusion);
 }
 
 }  // namespace resnet::kernels::conv::winograd

@@ -46,7 +46,7 @@ struct FromPoints {
   template <class Access>
   HWY_INLINE void run(const Access& access, std::int64_t c) const {
     const V b = args.bias != nullptr ? access.load(args.bias + c) : hn::Zero(d);
-    if constexpr (std::is_same_v<Access, Whole>) ask_for_right(c);
+    if constexpr (std::is_same_v<Access, Whole>) prefetch_right(c);
     V results[kOut * kOut];
     transform_tile(from + c, args.point_stride, results);
     const auto place = [&](int i, int j) { return first + i * line() + j * pixel() + c; };
@@ -62,14 +62,14 @@ struct FromPoints {
         access.store(v, args.image + place(i, j));
       }
     };
-    if constexpr (std::is_same_v<Gathering, Nothing>) {
+    if constexpr (std::is_same_v<Gathering, NoStats>) {
       for_pixels<Access>([&](auto, int i, int j) HWY_ATTR { store(finished(i, j), i, j); });
     } else {
-      typename Gathering::template At<T, Access> gathering(args.gathered, args.tiles.c, access, c);
+      typename Gathering::template At<T, Access> gathering(args.stats, args.tiles.c, access, c);
       for_pixels<Access>([&]<int kOf>(std::integral_constant<int, kOf>, int i, int j) HWY_ATTR {
-        store(gathering.template take<kOf>(finished(i, j), place(i, j)), i, j);
+        store(gathering.template apply<kOf>(finished(i, j), place(i, j)), i, j);
       });
-      gathering.keep();
+      gathering.store();
     }
   }
 
@@ -99,7 +99,7 @@ struct FromPoints {
     }
   }
   // The tile to the right is written next; a hint may point anywhere.
-  HWY_INLINE void ask_for_right(std::int64_t c) const {
+  HWY_INLINE void prefetch_right(std::int64_t c) const {
     if (!begins_line<T>(c)) return;
 #pragma GCC unroll 6
     for (int i = 0; i < kOut; ++i) {
@@ -108,7 +108,7 @@ struct FromPoints {
         const std::int64_t at = first + i * line() + (j + kOut) * pixel() + c;
         if constexpr (kAdd) __builtin_prefetch(args.addend + at);
         if constexpr (!kStream) __builtin_prefetch(args.image + at, 1);
-        if constexpr (!std::is_same_v<Gathering, Nothing>) Gathering::ask_for(args.gathered, at);
+        if constexpr (!std::is_same_v<Gathering, NoStats>) Gathering::prefetch(args.stats, at);
       }
     }
   }
@@ -138,19 +138,20 @@ HWY_NOINLINE void write_tile(const TileSums<T>& args, Transform transform_tile, 
 template <class T, int kOut, bool kStream>
 void find_shift(const TileSums<T>& args, Transform transform_tile) {
   const Tiles& tiles = args.tiles;
-  write_tile<T, kOut, false, kStream, GatherMoments>(args, transform_tile, 0);
+  write_tile<T, kOut, false, kStream, MomentsEpilogue>(args, transform_tile, 0);
   const Place place(tiles, tiles.begin, kOut);
   const auto pixels = static_cast<float>(std::min<std::int64_t>(kOut, tiles.h - place.y) *
                                          std::min<std::int64_t>(kOut, tiles.w - place.x));
-  float* sums = args.gathered.sums;
+  float* sums = args.stats.sums;
   for (std::int64_t c = 0; c < tiles.c; ++c) sums[c] = sums[tiles.c + c] / pixels;
   std::fill_n(sums + tiles.c, 2 * tiles.c, 0.0F);
 }
 
 template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
 void write_from_points(const TileSums<T>& args, Transform transform_tile) {
-  if (!std::is_same_v<Gathering, Nothing>) std::fill_n(args.gathered.sums, 3 * args.tiles.c, 0.0F);
-  if constexpr (std::is_same_v<Gathering, GatherMoments>) find_shift<T, kOut, kStream>(args, transform_tile);
+  if (!std::is_same_v<Gathering, NoStats>) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
+  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>)
+    find_shift<T, kOut, kStream>(args, transform_tile);
   for (std::int64_t t = 0; t < args.tiles.count; ++t)
     write_tile<T, kOut, kAdd, kStream, Gathering>(args, transform_tile, t);
   if (kStream) hwy::FlushStream();
@@ -167,25 +168,25 @@ void gather_from_points(const TileSums<T>& args, Transform transform_tile) {
 
 template <class T, int kOut, bool kAdd>
 void add_from_points(const TileSums<T>& args, Transform transform_tile) {
-  if (args.gathered.what == Gather::gradient_by_coefficients)
-    return gather_from_points<T, kOut, kAdd, GatherGradient<false>>(args, transform_tile);
-  if (args.gathered.what == Gather::gradient_by_relu_mask)
-    return gather_from_points<T, kOut, kAdd, GatherGradient<true>>(args, transform_tile);
-  gather_from_points<T, kOut, kAdd, Nothing>(args, transform_tile);
+  if (args.stats.what == Stats::gradient_by_coefficients)
+    return gather_from_points<T, kOut, kAdd, GradientSumsEpilogue<false>>(args, transform_tile);
+  if (args.stats.what == Stats::gradient_by_relu_mask)
+    return gather_from_points<T, kOut, kAdd, GradientSumsEpilogue<true>>(args, transform_tile);
+  gather_from_points<T, kOut, kAdd, NoStats>(args, transform_tile);
 }
 
 template <class T, class F>
 void from_points(const TileSums<T>& args) {
   constexpr int kOut = F::kOut;
   if constexpr (F::kForward) {
-    if (args.gathered.what == Gather::moments)
-      return gather_from_points<T, kOut, false, GatherMoments>(args, &transform<F>);
+    if (args.stats.what == Stats::moments)
+      return gather_from_points<T, kOut, false, MomentsEpilogue>(args, &transform<F>);
   }
   if constexpr (F::kGradient) {
     return args.addend != nullptr ? add_from_points<T, kOut, true>(args, &transform<F>)
                                   : add_from_points<T, kOut, false>(args, &transform<F>);
   }
-  gather_from_points<T, kOut, false, Nothing>(args, &transform<F>);
+  gather_from_points<T, kOut, false, NoStats>(args, &transform<F>);
 }
 
 // Weights go past the caches where a vector is a line: other threads read most of them, and to fetch what is

@@ -54,7 +54,7 @@ struct TileSums {
   std::int64_t row_stride = 0;
   const float* bias = nullptr;  // may be null
   const T* addend = nullptr;    // of the image's shape, perhaps the image itself; may be null
-  Gathered<T> gathered = {};
+  StatsArgs<T> stats = {};
 };
 
 /// Weights [3][3][ci][co] to matrices [matrix][panel][in][columns] of words, as MatmulFunctions::multiply

@@ -12,27 +12,27 @@
 namespace resnet::kernels::conv::winograd {
 namespace {
 
-// Transformed tiles of a shared block, both matrices: they stay in the third level between phases.
+// Transformed tiles of a shared block, both matrices: they stay in L3 between phases.
 constexpr std::int64_t kBlockBytes = 6 << 20;
-// A chunk's own sums stay in the second level too.
+// A chunk's own sums stay in L2 too.
 constexpr std::int64_t local_sums(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 512 : 768) << 10;
 }
-// Every shared block passes over the sums: where they are many, groups cannot have sums of their own.
-constexpr std::int64_t kMostGroupSums = 16 << 20;
+// Every shared block passes over the sums: where they are many, teams cannot have sums of their own.
+constexpr std::int64_t kMostTeamSums = 16 << 20;
 constexpr std::int64_t kChunks = 32;
 constexpr std::int64_t kResultRows = 8;  // of a task of the result
 constexpr std::int64_t kPieces = 64;     // tiles summed before the next squares of a weight gradient
 
 // dw = sum over tiles of (input points) x (output gradient points), point by point, and back.
 //
-// Where the sums are few, a task is a chunk of small blocks with sums of its own, all in the second level:
-// phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in the third
-// level, a group being a chunk: for each round [transforms], [products], then [sum of the chunks and result].
+// Where the sums are few, a task is a chunk of small blocks with sums of its own, all in L2:
+// phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in L3,
+//, a team being a chunk: for each round [transforms], [products], then [sum of the chunks and result].
 template <class T>
-class WeightGradient final : public Kernel {
+class WinogradWeightGradient final : public Kernel {
  public:
-  WeightGradient(const ConvGeometry& g, std::int64_t m, const ConvFusion& fusion, Isa isa)
+  WinogradWeightGradient(const ConvGeometry& g, std::int64_t m, const ConvFusion& fusion, Isa isa)
       : g_(g),
         fusion_(fusion),
         f_(matmul_functions<T>(isa)),
@@ -45,8 +45,8 @@ class WeightGradient final : public Kernel {
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
               local_bytes(f_.lanes), sums_bytes() <= local_sums(f_.lanes),
-              std::max(kBlockBytes, sums_bytes()), sums_bytes() <= kMostGroupSums ? kGroups : 1, 1),
-        chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : grid_.groups()),
+              std::max(kBlockBytes, sums_bytes()), sums_bytes() <= kMostTeamSums ? kTeams : 1, 1),
+        chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : grid_.teams()),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
         square_rows_(ceil_div(g.ci, kColumnsPerTask)),
@@ -71,16 +71,16 @@ class WeightGradient final : public Kernel {
   std::int64_t tasks(int phase) const noexcept override {
     if (phase == phases() - 1) return ceil_div(g_.ci, kResultRows);
     if (grid_.local()) return chunks_;
-    return grid_.groups() * (phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks());
+    return grid_.teams() * (phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks());
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
     if (phase == phases() - 1) return finish(call, task);
     if (grid_.local()) return run_chunk(call, task);
     const std::int64_t round = phase / 2, each = phase % 2 == 0 ? transform_tasks(0) : accumulate_tasks();
-    const std::int64_t group = task / each, block = grid_.block(group, round);
-    auto* const points = piece<float>(call.workspace, blocks_ + group * block_bytes());
+    const std::int64_t team = task / each, block = grid_.block(team, round);
+    auto* const points = piece<float>(call.workspace, blocks_ + team * block_bytes());
     task %= each;
-    if (phase % 2 == 1) return accumulate(points, sums(call, group), block, task, round == 0);
+    if (phase % 2 == 1) return accumulate(points, sums(call, team), block, task, round == 0);
     if (task < transform_tasks(block)) transform(call, points, block, task);
   }
 
@@ -229,7 +229,7 @@ class WeightGradient final : public Kernel {
 
 std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, std::int64_t m, Isa isa, DType storage,
                                              const ConvFusion& fusion) {
-  return make_stored<WeightGradient>(storage, isa, g, m, fusion);
+  return make_stored<WinogradWeightGradient>(storage, isa, g, m, fusion);
 }
 
 }  // namespace resnet::kernels::conv::winograd
