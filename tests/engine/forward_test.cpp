@@ -39,6 +39,7 @@ TEST(Forward, TakesOneShapeAfterTheOther) {
   Forward f(net);
   for (const Shape& shape : {Shape{3, 2, 9, 8}, Shape{1, 2, 5, 5}, Shape{3, 2, 9, 8}}) {
     const Tensor x = random_uniform(shape, 2);
+    EXPECT_EQ(f(x).shape(), (Shape{shape[0], 5}));
     EXPECT_THAT(f(x).values(), ElementsAreArray(forward(net, x).values())) << shape;
   }
   EXPECT_THROW(f(random_uniform({1, 3, 5, 5})), ShapeError);

@@ -64,7 +64,7 @@ struct EngineLog {
 };
 
 /// Step i, from 1, has a mean loss of i and one correct example more than the one before, and puts i into the
-/// first bias. It takes an image of brightness b for class `answers[b]`, certainly.
+/// first bias. It answers an image of brightness b with `logits[b]`.
 class ScriptedEngine final : public Engine {
  public:
   ScriptedEngine(Network network, std::shared_ptr<EngineLog> log, std::vector<std::vector<float>> logits = {})
