@@ -173,6 +173,57 @@ TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
   });
 }
 
+// The formula of the evaluation's norm on what a convolution would have stored, bit for bit.
+void expect_normalized(const Shapes& shapes) {
+  for_cases(shapes, [](const Case& c, Numbers& numbers) {
+    const auto storage = c.machine.storage;
+    const auto channels = static_cast<std::size_t>(c.g.co);
+    const std::vector<Operand> inputs = {activations(numbers.normal(x_size(c.g)), storage),
+                                         input(numbers.normal(w_size(c.g))), input(numbers.normal(c.g.co))};
+    const Operand z = activations_output(y_size(c.g), storage);
+    const Values norm = numbers.normal(3 * c.g.co), addend = numbers.integers(y_size(c.g), -4, 4);
+    const auto plain = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage());
+    const Result y = run_with(*plain, {inputs[0], inputs[1], inputs[2], z}, 1);
+    for (const bool add : {false, true}) {
+      for (const bool relu : {false, true}) {
+        Values expected = values_of(y.bytes(3), storage);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          const auto number = [&](std::size_t row) {
+            return static_cast<float>(norm[row * channels + i % channels]);
+          };
+          float value = std::fma(static_cast<float>(expected[i]) - number(0), number(1), number(2));
+          if (add) value += static_cast<float>(addend[i]);
+          expected[i] = static_cast<double>(relu && value <= 0 ? 0.0F : value);
+        }
+        const auto fused = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage(),
+                                                {.norm_epilogue = true, .add = add, .relu_epilogue = relu});
+        std::vector<Operand> operands = inputs;
+        operands.push_back(input(norm));
+        if (add) operands.push_back(activations(addend, storage));
+        operands.push_back(z);
+        const Result result = run(*fused, operands);
+        EXPECT_EQ(result.bytes(operands.size() - 1), activations(expected, storage).content)
+            << fused->name() << (add ? " + addend" : "") << (relu ? ", ReLU" : "");
+      }
+    }
+  });
+}
+
+TEST(ConvNorm, ForwardIsNormalizedInItsEpilogue) {
+  Shapes shapes = winograd_shapes();
+  shapes.resize(25);
+  expect_normalized(shapes);
+}
+TEST(ConvNorm, DirectForwardIsNormalizedInItsEpilogue) {
+  Shapes shapes = direct_shapes();
+  shapes.resize(20);
+  shapes.emplace_back(
+      ConvGeometry{
+          .n = 2, .ci = 12, .co = 150, .h = 9, .w = 7, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 3},
+      "direct");
+  expect_normalized(shapes);
+}
+
 TEST(ConvNorm, MomentsHoldWhereTheMeanIsAThousandDeviations) {
   for (const ConvMachine& machine : conv_machines()) {
     ConvGeometry g = {.n = 12, .ci = 16, .co = 32, .h = 12, .w = 12};
@@ -315,6 +366,13 @@ TEST(ConvNorm, IsRefusedWhereThePassDoesNotCarryIt) {
   EXPECT_THROW(algorithm("direct").make(grouped, ConvPass::forward, Isa::avx2, {}, {.moments = true}),
                ShapeError);
   EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::forward, Isa::avx2, {}, {.norm_gradient = true}),
+               ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::forward, Isa::avx2, {}, {.relu_epilogue = true}),
+               ShapeError);
+  EXPECT_THROW(
+      algorithm("direct").make(g, ConvPass::forward, Isa::avx2, {}, {.moments = true, .norm_epilogue = true}),
+      ShapeError);
+  EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::input_gradient, Isa::avx2, {}, {.norm_epilogue = true}),
                ShapeError);
   EXPECT_THROW(algorithm("F(3x3)").make(g, ConvPass::forward, Isa::avx2, {},
                                         {.sums = ConvFusion::Sums::by_coefficients}),

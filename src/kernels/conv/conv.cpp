@@ -11,6 +11,10 @@ namespace {
 
 bool has(ConvPass pass, const ConvFusion& fusion) noexcept {
   const bool sums = fusion.sums != ConvFusion::Sums::none;
+  if (fusion.norm_epilogue) {
+    return pass == ConvPass::forward && !fusion.moments && !sums && !fusion.norm_gradient;
+  }
+  if (fusion.relu_epilogue) return false;
   switch (pass) {
     case ConvPass::forward:
       return !fusion.add && !sums && !fusion.norm_gradient;

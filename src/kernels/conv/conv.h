@@ -58,8 +58,10 @@ struct ConvStorage {
 struct ConvFusion {
   bool norm = false;  // forward, weight gradient: x is what a norm reads, whose result the convolution sees,
   bool relu = false;  // behind a ReLU
-  bool moments = false;  // forward: gathers those of y
-  bool add = false;      // input gradient: adds a to dx
+  bool moments = false;        // forward: gathers those of y
+  bool norm_epilogue = false;  // forward, without moments: y goes through a norm,
+  bool add = false;            // input gradient: adds a to dx; forward: to the norm's result,
+  bool relu_epilogue = false;  // forward: and through a ReLU
   // input gradient: dx (+ a) is the gradient dz of a norm behind a ReLU, is made zero where the norm's result
   // is not positive, and its sums are gathered. The gate follows from the norm's coefficients, or is a mask.
   enum class Sums : std::uint8_t { none, by_coefficients, by_relu_mask } sums = Sums::none;
@@ -67,7 +69,7 @@ struct ConvFusion {
 
   /// Whether it gathers sums of its results.
   bool gathers() const noexcept { return moments || sums != Sums::none; }
-  bool any_norm() const noexcept { return norm || norm_gradient || gathers(); }
+  bool any_norm() const noexcept { return norm || norm_gradient || norm_epilogue || gathers(); }
 };
 
 /// Throws ShapeError if `g` is not a convolution: an extent below one, negative padding, channels that are no
@@ -76,7 +78,9 @@ void check_conv(const ConvGeometry& g);
 
 /// One way to compute convolutions. Its kernels are on the layouts of kernel.h. Operands, those in brackets
 /// where they are fused:
-///   forward          x, w, bias (optional), [norm: coefficients [3,Ci]] -> y, [moments [3,Co]]
+///   forward          x, w, bias (optional), [norm: coefficients [3,Ci]], [norm_epilogue: coefficients
+///   [3,Co]],
+///                    [add: a, not y's memory] -> y, [moments [3,Co]]
 ///   input gradient   dy, w, [add: a], [sums: the norm's x, by_coefficients: its coefficients [3,Ci] |
 ///                    by_relu_mask: its mean [Ci], mask] -> dx, [sums [3,Ci]]; dx may be a's memory
 ///   weight gradient  x, dy or [norm_gradient: dz], [norm: coefficients [3,Ci]], [norm_gradient: the norm's

@@ -52,7 +52,10 @@ class DirectProduct final : public Kernel {
     tables_ = scratch_.add<std::byte>(stats_.scratch_bytes());
     name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") +
             (product_.functions().lanes == 8 ? "/patch6x16" : "/patch6x64") + (kWord<T> == 2 ? "_bf16" : "") +
-            (fusion.moments ? "+moments" : "") + (fusion.sums != ConvFusion::Sums::none ? "+sums" : "");
+            (fusion.moments         ? "+moments"
+             : fusion.norm_epilogue ? "+apply"
+                                    : "") +
+            (fusion.sums != ConvFusion::Sums::none ? "+sums" : "");
   }
   DirectProduct(const DirectProduct&) = delete;
 
@@ -103,7 +106,9 @@ class DirectProduct final : public Kernel {
   }
   std::int64_t copy_tasks() const noexcept { return adds_to_result() ? ceil_div(result_size(), kSlice) : 0; }
   // Where sums need no rounding they are added to the addend in the result's place.
-  bool adds_to_result() const noexcept { return fusion_.add && !kRounded; }
+  bool adds_to_result() const noexcept { return adds_before_rounding() && !kRounded; }
+  // A forward pass adds behind a norm, in its epilogue.
+  bool adds_before_rounding() const noexcept { return fusion_.add && !forward_; }
   Out* result(const Call& call) const noexcept { return call.operand<Out>(operands_.result); }
 
   // Calls visit(row tables, count) for the row sets that have each row of a block once.
@@ -191,9 +196,9 @@ class DirectProduct final : public Kernel {
     const std::int64_t end = std::min(product_.panels(), (part + 1) * panels_per_task_);
     for (std::int64_t panel = part * panels_per_task_; panel < end; ++panel) {
       const std::int64_t at = block.out + group * outputs + panel * product_.functions().columns;
-      const Out* addend = adds_to_result() ? result(call)
-                          : fusion_.add    ? call.operand<const Out>(2)
-                                           : nullptr;
+      const Out* addend = adds_to_result()         ? result(call)
+                          : adds_before_rounding() ? call.operand<const Out>(2)
+                                                   : nullptr;
       product_.multiply({.strip = block.strip,
                          .images = block.images,
                          .source = source_.of(call.operand<const void>(0), call.workspace + repacked_),
@@ -210,7 +215,20 @@ class DirectProduct final : public Kernel {
         gather(call, task % blocks, first, std::min(outputs, first + product_.functions().columns),
                piece<float>(call.scratch, tables_));
       }
+      if (fusion_.norm_epilogue) {
+        const std::int64_t begin = group * outputs + first;
+        normalize(call, block, begin, std::min((group + 1) * outputs, begin + product_.functions().columns));
+      }
     }
+  }
+
+  // The channels [begin, end) of a block's result, while they are in the cache.
+  void normalize(const Call& call, const GemmPlan::Block& block, std::int64_t begin,
+                 std::int64_t end) const noexcept {
+    const StatsArgs<Out> args = operands_.stats<Out>(fusion_, call, nullptr);
+    for_rows(block, [&](const Row* rows, std::int64_t count) {
+      gather_stats<Out>(isa_, args, result(call), rows, count, block.out, problem_.out_c, begin, end);
+    });
   }
 
   ConvGeometry g_;

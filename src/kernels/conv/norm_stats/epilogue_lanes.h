@@ -2,6 +2,7 @@
 // kernels/simd/lanes.h; like that part it is read once a target and has no guard.
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/conv/norm_stats/norm_stats.h"
 
@@ -17,9 +18,45 @@ using resnet::kernels::HWY_NAMESPACE::V;
 // What else happens to a result before it is written.
 // A tile's statistics are gathered after its transform, which needs all registers for itself, and in two sums
 // each, since one would wait for itself.
-struct NoStats {};
+struct NoStats {
+  static constexpr bool kSums = false;
+};
+// The formula of the evaluation's norm, for the same bits. What is stored as bf16 is rounded to it before, as
+// the norm would read it.
+template <bool kAdd>
+struct Normalize {
+  static constexpr bool kGates = true, kSums = false;
+  template <class T, class Access>
+  struct At {
+    const StatsArgs<T>& args;
+    const Access& access;
+    V mean, scale, offset, floor;
+    HWY_INLINE At(const StatsArgs<T>& g, std::int64_t count, const Access& to, std::int64_t c)
+        : args(g),
+          access(to),
+          mean(to.load(g.table + c)),
+          scale(to.load(g.table + count + c)),
+          offset(to.load(g.table + 2 * count + c)),
+          floor(hn::Set(D(), g.floor)) {}
+    template <int kOf>
+    HWY_INLINE V apply(V v, std::int64_t at) {
+#if RESNET_BF16_TARGET
+      if constexpr (!std::is_same_v<T, float>)
+        v = resnet::kernels::HWY_NAMESPACE::from_bf16(resnet::kernels::HWY_NAMESPACE::to_bf16(v));
+#endif
+      V z = hn::MulAdd(hn::Sub(v, mean), scale, offset);
+      if constexpr (kAdd) z = hn::Add(z, access.load(args.x + at));
+      return hn::IfThenElse(hn::Le(z, floor), floor, z);  // keeps NaN
+    }
+    HWY_INLINE void store() const {}
+  };
+  template <class T>
+  static HWY_INLINE void prefetch(const StatsArgs<T>& g, std::int64_t at) {
+    if constexpr (kAdd) __builtin_prefetch(g.x + at);
+  }
+};
 struct MomentsEpilogue {
-  static constexpr bool kGates = false;
+  static constexpr bool kGates = false, kSums = true;
   template <class T, class Access>
   struct At {
     const Access& access;
@@ -49,7 +86,7 @@ struct MomentsEpilogue {
 };
 template <bool kMask>
 struct GradientSumsEpilogue {
-  static constexpr bool kGates = true;
+  static constexpr bool kGates = true, kSums = true;
   template <class T, class Access>
   struct At {
     const StatsArgs<T>& args;

@@ -1,8 +1,10 @@
-// What convolutions gather from their results for a batch norm.
+// What convolutions do to their results for the batch norm that reads them: sums for its statistics, or all
+// of it where its statistics are known.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "base/machine.h"
 #include "kernels/conv/conv.h"
@@ -17,24 +19,34 @@ namespace resnet::kernels::conv {
 ///   moments    the shift, sums of result - shift and of its square
 ///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
 ///              result is not positive: by its coefficients [3][c], or by a ReLU mask, bits of elements
-enum class Stats : std::uint8_t { none, moments, gradient_by_coefficients, gradient_by_relu_mask };
+///   normalized nothing; the result becomes max((result - mean) * scale + offset + addend, floor)
+enum class Stats : std::uint8_t {
+  none,
+  moments,
+  gradient_by_coefficients,
+  gradient_by_relu_mask,
+  normalized
+};
 template <class T>
 struct StatsArgs {
   Stats what = Stats::none;
   float* sums = nullptr;
-  const T* x = nullptr;          // gradient: of the image's shape
-  const float* table = nullptr;  // gradient: its first row, mean, always
+  const T* x = nullptr;          // of the image's shape; gradient: x, normalized: the addend or null
+  const float* table = nullptr;  // of coefficients; gradient: its first row, mean, always
+  float floor = 0;               // normalized: 0 or minus infinity
   const std::uint8_t* relu_mask = nullptr;
 };
 
 /// Places of the operands of a forward pass or an input gradient that depend on what it fuses (conv.h).
 struct FusedOperands {
-  int norm = 0;    // forward: the norm's table; input gradient: the norm's x, what gates it follows
-  int result = 0;  // y or dx; what is gathered follows
+  int norm =
+      0;  // forward: coefficients of the norm before; input gradient: the norm's x, what gates it follows
+  int epilogue = 0;  // forward: coefficients of the norm behind, an addend follows
+  int result = 0;    // y or dx; what is gathered follows
 
   FusedOperands(const ConvFusion& fusion, bool forward) noexcept
-      : norm(forward || fusion.add ? 3 : 2), result(norm) {
-    if (fusion.norm) result += 1;
+      : norm(forward || fusion.add ? 3 : 2), epilogue(norm + (fusion.norm ? 1 : 0)), result(epilogue) {
+    if (fusion.norm_epilogue) result += fusion.add ? 2 : 1;
     if (fusion.sums == ConvFusion::Sums::by_coefficients) result += 2;
     if (fusion.sums == ConvFusion::Sums::by_relu_mask) result += 3;
   }
@@ -42,6 +54,12 @@ struct FusedOperands {
   template <class T>
   StatsArgs<T> stats(const ConvFusion& fusion, const Call& call, float* sums) const noexcept {
     if (fusion.moments) return {.what = Stats::moments, .sums = sums};
+    if (fusion.norm_epilogue) {
+      return {.what = Stats::normalized,
+              .x = fusion.add ? call.operand<const T>(epilogue + 1) : nullptr,
+              .table = call.operand<const float>(epilogue),
+              .floor = fusion.relu_epilogue ? 0.0F : -std::numeric_limits<float>::infinity()};
+    }
     const bool by_relu_mask = fusion.sums == ConvFusion::Sums::by_relu_mask;
     return {.what = by_relu_mask ? Stats::gradient_by_relu_mask : Stats::gradient_by_coefficients,
             .sums = sums,
@@ -52,7 +70,7 @@ struct FusedOperands {
 };
 
 /// Gathers from `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
-/// the numbers of a gradient are gated where they stand. Adds to args.sums.
+/// the numbers of a gradient are gated, and results normalized, where they stand. Adds to args.sums.
 template <class T>
 void gather_stats(Isa isa, const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
                   std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);

@@ -1,4 +1,4 @@
-// Gathering from results that a direct convolution has just written.
+// Gathering from results that a direct convolution has just written, or their norm.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -77,6 +77,11 @@ void gather(const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t co
     return gather_as<T, MomentsEpilogue>(args, image, rows, count, at, channels, begin, end);
   if (args.what == Stats::gradient_by_coefficients)
     return gather_as<T, GradientSumsEpilogue<false>>(args, image, rows, count, at, channels, begin, end);
+  if (args.what == Stats::normalized) {
+    return args.x != nullptr
+               ? gather_as<T, Normalize<true>>(args, image, rows, count, at, channels, begin, end)
+               : gather_as<T, Normalize<false>>(args, image, rows, count, at, channels, begin, end);
+  }
   gather_as<T, GradientSumsEpilogue<true>>(args, image, rows, count, at, channels, begin, end);
 }
 

@@ -19,6 +19,7 @@ namespace resnet::kernels {
 /// the weight gradient of x and the spread dz; in the forward pass of x and w where rows make pairs (conv.h:
 /// odd channels and columns of the kernel, an even stride), else they are of f32. Operands:
 ///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
+///   (optional)
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
 ///                    the first where several are equal or gamma is zero; index as in pool.h. A y that is no

@@ -143,7 +143,10 @@ inline float floor_of(const ConvFusion& fusion) noexcept {
 inline std::string name_of(std::string_view pass, const ConvGeometry& g, std::int64_t m,
                            std::string_view suffix, const ConvFusion& fusion) {
   return fmt::format("{}/{}{}x{}{}{}{}{}{}", pass, strided(g) ? "parity" : "winograd", m, m, suffix,
-                     fusion.norm ? "+norm" : "", fusion.moments ? "+moments" : "",
+                     fusion.norm ? "+norm" : "",
+                     fusion.moments         ? "+moments"
+                     : fusion.norm_epilogue ? "+apply"
+                                            : "",
                      fusion.sums != ConvFusion::Sums::none ? "+sums" : "",
                      fusion.norm_gradient ? "+norm_gradient" : "");
 }

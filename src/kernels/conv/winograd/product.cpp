@@ -232,10 +232,11 @@ class WinogradProduct final : public Kernel {
                         .point_stride = out_point_,
                         .row_stride = out_row_,
                         .bias = forward_ ? call.operand<const float>(2) : nullptr,
-                        .addend = fusion_.add ? call.operand<const T>(2) : nullptr};
-    if (!stats_.any()) return t_.output(args);
+                        .addend = fusion_.add && !forward_ ? call.operand<const T>(2) : nullptr};
+    if (!stats_.any() && !fusion_.norm_epilogue) return t_.output(args);
     args.stats = operands_.stats<T>(fusion_, call, piece<float>(call.scratch, tables_));
     t_.output(args);
+    if (!stats_.any()) return;
     const std::int64_t chunk = grid_.number(block, task);
     stats_.store(call.workspace + chunk_sums_, args.stats.sums, chunk, 0, out_);
     if (fusion_.moments)

@@ -149,9 +149,8 @@ void find_shift(const TileSums<T>& args, Transform transform_tile) {
 
 template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
 void write_from_points(const TileSums<T>& args, Transform transform_tile) {
-  if (!std::is_same_v<Gathering, NoStats>) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
-  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>)
-    find_shift<T, kOut, kStream>(args, transform_tile);
+  if (Gathering::kSums) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
+  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>) find_shift<T, kOut, kStream>(args, transform_tile);
   for (std::int64_t t = 0; t < args.tiles.count; ++t)
     write_tile<T, kOut, kAdd, kStream, Gathering>(args, transform_tile, t);
   if (kStream) hwy::FlushStream();
@@ -181,6 +180,11 @@ void from_points(const TileSums<T>& args) {
   if constexpr (F::kForward) {
     if (args.stats.what == Stats::moments)
       return gather_from_points<T, kOut, false, MomentsEpilogue>(args, &transform<F>);
+    if (args.stats.what == Stats::normalized) {
+      return args.stats.x != nullptr
+                 ? gather_from_points<T, kOut, false, Normalize<true>>(args, &transform<F>)
+                 : gather_from_points<T, kOut, false, Normalize<false>>(args, &transform<F>);
+    }
   }
   if constexpr (F::kGradient) {
     return args.addend != nullptr ? add_from_points<T, kOut, true>(args, &transform<F>)
