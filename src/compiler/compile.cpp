@@ -274,7 +274,7 @@ void assign_offsets(Plan& plan, std::int64_t alignment) {
 
 StoredGraph run_passes(const Graph& graph, const Target& target, const CompileOptions& options) {
   if (!options.fuse) return store(graph, target, options.activations);
-  return fuse_norms(store(fuse(graph, target), target, options.activations), target);
+  return fuse_norms(fuse_evaluation(store(fuse(graph, target), target, options.activations), target), target);
 }
 
 }  // namespace

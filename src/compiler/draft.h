@@ -38,6 +38,21 @@ class Draft {
   const Shape& shape(graph::ValueId id) const { return type(id).shape; }
   /// Whether the target's kernel serves node `node` with `op` as its operation.
   bool serves(const graph::Node& node, const ops::Operation& op) const;
+  /// Calls change(options) on a copy of the options of the O at place j, which then has them.
+  template <class O, class Change>
+  void change(std::size_t j, const Change& change) {
+    auto options = op<O>(j)->options();
+    change(options);
+    nodes_[j]->op = ops::make<O>(std::move(options));
+  }
+  /// Whether the target's kernel serves the O at place j with its options changed.
+  template <class O, class Change>
+  bool could(std::size_t j, const Change& change) const {
+    auto options = op<O>(j)->options();
+    change(options);
+    return serves(*nodes_[j], *ops::make<O>(std::move(options)));
+  }
+  std::int64_t channels_of(graph::ValueId map) const { return shape(map)[1]; }
 
   const graph::Graph& graph_;
   const Target& target_;

@@ -58,23 +58,6 @@ class NormPass : public Draft {
   }
 
  private:
-  // Calls change(options) on a copy of the options of the O at place j, which then has them.
-  template <class O, class Change>
-  void change(std::size_t j, const Change& change) {
-    auto options = op<O>(j)->options();
-    change(options);
-    nodes_[j]->op = make<O>(std::move(options));
-  }
-
-  // Whether the kernel of the O at place j serves it with its options changed.
-  template <class O, class Change>
-  bool could(std::size_t j, const Change& change) const {
-    auto options = op<O>(j)->options();
-    change(options);
-    return serves(*nodes_[j], *make<O>(std::move(options)));
-  }
-
-  std::int64_t channels_of(ValueId map) const { return shape(map)[1]; }
   std::int64_t rows_of(ValueId map) const { return shape(map).elements() / shape(map)[1]; }
 
   // A norm behind which a pool chooses among x: if its neighbours can, x and dx are no maps any more.
@@ -227,7 +210,7 @@ class NormPass : public Draft {
       }
     }
     norm.outputs[NormOut::y] = table;
-    if (options.stats_from_producer) norm.inputs[Norm::x] = kNone;
+    if (options.stats_from_producer || !options.training) norm.inputs[Norm::x] = kNone;
     change<BatchNorm>(j, [&](ops::BatchNormOptions& o) {
       o.relu = o.relu_mask = false;
       o.coefficients_only = true;

@@ -22,6 +22,10 @@ struct StoredGraph {
 /// or bf16: those are bf16 that all their neighbours serve, never the graph's inputs and outputs.
 StoredGraph store(graph::Graph graph, const Target& target, DType activations);
 
+/// Makes batch norms of known statistics, with a residual and a ReLU behind them, the epilogue of the
+/// convolution that makes x. What is left of them, their coefficients, follows from state alone.
+StoredGraph fuse_evaluation(const StoredGraph& graph, const Target& target);
+
 /// Takes batch norms apart where kernels beside them can do their parts: statistics in the epilogue of the
 /// convolution that makes x, normalisation and ReLU in the prologue of those that read z, the sums of the
 /// gradient in the epilogue of what makes dz, the gradient itself in the prologue of the weight gradient.

@@ -29,7 +29,12 @@ const kernels::ConvChoice& ConvChoices::of(const ConvGeometry& g, ConvPass pass,
 namespace {
 
 ConvFusion fusion_of(const ops::ConvOptions& o) {
-  return {.norm = o.norm_prologue, .relu = o.relu_prologue, .moments = o.statistics};
+  return {.norm = o.norm_prologue,
+          .relu = o.relu_prologue,
+          .moments = o.statistics,
+          .norm_epilogue = o.norm_epilogue,
+          .add = o.residual,
+          .relu_epilogue = o.relu_epilogue};
 }
 
 ConvFusion fusion_of(const ops::ConvInputGradientOptions& o) {
@@ -72,8 +77,11 @@ class Forward final : public ConvRules<ops::ConvForward<kLinear>, ConvPass::forw
   ConvStorage storage_of(const Signature& s) const override {
     return {s.inputs[ops::ConvInput::x]->dtype, s.outputs[ops::ConvOutput::y].dtype};
   }
-  Bf16Operands bf16_of(const Operation&) const override {
-    return {.inputs = {ops::ConvInput::x}, .outputs = {ops::ConvOutput::y}, .or_f32 = {ops::ConvInput::x}};
+  Bf16Operands bf16_of(const Operation& operation) const override {
+    Bf16Operands operands{
+        .inputs = {ops::ConvInput::x}, .outputs = {ops::ConvOutput::y}, .or_f32 = {ops::ConvInput::x}};
+    if (operation.options().residual) operands.inputs.push_back(ops::ConvInput::residual);
+    return operands;
   }
 };
 
@@ -145,7 +153,7 @@ class Pooled final : public RulesOf<ops::Conv2dPooled> {
     return {.inputs = {In::x}, .outputs = {Out::y}, .or_f32 = {In::x}};
   }
   bool optional_output_of(const ops::Conv2dPooled&, std::size_t output) const override {
-    return output == Out::index;
+    return output == Out::index || output == Out::moments;
   }
 };
 

@@ -29,8 +29,10 @@ class Norm final : public RulesOf<ops::BatchNorm> {
     const NormGeometry g = operation.geometry(s.inputs);
     const DType storage = storage_of(s.inputs[In::x]);
     const std::string rest = g.coefficients_only ? "; applied by its readers" : "";
-    if (!operation.options().training)
-      return {kernels::make_norm_eval(g, machine.isa, storage), "running statistics" + rest};
+    if (!operation.options().training) {
+      return {kernels::make_norm_eval(g, machine.isa, storage),
+              std::string("running statistics") + (g.coefficients_only ? "; applied by its neighbours" : "")};
+    }
     return {
         kernels::make_norm_train(g, machine.isa, storage),
         (g.stats_from_producer ? "batch statistics from its producer" : "batch statistics in fixed chunks") +

@@ -22,7 +22,7 @@ Shape shape_of_x(const ValueType* x, bool coefficients_only, const Shape& given)
   return given;
 }
 
-// Only coefficients of numbers that are given: no map is read.
+// Only coefficients, of numbers that are given or running: no map is read.
 template <class Options>
 bool reads_maps(const Options& options, bool given) {
   return !options.coefficients_only || !given;
@@ -94,7 +94,7 @@ NormGeometry BatchNorm::geometry(std::span<const ValueType* const> inputs) const
 std::vector<std::optional<ValueType>> BatchNorm::infer(std::span<const ValueType* const> inputs) const {
   using In = BatchNormInput;
   const bool given = options_.stats_from_producer;
-  if (reads_maps(options_, given)) expect_f32(inputs, {In::x});
+  if (reads_maps(options_, given || !options_.training)) expect_f32(inputs, {In::x});
   const Shape x = shape_of_x(inputs[In::x], options_.coefficients_only, options_.x);
   const NormGeometry g = geometry(inputs);
   expect(x.elements() > 0, "expected extents of at least 1");

@@ -117,6 +117,13 @@ std::vector<std::optional<ValueType>> ConvForward<kLinear>::infer(
   }
   if (expect_if(options_.norm_prologue, inputs, In::coefficients))
     expect(*inputs[In::coefficients] == rows_of_channels(3, g.ci), "expected a norm's coefficients");
+  if (expect_if(options_.norm_epilogue, inputs, In::epilogue_coefficients)) {
+    expect(*inputs[In::epilogue_coefficients] == rows_of_channels(3, g.co),
+           "expected the coefficients of a norm behind");
+  }
+  if (expect_if(options_.residual, inputs, In::residual))
+    expect(inputs[In::residual]->shape == output_shape<kLinear>(g),
+           "expected a residual of the result's shape");
   return {ValueType{output_shape<kLinear>(g), DType::f32},
           options_.statistics ? std::optional(rows_of_channels(3, g.co)) : std::nullopt};
 }
@@ -144,7 +151,7 @@ void ConvForward<kLinear>::gradient(GradientScope& scope) const {
 template <bool kLinear>
 void ConvForward<kLinear>::evaluate(const Signature& s, std::span<const View<const double>> in,
                                     std::span<const View<double>> out) const {
-  expect_alone(options_.norm_prologue || options_.statistics);
+  expect_alone(options_.norm_prologue || options_.statistics || options_.norm_epilogue);
   kernels::reference_conv_forward(geometry(s), in[ConvInput::x], in[ConvInput::w], in[ConvInput::bias],
                                   out[ConvOutput::y]);
 }

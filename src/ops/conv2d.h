@@ -22,9 +22,13 @@ struct ConvOptions {
   bool norm_prologue = false;  // x is a batch norm's input; its coefficients are applied where x is read,
   bool relu_prologue = false;  // and a ReLU
   bool statistics = false;     // the moments of y are a further output
+  bool norm_epilogue =
+      false;              // y is what a batch norm of known statistics makes of the convolution's result,
+  bool residual = false;  // plus a residual,
+  bool relu_epilogue = false;  // behind a ReLU
 };
 struct ConvInput {
-  enum : std::size_t { x, w, bias, coefficients };
+  enum : std::size_t { x, w, bias, coefficients, epilogue_coefficients, residual };
 };
 struct ConvOutput {
   enum : std::size_t { y, moments };
@@ -36,7 +40,8 @@ template <bool kLinear>
 class ConvForward final : public ReadableOperation<ConvForward<kLinear>> {
  public:
   static constexpr std::string_view kName = kLinear ? "linear" : "conv2d";
-  static constexpr std::array<std::string_view, 4> kInputs = {"x", "w", "b", "coefficients"};
+  static constexpr std::array<std::string_view, 6> kInputs = {
+      "x", "w", "b", "coefficients", "coefficients behind", "residual"};
   explicit ConvForward(ConvOptions options = {}) : options_(options) {}
   static Op read(const Attributes& attributes);
   const ConvOptions& options() const noexcept { return options_; }
