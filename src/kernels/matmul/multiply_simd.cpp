@@ -126,7 +126,7 @@ class ShortSegments {
 };
 
 // Smaller tiles leave no time to prefetch in.
-constexpr int kFewestAhead = 4;
+constexpr int kFewestAhead = 4, kFewestVectorsAhead = kVectors / 2;
 
 template <class P, int N>
 void multiply_panel(const MultiplyArgs& args) {
@@ -139,16 +139,16 @@ void multiply_panel(const MultiplyArgs& args) {
   // Each of the first full tiles prefetches its part of the lines. Where those are too few, the first tile
   // prefetches all of them.
   constexpr int kLines = N * kLanes / kLine<float>;  // of a column
-  const bool at_once = N == kVectors && (tiling.number() < kLines || tiling.size(0) < kTileRows);
+  const bool at_once = N >= kFewestVectorsAhead && (tiling.number() < kLines || tiling.size(0) < kTileRows);
   for (std::int64_t t = 0; t < tiling.number(); ++t) {
     const Row* rows = args.rows + tiling.begin(t);
     const bool asks = args.next_panel != nullptr && t < (at_once ? 1 : kLines);
     const float* ahead = asks ? args.next_panel + t * columns * kLine<float> : nullptr;
     const auto tile = [&]<int R>(std::integral_constant<int, R>) HWY_ATTR {
-      if constexpr (R >= kFewestAhead && N == kVectors && kLines > 1) {
+      if constexpr (R >= kFewestAhead && N >= kFewestVectorsAhead && kLines > 1) {
         if (asks && at_once) return multiply_tile<P, R, N, kLines>(args, rows, ahead, flat);
       }
-      if constexpr (R == kTileRows || (R >= kFewestAhead && N == kVectors && kLines == 1)) {
+      if constexpr (R == kTileRows || (R >= kFewestAhead && N >= kFewestVectorsAhead && kLines == 1)) {
         if (asks) return multiply_tile<P, R, N, 1>(args, rows, ahead, flat);
       }
       multiply_tile<P, R, N, 0>(args, rows, nullptr, flat);

@@ -29,16 +29,18 @@ float word(float low, float high) noexcept {
 }  // namespace
 
 template <class T, class Out>
-PackedProduct<T, Out>::PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs)
+PackedProduct<T, Out>::PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs,
+                                     bool narrow)
     : g_(g),
       forward_(pass == ConvPass::forward),
       row_pairs_(row_pairs),
       f_(matmul_functions<T>(isa)),
       problem_(forward_ ? forward_problem(in_words<T>(g, true, row_pairs))
                         : input_gradient_problem(in_words<T>(g, false, false))),
+      columns_(narrow ? f_.columns / 2 : f_.columns),
       outputs_((forward_ ? g.co : g.ci) / g.groups),
-      panels_(f_.panels(outputs_)),
-      packed_panel_(static_cast<std::int64_t>(problem_.taps.size()) * problem_.channels * f_.columns) {}
+      panels_(ceil_div(outputs_, columns_)),
+      packed_panel_(static_cast<std::int64_t>(problem_.taps.size()) * problem_.channels * columns_) {}
 
 template <class T, class Out>
 std::int64_t PackedProduct<T, Out>::chunk_columns() const noexcept {
@@ -47,13 +49,13 @@ std::int64_t PackedProduct<T, Out>::chunk_columns() const noexcept {
 
 template <class T, class Out>
 std::int64_t PackedProduct<T, Out>::packed_bytes() const noexcept {
-  const std::int64_t floats = g_.groups * panels_ * (packed_panel_ + f_.columns);
+  const std::int64_t floats = g_.groups * panels_ * (packed_panel_ + columns_);
   return ceil_div(floats, kLine<float>) * 64;
 }
 
 template <class T, class Out>
 std::int64_t PackedProduct<T, Out>::panel_columns(std::int64_t panel) const noexcept {
-  return std::min(f_.columns, outputs_ - panel * f_.columns);
+  return std::min(columns_, outputs_ - panel * columns_);
 }
 
 // One tap of one panel, and with the first tap the panel's bias.
@@ -64,7 +66,7 @@ void PackedProduct<T, Out>::pack(const float* w, const float* bias, std::byte* p
   const std::int64_t t = task % taps, panel = task / taps % panels_, group = task / taps / panels_;
   const Tap tap = problem_.taps[static_cast<std::size_t>(t)];
   const std::int64_t columns = panel_columns(panel), padded = f_.padded_columns(columns);
-  const std::int64_t first = panel * f_.columns;
+  const std::int64_t first = panel * columns_;
   const std::int64_t ci = g_.ci / g_.groups, co = g_.co / g_.groups, channels = problem_.channels;
   const std::int64_t row = g_.kw * ci, at = tap.kx * (row_pairs_ ? 2 : ci);
   const bool single = row_pairs_ && at + 1 == row;  // the last of an odd row

@@ -17,12 +17,14 @@ namespace resnet::kernels::conv {
 template <class T, class Out>
 class PackedProduct {
  public:
-  /// `row_pairs`: the source is in row pairs (repack.h), in a forward pass of bf16 products.
-  PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs);
+  /// `row_pairs`: the source is in row pairs (repack.h), in a forward pass of bf16 products. `narrow`: panels
+  /// are half as wide as the tile, for twice as many tasks.
+  PackedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, bool row_pairs, bool narrow = false);
 
   static constexpr bool kRounded = std::is_same_v<Out, BFloat16>;
 
   const GemmProblem& problem() const noexcept { return problem_; }  // in words
+  std::int64_t columns() const noexcept { return columns_; }        // of a panel
   std::int64_t panels() const noexcept { return panels_; }          // of one convolution group
   const MatmulFunctions& functions() const noexcept { return f_; }
   /// The most columns of a chunk whose part of a panel stays in L1.
@@ -57,7 +59,7 @@ class PackedProduct {
     return (group * panels_ + panel) * packed_panel_;
   }
   std::int64_t bias_at(std::int64_t group, std::int64_t panel) const noexcept {
-    return g_.groups * panels_ * packed_panel_ + (group * panels_ + panel) * f_.columns;
+    return g_.groups * panels_ * packed_panel_ + (group * panels_ + panel) * columns_;
   }
   void round(const Args& args, std::int64_t columns) const noexcept;
 
@@ -65,6 +67,7 @@ class PackedProduct {
   bool forward_, row_pairs_;
   const MatmulFunctions& f_;
   GemmProblem problem_;
+  std::int64_t columns_;
   std::int64_t outputs_;  // of one convolution group
   std::int64_t panels_;
   std::int64_t packed_panel_;  // floats between panels

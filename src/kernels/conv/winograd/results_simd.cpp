@@ -150,7 +150,8 @@ void find_shift(const TileSums<T>& args, Transform transform_tile) {
 template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
 void write_from_points(const TileSums<T>& args, Transform transform_tile) {
   if (Gathering::kSums) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
-  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>) find_shift<T, kOut, kStream>(args, transform_tile);
+  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>)
+    find_shift<T, kOut, kStream>(args, transform_tile);
   for (std::int64_t t = 0; t < args.tiles.count; ++t)
     write_tile<T, kOut, kAdd, kStream, Gathering>(args, transform_tile, t);
   if (kStream) hwy::FlushStream();
