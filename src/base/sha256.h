@@ -1,4 +1,4 @@
-// SHA-256, for names of content: weights, data sets. The computation is libmd's.
+// SHA-256, for content hashes of weights and data sets, computed by libmd.
 #pragma once
 
 #include <sha256.h>

@@ -11,8 +11,8 @@
 
 namespace resnet::data {
 
-// A ring of batches. Batch b of an epoch goes into slot b % slots; a maker takes the next number as
-// soon as its slot is free, the reader takes them in order.
+// A ring buffer of batches. Batch b of an epoch goes into slot b % slots; a worker thread takes the next
+// batch as soon as its slot is free, the reader takes them in order.
 struct Loader::Impl {
   struct Slot {
     Batch batch;

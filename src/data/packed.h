@@ -1,4 +1,4 @@
-// A file read as its content: unpacked on the way if it is gzip.
+// Reads a file, decompressed if it is gzip.
 #pragma once
 
 #include <zlib.h>
