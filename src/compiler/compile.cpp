@@ -54,7 +54,7 @@ class Placement {
   }
   int add_prepared(std::int64_t bytes) {
     const std::int64_t offset = plan_.prepared_bytes;
-    plan_.prepared_bytes += plan::aligned(bytes);
+    plan_.prepared_bytes += plan::aligned(bytes, target_.alignment());
     return add_buffer({Region::prepared, offset, bytes, 0, static_cast<int>(graph_.nodes().size())});
   }
 

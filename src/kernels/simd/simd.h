@@ -47,7 +47,7 @@
 // is not inlined there is plain SSE2 code, so keep it out of inner loops. A class with virtual
 // functions belongs outside: hand out function pointers instead.
 
-// NoStats less and nothing else than the two targets, whatever -march says. Highway wants a baseline
+// Nothing less and nothing else than the two targets, whatever -march says. Highway wants a baseline
 // target besides; HWY_SCALAR is the one that costs the least to compile.
 #ifndef RESNET_KERNELS_SIMD_H
 #ifdef HWY_HIGHWAY_INCLUDED
