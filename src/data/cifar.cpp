@@ -19,7 +19,7 @@ constexpr std::int64_t kSide = 32;
 constexpr std::int64_t kPlane = kSide * kSide;
 constexpr std::int64_t kPixels = 3 * kPlane;
 
-struct Family {
+struct Variant {
   std::vector<std::size_t>
       labels;               // in front of a record, the number of classes of each; the last one counts
   const char* class_names;  // file
@@ -48,9 +48,9 @@ struct Examples {
 };
 
 // Appends the records of a file, planes made pixels.
-void append_records(const fs::path& path, const DataSource& source, const Family& family,
+void append_records(const fs::path& path, const DataSource& source, const Variant& variant,
                     Examples& examples) {
-  const auto front = static_cast<std::int64_t>(family.labels.size());
+  const auto front = static_cast<std::int64_t>(variant.labels.size());
   const std::int64_t record = front + kPixels;
   constexpr std::int64_t kMostRecords = 1'000'000;  // a file of CIFAR has at most 50,000
   PackedFile file(path);
@@ -71,7 +71,7 @@ void append_records(const fs::path& path, const DataSource& source, const Family
   for (std::int64_t r = 0; r < count; ++r) {
     const std::uint8_t* labels = bytes.data() + r * record;
     for (std::int64_t k = 0; k < front; ++k) {
-      const std::size_t classes = family.labels[static_cast<std::size_t>(k)];
+      const std::size_t classes = variant.labels[static_cast<std::size_t>(k)];
       if (labels[k] < classes) continue;
       throw FormatError(fmt::format("{}: {}label {} of record {}, but {} has classes 0 to {}", path.string(),
                                     k + 1 < front ? "coarse " : "", labels[k], r, source.title, classes - 1),
@@ -86,9 +86,9 @@ void append_records(const fs::path& path, const DataSource& source, const Family
   }
 }
 
-Dataset load(const DataSource& source, const Family& family, Split split, const DatasetOptions& options) {
+Dataset load(const DataSource& source, const Variant& variant, Split split, const DatasetOptions& options) {
   const fs::path folder = data_folder(options, source.title);
-  const std::vector<std::string>& files = split == Split::train ? family.train : family.test;
+  const std::vector<std::string>& files = split == Split::train ? variant.train : variant.test;
   for (const std::string& name : files) {
     if (!path_exists(folder / name)) {
       throw IoError(fmt::format("{} is not in {}: {} is missing", source.title, folder.string(), name),
@@ -96,12 +96,12 @@ Dataset load(const DataSource& source, const Family& family, Split split, const 
     }
   }
   Examples examples;
-  for (const std::string& name : files) append_records(folder / name, source, family, examples);
+  for (const std::string& name : files) append_records(folder / name, source, variant, examples);
   const Preprocessing preprocessing{options.resize, 3};
   return {
       std::make_shared<ByteImages>(kSide, kSide, 3, std::move(examples.pixels), std::move(examples.labels)),
       std::string(source.name),
-      class_names(folder / family.class_names, family.labels.back()),
+      class_names(folder / variant.class_names, variant.labels.back()),
       preprocessing,
       preprocessed_shape(preprocessing, kSide, kSide),
       options.limit};
@@ -110,17 +110,17 @@ Dataset load(const DataSource& source, const Family& family, Split split, const 
 }  // namespace
 
 Dataset cifar10(Split split, const DatasetOptions& options) {
-  static const Family family = {
+  static const Variant variant = {
       {10},
       "batches.meta.txt",
       {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
       {"test_batch.bin"}};
-  return load(data_source(cifar10), family, split, options);
+  return load(data_source(cifar10), variant, split, options);
 }
 
 Dataset cifar100(Split split, const DatasetOptions& options) {
-  static const Family family = {{20, 100}, "fine_label_names.txt", {"train.bin"}, {"test.bin"}};
-  return load(data_source(cifar100), family, split, options);
+  static const Variant variant = {{20, 100}, "fine_label_names.txt", {"train.bin"}, {"test.bin"}};
+  return load(data_source(cifar100), variant, split, options);
 }
 
 }  // namespace resnet::data

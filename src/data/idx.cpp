@@ -8,6 +8,7 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
+#include "data/resample.h"
 #include "data/sources.h"
 
 namespace resnet::data {
@@ -132,7 +133,6 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
   }
   const std::int64_t height = images.extents[1];
   const std::int64_t width = images.extents[2];
-  constexpr std::int64_t kMostPixels = 65535;  // of a side, as in resize_bilinear
   if (height > kMostPixels || width > kMostPixels) {
     throw FormatError(fmt::format("{}: images of {}x{}, sides of at most {} pixels are supported",
                                   images_path.string(), height, width, kMostPixels),

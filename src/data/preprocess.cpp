@@ -10,7 +10,6 @@ namespace {
 
 constexpr const char* kInterpolation = "pil_bilinear";
 constexpr const char* kScale = "divide_by_255";
-constexpr std::int64_t kMostPixels = 65535;  // of a side
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
 // truncated.

@@ -13,7 +13,6 @@ namespace {
 
 constexpr int kBits = 22;  // of the fractions: 32 - 8 bits of a pixel - 2 for the sum
 constexpr std::int32_t kHalf = 1 << (kBits - 1);
-constexpr std::int64_t kMostPixels = 65535;
 constexpr std::int64_t kStrip = 32;  // rows that the horizontal pass transposes at a time
 
 // The weighted sum of `taps` rows of n bytes that lie `stride` bytes apart, rounded to bytes.

@@ -9,6 +9,8 @@
 
 namespace resnet::data {
 
+constexpr std::int64_t kMostPixels = 65535;  // of a side of an image
+
 /// Throws ShapeError unless the image is gray or RGB and has as many bytes as its sizes say.
 void check_image(const Image& image);
 

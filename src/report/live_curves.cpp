@@ -10,9 +10,10 @@ namespace resnet {
 
 namespace {
 
-constexpr int kLeastWidth = 40, kLeastHeight = 12;  // of a terminal: below, there is no room for both
-constexpr int kMostWidth = 100, kMostHeight = 18;   // of the plot: larger ones hide the work before
-constexpr int kLinesBesides = 4;                    // the bar, its predecessor and the prompt below
+constexpr int kLeastTerminalWidth = 40,
+              kLeastTerminalHeight = 12;           // of a terminal: below, there is no room for both
+constexpr int kMostWidth = 100, kMostHeight = 18;  // of the plot: larger ones hide the work before
+constexpr int kLinesBesides = 4;                   // the bar, its predecessor and the prompt below
 
 class LiveCurves : public Observer {
  public:
@@ -54,7 +55,7 @@ class LiveCurves : public Observer {
 
  private:
   std::vector<std::string> draw(const Terminal& terminal) {
-    if (terminal.width < kLeastWidth || terminal.height < kLeastHeight) return {};
+    if (terminal.width < kLeastTerminalWidth || terminal.height < kLeastTerminalHeight) return {};
     const TextPlotOptions options{.width = std::min(terminal.width, kMostWidth),
                                   .height = std::min(terminal.height - kLinesBesides, kMostHeight),
                                   .colors = terminal.colors,

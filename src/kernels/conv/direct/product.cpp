@@ -20,7 +20,7 @@ namespace {
 constexpr std::int64_t kBlockBytes = 256 << 10;
 constexpr std::int64_t kMaxRows = 1152;  // rows x one panel of the result: 72 KiB
 constexpr std::int64_t kMinRows = 48;    // eight tiles, so that a panel is worth its way into the cache
-constexpr std::int64_t kEnoughTasks = 64;
+constexpr std::int64_t kProductTasks = 64;
 // So few blocks use weights up faster than the hardware fetches them ahead: measured on an Emerald Rapids,
 // cold weights, one image: 495 to 392 us at 3x3 and 512 channels, 307 to 257 at 6x6 and 256.
 constexpr std::int64_t kFewBlocks = 4;
@@ -52,7 +52,7 @@ class DirectProduct final : public Kernel {
         plan_(problem_, cut()),
         stats_(fusion, problem_.out_c, plan_.blocks()) {
     const std::int64_t blocks = plan_.blocks() * g_.groups, panels = product_.panels();
-    const std::int64_t parts = std::clamp<std::int64_t>((kEnoughTasks + blocks - 1) / blocks, 1, panels);
+    const std::int64_t parts = std::clamp<std::int64_t>((kProductTasks + blocks - 1) / blocks, 1, panels);
     panels_per_task_ = (panels + parts - 1) / parts;
     panel_blocks_ = (panels + panels_per_task_ - 1) / panels_per_task_;
     if (kRounded) count_pixels();
@@ -193,7 +193,7 @@ class DirectProduct final : public Kernel {
     const std::int64_t fitting =
         std::clamp<std::int64_t>(kBlockBytes / (4 * floats_a_row), 2 * kMinRows, kMaxRows);
     const std::int64_t panels = product_.functions().panels(problem_.out_c / g_.groups);
-    const std::int64_t balanced = g_.n * out_pixels * panels * g_.groups / kEnoughTasks;
+    const std::int64_t balanced = g_.n * out_pixels * panels * g_.groups / kProductTasks;
     return {.columns = product_.chunk_columns(),
             .rows = std::clamp<std::int64_t>(balanced, kMinRows, fitting),
             .column_stride = 0};

@@ -19,7 +19,7 @@ constexpr std::int64_t kSums = 576 * 64;
 constexpr std::int64_t kOutputs = 128;
 // Rows of a block, about: enough images that the pixels of an edge make full pieces.
 constexpr std::int64_t kRows = 4608;
-constexpr std::int64_t kEnoughTasks = 32;
+constexpr std::int64_t kGradientTasks = 32;
 constexpr std::int64_t kSumFloats = 4096;  // of dw, a task of the final sum
 
 template <class X, class Y>
@@ -41,7 +41,7 @@ class DirectWeightGradient final : public Kernel {
       max_columns_ = std::max(max_columns_, chunk.k_end - chunk.k_begin);
     }
     const std::int64_t tasks = chunks_ * panel_blocks_ * g_.groups;
-    parts_ = std::clamp<std::int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, plan_.blocks());
+    parts_ = std::clamp<std::int64_t>((kGradientTasks + tasks - 1) / tasks, 1, plan_.blocks());
     partials_ = workspace_.add<float>((parts_ - 1) * dw_floats());
     sums_ = scratch_.add<float>(panels_per_task_ * f_.columns * max_columns_);
     packed_ = scratch_.add<float>(accumulate_.packed_floats(panels_per_task_));
@@ -64,7 +64,7 @@ class DirectWeightGradient final : public Kernel {
 
  private:
   Cut cut() const {
-    const std::int64_t balanced = g_.n * g_.ho() * g_.wo() / kEnoughTasks;
+    const std::int64_t balanced = g_.n * g_.ho() * g_.wo() / kGradientTasks;
     return {.columns = kSums / (panels_per_task_ * f_.columns),
             .rows = std::clamp(balanced, accumulate_.pixels, kRows),
             .column_stride = f_.columns};

@@ -15,7 +15,7 @@ namespace {
 
 // Transformed tiles of a shared block, both matrices: they stay in L3 between phases, and few
 // blocks read the weights.
-constexpr std::int64_t kBlockBytes = 9 << 20;
+constexpr std::int64_t kProductBlockBytes = 9 << 20;
 // Tasks with blocks of their own read at most so many bytes of weights from L3.
 constexpr std::int64_t kLocalWeights = 8 << 20;
 constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in L1
@@ -71,7 +71,8 @@ class WinogradProduct final : public Kernel {
         weight_point_(point_size<float>(panels_ * f_.columns * in_words_)),
         grid_(g.n, out_h_ - out_top_, out_w_ - out_left_, t_.output_step,
               t_.points() * (size<T>() * in_row_ + size<float>() * out_row_), local_bytes(f_.lanes),
-              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kBlockBytes, kTeams, kTileRows),
+              size<float>() * t_.matrices() * weight_point_ <= kLocalWeights, kProductBlockBytes, kTeams,
+              kTileRows),
         in_point_(point_size<T>(grid_.most() * in_row_)),
         out_point_(point_size<float>(grid_.most() * out_row_)),
         stats_(fusion, out_, grid_.all_tasks()),

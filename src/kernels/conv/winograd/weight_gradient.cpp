@@ -13,7 +13,7 @@ namespace resnet::kernels::conv::winograd {
 namespace {
 
 // Transformed tiles of a shared block, both matrices: they stay in L3 between phases.
-constexpr std::int64_t kBlockBytes = 6 << 20;
+constexpr std::int64_t kGradientBlockBytes = 6 << 20;
 // A chunk's own sums stay in L2 too.
 constexpr std::int64_t local_sums(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 512 : 768) << 10;
@@ -45,7 +45,7 @@ class WinogradWeightGradient final : public Kernel {
         // Every shared block passes over the sums: where they are many, few blocks.
         grid_(g.n, g.ho(), g.wo(), t_.output_step, t_.points() * size<T>() * (x_row_ + y_row_),
               local_bytes(f_.lanes), sums_bytes() <= local_sums(f_.lanes),
-              std::max(kBlockBytes, sums_bytes()), sums_bytes() <= kMostTeamSums ? kTeams : 1, 1),
+              std::max(kGradientBlockBytes, sums_bytes()), sums_bytes() <= kMostTeamSums ? kTeams : 1, 1),
         chunks_(grid_.local() ? std::min(kChunks, grid_.blocks()) : grid_.teams()),
         x_point_(point_size<float>(words(grid_.most()) * x_row_)),
         y_point_(point_size<float>(words(grid_.most()) * y_row_)),
