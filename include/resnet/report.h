@@ -71,9 +71,15 @@ struct ReportOptions {
   std::vector<CurvePoint> earlier = {};      // of a run that is resumed: what came before
 };
 
-/// A progress bar in tqdm's form for the epoch that runs, and a line for every finished epoch; on a
-/// stream that is not interactive the lines alone.
+/// A progress bar in tqdm's form for the epoch that runs and for its evaluation, with what is left of the
+/// run, and a line for every finished epoch. On a stream that is not interactive lines alone: also one ten
+/// seconds after the start and every minute from then on.
 std::shared_ptr<Observer> progress(ReportOptions options = {});
+
+/// The same for an evaluation by itself, of so many examples: for evaluate(), to be called with the number
+/// that is done. The bar goes with the last copy of the function. `screen` null: standard error.
+std::function<void(std::int64_t tested)> test_progress(std::int64_t examples,
+                                                       std::shared_ptr<Screen> screen = nullptr);
 
 /// The curves, redrawn in place while they grow; the last picture stays. Shows nothing on a stream
 /// that is not interactive or in fewer than 40 x 12 cells.

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <string>
@@ -31,7 +32,8 @@ struct Progress {
   std::int64_t batch = 0;     // batches of this epoch that are done
   std::int64_t examples = 0;  // examples of this epoch that are done
   double loss = 0, train_acc = 0;
-  double examples_per_second = 0;  // over all steps so far
+  double examples_per_second = 0;         // over the steps of this epoch so far
+  double recent_examples_per_second = 0;  // over the last steps, some ten seconds of them
 };
 
 /// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too.
@@ -67,6 +69,8 @@ class Observer {
   virtual void on_start(const RunInfo&) {}
   virtual void on_step(const Progress&) {}
   virtual void on_point(const CurvePoint&) {}
+  /// While the test set is evaluated: `tested` examples of all of it, 0 at the beginning.
+  virtual void on_evaluation(const Progress&, std::int64_t tested) { static_cast<void>(tested); }
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
   virtual void on_finish(const FitResult&) {}  ///< the network has its trained values
 };
@@ -108,8 +112,10 @@ struct EvaluateOptions {
 
 /// Accuracy in evaluation mode.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
-/// `stop`, set from elsewhere, ends it early: `examples` says how many were seen.
+/// `stop`, set from elsewhere, ends it early: `examples` says how many were seen. `seen`, if any, is called
+/// after every batch with the number of examples so far.
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256,
-                    const std::atomic<bool>* stop = nullptr);
+                    const std::atomic<bool>* stop = nullptr,
+                    const std::function<void(std::int64_t examples)>& seen = {});
 
 }  // namespace resnet

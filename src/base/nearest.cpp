@@ -25,8 +25,14 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
 }  // namespace
 
 std::string nearest(std::string_view mistyped, const std::vector<std::string>& names) {
+  constexpr std::size_t kTellingLetters = 3;  // "e" begins much
+  for (const std::string& name : names) {
+    const bool begins = name.starts_with(mistyped) || mistyped.starts_with(name);
+    if (begins && std::min(name.size(), mistyped.size()) >= kTellingLetters) return name;
+  }
   std::string best;
-  std::size_t least = std::max<std::size_t>(2, mistyped.size() / 3) + 1;  // farther is no likely typo
+  // Farther is no likely typo: of "wd" two edits make anything.
+  std::size_t least = mistyped.size() <= 3 ? 2 : std::max<std::size_t>(2, mistyped.size() / 3) + 1;
   for (const std::string& name : names) {
     const std::size_t edits = edit_distance(mistyped, name);
     if (edits < least) {

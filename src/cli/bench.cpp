@@ -22,7 +22,8 @@ class Bench final : public Command {
          .help = "train: whole training steps; infer: evaluation of batches; loader: the data alone",
          .target = &what_,
          .positional = true,
-         .choices = {"train", "infer", "loader"}});
+         .choices = {"train", "infer", "loader"},
+         .example = "train"});
     accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "stem", "input", "steps",
             "batch-size", "seed", "threads", "precision", "isa"});
     argument("steps").help = "steps that are timed; 0: seven";

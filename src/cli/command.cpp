@@ -10,6 +10,57 @@
 #include "settings/options.h"
 
 namespace resnet::cli {
+namespace {
+
+/// Words that people bring from elsewhere: commands and flags (without dashes) that the program does not
+/// have.
+struct Foreign {
+  std::string_view word, hint;
+};
+constexpr const char* kOptimizers =
+    "the program trains with plain gradient descent; momentum, weight decay and AdamW are in the library: "
+    "FitOptions::optimizer";
+constexpr const char* kPredict =
+    "comes with 0.2; until then Model::classify of the library gives classes (README.md), resnet eval "
+    "figures";
+constexpr Foreign kForeign[] = {
+    {"wd", kOptimizers},
+    {"weight-decay", kOptimizers},
+    {"momentum", kOptimizers},
+    {"nesterov", kOptimizers},
+    {"optimizer", kOptimizers},
+    {"optim", kOptimizers},
+    {"adam", kOptimizers},
+    {"adamw", kOptimizers},
+    {"schedule", "comes with 0.2; until then a loop of your own has any schedule: docs/chapter.md"},
+    {"resume", "comes with 0.2; until then --config RUN/config.toml --out DIR repeats a run, bit for bit"},
+    {"bs", "did you mean --batch-size?"},
+    {"learning-rate", "did you mean --lr?"},
+    {"learning_rate", "did you mean --lr?"},
+    {"dataset", "did you mean --data?"},
+    {"arch", "did you mean --model?"},
+    {"output", "did you mean --out?"},
+    {"jobs", "did you mean --threads?"},
+    {"workers", "did you mean --threads?"},
+    {"gpu", "this build computes on the CPU alone; leave the flag out"},
+    {"cuda", "this build computes on the CPU alone; leave the flag out"},
+    {"predict", kPredict},
+    {"infer", kPredict},
+    {"classify", kPredict},
+    {"export", "comes with 0.2; the file model.safetensors of a run has PyTorch's parameter names already"},
+    {"test", "did you mean resnet eval?"},
+    {"validate", "did you mean resnet eval?"},
+    {"fit", "did you mean resnet train?"},
+    {"benchmark", "did you mean resnet bench?"},
+    {"curves", "did you mean resnet plot?"},
+};
+
+}  // namespace
+
+std::string hint_for_foreign(std::string_view word) {
+  const auto* known = std::ranges::find(kForeign, word, &Foreign::word);
+  return known == std::end(kForeign) ? "" : std::string(known->hint);
+}
 
 void Command::check_rest(const std::vector<std::string>& words) const {
   if (words.empty()) return;
@@ -18,14 +69,18 @@ void Command::check_rest(const std::vector<std::string>& words) const {
     throw ConfigError(fmt::format("resnet {} takes no '{}'", name_, flag),
                       fmt::format("resnet {} --help shows what it takes", name_));
   }
-  std::vector<std::string> flags = {"--help"};
-  for (const Argument& argument : arguments_) {
-    if (!argument.positional) flags.push_back("--" + argument.name);
+  const std::string word = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  std::string hint = hint_for_foreign(word);
+  if (hint.empty()) {
+    std::vector<std::string> names = {"help"};
+    for (const Argument& argument : arguments_) {
+      if (!argument.positional) names.push_back(argument.name);
+    }
+    const std::string near = nearest(word, names);
+    hint = near.empty() ? fmt::format("resnet {} --help lists its flags", name_)
+                        : fmt::format("did you mean --{}?", near);
   }
-  const std::string near = nearest(flag, flags);
-  throw ConfigError(fmt::format("resnet {} has no flag {}", name_, flag),
-                    near.empty() ? fmt::format("resnet {} --help lists its flags", name_)
-                                 : fmt::format("did you mean {}?", near));
+  throw ConfigError(fmt::format("resnet {} has no flag {}", name_, flag), hint);
 }
 
 void Command::accept(const std::vector<std::string>& names) {
@@ -77,7 +132,8 @@ std::filesystem::path model_path(const std::string& run) {
     return file;
   }
   if (!std::filesystem::exists(path, error)) {
-    throw IoError(fmt::format("there is no {}", run), "give a run's folder or a .safetensors file");
+    throw IoError(fmt::format("there is no file or folder '{}'", run),
+                  "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file");
   }
   return path;
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -28,6 +29,7 @@ struct Argument {
   Target target = {};             // what the parser sets; a function is called with the last value
   bool positional = false;
   std::vector<std::string> choices = {};  // all values there are, or the usual ones; may be empty
+  std::string example = {};               // of a positional
   bool given = false;                     // the parser's answer
 };
 
@@ -72,6 +74,9 @@ using Commands = std::vector<std::unique_ptr<Command>>;
 
 /// The names of those that are not hidden.
 std::vector<std::string> names_of(const Commands& commands);
+
+/// What to do instead of a command or flag (without dashes) that other programs have; "" if nothing is known.
+std::string hint_for_foreign(std::string_view word);
 
 /// What the program is, for help and manual page.
 inline constexpr const char* kDescription =

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "report/run_record.h"
 #include "resnet/model_file.h"
+#include "resnet/report.h"
 
 namespace resnet::cli {
 namespace {
@@ -18,7 +19,8 @@ class Eval final : public Command {
     add({.name = "RUN",
          .help = "a run's folder or a .safetensors file",
          .target = &run_,
-         .positional = true});
+         .positional = true,
+         .example = "runs/d2l_resnet18-1"});
     accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
   }
@@ -40,7 +42,8 @@ class Eval final : public Command {
       throw FormatError(
           fmt::format("the network knows a class '{}' where {} has '{}'", *one, test.name(), *other), hint);
     }
-    const Evaluation figures = evaluate(model.engine(), test, chosen.batch_size);
+    const Evaluation figures =
+        evaluate(model.engine(), test, chosen.batch_size, nullptr, test_progress(test.size()));
     if (json_) {
       print_json(figures, test);
     } else {

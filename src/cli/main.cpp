@@ -2,6 +2,7 @@
 // hint, and an exit code.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -52,7 +53,7 @@ int run_command(const Invocation& invocation) {
 int run(int argc, char** argv) {
   const Program program = {
       kDescription,
-      "resnet COMMAND --help shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
+      "resnet help COMMAND shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
       "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted after saving.",
       version_text()};
   Commands commands;
@@ -69,9 +70,16 @@ int run(int argc, char** argv) {
     return kDone;
   }
   const std::string& word = invocation.before.front();
-  const std::string near = nearest(word, names);
-  throw ConfigError(fmt::format("there is no command '{}'", word),
-                    near.empty() ? "resnet --help lists them" : fmt::format("did you mean resnet {}?", near));
+  std::string hint = hint_for_foreign(word.substr(std::min(word.find_first_not_of('-'), word.size())));
+  if (hint.empty() && word.starts_with('-')) {
+    hint = fmt::format("flags stand behind a command: resnet COMMAND {}; resnet --help lists the commands",
+                       word);
+  } else if (hint.empty()) {
+    const std::string near = nearest(word, names);
+    hint = near.empty() ? "resnet --help lists them" : fmt::format("did you mean resnet {}?", near);
+  }
+  throw ConfigError(fmt::format("there is no {} '{}'", word.starts_with('-') ? "flag" : "command", word),
+                    hint);
 }
 
 }  // namespace

@@ -214,7 +214,8 @@ class Manual final : public Command {
          .help = "man, bash, zsh or fish",
          .target = &form_,
          .positional = true,
-         .choices = {"man", "bash", "zsh", "fish"}});
+         .choices = {"man", "bash", "zsh", "fish"},
+         .example = "man"});
   }
 
   bool hidden() const override { return true; }

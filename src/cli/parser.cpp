@@ -1,6 +1,9 @@
 #include "cli/parser.h"
 
+#include <fmt/core.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 namespace resnet::cli {
 namespace {
@@ -20,6 +23,38 @@ CLI::Option* add(CLI::App& app, const Argument& argument) {
         }
       },
       argument.target);
+}
+
+/// `resnet help COMMAND` as the flags that CLI11 knows.
+std::vector<std::string> words_of(const Commands& commands, int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.empty() || words.front() != "help") return words;
+  if (words.size() == 1) return {"--help"};
+  const bool known = std::ranges::any_of(commands, [&](const auto& c) { return c->name() == words[1]; });
+  return known ? std::vector<std::string>{words[1], "--help"} : std::vector<std::string>{words[1]};
+}
+
+/// What CLI11 could not read, in our words.
+[[noreturn]] void refuse(const CLI::ParseError& error, const Command& command) {
+  const std::string said = error.what();  // begins with the argument's name
+  for (const Argument& argument : command.arguments()) {
+    const std::string name = (argument.positional ? "" : "--") + argument.name;
+    if (const auto at = said.find(name + " = ");
+        at != std::string::npos) {  // "Could not convert: --classes = ten"
+      throw ConfigError(fmt::format("{} cannot be '{}'", name, said.substr(at + name.size() + 3)),
+                        fmt::format("{}: {}", name, argument.help));
+    }
+    if (!said.starts_with(name + (argument.positional ? " " : ":"))) continue;
+    if (argument.positional) {
+      throw ConfigError(fmt::format("resnet {} needs {}: {}", command.name(), argument.name, argument.help),
+                        fmt::format("e.g. resnet {} {}", command.name(), argument.example));
+    }
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+      throw ConfigError(fmt::format("{} needs a value, {}", name, argument.placeholder),
+                        fmt::format("{}: {}", name, argument.help));
+    }
+  }
+  throw ConfigError(said, fmt::format("resnet {} --help shows what there is", command.name()));
 }
 
 // One command as CLI11 sees it; options in the order of the arguments.
@@ -46,7 +81,7 @@ Subcommand add(CLI::App& program, const Command& command) {
 
 Invocation parse(const Program& program, const Commands& commands, int argc, const char* const* argv) {
   CLI::App app{program.description, "resnet"};
-  app.set_version_flag("--version", program.version);
+  app.set_version_flag("-v,-V,--version", program.version);
   app.require_subcommand(0, 1);
   app.allow_extras();
   app.get_formatter()->column_width(34);
@@ -55,9 +90,16 @@ Invocation parse(const Program& program, const Commands& commands, int argc, con
   for (const auto& command : commands) subcommands.push_back(add(app, *command));
   Invocation result;
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = words_of(commands, argc, argv);
+    std::ranges::reverse(words);  // as CLI11 wants them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) throw ConfigError(error.what(), "resnet --help shows what there is");
+    if (error.get_exit_code() != 0) {
+      for (std::size_t i = 0; i < commands.size(); ++i) {
+        if (subcommands[i].app->parsed()) refuse(error, *commands[i]);
+      }
+      throw ConfigError(error.what(), "resnet --help shows what there is");
+    }
     app.exit(error);  // prints
     result.answered = true;
     return result;

@@ -11,7 +11,11 @@ namespace {
 class Plot final : public Command {
  public:
   Plot() : Command("plot", "Curves of one run or several.") {
-    add({.name = "RUN", .help = "folders of runs", .target = &runs_, .positional = true});
+    add({.name = "RUN",
+         .help = "folders of runs",
+         .target = &runs_,
+         .positional = true,
+         .example = "runs/d2l_resnet18-1"});
     add({.name = "svg", .placeholder = "FILE", .help = "write an SVG picture instead", .target = &svg_});
   }
 

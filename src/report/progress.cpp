@@ -1,15 +1,37 @@
-// The progress bar: keeps where the run stands; report/bar.h makes the text, Screen paints it.
+// The progress bar: keeps where the run stands; report/bar.h makes the text, Screen paints it. Where there is
+// no terminal, lines say from time to time how far it has come.
+#include <fmt/core.h>
+
 #include <cmath>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "report/bar.h"
+#include "report/text.h"
 #include "resnet/report.h"
 
 namespace resnet {
 
 namespace {
+
+/// When the next line is due on a stream without a bar.
+class Clockwork {
+ public:
+  void start(double now) { due_ = now + 10; }  // seconds: soon enough to see that it works
+  bool due(double now) {
+    if (now < due_) return false;
+    due_ = now + 60;
+    return true;
+  }
+
+ private:
+  double due_ = 0;
+};
+
+std::string test_line(const std::string& before, std::int64_t tested, std::int64_t examples, double seconds) {
+  return fmt::format("{}testing {}/{}  [{}]", before, tested, examples, report::interval(seconds));
+}
 
 class ProgressBar : public Observer {
  public:
@@ -32,6 +54,7 @@ class ProgressBar : public Observer {
   void on_start(const RunInfo& run) override {
     run_ = run;
     run_start_ = screen_->now();
+    lines_.start(run_start_);
     const double epoch = std::floor(resumed_at_);
     begin_epoch(static_cast<std::int64_t>(epoch),
                 std::llround((resumed_at_ - epoch) * static_cast<double>(run.batches)));
@@ -44,8 +67,19 @@ class ProgressBar : public Observer {
     }
     bar_.progress = progress;
     bar_.seconds = screen_->now() - epoch_start_;
-    shown_.store(bar_);
-    screen_->refresh(progress.batch >= run_.batches);
+    batch_seconds_ = bar_.seconds / static_cast<double>(progress.batch - bar_.initial);
+    show(progress.batch >= run_.batches);
+  }
+
+  void on_evaluation(const Progress&, std::int64_t tested) override {
+    const double now = screen_->now();
+    if (tested == 0) test_start_ = now;
+    bar_.examples = run_.test_examples;
+    bar_.tested = tested;
+    bar_.seconds = now - test_start_;
+    if (tested > 0)
+      test_seconds_ = bar_.seconds * static_cast<double>(bar_.examples) / static_cast<double>(tested);
+    show(tested == 0);
   }
 
   void on_epoch(const Progress& progress, double test_acc) override {
@@ -77,8 +111,35 @@ class ProgressBar : public Observer {
     report::BarState state_;
   };
 
+  /// Seconds until the end of the run: its batches and tests at the pace of the last ones.
+  double run_left() const {
+    const std::int64_t epochs = run_.epochs - bar_.progress.epoch - 1;
+    const auto batches = static_cast<double>(epochs * run_.batches + run_.batches - bar_.progress.batch);
+    const double tests =
+        static_cast<double>(epochs + 1) -
+        (bar_.examples > 0 ? static_cast<double>(bar_.tested) / static_cast<double>(bar_.examples) : 0);
+    return batch_seconds_ < 0 ? -1 : batches * batch_seconds_ + tests * test_seconds_;
+  }
+
+  void show(bool at_once) {
+    bar_.run_left = run_left();
+    shown_.store(bar_);
+    screen_->refresh(at_once);
+    const double now = screen_->now();
+    const bool at_end = bar_.progress.batch >= run_.batches && bar_.examples == 0;  // its own line is near
+    if (at_end || screen_->terminal().interactive || !lines_.due(now)) return;
+    screen_->print_above(bar_.examples > 0
+                             ? test_line(fmt::format("epoch {}/{} ", bar_.progress.epoch + 1, run_.epochs),
+                                         bar_.tested, bar_.examples, now - run_start_)
+                             : report::epoch_text(bar_.progress, run_.epochs, run_.batches, -1,
+                                                  now - run_start_, 0, bar_.run_left));
+  }
+
   void begin_epoch(std::int64_t epoch, std::int64_t batch) {
-    bar_ = {run_.epochs, run_.batches, {}, batch, 0};
+    bar_ = {};
+    bar_.epochs = run_.epochs;
+    bar_.batches = run_.batches;
+    bar_.initial = batch;
     bar_.progress.epoch = epoch;
     bar_.progress.batch = batch;
     epoch_start_ = screen_->now();
@@ -101,13 +162,55 @@ class ProgressBar : public Observer {
   std::shared_ptr<Screen> screen_;
   RunInfo run_;
   double resumed_at_ = 0;  // epochs
-  double run_start_ = 0, epoch_start_ = 0;
+  double run_start_ = 0, epoch_start_ = 0, test_start_ = 0;
+  double batch_seconds_ = -1;  // of a batch of this epoch, or of the last one; negative: unknown
+  double test_seconds_ = 0;    // of a test, as far as one is known
+  Clockwork lines_;
   bool stepped_ = false;  // since the last line
   report::BarState bar_;
   Shown shown_;
 };
 
+/// What the functions of one test share.
+struct Test {
+  std::shared_ptr<Screen> screen;
+  std::int64_t tested = 0;
+  double seconds = 0;
+  Clockwork lines;
+
+  Test() = default;
+  Test(const Test&) = delete;
+  Test& operator=(const Test&) = delete;
+  ~Test() {
+    try {
+      screen->remove(Screen::Slot::bar);
+    } catch (...) {
+    }
+  }
+};
+
 }  // namespace
+
+std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shared_ptr<Screen> screen) {
+  if (!screen) screen = Screen::of(2);
+  const auto state = std::make_shared<Test>();
+  state->screen = std::move(screen);
+  const double start = state->screen->now();
+  state->lines.start(start);
+  state->screen->show(Screen::Slot::bar, [examples, it = state.get()](const Terminal& terminal) {
+    return std::vector<std::string>{
+        report::test_text(it->tested, examples, it->seconds, terminal.width, terminal.utf8)};
+  });
+  return [=](std::int64_t tested) {
+    const double now = state->screen->now();
+    state->tested = tested;
+    state->seconds = now - start;
+    state->screen->refresh();
+    if (!state->screen->terminal().interactive && state->lines.due(now)) {
+      state->screen->print_above(test_line("", tested, examples, now - start));
+    }
+  };
+}
 
 std::shared_ptr<Observer> progress(ReportOptions options) {
   return std::make_shared<ProgressBar>(std::move(options));

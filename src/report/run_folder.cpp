@@ -78,7 +78,7 @@ Series load_series(const std::filesystem::path& run) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::exists(run, error)) {
-    throw IoError(fmt::format("there is no {}", run.string()),
+    throw IoError(fmt::format("there is no file or folder '{}'", run.string()),
                   "give the folder of a run, or its metrics.csv");
   }
   Series series;

@@ -49,12 +49,12 @@ int rows_at(std::span<const std::string> lines, int width) {
   return rows;
 }
 
-/// A line, cleared behind its end. A line that fills its row needs no clearing, and must not have it:
-/// the cursor still stands on the last cell.
-void put(std::string& frame, const std::string& line, int width) {
+/// A line, on a row that has held up to `before` cells. What was longer is cleared first and from column 0:
+/// tmux counts cells that were cleared behind a text as part of it, and wraps them when the terminal becomes
+/// narrower.
+void put(std::string& frame, const std::string& line, int before) {
+  if (report::cells(line) < before) frame += kClearRight;
   frame += line;
-  const int taken = report::cells(line);
-  if (taken == 0 || taken % width != 0) frame += kClearRight;
 }
 
 }  // namespace
@@ -196,8 +196,8 @@ void Screen::Impl::paint(std::span<const std::string> above) {
     frame += "\r\n";
   }
   for (std::size_t i = first; i < lines.size(); ++i) {
-    const bool same = !anew && i < painted.size() && lines[i] == painted[i];
-    if (!same) put(frame, lines[i], width);
+    const bool known = !anew && i < painted.size();
+    if (!known || lines[i] != painted[i]) put(frame, lines[i], known ? report::cells(painted[i]) : width);
     frame += i + 1 < lines.size() ? "\r\n" : "\r";
   }
   if (lines.empty()) {

@@ -133,7 +133,14 @@ void add_machine(Table& table) {
       .choice("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16",
               {"avx2", "avx512", "avx512_bf16"}, &Settings::isa)
       .fields = {"EngineOptions::isa"};
-  table.choice("device", "NAME", "auto or cpu", {"auto", "cpu"}, &Settings::device);
+  Option& device = table.choice("device", "NAME", "auto or cpu", {"auto", "cpu"}, &Settings::device);
+  device.set = [take = device.set](Settings& s, const std::string& t) {
+    if (t.starts_with("gpu") || t.starts_with("cuda")) {
+      throw ConfigError("--device cannot be '" + t + "'",
+                        "give cpu, or nothing: this build has no GPU engine");
+    }
+    take(s, t);
+  };
   table.text("out", "DIR", "folder of the run; default runs/<model>-<n>", &Settings::out);
 }
 

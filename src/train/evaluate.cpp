@@ -7,7 +7,7 @@
 
 namespace resnet {
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
-                    const std::atomic<bool>* stop) {
+                    const std::atomic<bool>* stop, const std::function<void(std::int64_t examples)>& seen) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
   result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
@@ -41,6 +41,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
         ++result.confusion[static_cast<std::size_t>(label * classes + softmax.argmax)];
     }
     result.examples += batch->size();
+    if (seen) seen(result.examples);
   }
   const auto examples = static_cast<double>(std::max<std::int64_t>(1, result.examples));
   result.test_acc = static_cast<double>(correct) / examples;

@@ -27,6 +27,21 @@ void check_options(const FitOptions& options) {
   check(options.optimizer);
 }
 
+// Examples a second, of which the older count less: after `memory` seconds 1/e.
+class Rate {
+ public:
+  explicit Rate(double memory) : memory_(memory) {}
+  void add(std::int64_t examples, double seconds) {
+    const double kept = std::exp(-seconds / memory_);
+    examples_ = kept * examples_ + static_cast<double>(examples);
+    seconds_ = kept * seconds_ + seconds;
+  }
+  double value() const { return seconds_ > 0 ? examples_ / seconds_ : 0; }
+
+ private:
+  double memory_, examples_ = 0, seconds_ = 0;
+};
+
 // One run: what the loop carries from batch to batch.
 class Run {
  public:
@@ -81,6 +96,7 @@ class Run {
   void run_epoch(std::int64_t epoch) {
     double loss_sum = 0;
     std::int64_t correct = 0;
+    Rate rate(std::numeric_limits<double>::infinity());
     progress_ = {};
     progress_.epoch = epoch;
     const std::int64_t batches = loader_.batches();
@@ -89,7 +105,10 @@ class Run {
     while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
       const auto begin = Clock::now();
       const StepResult step = engine_->step(batch->view(), batch->labels.view<std::int32_t>(), {options_.lr});
-      seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      seconds_ += seconds;
+      rate.add(batch->size(), seconds);
+      recent_.add(batch->size(), seconds);
       ++steps_;
       if (!std::isfinite(step.loss_sum)) {
         throw Error(fmt::format("the loss is no longer finite at step {}", steps_),
@@ -102,14 +121,19 @@ class Run {
       progress_.examples += batch->size();
       progress_.loss = loss_sum / static_cast<double>(progress_.examples);
       progress_.train_acc = static_cast<double>(correct) / static_cast<double>(progress_.examples);
-      progress_.examples_per_second = static_cast<double>(examples_) / seconds_;
+      progress_.examples_per_second = rate.value();
+      progress_.recent_examples_per_second = recent_.value();
       for (const auto& observer : options_.observers) observer->on_step(progress_);
       const bool last = progress_.batch == batches;
       if (!last && !stopped() && progress_.batch % every == 0) emit_point(-1);
     }
     if (progress_.batch == batches) ++epochs_;
     if (interrupted() || progress_.batch == 0) return;
-    const Evaluation evaluation = evaluate(*engine_, test_, options_.batch_size, options_.stop);
+    const auto tell = [&](std::int64_t tested) {
+      for (const auto& observer : options_.observers) observer->on_evaluation(progress_, tested);
+    };
+    tell(0);
+    const Evaluation evaluation = evaluate(*engine_, test_, options_.batch_size, options_.stop, tell);
     if (interrupted()) return;
     test_acc_ = evaluation.test_acc;
     evaluated_at_ = steps_;
@@ -155,6 +179,7 @@ class Run {
   data::Loader loader_;
   std::unique_ptr<Engine> engine_;
   Progress progress_;
+  Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen
   double test_acc_ = 0;
   double seconds_ = 0;         // in steps
   std::int64_t examples_ = 0;  // of all epochs

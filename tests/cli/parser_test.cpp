@@ -16,7 +16,7 @@ using testing::HasSubstr;
 class Sample final : public Command {
  public:
   Sample() : Command("sample", "A command of the test.") {
-    add({.name = "RUN", .help = "a run", .target = &run_name, .positional = true});
+    add({.name = "RUN", .help = "a run", .target = &run_name, .positional = true, .example = "runs/a"});
     accept({"epochs", "lr", "model"});
     add({.name = "classes", .placeholder = "N", .help = "classes", .default_text = "10", .target = &classes});
     add({.name = "svg", .placeholder = "FILE", .help = "a picture", .target = &svg});
@@ -40,7 +40,7 @@ class ParserTest : public testing::Test {
     commands_.push_back(make_plot());
   }
 
-  Invocation parsed(std::initializer_list<const char*> words) {
+  Invocation parsed(const std::vector<const char*>& words) {
     std::vector<const char*> argv = {"resnet"};
     argv.insert(argv.end(), words.begin(), words.end());
     return parse({"What it is.", "The end.", "1.2.3"}, commands_, static_cast<int>(argv.size()), argv.data());
@@ -54,6 +54,20 @@ class ParserTest : public testing::Test {
       return std::string(error.what()) + " | " + error.hint();
     }
     return "";
+  }
+
+  std::string parse_error(std::initializer_list<const char*> words) {
+    try {
+      parsed(words);
+    } catch (const ConfigError& error) {
+      return std::string(error.what()) + " | " + error.hint();
+    }
+    return "";
+  }
+  std::string answer(const std::vector<const char*>& words) {
+    testing::internal::CaptureStdout();
+    EXPECT_TRUE(parsed(words).answered);
+    return testing::internal::GetCapturedStdout();
   }
 
   Commands commands_;
@@ -114,6 +128,31 @@ TEST_F(ParserTest, AMistypedFlagIsAnsweredWithTheNearest) {
             "resnet sample has no flag --batch-size | resnet sample --help lists its flags");
   EXPECT_EQ(rest_error({"sample", "a", "stray"}),
             "resnet sample takes no 'stray' | resnet sample --help shows what it takes");
+}
+
+TEST_F(ParserTest, AFlagOfOtherProgramsIsAnsweredWithWhatThereIs) {
+  EXPECT_THAT(rest_error({"sample", "a", "--wd", "0.1"}), HasSubstr("FitOptions::optimizer"));
+  EXPECT_THAT(rest_error({"sample", "a", "--momentum=0.9"}), HasSubstr("FitOptions::optimizer"));
+  EXPECT_THAT(rest_error({"sample", "a", "--resume"}), HasSubstr("comes with"));
+  EXPECT_EQ(rest_error({"sample", "a", "--class", "3"}),
+            "resnet sample has no flag --class | did you mean --classes?");
+}
+
+TEST_F(ParserTest, SaysWhatIsMissing) {
+  EXPECT_EQ(parse_error({"sample"}), "resnet sample needs RUN: a run | e.g. resnet sample runs/a");
+  EXPECT_EQ(parse_error({"sample", "a", "--svg"}), "--svg needs a value, FILE | --svg: a picture");
+  EXPECT_EQ(parse_error({"sample", "a", "--classes", "ten"}),
+            "--classes cannot be 'ten' | --classes: classes");
+}
+
+TEST_F(ParserTest, HelpAndVersionHaveTheirUsualNames) {
+  for (const auto& words :
+       {std::vector<const char*>{"help", "sample"}, {"sample", "-h"}, {"help", "sample", "x"}}) {
+    EXPECT_THAT(answer(words), HasSubstr("--classes")) << words.front();
+  }
+  EXPECT_THAT(answer({"help"}), HasSubstr("A command of the test."));
+  for (const char* flag : {"-v", "-V", "--version"}) EXPECT_EQ(answer({flag}), "1.2.3\n");
+  EXPECT_THAT(parsed({"help", "smaple"}).before, ElementsAre("smaple"));
 }
 
 TEST_F(ParserTest, KeepsWordsThatBelongToNoCommand) {

@@ -182,6 +182,20 @@ check("bench of a flag without use", ["bench", "train", "--batch-size", "8"], 2,
 check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no use for --check")
 check("bench of the loader's seed", ["bench", "loader", "--seed", "5"], 2, "no use for --seed")
 check("bench of an evaluation's layers", ["bench", "infer", "--layers"], 2, "--layers", "bench train --layers")
+# Hints say what is meant, not the next best word.
+for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "FitOptions::optimizer"),
+                                ("train --device gpu", 2, "cannot be 'gpu'", "no GPU engine"),
+                                ("train --batch 64", 2, "no flag --batch", "did you mean --batch-size?"),
+                                ("train --resume x", 2, "no flag --resume", "comes with"),
+                                ("train --out", 2, "--out needs a value", "folder of the run"),
+                                ("eval", 2, "resnet eval needs RUN", "e.g. resnet eval runs/"),
+                                ("plot", 2, "resnet plot needs RUN", "e.g. resnet plot runs/"),
+                                ("plot nothing", 1, "there is no file or folder 'nothing'", "folder of a run"),
+                                ("predict x", 2, "no command 'predict'", "comes with"),
+                                ("export x", 2, "no command 'export'", "comes with"),
+                                ("--lr 3", 2, "no flag '--lr'", "resnet COMMAND --lr"),
+                                ("help trian", 2, "no command 'trian'", "did you mean resnet train?")):
+    check(words, words.split(), code, says, hint)
 check("bench of something else", ["bench", "trian"], 2, "trian", "did you mean train?")
 
 shutil.rmtree(HERE / "trained")

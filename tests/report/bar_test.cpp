@@ -19,7 +19,7 @@ BarState state_at(std::int64_t epoch, std::int64_t batch, double seconds, double
   state.progress.batch = batch;
   state.progress.loss = loss;
   state.progress.train_acc = acc;
-  state.progress.examples_per_second = rate;
+  state.progress.examples_per_second = state.progress.recent_examples_per_second = rate;
   state.seconds = seconds;
   return state;
 }
@@ -48,11 +48,36 @@ TEST(Bar, IsTqdmsWhereAStepTakesSeconds) {
             "212.0 examples/s]");
 }
 
-TEST(Bar, IsTqdmsAfterAnHourAndSaysThatItTests) {
+TEST(Bar, IsTqdmsAfterAnHour) {
   EXPECT_EQ(
       bar_text(state_at(9, 235, 3700.5, 0.014, 0.996, 4680.2), 120, true),
-      "Epoch 10/10: 100%|███████████████| 235/235 [1:01:40<00:00, 15.75s/it, loss=0.014, acc=0.996, 4680.2 "
-      "examples/s, testing]");
+      "Epoch 10/10: 100%|████████████████████████| 235/235 [1:01:40<00:00, 15.75s/it, loss=0.014, acc=0.996, "
+      "4680.2 examples/s]");
+}
+
+TEST(Bar, SaysHowFarATestHasCome) {
+  BarState state = state_at(2, 235, 5, 0.3, 0.9, 512);
+  state.examples = 10000;
+  state.tested = 4608;
+  state.run_left = 3700;
+  EXPECT_EQ(
+      bar_text(state, 120, true),
+      "Epoch 3/10 testing:  46%|██████▍       | 4608/10000 [00:05<00:05, loss=0.300, acc=0.900, 1:01:40 "
+      "left, 921.6 examples/s]");
+  EXPECT_EQ(test_text(4608, 10000, 5, 80, true),
+            "Testing:  46%|██████████▏           | 4608/10000 [00:05<00:05, 921.6 examples/s]");
+}
+
+TEST(Bar, SaysWhatIsLeftOfTheRun) {
+  BarState state = state_at(9, 117, 60, 0.512, 0.811, 499.2);
+  state.run_left = 3700;
+  EXPECT_EQ(
+      bar_text(state, 120, true),
+      "Epoch 10/10:  50%|██████▍      | 117/235 [01:00<01:00,  1.95it/s, loss=0.512, acc=0.811, 1:01:40 "
+      "left, 499.2 examples/s]");
+  EXPECT_EQ(bar_text(state, 80, true),
+            "10/10:  50%|███▉    | 117/235 [01:00<01:00, loss=0.512, acc=0.811, 1:01:40 left]")
+      << "and so it does in the usual terminal";
 }
 
 TEST(Bar, IsTqdmsInAResumedEpoch) {
@@ -78,16 +103,19 @@ TEST(Bar, IsAsciiWithoutUtf8) {
             "examples/s]");
 }
 
-TEST(Bar, LeavesFiguresOutFromTheRightWhereItIsNarrow) {
+TEST(Bar, ShortensWordsThenLeavesFiguresOutFromTheRight) {
   const BarState state = state_at(9, 117, 60, 0.512, 0.811, 499.2);
+  EXPECT_EQ(bar_text(state, 90, true),
+            "Epoch 10/10:  50%|████████▍        | 117/235 [01:00<01:00, loss=0.512, acc=0.811, 499.2/s]");
   EXPECT_EQ(bar_text(state, 80, true),
-            "Epoch 10/10:  50%|██▍  | 117/235 [01:00<01:00,  1.95it/s, loss=0.512, acc=0.811]");
+            "Epoch 10/10:  50%|███▍   | 117/235 [01:00<01:00, loss=0.512, acc=0.811, 499.2/s]");
   EXPECT_EQ(bar_text(state, 70, true),
-            "Epoch 10/10:  50%|██▉   | 117/235 [01:00<01:00,  1.95it/s, loss=0.512]");
-  EXPECT_EQ(bar_text(state, 60, true), "Epoch 10/10:  50%|███▉    | 117/235 [01:00<01:00,  1.95it/s]");
-  EXPECT_EQ(bar_text(state, 30, true), "Epoch 10/10:  50%|█▍ | 117/235");
-  EXPECT_EQ(bar_text(state, 10, true), "Epoch 10/1");
-  EXPECT_EQ(bar_text(state, 1, true), "E");
+            "10/10:  50%|█████▉      | 117/235 [01:00<01:00, loss=0.512, acc=0.811]");
+  EXPECT_EQ(bar_text(state, 60, true), "10/10:  50%|██████▍      | 117/235 [01:00<01:00, loss=0.512]");
+  EXPECT_EQ(bar_text(state, 45, true), "10/10:  50%|████▉     | 117/235 [01:00<01:00]");
+  EXPECT_EQ(bar_text(state, 30, true), "10/10:  50%|████▍    | 117/235");
+  EXPECT_EQ(bar_text(state, 10, true), "10/10:  50");
+  EXPECT_EQ(bar_text(state, 1, true), "1");
 }
 
 TEST(Bar, IsNeverWiderThanTheTerminal) {
@@ -115,14 +143,23 @@ TEST(EpochLine, HasTheFiguresOfAnEpoch) {
             "epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  127.3 examples/sec  [06:12]");
   EXPECT_EQ(epoch_text(state.progress, 10, 0, -1, 372, 0),
             "epoch 1/10  loss 0.893  train acc 0.720  127.3 examples/sec  [06:12]");
-  EXPECT_EQ(epoch_text(state.progress, 10, 0, 0.801, 372, 80),
-            "epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  127.3 examples/sec");
-  EXPECT_EQ(epoch_text(state.progress, 10, 0, 0.801, 372, 40), "epoch 1/10  loss 0.893  train acc 0.720");
+}
+
+TEST(EpochLine, ShortensWordsBeforeItLeavesFiguresOut) {
+  const Progress progress = state_at(9, 235, 0, 0.893, 0.72, 127.3).progress;
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 3672, 80),
+            "10/10  loss 0.893  train 0.720  test 0.801  127.3/s  [1:01:12]");
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 3672, 60),
+            "10/10 loss 0.893 train 0.720 test 0.801 127.3/s [1:01:12]");
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 3672, 50), "10/10 loss 0.893 train 0.720 test 0.801 127.3/s");
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 3672, 40), "10/10 loss 0.893 train 0.720 test 0.801");
 }
 
 TEST(EpochLine, SaysHowFarACutEpochWent) {
   EXPECT_EQ(epoch_text(state_at(2, 101, 0, 0.5, 0.8, 100).progress, 10, 235, 0.9, 61, 0),
             "epoch 3/10 (101/235)  loss 0.500  train acc 0.800  test acc 0.900  100.0 examples/sec  [01:01]");
+  EXPECT_EQ(epoch_text(state_at(2, 101, 0, 0.5, 0.8, 100).progress, 10, 235, -1, 61, 0, 600),
+            "epoch 3/10 (101/235)  loss 0.500  train acc 0.800  100.0 examples/sec  [01:01, 10:00 left]");
 }
 
 TEST(Text, CountsCellsNotBytes) {

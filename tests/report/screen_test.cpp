@@ -26,10 +26,62 @@ std::string final_plot(const Stage& stage, int height) {
                                              .utf8 = stage.terminal.utf8});
 }
 
-TEST(Progress, IsALineAnEpochWhereThereIsNoTerminal) {
+TEST(Progress, IsALineAnEpochWhereThereIsNoTerminalAndALineAfterTenSeconds) {
   Stage stage({});
   simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run());
-  EXPECT_EQ(stage.raw, kLines);
+  std::string lines = kLines;
+  lines.insert(lines.find('\n') + 1,
+               "epoch 2/3 (1/10)  loss 0.545  train acc 0.824  256.0 examples/sec  [00:11, 00:19 left]\n");
+  EXPECT_EQ(stage.raw, lines);
+}
+
+TEST(Progress, SaysEveryMinuteThatItTestsWhereThereIsNoTerminal) {
+  Stage stage({});
+  const auto lines = progress({.screen = stage.screen});
+  lines->on_start(small_run());
+  const Progress done{0, 10, 2560, 0.6, 0.8, 256, 256};
+  for (const std::int64_t tested : {0, 25, 50, 75, 100}) {
+    lines->on_evaluation(done, tested);
+    stage.now += 30;
+  }
+  EXPECT_EQ(stage.raw,
+            "epoch 1/3 testing 25/100  [00:30]\n"
+            "epoch 1/3 testing 75/100  [01:30]\n");
+}
+
+TEST(Progress, ShowsTheTestInTheBarAndWhatIsLeftOfTheRun) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen});
+  bar->on_start(small_run());
+  const Progress done{0, 10, 2560, 0.6, 0.8, 256, 256};
+  stage.now = 10;
+  bar->on_step(done);
+  bar->on_evaluation(done, 0);
+  stage.now = 12;
+  bar->on_evaluation(done, 50);
+  EXPECT_EQ(stage.display.text(),
+            "Epoch 1/3 testing:  50%|█████▌     | 50/100 [00:02<00:02, loss=0.600, acc=0.800, 03:30 left, "
+            "25.0/s]\n")
+      << "20 batches of ten seconds, 2.5 tests of four";
+}
+
+TEST(Progress, ShowsATestByItself) {
+  Stage stage(terminal(80, 24));
+  {
+    const auto tested = test_progress(100, stage.screen);
+    stage.now = 2;
+    tested(50);
+    EXPECT_EQ(stage.display.text(),
+              "Testing:  50%|█████████████▌             | 50/100 [00:02<00:02, 25.0 examples/s]\n");
+  }
+  EXPECT_EQ(stage.display.text(), "") << "it goes";
+  Stage plain({});
+  const auto tested = test_progress(100, plain.screen);
+  for (const std::int64_t count : {20, 40, 60, 80}) {
+    plain.now += 6;
+    tested(count);
+  }
+  EXPECT_EQ(plain.raw, "testing 40/100  [00:12]\n");
 }
 
 TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
@@ -41,18 +93,18 @@ TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
   });
   EXPECT_EQ(seen,
             "epoch 1/3  loss 0.600  train acc 0.800  test acc 0.800  256.0 examples/sec  [00:10]\n"
-            "Epoch 2/3:  40%|████▊       | 4/10 [00:04<00:06,  1.00it/s, loss=0.500, acc=0.842, 256.0 "
-            "examples/s]\n");
+            "Epoch 2/3:  40%|████████            | 4/10 [00:04<00:06, loss=0.500, acc=0.842, 00:16 left, "
+            "256.0/s]\n");
   EXPECT_EQ(stage.display.text(), kLines) << "the bar goes when all is done";
 }
 
 TEST(Progress, BeginsAResumedRunWhereItStopped) {
-  Stage stage(terminal(100, 24));
+  Stage stage(terminal(120, 24));
   const auto bar = progress({.screen = stage.screen, .earlier = {{.x = 1.4, .loss = 0.5, .train_acc = 0.8}}});
   bar->on_start(small_run());
   EXPECT_EQ(stage.display.text().substr(0, 16), "Epoch 2/3:  40%|");
   stage.now += 2;
-  bar->on_step({1, 5, 1280, 0.5, 0.8, 256});
+  bar->on_step({1, 5, 1280, 0.5, 0.8, 256, 256});
   EXPECT_NE(stage.display.text().find("5/10 [00:02<00:10,  2.00s/it"), std::string::npos)
       << stage.display.text();
 }
@@ -62,7 +114,7 @@ TEST(Progress, SaysHowFarAnInterruptedRunCame) {
   const auto bar = progress({.screen = stage.screen});
   bar->on_start(small_run());
   stage.now = 4;
-  bar->on_step({0, 4, 1024, 0.5, 0.8, 256});
+  bar->on_step({0, 4, 1024, 0.5, 0.8, 256, 256});
   bar->on_finish({});
   EXPECT_EQ(stage.raw, "epoch 1/3 (4/10)  loss 0.500  train acc 0.800  256.0 examples/sec  [00:04]\n");
 }
@@ -73,11 +125,11 @@ TEST(Progress, LeavesTheBarWhereAnErrorEndsTheRun) {
     const auto bar = progress({.screen = stage.screen});
     bar->on_start(small_run());
     stage.now = 4;
-    bar->on_step({0, 1, 256, 0.5, 0.8, 256});
+    bar->on_step({0, 1, 256, 0.5, 0.8, 256, 256});
   }
   EXPECT_EQ(stage.display.text(),
-            "Epoch 1/3:  10%|█▏          | 1/10 [00:04<00:36,  4.00s/it, loss=0.500, acc=0.800, 256.0 "
-            "examples/s]\n");
+            "Epoch 1/3:  10%|██                  | 1/10 [00:04<00:36, loss=0.500, acc=0.800, 01:56 left, "
+            "256.0/s]\n");
   stage.display.feed("error");
   EXPECT_NE(stage.display.text().find("]\nerror\n"), std::string::npos) << "the next line begins below";
 }
@@ -105,7 +157,7 @@ TEST(Screen, PaintsCleanFramesAtEveryWidth) {
         ASSERT_EQ(stage.display.unknown, 0);
         ASSERT_TRUE(stage.display.synchronised());
         ASSERT_EQ(stage.display.cursor_x(), 0);
-        if (width < 83) continue;  // the lines are shortened there
+        if (width < 84) continue;  // the lines are shortened there
         const bool plot = height >= 12;
         ASSERT_EQ(stage.display.text(), kLines + (plot ? final_plot(stage, std::min(height - 4, 18)) : ""));
       }
@@ -143,6 +195,21 @@ TEST(Screen, FollowsAChangeOfSizeAndLeavesNoOldFrame) {
   }
 }
 
+TEST(Screen, LeavesNoOldFrameOnATerminalThatHasBecomeMuchNarrower) {
+  for (const int width : {41, 55, 60, 80, 99}) {
+    Stage stage(terminal(100, 60));
+    simulate(stage, {progress({.screen = stage.screen}), curves({.screen = stage.screen})}, small_run(),
+             learning(3), [&](std::int64_t epoch, std::int64_t batch) {
+               if (epoch != 1 || batch != 6) return;
+               stage.terminal.width = width;
+               stage.display.resize(width);
+             });
+    const std::string seen = stage.display.text();
+    EXPECT_EQ(seen.find("train loss"), seen.rfind("train loss")) << seen;
+    EXPECT_EQ(stage.display.wraps + stage.display.clamped, 0) << width;
+  }
+}
+
 TEST(Screen, CountsTheRowsThatOldLinesTakeOnANarrowerTerminal) {
   Stage stage(terminal(40, 10));
   stage.screen->show(Screen::Slot::plot, [](const Terminal& t) {
@@ -162,7 +229,7 @@ TEST(Screen, PaintsTenTimesASecondAtMost) {
   const int before = stage.frames;
   for (std::int64_t batch = 1; batch <= 1000; ++batch) {
     stage.now += 0.001;
-    bar->on_step({0, batch, batch, 0.5, 0.8, 256});
+    bar->on_step({0, batch, batch, 0.5, 0.8, 256, 256});
   }
   EXPECT_GE(stage.frames - before, 9);
   EXPECT_LE(stage.frames - before, 10);
@@ -180,7 +247,7 @@ TEST(Screen, WritesOnlyTheLinesThatChanged) {
   EXPECT_EQ(stage.raw, "");
   last = "two";
   stage.screen->refresh(true);
-  EXPECT_EQ(stage.raw, "\x1b[?2026h\rtwo\x1b[K\r\x1b[?2026l");
+  EXPECT_EQ(stage.raw, "\x1b[?2026h\rtwo\r\x1b[?2026l");
   EXPECT_EQ(stage.display.text(), "plot\naxis\ntwo\n");
 
   std::string first = "new";

@@ -125,7 +125,8 @@ class VirtualTerminal {
       }
       case 'K':
         if (x_ == width_) ++wraps;  // would clear the last cell
-        if (row().size() > static_cast<std::size_t>(x_)) row().resize(static_cast<std::size_t>(x_));
+        for (std::size_t x = static_cast<std::size_t>(x_); x < row().size(); ++x) row()[x] = " ";
+        if (x_ == 0) row().clear();  // only then tmux forgets the cells
         break;
       case 'J':
         if (row().size() > static_cast<std::size_t>(x_)) row().resize(static_cast<std::size_t>(x_));

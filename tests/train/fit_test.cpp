@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -117,6 +118,36 @@ TEST(Fit, TellsEveryEventInOrder) {
                           "point with test", "epoch 1", "finish"));
   EXPECT_DOUBLE_EQ(run.recorder->points[0].x, 1 / 3.0);
   EXPECT_DOUBLE_EQ(run.recorder->points[5].x, 2);
+}
+
+TEST(Fit, TellsTheRateOfTheEpochAndOfLateAndThatOfAllAtTheEnd) {
+  Scripted run;
+  run.log->first_step = std::chrono::milliseconds(100);
+  run.log->other_steps = std::chrono::milliseconds(1);
+  const FitResult result = fit(run.net, counted(40), counted(6), run.options(2));
+  const Progress &first = run.recorder->steps[9], &second = run.recorder->steps[19];
+  EXPECT_EQ(second.epoch, 1);
+  EXPECT_LT(first.examples_per_second, 40 / 0.109);
+  EXPECT_GT(second.examples_per_second, first.examples_per_second) << "the slow step is of the first epoch";
+  EXPECT_GT(second.examples_per_second, result.examples_per_second);
+  EXPECT_LT(result.examples_per_second, 80 / 0.119) << "all steps count";
+  EXPECT_NEAR(first.recent_examples_per_second / first.examples_per_second, 1, 0.02) << "within ten seconds";
+}
+
+TEST(Fit, TellsHowFarATestHasCome) {
+  Scripted run;
+  struct Tests final : Observer {
+    std::vector<std::int64_t> tested;
+    void on_evaluation(const Progress& progress, std::int64_t count) override {
+      EXPECT_EQ(progress.batch, 3);
+      tested.push_back(count);
+    }
+  };
+  const auto tests = std::make_shared<Tests>();
+  FitOptions options = run.options(2);
+  options.observers.push_back(tests);
+  fit(run.net, counted(10), counted(6), options);
+  EXPECT_THAT(tests->tested, ElementsAre(0, 4, 6, 0, 4, 6));
 }
 
 TEST(Fit, HasThePointsOfTheChapter) {

@@ -1,9 +1,11 @@
 // Small data sets and an engine whose answers are known, for the trainer's tests.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -61,6 +63,7 @@ struct EngineLog {
   EngineOptions options;
   std::vector<std::vector<int>> batches;  // the brightness of each example of a step
   std::vector<float> rates;
+  std::chrono::milliseconds first_step{0}, other_steps{0};  // how long they take at least
 };
 
 /// Step i, from 1, has a mean loss of i and one correct example more than the one before, and puts i into the
@@ -74,6 +77,8 @@ class ScriptedEngine final : public Engine {
     log_->batches.push_back(brightness(images));
     log_->rates.push_back(inputs.lr);
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
+    if (const auto pause = steps == 1 ? log_->first_step : log_->other_steps; pause.count() > 0)
+      std::this_thread::sleep_for(pause);
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
