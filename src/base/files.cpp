@@ -1,13 +1,15 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <system_error>
 #include <utility>
 
@@ -47,8 +49,9 @@ std::string hint_for(int error) {
 }
 
 [[noreturn]] void fail(const std::string& doing, const fs::path& path, int error) {
+  const std::string tilde = unexpanded(path);
   throw IoError("cannot " + doing + " " + path.string() + ": " + std::generic_category().message(error),
-                hint_for(error));
+                tilde.empty() ? hint_for(error) : tilde);
 }
 
 // An open file that is closed at the end.
@@ -109,11 +112,42 @@ fs::path followed(const fs::path& path) {
 
 // To a device or a pipe, which nothing may take the place of.
 void write_through(const fs::path& path, Parts parts) {
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
   if (fd.get() < 0) fail("write", path, errno);
   int error = write_all(fd.get(), parts);
   if (const int closing = fd.close(); error == 0) error = closing;
   if (error != 0) fail("write", path, error);
+}
+
+constexpr mode_t kNewFile = 0666;  // narrowed by the umask, as for any file
+
+// A new file beside `target`, under a name that nobody can foresee.
+std::pair<fs::path, int> open_temporary(const fs::path& folder, const fs::path& target, mode_t mode) {
+  while (true) {
+    std::uint64_t number = 0;
+    if (::getentropy(&number, sizeof number) != 0) fail("write", target, errno);
+    std::array<char, 32> name{};
+    static_cast<void>(std::snprintf(name.data(), name.size(), ".resnet-%016" PRIx64 ".tmp", number));
+    fs::path path = folder / name.data();
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd >= 0) return {std::move(path), fd};
+    if (errno != EEXIST) fail("write", target, errno);
+  }
+}
+
+// Gives `fd` the owner and the permissions of the file that it takes the place of; gives 0 or the error.
+int take_over(int fd, const struct stat& old) {
+  constexpr mode_t kPermissions = 0777, kGroup = 0070;
+  struct stat now {};
+  if (::fstat(fd, &now) != 0) return errno;
+  mode_t mode = old.st_mode & kPermissions;
+  if (now.st_uid != old.st_uid || now.st_gid != old.st_gid) {
+    // Only root may give a file away. What the old group might do is not for another group.
+    const bool group =
+        ::fchown(fd, old.st_uid, old.st_gid) == 0 || ::fchown(fd, static_cast<uid_t>(-1), old.st_gid) == 0;
+    if (!group && now.st_gid != old.st_gid) mode &= ~kGroup;
+  }
+  return ::fchmod(fd, mode) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -178,16 +212,15 @@ void write_file(const fs::path& path, Parts parts) {
   if (fs::is_directory(status)) fail("write", path, EISDIR);
   if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, parts);
 
-  static std::atomic<unsigned> count = 0;  // tells apart what several threads write
   const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
-  const fs::path temporary =
-      folder / ("." + target.filename().string() + ".tmp" + std::to_string(::getpid()) + "." +
-                std::to_string(count.fetch_add(1, std::memory_order_relaxed)));
-  constexpr mode_t kMode = 0666;  // narrowed by the umask, as for any file
-  Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kMode));
-  if (fd.get() < 0) fail("write", path, errno);
+  struct stat old {};
+  const bool replaces = ::lstat(target.c_str(), &old) == 0;
+  constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces
+  const auto [temporary, opened] = open_temporary(folder, path, replaces ? kOwnersAlone : kNewFile);
+  Descriptor fd(opened);
+  int error = replaces ? take_over(fd.get(), old) : 0;
   // An fsync that failed is not tried again: what it should have kept may be lost already.
-  int error = write_all(fd.get(), parts);
+  if (error == 0) error = write_all(fd.get(), parts);
   if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
   if (const int closing = fd.close(); error == 0) error = closing;
   if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
@@ -204,11 +237,66 @@ void write_file(const fs::path& path, std::string_view text) {
   write_file(path, parts);
 }
 
-void make_directories(const fs::path& path) {
+AppendedFile::AppendedFile(const fs::path& path) {
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (fd.get() < 0) fail("append to", path, errno);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail("append to", path, errno);
+  if (!S_ISREG(status.st_mode)) fail("append to", path, EEXIST);
+  fd_ = fd.release();
+}
+
+AppendedFile::~AppendedFile() {
+  ::close(fd_);
+}
+
+bool AppendedFile::append(std::string_view text) noexcept {
+  const std::array<std::span<const std::byte>, 1> parts = {
+      std::as_bytes(std::span(text.data(), text.size()))};
+  return write_all(fd_, parts) == 0;
+}
+
+FolderLock::FolderLock(const fs::path& folder) {
+  constexpr int kTries = 100;  // each time another process took the folder away between two calls
+  for (int i = 0; i < kTries; ++i) {
+    made_ = make_directories(folder);
+    Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0 && errno == ENOENT) continue;
+    if (fd.get() < 0 && errno == EACCES) return;  // it may still be written to
+    if (fd.get() < 0) fail("open the folder", folder, errno);
+    held_ = ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
+    if (!held_ && errno == EWOULDBLOCK) {
+      throw IoError("another process is writing to " + folder.string(),
+                    "wait for it, or give another folder");
+    }
+    struct stat mine {
+    }, there{};
+    const bool same = ::fstat(fd.get(), &mine) == 0 && ::stat(folder.c_str(), &there) == 0 &&
+                      mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+    if (!same) continue;
+    fd_ = fd.release();
+    return;
+  }
+  fail("lock the folder", folder, ENOENT);
+}
+
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool make_new_file(const fs::path& path) {
+  const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kNewFile));
+  if (fd.get() < 0 && errno != EEXIST) fail("write", path, errno);
+  return fd.get() >= 0;
+}
+
+bool make_directories(const fs::path& path) {
+  if (!unexpanded(path).empty()) fail("make the folder", path, ENOENT);
   std::error_code error;
-  fs::create_directories(path, error);
+  const bool made = fs::create_directories(path, error);
   if (error) fail("make the folder", path, error.value());
   if (!fs::is_directory(path, error)) fail("make the folder", path, ENOTDIR);
+  return made;
 }
 
 bool path_exists(const fs::path& path) {
@@ -217,6 +305,12 @@ bool path_exists(const fs::path& path) {
   // "Not there" is no error here, neither is a file in the place of a folder on the way.
   if (status.type() == fs::file_type::none) fail("look for", path, error.value());
   return fs::exists(status);
+}
+
+std::string unexpanded(const fs::path& path) {
+  std::error_code error;
+  if (path.empty() || *path.begin() != "~" || fs::exists("~", error)) return "";
+  return "the shell expands ~ only at the beginning of a word: write $HOME in its place";
 }
 
 }  // namespace resnet

@@ -40,16 +40,61 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 std::string read_text(const std::filesystem::path& path);
 
 /// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
-/// disk, renames it to `path` and flushes the folder. A link is followed; a device or a pipe is
-/// written as it is. Throws IoError; then the temporary file is gone and whatever was at `path` is
-/// untouched (unless it was the folder that could not be flushed).
+/// disk, renames it to `path` and flushes the folder. The temporary file is new (O_EXCL) and has a random
+/// name, so that nothing put there beforehand is written to. A file that is replaced keeps its permissions
+/// and, where the system allows it, its owner. A link is followed; a device or a pipe is written as it is.
+/// Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it was
+/// the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
 void write_file(const std::filesystem::path& path, std::string_view text);
 
-/// Makes a folder and those above it; none of it is an error if it is there. Throws IoError.
-void make_directories(const std::filesystem::path& path);
+/// A regular file that grows line by line while others read it.
+class AppendedFile {
+ public:
+  /// The file must be there. Throws IoError, also for a link or what is not a regular file.
+  explicit AppendedFile(const std::filesystem::path& path);
+  ~AppendedFile();
+  AppendedFile(const AppendedFile&) = delete;
+  AppendedFile& operator=(const AppendedFile&) = delete;
+
+  /// Whether all of it could be written.
+  bool append(std::string_view text) noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+/// Holds a folder for this object: as long as it lives, no other one can hold the same folder, in this
+/// process or another. The system lets go of it if the process dies.
+class FolderLock {
+ public:
+  /// Makes the folder and those above it, if need be. Throws IoError, also where another one holds it.
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+  bool made() const noexcept { return made_; }  ///< whether the folder was not there before
+  /// False on file systems that cannot lock a folder, such as NFS: then nothing is held.
+  bool held() const noexcept { return held_; }
+
+ private:
+  int fd_ = -1;
+  bool made_ = false, held_ = false;
+};
+
+/// Makes an empty file. False if something is there. Throws IoError.
+bool make_new_file(const std::filesystem::path& path);
+
+/// Makes a folder and those above it; none of it is an error if it is there. A first part `~` that is not
+/// there is not made: see unexpanded(). Throws IoError. True if `path` itself was made.
+bool make_directories(const std::filesystem::path& path);
 
 /// Whether something is at `path`. Throws IoError if the system does not say.
 bool path_exists(const std::filesystem::path& path);
+
+/// A hint where `path` begins with a `~` that a shell should have expanded and nothing of that name is
+/// there; else "".
+std::string unexpanded(const std::filesystem::path& path);
 
 }  // namespace resnet

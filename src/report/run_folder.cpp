@@ -1,9 +1,7 @@
 // The records of a run on the disk, and reading them back for a plot.
 #include <fmt/core.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <optional>
 #include <utility>
 
 #include "base/files.h"
@@ -28,17 +26,12 @@ class RunFolder : public Observer {
     series_.epochs = run.epochs;
     make_directories(folder_);
     write_metrics();
-    metrics_.open(folder_ / report::kMetricsFile, std::ios::app | std::ios::binary);
-    if (!metrics_) {
-      throw IoError(fmt::format("cannot append to {}: {}", (folder_ / report::kMetricsFile).string(),
-                                std::strerror(errno)),
-                    "is the folder writable, and the disk not full?");
-    }
+    metrics_.emplace(folder_ / report::kMetricsFile);
   }
 
   void on_point(const CurvePoint& point) override {
     series_.points.push_back(point);
-    metrics_ << report::metrics_line(point) << std::flush;
+    metrics_->append(report::metrics_line(point));
   }
 
   void on_epoch(const Progress&, double) override {
@@ -49,7 +42,7 @@ class RunFolder : public Observer {
   }
 
   void on_finish(const FitResult& result) override {
-    metrics_.close();
+    metrics_.reset();
     write_metrics();
     report::write_result(folder_ / report::kResultFile, result);
     write_curves();
@@ -65,7 +58,7 @@ class RunFolder : public Observer {
 
   std::filesystem::path folder_;
   Series series_;
-  std::ofstream metrics_;
+  std::optional<AppendedFile> metrics_;
 };
 
 }  // namespace

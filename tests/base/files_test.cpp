@@ -2,13 +2,17 @@
 #include "base/files.h"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include "resnet/error.h"
@@ -129,6 +133,143 @@ TEST(WriteFile, FromSeveralThreadsGivesOneOfTheTexts) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_NE(std::find(texts.begin(), texts.end(), read_text(folder / "shared")), texts.end());
   EXPECT_EQ(folder.entries(), 1U);
+}
+
+mode_t permissions(const fs::path& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 0777U;
+}
+
+TEST(WriteFile, KeepsThePermissionsOfAFileThatItReplaces) {
+  const ScratchFolder folder;
+  const mode_t before = ::umask(0022);
+  write_file(folder / "a", "new");
+  EXPECT_EQ(permissions(folder / "a"), 0644U);
+  for (const mode_t mode : {0600U, 0640U, 0755U, 0666U}) {
+    ASSERT_EQ(::chmod((folder / "a").c_str(), mode), 0);
+    write_file(folder / "a", "newer");
+    EXPECT_EQ(permissions(folder / "a"), mode);
+  }
+  ::umask(before);
+}
+
+TEST(WriteFile, LeavesAnotherNameOfTheFileThatItReplacesAlone) {
+  const ScratchFolder folder;
+  write_file(folder / "a", "old");
+  fs::create_hard_link(folder / "a", folder / "other name");
+  write_file(folder / "a", "new");
+  EXPECT_EQ(read_text(folder / "other name"), "old");
+}
+
+TEST(WriteFile, WritesIntoNothingThatWasPutUnderANameBeforehand) {
+  const ScratchFolder folder;
+  write_file(folder / "victim", "precious");
+  const auto guess = [&](int i) {
+    return folder / (".a.tmp" + std::to_string(::getpid()) + "." + std::to_string(i));
+  };
+  for (int i = 0; i < 1000; ++i) fs::create_hard_link(folder / "victim", guess(i));
+  write_file(folder / "a", "new");
+  EXPECT_EQ(read_text(folder / "victim"), "precious");
+  EXPECT_EQ(folder.entries(), 1002U);
+}
+
+// The names that appear in the folder while it is written to, by the kernel's account.
+TEST(WriteFile, NamesItsTemporariesSoThatNobodyForeseesThem) {
+  const ScratchFolder folder;
+  const int watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (watch < 0 || ::inotify_add_watch(watch, folder.path().c_str(), IN_CREATE) < 0) {
+    GTEST_SKIP() << "no inotify";
+  }
+  const std::string longest(255, 'n');  // a name of the target's length and more could not be made
+  for (int i = 0; i < 3; ++i) write_file(folder / longest, "text");
+  alignas(inotify_event) std::array<char, 4096> events{};
+  const ssize_t bytes = ::read(watch, events.data(), events.size());
+  ::close(watch);
+  std::set<std::string> names;
+  for (ssize_t at = 0; at < bytes;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(events.data() + at);
+    names.insert(event->name);
+    at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+  }
+  EXPECT_EQ(names.size(), 3U);
+  for (const std::string& name : names) {
+    EXPECT_TRUE(name.starts_with(".resnet-") &&
+                name.size() == std::string(".resnet-0123456789abcdef.tmp").size())
+        << name;
+  }
+}
+
+TEST(AppendedFile, GrowsAtItsEndWhoeverElseWrites) {
+  const ScratchFolder folder;
+  write_file(folder / "log", "one\n");
+  AppendedFile first(folder / "log");
+  AppendedFile second(folder / "log");
+  EXPECT_TRUE(first.append("two\n"));
+  EXPECT_TRUE(second.append("three\n"));
+  EXPECT_TRUE(first.append("four\n"));
+  EXPECT_EQ(read_text(folder / "log"), "one\ntwo\nthree\nfour\n");
+}
+
+TEST(AppendedFile, RefusesWhatIsMissingALinkOrNoRegularFile) {
+  const ScratchFolder folder;
+  write_file(folder / "real", "text");
+  fs::create_symlink("real", folder / "link");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  for (const char* name : {"missing", "link", "pipe", "."}) {
+    const auto [what, hint] = io_error([&] { const AppendedFile file(folder / name); });
+    EXPECT_TRUE(what.starts_with("cannot append to " + (folder / name).string() + ": ")) << what;
+  }
+  EXPECT_EQ(read_text(folder / "real"), "text");
+}
+
+TEST(FolderLock, IsHeldByOneAtATime) {
+  const ScratchFolder folder;
+  const fs::path run = folder.path() / "runs" / "a";
+  {
+    const FolderLock lock(run);
+    EXPECT_TRUE(lock.made());
+    if (!lock.held()) GTEST_SKIP() << "this file system locks no folders";
+    const auto [what, hint] = io_error([&] { const FolderLock other(run); });
+    EXPECT_EQ(what, "another process is writing to " + run.string());
+    EXPECT_EQ(hint, "wait for it, or give another folder");
+  }
+  const FolderLock again(run);
+  EXPECT_FALSE(again.made());
+  EXPECT_TRUE(again.held());
+}
+
+TEST(FolderLock, IsReleasedByTheSystemWhenItsProcessIsKilled) {
+  const ScratchFolder folder;
+  if (!FolderLock(folder.path()).held()) GTEST_SKIP() << "this file system locks no folders";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const FolderLock lock(folder.path());
+    write_file(folder / "held", "");
+    ::pause();
+  }
+  while (!path_exists(folder / "held")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_NE(io_error([&] { const FolderLock other(folder.path()); }).first, "");
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_TRUE(FolderLock(folder.path()).held());
+}
+
+TEST(MakeNewFile, MakesItOnce) {
+  const ScratchFolder folder;
+  EXPECT_TRUE(make_new_file(folder / "a"));
+  EXPECT_FALSE(make_new_file(folder / "a"));
+  EXPECT_NE(io_error([&] { make_new_file(folder.path() / "missing" / "a"); }).first, "");
+}
+
+TEST(Unexpanded, HintsAtATildeThatTheShellLeft) {
+  EXPECT_NE(unexpanded("~/data"), "");
+  EXPECT_NE(unexpanded("~"), "");
+  for (const char* path : {"", "data", "/~/data", "./~/data", "~data", "data/~"})
+    EXPECT_EQ(unexpanded(path), "") << path;
+  EXPECT_EQ(io_error([] { make_directories("~/resnet_test"); }).second, unexpanded("~/resnet_test"));
+  EXPECT_EQ(io_error([] { read_file("~/resnet_test"); }).second, unexpanded("~/resnet_test"));
+  EXPECT_FALSE(path_exists("~")) << "a folder of that name was made";
 }
 
 TEST(ReadFile, RefusesMoreBytesThanItsLimit) {
