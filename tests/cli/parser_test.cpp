@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "settings/options.h"
+
 namespace resnet::cli {
 namespace {
 
@@ -176,11 +178,27 @@ TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "1.2.3\n");
 }
 
-TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
+Commands program_commands() {
   Commands commands;
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
+  return commands;
+}
+
+TEST(ProgramCommands, TakeEveryOptionOfTheTable) {
+  const Commands commands = program_commands();
+  for (const settings::Option& option : settings::options()) {
+    const auto takes_it = [&](const auto& command) {
+      return std::any_of(command->arguments().begin(), command->arguments().end(),
+                         [&](const Argument& argument) { return argument.name == option.name; });
+    };
+    EXPECT_TRUE(std::any_of(commands.begin(), commands.end(), takes_it)) << option.name;
+  }
+}
+
+TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
+  Commands commands = program_commands();
   commands.push_back(make_manual(commands));
   EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "summary", "plan", "bench", "plot"))
       << "the manual is hidden";
