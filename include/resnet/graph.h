@@ -82,7 +82,7 @@ struct Update {
 };
 
 /// Nodes in an order in which they can run. Built only by adding, so every graph is well formed:
-/// inputs exist, shapes fit, names of inputs and state are unique.
+/// inputs exist, shapes fit, names are unique, of inputs and state and of outputs.
 class Graph {
  public:
   /// Asking again for the same name with the same type gives the same value, as for add_state.
@@ -92,6 +92,7 @@ class Graph {
   /// Adds a node and infers its outputs, which it gives by slot. `inputs` has at least the listed slots of
   /// the operation. Throws ShapeError naming the node and all input shapes.
   std::vector<ValueId> add_node(Op op, const std::string& name, std::vector<ValueId> inputs);
+  /// Throws FormatError if there is one of that name.
   void add_output(const std::string& name, ValueId value);
   void add_update(ValueId state, ValueId value);
 
@@ -116,6 +117,7 @@ class Graph {
   std::vector<std::pair<std::string, ValueId>> outputs_;
   std::vector<Update> updates_;
   std::unordered_map<std::string, ValueId> named_;  // inputs and state
+  std::unordered_map<std::string, ValueId> named_outputs_;
 };
 
 /// Readable listing, a line a node.

@@ -1,27 +1,35 @@
 #include "engine/checks.h"
 
-#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
+#include "compiler/verify.h"
+#include "graph/names.h"
 
 namespace resnet::engine {
 namespace {
 
-const Tensor* find(const State& state, const std::string& name) {
-  const auto found =
-      std::find_if(state.begin(), state.end(), [&](const auto& entry) { return entry.first == name; });
-  return found == state.end() ? nullptr : &found->second;
+// What a list of named things has, by name.
+template <class Thing>
+std::unordered_map<std::string_view, const Thing*> by_name(
+    const std::vector<std::pair<std::string, Thing>>& list) {
+  std::unordered_map<std::string_view, const Thing*> result;
+  for (const auto& [name, thing] : list) result.emplace(name, &thing);
+  return result;
 }
 
-void check_graph(const graph::Graph& graph, const State& state) {
+void check_state_of(const graph::Graph& graph, const State& state) {
+  const auto tensors = by_name(state);
   for (const graph::ValueInfo& value : graph.values()) {
     if (value.role != graph::Role::parameter && value.role != graph::Role::buffer) continue;
-    const Tensor* tensor = find(state, value.name);
-    if (tensor == nullptr) throw ShapeError("the network's state lacks '" + value.name + "'");
-    if (!(tensor->shape() == value.type.shape) || tensor->dtype() != value.type.dtype) {
+    const auto found = tensors.find(value.name);
+    if (found == tensors.end()) throw ShapeError("the network's state lacks '" + value.name + "'");
+    const Tensor& tensor = *found->second;
+    if (!(tensor.shape() == value.type.shape) || tensor.dtype() != value.type.dtype) {
       throw ShapeError("'" + value.name + "': expected " + to_string(value.type.shape) + ", got " +
-                       to_string(tensor->shape()));
+                       to_string(tensor.shape()));
     }
   }
 }
@@ -41,9 +49,22 @@ std::map<std::string, graph::Role> state_roles(const Network& network) {
   return roles;
 }
 
-void check_state_names(const Network& network) {
-  check_graph(network.eval, network.state);
-  if (network.train) check_graph(*network.train, network.state);
+void check_network(const Network& network) {
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, tensor] : network.state) {
+    if (!names.insert(name).second) throw ShapeError("the network's state has '" + name + "' twice");
+  }
+  for (const graph::Graph* graph : {&network.eval, network.train ? &*network.train : nullptr}) {
+    if (graph == nullptr) continue;
+    compiler::verify(*graph);
+    check_state_of(*graph, network.state);
+  }
+}
+
+graph::Graph reshaped(const graph::Graph& graph, const Shape& images) {
+  graph::Graph result = graph.reshaped({{graph::kImages, images}});
+  compiler::verify(result);
+  return result;
 }
 
 StateTypes optimizer_slots(const Network& network, const OptimizerOptions& optimizer) {
@@ -67,12 +88,11 @@ StateTypes types_of(const State& state) {
 }
 
 void check_state(const StateTypes& have, const State& given, DType floats) {
-  for (const auto& value : given) {
-    const auto& [name, tensor] = value;
-    const auto own =
-        std::find_if(have.begin(), have.end(), [&](const auto& entry) { return entry.first == value.first; });
-    if (own == have.end()) throw ShapeError("the network has no state '" + name + "'");
-    const auto& [shape, dtype] = own->second;
+  const auto types = by_name(have);
+  for (const auto& [name, tensor] : given) {
+    const auto own = types.find(name);
+    if (own == types.end()) throw ShapeError("the network has no state '" + name + "'");
+    const auto& [shape, dtype] = *own->second;
     if (!(shape == tensor.shape())) {
       throw ShapeError("'" + name + "': expected " + to_string(shape) + ", got " + to_string(tensor.shape()));
     }

@@ -17,8 +17,12 @@ inline constexpr const char* kUpdates = "engine/updates";
 /// Roles of the f32 state values, by name.
 std::map<std::string, graph::Role> state_roles(const Network& network);
 
-/// Every state value of the graphs must be in the network's state, with its shape. Throws ShapeError.
-void check_state_names(const Network& network);
+/// Both graphs must be what engines take for granted (compiler/verify.h), and every state value of theirs
+/// must be in the network's state, with its shape. Throws FormatError, ShapeError.
+void check_network(const Network& network);
+
+/// The graph for images of this shape, verified.
+graph::Graph reshaped(const graph::Graph& graph, const Shape& images);
 
 /// Names and types of a state's values, in its order.
 using StateTypes = std::vector<std::pair<std::string, graph::ValueType>>;

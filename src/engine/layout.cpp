@@ -23,18 +23,14 @@ struct WeightExtents {
   std::int64_t co, ci, taps;
 };
 
-bool is_weight(graph::Role role, const Shape& shape) {
-  return role == graph::Role::parameter && (shape.rank() == 4 || shape.rank() == 2);
-}
-
 WeightExtents weight_extents(const Shape& shape) {
   return {shape[0], shape[1], shape.rank() == 4 ? shape[2] * shape[3] : 1};
 }
 
 }  // namespace
 
-void state_to_native(graph::Role role, View<const float> from, float* to) {
-  if (!is_weight(role, from.shape)) {
+void state_to_native(StateOrder order, View<const float> from, float* to) {
+  if (order == StateOrder::copied) {
     std::copy_n(from.data, from.shape.elements(), to);
     return;
   }
@@ -46,8 +42,8 @@ void state_to_native(graph::Role role, View<const float> from, float* to) {
   }
 }
 
-void state_from_native(graph::Role role, const Shape& shape, const float* from, float* to) {
-  if (!is_weight(role, shape)) {
+void state_from_native(StateOrder order, const Shape& shape, const float* from, float* to) {
+  if (order == StateOrder::copied) {
     std::copy_n(from, shape.elements(), to);
     return;
   }

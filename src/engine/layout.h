@@ -2,15 +2,17 @@
 // [in][out]).
 #pragma once
 
-#include "resnet/graph.h"
 #include "resnet/image_view.h"
 #include "resnet/tensor.h"
 
 namespace resnet::engine {
 
-/// A state value of this shape and role, both ways. Parameters of four and of two axes are weights.
-void state_to_native(graph::Role role, View<const float> from, float* to);
-void state_from_native(graph::Role role, const Shape& shape, const float* from, float* to);
+/// State that nodes read as weights, of four or two axes, and all other, which is copied.
+enum class StateOrder : std::uint8_t { copied, weight };
+
+/// A state value of this shape, both ways.
+void state_to_native(StateOrder order, View<const float> from, float* to);
+void state_from_native(StateOrder order, const Shape& shape, const float* from, float* to);
 
 /// Images [first, last) to NHWC; other ranks than four are copied.
 void images_to_native(const ImageView& images, float* to, std::int64_t first, std::int64_t last);

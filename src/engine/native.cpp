@@ -143,14 +143,14 @@ class NativeEngine final : public PlannedEngine {
 
   Graph graph_of(Kind kind, const Shape& images) {
     if (kind == Kind::apply) return *apply_graph_;
-    if (kind == Kind::infer) return network_.eval.reshaped({{graph::kImages, images}});
+    if (kind == Kind::infer) return engine::reshaped(network_.eval, images).without_updates();
     if (!network_.train) {
       throw ConfigError("this network cannot be trained: it was made for inference",
                         "build it from its module and load the weights into that");
     }
-    Graph graph = network_.train->reshaped({{graph::kImages, images}});
-    return compiler::training_step(
-        std::move(graph), kind == Kind::step ? StepKind::update : StepKind::gradients, options_.optimizer);
+    return compiler::training_step(engine::reshaped(*network_.train, images),
+                                   kind == Kind::step ? StepKind::update : StepKind::gradients,
+                                   options_.optimizer);
   }
 
   exec::Executor& compiled(Kind kind, const Shape& images) {

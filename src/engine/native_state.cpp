@@ -2,8 +2,9 @@
 
 #include <utility>
 
+#include "compiler/optimizer.h"
 #include "compiler/training.h"
-#include "engine/layout.h"
+#include "compiler/verify.h"
 
 namespace resnet::engine {
 
@@ -14,14 +15,19 @@ NativeState::NativeState(Network& network, const OptimizerOptions& optimizer, in
       network_(types_.size()),
       roles_(state_roles(network)),
       arena_(threads) {
-  check_state_names(network);
+  check_network(network);
+  weights_ = compiler::weights_of(network.eval);
+  if (network.train) weights_.merge(compiler::weights_of(*network.train));
   for (const auto& [name, type] : types_) {
     if (type.dtype == DType::f32) layout_.add(name, type.shape);
   }
   for (auto& slot : optimizer_slots(network, optimizer)) {
     layout_.add(slot.first, slot.second.shape);
-    roles_[slot.first] = Role::parameter;
     types_.push_back(std::move(slot));
+  }
+  const std::set<std::string> parameters = weights_;
+  for (const std::string& slot : compiler::slots_of(optimizer)) {
+    for (const std::string& parameter : parameters) weights_.insert(compiler::slot_name(slot, parameter));
   }
   arena_.reserve(layout_.bytes(), 0, 0);
   // From here on f32 values live in the arena alone, the others in counts_.
@@ -42,11 +48,6 @@ void NativeState::place(const graph::Graph& graph) {
   }
 }
 
-Role NativeState::role_of(const std::string& name) const {
-  const auto found = roles_.find(name);
-  return found == roles_.end() ? Role::buffer : found->second;
-}
-
 State NativeState::values(StateScope scope) const {
   State result;
   const std::size_t count = scope == StateScope::network ? network_ : types_.size();
@@ -54,7 +55,7 @@ State NativeState::values(StateScope scope) const {
     const auto& [name, type] = types_[i];
     if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
       Tensor value(type.shape);
-      state_from_native(role_of(name), type.shape, data(*entry), value.values().data());
+      state_from_native(order_of(name), type.shape, data(*entry), value.values().data());
       result.emplace_back(name, std::move(value));
     } else {
       result.emplace_back(name, counts_.at(name));
@@ -68,7 +69,7 @@ void NativeState::set_values(const State& given) {
   arena_.state_has_changed();
   for (const auto& [name, value] : given) {
     if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
-      state_to_native(role_of(name), value.view<float>(), data(*entry));
+      state_to_native(order_of(name), value.view<float>(), data(*entry));
     } else {
       counts_[name] = value;
     }
@@ -79,10 +80,11 @@ State NativeState::gradient_values() const {
   State result;
   for (std::size_t i = 0; i < network_; ++i) {
     const auto& [name, type] = types_[i];
-    if (role_of(name) != Role::parameter) continue;
+    const auto role = roles_.find(name);
+    if (role == roles_.end() || role->second != Role::parameter) continue;
     Tensor value(type.shape);  // zero where there is no gradient
     if (const plan::StateLayout::Entry* entry = layout_.find(compiler::gradient_name(name))) {
-      state_from_native(Role::parameter, type.shape, data(*entry), value.values().data());
+      state_from_native(order_of(name), type.shape, data(*entry), value.values().data());
     }
     result.emplace_back(name, std::move(value));
   }

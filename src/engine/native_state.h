@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "engine/checks.h"
+#include "engine/layout.h"
 #include "exec/executor.h"
 #include "resnet/engine.h"
 
@@ -45,12 +47,14 @@ class NativeState {
   }
 
   std::int64_t count(const char* name) const { return counts_.find(name)->second.view<std::int64_t>()[0]; }
-  // As what it lies in memory: slots lie as their parameters do.
-  graph::Role role_of(const std::string& name) const;
+  StateOrder order_of(const std::string& name) const {
+    return weights_.contains(name) ? StateOrder::weight : StateOrder::copied;
+  }
 
   StateTypes types_;         // of all values, the network's first
   std::size_t network_ = 0;  // so many are the network's
   std::map<std::string, graph::Role> roles_;
+  std::set<std::string> weights_;  // what lies as weights do: with them the slots of theirs
   plan::StateLayout layout_;
   exec::Arena arena_;
   std::map<std::string, Tensor, std::less<>> counts_;  // of steps, updates, batches of a norm

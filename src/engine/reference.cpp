@@ -36,7 +36,7 @@ class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(Network network, const EngineOptions& options)
       : network_(std::move(network)), seed_(options.seed), optimizer_(options.optimizer) {
-    engine::check_state_names(network_);
+    engine::check_network(network_);
     const State given = std::move(network_.state);
     for (const auto& [name, tensor] : given) {
       types_.push_back({name, {tensor.shape(), tensor.dtype()}});
@@ -71,7 +71,7 @@ class ReferenceEngine final : public Engine {
     engine::advance_count(counts_.at(engine::kUpdates));
   }
   Tensor infer(const ImageView& images) override {
-    const Graph graph = network_.eval.reshaped({{graph::kImages, images.shape}}).without_updates();
+    const Graph graph = engine::reshaped(network_.eval, images.shape).without_updates();
     const auto outputs = engine::interpret(
         graph, {{graph::kImages, values_of(images)}, {graph::kSeedStep, seed_step()}}, values_);
     Tensor result(graph.value(graph.output(graph::kOutput)).type.shape);
@@ -180,7 +180,7 @@ class ReferenceEngine final : public Engine {
                       const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
     const Graph graph =
-        compiler::training_step(network_.train->reshaped({{graph::kImages, images.shape}}), kind, optimizer_);
+        compiler::training_step(engine::reshaped(*network_.train, images.shape), kind, optimizer_);
     engine::check_labels(labels, Shape{images.shape[0]},
                          graph.value(graph.output(graph::kOutput)).type.shape[1]);
     spans_.clear();

@@ -73,6 +73,7 @@ std::vector<ValueId> Graph::add_node(Op op, const std::string& name, std::vector
 
 void Graph::add_output(const std::string& name, ValueId id) {
   static_cast<void>(value(id));
+  if (!named_outputs_.emplace(name, id).second) throw FormatError("two outputs are called '" + name + "'");
   outputs_.emplace_back(name, id);
 }
 
@@ -93,9 +94,8 @@ ValueId Graph::input(std::string_view name) const {
 }
 
 ValueId Graph::output(std::string_view name) const {
-  for (const auto& [key, id] : outputs_) {
-    if (key == name) return id;
-  }
+  if (const auto found = named_outputs_.find(std::string(name)); found != named_outputs_.end())
+    return found->second;
   throw FormatError("the graph has no output '" + std::string(name) + "'");
 }
 

@@ -1,10 +1,15 @@
 // Names of a network's inputs and outputs, as graphs and model files have them.
 #pragma once
 
+#include <array>
+
 namespace resnet::graph {
 
 inline constexpr const char* kImages = "images";       // input, f32 [N,C,H,W]
 inline constexpr const char* kOutput = "output";       // what the network gives
 inline constexpr const char* kSeedStep = "seed_step";  // input of dropout, i64 {seed, number of the step}
+
+/// Names of state that engines keep beside the network's begin so.
+inline constexpr std::array<const char*, 3> kReserved = {"engine/", "gradient/", "optimizer/"};
 
 }  // namespace resnet::graph

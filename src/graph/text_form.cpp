@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "graph/attributes.h"
+#include "graph/limits.h"
 #include "resnet/graph.h"
 
 namespace resnet::graph {
@@ -26,6 +27,17 @@ const std::vector<Json>& list(const Json& object, const char* key) {
   const Json& value = member(object, key);
   if (!value.is_list()) malformed(std::string("'") + key + "' is not a list");
   return value.elements();
+}
+
+// The same, of no more entries than networks have.
+const std::vector<Json>& list(const Json& object, const char* key, std::int64_t most) {
+  const std::vector<Json>& entries = list(object, key);
+  if (static_cast<std::int64_t>(entries.size()) > most) {
+    throw FormatError("graph: " + std::to_string(entries.size()) + " " + key + "; at most " +
+                          std::to_string(most) + " are supported",
+                      "divide it into several networks");
+  }
+  return entries;
 }
 
 std::string text(const Json& object, const char* key) {
@@ -119,14 +131,14 @@ Graph from_json(const std::string& document, ReadOp read) {
     }
     return ids[static_cast<std::size_t>(number)];
   };
-  for (const Json& value : list(root, "values")) {
+  for (const Json& value : list(root, "values", kMostValues)) {
     const std::vector<std::int64_t> extents = wholes(member(value, "shape"));
     const std::size_t before = graph.values().size();
     ids.push_back(graph.add_state(role_named(text(value, "role")), text(value, "name"),
                                   {Shape(extents), dtype_named(text(value, "dtype"))}));
     if (graph.values().size() == before) malformed("two values are called '" + text(value, "name") + "'");
   }
-  for (const Json& node : list(root, "nodes")) {
+  for (const Json& node : list(root, "nodes", kMostNodes)) {
     const Json& settings = member(node, "attributes");
     if (!settings.is_object()) malformed("'attributes' is not an object");
     Attributes attributes;
@@ -143,7 +155,7 @@ Graph from_json(const std::string& document, ReadOp read) {
       if (id != kNone) ids.push_back(id);
     }
   }
-  for (const Json& output : list(root, "outputs")) {
+  for (const Json& output : list(root, "outputs", kMostValues)) {
     graph.add_output(text(output, "name"), resolve(member(output, "value"), false));
   }
   return graph;

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "compiler/verify.h"
 #include "graph/names.h"
 #include "io/safetensors.h"
 #include "kernels/loss/softmax.h"
@@ -25,7 +26,7 @@ constexpr const char* kClassesKey = "resnet.classes";
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
 
-// PyTorch's count of training batches, which nothing here depends on; files may lack it.
+// PyTorch's count of training batches, i64, which nothing here depends on; files may lack it.
 bool is_count(const std::string& name) {
   return name == "num_batches_tracked" || name.ends_with(".num_batches_tracked");
 }
@@ -58,7 +59,8 @@ std::vector<std::string> classes_from_json(const std::string& text) {
   return classes;
 }
 
-// What an engine takes for granted: one input of images, one output, f32 parameters.
+// What engines take for granted, and that a file's network is computed from the images of its preprocessing
+// alone.
 void check_graph(const ModelFile& model) {
   const graph::ValueInfo& images = model.graph.value(model.graph.input(graph::kImages));
   const Shape& shape = images.type.shape;
@@ -71,15 +73,10 @@ void check_graph(const ModelFile& model) {
                                   to_string(shape), model.preprocessing.channels),
                       kDamaged);
   }
-  for (const graph::Node& node : model.graph.nodes()) {
-    if (!node.op->for_inference()) {
-      throw FormatError(fmt::format("its network has a '{}', which is not for inference", node.op->name()),
-                        kDamaged);
-    }
-  }
+  compiler::verify(model.graph);
   const graph::ValueInfo& result = model.graph.value(model.graph.output(graph::kOutput));
   const Shape& output = result.type.shape;
-  if (result.role != graph::Role::computed || result.type.dtype != DType::f32 || output.rank() < 1) {
+  if (result.role != graph::Role::computed) {
     throw FormatError(
         fmt::format("its output is {}, a computed F32 was expected", described(result.type.dtype, output)),
         kDamaged);
@@ -88,13 +85,6 @@ void check_graph(const ModelFile& model) {
   if (classes > 0 && (output.rank() != 2 || output[1] < classes)) {
     throw FormatError(fmt::format("{} classes of a network whose output is {}", classes, to_string(output)),
                       kDamaged);
-  }
-  for (const graph::ValueInfo& value : model.graph.values()) {
-    if (is_state(value) && value.type.dtype != DType::f32) {
-      throw FormatError(fmt::format("its network keeps '{}' as {}, F32 was expected", value.name,
-                                    described(value.type.dtype, value.type.shape)),
-                        kDamaged);
-    }
   }
 }
 
@@ -111,7 +101,7 @@ void check_tensors(const State& given, const std::vector<Wanted>& wanted, const 
   for (const Wanted& want : wanted) {
     const auto found = left.find(want.name);
     if (found == left.end()) {
-      if (is_count(want.name)) continue;
+      if (is_count(want.name) && want.dtype == DType::i64) continue;
       throw FormatError(
           fmt::format("tensor '{}' {} is missing", want.name, described(want.dtype, want.shape)), hint);
     }

@@ -45,6 +45,9 @@ class BatchNorm final : public ReadableOperation<BatchNorm> {
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   Cost cost(const Signature& s) const override;
+  Use use_of(std::size_t input) const noexcept override {
+    return input == BatchNormInput::x ? Use::activation : Use::channels;
+  }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;
   std::optional<Fusion> with_epilogue(const Operation& next, std::size_t slot) const override;

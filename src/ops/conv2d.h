@@ -52,6 +52,9 @@ class ConvForward final : public ReadableOperation<ConvForward<kLinear>> {
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
   Cost cost(const Signature& s) const override { return {geometry(s).flops()}; }
+  Use use_of(std::size_t input) const noexcept override {
+    return input == ConvInput::x ? Use::activation : input == ConvInput::w ? Use::weight : Use::channels;
+  }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;
 

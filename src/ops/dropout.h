@@ -25,6 +25,9 @@ class Dropout final : public ReadableOperation<Dropout> {
   Attributes attributes() const override;
   std::vector<std::optional<ValueType>> infer(std::span<const ValueType* const> inputs) const override;
   void gradient(GradientScope& scope) const override;
+  Use use_of(std::size_t input) const noexcept override {
+    return input == DropoutInput::x ? Use::activation : Use::seed;
+  }
   void evaluate(const Signature& s, std::span<const View<const double>> in,
                 std::span<const View<double>> out) const override;
 

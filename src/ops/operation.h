@@ -48,6 +48,14 @@ class OperandTypes {
   std::vector<ValueType> outputs_;
 };
 
+/// What an input of a network's operation is: it decides where the value may come from, and its layout.
+enum class Use : std::uint8_t {
+  activation,  // [N,C,H,W] or [N,C], image by image
+  weight,      // of a convolution or a linear layer
+  channels,    // a number for each channel: a bias, a statistic
+  seed,        // of dropout
+};
+
 /// Floating-point operations of one evaluation (a multiplication and an addition count two) of the
 /// direct algorithm, padding counted.
 struct Cost {
@@ -103,6 +111,7 @@ class Operation : public graph::OpRules {
   /// Emits the gradient. The default throws: the operation is not differentiable.
   virtual void gradient(GradientScope& scope) const;
   virtual Cost cost(const Signature& signature) const;
+  virtual Use use_of(std::size_t /*input*/) const noexcept { return Use::activation; }
   /// The readable reference: every operand in double, public layout, by slot. An absent input has null data,
   /// and so has an absent output.
   virtual void evaluate(const Signature& signature, std::span<const View<const double>> inputs,

@@ -186,6 +186,16 @@ TEST_F(ModelFileTest, LoadsWithoutTheCountsOfBatches) {
   EXPECT_EQ(state_of(net).size(), before);
 }
 
+TEST_F(ModelFileTest, RefusesAFileWithoutATensorThatIsReadWhateverItsName) {
+  io::Safetensors model = saved();
+  nlohmann::json graph = nlohmann::json::parse(model.metadata.at("resnet.graph"));
+  const std::string name = graph["values"][1]["name"];
+  graph["values"][1]["name"] = "num_batches_tracked";
+  model.metadata["resnet.graph"] = graph.dump();
+  ASSERT_EQ(std::erase_if(model.tensors, [&](const auto& entry) { return entry.first == name; }), 1U);
+  EXPECT_THAT(error_of_file(model), HasSubstr("tensor 'num_batches_tracked' F32 [4,1,7,7] is missing"));
+}
+
 // A module with a part that evaluation does not use: the file keeps its weights.
 struct WithUnusedPart : nn::Module {
   nn::Conv2d& used = add("used", nn::Conv2d{1, 3, {.kernel = 16}});
@@ -295,7 +305,7 @@ TEST_F(ModelFileTest, RefusesGradientsHugeShapesAndOutputsThatAreNoNumbers) {
   const ops::PoolWindow window{.kernel = {2, 2}, .stride = {2, 2}};
   const auto pool = index.add_node(ops::make<ops::MaxPool>(window), "pool", {y});
   index.add_output("output", pool.at(1));
-  EXPECT_THAT(with_graph(index), HasSubstr("a computed F32 was expected"));
+  EXPECT_THAT(with_graph(index), HasSubstr("an activation was expected"));
 }
 
 TEST_F(ModelFileTest, ClassifyRefusesAnImageWithoutPixels) {
