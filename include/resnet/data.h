@@ -149,10 +149,11 @@ struct LoaderOptions {
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
 /// it delivers depends on data set, order, epoch and batch size alone. Memory: `prefetch` + 1 batches, and
-/// the short one at the end; from the second epoch on, nothing is allocated for a batch.
+/// the short one at the end; from the second epoch on, nothing is allocated for a batch. One thread reads it.
+/// A child of fork() has none of the loader's threads: there it throws Error, and a new one is to be made.
 class Loader {
  public:
-  /// Throws ConfigError for an option below 1.
+  /// Throws ConfigError for an option below 1, IoError if the threads cannot be started.
   Loader(Dataset dataset, LoaderOptions options = {});
   ~Loader();
   Loader(Loader&&) noexcept;
@@ -171,7 +172,10 @@ class Loader {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct End {
+    void operator()(Impl* impl) const noexcept;
+  };
+  std::unique_ptr<Impl, End> impl_;
 };
 
 }  // namespace resnet::data

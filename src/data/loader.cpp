@@ -2,10 +2,10 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <system_error>
-#include <thread>
 
+#include "base/threads.h"
 #include "data/preprocess.h"
 #include "resnet/data.h"
 
@@ -23,14 +23,10 @@ struct Loader::Impl {
   Impl(Dataset set, LoaderOptions chosen) : dataset(std::move(set)), options(chosen) {
     slots.resize(static_cast<std::size_t>(options.prefetch) + 1);
     try {
-      for (int i = 0; i < options.threads; ++i) {
-        makers.emplace_back([this] { make_batches(); });
-      }
-    } catch (const std::system_error& error) {
+      makers.start(options.threads, [this](int) { make_batches(); });
+    } catch (...) {
       join();
-      throw IoError(
-          "cannot start " + std::to_string(options.threads) + " threads to load data: " + error.what(),
-          "use fewer threads, or raise `ulimit -u`");
+      throw;
     }
   }
 
@@ -42,7 +38,13 @@ struct Loader::Impl {
       stop = true;
     }
     changed.notify_all();
-    for (std::thread& maker : makers) maker.join();
+    makers.join();
+  }
+
+  void check_makers() const {
+    if (!makers.lost()) return;
+    throw Error("the threads of this loader are in the process that this one was forked from",
+                "make a Loader in the child");
   }
 
   std::int64_t batches_of(std::int64_t count) const {
@@ -50,6 +52,7 @@ struct Loader::Impl {
   }
 
   void start(std::vector<std::int64_t> new_order) {
+    check_makers();
     std::unique_lock lock(mutex);
     end = 0;  // makers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
@@ -68,6 +71,7 @@ struct Loader::Impl {
   }
 
   const Batch* next() {
+    check_makers();
     std::unique_lock lock(mutex);
     if (reading) {  // the batch given last is free from now on
       slot_of(next_to_read).ready = false;
@@ -94,7 +98,7 @@ struct Loader::Impl {
   }
 
   void make_batches() {
-    Preprocessor preprocessor(dataset.preprocessing());
+    std::optional<Preprocessor> preprocessor;  // made where its failure can be told
     Image image;
     std::unique_lock lock(mutex);
     while (true) {
@@ -106,7 +110,8 @@ struct Loader::Impl {
       lock.unlock();
       std::exception_ptr failure;
       try {
-        fill(number, is_short(number) ? short_batch : slot.batch, preprocessor, image);
+        if (!preprocessor) preprocessor.emplace(dataset.preprocessing());
+        fill(number, is_short(number) ? short_batch : slot.batch, *preprocessor, image);
       } catch (...) {
         failure = std::current_exception();
       }
@@ -156,7 +161,7 @@ struct Loader::Impl {
   int making = 0;
   bool reading = false;
   bool stop = false;
-  std::vector<std::thread> makers;
+  Threads makers;
 };
 
 Loader::Loader(Dataset dataset, LoaderOptions options) {
@@ -170,7 +175,13 @@ Loader::Loader(Dataset dataset, LoaderOptions options) {
   check("batch_size", options.batch_size, kMostExamples);
   check("prefetch", options.prefetch, kMostBatches);
   check("threads", options.threads, kMostThreads);
-  impl_ = std::make_unique<Impl>(std::move(dataset), options);
+  impl_.reset(new Impl(std::move(dataset), options));
+}
+
+// In a child of fork() it is left as it is: a condition variable that the parent's threads were waiting for
+// would wait for them at its end.
+void Loader::End::operator()(Impl* impl) const noexcept {
+  if (!impl->makers.lost()) delete impl;
 }
 
 Loader::~Loader() = default;

@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <limits>
-#include <system_error>
 
-#include "resnet/error.h"
+#include "base/machine.h"
 
 namespace resnet {
 namespace {
 
 // A worker that waits spins this often before it sleeps: about 20 us, the gap between two kernel
-// calls of a step, so that a futex call (5 to 50 us) is paid between steps only.
+// calls of a step, so that a futex call (5 to 50 us) is paid between steps only. Where there are more threads
+// than cores it sleeps at once: another thread has work for its core.
 constexpr int kSpins = 2000;
 
 // A thread takes tasks that follow each other, which often share data: a quarter of what is left of a range.
@@ -23,8 +23,8 @@ constexpr std::uint64_t place(std::uint32_t number, std::uint32_t task) noexcept
 }
 
 template <class T>
-void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
-  for (int i = 0; i < kSpins; ++i) {
+void wait_while_equal(const std::atomic<T>& value, T old, int spins) noexcept {
+  for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
     __builtin_ia32_pause();
   }
@@ -33,32 +33,38 @@ void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : ranges_(static_cast<std::size_t>(std::max(1, threads))) {
-  try {
-    for (int thread = 1; thread < std::max(1, threads); ++thread) {
-      workers_.emplace_back([this, thread] { work(thread); });
-    }
-  } catch (const std::system_error& error) {
-    stop();
-    throw IoError("cannot start " + std::to_string(threads) + " threads: " + error.what(),
-                  "use fewer threads");
-  }
+ThreadPool::ThreadPool(int threads)
+    : ranges_(static_cast<std::size_t>(std::max(1, threads))),
+      spins_(threads <= usable_cores() ? kSpins : 0) {
+  start();
 }
 
 ThreadPool::~ThreadPool() {
   stop();
 }
 
+void ThreadPool::start() {
+  if (workers_.lost()) workers_.join();
+  if (!workers_.empty() || threads() == 1) return;
+  try {
+    workers_.start(threads() - 1, [this](int worker) { work(worker + 1); });
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
 void ThreadPool::stop() noexcept {
   stop_.store(true, std::memory_order_relaxed);
   number_.fetch_add(1, std::memory_order_release);
   number_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  workers_.join();
+  stop_.store(false, std::memory_order_relaxed);
 }
 
 void ThreadPool::run(const Job& job) noexcept {
   constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  if (workers_.empty() || job.tasks <= 1 || job.tasks > kMost) {
+  if (ranges_.size() == 1 || job.tasks <= 1 || job.tasks > kMost) {
     for (std::int64_t task = 0; task < job.tasks; ++task) job.call(job.body, task, 0);
     return;
   }
@@ -83,7 +89,7 @@ void ThreadPool::run(const Job& job) noexcept {
   number_.notify_all();
   const std::uint32_t own = take_tasks(job, number, 0);
   std::uint32_t done = done_.fetch_add(own, std::memory_order_acq_rel) + own;
-  for (; done != tasks; done = done_.load(std::memory_order_acquire)) wait_while_equal(done_, done);
+  for (; done != tasks; done = done_.load(std::memory_order_acquire)) wait_while_equal(done_, done, spins_);
 }
 
 // Gives the number of tasks that this thread has done.
@@ -115,7 +121,7 @@ std::uint32_t ThreadPool::take_from(Range& range, const Job& job, std::uint32_t 
 void ThreadPool::work(int thread) noexcept {
   std::uint32_t seen = 0;
   while (true) {
-    wait_while_equal(number_, seen);
+    wait_while_equal(number_, seen, spins_);
     seen = number_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
     // Of this call, or of a later one, whose tasks cannot be taken by this number.

@@ -5,9 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "base/threads.h"
 
 namespace resnet {
 
@@ -16,12 +17,17 @@ namespace resnet {
 /// than OpenMP's: see docs/decisions/0001-house.md.
 class ThreadPool {
  public:
+  /// Throws IoError if the workers cannot be started.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const noexcept { return static_cast<int>(ranges_.size()); }
+
+  /// Starts the workers again in a child of fork(), which has none; it does nothing where they are. To be
+  /// called before the child's first parallel_for. Throws IoError.
+  void start();
 
   /// Calls body(task, thread) once for every task in [0, tasks), thread in [0, threads()); returns
   /// when all are done. Allocates nothing. `body` must not throw.
@@ -58,7 +64,8 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> number_{0};  // of the call
   alignas(64) std::atomic<std::uint32_t> done_{0};    // its tasks that are done
   std::atomic<bool> stop_{false};
-  std::vector<std::thread> workers_;
+  int spins_ = 0;  // of a thread that waits, before it sleeps
+  Threads workers_;
 };
 
 }  // namespace resnet

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
 
 #include "base/sha256.h"
 #include "resnet/data.h"
+#include "support/in_child.h"
+#include "support/message_of.h"
 
 namespace resnet {
 namespace {
@@ -248,6 +251,23 @@ TEST(Shuffle, PrefersNoOrder) {
   for (const auto& [order, count] : counts)
     chi_square += (count - kExpected) * (count - kExpected) / kExpected;
   EXPECT_LT(chi_square, 58.6);
+}
+
+TEST(Loader, OfAParentThrowsInAChildAndEnds) {
+  auto loader =
+      std::make_unique<data::Loader>(numbers(100), data::LoaderOptions{.batch_size = 8, .threads = 2});
+  loader->start();
+  EXPECT_NE(loader->next(), nullptr);
+  const auto refused = [](const auto& call) {
+    return test::message_of<Error>(call).find("was forked from") != std::string::npos;
+  };
+  EXPECT_EQ(test::in_child([&] {
+              const bool both = refused([&] { loader->next(); }) && refused([&] { loader->start(); });
+              loader.reset();
+              return both;
+            }),
+            test::Child::held);
+  EXPECT_NE(loader->next(), nullptr) << "the parent reads on";
 }
 
 }  // namespace

@@ -4,8 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
+
+#include "support/in_child.h"
 
 namespace resnet {
 namespace {
@@ -113,6 +116,35 @@ TEST(ThreadPool, HelpsAThreadThatIsLate) {
     });
     EXPECT_NE(by[1], by[0]) << "task 1 would wait for ever behind task 0";
   }
+}
+
+TEST(ThreadPool, StartsItsWorkersAgainInAChild) {
+  RESNET_SKIP_WHERE_A_CHILD_HAS_NO_THREADS();
+  ThreadPool pool(3);
+  const auto runs_on_all = [&] {
+    std::atomic<int> begun{0};
+    pool.start();
+    pool.parallel_for(3, [&](std::int64_t, int) {
+      begun.fetch_add(1);
+      while (begun.load() < 3) std::this_thread::yield();
+    });
+    return begun == 3;
+  };
+  EXPECT_TRUE(runs_on_all());
+  EXPECT_EQ(test::in_child(runs_on_all), test::Child::held);
+  EXPECT_EQ(test::in_child([&] { return runs_on_all() && test::in_child(runs_on_all) == test::Child::held; }),
+            test::Child::held)
+      << "in a child of the child";
+  EXPECT_TRUE(runs_on_all());
+}
+
+TEST(ThreadPool, OfAParentEndsInAChild) {
+  auto pool = std::make_unique<ThreadPool>(3);
+  EXPECT_EQ(test::in_child([&] {
+              pool.reset();
+              return true;
+            }),
+            test::Child::held);
 }
 
 TEST(ThreadPool, CanBeMadeAndDestroyedOftenAndUnused) {
