@@ -1,5 +1,6 @@
 #include "base/machine.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cores.h"
 #include "support/scratch_folder.h"
 
 namespace resnet {
@@ -62,6 +64,13 @@ TEST(Machine, TakesThreadsFromTheEnvironmentIfItNamesSome) {
   EXPECT_EQ(threads("3,2"), 3) << "a list is a number for each level of nesting";
   EXPECT_EQ(threads("999999999"), 1024);
   for (const char* text : {"", "0", "-1", "many"}) EXPECT_EQ(threads(text), cores) << text;
+}
+
+TEST(Machine, SaysWhatDecidedTheNumberOfThreads) {
+  const ScopedVariable given("OMP_NUM_THREADS", "3");
+  EXPECT_EQ(threads_wanted().from, "OMP_NUM_THREADS");
+  const ScopedVariable none("OMP_NUM_THREADS", nullptr);
+  EXPECT_THAT(threads_wanted().from, testing::AnyOf("control group", "affinity", "cores"));
 }
 
 }  // namespace
