@@ -26,7 +26,7 @@ constexpr DType storage_of(Precision precision) {
 }
 
 struct EngineOptions {
-  int threads = 0;       // 0: what affinity and cgroup allow
+  int threads = 0;       // 0: OMP_NUM_THREADS, else the cores that affinity and control groups leave
   std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
   Precision precision = Precision::f32;
   std::uint64_t seed = 0;  // of dropout
@@ -64,19 +64,26 @@ struct DeviceInfo {
   std::string name;    // of the processor, as it calls itself
   std::string target;  // what its code is compiled for, e.g. an instruction set; "reference"
   int threads = 1;
+  std::string threads_from = {};  // what decided their number: "given", "OMP_NUM_THREADS", "control group"
+                                  // (its quota), "affinity" or "cores"; "" where it is always the same
 };
 
 /// Runs one network: forward, backward, update. It takes views, not loaders, and nothing outside needs to
 /// know which implementation it is. Images are f32 of shape [N,C,H,W], a view of a tensor of that shape or
 /// ImageView::nhwc() of one [N,H,W,C], with the same results; labels are i32 [N]. Every implementation
-///   - takes any N, C, H, W that the network allows, compiling at the first use of a shape what it needs;
+///   - takes any N, C, H, W that the network allows, compiling at the first use of a shape what it needs. The
+///     native engine keeps the 16 plans used last, each for one shape and step(), gradients() or infer(), and
+///     prepared weights for the last plan alone: an engine for each shape spares those that take turns;
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
 ///   - takes step() for gradients() followed by apply(), bit for bit;
 ///   - goes on bit for bit from a state(StateScope::all) that set_state() gave back to it, or to another
 ///     engine of its kind, network and options;
 ///   - changes nothing in infer(), state() and the other functions that only give something;
-///   - is called from one thread at a time.
+///   - may be called from several threads: a call waits for the one that is under way. Of two that change its
+///     state at once (step(), gradients(), apply(), set_state()) the second throws Error and changes nothing.
+///     Gradient spans are memory that no call guards;
+///   - works in a child of fork(), unless another thread's call was under way: then every call throws Error.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -163,18 +170,23 @@ std::unique_ptr<Engine> make_engine(Network network, const EngineOptions& option
 /// y = module(x), with what is compiled for the shape of x kept for the next call. Unset parameters are
 /// initialised first (the module's own scheme, seed 0); set ones are read at every call and never touched.
 /// Mode::train uses batch statistics and leaves the running ones alone. The module outlives it, and keeps its
-/// children.
+/// children. Several threads may call it, their calls take turns, as long as none changes the module; so may
+/// those that call a Forward each, once all parameters are set.
 class Forward {
  public:
   explicit Forward(nn::Module& module, Mode mode = Mode::eval, EngineOptions options = {});
+  ~Forward();
+  Forward(Forward&&) noexcept;
+  Forward& operator=(Forward&&) noexcept;
   Tensor operator()(const Tensor& x);
 
  private:
+  struct Kept;
+
   nn::Module* module_;
   Mode mode_;
   EngineOptions options_;
-  Shape shape_{0};  // that the engine was made for
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Kept> kept_;
 };
 
 /// y = module(x) once: Forward(module, mode)(x).

@@ -37,7 +37,9 @@ void save_model(const std::filesystem::path& path, const nn::Module& net, const 
 /// file's name and what does not fit.
 ModelFile read_model(const std::filesystem::path& path);
 
-/// A network ready to answer. It needs no C++ of the modules that built it.
+/// A network ready to answer. It needs no C++ of the modules that built it. Several threads may call infer()
+/// and classify(), one after the other; for answers at the same time each thread has a Model of its own. In a
+/// child of fork() it works as its Engine does.
 class Model {
  public:
   explicit Model(ModelFile file, const EngineOptions& options = {});

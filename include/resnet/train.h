@@ -54,7 +54,8 @@ struct FitResult {
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
   int threads = 0;
-  std::string isa;  // DeviceInfo::target
+  std::string threads_from;  // DeviceInfo::threads_from
+  std::string isa;           // DeviceInfo::target
   std::string weights_sha256;
   bool complete = false;  // false: stopped early
 };
@@ -110,7 +111,7 @@ struct EvaluateOptions {
   EngineFactory engine_factory = make_engine;
 };
 
-/// Accuracy in evaluation mode.
+/// Accuracy in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
 /// `stop`, set from elsewhere, ends it early: `examples` says how many were seen. `seen`, if any, is called
 /// after every batch with the number of examples so far.

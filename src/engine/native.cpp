@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/cores.h"
 #include "base/machine.h"
 #include "compiler/compile.h"
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "cpu/target.h"
 #include "engine/checks.h"
+#include "engine/gate.h"
 #include "engine/layout.h"
 #include "engine/native_state.h"
 #include "exec/executor.h"
@@ -18,6 +20,7 @@ namespace resnet {
 namespace {
 
 using compiler::StepKind;
+using engine::Gate;
 using graph::Graph;
 
 Isa chosen_isa(const EngineOptions& options) {
@@ -34,10 +37,13 @@ Isa chosen_isa(const EngineOptions& options) {
   return *wanted;
 }
 
-int chosen_threads(const EngineOptions& options) {
+ThreadCount chosen_threads(const EngineOptions& options) {
   if (options.threads < 0) throw ConfigError("EngineOptions::threads cannot be negative", "use 1 or more");
-  return options.threads == 0 ? default_threads() : options.threads;
+  return options.threads == 0 ? threads_wanted() : ThreadCount{options.threads, "given"};
 }
+
+// What an engine keeps compiled; said in resnet/engine.h.
+constexpr std::size_t kMostPlans = 16;
 
 class NativeEngine final : public PlannedEngine {
  public:
@@ -46,23 +52,29 @@ class NativeEngine final : public PlannedEngine {
         options_(options),
         isa_(chosen_isa(options)),
         target_(isa_),
-        pool_(chosen_threads(options)),
-        state_(network_, options_.optimizer, pool_.threads()) {}
+        threads_(chosen_threads(options)),
+        pool_(threads_.count),
+        state_(network_, options_.optimizer, threads_.count) {
+    compiled_.reserve(kMostPlans);
+  }
 
   StepResult step(const ImageView& images, View<const std::int32_t> labels,
                   const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("step()");
     const StepResult result = run_step(compiled(Kind::step, images.shape), images, labels, inputs);
     state_.count_update();
     return result;
   }
 
   StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
+    const Gate::Pass pass = gate_.change("gradients()");
     const StepResult result = run_step(compiled(Kind::gradients, images.shape), images, labels, {});
     has_gradients_ = true;
     return result;
   }
 
   void apply(const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("apply()");
     check_gradients();
     exec::Executor& executor = compiled(Kind::apply, {});
     write_inputs(executor, inputs);
@@ -71,6 +83,7 @@ class NativeEngine final : public PlannedEngine {
   }
 
   Tensor infer(const ImageView& images) override {
+    const Gate::Pass pass = gate_.read();
     exec::Executor& executor = compiled(Kind::infer, images.shape);
     write_images(executor, images);
     write_seed(executor);
@@ -85,25 +98,37 @@ class NativeEngine final : public PlannedEngine {
     return result;
   }
 
-  State state(StateScope scope) const override { return state_.values(scope); }
-  void set_state(const State& state) override { state_.set_values(state); }
+  State state(StateScope scope) const override {
+    const Gate::Pass pass = gate_.read();
+    return state_.values(scope);
+  }
+  void set_state(const State& state) override {
+    const Gate::Pass pass = gate_.change("set_state()");
+    state_.set_values(state);
+  }
 
   State gradient_values() const override {
+    const Gate::Pass pass = gate_.read();
     check_gradients();
     return state_.gradient_values();
   }
   std::vector<GradientSpan> gradient_spans() override {
+    const Gate::Pass pass = gate_.read();
     check_gradients();
     return state_.gradient_spans();
   }
 
   DeviceInfo device() const override {
-    return {
-        .kind = "cpu", .name = cpu_model(), .target = std::string(name_of(isa_)), .threads = pool_.threads()};
+    return {.kind = "cpu",
+            .name = cpu_model(),
+            .target = std::string(name_of(isa_)),
+            .threads = threads_.count,
+            .threads_from = threads_.from};
   }
 
   std::vector<CallTime> profile(const ImageView& images, View<const std::int32_t> labels,
                                 const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("profile()");
     exec::Executor& executor = compiled(Kind::step, images.shape);
     const plan::Plan& plan = executor.plan();
     std::vector<double> seconds(plan.calls.size(), 0.0);
@@ -121,9 +146,13 @@ class NativeEngine final : public PlannedEngine {
     return result;
   }
 
-  std::int64_t arena_bytes() const override { return state_.arena().bytes(); }
+  std::int64_t arena_bytes() const override {
+    const Gate::Pass pass = gate_.read();
+    return state_.arena().bytes();
+  }
 
   std::string plan_text(const Shape& images, Mode mode) override {
+    const Gate::Pass pass = gate_.read();
     return plan::to_string(compiled(mode == Mode::train ? Kind::step : Kind::infer, images).plan());
   }
 
@@ -153,9 +182,14 @@ class NativeEngine final : public PlannedEngine {
                                    options_.optimizer);
   }
 
+  // With threads to run it.
   exec::Executor& compiled(Kind kind, const Shape& images) {
-    for (const Compiled& candidate : compiled_) {  // a handful; found without allocating
-      if (candidate.kind == kind && candidate.images == images) return *candidate.executor;
+    pool_.start();
+    const auto found = std::ranges::find_if(
+        compiled_, [&](const Compiled& c) { return c.kind == kind && c.images == images; });
+    if (found != compiled_.end()) {
+      std::rotate(compiled_.begin(), found, found + 1);  // allocates nothing
+      return *compiled_.front().executor;
     }
     Graph graph = graph_of(kind, images);
     if (kind == Kind::gradients && !apply_graph_) {
@@ -166,20 +200,20 @@ class NativeEngine final : public PlannedEngine {
         compiler::compile(graph, target_, state_.layout(),
                           {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
     const plan::Plan& plan = executor->plan();
-    bool moved = false;
     try {
-      moved = state_.arena().reserve(state_.layout().bytes(), plan.work_bytes + plan.prepared_bytes,
-                                     plan.scratch_bytes);
+      const bool moved = state_.arena().reserve(state_.layout().bytes(),
+                                                plan.work_bytes + plan.prepared_bytes, plan.scratch_bytes);
+      executor->bind(state_.arena());
+      if (moved) {
+        for (const Compiled& other : compiled_) other.executor->bind(state_.arena());
+      }
     } catch (...) {  // not enough memory: what was bound to the old arena is void
       compiled_.clear();
       throw;
     }
-    executor->bind(state_.arena());
-    compiled_.push_back({kind, images, std::move(executor)});
-    if (moved) {
-      for (const Compiled& other : compiled_) other.executor->bind(state_.arena());
-    }
-    return *compiled_.back().executor;
+    if (compiled_.size() == kMostPlans) compiled_.pop_back();
+    compiled_.insert(compiled_.begin(), {kind, images, std::move(executor)});
+    return *compiled_.front().executor;
   }
 
   static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
@@ -235,9 +269,11 @@ class NativeEngine final : public PlannedEngine {
   EngineOptions options_;
   Isa isa_;
   cpu::Target target_;
+  ThreadCount threads_;
+  mutable Gate gate_;  // of all that follows
   ThreadPool pool_;
   engine::NativeState state_;
-  std::vector<Compiled> compiled_;
+  std::vector<Compiled> compiled_;  // the one that was used last is first
   std::optional<Graph> apply_graph_;
   bool has_gradients_ = false;
 };

@@ -1,6 +1,7 @@
 // Between modules and engines.
 #include <map>
 
+#include "engine/gate.h"
 #include "resnet/engine.h"
 
 namespace resnet {
@@ -41,21 +42,32 @@ Network network_of(const nn::Module& module, const Shape& images) {
   return {nn::trace(module, images, Mode::eval), nn::trace(module, images, Mode::train), state_of(module)};
 }
 
+struct Forward::Kept {
+  engine::Gate gate;  // of the others
+  Shape shape{0};     // that the engine was made for
+  std::unique_ptr<Engine> engine;
+};
+
 Forward::Forward(nn::Module& module, Mode mode, EngineOptions options)
-    : module_(&module), mode_(mode), options_(std::move(options)) {}
+    : module_(&module), mode_(mode), options_(std::move(options)), kept_(std::make_unique<Kept>()) {}
+
+Forward::~Forward() = default;
+Forward::Forward(Forward&&) noexcept = default;
+Forward& Forward::operator=(Forward&&) noexcept = default;
 
 Tensor Forward::operator()(const Tensor& x) {
+  const engine::Gate::Pass pass = kept_->gate.read();
   nn::init_unset(*module_, module_->scheme(), 0);
   State state = state_of(*module_);
-  if (engine_ != nullptr && shape_ == x.shape()) {
-    engine_->set_state(state);
+  if (kept_->engine != nullptr && kept_->shape == x.shape()) {
+    kept_->engine->set_state(state);
   } else {
     // In training mode too the running statistics stay as they are: their updates are left out.
-    engine_ = make_engine(
+    kept_->engine = make_engine(
         {nn::trace(*module_, x.shape(), mode_).without_updates(), std::nullopt, std::move(state)}, options_);
-    shape_ = x.shape();
+    kept_->shape = x.shape();
   }
-  return engine_->infer(x.view<float>());
+  return kept_->engine->infer(x.view<float>());
 }
 
 Tensor forward(nn::Module& module, const Tensor& x, Mode mode) {

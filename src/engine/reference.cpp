@@ -6,6 +6,7 @@
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "engine/checks.h"
+#include "engine/gate.h"
 #include "engine/interpreter.h"
 #include "graph/names.h"
 #include "resnet/engine.h"
@@ -13,6 +14,7 @@
 namespace resnet {
 namespace {
 
+using engine::Gate;
 using engine::Values;
 using graph::Graph;
 using graph::Role;
@@ -59,18 +61,22 @@ class ReferenceEngine final : public Engine {
 
   StepResult step(const ImageView& images, View<const std::int32_t> labels,
                   const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("step()");
     return run_step(compiler::StepKind::update, images, labels, inputs);
   }
   StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
+    const Gate::Pass pass = gate_.change("gradients()");
     return run_step(compiler::StepKind::gradients, images, labels, {});
   }
   void apply(const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("apply()");
     check_gradients();
     take_spans();
     engine::interpret(*apply_graph_, {{compiler::kStepInputs, step_values(inputs)}}, values_);
     engine::advance_count(counts_.at(engine::kUpdates));
   }
   Tensor infer(const ImageView& images) override {
+    const Gate::Pass pass = gate_.read();
     const Graph graph = engine::reshaped(network_.eval, images.shape).without_updates();
     const auto outputs = engine::interpret(
         graph, {{graph::kImages, values_of(images)}, {graph::kSeedStep, seed_step()}}, values_);
@@ -80,6 +86,7 @@ class ReferenceEngine final : public Engine {
   }
 
   State state(StateScope scope) const override {
+    const Gate::Pass pass = gate_.read();
     State result;
     const std::size_t count = scope == StateScope::network ? network_values_ : types_.size();
     for (std::size_t i = 0; i < count; ++i) {
@@ -100,6 +107,7 @@ class ReferenceEngine final : public Engine {
     return result;
   }
   void set_state(const State& state) override {
+    const Gate::Pass pass = gate_.change("set_state()");
     engine::check_state(types_, state, DType::f64);
     for (const auto& [name, given] : state) {
       if (given.dtype() == DType::f32) {
@@ -114,6 +122,7 @@ class ReferenceEngine final : public Engine {
   }
 
   State gradient_values() const override {
+    const Gate::Pass pass = gate_.read();
     check_gradients();
     State result;
     const std::map<std::string, Role> roles = engine::state_roles(network_);
@@ -128,6 +137,7 @@ class ReferenceEngine final : public Engine {
     return result;
   }
   std::vector<GradientSpan> gradient_spans() override {
+    const Gate::Pass pass = gate_.read();
     check_gradients();
     take_spans();
     std::vector<GradientSpan> result;
@@ -198,7 +208,8 @@ class ReferenceEngine final : public Engine {
     return {outputs.at(compiler::kLossSum)[0], static_cast<std::int64_t>(outputs.at(compiler::kCorrect)[0])};
   }
 
-  Network network_;  // without its state
+  mutable Gate gate_;  // of all that follows
+  Network network_;    // without its state
   std::uint64_t seed_;
   OptimizerOptions optimizer_;
   engine::StateTypes types_;        // of all values, the network's first

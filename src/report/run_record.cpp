@@ -38,6 +38,7 @@ std::string to_json(const FitResult& result) {
                                     {"epochs", result.epochs},
                                     {"steps", result.steps},
                                     {"threads", result.threads},
+                                    {"threads_from", result.threads_from},
                                     {"isa", result.isa},
                                     {"weights_sha256", result.weights_sha256},
                                     {"complete", result.complete},

@@ -21,7 +21,7 @@ inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kModelFile = "model.safetensors";
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
-/// steps, threads, isa, weights_sha256, complete, version. A number that is not finite is null.
+/// steps, threads, threads_from, isa, weights_sha256, complete, version. A number that is not finite is null.
 std::string to_json(const FitResult& result);
 /// Writes it, atomically and durably. Throws IoError.
 void write_result(const std::filesystem::path& path, const FitResult& result);

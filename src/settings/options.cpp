@@ -110,7 +110,7 @@ void add_machine(Table& table) {
   constexpr std::int64_t kMostThreads = 1024;
   table.add({"threads",
              "N",
-             "threads; default: what affinity and control group allow",
+             "threads; default: OMP_NUM_THREADS, else the cores that affinity and control groups leave",
              true,
              [](Settings& s, const std::string& t) {
                s.threads = static_cast<int>(parse_count("threads", t, 1, kMostThreads));

@@ -29,7 +29,7 @@ struct Settings {
   float lr = 0.05F;
   std::uint64_t seed = 0;
 
-  int threads = 0;  // 0: what affinity and control group allow
+  int threads = 0;  // 0: as EngineOptions::threads
   std::string isa;  // "": the strongest
   Precision precision = Precision::f32;
   std::string device = "auto";

@@ -154,6 +154,7 @@ class Run {
     result.device = device.kind;
     result.cpu_model = device.name;
     result.threads = device.threads;
+    result.threads_from = device.threads_from;
     result.isa = device.target;
     const State state = engine_->state();
     engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place

@@ -1,0 +1,64 @@
+// A Model that several threads use, or a child of fork().
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "base/random.h"
+#include "resnet/model_file.h"
+#include "support/in_child.h"
+#include "support/networks.h"
+
+namespace resnet {
+namespace {
+
+using Answer = std::vector<std::pair<std::string, float>>;
+
+Model model(int threads) {
+  const nn::Sequential net = test::random_network(
+      "d2l_resnet18", {.in_channels = 1, .classes = 3, .blocks = {1, 1}, .channels = {4, 8}});
+  Network network = network_of(net, {1, 1, 16, 24});
+  data::Preprocessing preprocessing;
+  preprocessing.resize = {16, 24};
+  return Model({std::move(network.state), std::move(network.eval), preprocessing, {"a", "b", "c"}},
+               {.threads = threads});
+}
+
+data::Image picture(std::uint64_t number) {
+  data::Image image{10, 12, 1, std::vector<std::uint8_t>(120)};
+  const RandomStream random(number, "picture");
+  for (std::size_t p = 0; p < image.pixels.size(); ++p)
+    image.pixels[p] = static_cast<std::uint8_t>(random.word(p) & 0xffU);
+  return image;
+}
+
+TEST(ModelThreads, ClassifyAtOnceAsOneAfterTheOther) {
+  constexpr std::size_t kPictures = 8;
+  for (const int threads : {1, 2}) {
+    Model shared = model(threads);
+    std::vector<Answer> expected;
+    for (std::size_t i = 0; i < kPictures; ++i) expected.push_back(shared.classify(picture(i)));
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (std::size_t caller = 0; caller < 4; ++caller) {
+      callers.emplace_back([&, caller] {
+        for (std::size_t i = 0; i < 100; ++i) {
+          const std::size_t at = (caller + i) % kPictures;
+          if (shared.classify(picture(at)) != expected[at]) ++wrong;
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    EXPECT_EQ(wrong, 0) << "of 400, " << threads << " threads of the engine";
+  }
+}
+
+TEST(ModelThreads, ClassifyInAChild) {
+  RESNET_SKIP_WHERE_A_CHILD_HAS_NO_THREADS();
+  Model shared = model(2);
+  const Answer expected = shared.classify(picture(1));
+  EXPECT_EQ(test::in_child([&] { return shared.classify(picture(1)) == expected; }), test::Child::held);
+}
+
+}  // namespace
+}  // namespace resnet
