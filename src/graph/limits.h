@@ -1,8 +1,8 @@
 // How large a network may be. A file of some kilobytes can describe one that takes hours or all memory to
 // plan or to run; what is larger is refused before anything is planned (compiler/verify.h). Each bound lies
-// far beyond known networks: ResNet-1001 has some 3,400 nodes and 9,000 values, ResNet-152 takes 23 GFLOP for an
-// image of 224 x 224, and the largest activations of a photograph of 12 million pixels, in and out of a stem,
-// are 1.6 GB.
+// far beyond known networks: ResNet-1001 has some 3,400 nodes and 9,000 values, ResNet-152 takes 23 GFLOP for
+// an image of 224 x 224, and the largest activations of a photograph of 12 million pixels, in and out of a
+// stem, are 1.6 GB.
 #pragma once
 
 #include <cstdint>
