@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "compiler/offsets.h"
 #include "compiler/passes.h"
 
 namespace resnet::compiler {
@@ -210,66 +211,6 @@ void place_call(const Node& node, Placement& placement, int number, plan::Call& 
   std::int64_t workspace = kernel.workspace_bytes();
   if (!kept && prepared > 0) workspace = workspace > 0 ? plan::aligned(prepared) + workspace : prepared;
   call.workspace = placement.add_workspace(workspace, number);
-}
-
-// Offsets for the buffers in that order, each the lowest that is free during its life; returns the end.
-std::int64_t place_in_order(std::vector<Buffer>& buffers, const std::vector<std::size_t>& order,
-                            std::int64_t alignment) {
-  std::int64_t end = 0;
-  std::vector<std::size_t> placed;  // by offset
-  for (const std::size_t i : order) {
-    Buffer& buffer = buffers[i];
-    std::int64_t offset = 0;
-    for (const std::size_t j : placed) {
-      const Buffer& other = buffers[j];
-      if (other.last < buffer.first || buffer.last < other.first) continue;
-      if (offset + buffer.bytes <= other.offset) break;
-      offset = std::max(offset, plan::aligned(other.offset + other.bytes, alignment));
-    }
-    buffer.offset = offset;
-    const auto position =
-        std::upper_bound(placed.begin(), placed.end(), offset,
-                         [&](std::int64_t o, std::size_t j) { return o < buffers[j].offset; });
-    placed.insert(position, i);
-    end = std::max(end, plan::aligned(offset + buffer.bytes, alignment));
-  }
-  return end;
-}
-
-// Offsets in the work region: large buffers first; then some tries more, each with the buffer that ended
-// highest before all others. On the zoo this comes within a few percent of the bound.
-void assign_offsets(Plan& plan, std::int64_t alignment) {
-  constexpr int kTries = 24;
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
-    if (plan.buffers[i].region == Region::work) order.push_back(i);
-  }
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
-    return plan.buffers[x].bytes > plan.buffers[y].bytes;
-  });
-  std::vector<Buffer> buffers = plan.buffers;
-  for (int attempt = 0; attempt < kTries && !order.empty(); ++attempt) {
-    const std::int64_t end = place_in_order(buffers, order, alignment);
-    if (attempt == 0 || end < plan.work_bytes) {
-      plan.work_bytes = end;
-      plan.buffers = buffers;
-    }
-    const auto end_of = [&](std::size_t i) {  // what is small finds its place anyway
-      return buffers[i].bytes * 64 < end ? 0 : buffers[i].offset + buffers[i].bytes;
-    };
-    const auto ends_before = [&](std::size_t x, std::size_t y) { return end_of(x) < end_of(y); };
-    const auto highest = std::max_element(order.begin(), order.end(), ends_before);
-    std::rotate(order.begin(), highest, highest + 1);
-  }
-  const auto calls = static_cast<int>(plan.calls.size());
-  for (int k = 0; k < calls; ++k) {
-    std::int64_t live = 0;
-    for (const std::size_t i : order) {
-      const Buffer& buffer = plan.buffers[i];
-      if (buffer.first <= k && k <= buffer.last) live += plan::aligned(buffer.bytes, alignment);
-    }
-    plan.live_bytes = std::max(plan.live_bytes, live);
-  }
 }
 
 StoredGraph run_passes(const Graph& graph, const Target& target, const CompileOptions& options) {

@@ -1,6 +1,7 @@
 #include "compiler/draft.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace resnet::compiler {
 
@@ -13,8 +14,14 @@ using graph::ValueId;
 Draft::Draft(const StoredGraph& stored, const Target& target)
     : graph_(stored.graph),
       target_(target),
-      nodes_(stored.graph.nodes().begin(), stored.graph.nodes().end()),
-      types_(stored.types) {}
+      nodes_(stored.graph.nodes().size()),
+      types_(stored.types),
+      uses_(stored.types.size()) {
+  for (std::size_t j = 0; j < nodes_.size(); ++j) replace(j, graph_.nodes()[j]);
+  for (const auto& [name, id] : graph_.outputs()) uses_[static_cast<std::size_t>(id)].leaves = true;
+  for (const graph::Update& update : graph_.updates())
+    uses_[static_cast<std::size_t>(update.value)].leaves = true;
+}
 
 StoredGraph Draft::rebuild() const {
   StoredGraph result;
@@ -46,28 +53,48 @@ StoredGraph Draft::rebuild() const {
   return result;
 }
 
-std::vector<std::size_t> Draft::consumers(ValueId id) const {
-  std::vector<std::size_t> result;
-  for (std::size_t j = 0; j < nodes_.size(); ++j) {
-    if (!nodes_[j]) continue;
-    const auto times = std::count(nodes_[j]->inputs.begin(), nodes_[j]->inputs.end(), id);
-    result.insert(result.end(), static_cast<std::size_t>(times), j);
-  }
-  return result;
+void Draft::replace(std::size_t j, Node node) {
+  remove(j);
+  for (const ValueId id : node.inputs) add_reader(id, j);
+  for (const ValueId id : node.outputs) set_producer(id, j);
+  nodes_[j] = std::move(node);
 }
 
-bool Draft::leaves(ValueId id) const {
-  const auto is = [id](const auto& pair) { return pair.second == id; };
-  return std::any_of(graph_.outputs().begin(), graph_.outputs().end(), is) ||
-         std::any_of(graph_.updates().begin(), graph_.updates().end(),
-                     [id](const graph::Update& update) { return update.value == id; });
+void Draft::remove(std::size_t j) {
+  if (!nodes_[j]) return;
+  for (const ValueId id : nodes_[j]->inputs) remove_reader(id, j);
+  for (const ValueId id : nodes_[j]->outputs) remove_producer(id, j);
+  nodes_[j].reset();
 }
 
-std::optional<std::size_t> Draft::producer(ValueId id) const {
-  for (std::size_t k = 0; k < nodes_.size(); ++k) {
-    if (nodes_[k] && std::count(nodes_[k]->outputs.begin(), nodes_[k]->outputs.end(), id) > 0) return k;
-  }
-  return std::nullopt;
+void Draft::set_input(std::size_t j, std::size_t slot, ValueId id) {
+  remove_reader(std::exchange(nodes_[j]->inputs.at(slot), id), j);
+  add_reader(id, j);
+}
+
+void Draft::set_output(std::size_t j, std::size_t slot, ValueId id) {
+  remove_producer(std::exchange(nodes_[j]->outputs.at(slot), id), j);
+  set_producer(id, j);
+}
+
+void Draft::add_reader(ValueId id, std::size_t j) {
+  if (id == kNone) return;
+  auto& readers = uses_[static_cast<std::size_t>(id)].readers;
+  readers.insert(std::ranges::upper_bound(readers, j), j);
+}
+
+void Draft::remove_reader(ValueId id, std::size_t j) {
+  if (id == kNone) return;
+  auto& readers = uses_[static_cast<std::size_t>(id)].readers;
+  readers.erase(std::ranges::lower_bound(readers, j));
+}
+
+void Draft::set_producer(ValueId id, std::size_t j) {
+  if (id != kNone) uses_[static_cast<std::size_t>(id)].producer = j;
+}
+
+void Draft::remove_producer(ValueId id, std::size_t j) {
+  if (id != kNone && producer(id) == j) uses_[static_cast<std::size_t>(id)].producer.reset();
 }
 
 std::optional<std::size_t> Draft::maker(ValueId id) const {
@@ -77,6 +104,7 @@ std::optional<std::size_t> Draft::maker(ValueId id) const {
 
 ValueId Draft::new_value(graph::ValueType type) {
   types_.push_back(std::move(type));
+  uses_.emplace_back();
   return static_cast<ValueId>(types_.size() - 1);
 }
 

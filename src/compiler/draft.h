@@ -11,7 +11,8 @@
 namespace resnet::compiler {
 
 /// The nodes of a graph, in its numbering of values. A node that was merged into another leaves an empty
-/// place; the others stay in an order in which they can run.
+/// place; the others stay in an order in which they can run. Nodes change through the functions below alone,
+/// which keep account of who makes and who reads a value: asking for that costs no search.
 class Draft {
  public:
   Draft(const StoredGraph& stored, const Target& target);
@@ -20,16 +21,23 @@ class Draft {
   StoredGraph rebuild() const;
 
  protected:
+  std::size_t places() const noexcept { return nodes_.size(); }
+  bool has(std::size_t j) const { return nodes_[j].has_value(); }
+  const graph::Node& node(std::size_t j) const { return *nodes_[j]; }
+  void replace(std::size_t j, graph::Node node);
+  void remove(std::size_t j);
+  void set_input(std::size_t j, std::size_t slot, graph::ValueId id);
+  void set_output(std::size_t j, std::size_t slot, graph::ValueId id);
   /// The operation at place j, if it is an O and there still is a node.
   template <class O>
   const O* op(std::size_t j) const {
     return nodes_[j] ? ops::as<O>(*nodes_[j]) : nullptr;
   }
-  /// The places of the nodes that read a value, one for each time.
-  std::vector<std::size_t> consumers(graph::ValueId id) const;
+  /// The places of the nodes that read a value, ascending, one for each time. Void when a node changes.
+  const std::vector<std::size_t>& consumers(graph::ValueId id) const { return use(id).readers; }
   /// Whether somebody outside reads it.
-  bool leaves(graph::ValueId id) const;
-  std::optional<std::size_t> producer(graph::ValueId id) const;
+  bool leaves(graph::ValueId id) const { return use(id).leaves; }
+  std::optional<std::size_t> producer(graph::ValueId id) const { return use(id).producer; }
   /// The node whose main output is `id`.
   std::optional<std::size_t> maker(graph::ValueId id) const;
   /// A value that the graph does not have.
@@ -56,10 +64,23 @@ class Draft {
 
   const graph::Graph& graph_;
   const Target& target_;
-  std::vector<std::optional<graph::Node>> nodes_;
 
  private:
+  // Who makes a value, and who reads it.
+  struct Use {
+    std::optional<std::size_t> producer;
+    std::vector<std::size_t> readers;
+    bool leaves = false;
+  };
+  const Use& use(graph::ValueId id) const { return uses_[static_cast<std::size_t>(id)]; }
+  void add_reader(graph::ValueId id, std::size_t j);
+  void remove_reader(graph::ValueId id, std::size_t j);
+  void set_producer(graph::ValueId id, std::size_t j);
+  void remove_producer(graph::ValueId id, std::size_t j);
+
+  std::vector<std::optional<graph::Node>> nodes_;
   std::vector<graph::ValueType> types_;  // as stored: of the graph's values, and of those that were added
+  std::vector<Use> uses_;                // of the same
 };
 
 }  // namespace resnet::compiler

@@ -25,7 +25,7 @@ class EvaluationPass : public Draft {
   using Draft::Draft;
 
   void run() {
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    for (std::size_t j = 0; j < places(); ++j) {
       const auto* norm = op<BatchNorm>(j);
       if (norm != nullptr && !norm->options().training && !norm->options().pool) fuse_into_producer(j);
     }
@@ -34,7 +34,7 @@ class EvaluationPass : public Draft {
  private:
   void fuse_into_producer(std::size_t j) {
     const ops::BatchNormOptions options = op<BatchNorm>(j)->options();
-    const ValueId x = nodes_[j]->inputs[Norm::x], z = nodes_[j]->outputs[NormOut::y];
+    const ValueId x = node(j).inputs[Norm::x], z = node(j).outputs[NormOut::y];
     const auto k = maker(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
     if (conv == nullptr || conv->options().norm_epilogue || leaves(x) || consumers(x).size() != 1) return;
@@ -45,14 +45,15 @@ class EvaluationPass : public Draft {
     };
     if (!could<Conv2d>(*k, fused)) return;
     // The coefficients are made where the convolution was, which moves to where its residual is made.
-    std::swap(nodes_[j], nodes_[*k]);
-    Node &norm = *nodes_[*k], &merged = *nodes_[j];
+    Node norm = node(j), merged = node(*k);
     const ValueId coefficients = new_value(ops::rows_of_channels(3, channels_of(x)));
     merged.inputs[Conv::epilogue_coefficients] = coefficients;
     merged.inputs[Conv::residual] = std::exchange(norm.inputs[Norm::residual], kNone);
     merged.outputs[ConvOut::y] = z;
     norm.inputs[Norm::x] = kNone;
     norm.outputs[NormOut::y] = coefficients;
+    replace(*k, std::move(norm));
+    replace(j, std::move(merged));
     change<Conv2d>(j, fused);
     change<BatchNorm>(*k, [&](ops::BatchNormOptions& o) {
       o.residual = o.relu = false;

@@ -34,32 +34,33 @@ class FusePass : public Draft {
   void mask_before_spreading() {
     using Relu = ops::ReluGradientInput;
     using Pool = ops::MaxPoolGradientInput;
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    for (std::size_t j = 0; j < places(); ++j) {
       if (op<ReluGradient>(j) == nullptr) continue;
-      Node& mask = *nodes_[j];
+      Node mask = node(j);
       const ValueId spread_gradient = mask.inputs[Relu::dy];
       const auto k = producer(spread_gradient);
       if (!k || op<MaxPoolGradient>(*k) == nullptr) continue;
       if (consumers(spread_gradient).size() != 1 || leaves(spread_gradient)) continue;
-      Node& spread = *nodes_[*k];
+      Node spread = node(*k);
       const auto pool = producer(spread.inputs[Pool::index]);
       if (!pool || op<MaxPool>(*pool) == nullptr ||
-          nodes_[*pool]->inputs[ops::MaxPoolInput::x] != mask.inputs[Relu::y])
+          node(*pool).inputs[ops::MaxPoolInput::x] != mask.inputs[Relu::y])
         continue;
       const ValueId between = spread.outputs[kMainOutput], end = mask.outputs[kMainOutput];
-      mask.inputs = {spread.inputs[Pool::dy], nodes_[*pool]->outputs[ops::MaxPoolOutput::y]};
+      mask.inputs = {spread.inputs[Pool::dy], node(*pool).outputs[ops::MaxPoolOutput::y]};
       mask.outputs = {between};
       spread.inputs[Pool::dy] = between;
       spread.outputs = {end};
-      std::swap(mask, spread);
+      replace(*k, std::move(mask));
+      replace(j, std::move(spread));
     }
   }
 
   void fuse_epilogues() {
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (!nodes_[j]) continue;
+    for (std::size_t j = 0; j < places(); ++j) {
+      if (!has(j)) continue;
       // Into the later of two producers: the other's result is there when it ends.
-      const std::vector<ValueId>& inputs = nodes_[j]->inputs;
+      const std::vector<ValueId>& inputs = node(j).inputs;
       const bool sum = op<ops::Add>(j) != nullptr;
       const bool swapped = sum && producer(inputs[ops::AddInput::a]) < producer(inputs[ops::AddInput::b]);
       for (std::size_t slot = 0; slot < inputs.size(); ++slot) {
@@ -71,9 +72,9 @@ class FusePass : public Draft {
   // Gradients of type O.
   template <class O>
   void fuse_prologues() {
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    for (std::size_t j = 0; j < places(); ++j) {
       if (op<O>(j) == nullptr) continue;
-      for (const std::size_t consumer : consumers(nodes_[j]->outputs[kMainOutput])) {
+      for (const std::size_t consumer : consumers(node(j).outputs[kMainOutput])) {
         if (fuse_into_consumer(j, consumer)) break;
       }
     }
@@ -81,17 +82,14 @@ class FusePass : public Draft {
 
   // Bits instead of values, where a norm's gradient asks only where its ReLU let x pass.
   void gate_by_masks() {
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    for (std::size_t j = 0; j < places(); ++j) {
       const auto* gradient = op<BatchNormGradient>(j);
       if (gradient == nullptr || gradient->options().gate != Gate::value || gradient->options().pool)
         continue;
-      ValueId& gate = nodes_[j]->inputs[ops::BatchNormGradientInput::gate];
-      const ValueId mask = mask_of(gate);
+      const ValueId mask = mask_of(node(j).inputs[ops::BatchNormGradientInput::gate]);
       if (mask == kNone) continue;
-      ops::BatchNormGradientOptions options = gradient->options();
-      options.gate = Gate::mask;
-      gate = mask;
-      nodes_[j]->op = ops::make<BatchNormGradient>(std::move(options));
+      set_input(j, ops::BatchNormGradientInput::gate, mask);
+      change<BatchNormGradient>(j, [](ops::BatchNormGradientOptions& o) { o.gate = Gate::mask; });
     }
   }
 
@@ -101,15 +99,13 @@ class FusePass : public Draft {
     const auto k = maker(z);
     const auto* norm = k ? op<BatchNorm>(*k) : nullptr;
     if (norm == nullptr) return kNone;
-    ValueId& mask = nodes_[*k]->outputs[ops::BatchNormOutput::relu_mask];
-    if (norm->options().relu_mask) return mask;
-    ops::BatchNormOptions options = norm->options();
-    if (!options.relu || options.pool || !options.training) return kNone;
-    options.relu_mask = true;
-    const auto fused = ops::make<BatchNorm>(std::move(options));
-    if (!serves(*nodes_[*k], *fused)) return kNone;
-    mask = new_value({shape(z), DType::u8});
-    nodes_[*k]->op = fused;
+    const ops::BatchNormOptions& options = norm->options();
+    if (options.relu_mask) return node(*k).outputs[ops::BatchNormOutput::relu_mask];
+    const auto add = [](ops::BatchNormOptions& o) { o.relu_mask = true; };
+    if (!options.relu || options.pool || !options.training || !could<BatchNorm>(*k, add)) return kNone;
+    const ValueId mask = new_value({shape(z), DType::u8});
+    set_output(*k, ops::BatchNormOutput::relu_mask, mask);
+    change<BatchNorm>(*k, add);
     return mask;
   }
 
@@ -121,36 +117,36 @@ class FusePass : public Draft {
   // Node j (an addition, a ReLU or a pool) becomes the epilogue of the node that makes its operand. The fused
   // node stands at j, where all its operands exist.
   bool fuse_into_producer(std::size_t j, std::size_t slot) {
-    const Node& node = *nodes_[j];
-    const ValueId value = node.inputs[slot];
+    const Node& next = node(j);
+    const ValueId value = next.inputs[slot];
     const auto k = maker(value);
     if (!k) return false;
-    const Node& first = *nodes_[*k];
-    const auto fusion = ops::operation(first).with_epilogue(ops::operation(node), slot);
+    const Node& first = node(*k);
+    const auto fusion = ops::operation(first).with_epilogue(ops::operation(next), slot);
     if (!fusion || consumers(value).size() != 1 || leaves(value) || !serves(first, *fusion->op)) return false;
     for (const ValueId output : first.outputs) {
       if (output == kNone || output == value) continue;
-      const auto readers = consumers(output);
+      const auto& readers = consumers(output);
       if (!readers.empty() && readers.front() <= j) return false;
     }
     Node fused = first;
     fused.op = fusion->op;
-    fused.outputs[kMainOutput] = node.outputs[kMainOutput];
-    move_operands(*fusion, node, fused);
-    nodes_[j] = std::move(fused);
-    nodes_[*k].reset();
+    fused.outputs[kMainOutput] = next.outputs[kMainOutput];
+    move_operands(*fusion, next, fused);
+    remove(*k);
+    replace(j, std::move(fused));
     return true;
   }
 
   // Node j (the gradient of a ReLU or of a pool) becomes the prologue of node `c`, which stands at j from
   // then on: all its other operands must exist there.
   bool fuse_into_consumer(std::size_t j, std::size_t c) {
-    const Node& node = *nodes_[j];
-    const Node& last = *nodes_[c];
-    const ValueId value = node.outputs[kMainOutput];
+    const Node& first = node(j);
+    const Node& last = node(c);
+    const ValueId value = first.outputs[kMainOutput];
     const bool shared = consumers(value).size() > 1;
     if (last.inputs[kMainInput] != value || leaves(value)) return false;
-    const auto fusion = ops::operation(last).with_prologue(ops::operation(node), shared);
+    const auto fusion = ops::operation(last).with_prologue(ops::operation(first), shared);
     if (!fusion || !serves(last, *fusion->op)) return false;
     for (const ValueId input : last.inputs) {
       const auto k = input == kNone || input == value ? std::nullopt : producer(input);
@@ -158,10 +154,10 @@ class FusePass : public Draft {
     }
     Node fused = last;
     fused.op = fusion->op;
-    fused.inputs[kMainInput] = node.inputs[kMainInput];
-    move_operands(*fusion, node, fused);
-    nodes_[c].reset();
-    nodes_[j] = std::move(fused);
+    fused.inputs[kMainInput] = first.inputs[kMainInput];
+    move_operands(*fusion, first, fused);
+    remove(c);
+    replace(j, std::move(fused));
     return true;
   }
 };

@@ -16,8 +16,9 @@ bool has(const std::vector<std::size_t>& slots, std::size_t slot) {
   return std::count(slots.begin(), slots.end(), slot) != 0;
 }
 
-// Makes f32 again what a kernel that does not serve bf16 reads or writes. Gives whether anything changed.
-bool restrict(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types) {
+// Makes f32 again what a kernel that does not serve bf16 reads or writes, and adds those values to `changed`.
+void restrict(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types,
+              std::vector<ValueId>& changed) {
   const auto of = [&](ValueId id) -> DType& { return types[static_cast<std::size_t>(id)].dtype; };
   const auto is = [&](ValueId id, DType dtype) { return id != kNone && of(id) == dtype; };
   const bool together =
@@ -25,17 +26,15 @@ bool restrict(const Node& node, const Bf16Operands& served, std::vector<graph::V
           served.inputs,
           [&](std::size_t i) { return is(node.inputs[i], DType::f32) && !has(served.or_f32, i); }) &&
       std::ranges::none_of(served.outputs, [&](std::size_t i) { return is(node.outputs[i], DType::f32); });
-  bool changed = false;
   const auto check = [&](const std::vector<ValueId>& ids, const std::vector<std::size_t>& slots) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (!is(ids[i], DType::bf16) || (together && has(slots, i))) continue;
       of(ids[i]) = DType::f32;
-      changed = true;
+      changed.push_back(ids[i]);
     }
   };
   check(node.inputs, served.inputs);
   check(node.outputs, served.outputs);
-  return changed;
 }
 
 }  // namespace
@@ -54,13 +53,24 @@ StoredGraph store(Graph graph, const Target& target, DType activations) {
   };
   for (const auto& [name, id] : result.graph.outputs()) keep(id);
   for (const graph::Update& update : result.graph.updates()) keep(update.value);
+  const std::vector<Node>& nodes = result.graph.nodes();
   std::vector<Bf16Operands> served;
-  for (const Node& node : result.graph.nodes()) served.push_back(target.bf16_operands(ops::operation(node)));
+  std::vector<std::vector<std::size_t>> neighbours(types.size());  // the nodes that read or write a value
+  std::vector<ValueId> changed;
+  for (std::size_t k = 0; k < nodes.size(); ++k) {
+    served.push_back(target.bf16_operands(ops::operation(nodes[k])));
+    for (const auto& ids : {nodes[k].inputs, nodes[k].outputs}) {
+      for (const ValueId id : ids) {
+        if (id != kNone) neighbours[static_cast<std::size_t>(id)].push_back(k);
+      }
+    }
+    restrict(nodes[k], served[k], types, changed);
+  }
   // What becomes f32 makes operands of its neighbours f32, and so on.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::size_t k = 0; k < served.size(); ++k)
-      changed = restrict(result.graph.nodes()[k], served[k], types) || changed;
+  while (!changed.empty()) {
+    const auto id = static_cast<std::size_t>(changed.back());
+    changed.pop_back();
+    for (const std::size_t k : neighbours[id]) restrict(nodes[k], served[k], types, changed);
   }
   return result;
 }

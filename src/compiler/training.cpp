@@ -1,6 +1,8 @@
 #include "compiler/training.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "compiler/optimizer.h"
 #include "graph/names.h"
@@ -119,11 +121,11 @@ Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimize
 
 Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
   Graph graph;
+  std::unordered_set<std::string_view> updated;
+  for (const graph::Update& update : step.updates()) updated.insert(step.value(update.state).name);
   for (const ValueId id : step.with_role(Role::parameter)) {
     const graph::ValueInfo& parameter = step.value(id);
-    const bool kept = std::ranges::any_of(step.updates(), [&](const graph::Update& update) {
-      return step.value(update.state).name == gradient_name(parameter.name);
-    });
+    const bool kept = updated.contains(gradient_name(parameter.name));
     const ValueId value = graph.add_state(Role::parameter, parameter.name, parameter.type);
     const ValueId gradient =
         kept ? graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type) : kNone;
