@@ -1,10 +1,15 @@
-"""Bilinear resizing as Pillow does it, pinned byte by byte."""
+"""Bilinear resizing as Pillow does it, pinned byte by byte.
+
+As a program, under Pillow 13: writes tests/golden/resize_pillow13.json.
+"""
 
 import hashlib
+import pathlib
 
 import PIL
 from PIL import Image
 
+import golden
 from golden import SEED
 from philox import words
 
@@ -32,17 +37,43 @@ def _pairs(name, count):
     return pairs
 
 
+def _picture(size, channels):
+    h_in, w_in = size[:2]
+    pixels = words(SEED, f"resize/{h_in}x{w_in}", h_in * w_in * channels).astype("uint8")  # & 255
+    return Image.frombytes({1: "L", 3: "RGB"}[channels], (w_in, h_in), pixels.tobytes())
+
+
 def _case(size, channels):
     h_in, w_in, h_out, w_out = size
-    pixels = words(SEED, f"resize/{h_in}x{w_in}", h_in * w_in * channels).astype("uint8")  # & 255
-    picture = Image.frombytes({1: "L", 3: "RGB"}[channels], (w_in, h_in), pixels.tobytes())
-    out = picture.resize((w_out, h_out), Image.BILINEAR).tobytes()
+    out = _picture(size, channels).resize((w_out, h_out), Image.BILINEAR).tobytes()
     assert len(out) == h_out * w_out * channels
     return {"channels": channels, "in": [h_in, w_in], "out": [h_out, w_out],
             "sha256": hashlib.sha256(out).hexdigest()}
 
 
+def _sizes():
+    return ([(size, 1) for size in _pairs("resize/gray", 260)] + [(size, 3) for size in _pairs("resize/rgb", 60)])
+
+
 def resize_bilinear():
-    cases = [_case(size, 1) for size in _pairs("resize/gray", 260)]
-    cases += [_case(size, 3) for size in _pairs("resize/rgb", 60)]
-    return {"pillow": PIL.__version__, "cases": cases}
+    return {"pillow": PIL.__version__, "cases": [_case(*size) for size in _sizes()]}
+
+
+def resize_pillow13():
+    """Those of the same cases that Pillow 13 resizes vertically first, and that come out otherwise by it."""
+    cases = []
+    for size, channels in _sizes():
+        h_in, _, h_out, w_out = size
+        widened = _picture(size, channels).resize((w_out, h_in), Image.BILINEAR)
+        horizontal_first = widened.resize((w_out, h_out), Image.BILINEAR).tobytes()
+        case = _case(size, channels)
+        if case["sha256"] != hashlib.sha256(horizontal_first).hexdigest():
+            cases.append(case)
+    assert cases, "this Pillow is older than 13"
+    return {"case": "resize_pillow13", "generator": "philox4x32-10", "seed": SEED, "pillow": PIL.__version__,
+            "cases": cases}
+
+
+if __name__ == "__main__":
+    golden.write(pathlib.Path(__file__).resolve().parent.parent / "tests/golden/resize_pillow13.json",
+                 resize_pillow13())

@@ -29,7 +29,9 @@ struct Resize {
   Resize(std::int64_t h, std::int64_t w) : height(h), width(w) {}
 };
 
-/// The bytes of `image` at height x width, equal to PIL's BILINEAR byte for byte.
+/// The bytes of `image` at height x width, equal to PIL's BILINEAR byte for byte: that of Pillow up to 12,
+/// whose horizontal pass comes first. Where Pillow 13 differs (by 1 in some bytes of some sizes that shrink
+/// in height), its vertical pass came first: resize to height x image.width, then to height x width.
 /// Throws ShapeError if a side is zero or larger than 65,535, or `image` is not what Image says.
 /// Source: Pillow, Resample.c (triangle filter, 22-bit fixed point, two passes rounded to bytes).
 Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width);
@@ -40,7 +42,8 @@ struct Preprocessing {
   std::int64_t channels = 1;  // bytes / 255 -> [0, 1], as ToTensor
   bool operator==(const Preprocessing&) const;
 };
-/// One line of JSON, and back. Throws FormatError, also for a key that it does not know.
+/// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Throws FormatError, also
+/// for a key that it does not know.
 std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 

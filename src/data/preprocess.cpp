@@ -8,7 +8,7 @@
 namespace resnet::data {
 namespace {
 
-constexpr const char* kInterpolation = "pil_bilinear";
+constexpr const char* kInterpolation = "pil_bilinear";  // of Pillow up to 12, see resize_bilinear()
 constexpr const char* kScale = "divide_by_255";
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,

@@ -1,4 +1,4 @@
-// Pillow's BILINEAR resampling, byte for byte.
+// BILINEAR resampling of Pillow up to 12, byte for byte.
 #pragma once
 
 #include <cstdint>
