@@ -76,6 +76,18 @@ class Descriptor {
   int fd_;
 };
 
+// As open(), but never as standard input, output or error, where the program closed one of those: what is
+// meant for people would go into the file.
+int open_file(const char* path, int flags, mode_t mode = 0) noexcept {
+  const int fd = ::open(path, flags | O_CLOEXEC, mode);
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  return moved;
+}
+
 using Parts = std::span<const std::span<const std::byte>>;
 
 // Writes everything; gives 0 or the error.
@@ -93,7 +105,7 @@ int write_all(int fd, Parts parts) {
 
 // Puts the renaming on the disk; gives 0 or the error.
 int flush_folder(const fs::path& folder) {
-  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor fd(open_file(folder.c_str(), O_RDONLY | O_DIRECTORY));
   // A folder that may be written but not read, and file systems that cannot flush one: the file itself
   // is on the disk, and there is no more that could be done.
   if (fd.get() < 0) return errno == EACCES ? 0 : errno;
@@ -112,7 +124,7 @@ fs::path followed(const fs::path& path) {
 
 // To a device or a pipe, which nothing may take the place of.
 void write_through(const fs::path& path, Parts parts) {
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+  Descriptor fd(open_file(path.c_str(), O_WRONLY | O_NOCTTY));
   if (fd.get() < 0) fail("write", path, errno);
   int error = write_all(fd.get(), parts);
   if (const int closing = fd.close(); error == 0) error = closing;
@@ -129,7 +141,7 @@ std::pair<fs::path, int> open_temporary(const fs::path& folder, const fs::path& 
     std::array<char, 32> name{};
     static_cast<void>(std::snprintf(name.data(), name.size(), ".resnet-%016" PRIx64 ".tmp", number));
     fs::path path = folder / name.data();
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    const int fd = open_file(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (fd >= 0) return {std::move(path), fd};
     if (errno != EEXIST) fail("write", target, errno);
   }
@@ -153,7 +165,7 @@ int take_over(int fd, const struct stat& old) {
 }  // namespace
 
 InputFile::InputFile(const fs::path& path) : path_(path) {
-  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Descriptor fd(open_file(path.c_str(), O_RDONLY));
   if (fd.get() < 0) fail("read", path, errno);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail("read", path, errno);
@@ -238,7 +250,7 @@ void write_file(const fs::path& path, std::string_view text) {
 }
 
 AppendedFile::AppendedFile(const fs::path& path) {
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  Descriptor fd(open_file(path.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) fail("append to", path, errno);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail("append to", path, errno);
@@ -260,7 +272,7 @@ FolderLock::FolderLock(const fs::path& folder) {
   constexpr int kTries = 100;  // each time another process took the folder away between two calls
   for (int i = 0; i < kTries; ++i) {
     made_ = make_directories(folder);
-    Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Descriptor fd(open_file(folder.c_str(), O_RDONLY | O_DIRECTORY));
     if (fd.get() < 0 && errno == ENOENT) continue;
     if (fd.get() < 0 && errno == EACCES) return;  // it may still be written to
     if (fd.get() < 0) fail("open the folder", folder, errno);
@@ -285,7 +297,7 @@ FolderLock::~FolderLock() {
 }
 
 bool make_new_file(const fs::path& path) {
-  const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kNewFile));
+  const Descriptor fd(open_file(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kNewFile));
   if (fd.get() < 0 && errno != EEXIST) fail("write", path, errno);
   return fd.get() >= 0;
 }

@@ -1,8 +1,11 @@
 // The program `resnet`: thin commands over the library. An error becomes one line of what, one line of
 // hint, and an exit code.
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -82,11 +85,21 @@ int run(int argc, char** argv) {
                     hint);
 }
 
+// A file that is opened must not become standard input, output or error where the caller closed that: it
+// would get what is meant for people. What stands in for it can neither be read nor written.
+void open_missing_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0 && errno == EBADF)
+      static_cast<void>(::open("/", O_RDONLY | O_DIRECTORY));
+  }
+}
+
 }  // namespace
 }  // namespace resnet::cli
 
 int main(int argc, char** argv) {
   using namespace resnet;
+  cli::open_missing_streams();
 #ifdef SIGXFSZ
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file size is an error like a full disk
 #endif

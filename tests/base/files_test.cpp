@@ -12,6 +12,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
@@ -221,6 +222,23 @@ TEST(AppendedFile, RefusesWhatIsMissingALinkOrNoRegularFile) {
     EXPECT_TRUE(what.starts_with("cannot append to " + (folder / name).string() + ": ")) << what;
   }
   EXPECT_EQ(read_text(folder / "real"), "text");
+}
+
+TEST(AppendedFile, DoesNotBecomeAStandardStreamThatIsClosed) {
+  const ScratchFolder folder;
+  write_file(folder / "log", "");
+  EXPECT_EXIT(
+      {
+        for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
+        AppendedFile log(folder / "log");
+        const InputFile input(folder / "log");
+        for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+          if (::write(stream, "for people", 10) >= 0) std::_Exit(1);
+        }
+        std::_Exit(log.append("figures") ? 0 : 2);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EQ(read_text(folder / "log"), "figures");
 }
 
 TEST(FolderLock, IsHeldByOneAtATime) {
