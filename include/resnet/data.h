@@ -98,6 +98,11 @@ class Dataset {
   std::int64_t size_ = 0;
 };
 
+/// Which examples these are, wherever and however they are stored: the SHA-256, in 64 digits, of sizes,
+/// pixels and label of the first `count` examples of `source` (all that it has, if those are fewer). Class
+/// names do not count.
+std::string content_sha256(const Dataset::Source& source, std::int64_t count);
+
 /// Fashion-MNIST: 60,000 and 10,000 gray images of 28x28, ten classes.
 /// Throws IoError (with the command that installs the data) or FormatError.
 Dataset fashion_mnist(Split split, const DatasetOptions& options = {});

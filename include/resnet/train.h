@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,12 +44,16 @@ struct CurvePoint {
   double test_acc = -1;  // negative: not measured at this point
 };
 
+/// What was not measured. JSON has null in its place, text "not measured".
+inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+
 /// The figures of a run, the chapter's two lines and what belongs to them.
 struct FitResult {
-  double loss = 0, train_acc = 0;  // running, train-mode averages over the last epoch
-  double test_acc = 0;             // evaluation mode, after the last step; NaN: not measured then
-  double examples_per_second = 0;  // examples / time in steps
-  std::string device;              // "cpu"
+  // Running, train-mode averages over the last epoch that had a step; kNotMeasured without any step.
+  double loss = kNotMeasured, train_acc = kNotMeasured;
+  double test_acc = kNotMeasured;             // evaluation mode; measured after the last step, or not at all
+  double examples_per_second = kNotMeasured;  // examples / time in steps
+  std::string device;                         // "cpu"
   std::string cpu_model;
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;  // finished
@@ -60,7 +65,8 @@ struct FitResult {
   bool complete = false;  // false: stopped early
 };
 
-/// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`.
+/// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`; a
+/// figure without a value is "not measured".
 std::ostream& operator<<(std::ostream& out, const FitResult& result);
 
 /// Sees a run and cannot influence it. Called in the training thread, between steps.
@@ -100,8 +106,8 @@ FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& 
 
 struct Evaluation {
   std::int64_t examples = 0;
-  double test_acc = 0;
-  double loss = 0;                      // mean cross-entropy, evaluation mode
+  double test_acc = kNotMeasured;       // without examples, as the loss
+  double loss = kNotMeasured;           // mean cross-entropy, evaluation mode
   std::vector<std::int64_t> confusion;  // [true][predicted], row-major, classes x classes
 };
 

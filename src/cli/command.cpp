@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/files.h"
 #include "base/nearest.h"
 #include "report/run_record.h"
 #include "settings/options.h"
@@ -132,8 +133,10 @@ std::filesystem::path model_path(const std::string& run) {
     return file;
   }
   if (!std::filesystem::exists(path, error)) {
-    throw IoError(fmt::format("there is no file or folder '{}'", run),
-                  "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file");
+    const std::string tilde = unexpanded(path);
+    throw IoError(
+        fmt::format("there is no file or folder '{}'", run),
+        tilde.empty() ? "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file" : tilde);
   }
   return path;
 }

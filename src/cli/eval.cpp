@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 
 #include "base/files.h"
@@ -26,7 +27,8 @@ class Eval final : public Command {
   }
 
   int run() override {
-    settings::Settings chosen = from_flags(base());
+    const settings::Settings run = settings_of_run();
+    settings::Settings chosen = from_flags(base(run));
     Model model = load_model(model_path(run_), settings::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
     const data::Dataset test = settings::open_data(chosen, data::Split::test);
@@ -42,6 +44,14 @@ class Eval final : public Command {
       throw FormatError(
           fmt::format("the network knows a class '{}' where {} has '{}'", *one, test.name(), *other), hint);
     }
+    if (!settings::is_data_of(run, data::Split::test, test)) {
+      const std::string what =
+          fmt::format("{} has other test examples than the run in {} had", test.name(), run_);
+      if (!argument("data").given && !argument("data-dir").given) {
+        throw FormatError(what, "give --data or --data-dir to evaluate on these");
+      }
+      say("note: " + what);
+    }
     const Evaluation figures =
         evaluate(model.engine(), test, chosen.batch_size, nullptr, test_progress(test.size()));
     if (json_) {
@@ -53,12 +63,16 @@ class Eval final : public Command {
   }
 
  private:
-  // The data set and the batch size of the run, where RUN is its folder.
-  settings::Settings base() const {
+  // What the run was trained with, where RUN is its folder.
+  settings::Settings settings_of_run() const {
     const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;
     std::error_code error;
     if (!std::filesystem::exists(config, error)) return {};
-    const settings::Settings run = settings::from_toml(read_text(config), config.string());
+    return settings::from_toml(read_text(config), config.string());
+  }
+
+  // What an evaluation takes from there: the data set and the batch size.
+  static settings::Settings base(const settings::Settings& run) {
     settings::Settings base;
     base.data = run.data;
     base.data_dir = run.data_dir;
@@ -81,7 +95,8 @@ class Eval final : public Command {
                                       {"data", test.name()},
                                       {"classes", classes},
                                       {"confusion", figures.confusion}});
-    std::cout << object.dump() << '\n';
+    // The data set's name has a path, which need not be UTF-8.
+    std::cout << object.dump({.replace = true}) << '\n';
   }
 
   static void print_table(const Evaluation& figures, const data::Dataset& test) {
@@ -91,7 +106,8 @@ class Eval final : public Command {
     fmt::print("{:<16} {:>8} {:>9} {:>9}\n", "class", "examples", "precision", "recall");
     for (std::size_t k = 0; k < count; ++k) {
       const ClassFigures of = class_figures(figures, count, k);
-      fmt::print("{:<16} {:>8} {:>9.4f} {:>9.4f}\n", test.classes()[k], of.examples, of.precision, of.recall);
+      fmt::print("{:<16} {:>8} {:>9} {:>9}\n", test.classes()[k], of.examples, shown(of.precision),
+                 shown(of.recall));
     }
     constexpr std::size_t kMostColumns = 20;  // wider matrices are for --json
     if (count > kMostColumns) return;
@@ -107,8 +123,11 @@ class Eval final : public Command {
 
   struct ClassFigures {
     std::int64_t examples = 0;
-    double precision = 0, recall = 0;
+    double precision = kNotMeasured;  // of a class that was never answered there is none
+    double recall = kNotMeasured;     // nor of one without examples
   };
+
+  static std::string shown(double figure) { return std::isnan(figure) ? "-" : fmt::format("{:.4f}", figure); }
 
   static ClassFigures class_figures(const Evaluation& figures, std::size_t count, std::size_t k) {
     std::int64_t truly = 0;
@@ -118,8 +137,8 @@ class Eval final : public Command {
       answered += figures.confusion[j * count + k];
     }
     const auto hits = static_cast<double>(figures.confusion[k * count + k]);
-    return {truly, answered == 0 ? 0 : hits / static_cast<double>(answered),
-            truly == 0 ? 0 : hits / static_cast<double>(truly)};
+    return {truly, answered == 0 ? kNotMeasured : hits / static_cast<double>(answered),
+            truly == 0 ? kNotMeasured : hits / static_cast<double>(truly)};
   }
 
   std::string run_;

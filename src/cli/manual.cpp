@@ -88,7 +88,10 @@ std::string man_page(const Commands& commands) {
       ".TP\n\\fBNO_COLOR\\fR\nset: no colours\n";
   page +=
       ".SH FILES\nA run lives in one folder: \\fIconfig.toml\\fR, \\fImetrics.csv\\fR, \\fIcurves.svg\\fR, "
-      "\\fIresult.json\\fR, \\fImodel.safetensors\\fR.\n";
+      "\\fIresult.json\\fR, \\fImodel.safetensors\\fR. What was not measured is null in result.json. "
+      "config.toml names the data by an absolute path and by the SHA-256 of the examples that were used: "
+      "\\fBresnet eval RUN\\fR and \\fBresnet train \\-\\-config\\fR refuse other data of that name, unless "
+      "\\-\\-data or \\-\\-data\\-dir is given.\n";
   return page;
 }
 

@@ -1,13 +1,12 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <csignal>
-#include <fstream>
 #include <iostream>
 
 #include "base/files.h"
+#include "cli/claim.h"
 #include "cli/command.h"
+#include "cli/stop_signals.h"
 #include "report/run_record.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
@@ -16,53 +15,37 @@
 namespace resnet::cli {
 namespace {
 
-std::atomic<bool> g_stop{false};
-std::atomic<int> g_signal{0};
-
-// The first signal lets the step finish and saves; the second ends the program as usual.
-extern "C" void on_signal(int signal) {
-  g_stop.store(true);
-  constexpr char kText[] = "\nresnet: finishing the step and saving; once more to give up\n";
-  if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) {
-    // nobody is there to read it
-  }
-  g_signal.store(signal);
-  std::signal(signal, SIG_DFL);
-}
-
 // Saves the model before the records say that the run is finished, or when the run fails.
 class ModelKeeper final : public Observer {
  public:
-  ModelKeeper(std::filesystem::path folder, const nn::Module& net, const data::Dataset& dataset)
-      : folder_(std::move(folder)), net_(net), dataset_(dataset) {}
-  void on_step(const Progress&) override { began_ = true; }
+  ModelKeeper(RunClaim& claim, const nn::Module& net, const data::Dataset& dataset)
+      : claim_(claim), net_(net), dataset_(dataset) {}
+  void on_step(const Progress&) override { keep(); }
   void on_finish(const FitResult&) override { save(); }
 
   // What was trained is saved also if the records, the memory or an evaluation fail; a run that never
   // began leaves no folder.
   void rescue() {
-    std::error_code ignored;
-    if (!began_) {
-      for (const char* name : {report::kConfigFile, report::kMetricsFile}) {
-        std::filesystem::remove(folder_ / name, ignored);
-      }
-      std::filesystem::remove(folder_, ignored);
-    } else if (!saved_) {
-      try {
-        save();
-      } catch (const std::exception& error) {
-        say(std::string("the model could not be saved either: ") + error.what());
-      }
+    if (!began_ || saved_) return;
+    try {
+      save();
+    } catch (const std::exception& error) {
+      say(std::string("the model could not be saved either: ") + error.what());
     }
   }
 
  private:
+  void keep() {
+    began_ = true;
+    claim_.keep();
+  }
   void save() {
-    save_model(folder_ / report::kModelFile, net_, dataset_);
+    keep();
+    save_model(claim_.folder() / report::kModelFile, net_, dataset_);
     saved_ = true;
   }
 
-  std::filesystem::path folder_;
+  RunClaim& claim_;
   const nn::Module& net_;
   const data::Dataset& dataset_;
   bool began_ = false, saved_ = false;
@@ -86,9 +69,17 @@ class Train final : public Command {
 
   int run() override {
     std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
-    const settings::Settings chosen = from_flags(base());
+    const settings::Settings earlier = base();
+    const settings::Settings chosen = from_flags(earlier);
     const data::Dataset training = settings::open_data(chosen, data::Split::train);
     const data::Dataset test = settings::open_data(chosen, data::Split::test);
+    const bool other_data = argument("data").given || argument("data-dir").given;
+    if (!other_data && !(settings::is_data_of(earlier, data::Split::train, training) &&
+                         settings::is_data_of(earlier, data::Split::test, test))) {
+      throw FormatError(
+          fmt::format("{} has other examples now than the run of {} had", training.name(), config_),
+          "give --data or --data-dir to train on these");
+    }
     const Shape& example = training.example_shape();
     nn::Sequential net =
         settings::make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
@@ -96,19 +87,18 @@ class Train final : public Command {
     check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size);
 
-    const std::filesystem::path folder = make_folder(chosen);
-    write_file(folder / report::kConfigFile, settings::to_toml(chosen));
+    stop_at_signals();
+    RunClaim claim(chosen.out, chosen.model);
+    const std::filesystem::path& folder = claim.folder();
+    write_file(folder / report::kConfigFile, settings::to_toml(settings::recorded(chosen, training, test)));
     if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
     FitOptions options = settings::fit_options(chosen);
-    options.stop = &g_stop;
+    options.stop = &stop_requested();
     if (!quiet_) options.observers = {curves(), progress()};
-    const auto keeper = std::make_shared<ModelKeeper>(folder, net, training);
+    const auto keeper = std::make_shared<ModelKeeper>(claim, net, training);
     options.observers.push_back(keeper);
     options.observers.push_back(run_folder(folder));
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {  // what nohup or a shell ignores stays ignored
-      if (std::signal(signal, SIG_IGN) != SIG_IGN) std::signal(signal, on_signal);
-    }
     FitResult result;
     try {
       result = fit(net, training, test, options);
@@ -125,40 +115,13 @@ class Train final : public Command {
     }
     std::cout.flush();
     constexpr int kSignalBase = 128;
-    return g_signal.load() == 0 ? kDone : kSignalBase + g_signal.load();
+    return stop_signal() == 0 ? kDone : kSignalBase + stop_signal();
   }
 
  private:
   settings::Settings base() const {
     if (config_.empty()) return {};
     return settings::from_toml(read_text(config_), config_);
-  }
-
-  // The folder of the run, made. An existing run is never overwritten.
-  static std::filesystem::path make_folder(const settings::Settings& chosen) {
-    namespace fs = std::filesystem;
-    fs::path folder = chosen.out;
-    if (folder.empty()) {
-      make_directories("runs");
-      std::error_code error;
-      for (int n = 1;; ++n) {  // two that start together get a folder each
-        folder = fs::path("runs") / fmt::format("{}-{}", chosen.model, n);
-        if (fs::create_directory(folder, error)) return folder;
-        if (error) {
-          throw IoError(fmt::format("cannot make {}: {}", folder.string(), error.message()),
-                        "is the folder writable, and the disk not full?");
-        }
-      }
-    }
-    for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
-                             report::kResultFile, report::kModelFile}) {
-      std::error_code error;
-      if (!fs::exists(folder / name, error)) continue;
-      throw IoError(fmt::format("{} already holds a run (its {})", folder.string(), name),
-                    "give another --out; nothing of it was touched");
-    }
-    make_directories(folder);
-    return folder;
   }
 
   std::string config_;

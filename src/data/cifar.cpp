@@ -91,8 +91,11 @@ Dataset load(const DataSource& source, const Variant& variant, Split split, cons
   const std::vector<std::string>& files = split == Split::train ? variant.train : variant.test;
   for (const std::string& name : files) {
     if (!path_exists(folder / name)) {
+      const std::string tilde = unexpanded(folder);
       throw IoError(fmt::format("{} is not in {}: {} is missing", source.title, folder.string(), name),
-                    "give the folder with the files of the binary version as DatasetOptions::dir");
+                    tilde.empty()
+                        ? "give the folder with the files of the binary version as DatasetOptions::dir"
+                        : tilde);
     }
   }
   Examples examples;

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
 
+#include "base/sha256.h"
 #include "data/folder.h"
 #include "resnet/data.h"
 
@@ -29,16 +31,38 @@ Image Dataset::image(std::int64_t i) const {
   return result;
 }
 
+std::string content_sha256(const Dataset::Source& source, std::int64_t count) {
+  Sha256 hash;
+  const auto add = [&hash](std::initializer_list<std::int64_t> numbers) {
+    std::vector<std::byte> bytes;  // 64 bits each, the low ones first
+    for (const std::int64_t number : numbers) {
+      for (int shift = 0; shift < 64; shift += 8) bytes.push_back(static_cast<std::byte>(number >> shift));
+    }
+    hash.update(bytes);
+  };
+  Image image;
+  for (std::int64_t i = 0; i < std::min(count, source.size()); ++i) {
+    source.image(i, image);
+    add({image.height, image.width, image.channels, source.label(i)});
+    hash.update(std::as_bytes(std::span(image.pixels)));
+  }
+  return hash.hex();
+}
+
 ImageView Batch::view() const {
   const View<const float> elements = images.view<float>();
   return layout == ImageLayout::nchw ? ImageView(elements) : ImageView::nhwc(elements);
 }
 
+std::filesystem::path folder_of_environment() {
+  const char* variable = std::getenv("RESNET_DATA_DIR");
+  return variable == nullptr ? "" : variable;
+}
+
 std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
                                   const std::filesystem::path& otherwise) {
   if (!options.dir.empty()) return options.dir;
-  if (const char* variable = std::getenv("RESNET_DATA_DIR"); variable != nullptr && *variable != '\0')
-    return variable;
+  if (std::filesystem::path folder = folder_of_environment(); !folder.empty()) return folder;
   if (otherwise.empty()) {
     throw IoError("the folder with the files of " + std::string(title) + " is not known",
                   "give it as DatasetOptions::dir, or set RESNET_DATA_DIR");

@@ -10,6 +10,9 @@
 
 namespace resnet::data {
 
+/// $RESNET_DATA_DIR; empty if it is not set.
+std::filesystem::path folder_of_environment();
+
 /// The folder of a data set: the option, else $RESNET_DATA_DIR, else `otherwise`. Throws IoError if
 /// there is none.
 std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,

@@ -102,8 +102,9 @@ struct Family {
 fs::path need_file(const fs::path& folder, const std::string& name, const Family& family) {
   fs::path path = find_file(folder, name);
   if (path.empty()) {
+    const std::string tilde = unexpanded(folder);
     throw IoError(fmt::format("{} is not in {}: {}[.gz] is missing", family.title, folder.string(), name),
-                  family.hint);
+                  tilde.empty() ? family.hint : tilde);
   }
   return path;
 }

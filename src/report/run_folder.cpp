@@ -71,8 +71,9 @@ Series load_series(const std::filesystem::path& run) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::exists(run, error)) {
+    const std::string tilde = unexpanded(run);
     throw IoError(fmt::format("there is no file or folder '{}'", run.string()),
-                  "give the folder of a run, or its metrics.csv");
+                  tilde.empty() ? "give the folder of a run, or its metrics.csv" : tilde);
   }
   Series series;
   series.name = run.string();

@@ -66,6 +66,15 @@ void add_data(Table& table) {
              [](Settings& s, const std::string& t) { s.resize = parse_resize("resize", t); },
              [](const Settings& s) { return to_text(s.resize); },
              {"DatasetOptions::resize"}});
+  for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
+                                     std::pair("test-sha256", &Settings::test_sha256)}) {
+    Option& hash =
+        table.text(name, "HEX", "sha256 of the examples that the run used, in its config.toml", member);
+    hash.flag = false;
+    hash.set = [name = name, member = member](Settings& s, const std::string& t) {
+      s.*member = parse_sha256(name, t);
+    };
+  }
   table.number("limit-train", "use the first N training examples; 0: all", 0, kMost, &Settings::limit_train);
   table.number("limit-test", "use the first N test examples; 0: all", 0, kMost, &Settings::limit_test);
 }

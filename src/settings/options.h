@@ -22,6 +22,7 @@ struct Option {
   std::function<std::string(const Settings&)> get;  // as set() takes it; "" where unset
   std::vector<std::string> fields = {};             // of the library, "FitOptions::epochs", that it sets
   std::vector<std::string> choices = {};            // all values there are, or the usual ones; may be empty
+  bool flag = true;                                 // false: in config.toml alone, written by a run
 };
 
 /// All options, in the order of the help.

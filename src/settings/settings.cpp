@@ -3,16 +3,77 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
+#include "base/json.h"
 #include "base/nearest.h"
 #include "base/toml.h"
+#include "data/folder.h"
+#include "data/sources.h"
 #include "resnet/models.h"
 #include "settings/options.h"
 
 namespace resnet::settings {
 
+namespace {
+
+namespace fs = std::filesystem;
+
+// `path` as it is called from everywhere. Without "." and ".." where that is the same place.
+std::string absolute(const std::string& path) {
+  const fs::path whole = fs::absolute(path);
+  const fs::path tidy = whole.lexically_normal();
+  std::error_code error;
+  return (fs::equivalent(whole, tidy, error) ? tidy : whole).string();
+}
+
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const FormatError&) {
+    return false;
+  }
+}
+
+std::string recorded_folder(const char* flag, const std::string& folder) {
+  std::string path = absolute(folder);
+  if (is_utf8(path)) return path;
+  throw ConfigError(
+      fmt::format("--{}: the path {} is not UTF-8, and config.toml could not hold it", flag, path),
+      "give a link to it, or rename the folder");
+}
+
+}  // namespace
+
+Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test) {
+  settings.train_sha256 = data::content_sha256(train.source(), train.size());
+  settings.test_sha256 = data::content_sha256(test.source(), test.size());
+  bool in_folder = false;  // whether the data set's name has its folder
+  for (const data::DataSource& source : data::data_sources()) {
+    const std::string prefix = source.completion();
+    if (!source.folder || !settings.data.starts_with(prefix)) continue;
+    in_folder = true;
+    settings.data = prefix + recorded_folder("data", settings.data.substr(prefix.size()));
+  }
+  if (!in_folder && settings.data_dir.empty()) settings.data_dir = data::folder_of_environment().string();
+  if (!settings.data_dir.empty()) settings.data_dir = recorded_folder("data-dir", settings.data_dir);
+  if (!settings.out.empty()) settings.out = absolute(settings.out);
+  if (!is_utf8(settings.out)) settings.out.clear();
+  return settings;
+}
+
+bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset) {
+  const bool train = split == data::Split::train;
+  const std::string& known = train ? run.train_sha256 : run.test_sha256;
+  const std::int64_t limit = train ? run.limit_train : run.limit_test;
+  const data::Dataset::Source& source = dataset.source();
+  return known.empty() || known == data::content_sha256(source, limit > 0 ? limit : source.size());
+}
+
 std::string to_toml(const Settings& settings) {
-  std::string result = "# A run of resnet train; repeat it with: resnet train --config FILE --out DIR\n";
+  std::string result = fmt::format("{} repeat it with: resnet train --config FILE --out DIR\n", kTomlHeading);
   for (const Option& o : options()) {
     const std::string value = o.get(settings);
     if (value.empty()) continue;

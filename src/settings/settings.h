@@ -16,6 +16,8 @@ namespace resnet::settings {
 struct Settings {
   std::string data{data::data_sources().front().name};
   std::string data_dir;
+  // Of the examples that a run used (data::content_sha256); "" where it is not known. In config.toml alone.
+  std::string train_sha256, test_sha256;
   data::Resize resize{96};
   std::int64_t limit_train = 0, limit_test = 0;
 
@@ -35,6 +37,17 @@ struct Settings {
   std::string device = "auto";
   std::string out;
 };
+
+/// How every config.toml of to_toml() begins.
+inline constexpr const char* kTomlHeading = "# A run of resnet train;";
+
+/// The settings as a run's config.toml keeps them, so that they mean the same from everywhere: folders are
+/// absolute, one that $RESNET_DATA_DIR gave is named, and the examples are known by their content. A
+/// folder of data whose path is not UTF-8, which TOML cannot hold, is a ConfigError; such an `out`, which
+/// nothing depends on, is left out.
+Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test);
+/// Whether `dataset` has the examples that `run` used of this split; true where `run` does not say.
+bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset);
 
 /// A complete config.toml, from which `resnet train --config` repeats the run.
 std::string to_toml(const Settings& settings);

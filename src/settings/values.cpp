@@ -71,6 +71,14 @@ std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string&
   return parse_list(flag, text, ',', kMost, "whole numbers of at least 1 with commas between, one a stage");
 }
 
+std::string parse_sha256(std::string_view flag, const std::string& text) {
+  constexpr std::size_t kDigits = 64;
+  if (text.size() != kDigits || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    reject(flag, text, "64 hexadecimal digits");
+  }
+  return text;
+}
+
 data::Resize parse_resize(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 65535;
   const std::string wanted = "a number of pixels (shorter side), or HxW, each from 1 to 65535";

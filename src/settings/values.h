@@ -17,6 +17,8 @@ std::uint64_t parse_seed(std::string_view flag, const std::string& text);
 float parse_rate(std::string_view flag, const std::string& text);
 /// A number for each stage, with commas between: "2,2,2,2".
 std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text);
+/// 64 hexadecimal digits.
+std::string parse_sha256(std::string_view flag, const std::string& text);
 /// "96" or "96x128".
 data::Resize parse_resize(std::string_view flag, const std::string& text);
 /// "1x3x224x224".

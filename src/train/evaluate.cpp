@@ -43,7 +43,8 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
     result.examples += batch->size();
     if (seen) seen(result.examples);
   }
-  const auto examples = static_cast<double>(std::max<std::int64_t>(1, result.examples));
+  if (result.examples == 0) return result;
+  const auto examples = static_cast<double>(result.examples);
   result.test_acc = static_cast<double>(correct) / examples;
   result.loss = loss_sum / examples;
   return result;

@@ -123,6 +123,7 @@ class Run {
       progress_.train_acc = static_cast<double>(correct) / static_cast<double>(progress_.examples);
       progress_.examples_per_second = rate.value();
       progress_.recent_examples_per_second = recent_.value();
+      measured_ = progress_;
       for (const auto& observer : options_.observers) observer->on_step(progress_);
       const bool last = progress_.batch == batches;
       if (!last && !stopped() && progress_.batch % every == 0) emit_point(-1);
@@ -159,11 +160,13 @@ class Run {
     const State state = engine_->state();
     engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
     set_state(net_, state);
-    result.loss = progress_.loss;
-    result.train_acc = progress_.train_acc;
     const bool evaluated = evaluated_at_ == steps_;
-    result.test_acc = evaluated ? test_acc_ : std::numeric_limits<double>::quiet_NaN();
-    result.examples_per_second = seconds_ > 0 ? static_cast<double>(examples_) / seconds_ : 0;
+    if (steps_ > 0) {
+      result.loss = measured_.loss;
+      result.train_acc = measured_.train_acc;
+      if (evaluated) result.test_acc = test_acc_;
+      if (seconds_ > 0) result.examples_per_second = static_cast<double>(examples_) / seconds_;
+    }
     result.seed = options_.seed;
     result.epochs = epochs_;
     result.steps = steps_;
@@ -180,7 +183,8 @@ class Run {
   data::Loader loader_;
   std::unique_ptr<Engine> engine_;
   Progress progress_;
-  Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen
+  Progress measured_;  // after the last step
+  Rate recent_{10};    // seconds: the noise of single steps is averaged, a change is seen
   double test_acc_ = 0;
   double seconds_ = 0;         // in steps
   std::int64_t examples_ = 0;  // of all epochs
@@ -191,9 +195,14 @@ class Run {
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const FitResult& result) {
-  return out << fmt::format("loss {:.3f}, train acc {:.3f}, test acc {:.3f}\n{:.1f} examples/sec on {}\n",
-                            result.loss, result.train_acc, result.test_acc, result.examples_per_second,
-                            result.device);
+  const auto figure = [](double value) {
+    return std::isnan(value) ? "not measured" : fmt::format("{:.3f}", value);
+  };
+  const std::string rate = std::isnan(result.examples_per_second)
+                               ? "examples/sec not measured"
+                               : fmt::format("{:.1f} examples/sec", result.examples_per_second);
+  return out << fmt::format("loss {}, train acc {}, test acc {}\n{} on {}\n", figure(result.loss),
+                            figure(result.train_acc), figure(result.test_acc), rate, result.device);
 }
 
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,

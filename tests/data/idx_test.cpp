@@ -121,6 +121,26 @@ TEST_F(IdxFiles, LimitUsesTheFirstExamples) {
   EXPECT_THROW(data::idx(data::Split::train, {{}, folder_.path(), -1}), ConfigError);
 }
 
+// The digest is Python's: hashlib over struct.pack("<4q", 2, 2, 1, label) and the four pixels of each.
+TEST_F(IdxFiles, AreKnownByTheirContent) {
+  const Bytes pixels = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const auto digest = [&](const Bytes& images, const Bytes& labels, std::int64_t count = 3) {
+    put("train-images-idx3-ubyte", images);
+    put("train-labels-idx1-ubyte", labels);
+    return data::content_sha256(load().source(), count);
+  };
+  const std::string known = digest(idx(8, {3, 2, 2}, pixels), idx(8, {3}, {0, 2, 1}));
+  EXPECT_EQ(known, "cbacb1c83df05d3e4e47919d050e85a23b2acdc682a52fe11f6bf1df109e548d");
+  EXPECT_EQ(digest(gzip(idx(8, {3, 2, 2}, pixels)), idx(8, {3}, {0, 2, 1})), known) << "stored otherwise";
+  EXPECT_EQ(digest(idx(8, {3, 2, 2}, pixels), idx(8, {3}, {0, 2, 1}), 9), known) << "all there are";
+  Bytes changed = pixels;
+  changed.back() ^= 1U;
+  EXPECT_NE(digest(idx(8, {3, 2, 2}, changed), idx(8, {3}, {0, 2, 1})), known);
+  EXPECT_NE(digest(idx(8, {3, 2, 2}, pixels), idx(8, {3}, {0, 2, 2})), known);
+  EXPECT_NE(digest(idx(8, {3, 4, 1}, pixels), idx(8, {3}, {0, 2, 1})), known);
+  EXPECT_NE(digest(idx(8, {3, 2, 2}, pixels), idx(8, {3}, {0, 2, 1}), 2), known);
+}
+
 TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
   const Bytes images = idx(8, {3, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
   const auto without_last = [](Bytes bytes, std::size_t count) {

@@ -24,6 +24,8 @@ const std::map<std::string, Texts>& cases() {
   static const std::map<std::string, Texts> map = {
       {"data", {{"fashion-mnist", "cifar10", "idx:some/folder"}, {}}},  // refused where it is opened
       {"data-dir", {{"", "/a folder/with spaces"}, {}}},
+      {"train-sha256", {{std::string(64, '7')}, {"", "7", std::string(64, 'g'), std::string(64, 'A')}}},
+      {"test-sha256", {{std::string(64, 'f')}, {std::string(63, 'f'), std::string(65, 'f')}}},
       {"resize", {{"1", "96", "65535", "96x128"}, {"", "0", "-1", "96x", "x96", "1x2x3", "70000", "a"}}},
       {"limit-train", {{"0", "1", "1099511627776"}, {"", "-1", "1.5", "x", "1 ", "1099511627777"}}},
       {"limit-test", {{"0", "60000"}, {"-1", "1e3"}}},

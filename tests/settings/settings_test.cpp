@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <memory>
 #include <string>
 
 #include "base/toml.h"
 #include "settings/options.h"
+#include "support/scratch_folder.h"
 
 namespace resnet::settings {
 namespace {
@@ -95,6 +98,65 @@ TEST(Toml, TakesNumbersAsTextsToo) {
   EXPECT_EQ(settings.epochs, 3);
   EXPECT_EQ(settings.lr, 1.0F);
   EXPECT_EQ(settings.seed, 5U);
+}
+
+class Recorded : public testing::Test {
+ protected:
+  static data::Dataset pictures(std::uint8_t level) {
+    class One final : public data::Dataset::Source {
+     public:
+      explicit One(std::uint8_t level) : level_(level) {}
+      std::int64_t size() const override { return 2; }
+      std::int32_t label(std::int64_t) const override { return 0; }
+      void image(std::int64_t, data::Image& out) const override { out = {1, 1, 1, {level_}}; }
+
+     private:
+      std::uint8_t level_;
+    };
+    return {std::make_shared<One>(level), "levels", {"0"}, {}, Shape{1, 1, 1}};
+  }
+  static Settings recorded_of(const std::string& toml) {
+    return recorded(from_toml(toml, ""), pictures(1), pictures(2));
+  }
+  const ScopedVariable environment_{"RESNET_DATA_DIR", nullptr};
+  const std::filesystem::path here_ = std::filesystem::current_path();
+};
+
+TEST_F(Recorded, HasAbsolutePaths) {
+  EXPECT_EQ(recorded_of("data = 'idx:own'\nout = 'runs/a'").data, "idx:" + (here_ / "own").string());
+  EXPECT_EQ(recorded_of("data = 'idx:/own'").data, "idx:/own");
+  EXPECT_EQ(recorded_of("data-dir = 'photos'").data_dir, (here_ / "photos").string());
+  EXPECT_EQ(recorded_of("data-dir = '.'").data_dir, (here_ / "").string())
+      << "no . where it is the same place";
+  EXPECT_EQ(recorded_of("out = 'runs/a'").out, (here_ / "runs/a").string());
+  EXPECT_EQ(recorded_of("").data + recorded_of("").data_dir + recorded_of("").out, Settings().data);
+}
+
+TEST_F(Recorded, NamesTheFolderThatTheEnvironmentGave) {
+  const ScopedVariable variable("RESNET_DATA_DIR", "photos");
+  EXPECT_EQ(recorded_of("").data_dir, (here_ / "photos").string());
+  EXPECT_EQ(recorded_of("data-dir = '/other'").data_dir, "/other");
+  EXPECT_EQ(recorded_of("data = 'idx:/own'").data_dir, "") << "which has no say there";
+}
+
+TEST_F(Recorded, RefusesDataThatTomlCannotNameAndLeavesOutAFolderLikeThat) {
+  Settings odd;
+  odd.out = "odd\xff";
+  EXPECT_EQ(recorded(odd, pictures(1), pictures(2)).out, "");
+  for (std::string Settings::*member : {&Settings::data, &Settings::data_dir}) {
+    Settings settings;
+    settings.*member = member == &Settings::data ? "idx:odd\xff" : "odd\xff";
+    EXPECT_THROW(recorded(settings, pictures(1), pictures(2)), ConfigError);
+  }
+}
+
+TEST_F(Recorded, KnowsTheExamplesByTheirContent) {
+  const Settings run = from_toml(to_toml(recorded_of("")), "config.toml");
+  EXPECT_TRUE(is_data_of(run, data::Split::train, pictures(1)));
+  EXPECT_FALSE(is_data_of(run, data::Split::train, pictures(2)));
+  EXPECT_TRUE(is_data_of(run, data::Split::test, pictures(2)));
+  EXPECT_FALSE(is_data_of(run, data::Split::test, pictures(1)));
+  EXPECT_TRUE(is_data_of({}, data::Split::train, pictures(1))) << "an older config.toml does not say";
 }
 
 TEST(Settings, ReachTheLibraryWhole) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <sstream>
 
 #include "support/networks.h"
 #include "train/scripted_engine.h"
@@ -182,6 +183,24 @@ TEST(Fit, FinishesTheStepAndReturnsWhenItIsToStop) {
   EXPECT_TRUE(std::isnan(result.test_acc));
   EXPECT_EQ(run.recorder->events.back(), "finish");
   EXPECT_EQ(run.first_bias(), 5);
+}
+
+TEST(Fit, StoppedBeforeItsFirstStepHasMeasuredNothing) {
+  Scripted run;
+  run.recorder->stop = true;
+  const FitResult result = fit(run.net, counted(10), counted(6), run.options(9));
+  EXPECT_EQ(result.steps, 0);
+  EXPECT_FALSE(result.complete);
+  for (const double figure : {result.loss, result.train_acc, result.test_acc, result.examples_per_second}) {
+    EXPECT_TRUE(std::isnan(figure)) << figure;
+  }
+  std::ostringstream text;
+  text << result;
+  EXPECT_EQ(text.str(),
+            "loss not measured, train acc not measured, test acc not measured\n"
+            "examples/sec not measured on " +
+                result.device + "\n");
+  EXPECT_EQ(run.recorder->events, (std::vector<std::string>{"start", "finish"}));
 }
 
 TEST(Fit, KeepsWhatWasTrainedWhenAnObserverFails) {

@@ -1,0 +1,75 @@
+#include "cli/claim.h"
+
+#include <fmt/core.h>
+
+#include "report/run_record.h"
+#include "resnet/error.h"
+#include "settings/settings.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Whether it came from a run that wrote no more than this; "" is what make_new_file() leaves.
+bool is_left_over(const fs::path& path, const std::string& name) {
+  constexpr std::uintmax_t kMost = 1 << 16;
+  if (!fs::is_regular_file(fs::symlink_status(path)) || fs::file_size(path) > kMost) return false;
+  if (name == report::kMetricsFile) return read_text(path) == report::metrics_header();
+  if (name != report::kConfigFile) return false;
+  const std::string text = read_text(path);
+  return text.empty() || text.starts_with(settings::kTomlHeading);
+}
+
+}  // namespace
+
+RunClaim::RunClaim(const std::string& out, const std::string& model) {
+  if (out.empty()) {
+    claim_new(model);
+  } else {
+    claim(out);
+  }
+}
+
+void RunClaim::claim_new(const std::string& model) {
+  make_directories("runs");
+  std::error_code error;
+  for (int n = 1;; ++n) {
+    folder_ = fs::path("runs") / fmt::format("{}-{}", model, n);
+    made_ = fs::create_directory(folder_, error);
+    if (error) {
+      throw IoError(fmt::format("cannot make {}: {}", folder_.string(), error.message()),
+                    "is the folder writable, and the disk not full?");
+    }
+    if (made_) break;
+  }
+  lock_.emplace(folder_);
+}
+
+void RunClaim::claim(const fs::path& folder) {
+  folder_ = folder;
+  lock_.emplace(folder_);
+  made_ = lock_->made();
+  const auto refuse = [this](const char* name) {
+    throw IoError(fmt::format("{} already holds a run (its {})", folder_.string(), name),
+                  "give another --out; nothing of it was touched");
+  };
+  for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
+                           report::kResultFile, report::kModelFile}) {
+    std::error_code error;
+    const fs::path path = folder_ / name;
+    if (fs::symlink_status(path, error).type() == fs::file_type::not_found) continue;
+    if (!is_left_over(path, name)) refuse(name);
+  }
+  // Where the system cannot lock a folder, whoever makes the first file has it.
+  if (!lock_->held() && !make_new_file(folder_ / report::kConfigFile)) refuse(report::kConfigFile);
+}
+
+RunClaim::~RunClaim() {
+  if (kept_) return;
+  std::error_code ignored;
+  for (const char* name : {report::kConfigFile, report::kMetricsFile}) fs::remove(folder_ / name, ignored);
+  if (made_) fs::remove(folder_, ignored);
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,35 @@
+// The folder of a run: found or made, and this process's alone until it ends.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/files.h"
+
+namespace resnet::cli {
+
+class RunClaim {
+ public:
+  /// Claims `out`, or where that is empty the first free runs/<model>-<n>. Of several processes that want a
+  /// folder one gets it. What a run left that was ended before its first figures (config.toml, the heading
+  /// of metrics.csv) is no run. Throws IoError where another process or an earlier run has the folder.
+  RunClaim(const std::string& out, const std::string& model);
+  /// Unless it is kept, nothing is left of a folder that was made, or of what a run wrote into it.
+  ~RunClaim();
+  RunClaim(const RunClaim&) = delete;
+  RunClaim& operator=(const RunClaim&) = delete;
+
+  const std::filesystem::path& folder() const noexcept { return folder_; }
+  void keep() noexcept { kept_ = true; }  ///< there is something worth keeping
+
+ private:
+  void claim_new(const std::string& model);
+  void claim(const std::filesystem::path& folder);
+
+  std::filesystem::path folder_;
+  std::optional<FolderLock> lock_;
+  bool made_ = false, kept_ = false;
+};
+
+}  // namespace resnet::cli

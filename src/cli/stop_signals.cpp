@@ -1,0 +1,56 @@
+#include "cli/stop_signals.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+namespace resnet::cli {
+namespace {
+
+std::atomic<bool> g_stop{false};
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "a signal handler may take no lock");
+
+extern "C" void on_signal(int signal) {
+  const int error = errno;  // of the call that was interrupted
+  int none = 0;
+  if (g_signal.compare_exchange_strong(none, signal)) {
+    g_stop.store(true);
+    constexpr char kText[] = "\nresnet: finishing the step and saving; once more to give up\n";
+    if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) {
+      // nobody is there to read it
+    }
+  } else {
+    std::signal(signal, SIG_DFL);
+    static_cast<void>(std::raise(signal));  // delivered when this handler returns
+  }
+  errno = error;
+}
+
+}  // namespace
+
+void stop_at_signals() {
+  constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : kSignals) sigaddset(&action.sa_mask, signal);
+  for (const int signal : kSignals) {
+    struct sigaction before {};
+    if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
+    static_cast<void>(::sigaction(signal, &action, nullptr));
+  }
+}
+
+const std::atomic<bool>& stop_requested() noexcept {
+  return g_stop;
+}
+
+int stop_signal() noexcept {
+  return g_signal.load();
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,70 @@
+// Ctrl-C once and twice. Each test runs in a process of its own: what a signal sets stays set.
+#include "cli/stop_signals.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+namespace resnet::cli {
+namespace {
+
+using testing::ExitedWithCode;
+using testing::KilledBySignal;
+
+TEST(StopSignals, TheFirstOneAsksToStopAndSaysSo) {
+  EXPECT_EXIT(
+      {
+        stop_at_signals();
+        if (stop_requested() || stop_signal() != 0) std::exit(1);
+        static_cast<void>(std::raise(SIGTERM));
+        std::exit(stop_requested() && stop_signal() == SIGTERM ? 0 : 2);
+      },
+      ExitedWithCode(0), "finishing the step and saving");
+}
+
+TEST(StopSignals, ASecondOneOfAnyKindEndsTheProgram) {
+  for (const int first : {SIGINT, SIGTERM, SIGHUP}) {
+    for (const int second : {SIGINT, SIGTERM, SIGHUP}) {
+      EXPECT_EXIT(
+          {
+            stop_at_signals();
+            static_cast<void>(std::raise(first));
+            static_cast<void>(std::raise(second));
+            std::exit(0);
+          },
+          KilledBySignal(second), "")
+          << first << ' ' << second;
+    }
+  }
+}
+
+TEST(StopSignals, LeaveErrnoAsItWas) {
+  EXPECT_EXIT(
+      {
+        stop_at_signals();
+        ::close(STDERR_FILENO);  // the message cannot be written
+        errno = ENOSPC;
+        static_cast<void>(std::raise(SIGINT));
+        std::exit(errno == ENOSPC ? 0 : 1);
+      },
+      ExitedWithCode(0), "");
+}
+
+TEST(StopSignals, WhatIsIgnoredStaysIgnored) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);
+        stop_at_signals();
+        static_cast<void>(std::raise(SIGHUP));
+        static_cast<void>(std::raise(SIGHUP));
+        std::exit(stop_signal());
+      },
+      ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace resnet::cli

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""A run's folder and the world around it: two runs that want one folder, runs that are ended early, closed streams,
+data of another content, paths as people type them."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+os.environ.pop("RESNET_DATA_DIR", None)
+
+
+def run(*arguments, code=0, says="", cwd=None):
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, errors="replace",
+                            timeout=TIMEOUT, check=False, cwd=cwd)
+    assert result.returncode == code and says in result.stderr, (arguments, result)
+    return result
+
+
+def write_data(folder, seed):
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = bytes((7 * i + seed) % 251 for i in range(8 * 40 * 40))
+    for split in ("train", "t10k"):
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + b"\0\0\0\x08\0\0\0\x28\0\0\0\x28" + pixels)
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + b"\0\0\0\x08" + bytes(i % 3 for i in range(8)))
+
+
+def digest_of(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+write_data(HERE / "own", 0)
+NETWORK = ["--resize", "32", "--batch-size", "4", "--steps", "2", "--channels", "8,8", "--blocks", "1,1"]
+SMALL = ["--data", "idx:own", *NETWORK, "--quiet"]
+run("train", *SMALL, "--out", "first")
+
+# Of two runs that begin together one gets the folder; the other leaves it alone.
+for pair in range(20):
+    out = HERE / f"pair-{pair}"
+    if pair % 2 == 1:
+        out.mkdir()  # by the user
+    both = [subprocess.Popen([PROGRAM, "train", *SMALL, "--seed", str(seed), "--json", "--out", out.name],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in (0, 1)]
+    texts = [process.communicate(timeout=TIMEOUT) for process in both]
+    codes = [process.returncode for process in both]
+    assert sorted(codes) == [0, 1], (pair, codes, texts)
+    winner = json.loads(texts[codes.index(0)][0])
+    assert json.loads((out / "result.json").read_text()) == winner, pair
+    assert f"seed = '{winner['seed']}'" in (out / "config.toml").read_text(), pair
+    loser = texts[codes.index(1)][1]
+    assert "another process is writing to" in loser or "already holds a run" in loser, loser
+
+# What a run left that was killed before its first figures blocks nothing; a person's own config.toml does.
+for name, files in (("config", ["config.toml"]), ("claimed", []), ("both", ["config.toml", "metrics.csv"])):
+    (HERE / name).mkdir()
+    for file in files:
+        shutil.copy(HERE / "first" / file, HERE / name)
+    if name == "claimed":
+        (HERE / name / "config.toml").touch()
+    if name == "both":
+        (HERE / name / "metrics.csv").write_text("epoch,train_loss,train_acc,test_acc\n")
+    run("train", *SMALL, "--out", name)
+(HERE / "mine").mkdir()
+(HERE / "mine" / "config.toml").write_text("epochs = 3  # my notes\n")
+run("train", *SMALL, "--out", "mine", code=1, says="already holds a run (its config.toml)")
+assert digest_of(HERE / "mine") == {"config.toml": b"epochs = 3  # my notes\n"}
+
+# A run that cannot begin, here since no file may have any bytes, leaves what was there and no more.
+(HERE / "empty").mkdir()
+for out in ("empty", "new"):
+    full = subprocess.run(["sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", PROGRAM, "train", *SMALL, "--out", out], check=False,
+                          capture_output=True, text=True, timeout=TIMEOUT)
+    assert full.returncode == 1 and "File too large" in full.stderr, full
+assert not list((HERE / "empty").iterdir()) and not (HERE / "new").exists()
+
+
+def start_large(out):
+    """A run that has its folder, and a second or so to go before its first step."""
+    process = subprocess.Popen([PROGRAM, "train", "--data", "idx:own", "--model", "d2l_resnet50", "--resize", "64",
+                                "--batch-size", "4", "--out", out, "--json", "--quiet"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + TIMEOUT
+    while time.time() < deadline and process.poll() is None and not (HERE / out / "config.toml").exists():
+        time.sleep(0.001)
+    return process
+
+
+# Stopped before its first step: what was not measured is not zero.
+stopped = start_large("stopped")
+stopped.send_signal(signal.SIGTERM)
+answer = json.loads(stopped.communicate(timeout=TIMEOUT)[0])
+assert stopped.returncode == 143 and answer["steps"] == 0 and answer["complete"] is False, answer
+assert all(answer[key] is None for key in ("loss", "train_acc", "test_acc", "examples_per_second")), answer
+assert json.loads((HERE / "stopped" / "result.json").read_text()) == answer
+run("plot", "stopped")
+
+# A second signal of another kind ends the program; the same --out can be given again.
+ended = start_large("ended")
+ended.send_signal(signal.SIGINT)
+ended.send_signal(signal.SIGTERM)
+ended.communicate(timeout=TIMEOUT)
+assert ended.returncode in (-signal.SIGTERM, -signal.SIGINT), ended.returncode  # pending signals come in any order
+assert "model.safetensors" not in digest_of(HERE / "ended")
+run("train", *SMALL, "--out", "ended")
+
+# Whichever standard streams are closed: no file takes their place, neither while a run goes on nor at its end.
+for closed in ("0<&-", "1>&-", "2>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"):
+    out = HERE / ("closed " + closed.translate(str.maketrans("<>&", "___")))
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", PROGRAM, "train", "--data", "idx:own", *NETWORK]
+    ended = subprocess.run([*command, "--out", out], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert ended.returncode == (1 if "1>" in closed else 0), (closed, ended)
+    for file in ("metrics.csv", "model.safetensors"):
+        assert (out / file).read_bytes() == (HERE / "first" / file).read_bytes(), (closed, file)
+    running = subprocess.Popen([*command, "--steps", "0", "--epochs", "100000", "--out", f"{out} running"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = HERE / f"{out} running" / "metrics.csv"
+    deadline = time.time() + TIMEOUT
+    while time.time() < deadline and (not metrics.exists() or metrics.read_text().count("\n") < 20):
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    lines = metrics.read_text().splitlines()[1:]
+    assert all(re.fullmatch(r"[\d.e-]+,[\d.e-]+,[\d.e-]+,[\d.e-]*", line) for line in lines), (closed, lines[:20])
+
+# A run means the same data from everywhere, and is told where its content has changed.
+figures = json.loads(run("eval", "first", "--json").stdout)
+elsewhere = HERE / "elsewhere"
+write_data(elsewhere / "own", 5)  # other data of the same name
+assert json.loads(run("eval", "../first", "--json", cwd=elsewhere).stdout) == figures
+assert figures["data"] == f"idx:{HERE}/own", figures
+again = json.loads(run("train", "--config", "../first/config.toml", "--out", "again", "--json", "--quiet", cwd=elsewhere).stdout)
+assert again["weights_sha256"] == json.loads((HERE / "first" / "result.json").read_text())["weights_sha256"]
+os.rename(HERE / "own", HERE / "kept")
+write_data(HERE / "own", 5)
+run("eval", "first", code=1, says="has other test examples than the run in first had")
+run("train", "--config", "first/config.toml", "--out", "never", code=1, says="has other examples now than the run of first/config")
+assert not (HERE / "never").exists()
+note = run("eval", "first", "--data", "idx:own", "--json", says="note: idx:own has other test examples").stdout
+assert json.loads(note)["examples"] == 8
+assert run("eval", "first", "--data", "idx:kept").stderr == ""
+run("train", "--config", "first/config.toml", "--data", "idx:own", "--out", "other", "--quiet")
+shutil.rmtree(HERE / "own")
+os.rename(HERE / "kept", HERE / "own")
+# A limit is part of what a run used.
+run("train", *SMALL, "--limit-test", 4, "--out", "limited")
+assert json.loads(run("eval", "limited", "--json").stdout)["examples"] == 8
+
+# Names that are not UTF-8: as a run's folder they are none of config.toml's business, as data's they are refused.
+odd = os.fsdecode(b"odd\xff")
+run("train", *SMALL, "--out", odd)
+config = (HERE / odd / "config.toml").read_text(encoding="utf-8")
+assert "out = " not in config, config
+run("eval", odd)
+run("plot", odd, "--svg", HERE / "odd.svg")
+os.rename(HERE / "own", HERE / os.fsdecode(b"own\xff"))
+refused = run("train", "--data", os.fsdecode(b"idx:own\xff"), *NETWORK, "--out", "never", "--quiet", code=2, says="is not UTF-8")
+assert "--data: the path" in refused.stderr and "hint: give a link to it" in refused.stderr, refused
+assert not (HERE / "never").exists()
+json.loads(run("eval", "first", "--data", os.fsdecode(b"idx:own\xff"), "--json").stdout)
+os.rename(HERE / os.fsdecode(b"own\xff"), HERE / "own")
+
+# A ~ that the shell did not expand.
+TILDE = "hint: the shell expands ~ only at the beginning of a word: write $HOME in its place\n"
+for arguments in (["train", *SMALL, "--out=~/run"], ["train", "--data", "idx:~/own", "--out", "never"],
+                  ["train", "--data-dir=~/own", "--out", "never"], ["train", "--data=cifar10", "--data-dir=~/own"],
+                  ["train", "--config=~/config.toml"], ["eval", "~/run"], ["plot", "~/run"], ["plot", "first", "--svg=~/a.svg"],
+                  ["summary", "--svg=~/a.svg"]):
+    tilde = run(*arguments, code=1)
+    assert tilde.stderr.endswith(TILDE), (arguments, tilde.stderr)
+assert not (HERE / "~").exists() and not (HERE / "never").exists()
+print("ok")
+sys.exit(0)
