@@ -82,11 +82,11 @@ class GradientScope {
   virtual bool sums_to_zero(ValueId value) const = 0;
 };
 
-/// How a gradient knows where a ReLU let its input pass.
+/// How a gradient knows where a ReLU let its input pass: where z > 0 or, as in PyTorch, NaN.
 enum class Gate : std::uint8_t {
   none,          // there is no ReLU
-  value,         // the ReLU's result z, where z > 0
-  mask,          // bits of z > 0
+  value,         // the ReLU's result z
+  mask,          // a bit for each element
   coefficients,  // the batch norm's coefficients before the ReLU, from which z follows
 };
 

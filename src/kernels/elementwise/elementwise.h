@@ -12,11 +12,12 @@ namespace resnet::kernels {
 
 /// References in double; all views of one call have equal size, except where said.
 void reference_relu(View<const double> x, View<double> y);
-void reference_relu_gradient(View<const double> dy, View<const double> y, View<double> dx);  // dy where y > 0
+/// dx = dy where y > 0 or NaN, else 0.
+void reference_relu_gradient(View<const double> dy, View<const double> y, View<double> dx);
 void reference_add(View<const double> a, View<const double> b, View<double> y);
 void reference_channel_sum(View<const double> x, View<double> sum);  // x [N,C] or [N,C,...], sum [C]
-/// y = x / (1 - p) where kept, else 0. Element i of the public layout [N, rest...] is kept when the random
-/// number of (seed, stream `layer`, step, i) is >= p.
+/// y = x / (1 - p) where kept, else 0, or NaN where x is not finite, as PyTorch's. Element i of the public
+/// layout [N, rest...] is kept when the random number of (seed, stream `layer`, step, i) is >= p.
 void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
                        View<const double> x, View<double> y);
 

@@ -11,7 +11,7 @@ void reference_relu(View<const double> x, View<double> y) {
 }
 
 void reference_relu_gradient(View<const double> dy, View<const double> y, View<double> dx) {
-  for (std::int64_t i = 0; i < dy.shape.elements(); ++i) dx[i] = y[i] > 0 ? dy[i] : 0.0;
+  for (std::int64_t i = 0; i < dy.shape.elements(); ++i) dx[i] = y[i] <= 0 ? 0.0 : dy[i];
 }
 
 void reference_add(View<const double> a, View<const double> b, View<double> y) {
@@ -31,7 +31,7 @@ void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::in
   const RandomStream random = dropout_stream(layer, seed, step);
   for (std::int64_t i = 0; i < x.shape.elements(); ++i) {
     const bool kept = static_cast<double>(random.uniform(static_cast<std::uint64_t>(i))) >= p;
-    y[i] = kept ? x[i] / (1.0 - p) : 0.0;
+    y[i] = kept ? x[i] / (1.0 - p) : x[i] * 0.0 + 0.0;
   }
 }
 

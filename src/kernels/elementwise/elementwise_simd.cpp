@@ -33,8 +33,8 @@ struct Map {
 struct Relu {  // NaN stays NaN
   HWY_INLINE V operator()(V x, V) const { return hn::IfThenZeroElse(hn::Le(x, hn::Zero(D())), x); }
 };
-struct ReluGradient {
-  HWY_INLINE V operator()(V dy, V y) const { return hn::IfThenElseZero(hn::Gt(y, hn::Zero(D())), dy); }
+struct ReluGradient {  // a NaN is not at most zero
+  HWY_INLINE V operator()(V dy, V y) const { return hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), dy); }
 };
 struct Add {
   HWY_INLINE V operator()(V a, V b) const { return hn::Add(a, b); }

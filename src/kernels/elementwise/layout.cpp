@@ -101,7 +101,8 @@ class Dropout final : public Kernel {
     for (Index i = task * kChunk; i < end; ++i) {
       const Index place = (plane / c_ * pixels_ + pixel) * c_ + plane % c_;
       const bool kept = random.word(static_cast<std::uint64_t>(i)) >> 8U >= threshold_;
-      y[place] = T(kept ? static_cast<float>(x[place]) * scale_ : 0.0F);
+      const auto value = static_cast<float>(x[place]);
+      y[place] = T(kept ? value * scale_ : value * 0.0F + 0.0F);  // +0, or what is not finite
       if (++pixel == pixels_) {
         pixel = 0;
         ++plane;

@@ -56,7 +56,7 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///   gradient  dz, x, gamma, mean, inv_std, index (if pool), z (if relu) or its mask (if relu_mask) or
 ///             coefficients (if gate_by_coefficients), sums (if stats_from_producer), moments (if samples)
 ///             -> dx or gradient coefficients, dgamma, dbeta, dresidual (if add; optional)
-///             With relu, dz counts only where z > 0; dresidual is that masked dz (without relu: dz).
+///             With relu, dz counts only where z > 0 or NaN; dresidual is that masked dz (without relu: dz).
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
 /// What passes between norms and their neighbours, by channel:
 ///   moments [3,C]                mean, what rounding it to f32 left, biased variance

@@ -41,12 +41,12 @@ void sums(const NormSums<T>& a) {
 }
 
 // Bits of a vector, which begins at a whole byte of them.
-HWY_INLINE void store_mask(const Whole&, hn::Mask<D> positive, std::uint8_t* p) {
-  hn::StoreMaskBits(D(), positive, p);
+HWY_INLINE void store_mask(const Whole&, hn::Mask<D> open, std::uint8_t* p) {
+  hn::StoreMaskBits(D(), open, p);
 }
-HWY_INLINE void store_mask(const Part& part, hn::Mask<D> positive, std::uint8_t* p) {
+HWY_INLINE void store_mask(const Part& part, hn::Mask<D> open, std::uint8_t* p) {
   std::array<std::uint8_t, 8> all{};
-  hn::StoreMaskBits(D(), hn::And(positive, part.mask), all.data());
+  hn::StoreMaskBits(D(), hn::And(open, part.mask), all.data());
   std::copy_n(all.data(), (part.count + 7) / 8, p);
 }
 
@@ -64,7 +64,7 @@ struct Apply {
       V y = hn::MulAdd(hn::Sub(at.load(a.x + place), mean), scale, offset);
       if constexpr (kAdd) y = hn::Add(y, at.load(a.residual + place));
       if constexpr (kRelu) y = hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), y);  // keeps NaN
-      if constexpr (kMask) store_mask(at, hn::Gt(y, hn::Zero(D())), a.relu_mask + place / 8);
+      if constexpr (kMask) store_mask(at, hn::Not(hn::Le(y, hn::Zero(D()))), a.relu_mask + place / 8);
       if constexpr (kStream && std::is_same_v<Access, Whole>) {
         hn::Stream(y, D(), a.z + place);
       } else {
@@ -119,9 +119,9 @@ struct Masked {
     if constexpr (gate == Gate::mask)
       return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.relu_mask + place / 8), dz);
     if constexpr (gate == Gate::value)
-      return hn::IfThenElseZero(hn::Gt(at.load(a.z + place), hn::Zero(D())), dz);
+      return hn::IfThenZeroElse(hn::Le(at.load(a.z + place), hn::Zero(D())), dz);
     if constexpr (gate == Gate::table)
-      return hn::IfThenElseZero(hn::Gt(hn::MulAdd(x, scale, offset), hn::Zero(D())), dz);
+      return hn::IfThenZeroElse(hn::Le(hn::MulAdd(x, scale, offset), hn::Zero(D())), dz);
     return dz;
   }
 };

@@ -20,7 +20,7 @@ struct NormSums {
 };
 
 /// z = (x - mean) * scale + offset, + residual unless that is null, then the ReLU. `relu_mask` may be null:
-/// bits of z > 0.
+/// bits of z > 0 or NaN.
 template <class T>
 struct NormApply {
   const T *x, *residual;
@@ -31,9 +31,9 @@ struct NormApply {
   std::uint8_t *relu_mask;
 };
 
-/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 unless z is null,
-/// where bits of the mask are set unless those are, or where (x - mean) * gate_scale + gate_offset > 0 unless
-/// those are. `block` is working memory of the same size.
+/// sums [3][period]: of dz, dz * (x - mean) and x - mean, where dz counts only at z > 0 or NaN, unless z is
+/// null, where bits of the mask are set unless those are, or where z = (x - mean) * gate_scale + gate_offset
+/// is unless those are. `block` is working memory of the same size.
 template <class T>
 struct NormGradientSums {
   const T *dz, *x, *z;

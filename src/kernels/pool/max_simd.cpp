@@ -161,7 +161,7 @@ struct ChosenSums {
       for (int k = 0; k < K; ++k) {
         V gradient = at.load(dy + output + k * lanes());
         if constexpr (kMasked) {
-          gradient = hn::IfThenElseZero(hn::Gt(at.load(y + output + k * lanes()), hn::Zero(D())), gradient);
+          gradient = hn::IfThenZeroElse(hn::Le(at.load(y + output + k * lanes()), hn::Zero(D())), gradient);
         }
         sum[k] = hn::Add(sum[k], gradient);
         product[k] = hn::MulAdd(gradient, hn::Sub(chosen[k], centre[k]), product[k]);
@@ -244,7 +244,7 @@ struct MaxPixel {
           const auto chosen = hn::Eq(load_index(at, index + window + k * lanes()), here);
           V share = at.load(dy + window + k * lanes());
           if constexpr (kMasked) {
-            share = hn::IfThenElseZero(hn::Gt(at.load(y + window + k * lanes()), hn::Zero(D())), share);
+            share = hn::IfThenZeroElse(hn::Le(at.load(y + window + k * lanes()), hn::Zero(D())), share);
           }
           sum[k] = hn::Add(sum[k], hn::IfThenElseZero(hn::RebindMask(D(), chosen), share));
         }

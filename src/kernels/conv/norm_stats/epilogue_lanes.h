@@ -117,7 +117,7 @@ struct GradientSumsEpilogue {
         bits >>= at % 8;
         v = hn::IfThenElseZero(hn::LoadMaskBits(D(), reinterpret_cast<const std::uint8_t*>(&bits)), v);
       } else {
-        v = hn::IfThenElseZero(hn::Gt(hn::MulAdd(x, scale, offset), hn::Zero(D())), v);
+        v = hn::IfThenZeroElse(hn::Le(hn::MulAdd(x, scale, offset), hn::Zero(D())), v);
       }
       sum_dz[kOf] = hn::Add(sum_dz[kOf], v);
       sum_dz_x[kOf] = hn::MulAdd(v, x, sum_dz_x[kOf]);

@@ -18,7 +18,7 @@ namespace resnet::kernels::conv {
 /// as channels.
 ///   moments    the shift, sums of result - shift and of its square
 ///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
-///              result is not positive: by its coefficients [3][c], or by a ReLU mask, bits of elements
+///              result is zero or less: by its coefficients [3][c], or by a ReLU mask, bits of elements
 ///   normalized nothing; the result becomes max((result - mean) * scale + offset + addend, floor)
 enum class Stats : std::uint8_t {
   none,

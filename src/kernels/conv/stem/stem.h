@@ -22,16 +22,16 @@ namespace resnet::kernels {
 ///   (optional)
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
-///                    the first where several are equal or gamma is zero; index as in pool.h. A y that is no
-///                    number may go unchosen; the moments tell.
+///                    the first where several are equal or gamma is zero; or the last whose product is NaN;
+///                    index as in pool.h.
 ///                    Moments of all y, also of those that no window sees: the mean rounded to f32, what the
 ///                    rounding left of it, and the biased variance.
 ///   weight gradient  x, w, bias (optional), dz, index, z (optional), table [4][co] -> dw
 ///                    The rows of the table are centre, scale_dz, scale_x and constant of
 ///                        dy = spread(dz) * scale_dz + (y - centre) * scale_x + constant,
-///                    with dz at the places that the index names, and only where z > 0 if there is z. Here y
-///                    is not rounded, nor is dy; but w is for y where the forward pass rounds it. dw is that
-///                    of conv.h.
+///                    with dz at the places that the index names, and only where z > 0 or NaN if there is z.
+///                    Here y is not rounded, nor is dy; but w is for y where the forward pass rounds it. dw
+///                    is that of conv.h.
 /// Sums for the moments are taken about a shift for each channel and strip, and merged in double: the mean is
 /// within 1e-6 deviations, the variance within 1e-6 of its value, also where the mean is 1000 deviations. In
 /// dw the part of y and the part of the centre are taken apart: its error is that of sums of x * y * scale_x,

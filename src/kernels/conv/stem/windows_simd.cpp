@@ -49,7 +49,8 @@ HWY_INLINE void for_panel(const Op& op, Index channels) {
 // ---- the pool's choice
 
 /// Windows that lie side by side, all with the same part inside the map. kZero: gamma may be zero, and then
-/// the first y of the window is chosen. kSide: rows and columns of the window, or 0: as the numbers say.
+/// the first y of the window is chosen, or the last that is not finite, which times zero is NaN. kSide: rows
+/// and columns of the window, or 0: as the numbers say.
 template <int kSide, bool kZero, bool kIndex, class T, class I>
 struct ChosenWindows {
   const float* y;  // the first pixel of the first window
@@ -87,9 +88,10 @@ struct ChosenWindows {
         for (Index c = 0; c < all_columns; ++c, pixel += kPanel) {
           for (int k = 0; k < K; ++k) {
             const V v = hn::Xor(hn::LoadU(d, pixel + k * kLanes), flip[k]);
-            auto larger = hn::Gt(v, key[k]);
-            if constexpr (kZero) larger = hn::AndNot(zero[k], larger);
-            key[k] = kZero ? hn::IfThenElse(larger, v, key[k]) : hn::Max(v, key[k]);
+            auto larger = hn::Or(hn::Gt(v, key[k]), hn::IsNaN(v));
+            if constexpr (kZero)
+              larger = hn::Or(hn::AndNot(zero[k], larger), hn::And(zero[k], hn::Not(hn::IsFinite(v))));
+            key[k] = hn::IfThenElse(larger, v, key[k]);
             if constexpr (kIndex) place[k] = hn::IfThenElse(hn::RebindMask(DI(), larger), here, place[k]);
           }
           here = hn::Add(here, hn::Set(DI(), 1));
@@ -171,8 +173,8 @@ struct LoadWindow {
       const Index in = from + channel + k * kLanes, out = to + channel + k * kLanes;
       VI place = load_index(at, index + in);
       if (a.z != nullptr) {
-        const auto counts = hn::Gt(at.load(a.z + in), hn::Zero(d));
-        place = hn::IfThenElse(hn::RebindMask(DI(), counts), place, hn::Set(DI(), -1));
+        const auto shut = hn::Le(at.load(a.z + in), hn::Zero(d));
+        place = hn::IfThenElse(hn::RebindMask(DI(), shut), hn::Set(DI(), -1), place);
       }
       hn::StoreU(place, DI(), a.place + out);
       hn::StoreU(at.load(a.dz + in), d, a.gradient + out);
