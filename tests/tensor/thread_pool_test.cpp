@@ -1,8 +1,10 @@
 #include "tensor/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -115,6 +117,27 @@ TEST(ThreadPool, HelpsAThreadThatIsLate) {
       done.fetch_add(1);
     });
     EXPECT_NE(by[1], by[0]) << "task 1 would wait for ever behind task 0";
+  }
+}
+
+// Whoever has nothing to do, be it the caller or a worker, takes no processor time for long.
+TEST(ThreadPool, WaitsAsleep) {
+  const auto milliseconds = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const auto in_ms = [](const timeval& t) {
+      return 1e3 * static_cast<double>(t.tv_sec) + 1e-3 * static_cast<double>(t.tv_usec);
+    };
+    return in_ms(usage.ru_utime) + in_ms(usage.ru_stime);
+  };
+  for (const int threads : {2, 8}) {
+    ThreadPool pool(threads);
+    const double before = milliseconds();
+    pool.parallel_for(2, [](std::int64_t task, int) {
+      if (task == 1) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_LT(milliseconds() - before, 20) << threads << " threads that wait for 100 and 50 ms";
   }
 }
 
