@@ -22,7 +22,7 @@ HOUSE = {
     "data":     (2, ["data.h"],                 ["tensor"]),
     "ops":      (3, [],                         ["graph", "kernels"]),
     "plan":     (3, [],                         ["kernels"]),
-    "nn":       (4, ["nn.h", "models.h"],       ["ops"]),
+    "nn":       (4, ["functional.h", "nn.h", "models.h"],       ["ops"]),
     "compiler": (4, ["optimizer.h"],            ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
     "cpu":      (5, [],                         ["compiler"]),

@@ -12,15 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "resnet/functional.h"
 #include "resnet/graph.h"
 #include "resnet/tensor.h"
 
 namespace resnet {
-
-/// max(x, 0). Gradient 0 at 0.
-Value relu(Value x);
-/// Elementwise sum of two values of one shape. Throws ShapeError.
-Value operator+(Value a, Value b);
 
 namespace nn {
 
@@ -166,6 +162,27 @@ class ReLU : public Module {
  public:
   Value operator()(Value x) const override;
   std::string kind() const override { return "ReLU"; }
+};
+
+/// 1 / (1 + exp(-x)).
+class Sigmoid : public Module {
+ public:
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "Sigmoid"; }
+};
+
+/// x sigmoid(x).
+class SiLU : public Module {
+ public:
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "SiLU"; }
+};
+
+/// x Phi(x), exact.
+class GELU : public Module {
+ public:
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "GELU"; }
 };
 
 struct PoolOptions {

@@ -4,6 +4,7 @@
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/error.h"
+#include "resnet/functional.h"
 #include "resnet/graph.h"
 #include "resnet/image_view.h"
 #include "resnet/model_file.h"

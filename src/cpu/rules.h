@@ -71,6 +71,7 @@ RulesList conv_rules();
 RulesList norm_rules();
 RulesList pool_rules();
 RulesList elementwise_rules();
+RulesList product_rules();
 RulesList loss_rules();
 RulesList optimizer_rules();
 

@@ -12,8 +12,8 @@ namespace {
 const std::unordered_map<std::string_view, const Rules*>& all_rules() {
   static const auto kRules = [] {
     std::unordered_map<std::string_view, const Rules*> rules;
-    for (const RulesList& list :
-         {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(), loss_rules(), optimizer_rules()}) {
+    for (const RulesList& list : {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(),
+                                  product_rules(), loss_rules(), optimizer_rules()}) {
       for (const Rules* of_one : list) rules.emplace(of_one->kind(), of_one);
     }
     return rules;

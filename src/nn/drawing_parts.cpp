@@ -7,12 +7,15 @@
 #include <span>
 
 #include "base/joined.h"
+#include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
+#include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/flatten.h"
 #include "ops/max_pool.h"
+#include "ops/mul.h"
 #include "ops/relu.h"
 
 namespace resnet::nn {
@@ -38,6 +41,10 @@ Box box_of(const graph::Graph& graph, const graph::Node& node) {
   if (ops::as<ops::BatchNorm>(node) != nullptr) return {"norm", "batch norm", output};
   if (ops::as<ops::Relu>(node) != nullptr) return {"relu", "ReLU", output};
   if (ops::as<ops::Add>(node) != nullptr) return {"sum", "+", output};
+  if (ops::as<ops::Sigmoid>(node) != nullptr) return {"relu", "sigmoid", output};
+  if (ops::as<ops::Silu>(node) != nullptr) return {"relu", "SiLU", output};
+  if (ops::as<ops::Gelu>(node) != nullptr) return {"relu", "GELU", output};
+  if (ops::as<ops::Mul>(node) != nullptr) return {"sum", "×", output};
   if (ops::as<ops::GlobalAvgPool>(node) != nullptr) return {"pool", "global average pool", output};
   const auto* max = ops::as<ops::MaxPool>(node);
   const auto* average = ops::as<ops::AvgPool>(node);
@@ -49,6 +56,12 @@ Box box_of(const graph::Graph& graph, const graph::Node& node) {
             output};
   }
   return {"other", std::string(node.op->name()), output};
+}
+
+/// Whether two values of the network meet in it.
+bool joins(const graph::Node& node) {
+  return ops::as<ops::Add>(node) != nullptr || ops::as<ops::Mul>(node) != nullptr ||
+         ops::as<ops::Concat>(node) != nullptr;
 }
 
 class Reader {
@@ -99,7 +112,7 @@ class Reader {
 
   // The operand on the longest way to the input; of two equal ones the first.
   graph::ValueId trunk_input(const graph::Node& node) const {
-    if (ops::as<ops::Add>(node) == nullptr) return node.inputs[0];
+    if (!joins(node)) return node.inputs[0];
     return depth_[at(node.inputs[0])] >= depth_[at(node.inputs[1])] ? node.inputs[0] : node.inputs[1];
   }
 
@@ -120,7 +133,7 @@ class Reader {
 
   void find_skips() {
     for (const graph::Node* node : trunk_) {
-      if (ops::as<ops::Add>(*node) == nullptr) continue;
+      if (!joins(*node)) continue;
       graph::ValueId value = trunk_input(*node) == node->inputs[0] ? node->inputs[1] : node->inputs[0];
       Skip skip{0, place_[at(node->outputs[0])] - 1, {}};
       const graph::Node* maker = producer(value);

@@ -3,30 +3,75 @@
 #include "base/random.h"
 #include "graph/names.h"
 #include "nn/build.h"
+#include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
+#include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/flatten.h"
 #include "ops/max_pool.h"
+#include "ops/mul.h"
 #include "ops/relu.h"
 #include "resnet/nn.h"
 
 namespace resnet {
 
-Value relu(Value x) {
-  return {x.builder(), nn::emit(x, ops::make<ops::Relu>(), nn::beside(x, "relu"), {x.id()})[0]};
+namespace {
+
+// An operation of one value without options, named beside the node that made it.
+template <class O>
+Value emit_one(Value x) {
+  return {x.builder(), nn::emit(x, ops::make<O>(), nn::beside(x, std::string(O::kName)), {x.id()})[0]};
 }
 
-Value operator+(Value a, Value b) {
-  // Named beside the operand that the adding block made: the later one, unless that is a part of the
-  // earlier one's block (a shortcut's norm).
-  const std::string by_a = nn::beside(a, "add"), by_b = nn::beside(b, "add");
+// An operation of two values, named beside the operand that the block around it made: the later one, unless
+// that is a part of the earlier one's block (a shortcut's norm).
+template <class O>
+Value emit_two(Value a, Value b) {
+  if (&a.builder() != &b.builder()) {
+    throw ConfigError("two values of different networks meet in one operation",
+                      "give both values of the call that builds the network");
+  }
+  const std::string op(O::kName), by_a = nn::beside(a, op), by_b = nn::beside(b, op);
   const std::string block = by_a.substr(0, by_a.rfind('.') + 1);
   const bool part = !block.empty() && by_b.starts_with(block);
   const std::string& name = b.id() > a.id() && !part ? by_b : by_a;
-  return {a.builder(), nn::emit(a, ops::make<ops::Add>(), name, {a.id(), b.id()})[0]};
+  return {a.builder(), nn::emit(a, ops::make<O>(), name, {a.id(), b.id()})[0]};
+}
+
+}  // namespace
+
+Value relu(Value x) {
+  return emit_one<ops::Relu>(x);
+}
+Value sigmoid(Value x) {
+  return emit_one<ops::Sigmoid>(x);
+}
+Value silu(Value x) {
+  return emit_one<ops::Silu>(x);
+}
+Value gelu(Value x) {
+  return emit_one<ops::Gelu>(x);
+}
+Value global_avg_pool(Value x) {
+  return emit_one<ops::GlobalAvgPool>(x);
+}
+
+Value operator+(Value a, Value b) {
+  return emit_two<ops::Add>(a, b);
+}
+Value operator*(Value a, Value b) {
+  const bool gate_first = ops::Mul::gates(b.shape(), a.shape());  // multiplication commutes bit for bit
+  return gate_first ? emit_two<ops::Mul>(b, a) : emit_two<ops::Mul>(a, b);
+}
+Value concat(std::initializer_list<Value> values) {
+  if (values.size() == 0) throw ConfigError("concat of no values", "give at least one");
+  Value joined = *values.begin();
+  for (const Value* next = values.begin() + 1; next != values.end(); ++next)
+    joined = emit_two<ops::Concat>(joined, *next);
+  return joined;
 }
 
 namespace nn {
@@ -105,6 +150,18 @@ Value BatchNorm2d::operator()(Value x) const {
 
 Value ReLU::operator()(Value x) const {
   return {x.builder(), emit(x, ops::make<ops::Relu>(), node_name(x), {x.id()})[0]};
+}
+
+Value Sigmoid::operator()(Value x) const {
+  return {x.builder(), emit(x, ops::make<ops::Sigmoid>(), node_name(x), {x.id()})[0]};
+}
+
+Value SiLU::operator()(Value x) const {
+  return {x.builder(), emit(x, ops::make<ops::Silu>(), node_name(x), {x.id()})[0]};
+}
+
+Value GELU::operator()(Value x) const {
+  return {x.builder(), emit(x, ops::make<ops::Gelu>(), node_name(x), {x.id()})[0]};
 }
 
 namespace {

@@ -7,8 +7,6 @@
 
 #include "graph/names.h"
 #include "nn/build.h"
-#include "ops/add.h"
-#include "ops/relu.h"
 #include "resnet/nn.h"
 
 namespace resnet::nn {
@@ -22,8 +20,13 @@ double flops_of(const graph::Graph& graph, const graph::Node& node) {
 std::string kind_of(const graph::Node& node, const std::map<std::string, const Module*>& modules) {
   const auto found = modules.find(node.name);
   if (found != modules.end()) return found->second->kind();
-  if (ops::as<ops::Relu>(node) != nullptr) return "ReLU";
-  if (ops::as<ops::Add>(node) != nullptr) return "Add";
+  static const std::map<std::string_view, const char*> kFree = {
+      // what is called without being a module
+      {"relu", "ReLU"},     {"sigmoid", "Sigmoid"},
+      {"silu", "SiLU"},     {"gelu", "GELU"},
+      {"add", "Add"},       {"mul", "Mul"},
+      {"concat", "Concat"}, {"global_avg_pool", "AdaptiveAvgPool2d"}};
+  if (const auto free = kFree.find(node.op->name()); free != kFree.end()) return free->second;
   const std::size_t dot = node.name.rfind('.');
   return dot == std::string::npos ? node.name : node.name.substr(dot + 1);
 }

@@ -1,17 +1,20 @@
 #include <algorithm>
 #include <array>
 
+#include "ops/activation.h"
 #include "ops/adamw.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
 #include "ops/channel_sum.h"
+#include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/conv2d_pooled.h"
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
 #include "ops/flatten.h"
 #include "ops/max_pool.h"
+#include "ops/mul.h"
 #include "ops/relu.h"
 #include "ops/sgd.h"
 
@@ -46,6 +49,16 @@ constexpr std::array kKinds = {
     compiled<ReluGradient>(),
     without_options<Add>(),
     compiled<ChannelSum>(),
+    without_options<Sigmoid>(),
+    compiled<SigmoidGradient>(),
+    without_options<Silu>(),
+    compiled<SiluGradient>(),
+    without_options<Gelu>(),
+    compiled<GeluGradient>(),
+    without_options<Mul>(),
+    compiled<MulGateGradient>(),
+    without_options<Concat>(),
+    compiled<Slice>(),
     readable<MaxPool>(),
     compiled<MaxPoolGradient>(),
     readable<AvgPool>(),

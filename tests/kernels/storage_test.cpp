@@ -84,6 +84,31 @@ TEST_F(Bf16, Elementwise) {
     expect_rounded([&](DType type) { return make_relu(count, kIsa, type); }, {a, y});
     expect_rounded([&](DType type) { return make_relu_gradient(count, kIsa, type); }, {a, b, y});
     expect_rounded([&](DType type) { return make_add(count, kIsa, type); }, {a, b, y});
+    expect_rounded([&](DType type) { return make_mul(count, kIsa, type); }, {a, b, y});
+    for (const Activation kind : {Activation::sigmoid, Activation::silu, Activation::gelu}) {
+      expect_rounded([&](DType type) { return make_activation(kind, count, kIsa, type); }, {a, y});
+      expect_rounded([&](DType type) { return make_activation_gradient(kind, count, kIsa, type); },
+                     {a, b, y});
+    }
+  }
+}
+
+TEST_F(Bf16, GatesAndJoins) {
+  Numbers numbers("bf16 gates");
+  for (int i = 0; i < 40; ++i) {
+    const Index n = numbers.between(1, 5), c = numbers.between(1, 70), pixels = numbers.between(1, 90);
+    const Index other = numbers.between(1, 40), size = n * c * pixels;
+    const Value x = stored(numbers.normal(size)), dy = stored(numbers.normal(size));
+    const Value gate = stored(numbers.normal(n * c)), b = stored(numbers.normal(n * other * pixels));
+    expect_rounded([&](DType type) { return make_mul_gate(n, c, pixels, kIsa, type); },
+                   {x, gate, stored_output(size)});
+    expect_rounded([&](DType type) { return make_mul_gate_gradient(n, c, pixels, kIsa, type); },
+                   {dy, x, stored_output(n * c)});
+    expect_rounded([&](DType type) { return make_concat(n * pixels, c, other, kIsa, type); },
+                   {x, b, stored_output(n * pixels * (c + other))});
+    const Index first = numbers.between(0, c - 1), count = c - first;
+    expect_rounded([&](DType type) { return make_slice(n * pixels, c, first, count, kIsa, type); },
+                   {x, stored_output(n * pixels * count)});
   }
 }
 

@@ -2,14 +2,17 @@
 // paddings and rectangular kernels. The last test fails when an operation of the list has no case.
 #include <set>
 
+#include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
+#include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
 #include "ops/flatten.h"
 #include "ops/max_pool.h"
+#include "ops/mul.h"
 #include "ops/relu.h"
 #include "support/gradient_check.h"
 
@@ -80,6 +83,18 @@ std::vector<Case> cases() {
       {make<ops::Relu>(), {{3, 2, 4, 5}}, -1.5},  // all negative
       {make<ops::Relu>(), {{4, 7}}},              // none nearer to zero than the steps
       {make<ops::Add>(), {{2, 3, 2, 3}, {2, 3, 2, 3}}},
+      {make<ops::Sigmoid>(), {{2, 3, 2, 3}}},
+      {make<ops::Sigmoid>(), {{3, 5}}, -4},
+      {make<ops::Silu>(), {{2, 3, 2, 3}}},
+      {make<ops::Silu>(), {{3, 5}}, 3},
+      {make<ops::Gelu>(), {{2, 3, 2, 3}}},
+      {make<ops::Gelu>(), {{3, 5}}, -2},
+      {make<ops::Mul>(), {{2, 3, 2, 3}, {2, 3, 2, 3}}},
+      {make<ops::Mul>(), {{3, 5}, {3, 5}}},
+      {make<ops::Mul>(), {{2, 3, 4, 5}, {2, 3, 1, 1}}},
+      {make<ops::Mul>(), {{2, 3, 1, 1}, {2, 3, 1, 1}}},
+      {make<ops::Concat>(), {{2, 3, 4, 5}, {2, 4, 4, 5}}},
+      {make<ops::Concat>(), {{3, 5}, {3, 1}}},
       {make<ops::MaxPool>(window({3, 3}, {2, 2}, {1, 1})), {{1, 2, 7, 6}}},
       {make<ops::MaxPool>(window({2, 3}, {1, 2}, {1, 0})), {{1, 1, 5, 7}}},
       {make<ops::AvgPool>(window({3, 2}, {2, 1}, {1, 1})), {{2, 3, 7, 5}}},
@@ -160,11 +175,19 @@ TEST(OpGradientOf, SecondUseOfAValueAddsItsGradient) {
   expect_gradients_match(graph, loss, {{"r", random_values("r", 6)}}, {{"x", random_values("x", 6)}});
 }
 
+TEST(OpGradientOf, ASquareHasBothFactorsGradients) {
+  Graph graph;
+  const ValueId x = graph.add_state(Role::parameter, "x", {Shape{2, 3}, DType::f32});
+  const ValueId loss = test::weighted_sum(graph, graph.add_node(ops::make<ops::Mul>(), "square", {x, x})[0]);
+  expect_gradients_match(graph, loss, {{"r", random_values("r", 6)}}, {{"x", random_values("x", 6)}});
+}
+
 TEST(OpGradientOf, EveryDifferentiableOperationIsTested) {
   std::set<std::string> tested = {"batch_norm", "cross_entropy"};  // above, by themselves
   for (const Case& c : cases()) tested.insert(std::string(c.op->name()));
-  const std::set<std::string> no_gradient = {"sgd", "adamw", "channel_sum", "unflatten",
-                                             "conv2d_pooled"};  // of gradient graphs or merged ones only
+  const std::set<std::string> no_gradient = {
+      "sgd",       "adamw", "channel_sum",
+      "unflatten", "slice", "conv2d_pooled"};  // of gradient graphs or merged ones only
   for (const ops::Kind& kind : ops::all()) {
     const std::string name(kind.name);
     if (name.ends_with("_gradient") || no_gradient.contains(name)) continue;
