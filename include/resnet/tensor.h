@@ -168,6 +168,11 @@ class Tensor {
   AlignedBuffer buffer_;
 };
 
+/// The elements in brackets, an axis each, then type and shape: `[[0.5, 1.0], [0.25, 0.0]] f32 [2,2]` with
+/// aligned columns and four digits. Of more than 1000 elements only the first and last of each axis, so that
+/// at most 256 are written.
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
+
 /// f32 tensor of numbers uniform in [0, 1); element i depends on (seed, i) alone.
 Tensor random_uniform(const Shape& shape, std::uint64_t seed = 0);
 
