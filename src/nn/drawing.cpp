@@ -76,12 +76,14 @@ constexpr const char* kStyle = R"(<style>
 .net .shape { font-size: 11px; text-anchor: start; fill: #59636e; }
 .net .times { font-size: 16px; font-weight: 600; text-anchor: end; }
 .net rect, .net circle { stroke: #818b98; fill: #f6f8fa; }
+.net .page { stroke: none; fill: #ffffff; }
 .net .weights { fill: #d3e5fd; } .net .norm { fill: #ddf2e3; } .net .relu { fill: #fdeccf; } .net .pool { fill: #ebdff8; }
 .net .frame { fill: none; stroke: #afb8c1; stroke-dasharray: 4 3; }
 .net path { fill: none; stroke: #59636e; stroke-width: 1.5; } .net .skip { stroke: #c2410c; }
 @media (prefers-color-scheme: dark) {
   .net text { fill: #e6edf3; } .net .shape { fill: #9198a1; }
   .net rect, .net circle { stroke: #656c76; fill: #212830; }
+  .net .page { fill: #0d1117; }
   .net .weights { fill: #1f3d66; } .net .norm { fill: #1f4730; } .net .relu { fill: #57401a; } .net .pool { fill: #432f5c; }
   .net .frame { fill: none; stroke: #4c535c; }
   .net path { stroke: #9198a1; } .net .skip { stroke: #fb923c; }
@@ -129,7 +131,8 @@ class Drawing {
     const int width = std::max(middle_ + right + kGutter, 300);
     return fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"net\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
-        "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}<text class=\"title\" x=\"{4}\" "
+        "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}<rect class=\"page\" width=\"{0}\" "
+        "height=\"{1}\"/>\n<text class=\"title\" x=\"{4}\" "
         "y=\"28\">{2}</text>\n{5}</svg>\n",
         width, bottom + 2 * kGap, escaped(title), kStyle, kMargin, body_);
   }

@@ -66,6 +66,7 @@ class Canvas {
   void letter(int x, int y, char letter, std::size_t curve) {
     if (x < 0 || y < 0 || x >= dots_x() || y >= dots_y()) return;
     Cell& cell = at(x / across_, (dots_y() - 1 - y) / down_);
+    if (cell.letter != 0) return;  // another run's
     cell.letter = letter;
     cell.curve = curve;
   }
@@ -144,6 +145,31 @@ void draw(Canvas& canvas, std::size_t curve, const Series& run, const Ranges& ra
   }
 }
 
+/// The letters of run `i` on its curves, where those of other runs have none: runs that lie on each other can
+/// still be told apart.
+void name_run(Canvas& canvas, std::span<const Series> runs, std::size_t i, const Ranges& ranges) {
+  constexpr double kTimes = 4;  // a letter so often over the width
+  const double step = ranges.x / kTimes;
+  const char name = static_cast<char>('a' + i % 26);
+  for (std::size_t curve = 0; curve < kCurves.size(); ++curve) {
+    const auto put = [&](double x, double y) {
+      canvas.letter(scale(x, ranges.x, canvas.dots_x()), scale(y, ranges.y, canvas.dots_y()), name, curve);
+    };
+    double next = step * (static_cast<double>(i) + 0.5) / static_cast<double>(runs.size());
+    for (const std::vector<XY>& piece : report::pieces(kCurves[curve], runs[i])) {
+      for (std::size_t k = 1; k < piece.size(); ++k) {
+        const XY &from = piece[k - 1], &to = piece[k];
+        for (; next <= std::min(to.x, ranges.x); next += step) {
+          if (next < from.x || from.x == to.x) continue;
+          put(next, from.y + (to.y - from.y) * (next - from.x) / (to.x - from.x));
+        }
+      }
+    }
+    const report::Last last = report::last_of(kCurves[curve], runs[i]);
+    if (last.measured && std::isfinite(last.value)) put(last.x, last.value);
+  }
+}
+
 std::string legend(std::span<const Series> runs, const TextPlotOptions& options) {
   // With values of the only run if they fit, without names of axes if they do not.
   for (const bool values : {true, false}) {
@@ -217,14 +243,7 @@ std::string curves_text(std::span<const Series> runs, const TextPlotOptions& opt
   for (std::size_t curve = 0; curve < kCurves.size(); ++curve) {
     for (const Series& run : runs) draw(canvas, curve, run, ranges, options.utf8);
   }
-  for (std::size_t i = 0; runs.size() > 1 && i < runs.size(); ++i) {
-    for (std::size_t curve = 0; curve < kCurves.size(); ++curve) {
-      const report::Last last = report::last_of(kCurves[curve], runs[i]);
-      if (!last.measured || !std::isfinite(last.value)) continue;
-      canvas.letter(scale(last.x, ranges.x, canvas.dots_x()), scale(last.value, ranges.y, canvas.dots_y()),
-                    static_cast<char>('a' + i % 26), curve);
-    }
-  }
+  for (std::size_t i = 0; runs.size() > 1 && i < runs.size(); ++i) name_run(canvas, runs, i, ranges);
 
   std::vector<std::string> labels(static_cast<std::size_t>(rows));
   for (const double tick : y_ticks.at) {

@@ -32,6 +32,9 @@ TEST(Drawing, AResidualBlockHasItsBoxesAndItsShortcut) {
   EXPECT_THAT(svg, HasSubstr(">3×6×6<"));
   EXPECT_THAT(svg, HasSubstr(">6×3×3<"));
   EXPECT_THAT(svg, HasSubstr("prefers-color-scheme: dark"));
+  // Light text needs a dark page of its own: that of a browser is white.
+  EXPECT_LT(svg.find("<rect class=\"page\""), svg.find("<text class=\"title\""));
+  EXPECT_THAT(svg.substr(svg.find("prefers-color-scheme: dark")), HasSubstr(".net .page { fill: #0d1117; }"));
 }
 
 TEST(Drawing, RepeatedBlocksAreDrawnOnceWithTheirNumber) {

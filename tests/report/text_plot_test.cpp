@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "report/simulated_run.h"
 #include "report/text.h"
@@ -148,6 +150,18 @@ TEST(CurvesText, ColoursOnlyWhereAsked) {
   EXPECT_EQ(plot(series, 60, 12, true, 0).find('\x1b'), std::string::npos);
   EXPECT_NE(plot(series, 60, 12, true, 16).find("\x1b[35m"), std::string::npos);
   EXPECT_NE(plot(series, 60, 12, true, 256).find("\x1b[38;5;164m"), std::string::npos);
+}
+
+TEST(TextPlot, NamesRunsThatLieOnEachOther) {
+  Series one{.name = "one", .epochs = 10, .points = learning(10)}, other = one;
+  other.name = "other";
+  const std::vector<Series> runs = {one, other};
+  for (const bool utf8 : {true, false}) {
+    const std::string text = curves_text(runs, {.width = 80, .height = 18, .utf8 = utf8});
+    std::string field = text.substr(text.find('\n') + 1);
+    field = field.substr(0, field.find("epoch"));
+    for (const char name : {'a', 'b'}) EXPECT_GE(std::count(field.begin(), field.end(), name), 6) << text;
+  }
 }
 
 }  // namespace
