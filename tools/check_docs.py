@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Holds README.md and docs/ to the tree: every relative link leads to a file (and to a heading, if it
 names one), and every path of ours that the text names exists. `<name>` in a path stands for any name.
-A link to a line, [`text`](file#L12), leads to a line that holds the text.
+A link to a line, [`text`](file#L12), leads to a line that holds the text. A link to a heading of performance.md
+whose text has numbers, [2.5 times](docs/performance.md#some-machine), leads to a section that holds these numbers.
 
 Usage: check_docs.py [--fix] [ROOT]      (default: the repository of this script)
 --fix writes the right number into links to lines whose text stands in one line of the file.
@@ -19,6 +20,8 @@ LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:src|hre
 NAMED = re.compile(rf"(?<![\w./<>~$-])(?:(?:\./)?(?:{FOLDER})/[\w./<>*+-]*|\./[\w-]+\.sh)(?![\w])")
 UNITS = {"examples/s", "examples/sec"}  # not a file of examples/
 LINE_LINK = re.compile(r"\[`([^`]+)`\]\(([^)#\s]+)#L(\d+)\)")
+FIGURES = re.compile(r"\[([^\]]*\d[^\]]*)\]\(([^)#\s]*performance\.md)#([\w-]+)\)")
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
 
 
@@ -39,6 +42,17 @@ def slugs(markdown):
             unique = f"{slug}-{n}"
         found.add(unique)
     return found
+
+
+def section_of(markdown, anchor):
+    """The text below the heading of that anchor, up to the next one of its level or above; or None."""
+    lines = markdown.splitlines()
+    headings = [(i, len(m[1])) for i, line in enumerate(lines) if (m := re.match(r"(#{1,6})\s", line))]
+    for k, (start, level) in enumerate(headings):
+        if anchor in slugs(lines[start]):
+            end = next((i for i, other in headings[k + 1:] if other <= level), len(lines))
+            return "\n".join(lines[start:end])
+    return None
 
 
 def line_of(text, path):
@@ -88,6 +102,12 @@ def check(root):
             if target.is_file() and line != int(match[3]):
                 where = "in no one line of it" if line is None else f"in line {line} (check_docs.py --fix)"
                 say(file, text, match.start(), f"the link '{match[2]}#L{match[3]}': '{match[1]}' stands {where}")
+        for match in FIGURES.finditer(text):
+            target = file.parent / match[2]
+            section = section_of(target.read_text(encoding="utf-8"), match[3]) if target.is_file() else None
+            for number in NUMBER.findall(match[1]) if section else []:
+                if number not in NUMBER.findall(section):
+                    say(file, text, match.start(), f"'{number}' is no figure of {match[2]}#{match[3]}")
         without_links = re.sub(LINK, blank, text)
         for match in NAMED.finditer(without_links):
             name = match[0].rstrip(".").removeprefix("./")

@@ -47,6 +47,15 @@ class Docs(unittest.TestCase):
                 self.assertEqual([line.split(":", 2)[2].strip() for line in lines], [message])
                 self.assertTrue(lines[0].startswith("docs/page.md:"))
 
+    def test_figures_are_those_of_the_section_that_they_name(self):
+        tables = {"docs/performance.md": "# Speed\n\n## Zen 4\n| f32 | 2.54 | 716 to 1687 |\n\n### More\n2.13\n\n## Zen 5\n| 3.26 |\n"}
+        good = "[2.54 times as fast in f32, 716 MiB instead of 1687, 2.13](performance.md#zen-4)"
+        self.assertEqual(self.run_on({**tables, "docs/page.md": good + "\n"}), (0, []))
+        for number in ("3.26", "2.5", "16"):
+            code, lines = self.run_on({**tables, "docs/page.md": f"[{number} times](performance.md#zen-4)\n"})
+            self.assertEqual((code, len(lines)), (1, 1), lines)
+            self.assertIn(f"'{number}' is no figure of performance.md#zen-4", lines[0])
+
     def test_a_link_to_a_line_leads_to_what_it_names(self):
         code = {"src/ops/conv.cpp": "int a;\nint b;\nint bb;\n"}
         self.assertEqual(self.run_on({**code, "docs/page.md": "[`int a`](../src/ops/conv.cpp#L1)\n"})[0], 0)
