@@ -89,17 +89,17 @@ epoch              1           2           3
 )");
 }
 
-TEST(CurvesText, MarksTheEndsOfSeveralRunsAndListsThem) {
+TEST(CurvesText, NamesSeveralRunsAlongTheirCurvesAndListsThem) {
   const Series runs[] = {{.name = "runs/first", .epochs = 3, .points = learning(3)},
                          {.name = "runs/\x1b[2Jsecond", .epochs = 2, .points = learning(2)}};
   EXPECT_EQ(curves_text(runs, {.width = 70, .height = 12, .utf8 = false}),
             R"(* train loss   + train acc   o test acc
   1.0 +    **
-      |      ****                     ++++++++++b++++++++++ooooooooooa
-      |          +++++++++++ooooooooooooooooooooboooooooooo
-      |      ++++     ********
-  0.5 +    ++                 ************
-      |                                   ******b**************
+      |      ****                     ++++a+++++b++++++++a+ooooooooooa
+      |          ++b++++++a+ooooooboooooooaoooooboooooooooo
+      |      ++++     ****a***
+  0.5 +    ++                 ****b*******
+      |                                   a*****b********a*****
       |                                                        ******a
       |
       |
