@@ -42,7 +42,7 @@ def check(what, arguments, code, says, hint="", left=()):
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
     result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("device:")]
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("device:", "epoch ", "testing "))]
     problems = []
     if result.returncode != code:
         problems.append(f"exit code {result.returncode}, expected {code}")

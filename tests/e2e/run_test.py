@@ -38,7 +38,7 @@ assert len(lines) == 2, first.stdout
 assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", lines[0]), lines[0]
 assert re.fullmatch(r"\d+\.\d examples/sec on cpu", lines[1]), lines[1]
 assert "\r" not in first.stderr and "\x1b" not in first.stderr, "control characters where stderr is no terminal"
-assert sum(line.startswith("epoch ") for line in first.stderr.splitlines()) == 2, first.stderr
+assert sum(re.match(r"epoch \d/2  loss ", line) is not None for line in first.stderr.splitlines()) == 2, first.stderr
 assert {p.name for p in (HERE / "first").iterdir()} == {"config.toml", "metrics.csv", "curves.svg", "result.json",
                                                         "model.safetensors"}
 result = result_of("first")
