@@ -46,8 +46,8 @@ NamedValues oracle(const Network& network, const Examples& e, engine::Noise nois
   return result;
 }
 
-NamedValues native(const Network& network, const Examples& e, const std::string& isa) {
-  const auto engine = make_native_engine(network, {.threads = 2, .isa = isa});
+NamedValues native(const Network& network, const Examples& e, const std::string& isa, Precision precision) {
+  const auto engine = make_native_engine(network, {.threads = 2, .isa = isa, .precision = precision});
   NamedValues result;
   result["logits"] = values_of(engine->infer(e.images.view<float>()));
   result["loss_sum"] = {engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>()).loss_sum};
@@ -72,25 +72,32 @@ void PrintTo(const ZooCase& c, std::ostream* out) {
 
 void expect_native_matches_reference(const ZooCase& c) {
   const nn::Sequential net = random_network(c.model, {.in_channels = c.images[1], .classes = 10});
-  const Network network = network_of(net, c.images);
-  const Examples e = examples(c.images, 10);
+  expect_native_matches_reference(net, c.images);
+}
+
+void expect_native_matches_reference(const nn::Module& net, const Shape& images, Precision precision) {
+  const bool half = precision == Precision::bf16;
+  const Network network = network_of(net, images);
+  const Examples e = examples(images, 10);
   const NamedValues exact = oracle(network, e, {});
   // A sum of K products in f32 is off by a few 2^-24 of its size, Winograd's by up to 2^-20
   // (docs/decisions/0002-winograd.md); 4 is the factor between the larger of two runs and what is still
   // accepted.
-  constexpr double kRounding = 0x1p-20;
+  // bf16 has 8 bits: operands and stored activations are off by 2^-9 each.
+  const double rounding = half ? 0x1p-8 : 0x1p-20;
   constexpr double kFactor = 4;
-  NamedValues noisy[2] = {oracle(network, e, {kRounding, 1}), oracle(network, e, {kRounding, 2})};
+  NamedValues noisy[2] = {oracle(network, e, {rounding, 1}), oracle(network, e, {rounding, 2})};
   double largest = 0;
   for (const auto& [name, values] : exact)
     largest = std::max(largest, distance(Values(values.size()), values));
   for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    if (half && isa != Isa::avx512_bf16) continue;
     if (isa > best_isa()) {
       std::cout << "not run: this processor has no " << name_of(isa) << '\n';
       continue;
     }
     SCOPED_TRACE(std::string(name_of(isa)));
-    const NamedValues ours = native(network, e, std::string(name_of(isa)));
+    const NamedValues ours = native(network, e, std::string(name_of(isa)), precision);
     for (const auto& [name, expected] : exact) {
       ASSERT_TRUE(ours.contains(name)) << name;
       const double tolerance =
@@ -98,7 +105,7 @@ void expect_native_matches_reference(const ZooCase& c) {
       // Where the network amplifies the noise to the size of its gradients, a quarter of that size is
       // the bound: nothing that is missing or of the wrong sign passes.
       const double size = distance(Values(expected.size()), expected);
-      const double bound = size > 1e-3 * largest ? std::min(tolerance, 0.25 * size) : tolerance;
+      const double bound = size > 1e-3 * largest && !half ? std::min(tolerance, 0.25 * size) : tolerance;
       EXPECT_LE(distance(ours.at(name), expected), bound) << name << " of " << expected.size() << " numbers";
     }
   }

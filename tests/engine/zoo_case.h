@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "resnet/tensor.h"
+#include "resnet/engine.h"
 
 namespace resnet::test {
 
@@ -14,5 +14,8 @@ struct ZooCase {
 void PrintTo(const ZooCase& c, std::ostream* out);
 
 void expect_native_matches_reference(const ZooCase& c);
+/// Of a network of ten classes, its values set.
+void expect_native_matches_reference(const nn::Module& net, const Shape& images,
+                                     Precision precision = Precision::f32);
 
 }  // namespace resnet::test
