@@ -5,6 +5,7 @@
 
 #include "compiler/offsets.h"
 #include "compiler/passes.h"
+#include "compiler/value_index.h"
 
 namespace resnet::compiler {
 namespace {
@@ -17,10 +18,6 @@ using graph::ValueId;
 using plan::Buffer;
 using plan::Plan;
 using plan::Region;
-
-std::size_t at(std::int64_t id) {
-  return static_cast<std::size_t>(id);
-}
 
 std::int64_t bytes_of(const graph::ValueType& type) {
   return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "compiler/optimizer.h"
+#include "compiler/value_index.h"
 #include "graph/names.h"
 #include "ops/add.h"
 #include "ops/cross_entropy.h"
@@ -17,10 +18,6 @@ using graph::kNone;
 using graph::Node;
 using graph::Role;
 using graph::ValueId;
-
-std::size_t at(ValueId id) {
-  return static_cast<std::size_t>(id);
-}
 
 class Scope final : public ops::GradientScope {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "compiler/value_index.h"
 #include "graph/limits.h"
 #include "graph/names.h"
 #include "ops/operation.h"
@@ -20,10 +21,6 @@ using ops::Use;
 
 constexpr const char* kSources =
     "activations follow from the images; weights, biases and statistics are parameters or buffers";
-
-std::size_t at(ValueId id) {
-  return static_cast<std::size_t>(id);
-}
 
 bool is_state(const ValueInfo& value) {
   return value.role == Role::parameter || value.role == Role::buffer;
