@@ -1,6 +1,6 @@
 // Modules: the parts of a network. A module owns named parameters in PyTorch's layout and order and
-// builds graph when it is called; it holds no maths. It is a value like a std::vector: several threads may
-// read one (trace it, copy its state), while none changes it (init, load_weights, set_state, fit).
+// builds graph when it is called; it holds no maths. Several threads may read one (trace it, copy its state)
+// while none changes it (init, load_weights, set_state, fit).
 #pragma once
 
 #include <cstdint>
