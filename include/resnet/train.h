@@ -24,7 +24,8 @@ struct RunInfo {
   std::int64_t train_examples = 0, test_examples = 0;
   std::int64_t epochs = 0, batches = 0;  // batches of one epoch
   std::int64_t batch_size = 0;
-  std::string device;  // "cpu"
+  std::int64_t steps = 0;  // of the whole run: epochs * batches, or fewer
+  std::string device;      // "cpu"
 };
 
 /// Running, train-mode averages of the epoch so far.

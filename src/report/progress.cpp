@@ -2,6 +2,7 @@
 // no terminal, lines say from time to time how far it has come.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 #include <utility>
@@ -113,10 +114,11 @@ class ProgressBar : public Observer {
 
   /// Seconds until the end of the run: its batches and tests at the pace of the last ones.
   double run_left() const {
-    const std::int64_t epochs = run_.epochs - bar_.progress.epoch - 1;
-    const auto batches = static_cast<double>(epochs * run_.batches + run_.batches - bar_.progress.batch);
+    const std::int64_t done = bar_.progress.epoch * run_.batches + bar_.progress.batch;
+    const auto batches = static_cast<double>(std::max<std::int64_t>(0, run_.steps - done));
+    const std::int64_t epochs = (run_.steps + run_.batches - 1) / std::max<std::int64_t>(1, run_.batches);
     const double tests =
-        static_cast<double>(epochs + 1) -
+        static_cast<double>(epochs - bar_.progress.epoch) -
         (bar_.examples > 0 ? static_cast<double>(bar_.tested) / static_cast<double>(bar_.examples) : 0);
     return batch_seconds_ < 0 ? -1 : batches * batch_seconds_ + tests * test_seconds_;
   }

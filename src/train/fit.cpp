@@ -85,6 +85,8 @@ class Run {
     info.epochs = options_.epochs;
     info.batches = loader_.batches();
     info.batch_size = options_.batch_size;
+    info.steps = options_.epochs * info.batches;
+    if (options_.steps > 0) info.steps = std::min(info.steps, options_.steps);
     info.device = engine_->device().kind;
     for (const auto& observer : options_.observers) observer->on_start(info);
   }

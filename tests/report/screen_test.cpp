@@ -65,6 +65,17 @@ TEST(Progress, ShowsTheTestInTheBarAndWhatIsLeftOfTheRun) {
       << "20 batches of ten seconds, 2.5 tests of four";
 }
 
+TEST(Progress, KnowsThatARunEndsAfterSoManySteps) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen});
+  RunInfo run = small_run();
+  run.steps = 12;  // of 30
+  bar->on_start(run);
+  stage.now = 5;
+  bar->on_step({.epoch = 0, .batch = 1, .examples = 256, .loss = 0.5, .train_acc = 0.8});
+  EXPECT_NE(stage.display.text().find(" 00:55 left"), std::string::npos) << stage.display.text();
+}
+
 TEST(Progress, ShowsATestByItself) {
   Stage stage(terminal(80, 24));
   {

@@ -102,6 +102,7 @@ TEST(Fit, GivesWhatBelongsToItsFigures) {
   EXPECT_EQ(result.weights_sha256.size(), 64U);
   EXPECT_EQ(run.recorder->info.device, "abacus");
   EXPECT_EQ(run.recorder->info.batches, 3);
+  EXPECT_EQ(run.recorder->info.steps, 6);
   EXPECT_EQ(run.recorder->info.train_examples, 10);
   EXPECT_EQ(run.recorder->info.test_examples, 6);
   EXPECT_EQ(run.recorder->info.dataset, "levels");
@@ -165,6 +166,7 @@ TEST(Fit, EndsAfterSoManySteps) {
   FitOptions options = run.options(5);
   options.steps = 4;
   const FitResult result = fit(run.net, counted(10), counted(6), options);
+  EXPECT_EQ(run.recorder->info.steps, 4);
   EXPECT_EQ(result.steps, 4);
   EXPECT_EQ(result.epochs, 1);
   EXPECT_TRUE(result.complete);
