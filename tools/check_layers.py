@@ -40,7 +40,7 @@ HOUSE = {
 # src/base/ and src/tensor/ beneath it.
 FLOOR = "."
 KERNELS = {
-    FLOOR:             (0, ["kernel.h"],                       []),  # kernel.h, index_table.h
+    FLOOR:             (0, ["kernel.h"],                       []),  # kernel.h, index_table.h, offset.h
     "simd":            (1, ["simd/storage.h"],                 [FLOOR]),
     "conv/conv.h":     (1, ["conv/conv.h"],                    [FLOOR]),
     "conv/cost.h":     (2, [],                                 ["conv/conv.h"]),

@@ -118,7 +118,7 @@ class Module {
 struct Conv2dOptions {
   Size2 kernel = 3;    // pixels
   Size2 stride = 1;    // pixels
-  Size2 padding = 0;   // zero pixels per side
+  Size2 padding = 0;   // zero pixels per side; at most max(H or W of x, dilation * (kernel - 1))
   Size2 dilation = 1;  // pixels between taps
   std::int64_t groups = 1;
   bool bias = true;

@@ -57,7 +57,7 @@ void AveragePool<kGlobal>::gradient(GradientScope& scope) const {
 template <bool kGlobal>
 Cost AveragePool<kGlobal>::cost(const Signature& s) const {
   const kernels::PoolGeometry g = geometry(s.inputs[0]->shape);
-  return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
+  return {static_cast<double>(pooled_shape(g).elements()) * static_cast<double>(g.kh * g.kw)};
 }
 
 template <bool kGlobal>

@@ -1,5 +1,6 @@
 #include "ops/conv2d.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/norm/norm.h"
@@ -15,6 +16,7 @@ ConvGeometry conv_geometry(const ConvWindow& window, const Shape& x, const Shape
   expect_pair(stride, "stride", 1);
   expect_pair(padding, "padding", 0);
   expect_pair(dilation, "dilation", 1);
+  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
   expect(groups >= 1 && w[0] % groups == 0 && x[1] % groups == 0,
          "expected channels that " + std::to_string(groups) + " groups divide");
   expect(x[1] == w[1] * groups,
@@ -33,9 +35,13 @@ ConvGeometry conv_geometry(const ConvWindow& window, const Shape& x, const Shape
                  .dh = dilation.h,
                  .dw = dilation.w,
                  .groups = groups};
-  expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
-  expect(g.h + 2 * g.ph >= g.dh * (g.kh - 1) + 1 && g.w + 2 * g.pw >= g.dw * (g.kw - 1) + 1,
+  const std::int64_t reach_h = g.dh * (g.kh - 1), reach_w = g.dw * (g.kw - 1);
+  expect(g.h + 2 * g.ph > reach_h && g.w + 2 * g.pw > reach_w,
          "expected an input at least as large as the kernel after padding");
+  // PyTorch has no such limit; what lies farther out is the bias alone.
+  expect(g.ph <= std::max(g.h, reach_h) && g.pw <= std::max(g.w, reach_w),
+         "expected padding of at most the input's extent, or the dilated kernel's less one");
+  kernels::check_conv(g);
   return g;
 }
 
@@ -55,7 +61,9 @@ ConvGeometry geometry_of(const ConvWindow& window, const Shape& x, const Shape& 
   if constexpr (kLinear) {
     expect(x[1] == w[1], "expected " + std::to_string(w[1]) + " input features, got " + std::to_string(x[1]));
     expect(x.elements() > 0 && w.elements() > 0, "expected extents of at least 1");
-    return {.n = x[0], .ci = x[1], .co = w[0]};
+    const ConvGeometry g{.n = x[0], .ci = x[1], .co = w[0]};
+    kernels::check_conv(g);
+    return g;
   } else {
     return conv_geometry(window, x, w);
   }

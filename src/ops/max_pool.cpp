@@ -26,7 +26,7 @@ void MaxPool::gradient(GradientScope& scope) const {
 
 Cost MaxPool::cost(const Signature& s) const {
   const kernels::PoolGeometry g = pool_geometry(window_, s.inputs[MaxPoolInput::x]->shape);
-  return {static_cast<double>(pooled_shape(g).elements() * g.kh * g.kw)};
+  return {static_cast<double>(pooled_shape(g).elements()) * static_cast<double>(g.kh * g.kw)};
 }
 
 void MaxPool::evaluate(const Signature& s, std::span<const View<const double>> in,

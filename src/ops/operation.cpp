@@ -38,7 +38,8 @@ void expect_f32(std::span<const ValueType* const> inputs, std::initializer_list<
 void expect_pair(Pair pair, const std::string& name, std::int64_t least) {
   constexpr std::int64_t kMost = 1 << 20;  // keeps every product of two within 64 bits
   expect(pair.h >= least && pair.w >= least && pair.h <= kMost && pair.w <= kMost,
-         "expected '" + name + "' to be two numbers of at least " + std::to_string(least));
+         "expected '" + name + "' to be two numbers from " + std::to_string(least) + " to " +
+             std::to_string(kMost));
 }
 
 Pair read_pair(graph::AttributeReader& reader, const std::string& name) {

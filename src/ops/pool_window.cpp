@@ -1,5 +1,7 @@
 #include "ops/pool_window.h"
 
+#include <limits>
+
 namespace resnet::ops {
 
 kernels::PoolGeometry pool_geometry(const PoolWindow& window, const Shape& x) {
@@ -8,6 +10,8 @@ kernels::PoolGeometry pool_geometry(const PoolWindow& window, const Shape& x) {
   expect_pair(stride, "stride", 1);
   expect_pair(padding, "padding", 0);
   expect(x.rank() == 4 && x.elements() > 0, "expected four extents of at least 1, got " + to_string(x));
+  expect(kernel.h * kernel.w <= std::numeric_limits<std::int32_t>::max(),
+         "expected a window of fewer than 2^31 pixels");
   expect(2 * padding.h <= kernel.h && 2 * padding.w <= kernel.w,
          "expected padding of at most half the kernel");
   expect(x[2] + 2 * padding.h >= kernel.h && x[3] + 2 * padding.w >= kernel.w,

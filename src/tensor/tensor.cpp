@@ -56,16 +56,15 @@ Shape::Shape(std::span<const std::int64_t> extents) {
     throw ShapeError("a shape of " + std::to_string(extents.size()) + " axes; at most " +
                      std::to_string(kMaxRank) + " are supported");
   }
+  std::int64_t product = 1;  // of extents above zero: those of an empty shape are bounded too
   for (const std::int64_t extent : extents) {
     if (extent < 0) throw ShapeError("an extent of " + std::to_string(extent) + " in a shape");
     extents_[static_cast<std::size_t>(rank_++)] = extent;
-    if (__builtin_mul_overflow(elements_, extent, &elements_)) {
-      throw ShapeError("a shape whose number of elements overflows 64 bits");
-    }
+    if (extent == 0) elements_ = 0;
+    if (extent > 0 && (__builtin_mul_overflow(product, extent, &product) || product > kMaxElements))
+      throw ShapeError("a shape of too many elements; at most 2^40 are supported, extents of zero left out");
   }
-  if (elements_ > kMaxElements) {
-    throw ShapeError("a shape of " + std::to_string(elements_) + " elements; at most 2^40 are supported");
-  }
+  if (elements_ != 0) elements_ = product;
 }
 
 bool Shape::operator==(const Shape& other) const noexcept {

@@ -9,6 +9,7 @@
 #include "kernels/conv/conv.h"
 #include "kernels/conv/direct/direct.h"
 #include "kernels/conv/winograd/winograd.h"
+#include "resnet/error.h"
 
 namespace resnet::kernels {
 
@@ -34,8 +35,11 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
     if (algorithm->serves(g, pass, storage))
       candidates.push_back({algorithm, algorithm->cost(g, pass, storage) / direct->cost(g, pass, storage)});
   }
-  if (candidates.empty())
+  if (candidates.empty()) {
+    const std::string_view refused = direct->refusal(g, pass, storage);
+    if (!refused.empty()) throw ShapeError(fmt::format("convolution: {}", refused));
     return {direct, fmt::format("direct: {}", others.front()->refusal(g, pass, storage))};
+  }
   std::ranges::stable_sort(candidates, {}, &Candidate::relative);
   const auto [best, relative] = candidates.front();
   if (relative >= 1)

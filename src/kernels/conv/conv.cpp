@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/conv/direct/index_tables.h"
 #include "kernels/simd/storage.h"
 #include "resnet/error.h"
 
@@ -49,6 +50,10 @@ void check_conv(const ConvGeometry& g) {
   static_cast<void>(Shape{g.n, g.h, g.w, g.ci, 4});  // throw if their bytes overflow
   static_cast<void>(Shape{g.n, g.ho(), g.wo(), g.co, 4});
   static_cast<void>(Shape{g.kh, g.kw, g.ci, g.co, 4});
+  if (!conv::tables_fit(g, ConvPass::forward)) {
+    throw ShapeError("convolution: a kernel of " + std::to_string(g.kh) + "x" + std::to_string(g.kw) +
+                     " meets the border of its image in too many ways");
+  }
 }
 
 bool ConvAlgorithm::fuses(const ConvGeometry& g, ConvPass pass, ConvStorage storage,

@@ -63,7 +63,7 @@ struct ConvFusion {
   bool add = false;            // input gradient: adds a to dx; forward: to the norm's result,
   bool relu_epilogue = false;  // forward: and through a ReLU
   // input gradient: dx (+ a) is the gradient dz of a norm behind a ReLU, is made zero where the norm's result
-  // is not positive, and its sums are gathered. The gate follows from the norm's coefficients, or is a mask.
+  // is zero or less, and its sums are gathered. The gate follows from the norm's coefficients, or is a mask.
   enum class Sums : std::uint8_t { none, by_coefficients, by_relu_mask } sums = Sums::none;
   bool norm_gradient = false;  // weight gradient: dy is made from the gradient dz of a norm
 
@@ -73,7 +73,7 @@ struct ConvFusion {
 };
 
 /// Throws ShapeError if `g` is not a convolution: an extent below one, negative padding, channels that are no
-/// multiple of the groups, a kernel larger than the padded image, a tensor beyond 63 bits.
+/// multiple of the groups, a kernel larger than the padded image, tables or tensors out of all proportion.
 void check_conv(const ConvGeometry& g);
 
 /// One way to compute convolutions. Its kernels are on the layouts of kernel.h. Operands, those in brackets
@@ -122,8 +122,8 @@ class ConvAlgorithm {
                                               ConvStorage storage, const ConvFusion& fusion) const = 0;
 };
 
-/// All of them, in the order in which the first of equal cost is chosen: the direct one, which serves any
-/// geometry, then Winograd's F(3x3), F(4x4) and F(6x6) and its kin for stride 2, parity.
+/// All of them, in the order in which the first of equal cost is chosen: the direct one, which serves all
+/// but absurd ones, then Winograd's F(3x3), F(4x4) and F(6x6) and its kin for stride 2, parity.
 std::span<const ConvAlgorithm* const> conv_algorithms() noexcept;
 
 /// How a pass is computed, and why.
@@ -132,7 +132,7 @@ struct ConvChoice {
   std::string reason;
 };
 
-/// The cheapest one. Throws ShapeError if `g` is not a convolution.
+/// The cheapest one. Throws ShapeError if `g` is not a convolution, or none serves it.
 ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage = {});
 
 }  // namespace resnet::kernels

@@ -24,13 +24,10 @@ void for_windows(const PoolGeometry& g, const Visit& visit) {
 template <class Visit>
 void for_pixels(const PoolGeometry& g, std::int64_t plane, std::int64_t row0, std::int64_t column0,
                 const Visit& visit) {
-  for (std::int64_t kh = 0; kh < g.kh; ++kh) {
-    for (std::int64_t kw = 0; kw < g.kw; ++kw) {
-      const std::int64_t row = row0 + kh;
-      const std::int64_t column = column0 + kw;
-      if (row < 0 || row >= g.h || column < 0 || column >= g.w) continue;
-      visit(kh * g.kw + kw, (plane * g.h + row) * g.w + column);
-    }
+  for (std::int64_t row = std::max<std::int64_t>(0, row0); row < std::min(g.h, row0 + g.kh); ++row) {
+    for (std::int64_t column = std::max<std::int64_t>(0, column0); column < std::min(g.w, column0 + g.kw);
+         ++column)
+      visit((row - row0) * g.kw + column - column0, (plane * g.h + row) * g.w + column);
   }
 }
 

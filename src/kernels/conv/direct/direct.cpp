@@ -1,38 +1,27 @@
 #include "kernels/conv/direct/direct.h"
 
 #include "kernels/conv/cost.h"
+#include "kernels/conv/direct/index_tables.h"
 #include "kernels/conv/direct/repack.h"
 
 namespace resnet::kernels::conv {
 namespace {
 
-// Outputs of one axis times the taps of its kernel that meet the image.
-double valid_taps(std::int64_t in, std::int64_t out, std::int64_t taps, std::int64_t stride,
-                  std::int64_t padding, std::int64_t dilation) {
-  double count = 0;
-  for (std::int64_t o = 0; o < out; ++o) {
-    for (std::int64_t t = 0; t < taps; ++t) {
-      const std::int64_t at = o * stride - padding + t * dilation;
-      count += at >= 0 && at < in ? 1 : 0;
-    }
-  }
-  return count;
-}
-
 class Direct final : public ConvAlgorithm {
  public:
   std::string_view name() const noexcept override { return "direct"; }
-  std::string_view refusal(const ConvGeometry&, ConvPass, ConvStorage storage) const noexcept override {
-    return storage.in == DType::bf16 && storage.out != DType::bf16 ? "x is bf16, the result f32" : "";
+  std::string_view refusal(const ConvGeometry& g, ConvPass pass,
+                           ConvStorage storage) const noexcept override {
+    if (storage.in == DType::bf16 && storage.out != DType::bf16) return "x is bf16, the result f32";
+    if (!tables_fit(g, pass)) return "the kernel meets the border of its image in too many ways";
+    return "";
   }
   double cost(const ConvGeometry& g, ConvPass pass, ConvStorage storage) const noexcept override {
     // Numbers that make no pairs are multiplied as f32.
     const std::int64_t channels = (pass == ConvPass::input_gradient ? g.co : g.ci) / g.groups;
     const bool pairs = pass == ConvPass::weight_gradient || channels % 2 == 0 ||
                        (pass == ConvPass::forward && pairs_rows(g));
-    const double taps =
-        valid_taps(g.h, g.ho(), g.kh, g.sh, g.ph, g.dh) * valid_taps(g.w, g.wo(), g.kw, g.sw, g.pw, g.dw);
-    return static_cast<double>(g.n * g.co) * static_cast<double>(g.ci / g.groups) * taps *
+    return static_cast<double>(g.n * g.co) * static_cast<double>(g.ci / g.groups) * valid_taps(g) *
            product_cost(pairs ? storage.in : DType::f32);
   }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/offset.h"
+
 namespace resnet::kernels::conv {
 namespace {
 
@@ -36,6 +38,17 @@ Positions gradient_axis(std::int64_t in, std::int64_t out, std::int64_t taps, st
     }
   }
   return at;
+}
+
+// The rows that each output row of a strip reads, counted from the strip's origin: strips that read alike
+// look alike.
+Positions rows_read(const GemmProblem& p, std::int64_t y0, std::int64_t y1) {
+  const std::int64_t origin = y0 * p.step_up_h / p.step_down_h;
+  Positions rows(p.at_y.begin() + y0, p.at_y.begin() + y1);
+  for (std::vector<std::int64_t>& taps : rows) {
+    for (std::int64_t& row : taps) row = row < 0 ? std::numeric_limits<std::int64_t>::min() : row - origin;
+  }
+  return rows;
 }
 
 // Numbers the coordinates of an axis by the set of taps that are valid there.
@@ -83,14 +96,6 @@ std::vector<TapRange> cut_taps(const GemmProblem& p, const Cut& cut) {
     begin = end;
   }
   return ranges;
-}
-
-std::int32_t narrow(std::int64_t offset) {
-  if (offset < std::numeric_limits<std::int32_t>::min() / 4 ||
-      offset > std::numeric_limits<std::int32_t>::max() / 4) {
-    throw ShapeError("convolution: one line of the image is too long");
-  }
-  return static_cast<std::int32_t>(offset);
 }
 
 // Builds the tables of the output rows [y0, y1).
@@ -321,11 +326,12 @@ GemmPlan::GemmPlan(const GemmProblem& p, const Cut& cut)
     strip_height_ = ceil_div(ceil_div(p.out_h, strips), step_down_) * step_down_;
   }
   strips_ = ceil_div(p.out_h, strip_height_);
+  std::map<Positions, std::size_t> known;
   for (std::int64_t s = 0; s < strips_; ++s) {
-    Strip strip = make_strip(p, cut, images_, s * strip_height_, std::min((s + 1) * strip_height_, p.out_h));
-    const auto same = std::find(shapes_.begin(), shapes_.end(), strip);
-    shape_of_strip_.push_back(static_cast<std::size_t>(same - shapes_.begin()));
-    if (same == shapes_.end()) shapes_.push_back(std::move(strip));
+    const std::int64_t y0 = s * strip_height_, y1 = std::min(y0 + strip_height_, p.out_h);
+    const auto [entry, fresh] = known.emplace(rows_read(p, y0, y1), shapes_.size());
+    if (fresh) shapes_.push_back(make_strip(p, cut, images_, y0, y1));
+    shape_of_strip_.push_back(entry->second);
   }
 }
 

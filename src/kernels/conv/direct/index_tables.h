@@ -65,6 +65,13 @@ struct GemmProblem {
 GemmProblem forward_problem(const ConvGeometry& g);
 GemmProblem input_gradient_problem(const ConvGeometry& g);
 
+/// Pairs of an output pixel and a tap that meets the image.
+double valid_taps(const ConvGeometry& g) noexcept;
+
+/// Whether the tables of a pass stay in proportion to its tensors. A kernel that meets the border of its
+/// image in very many ways has a row set for each.
+bool tables_fit(const ConvGeometry& g, ConvPass pass) noexcept;
+
 /// How finely to cut, and for what; a function of geometry and instruction set only.
 struct Cut {
   std::int64_t columns = 256;  // of a chunk, at most

@@ -16,6 +16,7 @@
 
 #include "kernels/conv/stem/stem_simd.h"
 #include "kernels/conv/stem/strips.h"
+#include "kernels/offset.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -200,9 +201,8 @@ class ConvPoolWeightGradient final : public PooledConv<X> {
     for (Index y = 0; y < piece_rows_; ++y) {
       for (Index run = 0; run < runs_of_row_; ++run) {
         const Index begin = pool_.g.w * run / runs_of_row_, end = pool_.g.w * (run + 1) / runs_of_row_;
-        runs_.push_back({static_cast<std::int32_t>((y * g_.sh * padded_.w + begin * g_.sw) * g_.ci),
-                         static_cast<std::int32_t>((y * pool_.g.w + begin) * f_.columns),
-                         static_cast<std::int32_t>(end - begin)});
+        runs_.push_back({narrow((y * g_.sh * padded_.w + begin * g_.sw) * g_.ci),
+                         narrow((y * pool_.g.w + begin) * f_.columns), narrow(end - begin)});
       }
     }
   }

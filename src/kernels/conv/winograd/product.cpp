@@ -8,6 +8,7 @@
 #include "kernels/conv/winograd/transforms_simd.h"
 #include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
+#include "kernels/offset.h"
 #include "kernels/simd/storage.h"
 
 namespace resnet::kernels::conv::winograd {
@@ -87,15 +88,13 @@ class WinogradProduct final : public Kernel {
     panels_per_task_ = std::max<std::int64_t>(1, kColumnsPerTask / f_.columns);
     panel_blocks_ = ceil_div(panels_, panels_per_task_);
     for (std::int64_t t = 0; t < grid_.most(); ++t) {
-      rows_.push_back(
-          {static_cast<std::int32_t>(t * in_row_ / kWord<T>), static_cast<std::int32_t>(t * out_row_)});
+      rows_.push_back({narrow(t * in_row_ / kWord<T>), narrow(t * out_row_)});
     }
     const std::int64_t most = kPanelBytes / (4 * f_.columns);
     const std::int64_t chunks = ceil_div(in_words_, most);
     for (std::int64_t c = 0; c < chunks; ++c) {
       const std::int64_t begin = in_words_ * c / chunks, end = in_words_ * (c + 1) / chunks;
-      segments_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(begin),
-                           static_cast<std::int32_t>(end - begin)});
+      segments_.push_back({narrow(begin), narrow(begin), narrow(end - begin)});
     }
   }
 

@@ -7,6 +7,7 @@
 #include "kernels/conv/winograd/transforms_simd.h"
 #include "kernels/layout.h"
 #include "kernels/matmul/matmul_simd.h"
+#include "kernels/offset.h"
 #include "kernels/simd/storage.h"
 
 namespace resnet::kernels::conv::winograd {
@@ -58,7 +59,7 @@ class WinogradWeightGradient final : public Kernel {
     blocks_ = workspace_.add<std::byte>(grid_.local() ? 0 : chunks_ * block_bytes());
     own_block_ = scratch_.add<std::byte>(grid_.local() ? block_bytes() : 0);
     for (std::int64_t i = 0; i < std::min(g.ci, kColumnsPerTask); ++i) {
-      columns_.push_back({static_cast<std::int32_t>(i), static_cast<std::int32_t>(i * y_row_)});
+      columns_.push_back({narrow(i), narrow(i * y_row_)});
     }
   }
 

@@ -1,9 +1,11 @@
 #include "kernels/conv/winograd/winograd.h"
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/conv/cost.h"
 #include "kernels/conv/winograd/grid.h"
+#include "kernels/offset.h"
 
 namespace resnet::kernels::conv {
 namespace {
@@ -31,6 +33,8 @@ class Winograd final : public ConvAlgorithm {
       return "Winograd serves 3x3 at stride 1 or 2 in one group only";
     if (storage.in != storage.out) return "x is f32, dy or y bf16";
     if (g.sh != stride_) return "it is for another stride";
+    if (winograd::kColumnsPerTask * winograd::row_size<float>(std::max(g.ci, g.co)) > kMostOffset)
+      return "the pixels of a block are too many numbers";
     if (m_ == 6 && (pass == ConvPass::forward || storage.in != DType::f32))
       return "accurate enough for gradients in f32 only";
     return "";
