@@ -84,13 +84,13 @@ class Bench final : public Command {
     if (check_) {
       check = bench::check_against_reference(net, images, classes_, work, options);
       if (!check.passed()) {
-        throw FormatError(fmt::format("the {} differs from the reference by {:.2e} (l2), more than {:.2e}",
-                                      checked, check.difference, check.tolerance),
+        throw FormatError(fmt::format("{} differs from the reference by {:.2e} (l2), more than {:.2e}",
+                                      check.tensor, check.difference, check.tolerance),
                           "this is an error of the program: please report it with the command");
       }
       if (!json_) {
-        fmt::print("{} {:.1e} (l2) from the reference, {:.1e} allowed\n", checked, check.difference,
-                   check.tolerance);
+        fmt::print("{}: {:.1e} (l2) from the reference, {:.1e} allowed, the nearest to it of all\n",
+                   check.tensor, check.difference, check.tolerance);
       }
     }
     constexpr std::int64_t kSteps = 7;
@@ -130,8 +130,10 @@ class Bench final : public Command {
   }
 
   static Json check_of(const bench::Check& check, const char* checked) {
-    return Json::object(
-        {{"of", checked}, {"l2_difference", check.difference}, {"tolerance", check.tolerance}});
+    return Json::object({{"of", checked},
+                         {"tensor", check.tensor},
+                         {"l2_difference", check.difference},
+                         {"tolerance", check.tolerance}});
   }
 
   // A line a kernel call, then a line a kind of operation.

@@ -103,6 +103,25 @@ TEST_P(CheckTest, FailsWhenWeightsAreDisturbed) {
   EXPECT_FALSE(check.passed()) << check.difference << " of " << check.tolerance;
 }
 
+// A thousandth of half the weights of any layer: what comes behind tells, by more than rounding does.
+TEST_P(CheckTest, FindsASmallErrorInAnyLayer) {
+  const Shape images{4, 1, 32, 32};
+  const nn::Sequential net = test::random_network(
+      "resnet18", {.in_channels = 1, .classes = kClasses, .blocks = {1, 1}, .channels = {8, 16}});
+  const Network network = network_of(net, images);
+  for (const auto& [name, tensor] : network.state) {
+    if (!name.ends_with("weight") || tensor.shape().rank() == 1) continue;
+    const auto engine = make_native_engine(network, {.threads = 1});
+    Tensor disturbed = tensor;
+    for (std::size_t i = 0; i < disturbed.values().size(); i += 2) disturbed.values()[i] *= 1.001F;
+    engine->set_state({{name, disturbed}});
+    const Check check =
+        check_against_reference(*engine, network, images, kClasses, GetParam(), Precision::f32);
+    EXPECT_FALSE(check.passed()) << name << ": " << check.tensor << " is off by " << check.difference
+                                 << ", allowed " << check.tolerance;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(, CheckTest, testing::Values(Work::train, Work::infer),
                          [](const auto& work) { return work.param == Work::train ? "Train" : "Infer"; });
 
