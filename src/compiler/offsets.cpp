@@ -26,10 +26,12 @@ class Spans {
       spans_.erase(first + 1, last);
     }
   }
+  bool empty() const noexcept { return spans_.empty(); }
   // Where the span ends that has bytes of [begin, end), or `begin` if there is none.
   std::int64_t past(std::int64_t begin, std::int64_t end) const {
+    if (spans_.back().end <= begin) return begin;
     const auto found = std::ranges::upper_bound(spans_, begin, {}, &Span::end);
-    return found == spans_.end() || found->begin >= end ? begin : found->end;
+    return found->begin >= end ? begin : found->end;
   }
 
  private:
@@ -57,14 +59,17 @@ class Occupied {
   // The lowest offset from which so many bytes are free during the buffer's life.
   std::int64_t lowest(const Buffer& buffer, std::int64_t bytes) {
     taken_.clear();
+    const auto add = [&](const Spans& spans) {
+      if (!spans.empty()) taken_.push_back(&spans);
+    };
     visit(
-        1, 0, calls_ - 1, buffer, [&](Node& node) { taken_.push_back(&node.across); },
-        [&](Node& node) { taken_.push_back(&node.within); });
+        1, 0, calls_ - 1, buffer, [&](Node& node) { add(node.across); },
+        [&](Node& node) { add(node.within); });
     std::int64_t offset = 0;
-    for (std::size_t quiet = 0, i = 0; quiet < taken_.size(); i = (i + 1) % taken_.size()) {
-      const std::int64_t past = taken_[i]->past(offset, offset + bytes);
-      quiet = past == offset ? quiet + 1 : 0;
-      offset = past;
+    for (bool moved = true; moved;) {
+      const std::int64_t before = offset;
+      for (const Spans* spans : taken_) offset = spans->past(offset, offset + bytes);
+      moved = offset > before;
     }
     return offset;
   }
@@ -155,6 +160,7 @@ void assign_offsets(Plan& plan, std::int64_t alignment) {
     };
     const auto ends_before = [&](std::size_t x, std::size_t y) { return end_of(x) < end_of(y); };
     const auto highest = std::max_element(order.begin(), order.end(), ends_before);
+    if (highest == order.begin()) break;  // the next try would be the same
     std::rotate(order.begin(), highest, highest + 1);
   }
 }

@@ -214,6 +214,12 @@ TEST_P(EngineState, BadLabelsLeaveItAsItWas) {
   EXPECT_TRUE(same_bytes(engine->state(StateScope::all), before));
 }
 
+TEST_P(EngineState, WithANameTwiceIsRefused) {
+  Network network = network_of(small_network(), kImages);
+  network.state.push_back(network.state[0]);
+  EXPECT_THROW(GetParam().make(std::move(network), GetParam().options), ShapeError);
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, EngineState, ::testing::ValuesIn(cases()),
                          [](const auto& tested) { return tested.param.name; });
 

@@ -65,6 +65,17 @@ TEST(Graph, GivesTheSameValueForANameAndTypeThatItHas) {
   EXPECT_THROW(graph.add_input("w", {Shape{2, 3}}), ShapeError);
 }
 
+TEST(Graph, NamesOfOutputsAreUnique) {
+  Graph graph;
+  const graph::ValueId x = graph.add_input("x", {Shape{2}});
+  const graph::ValueId y = graph.add_input("y", {Shape{3}});
+  graph.add_output("output", x);
+  EXPECT_EQ(message_of<FormatError>([&] { graph.add_output("output", y); }),
+            "two outputs are called 'output'");
+  EXPECT_EQ(graph.output("output"), x);
+  EXPECT_EQ(graph.outputs().size(), 1U);
+}
+
 TEST(Graph, AnUpdateHasTheTypeOfItsState) {
   Graph graph;
   const graph::ValueId state = graph.add_state(Role::buffer, "mean", {Shape{4}});

@@ -5,6 +5,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "graph/limits.h"
 #include "ops/operation.h"
 #include "resnet/graph.h"
 #include "resnet/models.h"
@@ -130,6 +131,14 @@ TEST(GraphText, ThatIsMalformedIsRefusedWithWhatIsWrong) {
     EXPECT_THAT(message, HasSubstr(malformed.says));
     EXPECT_EQ(message.find('\n'), std::string::npos);
   }
+}
+
+TEST(GraphText, OfMoreNodesThanNetworksHaveIsRefusedBeforeOneIsAdded) {
+  json text = json::parse(small_text());
+  text["nodes"] = json::array();
+  for (std::int64_t k = 0; k <= graph::kMostNodes; ++k) text["nodes"].push_back(0);
+  EXPECT_EQ(message_of<FormatError>([&] { read(text.dump()); }),
+            "graph: 10001 nodes; at most 10000 are supported");
 }
 
 TEST(GraphText, ThatIsNoJsonIsRefused) {
