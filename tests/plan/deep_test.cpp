@@ -20,7 +20,7 @@ constexpr double kSlower = 20;
 #else
 constexpr double kSlower = 1;
 #endif
-constexpr double kMostSeconds = 0.4 * kSlower;
+constexpr double kMostSeconds = 0.2 * kSlower;
 
 // Processor seconds of everything from the traced network to its plan.
 double planning_seconds(graph::Graph graph, bool train) {
@@ -68,9 +68,10 @@ TEST(Planning, OfAWideSumTakesNoLongerThanItIsWide) {
   EXPECT_LT(planning_seconds(graph, false), kMostSeconds);
 }
 
-// Where bf16 serves at no end of a chain, f32 spreads through all of it, against the order of the nodes too.
+// What leaves a graph is f32, and so is all that leads there through nodes that take one type: against their
+// order.
 TEST(Planning, OfStorageTypesTakesNoLongerThanAChainIsLong) {
-  nn::Sequential net;
+  nn::Sequential net(nn::Conv2d{1, 1, {.kernel = 1}});
   for (int k = 0; k < 10'000; ++k) net.push_back(nn::ReLU{});
   const graph::Graph graph = nn::trace(net, {1, 1, 28, 28}, Mode::eval);
   const std::clock_t begin = std::clock();
