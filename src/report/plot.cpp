@@ -20,6 +20,14 @@ bool is_measured(double value) {
   return !(value < 0);
 }
 
+// "idx:own" of "idx:/data/of/somebody/own": a title has no room for a path.
+std::string without_path(const std::string& dataset) {
+  const std::size_t colon = dataset.find(':');
+  const std::size_t slash = dataset.find_last_of('/');
+  if (colon == dataset.npos || slash == dataset.npos || slash + 1 == dataset.size()) return dataset;
+  return dataset.substr(0, colon + 1) + dataset.substr(slash + 1);
+}
+
 }  // namespace
 
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
@@ -86,7 +94,7 @@ std::string title_of(std::span<const Series> runs) {
     if (run.dataset != dataset) dataset.clear();
   }
   std::string title = model.empty() ? "training" : model;
-  if (!dataset.empty()) title += " on " + dataset;
+  if (!dataset.empty()) title += " on " + without_path(dataset);
   if (runs.size() > 1) {
     title = model.empty() && dataset.empty() ? fmt::format("{} runs", runs.size())
                                              : fmt::format("{}: {} runs", title, runs.size());

@@ -49,7 +49,8 @@ struct Ticks {
 };
 Ticks ticks(double end, int most, bool whole_numbers);
 
-/// "d2l_resnet18 on fashion-mnist", as far as the runs agree; "3 runs" where they do not.
+/// "d2l_resnet18 on fashion-mnist" (a folder of data by its last part), as far as the runs agree; "3 runs"
+/// where they do not.
 std::string title_of(std::span<const Series> runs);
 
 }  // namespace resnet::report

@@ -186,6 +186,13 @@ TEST(CurvesSvg, EscapesNamesFromOutside) {
   EXPECT_NE(text.find("a&lt;script&gt;&quot;&amp;'??]]&gt;"), std::string::npos);
 }
 
+TEST(CurvesSvg, NamesAFolderOfDataByItsLastPart) {
+  Series run;
+  run.model = "net";
+  run.dataset = "idx:/home/somebody/with/a/long/path/own";
+  EXPECT_NE(curves_svg(std::span(&run, 1)).find(">net on idx:own<"), std::string::npos);
+}
+
 TEST(CurvesSvg, BreaksACurveWhereItIsNotFinite) {
   auto points = learning(3);
   points[5].loss = std::numeric_limits<double>::quiet_NaN();
