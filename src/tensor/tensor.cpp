@@ -61,8 +61,12 @@ Shape::Shape(std::span<const std::int64_t> extents) {
     if (extent < 0) throw ShapeError("an extent of " + std::to_string(extent) + " in a shape");
     extents_[static_cast<std::size_t>(rank_++)] = extent;
     if (extent == 0) elements_ = 0;
-    if (extent > 0 && (__builtin_mul_overflow(product, extent, &product) || product > kMaxElements))
-      throw ShapeError("a shape of too many elements; at most 2^40 are supported, extents of zero left out");
+    if (extent > 0 && __builtin_mul_overflow(product, extent, &product))
+      throw ShapeError("a shape whose number of elements overflows 64 bits");
+  }
+  if (product > kMaxElements) {
+    throw ShapeError("a shape of " + std::to_string(product) + " elements" +
+                     (elements_ == 0 ? " beside an extent of 0" : "") + "; at most 2^40 are supported");
   }
   if (elements_ != 0) elements_ = product;
 }

@@ -47,9 +47,9 @@ void check_conv(const ConvGeometry& g) {
                      " is larger than the padded image of " + std::to_string(g.h + 2 * g.ph) + "x" +
                      std::to_string(g.w + 2 * g.pw));
   }
-  static_cast<void>(Shape{g.n, g.h, g.w, g.ci, 4});  // throw if their bytes overflow
-  static_cast<void>(Shape{g.n, g.ho(), g.wo(), g.co, 4});
-  static_cast<void>(Shape{g.kh, g.kw, g.ci, g.co, 4});
+  static_cast<void>(Shape{g.n, g.h, g.w, g.ci});  // throw if they are too large
+  static_cast<void>(Shape{g.n, g.ho(), g.wo(), g.co});
+  static_cast<void>(Shape{g.kh, g.kw, g.ci, g.co});
   if (!conv::tables_fit(g, ConvPass::forward)) {
     throw ShapeError("convolution: a kernel of " + std::to_string(g.kh) + "x" + std::to_string(g.kw) +
                      " meets the border of its image in too many ways");
