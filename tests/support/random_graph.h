@@ -8,12 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
+#include "ops/concat.h"
 #include "ops/conv2d.h"
 #include "ops/flatten.h"
 #include "ops/max_pool.h"
+#include "ops/mul.h"
 #include "ops/relu.h"
 #include "resnet/engine.h"
 
@@ -120,11 +123,22 @@ class RandomGraph {
     return graph_.add_node(ops::make<ops::Linear>(), "linear",
                            {x, state({out, shape(x)[1]}), chance(50) ? state({out}) : graph::kNone})[0];
   }
+  // Smooth activations, products, and channels side by side.
+  Id without_state(Id x, std::int64_t kind) {
+    if (kind < 105) return graph_.add_node(ops::make<ops::Silu>(), "silu", {x})[0];
+    if (kind < 108) return graph_.add_node(ops::make<ops::Sigmoid>(), "sigmoid", {x})[0];
+    if (kind < 111) return graph_.add_node(ops::make<ops::Gelu>(), "gelu", {x})[0];
+    const Id other = activation();
+    if (kind < 116) return graph_.add_node(ops::make<ops::Mul>(), "mul", {x, other})[0];
+    return graph_.add_node(ops::make<ops::Concat>(), "concat", {x, other})[0];
+  }
   void add_node() {
     const Id x = activation();
-    const std::int64_t kind = between(0, 99);
+    const std::int64_t kind = between(0, 119);
     Id y = graph::kNone;
-    if (kind < 15)
+    if (kind >= 100)
+      y = without_state(x, kind);
+    else if (kind < 15)
       y = graph_.add_node(ops::make<ops::Relu>(), "relu", {x})[0];
     else if (kind < 35)
       y = sum(x);
