@@ -140,7 +140,7 @@ TEST(Verify, RefusesMoreNodesThanItsBound) {
 
 // The bounds are of one image: a batch of any size is as good.
 TEST(Verify, RefusesAnImagesWorthOfMemoryAndWorkBeyondItsBounds) {
-  for (const std::int64_t batch : {1, 1000}) {
+  for (const std::int64_t batch : {1, 100}) {
     const nn::Sequential wide(nn::Conv2d{1, 1 << 20, {.kernel = 1}});
     verify(nn::trace(wide, {batch, 1, 16, 16}, Mode::eval));
     EXPECT_EQ(test::message_of<FormatError>([&] {
