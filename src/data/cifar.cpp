@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/json.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -34,6 +35,11 @@ std::vector<std::string> class_names(const fs::path& path, std::size_t classes) 
   for (std::string line; std::getline(lines, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) names.push_back(line);
+  }
+  try {
+    static_cast<void>(Json(names).dump());
+  } catch (const FormatError&) {  // else no model file could hold them, after all the training
+    throw FormatError(path.string() + ": a class name is not UTF-8", "save the file as UTF-8");
   }
   if (names.size() != classes) {
     throw FormatError(fmt::format("{}: {} class names, expected {}", path.string(), names.size(), classes),
