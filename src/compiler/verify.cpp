@@ -42,8 +42,6 @@ class Verifier {
   }
 
  private:
-  static std::size_t at(ValueId id) { return static_cast<std::size_t>(id); }
-
   static void check_count(std::size_t count, std::int64_t most, const char* what) {
     if (static_cast<std::int64_t>(count) <= most) return;
     throw FormatError("a network of " + std::to_string(count) + " " + what + "; at most " +
