@@ -39,7 +39,7 @@ Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t widt
 /// What happens to an image before the network sees it; stored in a model file.
 struct Preprocessing {
   Resize resize = {};
-  std::int64_t channels = 1;  // bytes / 255 -> [0, 1], as ToTensor
+  std::int64_t channels = 1;  // of the network; a picture gives 1 or 3: bytes / 255 -> [0, 1], as ToTensor
   bool operator==(const Preprocessing&) const;
 };
 /// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Throws FormatError, also
@@ -48,11 +48,12 @@ std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 
 /// [C,H,W] of an image of this size after `preprocessing`. Throws ShapeError if a side of either is zero or
-/// larger than 65,535.
+/// larger than 65,535, if the resize asks for more than 1024x1024 pixels (the shorter side: more than 1024),
+/// or if it would give more than 2048x2048.
 Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
 /// The image as f32 in [0, 1] after `preprocessing`, written to `out` (C*H*W floats) in this layout;
 /// gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels differ.
-/// Throws ShapeError if `out` has another size, or as resize_bilinear.
+/// Throws ShapeError if `out` has another size, if the channels are neither 1 nor 3, or as resize_bilinear.
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
                 ImageLayout layout = ImageLayout::nchw);
 

@@ -10,6 +10,11 @@ namespace {
 
 constexpr const char* kInterpolation = "pil_bilinear";  // of Pillow up to 12, see resize_bilinear()
 constexpr const char* kScale = "divide_by_255";
+// What a resize may ask for, in pixels: networks see 600x600 at most (EfficientNet-B7), and a model file of
+// some bytes must not ask for gigabytes.
+constexpr std::int64_t kMostResize = 1 << 20;    // of a size that is given, or the shorter side's square
+constexpr std::int64_t kMostResized = 1 << 22;   // of a result whose longer side follows the picture
+constexpr std::int64_t kMostChannels = 1 << 20;  // of what a network takes
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
 // truncated.
@@ -18,6 +23,10 @@ std::pair<std::int64_t, std::int64_t> target(const Resize& resize, std::int64_t 
   if (resize.width != 0) return {resize.height, resize.width};
   if (height <= width) return {resize.height, width * resize.height / height};
   return {height * resize.height / width, resize.height};
+}
+
+bool too_large(const Resize& resize) {
+  return resize.height * (resize.width == 0 ? resize.height : resize.width) > kMostResize;
 }
 
 // PIL's luma: ITU-R 601-2 in 16-bit fixed point, rounded.
@@ -59,7 +68,7 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   const auto refuse = [](const std::string& what) {
     throw FormatError("preprocessing: " + what, "the file was not written by this program, or is damaged");
   };
-  const Json object = parse_json(text);
+  const Json object = parse_json(text, {.bytes = 1024});
   if (!object.is_object()) refuse("an object was expected, not " + object.dump());
   constexpr std::array<const char*, 4> kKeys = {"resize", "interpolation", "channels", "scale"};
   for (const char* key : kKeys) {
@@ -91,8 +100,10 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   Preprocessing result;
   result.resize = {number("resize", resize[0], 0, kMostPixels), number("resize", resize[1], 0, kMostPixels)};
   if (result.resize.height == 0 && result.resize.width != 0) refuse("'resize' has a width without a height");
-  result.channels = number("channels", *object.find("channels"), 1, 3);
-  if (result.channels == 2) refuse("2 channels are neither gray nor RGB");
+  if (too_large(result.resize)) {
+    refuse("a resize to " + resize.dump() + ", more than " + std::to_string(kMostResize) + " pixels");
+  }
+  result.channels = number("channels", *object.find("channels"), 1, kMostChannels);
   return result;
 }
 
@@ -103,8 +114,18 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
                      "sides of 1 to 65535 pixels are supported");
   };
   check_sides("is given", height, width);
-  const auto [h, w] = target(preprocessing.resize, height, width);
+  const Resize& resize = preprocessing.resize;
+  if (too_large(resize)) {
+    throw ShapeError("DatasetOptions::resize asks for more than " + std::to_string(kMostResize) + " pixels",
+                     "give at most 1024, or 1024x1024");
+  }
+  const auto [h, w] = target(resize, height, width);
   check_sides("would come of the resize", h, w);
+  if (resize.height != 0 && h * w > kMostResized) {
+    throw ShapeError("an image of " + std::to_string(height) + "x" + std::to_string(width) +
+                         " pixels would become one of " + std::to_string(h) + "x" + std::to_string(w),
+                     "at most " + std::to_string(kMostResized) + " pixels are supported behind a resize");
+  }
   return {preprocessing.channels, h, w};
 }
 
@@ -117,6 +138,10 @@ void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> 
   if (static_cast<std::int64_t>(out.size()) != channels * height * width) {
     throw ShapeError("preprocessing gives " + to_string(Shape{channels, height, width}) + ", not " +
                      std::to_string(out.size()) + " values");
+  }
+  if (channels != 1 && channels != 3) {
+    throw ShapeError("pictures are gray or RGB, the network takes " + std::to_string(channels) + " channels",
+                     "give its input to infer()");
   }
   if (image.channels != channels) {  // before the resize, as PIL's convert() before Resize
     converted_.resize(static_cast<std::size_t>(area * channels));

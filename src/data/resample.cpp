@@ -13,7 +13,8 @@ namespace {
 
 constexpr int kBits = 22;  // of the fractions: 32 - 8 bits of a pixel - 2 for the sum
 constexpr std::int32_t kHalf = 1 << (kBits - 1);
-constexpr std::int64_t kStrip = 32;  // rows that the horizontal pass transposes at a time
+constexpr std::int64_t kStrip = 32;  // rows that the horizontal pass transposes at a time; fewest columns
+constexpr std::int64_t kMostBetween = 1 << 20;  // bytes between the passes, unless kStrip columns have more
 
 // The weighted sum of `taps` rows of n bytes that lie `stride` bytes apart, rounded to bytes.
 struct Blend {
@@ -159,31 +160,38 @@ Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out) {
 }
 
 // Transposes a strip of rows, so that neighbours in x are a row apart: then both passes are weighted
-// sums of rows, vectorised over pixels.
+// sums of rows, vectorised over pixels. Makes the columns [begin, end) of the result, side by side in `out`.
 template <std::int64_t C>
-void Resampler::horizontal(const std::uint8_t* in, std::uint8_t* out, std::uint8_t* scratch) const {
+void Resampler::horizontal(const std::uint8_t* in, std::int64_t begin, std::int64_t end, std::uint8_t* out,
+                           std::uint8_t* scratch) const {
   const auto run_blend = portable_ ? blend_anywhere : best_blend();
+  const std::int64_t from = x_.first[static_cast<std::size_t>(begin)];
+  const auto last = static_cast<std::size_t>(end - 1);
+  const std::int64_t reach = x_.first[last] + x_.count[last] - from;  // columns of `in` that these need
+  const std::int64_t columns = end - begin;
   std::uint8_t* turned = scratch;
-  std::uint8_t* resized = scratch + in_width_ * kStrip * C;
+  std::uint8_t* resized = scratch + reach * kStrip * C;
   for (std::int64_t y = 0; y < in_height_; y += kStrip) {
     const std::int64_t rows = std::min(kStrip, in_height_ - y);
-    turn<C>(in + y * in_width_ * C, in_width_, turned, kStrip, rows, in_width_);
-    for (std::int64_t x = 0; x < out_width_; ++x) {
+    turn<C>(in + (y * in_width_ + from) * C, in_width_, turned, kStrip, rows, reach);
+    for (std::int64_t x = begin; x < end; ++x) {
       const auto at = static_cast<std::size_t>(x);
-      run_blend({turned + x_.first[at] * kStrip * C, kStrip * C, x_.weights.data() + x * x_.taps,
-                 x_.count[at], resized + x * kStrip * C, kStrip * C});
+      run_blend({turned + (x_.first[at] - from) * kStrip * C, kStrip * C, x_.weights.data() + x * x_.taps,
+                 x_.count[at], resized + (x - begin) * kStrip * C, kStrip * C});
     }
-    turn<C>(resized, kStrip, out + y * out_width_ * C, out_width_, out_width_, rows);
+    turn<C>(resized, kStrip, out + y * columns * C, columns, columns, rows);
   }
 }
 
-void Resampler::vertical(const std::uint8_t* in, std::uint8_t* out) const {
+// The columns [begin, end) of the result, of the same columns of `in`, which is so wide.
+void Resampler::vertical(const std::uint8_t* in, std::int64_t begin, std::int64_t end,
+                         std::uint8_t* out) const {
   const auto run_blend = portable_ ? blend_anywhere : best_blend();
-  const std::int64_t row = out_width_ * channels_;
+  const std::int64_t row = (end - begin) * channels_;
   for (std::int64_t y = 0; y < out_height_; ++y) {
     const auto at = static_cast<std::size_t>(y);
-    run_blend(
-        {in + y_.first[at] * row, row, y_.weights.data() + y * y_.taps, y_.count[at], out + y * row, row});
+    run_blend({in + y_.first[at] * row, row, y_.weights.data() + y * y_.taps, y_.count[at],
+               out + (y * out_width_ + begin) * channels_, row});
   }
 }
 
@@ -194,14 +202,21 @@ void Resampler::run(const std::uint8_t* in, std::uint8_t* out, std::vector<std::
     std::copy_n(in, in_height_ * in_width_ * channels_, out);
     return;
   }
-  if (!wide) return vertical(in, out);
-  const std::int64_t first_pass = high ? in_height_ * out_width_ * channels_ : 0;
-  const std::int64_t strips = (in_width_ + out_width_) * kStrip * channels_;
-  between.resize(static_cast<std::size_t>(first_pass + strips));
-  std::uint8_t* widened = high ? between.data() : out;
-  std::uint8_t* scratch = between.data() + first_pass;
-  channels_ == 1 ? horizontal<1>(in, widened, scratch) : horizontal<3>(in, widened, scratch);
-  if (high) vertical(widened, out);
+  if (!wide) return vertical(in, 0, out_width_, out);
+  // Where both sides change, a strip of columns after the other goes through both passes, so that a high
+  // picture that becomes wide does not need their product.
+  const std::int64_t columns =
+      high ? std::min(out_width_, std::max(kStrip, kMostBetween / (in_height_ * channels_))) : out_width_;
+  const std::int64_t first_pass = high ? in_height_ * columns * channels_ : 0;
+  between.resize(static_cast<std::size_t>(first_pass + (in_width_ + columns) * kStrip * channels_));
+  for (std::int64_t begin = 0; begin < out_width_; begin += columns) {
+    const std::int64_t end = std::min(begin + columns, out_width_);
+    std::uint8_t* widened = high ? between.data() : out;
+    std::uint8_t* scratch = between.data() + first_pass;
+    channels_ == 1 ? horizontal<1>(in, begin, end, widened, scratch)
+                   : horizontal<3>(in, begin, end, widened, scratch);
+    if (high) vertical(widened, begin, end, out);
+  }
 }
 
 void check_image(const Image& image) {

@@ -24,7 +24,7 @@ class Resampler {
             std::int64_t channels, bool portable = false);
 
   /// in [in_height][in_width][channels] -> out [out_height][out_width][channels]; `between` is working
-  /// memory that is resized as needed.
+  /// memory that is resized as needed: some MB at most, whatever the sizes (13 MB for 65,535 x 65,535).
   void run(const std::uint8_t* in, std::uint8_t* out, std::vector<std::uint8_t>& between) const;
 
  private:
@@ -36,8 +36,9 @@ class Resampler {
   };
   static Axis make_axis(std::int64_t in, std::int64_t out);
   template <std::int64_t C>
-  void horizontal(const std::uint8_t* in, std::uint8_t* out, std::uint8_t* scratch) const;
-  void vertical(const std::uint8_t* in, std::uint8_t* out) const;
+  void horizontal(const std::uint8_t* in, std::int64_t begin, std::int64_t end, std::uint8_t* out,
+                  std::uint8_t* scratch) const;
+  void vertical(const std::uint8_t* in, std::int64_t begin, std::int64_t end, std::uint8_t* out) const;
 
   std::int64_t in_height_, in_width_, out_height_, out_width_, channels_;
   bool portable_;

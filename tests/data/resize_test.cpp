@@ -116,6 +116,35 @@ TEST(Resize, GivesTheSameBytesWithoutAvx2) {
   }
 }
 
+// The passes one after the other, each over the whole picture, are what strips of columns must give.
+TEST(Resize, InStripsGivesTheBytesOfTwoWholePasses) {
+  const RandomStream random(12, "resize/strips");
+  struct Case {
+    std::int64_t in_height, in_width, height, width, channels;
+  };
+  for (const auto& [in_height, in_width, height, width, channels] :
+       {Case{9000, 40, 30, 300, 1}, Case{9000, 40, 30, 301, 3}, Case{33000, 3, 5, 97, 1},
+        Case{20000, 700, 3, 65, 3}}) {
+    data::Image image{in_height, in_width, channels, {}};
+    image.pixels.resize(static_cast<std::size_t>(in_height * in_width * channels));
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+      image.pixels[i] = static_cast<std::uint8_t>(random.word(i));
+    }
+    const data::Image widened = data::resize_bilinear(image, in_height, width);
+    EXPECT_EQ(data::resize_bilinear(image, height, width).pixels,
+              data::resize_bilinear(widened, height, width).pixels)
+        << in_height << "x" << in_width << " to " << height << "x" << width;
+  }
+}
+
+TEST(Resize, OfANarrowPictureToALowOneNeedsNoProductOfTheirSides) {
+  const data::Image image{65535, 1, 1, std::vector<std::uint8_t>(65535, 7)};
+  std::vector<std::uint8_t> out(65535), between;
+  data::Resampler(65535, 1, 1, 65535, 1).run(image.pixels.data(), out.data(), between);
+  EXPECT_EQ(out, std::vector<std::uint8_t>(65535, 7));
+  EXPECT_LE(between.size(), 4'000'000U) << "it was 4.2 GB";
+}
+
 TEST(Resize, OfOneColourKeepsIt) {
   for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{1}, std::uint8_t{128}, std::uint8_t{255}}) {
     const data::Image image{7, 5, 3, std::vector<std::uint8_t>(7 * 5 * 3, value)};
@@ -161,6 +190,19 @@ TEST(Preprocess, OneNumberResizesTheShorterSideAndTruncatesTheLonger) {
   EXPECT_EQ(data::preprocessed_shape({{}, 1}, 33, 20), (Shape{1, 33, 20}));
 }
 
+TEST(Preprocess, BoundsWhatAResizeMayGive) {
+  EXPECT_EQ(data::preprocessed_shape({{1024}, 1}, 65535, 65535), (Shape{1, 1024, 1024}));
+  EXPECT_EQ(data::preprocessed_shape({{}, 1}, 5000, 5000), (Shape{1, 5000, 5000})) << "no resize";
+  EXPECT_THROW(data::preprocessed_shape({{4000, 4000}, 1}, 28, 28), ShapeError);
+  EXPECT_THROW(data::preprocessed_shape({{1025}, 1}, 28, 28), ShapeError);
+  EXPECT_THROW(data::preprocessed_shape({{1024}, 1}, 1, 60), ShapeError) << "63 million pixels";
+}
+
+TEST(Preprocess, MakesGrayAndRgbAlone) {
+  std::vector<float> out(7);
+  EXPECT_THROW(data::preprocess({{}, 7}, {1, 1, 1, {51}}, out), ShapeError);
+}
+
 TEST(Preprocess, ConvertsBetweenGrayAndRgbAsPil) {
   std::vector<float> rgb(3);
   data::preprocess({{}, 3}, {1, 1, 1, {51}}, rgb);
@@ -171,7 +213,8 @@ TEST(Preprocess, ConvertsBetweenGrayAndRgbAsPil) {
 }
 
 TEST(Preprocess, GoesThroughJson) {
-  for (const data::Preprocessing& p : {data::Preprocessing{{96}, 1}, data::Preprocessing{{32, 48}, 3}}) {
+  for (const data::Preprocessing& p : {data::Preprocessing{{96}, 1}, data::Preprocessing{{32, 48}, 3},
+                                       data::Preprocessing{{1024, 1024}, 2}, data::Preprocessing{{}, 7}}) {
     EXPECT_EQ(data::preprocessing_from_json(data::to_json(p)), p);
   }
   const auto with = [](const std::string& resize, const std::string& channels,
@@ -189,7 +232,9 @@ TEST(Preprocess, GoesThroughJson) {
            std::string("[]"),
            std::string("{}"),
            std::string("7"),
-           with("[96,0]", "2", bilinear, scale),
+           with("[1025,0]", "1", bilinear, scale),
+           with("[4000,4000]", "1", bilinear, scale),
+           with("[65535,17]", "1", bilinear, scale),
            with("[96,0]", "0", bilinear, scale),
            with("[96,0]", R"("1")", bilinear, scale),
            with("[96,0]", "18446744073709551615", bilinear, scale),
