@@ -102,7 +102,8 @@ Series load_series(const std::filesystem::path& run);
 
 /// The chapter's plot: train loss solid, train accuracy dashed, test accuracy dash-dotted over epochs.
 /// Self-contained, without scripts; light or dark as the reader's system is. Several runs share the
-/// styles and differ in marker and opacity. Values that are not finite leave a gap.
+/// styles and differ in marker and opacity. Values that are not finite leave a gap. Some
+/// hundred KB a run at most: of very many points those that the eye could tell apart.
 std::string curves_svg(std::span<const Series> runs);
 
 struct TextPlotOptions {
@@ -111,7 +112,7 @@ struct TextPlotOptions {
   bool utf8 = true;             // braille dots; else ASCII
 };
 
-/// The same plot as text: lines that end in '\n'. Empty in fewer than 24 x 8 cells.
+/// The same plot as text: lines that end in '\n'. Empty in fewer than 24 x 8 cells; at most 1000 x 1000.
 std::string curves_text(std::span<const Series> runs, const TextPlotOptions& options = {});
 
 }  // namespace resnet

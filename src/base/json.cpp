@@ -1,14 +1,20 @@
 #include "base/json.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "base/text.h"
 #include "resnet/error.h"
 
 namespace resnet {
 namespace {
+
+constexpr std::size_t kMostDigits = 64;  // of a number; a double needs at most 24 characters
 
 [[noreturn]] void refuse(const std::string& what) {
   throw FormatError("JSON: " + what, "the file is damaged, or another program wrote it");
@@ -46,12 +52,32 @@ class TracingIterator {
   const char** trace_;
 };
 
-// For a message: printable ASCII of the key, not too much of it.
-std::string shown(const std::string& key) {
-  constexpr std::size_t kMost = 40;
-  std::string text;
-  for (const char c : key.substr(0, kMost)) text += c >= ' ' && c <= '~' ? c : '?';
-  return key.size() > kMost ? text + "..." : text;
+// What may not come to the parser, which gathers a key, a text or a number whole before it shows it: one of
+// more bytes than the limits allow. Looks at a token's length alone; whether it is JSON the parser says.
+void check_tokens(std::string_view text, const JsonLimits& limits) {
+  constexpr std::string_view kInNumber = "+-.0123456789Ee";
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    if (text[at] == '"') {
+      for (++at; at < text.size() && text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
+      const std::size_t end = std::min(++at, text.size());
+      const std::size_t next = std::min(text.find_first_not_of(" \t\r\n", end), text.size());
+      const bool key = next < text.size() && text[next] == ':';
+      const std::size_t most = key ? limits.key : limits.text;
+      if (end - begin > most + 2) {  // the quotes
+        refuse((key ? "a key of more than " : "a text of more than ") + std::to_string(most) + " bytes",
+               begin);
+      }
+      at = next;
+    } else if (kInNumber.find(text[at]) != std::string_view::npos) {
+      at = std::min(text.find_first_not_of(kInNumber, at), text.size());
+      if (at - begin > kMostDigits) {
+        refuse("a number of more than " + std::to_string(kMostDigits) + " characters", begin);
+      }
+    } else {
+      ++at;
+    }
+  }
 }
 
 // Receives the parser's events and builds the value, within the limits. A list or object that is
@@ -75,7 +101,8 @@ class Builder {
 
   bool key(std::string& name) {
     Frame& frame = frames_.back();
-    if (!frame.keys.insert(name).second) refuse("the key '" + shown(name) + "' appears twice", position());
+    if (!frame.keys.insert(name).second)
+      refuse("the key '" + shown(name, 60) + "' appears twice", position());
     frame.key = std::move(name);
     return true;
   }
@@ -104,6 +131,9 @@ class Builder {
       return true;
     }
     Frame& parent = frames_.back();
+    if (parent.value.size() == limits_.elements) {
+      refuse("a list or object of more than " + std::to_string(limits_.elements) + " elements", position());
+    }
     if (parent.value.is_object()) {
       parent.value.add(std::move(parent.key), std::move(value));
     } else {
@@ -140,11 +170,20 @@ const Value& value_as(const auto& value) {
   refuse("a value of another kind was expected");
 }
 
-// The library writes numbers and texts; structure is ours.
+// The library writes numbers and texts; structure is ours, and that a terminal that shows a text obeys
+// nothing in it: the library leaves DEL, C1 controls and marks of direction as they are.
 std::string scalar_text(const nlohmann::json& scalar, Json::Style style) {
   using Handler = nlohmann::json::error_handler_t;
   try {
-    return scalar.dump(-1, ' ', style.ascii, style.replace ? Handler::replace : Handler::strict);
+    const std::string text =
+        scalar.dump(-1, ' ', style.ascii, style.replace ? Handler::replace : Handler::strict);
+    std::string safe;
+    for (std::size_t at = 0; at < text.size();) {
+      const Character c = character_at(text, at);
+      safe += c.printable ? text.substr(at, c.bytes) : fmt::format("\\u{:04x}", c.code);
+      at += c.bytes;
+    }
+    return safe;
   } catch (const nlohmann::json::type_error&) {
     refuse("a text is not UTF-8");
   }
@@ -288,6 +327,7 @@ Json parse_json(std::string_view text, const JsonLimits& limits) {
   }
   // The parser takes NUL for the end of the text and would not see what follows.
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) refuse("a NUL byte", nul);
+  check_tokens(text, limits);
   const char* trace = text.data();
   Builder builder(limits, text.data(), &trace);
   const TracingIterator first(text.data(), &trace);

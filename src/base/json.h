@@ -73,7 +73,8 @@ class Json {
     bool ascii = false;    // other characters as \uXXXX
     bool replace = false;  // what is not UTF-8 becomes U+FFFD; else it is a FormatError
   };
-  /// One line without spaces. Numbers are the shortest that read back as the same.
+  /// One line without spaces that may go to a terminal: control characters and marks of text direction are
+  /// escaped. Numbers are the shortest that read back as the same.
   std::string dump(Style style) const;
   std::string dump() const { return dump({}); }
 
@@ -86,12 +87,14 @@ class Json {
       value_;  // an unsigned number only beyond 2^63 - 1
 };
 
-/// What a text may cost before it is refused. A parsed value takes some ten times its text.
+/// What a text may cost before it is refused. The graph of ResNet-152 has about 2^14 values in 0.3 MB.
 struct JsonLimits {
-  std::size_t bytes = std::size_t{16} << 20U;  // length of the text
-  int depth = 32;                              // lists and objects within each other
-  std::size_t values = std::size_t{1} << 18U;  // members of objects and elements of lists, all together;
-                                               // the graph of ResNet-152 has about 2^14
+  std::size_t bytes = std::size_t{4} << 20U;     // length of the text
+  int depth = 32;                                // lists and objects within each other
+  std::size_t values = std::size_t{1} << 18U;    // members of objects and elements of lists, all together
+  std::size_t elements = std::size_t{1} << 15U;  // of one object or list
+  std::size_t key = 1024;                        // bytes of a member's name, as it is written
+  std::size_t text = 1024;                       // bytes of a text, as it is written
 };
 
 /// The value that `text` stands for. Refused, beyond what is not JSON: a key twice in one object

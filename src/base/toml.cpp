@@ -3,13 +3,32 @@
 #include <fmt/core.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <sstream>
 
+#include "base/text.h"
 #include "resnet/error.h"
 
 namespace resnet {
+namespace {
+
+// The library recurses once for every table or list within another, and a dot in a key makes a table.
+void check_limits(const std::string& text, const std::string& file) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 16U;
+  constexpr std::ptrdiff_t kMostMarks = 1024;  // dots of numbers and paths count
+  const auto marks =
+      std::count_if(text.begin(), text.end(), [](char c) { return c == '.' || c == '[' || c == '{'; });
+  if (text.size() > kMostBytes || marks > kMostMarks) {
+    throw FormatError(
+        fmt::format("{}: more than {} bytes, or {} dots and brackets", file, kMostBytes, kMostMarks),
+        "is it the config.toml of a run?");
+  }
+}
+
+}  // namespace
 
 std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& file) {
+  check_limits(text, file);
   toml::table table;
   try {
     table = toml::parse(text);
@@ -36,9 +55,18 @@ std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& fi
 }
 
 std::string toml_quoted(const std::string& text) {
-  std::ostringstream quoted;
-  quoted << toml::value<std::string>(text);
-  return quoted.str();
+  std::string quoted = "\"";
+  for (std::size_t at = 0; at < text.size();) {
+    const Character c = character_at(text, at);
+    if (!c.well_formed) {
+      throw ConfigError(fmt::format("'{}' is not UTF-8: a config file cannot hold it", shown(text, 100)),
+                        "give a name of the file or folder that is");
+    }
+    if (c.code == '"' || c.code == '\\') quoted += '\\';
+    quoted += c.printable ? text.substr(at, c.bytes) : fmt::format("\\u{:04x}", c.code);
+    at += c.bytes;
+  }
+  return quoted + '"';
 }
 
 }  // namespace resnet

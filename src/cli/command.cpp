@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "report/run_record.h"
 #include "settings/options.h"
 
@@ -142,16 +143,16 @@ std::filesystem::path model_path(const std::string& run) {
 }
 
 void say(const std::string& line) {
-  std::string text = line;  // names come from files: a line stays one, and commands to a terminal text
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
-  std::fputs((text + "\n").c_str(), stderr);
+  // Names come from files: a line stays one, and commands to a terminal text.
+  std::fputs((printable(line) + "\n").c_str(), stderr);
 }
 
 void report(const std::string& message, const std::string& hint) {
-  say("resnet: " + settings::in_flags(message));
-  say("hint: " +
-      (hint.empty() ? "resnet COMMAND --help shows what a command takes" : settings::in_flags(hint)));
+  constexpr std::size_t kMostBytes = 300;  // of a line
+  const auto say_shown = [](const std::string& line) { say(shown(line, kMostBytes)); };
+  say_shown("resnet: " + settings::in_flags(message));
+  say_shown("hint: " +
+            (hint.empty() ? "resnet COMMAND --help shows what a command takes" : settings::in_flags(hint)));
 }
 
 }  // namespace resnet::cli

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "base/json.h"
+#include "base/text.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -36,10 +36,11 @@ std::vector<std::string> class_names(const fs::path& path, std::size_t classes) 
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) names.push_back(line);
   }
-  try {
-    static_cast<void>(Json(names).dump());
-  } catch (const FormatError&) {  // else no model file could hold them, after all the training
-    throw FormatError(path.string() + ": a class name is not UTF-8", "save the file as UTF-8");
+  constexpr std::size_t kMostBytes = 256;  // of a name, which a model file shall hold
+  for (const std::string& name : names) {
+    if (name.size() <= kMostBytes && is_utf8(name)) continue;
+    throw FormatError(fmt::format("{}: '{}' is no class name", path.string(), shown(name, 60)),
+                      "names are UTF-8, of at most 256 bytes, one a line");
   }
   if (names.size() != classes) {
     throw FormatError(fmt::format("{}: {} class names, expected {}", path.string(), names.size(), classes),

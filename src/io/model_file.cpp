@@ -129,7 +129,7 @@ void naming(const std::filesystem::path& path, const Body& body) {
     body();
   } catch (const FormatError& error) {
     throw FormatError(fmt::format("{}: {}", path.string(), error.what()), error.hint());
-  } catch (const ShapeError& error) {
+  } catch (const Error& error) {
     throw FormatError(fmt::format("{}: {}", path.string(), error.what()), kDamaged);
   }
 }
@@ -174,6 +174,8 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
     } catch (const FormatError&) {
       throw FormatError("the name of a class or of a module is not UTF-8");
     }
+    static_cast<void>(parse_json(metadata[kGraphKey]));  // within the limits of reading
+    static_cast<void>(parse_json(metadata[kClassesKey]));
   });
   io::write_safetensors(path, model.state, metadata);
 }
@@ -218,14 +220,14 @@ std::vector<std::pair<std::string, float>> Model::classify(const data::Image& im
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
   }
   const auto values = logits.values();
+  if (!std::all_of(values.begin(), values.end(), [](float logit) { return std::isfinite(logit); })) {
+    throw ShapeError("classify: the network's output is not finite", "its training may have diverged");
+  }
   const kernels::Softmax softmax =
       kernels::softmax_of(values.data(), static_cast<std::int64_t>(values.size()));
   std::vector<std::pair<std::string, float>> result;
   for (std::size_t k = 0; k < values.size(); ++k) {
     const double probability = std::exp(static_cast<double>(values[k]) - softmax.largest) / softmax.exp_sum;
-    if (std::isnan(probability)) {
-      throw ShapeError("classify: the network's output is not finite", "its training may have diverged");
-    }
     result.emplace_back(k < classes_.size() ? classes_[k] : std::to_string(k),
                         static_cast<float>(probability));
   }

@@ -14,6 +14,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/text.h"
 
 namespace resnet::io {
 namespace {
@@ -21,10 +22,13 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "files are little-endian and written as they lie");
 
 constexpr std::size_t kLengthBytes = 8;                      // of the header's length
-constexpr std::size_t kMostHeader = std::size_t{16} << 20U;  // the format allows 100 MB
+constexpr std::size_t kMostHeader = std::size_t{8} << 20U;   // the format allows 100 MB; ResNet-152's has 0.4
 constexpr std::size_t kMostTensors = std::size_t{1} << 14U;  // ResNet-152 has 932
-constexpr std::size_t kAlignment = 8;                        // of the data, and the widest element
+constexpr std::size_t kMostTexts = std::size_t{1} << 10U;    // of the metadata
+constexpr std::int64_t kMostExtent = (std::int64_t{1} << 31U) - 1;  // beside one of 0; else the data bound it
+constexpr std::size_t kAlignment = 8;                               // of the data, and the widest element
 constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr JsonLimits kHeaderLimits = {.bytes = kMostHeader, .text = kMostHeader};  // a graph is one text
 
 struct Name {
   DType dtype;
@@ -40,18 +44,15 @@ std::optional<DType> dtype_named(std::string_view text) {
   return std::nullopt;
 }
 
-// A JSON text for a message: ASCII with escapes, not too much of it.
+constexpr std::size_t kMostShown = 100;  // bytes, in a message
+
 std::string shown(const Json& value) {
-  constexpr std::size_t kMost = 100;
-  std::string text = value.dump({.ascii = true, .replace = true});
-  std::replace(text.begin(), text.end(), '\x7f', '?');
-  return text.size() > kMost ? text.substr(0, kMost) + "..." : text;
+  return resnet::shown(value.dump({.replace = true}), kMostShown);
 }
 
 // A name of the file for a message.
 std::string quoted(const std::string& name) {
-  const std::string text = shown(name);
-  return "'" + (text.ends_with('"') ? text.substr(1, text.size() - 2) : text.substr(1)) + "'";
+  return "'" + resnet::shown(name, kMostShown) + "'";
 }
 
 // ---- writing
@@ -107,6 +108,11 @@ std::string make_header(const std::string& file, const NamedTensors& tensors,
     text = header.dump();
   } catch (const FormatError&) {
     throw FormatError(fmt::format("{}: a name or a text of the metadata is not UTF-8", file));
+  }
+  try {
+    static_cast<void>(parse_json(text, kHeaderLimits));  // nothing is written that would not be read
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("{}: header: {}", file, error.what()), "a name may be too long");
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
   if (text.size() > kMostHeader) {
@@ -183,7 +189,7 @@ class Reader {
     if (!text.starts_with('{') || !text.ends_with('}'))
       fail("the header does not begin with '{' and end with '}'");
     try {
-      return parse_json(text, {.bytes = kMostHeader});
+      return parse_json(text, kHeaderLimits);
     } catch (const FormatError& error) {
       fail(fmt::format("header: {}", error.what()), error.hint());
     }
@@ -191,6 +197,7 @@ class Reader {
 
   Metadata metadata_of(const Json& value) const {
     if (!value.is_object()) fail(fmt::format("{} is not an object", kMetadataKey));
+    if (value.size() > kMostTexts) fail(fmt::format("{} with more than {} texts", kMetadataKey, kMostTexts));
     Metadata metadata;
     for (const auto& [key, text] : value.members()) {
       if (!text.is_text()) fail(fmt::format("{}: {} is not a text", kMetadataKey, quoted(key)));
@@ -257,7 +264,13 @@ class Reader {
     }
     if (!whole) fail(fmt::format("{}: shape is a list of whole numbers, got {}", who, shown(value)));
     try {
-      return Shape(extents);
+      Shape shape(extents);
+      for (const std::int64_t extent : extents) {
+        if (shape.elements() == 0 && extent > kMostExtent) {
+          fail(fmt::format("{}: an extent of {} beside one of 0", who, extent));
+        }
+      }
+      return shape;
     } catch (const ShapeError& error) {  // too many axes, or their product overflows
       fail(fmt::format("{}: {}", who, error.what()), "networks here have tensors of at most six axes");
     }

@@ -34,8 +34,9 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
                        const Metadata& metadata = {});
 
 /// Reads a file of dtypes F32, F64, I32, I64 and U8. Throws IoError if it cannot be read, FormatError
-/// with the file's name if anything in it is not as the format demands. Memory: the tensors and the
-/// header, which may have 16 MB; a file cannot ask for more than its own length.
+/// with the file's name if anything in it is not as the format demands, or if it exceeds our bounds: a header
+/// of 8 MB, 16,384 tensors, 1,024 texts of metadata, names of 1,024 bytes. Memory: the tensors and some six
+/// times the header; a file cannot ask for more than its own length.
 Safetensors read_safetensors(const std::filesystem::path& path);
 
 /// The same for bytes in memory; `name` stands for them in messages.

@@ -28,6 +28,23 @@ std::string without_path(const std::string& dataset) {
   return dataset.substr(0, colon + 1) + dataset.substr(slash + 1);
 }
 
+std::vector<XY> thinned(std::vector<XY> piece) {
+  constexpr std::size_t kGroups = 2048;
+  if (piece.size() <= 4 * kGroups) return piece;
+  const auto by_y = [](const XY& a, const XY& b) { return a.y < b.y; };
+  const auto size = static_cast<std::ptrdiff_t>((piece.size() + kGroups - 1) / kGroups);
+  std::vector<XY> result;
+  for (auto begin = piece.begin(); begin != piece.end();) {
+    const auto end = begin + std::min(size, piece.end() - begin);
+    const auto [low, high] = std::minmax_element(begin, end, by_y);
+    for (auto point = begin; point != end; ++point) {
+      if (point == begin || point == low || point == high || point == end - 1) result.push_back(*point);
+    }
+    begin = end;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
@@ -36,7 +53,7 @@ std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
   for (const CurvePoint& point : run.points) {
     const double value = curve.value(point);
     if (!is_measured(value)) continue;
-    if (!std::isfinite(value) || !std::isfinite(point.x)) {
+    if (!std::isfinite(value) || !is_place(point.x)) {
       gap = true;
       continue;
     }
@@ -44,7 +61,12 @@ std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
     gap = false;
     result.back().push_back({point.x, value});
   }
+  for (std::vector<XY>& piece : result) piece = thinned(std::move(piece));
   return result;
+}
+
+bool is_place(double x) {
+  return std::fabs(x) <= kMostEpochs;
 }
 
 Last last_of(const Curve& curve, const Series& run) {
@@ -58,7 +80,7 @@ Ranges ranges_of(std::span<const Series> runs) {
   Ranges ranges;
   double top = 1;
   for (const Series& run : runs) {
-    ranges.x = std::max(ranges.x, static_cast<double>(run.epochs));
+    ranges.x = std::max(ranges.x, std::min(static_cast<double>(run.epochs), kMostEpochs));
     for (const Curve& curve : kCurves) {
       for (const std::vector<XY>& piece : pieces(curve, run)) {
         for (const XY& point : piece) {

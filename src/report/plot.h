@@ -22,8 +22,15 @@ struct Curve {
 };
 extern const std::array<Curve, 3> kCurves;  // train loss, train acc, test acc
 
-/// The curve as pieces without gaps: measured points, cut where a value is not finite.
+/// The curve as pieces without gaps: measured points, cut where a value is not finite or an epoch beyond
+/// kMostEpochs. Of more than 8,192 in a row as many stay as a picture can show: 2,048 groups, of each the
+/// first, the lowest, the highest and the last.
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run);
+
+/// Epochs that a plot can show; the table of options allows no more.
+inline constexpr double kMostEpochs = 1e12;
+/// Whether there is a place for it on the x axis.
+bool is_place(double x);
 
 /// Its last measured value, finite or not; NaN with no points: see `measured`.
 struct Last {

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 
@@ -61,34 +63,41 @@ std::string metrics_line(const CurvePoint& point) {
 }
 
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
+  constexpr std::size_t kMostPoints = std::size_t{1} << 18U;  // 43,000 epochs
   const std::string text = read_text(path);
-  const std::string header = metrics_header();
-  if (!text.starts_with(header)) {
-    throw FormatError(path.string() + ": the first line is not '" + header.substr(0, header.size() - 1) + "'",
-                      "is it the metrics.csv of a run?");
-  }
   std::vector<CurvePoint> points;
-  std::size_t begin = header.size();
-  for (int line = 2; begin < text.size(); ++line) {
+  std::size_t begin = 0;
+  for (int line = 1;; ++line) {
     const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;  // a line that was being written when the run died
-    std::vector<std::string_view> fields;
-    std::string_view rest(text.data() + begin, end - begin);
-    while (true) {
-      const std::size_t comma = rest.find(',');
-      fields.push_back(rest.substr(0, comma));
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
+    if (end == std::string::npos && line > 1) break;  // a line that was being written when the run died
+    std::string_view rest = std::string_view(text).substr(begin, end - begin);
+    if (rest.ends_with('\r')) rest.remove_suffix(1);  // a spreadsheet's, or an editor's
+    begin = end + 1;
+    if (line == 1) {
+      const std::string header = metrics_header();
+      if (end != std::string::npos && std::string(rest) + '\n' == header) continue;
+      throw FormatError(
+          fmt::format("{}: the first line is not '{}'", path.string(), header.substr(0, header.size() - 1)),
+          "is it the metrics.csv of a run?");
     }
     const std::string place = fmt::format("{}:{}", path.string(), line);
-    if (fields.size() != 4) {
-      throw FormatError(fmt::format("{}: {} fields, 4 were expected", place, fields.size()),
+    std::array<std::string_view, 4> fields;
+    const auto count = static_cast<std::size_t>(std::count(rest.begin(), rest.end(), ',')) + 1;
+    if (count != fields.size()) {
+      throw FormatError(fmt::format("{}: {} fields, {} were expected", place, count, fields.size()),
                         "the file was not written by this program");
+    }
+    for (std::string_view& field : fields) {
+      field = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+    }
+    if (points.size() == kMostPoints) {
+      throw FormatError(fmt::format("{}: more than {} points", place, kMostPoints),
+                        "is it the metrics.csv of a run?");
     }
     points.push_back({parse_number<double>(fields[0], place), parse_number<double>(fields[1], place),
                       parse_number<double>(fields[2], place),
                       fields[3].empty() ? -1 : parse_number<double>(fields[3], place)});
-    begin = end + 1;
   }
   return points;
 }

@@ -31,8 +31,9 @@ void write_result(const std::filesystem::path& path, const FitResult& result);
 std::string metrics_header();
 std::string metrics_line(const CurvePoint& point);
 
-/// The points of a metrics.csv. A last line without its end, as a run that died leaves it, is left out.
-/// Throws IoError, or FormatError with file, line and what is wrong.
+/// The points of a metrics.csv. A last line without its end, as a run that died leaves it, is left out;
+/// lines may end as on Windows. Throws IoError, or FormatError with file, line and what is wrong, also for
+/// more than 262,144 points.
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
 
 /// What a run's config.toml says of its curves: model, data set and number of epochs. Throws IoError, or

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "base/text.h"
 #include "report/plot.h"
 #include "report/text.h"
 
@@ -58,7 +59,7 @@ constexpr const char* kStyleSheet = R"(
 /// Text for XML 1.0: markup escaped, characters that XML cannot hold replaced.
 std::string escaped(std::string_view text) {
   std::string out;
-  for (const char c : report::printable(text)) {
+  for (const char c : printable(text)) {
     switch (c) {
       case '&':
         out += "&amp;";
@@ -79,9 +80,10 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-/// Two digits of a pixel at most, without noughts at the end.
+/// Two digits of a pixel at most, without noughts at the end. What lies far outside is put nearer.
 std::string pixel(double value) {
-  std::string text = fmt::format("{:.2f}", value);
+  constexpr double kFar = 1e5;
+  std::string text = fmt::format("{:.2f}", std::clamp(value, -kFar, kFar));
   text.erase(text.find_last_not_of('0') + 1);
   if (text.back() == '.') text.pop_back();
   return text == "-0" ? "0" : text;
@@ -200,9 +202,16 @@ class Drawing {
   void marks(std::size_t run) {
     const Series& series = runs_[run];
     const auto every = static_cast<std::int64_t>(std::ceil(ranges_.x / 25));  // or they would touch
+    const auto is_whole = [](const CurvePoint& p) { return std::fabs(p.x - std::round(p.x)) < 1e-6; };
+    std::vector<const CurvePoint*> ends;
     for (const CurvePoint& point : series.points) {
-      const bool whole = std::fabs(point.x - std::round(point.x)) < 1e-6;
-      if (!std::isfinite(point.x) || (!whole && point.test_acc < 0)) continue;
+      if (report::is_place(point.x) && (is_whole(point) || point.test_acc >= 0)) ends.push_back(&point);
+    }
+    constexpr std::size_t kMostEnds = 1000;  // there are 592 pixels to rest on
+    const std::size_t step = ends.size() / kMostEnds + 1;
+    for (std::size_t e = (ends.size() + step - 1) % step; e < ends.size(); e += step) {  // the last is one
+      const CurvePoint& point = *ends[e];
+      const bool whole = is_whole(point);
       const bool shown = !whole || std::llround(point.x) % every == 0 || &point == &series.points.back();
       for (std::size_t i = kCurves.size(); i-- > 0;) {
         const double value = kCurves[i].value(point);
@@ -273,7 +282,7 @@ class Drawing {
       add("<g opacity=\"{}\">\n", pixel(opacity(run)));
       marker(run, nullptr, kFieldLeft + 5, y - 4.5);
       out_ += "</g>\n";
-      const std::string name = report::shorten(report::printable(runs_[run].name), 44);
+      const std::string name = report::shorten(printable(runs_[run].name), 44);
       add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", kFieldLeft + 20, pixel(y), escaped(name));
       for (std::size_t i = 0; i < kCurves.size(); ++i) {
         const Last last = report::last_of(kCurves[i], runs_[run]);

@@ -24,8 +24,9 @@ int size_from(int own, const char* variable, int otherwise) {
     const std::string_view text = variable;
     if (std::from_chars(text.data(), text.data() + text.size(), wanted).ec != std::errc{}) wanted = 0;
   }
-  if (own > 0) return wanted > 0 ? std::min(own, wanted) : own;
-  return wanted > 0 ? wanted : otherwise;
+  constexpr int kMost = 1000;  // cells; no screen has more
+  if (own > 0) return std::min(wanted > 0 ? std::min(own, wanted) : own, kMost);
+  return wanted > 0 ? std::min(wanted, kMost) : otherwise;
 }
 
 bool says_utf8(std::string_view locale) {

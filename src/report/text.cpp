@@ -5,15 +5,11 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/text.h"
+
 namespace resnet::report {
 
 namespace {
-
-struct Character {
-  std::size_t bytes = 1;
-  int width = 1;      // cells
-  bool valid = true;  // well-formed UTF-8 and not a control character
-};
 
 bool is_wide(std::uint32_t c) {  // the blocks of Unicode's East Asian Width that matter in names
   return (c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) || (c >= 0xAC00 && c <= 0xD7A3) ||
@@ -26,25 +22,8 @@ bool is_combining(std::uint32_t c) {
          c == 0xFEFF;
 }
 
-Character character_at(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
-  };
-  const std::uint32_t first = byte(at);
-  if (first < 0x80) return {1, 1, first >= 0x20 && first != 0x7F};
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC2 ? 2 : 0;
-  if (length == 0 || first > 0xF4 || at + length > text.size()) return {1, 1, false};
-  std::uint32_t code = first & (0xFFU >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0U) != 0x80U) return {1, 1, false};
-    code = code << 6U | (byte(at + i) & 0x3FU);
-  }
-  const std::uint32_t least = length == 2 ? 0x80 : length == 3 ? 0x800 : 0x10000;
-  const bool valid = code >= least && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) &&
-                     !(code >= 0x80 && code < 0xA0) && !(code >= 0x202A && code <= 0x202E) &&
-                     !(code >= 0x2066 && code <= 0x2069) && code != 0x2028 && code != 0x2029 &&
-                     code != 0xFFFE && code != 0xFFFF;
-  return {length, is_combining(code) ? 0 : is_wide(code) ? 2 : 1, valid};
+int width_of(const Character& c) {
+  return !c.well_formed ? 1 : is_combining(c.code) ? 0 : is_wide(c.code) ? 2 : 1;
 }
 
 /// Bytes of the colour sequence at `at`, 0 if there is none.
@@ -64,7 +43,7 @@ int cells(std::string_view text) {
       continue;
     }
     const Character c = character_at(text, at);
-    width += c.width;
+    width += width_of(c);
     at += c.bytes;
   }
   return width;
@@ -82,8 +61,8 @@ std::string clip(std::string_view text, int width) {
       continue;
     }
     const Character c = character_at(text, at);
-    if (c.width > width) break;
-    width -= c.width;
+    if (width_of(c) > width) break;
+    width -= width_of(c);
     out += text.substr(at, c.bytes);
     at += c.bytes;
   }
@@ -96,20 +75,6 @@ std::string shorten(std::string_view text, int width, bool utf8) {
   const std::string ellipsis = utf8 ? "…" : "~";
   while (!text.empty() && cells(text) > width - 1) text.remove_prefix(character_at(text, 0).bytes);
   return clip(ellipsis + std::string(text), width);
-}
-
-std::string printable(std::string_view text) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) {
-    const Character c = character_at(text, at);
-    if (c.valid) {
-      out += text.substr(at, c.bytes);
-    } else {
-      out += '?';
-    }
-    at += c.bytes;
-  }
-  return out;
 }
 
 std::string figure(double value) {

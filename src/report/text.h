@@ -13,11 +13,8 @@ int cells(std::string_view text);
 std::string clip(std::string_view text, int width);
 
 /// `text` in at most `width` cells, by an ellipsis for its beginning: names of runs differ at the end.
-/// The text must be printable.
+/// The text must be printable (base/text.h).
 std::string shorten(std::string_view text, int width, bool utf8 = true);
-
-/// `text` with control characters and broken UTF-8 replaced by '?': names come from outside.
-std::string printable(std::string_view text);
 
 /// "0.512"; three digits after the point up to 1000, then three significant ones; "nan", "inf".
 std::string figure(double value);

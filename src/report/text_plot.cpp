@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/text.h"
 #include "report/plot.h"
 #include "report/text.h"
 
@@ -18,6 +19,7 @@ using report::Ticks;
 using report::XY;
 
 constexpr int kLeastWidth = 24, kLeastHeight = 8;
+constexpr int kMostCells = 1000;  // either way
 
 /// How a curve looks. The dashes keep the curves apart without colours; the 256-colour values have
 /// a contrast of at least 3.4 to black and to white alike.
@@ -166,7 +168,7 @@ void name_run(Canvas& canvas, std::span<const Series> runs, std::size_t i, const
       }
     }
     const report::Last last = report::last_of(kCurves[curve], runs[i]);
-    if (last.measured && std::isfinite(last.value)) put(last.x, last.value);
+    if (last.measured && std::isfinite(last.value) && report::is_place(last.x)) put(last.x, last.value);
   }
 }
 
@@ -197,7 +199,7 @@ std::pair<std::string, std::string> x_axis(const Ticks& ticks, int width, bool u
     const int x = to_x(tick);
     const std::string label = fmt::format("{:.0f}", tick);
     const int length = static_cast<int>(label.size());
-    const int begin = std::clamp(x - (length - 1) / 2, 0, width - length);
+    const int begin = std::clamp(x - (length - 1) / 2, 0, std::max(0, width - length));
     marked[static_cast<std::size_t>(x)] = true;
     labels.replace(static_cast<std::size_t>(begin), label.size(), label);
   }
@@ -210,10 +212,10 @@ std::pair<std::string, std::string> x_axis(const Ticks& ticks, int width, bool u
 std::string table(std::span<const Series> runs, int width, bool utf8) {
   std::string text;
   int longest = 0;
-  for (const Series& run : runs) longest = std::max(longest, report::cells(report::printable(run.name)));
-  longest = std::clamp(longest, 1, std::max(8, width - 2 - 50));
+  for (const Series& run : runs) longest = std::max(longest, report::cells(printable(run.name)));
+  longest = std::clamp(longest, 1, std::max(8, width - 2 - 51));
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    std::string name = report::shorten(report::printable(runs[i].name), longest, utf8);
+    std::string name = report::shorten(printable(runs[i].name), longest, utf8);
     name.append(static_cast<std::size_t>(longest - report::cells(name)), ' ');
     std::string line = fmt::format("{} {}", static_cast<char>('a' + i % 26), name);
     for (const report::Curve& curve : kCurves) {
@@ -227,7 +229,10 @@ std::string table(std::span<const Series> runs, int width, bool utf8) {
 
 }  // namespace
 
-std::string curves_text(std::span<const Series> runs, const TextPlotOptions& options) {
+std::string curves_text(std::span<const Series> runs, const TextPlotOptions& wanted) {
+  TextPlotOptions options = wanted;
+  options.width = std::min(options.width, kMostCells);
+  options.height = std::min(options.height, kMostCells);
   if (options.width < kLeastWidth || options.height < kLeastHeight) return {};
   const Ranges ranges = report::ranges_of(runs);
   const int rows = options.height - 3;  // legend, axis, labels

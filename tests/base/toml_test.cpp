@@ -32,11 +32,36 @@ TEST(Toml, NamesFileAndLineOfWhatIsNone) {
 
 TEST(Toml, QuotesAnyText) {
   for (const std::string text :
-       {"", "plain", "with \"quotes\"", "back\\slash", "'single'", "line\nbreak", "ü"}) {
-    const auto entries = parse_toml("x = " + toml_quoted(text) + "\n", "file");
+       {"", "plain", "with \"quotes\"", "back\\slash", "'single'", "line\nbreak", "ü", "\n", "\nfirst",
+        "\r\n", "\t", "\x1b[2J\x7f", "'''", "\"\"\"", "\u009b\u202e\u2028", "\U0001f600"}) {
+    const std::string quoted = toml_quoted(text);
+    EXPECT_EQ(quoted.find('\n'), std::string::npos) << quoted;
+    const auto entries = parse_toml("x = " + quoted + "\n", "file");
     ASSERT_EQ(entries.size(), 1U) << text;
     EXPECT_EQ(entries[0].value, text);
   }
+}
+
+TEST(Toml, HoldsNoTextThatIsNotUtf8) {
+  for (const std::string text : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80"}) {
+    EXPECT_THROW(toml_quoted(text), ConfigError) << text;
+    EXPECT_THROW(parse_toml("x = '" + text + "'\n", "file"), FormatError) << text;
+  }
+}
+
+TEST(Toml, RefusesWhatWouldOverflowTheStackInsideTheLibrary) {
+  const auto repeated = [](const std::string& text, int times) {
+    std::string result;
+    for (int i = 0; i < times; ++i) result += text;
+    return result;
+  };
+  for (const std::string& text : {repeated("a.", 400'000) + "a = 1\n", repeated("a.", 30'000) + "a = 1\n",
+                                  "[" + repeated("a.", 30'000) + "a]\n", "x = " + repeated("[", 60'000),
+                                  "x = " + repeated("{a=", 20'000), repeated("{a.b = [", 8'000),
+                                  "x = '" + repeated("a", 1 << 16) + "'\n"}) {
+    EXPECT_THROW(parse_toml(text, "file"), FormatError) << text.substr(0, 20);
+  }
+  EXPECT_EQ(parse_toml("x = '" + repeated("../", 300) + "'\n", "file").size(), 1U);
 }
 
 }  // namespace

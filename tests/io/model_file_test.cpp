@@ -57,10 +57,11 @@ void expect_same_bits(const State& expected, const State& got) {
   }
 }
 
+template <class Kind = FormatError>
 std::string error_of(const std::function<void()>& body) {
   try {
     body();
-  } catch (const FormatError& error) {
+  } catch (const Kind& error) {
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
     return error.what();
   }
@@ -306,6 +307,133 @@ TEST_F(ModelFileTest, RefusesGradientsHugeShapesAndOutputsThatAreNoNumbers) {
   const auto pool = index.add_node(ops::make<ops::MaxPool>(window), "pool", {y});
   index.add_output("output", pool.at(1));
   EXPECT_THAT(with_graph(index), HasSubstr("an activation was expected"));
+}
+
+TEST_F(ModelFileTest, SavesAndReadsAnyNumberOfChannels) {
+  for (const std::int64_t channels : {2, 7, 13}) {
+    const nn::Sequential net = test::random_network(
+        "d2l_resnet18", {.in_channels = channels, .classes = 3, .blocks = {1, 1}, .channels = {4, 8}});
+    const ModelFile model = {
+        state_of(net), nn::trace(net, {1, channels, 16, 24}, Mode::eval), {{}, channels}, {}};
+    save_model(file("m"), model);
+    Model got = load_model(file("m"));
+    EXPECT_EQ(got.preprocessing(), model.preprocessing);
+    const Tensor images = random_uniform({2, channels, 16, 24}, 8);
+    EXPECT_EQ(got.infer(images.view<float>()).shape(), (Shape{2, 3}));
+    EXPECT_THROW(got.classify(tiny_data().image(0)), ShapeError) << "a picture has 1 or 3 channels";
+  }
+}
+
+TEST_F(ModelFileTest, RefusesAttributesThatAreNotTheOperationsOwn) {
+  const io::Safetensors model = saved("resnet18");
+  const auto with = [&](const std::string& op, const std::function<void(nlohmann::json&)>& change) {
+    nlohmann::json graph = nlohmann::json::parse(model.metadata.at("resnet.graph"));
+    for (auto& node : graph["nodes"]) {
+      if (node["op"] == op) {
+        change(node);
+        break;
+      }
+    }
+    io::Safetensors changed = model;
+    changed.metadata["resnet.graph"] = graph.dump();
+    return error_of_file(changed);
+  };
+  // Options of the compiler's own: a file cannot say them, whatever they are called in the code.
+  for (const char* name :
+       {"signs", "table_only", "given", "norm", "pool_kernel", "add", "sums", "relu", "statistics",
+        "residual", "norm_prologue", "stats_from_producer", "coefficients_only", "x", ""}) {
+    for (const char* op :
+         {"conv2d", "batch_norm", "relu", "add", "max_pool", "global_avg_pool", "flatten", "linear"}) {
+      EXPECT_THAT(with(op, [&](auto& node) { node["attributes"][name] = 9; }),
+                  HasSubstr("there is no attribute"))
+          << op << " " << name;
+    }
+  }
+  for (const char* op : {"conv2d", "batch_norm", "max_pool"}) {
+    for (const auto& [name, value] : nlohmann::json::parse(model.metadata.at("resnet.graph"))["nodes"]
+                                         .at(op == std::string("conv2d")       ? 0
+                                             : op == std::string("batch_norm") ? 1
+                                                                               : 3)["attributes"]
+                                         .items()) {
+      EXPECT_THAT(with(op, [&](auto& node) { node["attributes"].erase(name); }), HasSubstr("is missing"))
+          << name;
+      for (const char* other : {"null", "true", "\"1\"", "[]", "[1]", "[1,2,3]", "[[1,1],1]", "{}", "1e300",
+                                "18446744073709551615", "-1", "[9223372036854775807,1]", "[1.5,1]"}) {
+        EXPECT_NE(with(op, [&](auto& node) { node["attributes"][name] = nlohmann::json::parse(other); }), "")
+            << op << " " << name << " = " << other;
+      }
+    }
+  }
+}
+
+TEST_F(ModelFileTest, RefusesOperandsThatAreAbsentOrTooMany) {
+  const io::Safetensors model = saved("resnet18");
+  const nlohmann::json graph = nlohmann::json::parse(model.metadata.at("resnet.graph"));
+  const auto error_with = [&](std::size_t node, const std::vector<int>& inputs) {
+    nlohmann::json changed = graph;
+    changed["nodes"][node]["inputs"] = inputs;
+    io::Safetensors damaged = model;
+    damaged.metadata["resnet.graph"] = changed.dump();
+    return error_of_file(damaged);
+  };
+  for (std::size_t node = 0; node < graph["nodes"].size(); ++node) {
+    const auto inputs = graph["nodes"][node]["inputs"].get<std::vector<int>>();
+    const bool bias_may_lack = graph["nodes"][node]["op"] == "linear";
+    for (std::size_t slot = 0; slot < inputs.size(); ++slot) {
+      if (inputs[slot] < 0 || (bias_may_lack && slot == 2)) continue;
+      std::vector<int> changed = inputs;
+      changed[slot] = -1;
+      EXPECT_NE(error_with(node, changed), "") << node << " without operand " << slot;
+      changed[slot] = -2;
+      EXPECT_NE(error_with(node, changed), "");
+    }
+    EXPECT_NE(error_with(node, {}), "");
+    std::vector<int> more = inputs;
+    for (int i = 0; i < 8; ++i) {
+      more.push_back(0);
+      EXPECT_NE(error_with(node, more), "") << node << " with " << more.size() << " operands";
+    }
+  }
+}
+
+TEST_F(ModelFileTest, ClassifySaysWhereTheOutputIsNotFinite) {
+  for (const float value : {std::nanf(""), 3e38F, INFINITY}) {
+    ModelFile model = (saved("resnet18"), read_model(file("m")));
+    for (float& weight : model.state.front().second.values()) weight = value;
+    save_model(file("m"), model);
+    Model got = load_model(file("m"));
+    EXPECT_THAT(error_of<ShapeError>([&] { got.classify(tiny_data().image(0)); }), HasSubstr("not finite"))
+        << value;
+  }
+  ModelFile model = (saved("resnet18"), read_model(file("m")));
+  for (auto& [name, tensor] : model.state) {
+    if (name.ends_with("running_var")) std::fill(tensor.values().begin(), tensor.values().end(), -1.0F);
+  }
+  Model got(std::move(model));
+  EXPECT_THAT(error_of<ShapeError>([&] { got.classify(tiny_data().image(0)); }), HasSubstr("not finite"));
+}
+
+TEST_F(ModelFileTest, WritesNothingThatItWouldNotRead) {
+  const nn::Sequential net = tiny_network();
+  ModelFile model{state_of(net), nn::trace(net, {1, 1, 16, 24}, Mode::eval), {}, {std::string(1025, 'c')}};
+  EXPECT_THROW(save_model(file("m"), model), FormatError) << "a class";
+  model.classes.clear();
+  model.state.emplace_back(std::string(1025, 't'), Tensor({2}));
+  EXPECT_THROW(save_model(file("m"), model), FormatError) << "a tensor";
+  EXPECT_FALSE(std::filesystem::exists(file("m")));
+}
+
+TEST_F(ModelFileTest, ShowsNoNameThatATerminalWouldObey) {
+  io::Safetensors model = saved();
+  const std::string name = std::string("\x1b[31m\0\u202e\u009b", 11) + std::string(900, 'n');
+  model.tensors.emplace_back(name, Tensor({2}));
+  const std::string message = error_of_file(model);
+  EXPECT_THAT(message, HasSubstr("\\x1b[31m\\x00\\u202e\\u009bnnn"));
+  EXPECT_LE(message.size(), 300U);
+  model = saved();
+  model.metadata["resnet.format"] = name;
+  EXPECT_LE(error_of_file(model).size(), 300U);
+  EXPECT_THAT(error_of_file(model), HasSubstr("this program reads 1"));
 }
 
 TEST_F(ModelFileTest, ClassifyRefusesAnImageWithoutPixels) {

@@ -185,18 +185,5 @@ TEST(Text, ShortensAtTheBeginning) {
   EXPECT_EQ(shorten("abc", 0), "");
 }
 
-TEST(Text, ReplacesWhatATerminalWouldObey) {
-  EXPECT_EQ(printable("run\x1b[2J\n\x7f"), "run?[2J??");
-  EXPECT_EQ(printable("a\xff"
-                      "b\xC3"),
-            "a?b?");
-  EXPECT_EQ(printable("\xC0\xAF"), "??") << "an overlong form";
-  EXPECT_EQ(printable("\xC2\x9B"
-                      "2J"),
-            "?2J")
-      << "CSI in one character";
-  EXPECT_EQ(printable("残差 ü"), "残差 ü");
-}
-
 }  // namespace
 }  // namespace resnet::report

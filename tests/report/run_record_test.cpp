@@ -115,6 +115,23 @@ TEST_F(RunRecord, MetricsOfARunThatDiedEndBeforeItsLastLine) {
   EXPECT_TRUE(read_metrics(file("metrics.csv")).empty());
 }
 
+TEST_F(RunRecord, MetricsMayHaveTheLineEndsOfWindows) {
+  write(file("metrics.csv"), "epoch,train_loss,train_acc,test_acc\r\n0.2,1,0.5,\r\n1,0.9,0.5,0.25\r\n");
+  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv"));
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(got[0].test_acc, -1);
+  EXPECT_EQ(got[1].test_acc, 0.25);
+}
+
+TEST_F(RunRecord, MetricsOfMoreThanAPlotCanUseAreRefused) {
+  std::string text = metrics_header();
+  for (int i = 0; i < 1 << 18; ++i) text += "0,0,0,\n";
+  write(file("metrics.csv"), text);
+  EXPECT_EQ(read_metrics(file("metrics.csv")).size(), std::size_t{1} << 18U);
+  write(file("metrics.csv"), text + "0,0,0,\n");
+  EXPECT_THROW(static_cast<void>(read_metrics(file("metrics.csv"))), FormatError);
+}
+
 TEST_F(RunRecord, MetricsThatAreNoneAreRefusedWithTheirLine) {
   const auto error = [&](const std::string& text) -> std::string {
     write(file("metrics.csv"), text);

@@ -183,7 +183,7 @@ TEST(CurvesSvg, EscapesNamesFromOutside) {
                          {.name = "b", .model = name, .points = learning(3)}};
   const std::string text = curves_svg(runs);
   EXPECT_EQ(xml_error(text), "");
-  EXPECT_NE(text.find("a&lt;script&gt;&quot;&amp;'??]]&gt;"), std::string::npos);
+  EXPECT_NE(text.find("a&lt;script&gt;&quot;&amp;'\\x01\\xff]]&gt;"), std::string::npos);
 }
 
 TEST(CurvesSvg, NamesAFolderOfDataByItsLastPart) {
@@ -254,6 +254,19 @@ TEST(XmlError, SeesWhatIsBroken) {
   EXPECT_NE(xml_error("<a>"), "");
   EXPECT_NE(xml_error(""), "");
   EXPECT_NE(xml_error("<a>\x01</a>"), "");
+}
+
+TEST(CurvesSvg, OfManyPointsKeepsWhatTheEyeCanTellApart) {
+  Series series{.epochs = 100'000, .points = {}};
+  for (int i = 1; i <= 200'000; ++i) {
+    const double x = i / 2.0;
+    series.points.push_back({.x = x, .loss = i == 77'777 ? 9.5 : 1 / x, .train_acc = 0.5, .test_acc = 0.25});
+  }
+  const std::string text = svg(series);
+  EXPECT_LT(text.size(), 1'000'000U);
+  EXPECT_EQ(xml_error(text), "");
+  series.points[77'776].loss = 0.1;
+  EXPECT_NE(svg(series), text) << "a single peak is seen";
 }
 
 }  // namespace

@@ -49,6 +49,8 @@ TEST(TerminalOf, TakesTheSmallerOfColumnsAndTheRealWidth) {
   EXPECT_EQ(with({{"TERM", "xterm"}}, true, 0, 0).width, 80);
   EXPECT_EQ(with({{"TERM", "xterm"}}, true, 0, 0).height, 24);
   EXPECT_EQ(with({{"COLUMNS", "120"}}, false, 0, 0).width, 120);
+  EXPECT_EQ(with({{"COLUMNS", "200000000"}}, false, 0, 0).width, 1000);
+  EXPECT_EQ(with({{"LINES", "200000000"}}, false, 0, 0).height, 1000);
 }
 
 TEST(TerminalOf, ReadsUtf8FromTheFirstLocaleThatIsSet) {

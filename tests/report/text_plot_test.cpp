@@ -105,8 +105,8 @@ TEST(CurvesText, NamesSeveralRunsAlongTheirCurvesAndListsThem) {
       |
     0 +---------------------+-------------------+--------------------+
 epoch                       1                   2                    3
-a runs/first       train loss 0.300  train acc 0.914  test acc 0.857
-b runs/?[2Jsecond  train loss 0.400  train acc 0.880  test acc 0.840
+a runs/first         train loss 0.300  train acc 0.914  test acc 0.857
+b ~ns/\x1b[2Jsecond  train loss 0.400  train acc 0.880  test acc 0.840
 )");
 }
 
@@ -162,6 +162,32 @@ TEST(TextPlot, NamesRunsThatLieOnEachOther) {
     field = field.substr(0, field.find("epoch"));
     for (const char name : {'a', 'b'}) EXPECT_GE(std::count(field.begin(), field.end(), name), 6) << text;
   }
+}
+
+TEST(CurvesText, DrawsWhateverASeriesHolds) {
+  const double huge = 1e300, inf = std::numeric_limits<double>::infinity(), nan = inf - inf;
+  const std::vector<CurvePoint> ordinary = {{.x = 1, .loss = 0.5, .train_acc = 0.5, .test_acc = 0.5}};
+  for (const double x : {huge, -huge, inf, nan, 9.3e18, 1e12, -1.0}) {
+    for (const double y : {huge, inf, nan, 0.5}) {
+      const std::vector<CurvePoint> points = {{.x = x, .loss = y, .train_acc = y, .test_acc = y}};
+      for (const std::int64_t epochs : {std::int64_t{0}, std::numeric_limits<std::int64_t>::max()}) {
+        const std::vector<Series> runs = {{.epochs = epochs, .points = points}, {.points = ordinary}};
+        for (const int width : {24, 80}) {
+          for (const bool utf8 : {true, false}) {
+            const TextPlotOptions options{.width = width, .height = 8, .utf8 = utf8};
+            lines_of(curves_text(runs, options), width);
+            lines_of(curves_text(std::span(runs).first(1), options), width);
+          }
+        }
+        EXPECT_LT(curves_svg(runs).size(), 20'000U);
+      }
+    }
+  }
+}
+
+TEST(CurvesText, IsAtMostAThousandCellsWide) {
+  const Series series{.epochs = 3, .points = learning(3)};
+  lines_of(plot(series, 200'000'000, 200'000'000, true), 1000);
 }
 
 }  // namespace

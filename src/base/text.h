@@ -1,0 +1,29 @@
+// Text from outside (files, file names, the environment) as people see it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace resnet {
+
+/// One character of UTF-8 text. A byte that begins none is a character of its own.
+struct Character {
+  std::size_t bytes = 1;
+  std::uint32_t code = 0;  // of a broken one: its byte
+  bool well_formed = true;
+  bool printable = true;  // neither broken nor a command to a terminal: controls, C1, marks of direction
+};
+Character character_at(std::string_view text, std::size_t at);
+
+bool is_utf8(std::string_view text);
+
+/// `text` without commands to a terminal: what is not printable becomes \x1b or \u202e. The rest stays as it
+/// is, and so does text that went through here before.
+std::string printable(std::string_view text);
+
+/// Printable text of at most `most` bytes: where it is longer, "..." stands for its middle.
+std::string shown(std::string_view text, std::size_t most);
+
+}  // namespace resnet

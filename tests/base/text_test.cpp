@@ -1,0 +1,78 @@
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+#include "resnet/error.h"
+
+namespace resnet {
+namespace {
+
+TEST(Text, EscapesWhatATerminalWouldObey) {
+  EXPECT_EQ(printable("run\x1b[2J\n\x7f"), "run\\x1b[2J\\x0a\\x7f");
+  EXPECT_EQ(printable(std::string_view("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(printable("a\xff"
+                      "b\xC3"),
+            "a\\xffb\\xc3");
+  EXPECT_EQ(printable("\xC0\xAF"), "\\xc0\\xaf") << "an overlong form";
+  EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80") << "a surrogate";
+  EXPECT_EQ(printable("\u009b2J"), "\\u009b2J") << "CSI in one character";
+  EXPECT_EQ(printable("残差 ü \U0001f600"), "残差 ü \U0001f600");
+}
+
+TEST(Text, IsUtf8OrNot) {
+  for (const char* text : {"", "a", "ü", "残", "\U0001f600", "\x1b"}) EXPECT_TRUE(is_utf8(text)) << text;
+  for (const char* text : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"})
+    EXPECT_FALSE(is_utf8(text)) << text;
+}
+
+TEST(Text, EscapesWhatTurnsTheDirectionOfALine) {
+  for (const char* mark : {"\u061c", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u202b", "\u202c",
+                           "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"}) {
+    const std::string text = printable(std::string("a") + mark + "b");
+    EXPECT_EQ(text.size(), 8U) << text;
+    EXPECT_TRUE(text.starts_with("a\\u")) << text;
+  }
+}
+
+TEST(Text, IsLeftAloneTheSecondTime) {
+  const std::string once = printable("\x1b \u202e \xff \\");
+  EXPECT_EQ(printable(once), once);
+  const std::string cut = shown(std::string(1000, '\xff'), 280);
+  EXPECT_EQ(shown(cut, 280), cut);
+}
+
+TEST(Text, IsShownByItsEnds) {
+  EXPECT_EQ(shown("0123456789", 10), "0123456789");
+  EXPECT_EQ(shown("0123456789abcdef", 10), "0123...def");
+  for (std::size_t size = 0; size < 40; ++size) {
+    for (const std::string piece : {"a", "ü", "残", "\U0001f600", "\x1b", "\xff", "\u202e"}) {
+      std::string text;
+      for (std::size_t i = 0; i < size; ++i) text += piece;
+      const std::string got = shown(text, 20);
+      EXPECT_LE(got.size(), 20U) << got;
+      EXPECT_EQ(printable(got), got) << "no character is cut: " << got;
+      if (printable(text).size() <= 20) EXPECT_EQ(got, printable(text));
+    }
+  }
+}
+
+TEST(Text, OfManyMegabytesIsShownFromItsEnds) {
+  std::string text(15'000'000, 'n');
+  text.back() = 'e';
+  const std::string got = shown(text, 280);
+  EXPECT_EQ(got.size(), 280U);
+  EXPECT_TRUE(got.ends_with("nne")) << got;
+}
+
+TEST(ErrorText, IsOneLineThatMayBePrinted) {
+  const std::string file(5000, 'f');
+  const FormatError error(std::string("m.safetensors: \x1b]0;title\a\0 ", 27) + file + "\nwhy", "do\nthis");
+  const std::string what = error.what();
+  EXPECT_LE(what.size(), 280U);
+  EXPECT_TRUE(what.starts_with("m.safetensors: \\x1b]0;title\\x07\\x00 ff")) << what;
+  EXPECT_TRUE(what.ends_with("f\\x0awhy")) << what;
+  EXPECT_EQ(error.hint(), "do\\x0athis");
+}
+
+}  // namespace
+}  // namespace resnet
