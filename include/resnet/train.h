@@ -109,6 +109,7 @@ struct Evaluation {
   std::int64_t examples = 0;
   double test_acc = kNotMeasured;       // without examples, as the loss
   double loss = kNotMeasured;           // mean cross-entropy, evaluation mode
+  bool finite = true;                   // every output of the network was
   std::vector<std::int64_t> confusion;  // [true][predicted], row-major, classes x classes
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "report/run_record.h"
 #include "resnet/model_file.h"
@@ -29,7 +30,8 @@ class Eval final : public Command {
   int run() override {
     const settings::Settings run = settings_of_run();
     settings::Settings chosen = from_flags(base(run));
-    Model model = load_model(model_path(run_), settings::engine_options(chosen));
+    const std::filesystem::path file = model_path(run_);
+    Model model = load_model(file, settings::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
     const data::Dataset test = settings::open_data(chosen, data::Split::test);
     const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
@@ -52,8 +54,7 @@ class Eval final : public Command {
       }
       say("note: " + what);
     }
-    const Evaluation figures =
-        evaluate(model.engine(), test, chosen.batch_size, nullptr, test_progress(test.size()));
+    const Evaluation figures = figures_of(model, file.string(), test, chosen.batch_size);
     if (json_) {
       print_json(figures, test);
     } else {
@@ -80,6 +81,22 @@ class Eval final : public Command {
     return base;
   }
 
+  // The network comes from a file: what does not fit in it is the file's error and no flag's.
+  static Evaluation figures_of(Model& model, const std::string& file, const data::Dataset& test,
+                               std::int64_t batch_size) {
+    Evaluation figures;
+    try {
+      figures = evaluate(model.engine(), test, batch_size, nullptr, test_progress(test.size()));
+    } catch (const ShapeError& error) {
+      throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
+    }
+    if (!figures.finite) {
+      throw FormatError(fmt::format("{}: the network's output is not finite", file),
+                        "its training may have diverged");
+    }
+    return figures;
+  }
+
   static void print_json(const Evaluation& figures, const data::Dataset& test) {
     Json classes = Json::list();
     for (std::size_t k = 0; k < test.classes().size(); ++k) {
@@ -102,11 +119,11 @@ class Eval final : public Command {
   static void print_table(const Evaluation& figures, const data::Dataset& test) {
     const std::size_t count = test.classes().size();
     fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n\n", figures.test_acc, figures.loss,
-               figures.examples, test.name());
+               figures.examples, printable(test.name()));
     fmt::print("{:<16} {:>8} {:>9} {:>9}\n", "class", "examples", "precision", "recall");
     for (std::size_t k = 0; k < count; ++k) {
       const ClassFigures of = class_figures(figures, count, k);
-      fmt::print("{:<16} {:>8} {:>9} {:>9}\n", test.classes()[k], of.examples, shown(of.precision),
+      fmt::print("{:<16} {:>8} {:>9} {:>9}\n", name_of(test, k), of.examples, shown(of.precision),
                  shown(of.recall));
     }
     constexpr std::size_t kMostColumns = 20;  // wider matrices are for --json
@@ -115,7 +132,7 @@ class Eval final : public Command {
     for (std::size_t k = 0; k < count; ++k) fmt::print(" {:>5}", k);
     fmt::print("\n");
     for (std::size_t k = 0; k < count; ++k) {
-      fmt::print("{:>2} {:<13}", k, test.classes()[k]);
+      fmt::print("{:>2} {:<13}", k, name_of(test, k));
       for (std::size_t j = 0; j < count; ++j) fmt::print(" {:>5}", figures.confusion[k * count + j]);
       fmt::print("\n");
     }
@@ -126,6 +143,12 @@ class Eval final : public Command {
     double precision = kNotMeasured;  // of a class that was never answered there is none
     double recall = kNotMeasured;     // nor of one without examples
   };
+
+  // Of a class, which a file chose.
+  static std::string name_of(const data::Dataset& test, std::size_t k) {
+    constexpr std::size_t kMostBytes = 60;
+    return resnet::shown(test.classes()[k], kMostBytes);
+  }
 
   static std::string shown(double figure) { return std::isnan(figure) ? "-" : fmt::format("{:.4f}", figure); }
 

@@ -30,6 +30,8 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
     for (std::int64_t n = 0; n < batch->size(); ++n) {
       const float* row = logits.values().data() + n * outputs;
       const kernels::Softmax softmax = kernels::softmax_of(row, outputs);
+      result.finite =
+          result.finite && std::all_of(row, row + outputs, [](float logit) { return std::isfinite(logit); });
       const std::int64_t label = labels[n];
       if (label < 0 || label >= classes) {
         throw ShapeError("label " + std::to_string(label) + " of a data set with " + std::to_string(classes) +
