@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <system_error>
 
-#include "base/json.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "base/toml.h"
 #include "data/folder.h"
 #include "data/sources.h"
@@ -26,15 +26,6 @@ std::string absolute(const std::string& path) {
   const fs::path tidy = whole.lexically_normal();
   std::error_code error;
   return (fs::equivalent(whole, tidy, error) ? tidy : whole).string();
-}
-
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(Json(text).dump());
-    return true;
-  } catch (const FormatError&) {
-    return false;
-  }
 }
 
 std::string recorded_folder(const char* flag, const std::string& folder) {
