@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <string>
 
 #include "base/files.h"
@@ -123,8 +124,20 @@ class NetworkMaker {
     add(op, attributes, {current_});
   }
 
+  void add_activation() {
+    static const std::vector<std::string> kActivations = {"relu", "relu", "relu", "sigmoid", "silu", "gelu"};
+    add(choices_.of(kActivations), {}, {current_});
+  }
+
+  // With a value of any shape, which may not fit.
+  void add_pair() {
+    const ValueId other = choices_.of(values_);
+    add(choices_.one_in(2) ? "mul" : "concat", {},
+        choices_.one_in(2) ? std::vector{current_, other} : std::vector{other, current_});
+  }
+
   void add_node() {
-    switch (choices_.below(12)) {
+    switch (choices_.below(14)) {
       case 0:
       case 1:
       case 2:
@@ -134,7 +147,7 @@ class NetworkMaker {
         return add_norm();
       case 5:
       case 6:
-        return add("relu", {}, {current_});
+        return add_activation();
       case 7:
         return add_sum();
       case 8:
@@ -144,6 +157,9 @@ class NetworkMaker {
       case 10:
         current_ = choices_.of(values_);  // a branch
         return;
+      case 11:
+      case 12:
+        return add_pair();
       default:
         return add(choices_.one_in(2) ? "flatten" : "global_avg_pool", {}, {current_});
     }
@@ -177,44 +193,22 @@ std::size_t count_of(const Json& value) {
   return count;
 }
 
-// Words that a file must not say, and words that it may.
-const std::vector<std::string> kWords = {"conv2d",
-                                         "linear",
-                                         "batch_norm",
-                                         "relu",
-                                         "add",
-                                         "max_pool",
-                                         "avg_pool",
-                                         "global_avg_pool",
-                                         "flatten",
-                                         "dropout",
-                                         "conv2d_pooled",
-                                         "conv2d_weight_gradient",
-                                         "batch_norm_gradient",
-                                         "sgd",
-                                         "cross_entropy",
-                                         "unflatten",
-                                         "images",
-                                         "output",
-                                         "input",
-                                         "parameter",
-                                         "buffer",
-                                         "f32",
-                                         "f64",
-                                         "i64",
-                                         "u8",
-                                         "bf16",
-                                         "num_batches_tracked",
-                                         "signs",
-                                         "sums",
-                                         "table_only",
-                                         "given",
-                                         "pool_kernel",
-                                         "statistics",
-                                         "norm_prologue",
-                                         "training",
-                                         "",
-                                         "\x1b[2J"};
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> list;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) list.push_back(word);
+  return list;
+}
+
+// What a file may say, and what it must not.
+const std::vector<std::string> kWords = words(
+    "conv2d linear batch_norm relu add mul concat sigmoid silu gelu max_pool avg_pool global_avg_pool "
+    "flatten dropout "
+    "conv2d_pooled conv2d_weight_gradient batch_norm_gradient slice sgd cross_entropy unflatten images "
+    "output input "
+    "parameter buffer f32 f64 i64 u8 bf16 num_batches_tracked \x1b[2J");
+const std::vector<std::string> kOptions =
+    words("signs sums table_only given pool_kernel statistics norm_prologue training stride groups");
 
 Json random_value(Choices& choices) {
   constexpr std::array<std::int64_t, 14> kNumbers = {-1,
@@ -270,8 +264,8 @@ Json changed(Choices& choices, const Json& value) {
       if (i != at || kind == 2) object.add(key, member);
       if (i == at && kind == 1) object.add(choices.of(kWords) + "_", member);
     }
-    if (kind == 2 && object.find(kWords[27]) == nullptr)
-      object.add(kWords[27 + choices.below(8)], random_value(choices));
+    const std::string& option = choices.of(kOptions);
+    if (kind == 2 && object.find(option) == nullptr) object.add(option, random_value(choices));
     return object;
   }
   return random_value(choices);
