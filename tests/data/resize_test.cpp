@@ -119,12 +119,12 @@ TEST(Resize, GivesTheSameBytesWithoutAvx2) {
 // The passes one after the other, each over the whole picture, are what strips of columns must give.
 TEST(Resize, InStripsGivesTheBytesOfTwoWholePasses) {
   const RandomStream random(12, "resize/strips");
-  struct Case {
+  struct Sizes {
     std::int64_t in_height, in_width, height, width, channels;
   };
   for (const auto& [in_height, in_width, height, width, channels] :
-       {Case{9000, 40, 30, 300, 1}, Case{9000, 40, 30, 301, 3}, Case{33000, 3, 5, 97, 1},
-        Case{20000, 700, 3, 65, 3}}) {
+       {Sizes{9000, 40, 30, 300, 1}, Sizes{9000, 40, 30, 301, 3}, Sizes{33000, 3, 5, 97, 1},
+        Sizes{20000, 700, 3, 65, 3}}) {
     data::Image image{in_height, in_width, channels, {}};
     image.pixels.resize(static_cast<std::size_t>(in_height * in_width * channels));
     for (std::size_t i = 0; i < image.pixels.size(); ++i) {

@@ -79,6 +79,7 @@ Classes classify(const Positions& at, std::int64_t begin, std::int64_t end) {
 struct TapRange {
   std::size_t begin, end;
   std::int64_t parts;
+  std::int64_t pixels = 0;  // that they reach
 };
 
 std::vector<TapRange> cut_taps(const GemmProblem& p, const Cut& cut) {
@@ -91,7 +92,8 @@ std::vector<TapRange> cut_taps(const GemmProblem& p, const Cut& cut) {
     const std::int64_t each = ceil_div(taps, ceil_div(taps, most));
     const std::int64_t parts = ceil_div(p.channels, cut.columns);
     for (; begin < end; begin += static_cast<std::size_t>(each)) {
-      ranges.push_back({begin, std::min(begin + static_cast<std::size_t>(each), end), each == 1 ? parts : 1});
+      ranges.push_back(
+          {begin, std::min(begin + static_cast<std::size_t>(each), end), each == 1 ? parts : 1, 0});
     }
     begin = end;
   }
@@ -111,17 +113,20 @@ class StripBuilder {
         xs_(classify(p.at_x, 0, p.out_w)) {}
 
   Strip build(std::vector<TapRange> ranges) {
+    std::vector<bool> written(ys_.representative.size() * xs_.representative.size(), false);
+    std::vector<bool> reached(written.size(), false);
+    for (TapRange& range : ranges) {
+      for (std::size_t c = 0; c < reached.size(); ++c) {
+        if (!any_valid_tap(c, range)) continue;
+        reached[c] = true;
+        range.pixels += ys_.count[c / xs_.count.size()] * xs_.count[c % xs_.count.size()];
+      }
+    }
     // The taps that most rows have come first: then, as a rule, all rows of a later set have been
     // written before, and sets need not be split by that.
     if (!summed()) {
       std::stable_sort(ranges.begin(), ranges.end(),
-                       [&](const TapRange& a, const TapRange& b) { return covered(a) > covered(b); });
-    }
-    std::vector<bool> written(ys_.representative.size() * xs_.representative.size(), false);
-    std::vector<bool> reached(written.size(), false);
-    for (const TapRange& range : ranges) {
-      for (std::size_t c = 0; c < reached.size(); ++c)
-        reached[c] = reached[c] || !valid_taps(c, range).empty();
+                       [](const TapRange& a, const TapRange& b) { return a.pixels > b.pixels; });
     }
     Strip strip;
     for (const TapRange& range : ranges) add_chunks(range, reached, written, strip);
@@ -137,6 +142,13 @@ class StripBuilder {
            p_.at_x[static_cast<std::size_t>(x)][static_cast<std::size_t>(tap.kx)] >= 0;
   }
 
+  bool any_valid_tap(std::size_t pair, const TapRange& range) const {
+    for (std::size_t t = range.begin; t < range.end; ++t) {
+      if (valid(y_of(pair), x_of(pair), p_.taps[t])) return true;
+    }
+    return false;
+  }
+
   std::vector<std::size_t> valid_taps(std::size_t pair, const TapRange& range) const {
     std::vector<std::size_t> taps;
     for (std::size_t t = range.begin; t < range.end; ++t) {
@@ -150,15 +162,6 @@ class StripBuilder {
     return (p_.at_y[static_cast<std::size_t>(y)][static_cast<std::size_t>(tap.ky)] * p_.in_w +
             p_.at_x[static_cast<std::size_t>(x)][static_cast<std::size_t>(tap.kx)]) *
            p_.in_c;
-  }
-
-  std::int64_t covered(const TapRange& range) const {
-    std::int64_t pixels = 0;
-    for (std::size_t c = 0; c < ys_.count.size() * xs_.count.size(); ++c) {
-      if (!valid_taps(c, range).empty())
-        pixels += ys_.count[c / xs_.count.size()] * xs_.count[c % xs_.count.size()];
-    }
-    return pixels;
   }
 
   void add_chunks(const TapRange& range, const std::vector<bool>& reached, std::vector<bool>& written,
