@@ -67,7 +67,7 @@ class NormPass : public Draft {
     const ValueId x = norm.inputs[Norm::x], index = norm.outputs[NormOut::pool_index];
     const auto k = maker(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
-    if (conv == nullptr || leaves(x)) return;
+    if (conv == nullptr || leaves(x) || conv->options().fuses()) return;
     const ops::Conv2dPooledOptions pooled{conv->options().window, *options.pool};
     const auto result = make<Conv2dPooled>(pooled);
     const std::vector<std::size_t> readers = consumers(x);

@@ -26,6 +26,7 @@ struct ConvOptions {
       false;              // y is what a batch norm of known statistics makes of the convolution's result,
   bool residual = false;  // plus a residual,
   bool relu_epilogue = false;  // behind a ReLU
+  bool fuses() const noexcept { return norm_prologue || statistics || norm_epilogue || residual; }
 };
 struct ConvInput {
   enum : std::size_t { x, w, bias, coefficients, epilogue_coefficients, residual };

@@ -94,5 +94,30 @@ TEST(FuseEvaluation, ChangesNoBit) {
   }
 }
 
+// A convolution that normalizes already does not do it for the pool behind the next norm.
+TEST(FuseEvaluation, OfTwoNormsInFrontOfAPoolNoneIsLost) {
+  for (const bool relu : {false, true}) {
+    nn::Sequential net;
+    net.push_back(nn::Conv2d{3, 8, {.kernel = 3}});
+    net.push_back(nn::BatchNorm2d{8});
+    if (relu) net.push_back(nn::ReLU{});
+    net.push_back(nn::BatchNorm2d{8});
+    net.push_back(nn::MaxPool2d{{.kernel = 2, .stride = 2}});
+    nn::init(net, nn::Scheme::chapter, 1);
+    nn::for_each_parameter(net, [](const std::string& name, nn::Parameter& parameter) {
+      if (parameter.kind == nn::ParameterKind::batches_tracked) return;
+      const RandomStream random(5, name);
+      const auto values = parameter.value.values();
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] += 0.4F * (random.uniform(i) - 0.5F);
+    });
+    const Shape images{2, 3, 12, 13};
+    const Tensor x = random_uniform(images, 3);
+    const auto fused = make_native_engine(network_of(net, images), {.threads = 1});
+    const auto oracle = make_reference_engine(network_of(net, images));
+    const Tensor got = fused->infer(x.view<float>()), expected = oracle->infer(x.view<float>());
+    EXPECT_LT(test::distance(got, expected), 1e-5 * test::norm(expected)) << (relu ? "with a ReLU" : "");
+  }
+}
+
 }  // namespace
 }  // namespace resnet
