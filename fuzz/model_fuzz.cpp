@@ -87,6 +87,18 @@ void check_same_bits(const Answer& a, const Answer& b, const char* what) {
     found(fmt::format("{}: bits differ", what));
 }
 
+// Whether float may overflow within the network where the oracle's double does not.
+bool may_overflow(const Network& network) {
+  constexpr float kLarge = 1e18F;
+  return std::any_of(network.state.begin(), network.state.end(), [](const auto& entry) {
+    const Tensor& tensor = entry.second;
+    if (tensor.dtype() != DType::f32) return false;
+    const auto values = tensor.values();
+    return std::any_of(values.begin(), values.end(),
+                       [](float v) { return std::isfinite(v) && std::fabs(v) > kLarge; });
+  });
+}
+
 // Every engine against the oracle. `moved` is the oracle's answer to a problem a little beside.
 void check_near(const Answer& got, const Answer& expected, const Answer& moved, const char* what) {
   if (got.refused || expected.refused || moved.refused) return;  // an engine has limits of its own
@@ -99,7 +111,7 @@ void check_near(const Answer& got, const Answer& expected, const Answer& moved, 
     spread = std::max(spread, std::fabs(static_cast<double>(theirs[i]) - static_cast<double>(beside[i])));
   }
   // Winograd's transforms lose some hundred times the rounding of one product; that of a sum of a thousand
-  // products is included. Where float overflows, double need not.
+  // products is included.
   const double allowed = 1e-4 + 2e-4 * largest + 300 * spread;
   for (std::size_t i = 0; i < theirs.size(); ++i) {
     if (!std::isfinite(theirs[i])) {
@@ -157,8 +169,10 @@ void check_accepted(Choices& choices, const ModelFile& model) {
   Tensor images_beside = images;
   disturb(images_beside.values(), "images");
   const Answer moved = answer_of(*make_reference_engine(std::move(beside)), images_beside);
-  check_near(fused, expected, moved, "fused");
-  check_near(unfused, expected, moved, "unfused");
+  if (!may_overflow(network)) {
+    check_near(fused, expected, moved, "fused");
+    check_near(unfused, expected, moved, "unfused");
+  }
 
   if (one[1] == 1 || one[1] == 3) {
     const auto engine = make_native_engine(network, {.threads = 1, .isa = "avx2"});
@@ -194,7 +208,10 @@ bool run_one(std::span<const std::uint8_t> bytes) {
   const std::filesystem::path again = file_named("again.safetensors");
   save_model(again, model);
   const ModelFile same = read_model(again);
-  if (graph::to_json(same.graph) != graph::to_json(model.graph)) found("another graph is read back");
+  const Shape one =
+      model.graph.value(model.graph.input("images")).type.shape;  // files have graphs for one image
+  if (one[0] == 1 && graph::to_json(same.graph) != graph::to_json(model.graph))
+    found("another graph is read back");
   check_accepted(choices, model);
   return true;
 }
