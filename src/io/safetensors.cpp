@@ -25,8 +25,7 @@ constexpr std::size_t kLengthBytes = 8;                      // of the header's 
 constexpr std::size_t kMostHeader = std::size_t{8} << 20U;   // the format allows 100 MB; ResNet-152's has 0.4
 constexpr std::size_t kMostTensors = std::size_t{1} << 14U;  // ResNet-152 has 932
 constexpr std::size_t kMostTexts = std::size_t{1} << 10U;    // of the metadata
-constexpr std::int64_t kMostExtent = (std::int64_t{1} << 31U) - 1;  // beside one of 0; else the data bound it
-constexpr std::size_t kAlignment = 8;                               // of the data, and the widest element
+constexpr std::size_t kAlignment = 8;                        // of the data, and the widest element
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr JsonLimits kHeaderLimits = {.bytes = kMostHeader, .text = kMostHeader};  // a graph is one text
 
@@ -264,13 +263,7 @@ class Reader {
     }
     if (!whole) fail(fmt::format("{}: shape is a list of whole numbers, got {}", who, shown(value)));
     try {
-      Shape shape(extents);
-      for (const std::int64_t extent : extents) {
-        if (shape.elements() == 0 && extent > kMostExtent) {
-          fail(fmt::format("{}: an extent of {} beside one of 0", who, extent));
-        }
-      }
-      return shape;
+      return Shape(extents);
     } catch (const ShapeError& error) {  // too many axes, or their product overflows
       fail(fmt::format("{}: {}", who, error.what()), "networks here have tensors of at most six axes");
     }

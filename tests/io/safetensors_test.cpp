@@ -328,7 +328,7 @@ std::vector<HostileCase> hostile_cases() {
        "more than 1024 texts"},
       {"210,000 texts of metadata", file_of(R"({"__metadata__":{)" + numbered_texts(210'000) + "}}", 0),
        "more than 32768 elements"},
-      {"extent beside 0", one("\"F32\"", "[4611686018427387904,0]", "[0,0]", 0), "beside one of 0"},
+      {"extent beside 0", one("\"F32\"", "[4611686018427387904,0]", "[0,0]", 0), "beside an extent of 0"},
   };
 }
 
