@@ -55,13 +55,14 @@ std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& fi
 }
 
 std::string toml_quoted(const std::string& text) {
+  if (!is_utf8(text)) {
+    throw ConfigError(fmt::format("'{}' is not UTF-8: a config file cannot hold it", shown(text, 100)),
+                      "give a name of the file or folder that is");
+  }
+  if (printable(text) == text && text.find('\'') == std::string::npos) return "'" + text + "'";
   std::string quoted = "\"";
   for (std::size_t at = 0; at < text.size();) {
     const Character c = character_at(text, at);
-    if (!c.well_formed) {
-      throw ConfigError(fmt::format("'{}' is not UTF-8: a config file cannot hold it", shown(text, 100)),
-                        "give a name of the file or folder that is");
-    }
     if (c.code == '"' || c.code == '\\') quoted += '\\';
     quoted += c.printable ? text.substr(at, c.bytes) : fmt::format("\\u{:04x}", c.code);
     at += c.bytes;
