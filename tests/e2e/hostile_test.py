@@ -239,7 +239,7 @@ def resources():
     many = {f"tensor.number.{i}.weight": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]} for i in range(30_000)}
     refused("30000 tensors", "tensors", extra=many)
     refused("tensor of a long shape", "shape", extra={"t": {"dtype": "F32", "shape": [1] * 30_000, "data_offsets": [0, 4]}})
-    refused("extent beside 0", "extent", extra={"t": {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]}})
+    refused("extent beside 0", "beside an extent of 0", extra={"t": {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]}})
     for text in (b'{"a":' + b"1" * 10_000_000 + b"}", b'{"a":' + b"1" * 7_000_000 + b"}", b'{"a":-0.' + b"0" * 7_000_000 + b"}",
                  b"{" + b'"a":{' * 200_000 + b"}", b"{" + b" " * 7_999_000 + b"}", b'{"a":"' + b"\\u0041" * 1_300_000 + b'"}'):
         path = HERE / "header.safetensors"
