@@ -39,7 +39,7 @@ def program(page, text):
             numbered += [f'#line {number} "{page}"', line] if line.strip() else []
         return numbered
 
-    fronts = ["#include <resnet/resnet.h>", "#include <cmath>", "#include <iostream>", "using namespace resnet;"]
+    fronts = ["#include <resnet/resnet.h>", "#include <iostream>", "using namespace resnet;"]
     scopes, bodies = [], []
     blocks = list(BLOCK.finditer(text))
     for match in blocks:

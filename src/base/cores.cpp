@@ -43,9 +43,11 @@ int usable_cores() {
 ThreadCount threads_wanted() {
   constexpr const char* kVariable = "OMP_NUM_THREADS";
   if (const char* text = std::getenv(kVariable); text != nullptr) {
-    const long threads = std::strtol(text, nullptr, 10);
+    char* end = nullptr;
+    const long threads = std::strtol(text, &end, 10);
     constexpr long kMost = 1024;
-    if (threads >= 1) return {static_cast<int>(std::min(threads, kMost)), kVariable};
+    const bool whole = *end == '\0' || *end == ',';  // a list is of nested regions, as OpenMP has it
+    if (whole && threads >= 1) return {static_cast<int>(std::min(threads, kMost)), kVariable};
   }
   return cores_left();
 }

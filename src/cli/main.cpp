@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include "base/machine.h"
 #include "base/nearest.h"
@@ -37,6 +38,13 @@ int exit_code_of(const Error& error) {
   return value ? kBadValue : kFailed;
 }
 
+void check_results_written() {
+  std::cout.flush();
+  if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw IoError("the results could not be written to stdout", "is the disk full, or the reader gone?");
+  }
+}
+
 int run_command(const Invocation& invocation) {
   Command& command = *invocation.command;
   if (!invocation.before.empty()) {
@@ -45,11 +53,14 @@ int run_command(const Invocation& invocation) {
                       fmt::format("write it behind it: resnet {} {}", command.name(), word));
   }
   command.check_rest(invocation.rest);
-  const int code = command.run();
-  std::cout.flush();
-  if (!std::cout || std::fflush(stdout) != 0) {
-    throw IoError("the results could not be written to stdout", "is the disk full, or the reader gone?");
+  int code = kDone;
+  try {
+    code = command.run();
+  } catch (const std::system_error&) {  // from fmt::print; the library throws errors of its own
+    check_results_written();
+    throw;
   }
+  check_results_written();
   return code;
 }
 
@@ -66,10 +77,14 @@ int run(int argc, char** argv) {
   const std::vector<std::string> names = names_of(commands);
   commands.push_back(make_manual(commands));
   const Invocation invocation = parse(program, commands, argc, argv);
-  if (invocation.answered) return kDone;
+  if (invocation.answered) {
+    check_results_written();
+    return kDone;
+  }
   if (invocation.command != nullptr) return run_command(invocation);
   if (invocation.before.empty()) {
     fmt::print("{}", invocation.help);
+    check_results_written();
     return kDone;
   }
   const std::string& word = invocation.before.front();

@@ -5,25 +5,38 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <ctime>
 
 namespace resnet::cli {
 namespace {
 
 std::atomic<bool> g_stop{false};
 std::atomic<int> g_signal{0};
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+std::atomic<std::int64_t> g_first{0};  // when it came, in nanoseconds
+std::atomic<std::int64_t> g_burst{0};  // nanoseconds
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
+                  std::atomic<int>::is_always_lock_free,
               "a signal handler may take no lock");
+
+std::int64_t nanoseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 extern "C" void on_signal(int signal) {
   const int error = errno;  // of the call that was interrupted
-  int none = 0;
-  if (g_signal.compare_exchange_strong(none, signal)) {
+  const std::int64_t now = nanoseconds();
+  std::int64_t first = 0;
+  if (g_first.compare_exchange_strong(first, now)) {
+    g_signal.store(signal);
     g_stop.store(true);
     constexpr char kText[] = "\nresnet: finishing the step and saving; once more to give up\n";
     if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) {
       // nobody is there to read it
     }
-  } else {
+  } else if (now - first >= g_burst.load()) {
     std::signal(signal, SIG_DFL);
     static_cast<void>(std::raise(signal));  // delivered when this handler returns
   }
@@ -32,7 +45,8 @@ extern "C" void on_signal(int signal) {
 
 }  // namespace
 
-void stop_at_signals() {
+void stop_at_signals(std::chrono::milliseconds burst) {
+  g_burst.store(std::chrono::nanoseconds(burst).count());
   constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
   struct sigaction action {};
   action.sa_handler = on_signal;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 
 namespace resnet::cli {
 
-/// From now on the first SIGINT, SIGTERM or SIGHUP sets stop_requested(), and says so on stderr; the next
-/// one, whichever it is, ends the program as the system does. One that is ignored, as nohup does, stays so.
-void stop_at_signals();
+/// From now on the first SIGINT, SIGTERM or SIGHUP sets stop_requested(), and says so on stderr; one that
+/// comes later than `burst` behind it, whichever it is, ends the program as the system does. What comes
+/// sooner is the same request: coreutils' timeout sends its signal twice, a terminal that closes sends
+/// several. One that is ignored, as nohup does, stays so.
+void stop_at_signals(std::chrono::milliseconds burst = std::chrono::milliseconds(500));
 
 const std::atomic<bool>& stop_requested() noexcept;
 /// The signal that came first; 0: none.

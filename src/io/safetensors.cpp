@@ -265,7 +265,8 @@ class Reader {
     try {
       return Shape(extents);
     } catch (const ShapeError& error) {  // too many axes, or their product overflows
-      fail(fmt::format("{}: {}", who, error.what()), "networks here have tensors of at most six axes");
+      fail(fmt::format("{}: {}", who, error.what()),
+           "networks here have tensors of at most six axes and 2^40 elements");
     }
   }
 

@@ -68,7 +68,7 @@ float parse_rate(std::string_view flag, const std::string& text) {
 
 std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 1 << 16;
-  return parse_list(flag, text, ',', kMost, "whole numbers of at least 1 with commas between, one a stage");
+  return parse_list(flag, text, ',', kMost, "whole numbers from 1 to 65536 with commas between, one a stage");
 }
 
 std::string parse_sha256(std::string_view flag, const std::string& text) {
@@ -90,7 +90,7 @@ data::Resize parse_resize(std::string_view flag, const std::string& text) {
 
 Shape parse_input(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 1 << 24;
-  const std::string wanted = "NxCxHxW, four whole numbers of at least 1, e.g. 1x1x224x224";
+  const std::string wanted = "NxCxHxW, four whole numbers from 1 to 16777216, e.g. 1x1x224x224";
   const std::vector<std::int64_t> extents = parse_list(flag, text, 'x', kMost, wanted);
   if (extents.size() != 4) reject(flag, text, wanted);
   return Shape(extents);

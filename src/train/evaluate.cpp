@@ -37,7 +37,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
         throw ShapeError("label " + std::to_string(label) + " of a data set with " + std::to_string(classes) +
                          " classes");
       }
-      loss_sum += std::log(softmax.exp_sum) + softmax.largest - static_cast<double>(row[label]);
+      loss_sum += std::log(softmax.exp_sum) + (softmax.largest - static_cast<double>(row[label]));
       correct += softmax.argmax == label ? 1 : 0;
       if (softmax.argmax < classes)
         ++result.confusion[static_cast<std::size_t>(label * classes + softmax.argmax)];

@@ -63,7 +63,7 @@ TEST(Machine, TakesThreadsFromTheEnvironmentIfItNamesSome) {
   EXPECT_EQ(threads("3"), 3);
   EXPECT_EQ(threads("3,2"), 3) << "a list is a number for each level of nesting";
   EXPECT_EQ(threads("999999999"), 1024);
-  for (const char* text : {"", "0", "-1", "many"}) EXPECT_EQ(threads(text), cores) << text;
+  for (const char* text : {"", "0", "-1", "many", "3.5"}) EXPECT_EQ(threads(text), cores) << text;
 }
 
 TEST(Machine, SaysWhatDecidedTheNumberOfThreads) {

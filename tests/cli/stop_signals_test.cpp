@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 
@@ -31,7 +32,7 @@ TEST(StopSignals, ASecondOneOfAnyKindEndsTheProgram) {
     for (const int second : {SIGINT, SIGTERM, SIGHUP}) {
       EXPECT_EXIT(
           {
-            stop_at_signals();
+            stop_at_signals(std::chrono::milliseconds(0));
             static_cast<void>(std::raise(first));
             static_cast<void>(std::raise(second));
             std::exit(0);
@@ -40,6 +41,16 @@ TEST(StopSignals, ASecondOneOfAnyKindEndsTheProgram) {
           << first << ' ' << second;
     }
   }
+}
+
+TEST(StopSignals, ThoseOfOneBurstAreOneRequest) {
+  EXPECT_EXIT(
+      {
+        stop_at_signals(std::chrono::hours(1));
+        for (const int signal : {SIGTERM, SIGTERM, SIGINT, SIGHUP}) static_cast<void>(std::raise(signal));
+        std::exit(stop_signal() == SIGTERM ? 0 : 1);
+      },
+      ExitedWithCode(0), "");
 }
 
 TEST(StopSignals, LeaveErrnoAsItWas) {

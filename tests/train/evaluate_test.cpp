@@ -39,6 +39,11 @@ TEST(Evaluate, LossIsTheMeanCrossEntropy) {
   EXPECT_NEAR(evaluate(*engine, set, 2).loss, expected, 1e-6);
 }
 
+TEST(Evaluate, LossOfEqualLogitsIsThatOfChanceHoweverLargeTheyAre) {
+  const auto engine = answering({{1e20F, 1e20F, 1e20F}});
+  EXPECT_NEAR(evaluate(*engine, test::levels_of({0}, {1}, 3)).loss, std::log(3.0), 1e-12);
+}
+
 TEST(Evaluate, OfEqualLogitsTheFirstCounts) {
   const auto engine = answering({{2, 2, 2}, {1, 2, 2}});
   const data::Dataset set = test::levels_of({0, 0, 1, 1}, {0, 2, 1, 2}, 3);
