@@ -313,7 +313,7 @@ def plots():
         plotted(f"epoch {number}", header + f"{number},1,0.5,0.5\n", ends=(0,))
         plotted(f"figures {number}", header + f"1,{number},{number},{number}\n" + f"2,{number},0.5,{number}\n", ends=(0,))
     plotted("line ends of Windows", header.replace("\n", "\r\n") + "1,1,0.5,0.5\r\n", ends=(0,))
-    plotted("16 MB of epochs", header + "".join(f"{i},1.25,0.{i % 10}5,0.{i % 9}5\n" for i in range(1_000_000)), ends=(1,))
+    plotted("270000 epochs", header + "".join(f"{i},1.25,0.{i % 10}5,0.{i % 9}5\n" for i in range(270_000)), ends=(1,))
     plotted("260000 epochs", header + "".join(f"{i},1.25,0.{i % 10}5,0.{i % 9}5\n" for i in range(260_000)), ends=(0,))
     plotted("17 MB", header + "1,1,1,1\n" * 2_200_000, ends=(1,))
     plotted("a line of 15 MB", header + "," * 15_000_000 + "\n", ends=(1,))
