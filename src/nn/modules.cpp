@@ -115,7 +115,7 @@ Value Conv2d::operator()(Value x) const {
 
 BatchNorm2d::BatchNorm2d(std::int64_t channels, BatchNorm2dOptions options) : options_(options) {
   require(channels >= 1, "BatchNorm2d: channels must be at least 1");
-  require(options.eps > 0, "BatchNorm2d: eps must be positive");
+  require(ops::is_eps(options.eps), "BatchNorm2d: eps must be positive, and finite in f32");
   require(options.momentum >= 0 && options.momentum <= 1, "BatchNorm2d: momentum must lie within [0, 1]");
   add_parameter("weight", ParameterKind::norm_weight, {channels});
   add_parameter("bias", ParameterKind::norm_bias, {channels});

@@ -30,8 +30,8 @@ bool reads_maps(const Options& options, bool given) {
 
 template <class Options>
 NormGeometry geometry_of(const Options& options, const Shape& x) {
-  expect(options.eps > 0 && options.momentum >= 0 && options.momentum <= 1,
-         "expected eps > 0 and momentum within [0, 1]");
+  expect(is_eps(options.eps) && options.momentum >= 0 && options.momentum <= 1,
+         "expected eps > 0 and finite in f32, and momentum within [0, 1]");
   return {.n = x[0],
           .c = x[1],
           .pixels = x[2] * x[3],

@@ -2,10 +2,17 @@
 // gradients at the start of its gradient, and lets neighbours do parts of both (compiler/norms.cpp).
 #pragma once
 
+#include <limits>
+
 #include "kernels/norm/norm.h"
 #include "ops/pool_window.h"
 
 namespace resnet::ops {
+
+/// A number that kernels can add to a variance: positive, and finite in f32.
+inline bool is_eps(double eps) {
+  return eps >= std::numeric_limits<float>::min() && eps <= std::numeric_limits<float>::max();
+}
 
 struct BatchNormOptions {
   double eps = 1e-5;

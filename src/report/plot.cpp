@@ -24,7 +24,7 @@ bool is_measured(double value) {
 std::string without_path(const std::string& dataset) {
   const std::size_t colon = dataset.find(':');
   const std::size_t slash = dataset.find_last_of('/');
-  if (colon == dataset.npos || slash == dataset.npos || slash + 1 == dataset.size()) return dataset;
+  if (colon == std::string::npos || slash == std::string::npos || slash + 1 == dataset.size()) return dataset;
   return dataset.substr(0, colon + 1) + dataset.substr(slash + 1);
 }
 

@@ -349,12 +349,9 @@ TEST_F(ModelFileTest, RefusesAttributesThatAreNotTheOperationsOwn) {
           << op << " " << name;
     }
   }
-  for (const char* op : {"conv2d", "batch_norm", "max_pool"}) {
-    for (const auto& [name, value] : nlohmann::json::parse(model.metadata.at("resnet.graph"))["nodes"]
-                                         .at(op == std::string("conv2d")       ? 0
-                                             : op == std::string("batch_norm") ? 1
-                                                                               : 3)["attributes"]
-                                         .items()) {
+  const nlohmann::json nodes = nlohmann::json::parse(model.metadata.at("resnet.graph")).at("nodes");
+  for (const auto& [op, place] : {std::pair{"conv2d", 0}, {"batch_norm", 1}, {"max_pool", 3}}) {
+    for (const auto& [name, value] : nodes.at(place).at("attributes").items()) {
       EXPECT_THAT(with(op, [&](auto& node) { node["attributes"].erase(name); }), HasSubstr("is missing"))
           << name;
       for (const char* other : {"null", "true", "\"1\"", "[]", "[1]", "[1,2,3]", "[[1,1],1]", "{}", "1e300",

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <set>
 #include <string>
 #include <vector>
@@ -305,7 +306,9 @@ TEST(ModuleError, ImpossibleOptionsAreRefusedWhereTheyAreWritten) {
   EXPECT_THROW(nn::Conv2d(4, 6, {.groups = 4}), ConfigError);
   EXPECT_THROW(nn::BatchNorm2d(0), ConfigError);
   EXPECT_THROW(nn::BatchNorm2d(4, {.momentum = 1.5}), ConfigError);
-  EXPECT_THROW(nn::BatchNorm2d(4, {.eps = 0}), ConfigError);
+  for (const double eps : {0.0, -1e-5, 1e-300, 1e300, std::nan("")}) {
+    EXPECT_THROW(nn::BatchNorm2d(4, {.eps = eps}), ConfigError) << eps;
+  }
   EXPECT_THROW(nn::MaxPool2d({.kernel = {2, 4}, .padding = {2, 1}}), ConfigError);
   EXPECT_THROW(nn::MaxPool2d({.kernel = {4, 2}, .padding = {1, 2}}), ConfigError);
   EXPECT_THROW(nn::AvgPool2d({.kernel = 2, .stride = 0}), ConfigError);
