@@ -245,7 +245,10 @@ Json random_value(Choices& choices) {
 
 Json changed(Choices& choices, const Json& value) {
   if (choices.one_in(4)) return random_value(choices);
-  if (value.is_whole()) return value.whole() + choices.between(-3, 3);
+  if (value.is_whole()) {  // wraps, as the largest numbers shall too
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(value.whole()) +
+                                     static_cast<std::uint64_t>(choices.between(-3, 3)));
+  }
   if (value.is_text()) return Json(choices.of(kWords));
   if (value.is_list() && value.size() > 0) {
     const std::size_t at = choices.below(value.size()), kind = choices.below(3);
