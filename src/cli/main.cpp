@@ -53,15 +53,7 @@ int run_command(const Invocation& invocation) {
                       fmt::format("write it behind it: resnet {} {}", command.name(), word));
   }
   command.check_rest(invocation.rest);
-  int code = kDone;
-  try {
-    code = command.run();
-  } catch (const std::system_error&) {  // from fmt::print; the library throws errors of its own
-    check_results_written();
-    throw;
-  }
-  check_results_written();
-  return code;
+  return command.run();
 }
 
 int run(int argc, char** argv) {
@@ -77,14 +69,10 @@ int run(int argc, char** argv) {
   const std::vector<std::string> names = names_of(commands);
   commands.push_back(make_manual(commands));
   const Invocation invocation = parse(program, commands, argc, argv);
-  if (invocation.answered) {
-    check_results_written();
-    return kDone;
-  }
+  if (invocation.answered) return kDone;
   if (invocation.command != nullptr) return run_command(invocation);
   if (invocation.before.empty()) {
     fmt::print("{}", invocation.help);
-    check_results_written();
     return kDone;
   }
   const std::string& word = invocation.before.front();
@@ -98,6 +86,18 @@ int run(int argc, char** argv) {
   }
   throw ConfigError(fmt::format("there is no {} '{}'", word.starts_with('-') ? "flag" : "command", word),
                     hint);
+}
+
+// Results that were lost on their way to stdout are an error, whichever command gave them.
+int run_to_stdout(int argc, char** argv) {
+  try {
+    const int code = run(argc, argv);
+    check_results_written();
+    return code;
+  } catch (const std::system_error&) {  // from fmt::print; the library throws errors of its own
+    check_results_written();
+    throw;
+  }
 }
 
 // A file that is opened must not become standard input, output or error where the caller closed that: it
@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file size is an error like a full disk
 #endif
   try {
-    return cli::run(argc, argv);
+    return cli::run_to_stdout(argc, argv);
   } catch (const Error& error) {
     cli::report(error.what(), error.hint());
     return cli::exit_code_of(error);
