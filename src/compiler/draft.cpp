@@ -18,18 +18,15 @@ Draft::Draft(const StoredGraph& stored, const Target& target)
       types_(stored.types),
       uses_(stored.types.size()) {
   for (std::size_t j = 0; j < nodes_.size(); ++j) replace(j, graph_.nodes()[j]);
-  for (const auto& [name, id] : graph_.outputs()) uses_[static_cast<std::size_t>(id)].leaves = true;
-  for (const graph::Update& update : graph_.updates())
-    uses_[static_cast<std::size_t>(update.value)].leaves = true;
+  for (const auto& [name, id] : graph_.outputs()) uses_[at(id)].leaves = true;
+  for (const graph::Update& update : graph_.updates()) uses_[at(update.value)].leaves = true;
 }
 
 StoredGraph Draft::rebuild() const {
   StoredGraph result;
   Graph& graph = result.graph;
   std::vector<ValueId> renumbered(types_.size(), kNone);
-  const auto renumber = [&](ValueId id) {
-    return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
-  };
+  const auto renumber = [&](ValueId id) { return id == kNone ? kNone : renumbered[at(id)]; };
   for (std::size_t i = 0; i < graph_.values().size(); ++i) {
     const graph::ValueInfo& value = graph_.values()[i];
     if (value.role != Role::computed) renumbered[i] = graph.add_state(value.role, value.name, value.type);
@@ -79,22 +76,22 @@ void Draft::set_output(std::size_t j, std::size_t slot, ValueId id) {
 
 void Draft::add_reader(ValueId id, std::size_t j) {
   if (id == kNone) return;
-  auto& readers = uses_[static_cast<std::size_t>(id)].readers;
+  auto& readers = uses_[at(id)].readers;
   readers.insert(std::ranges::upper_bound(readers, j), j);
 }
 
 void Draft::remove_reader(ValueId id, std::size_t j) {
   if (id == kNone) return;
-  auto& readers = uses_[static_cast<std::size_t>(id)].readers;
+  auto& readers = uses_[at(id)].readers;
   readers.erase(std::ranges::lower_bound(readers, j));
 }
 
 void Draft::set_producer(ValueId id, std::size_t j) {
-  if (id != kNone) uses_[static_cast<std::size_t>(id)].producer = j;
+  if (id != kNone) uses_[at(id)].producer = j;
 }
 
 void Draft::remove_producer(ValueId id, std::size_t j) {
-  if (id != kNone && producer(id) == j) uses_[static_cast<std::size_t>(id)].producer.reset();
+  if (id != kNone && producer(id) == j) uses_[at(id)].producer.reset();
 }
 
 std::optional<std::size_t> Draft::maker(ValueId id) const {

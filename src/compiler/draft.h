@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compiler/passes.h"
+#include "compiler/value_index.h"
 #include "ops/operation.h"
 
 namespace resnet::compiler {
@@ -42,7 +43,7 @@ class Draft {
   std::optional<std::size_t> maker(graph::ValueId id) const;
   /// A value that the graph does not have.
   graph::ValueId new_value(graph::ValueType type);
-  const graph::ValueType& type(graph::ValueId id) const { return types_[static_cast<std::size_t>(id)]; }
+  const graph::ValueType& type(graph::ValueId id) const { return types_[at(id)]; }
   const Shape& shape(graph::ValueId id) const { return type(id).shape; }
   /// Whether the target's kernel serves node `node` with `op` as its operation.
   bool serves(const graph::Node& node, const ops::Operation& op) const;
@@ -72,7 +73,7 @@ class Draft {
     std::vector<std::size_t> readers;
     bool leaves = false;
   };
-  const Use& use(graph::ValueId id) const { return uses_[static_cast<std::size_t>(id)]; }
+  const Use& use(graph::ValueId id) const { return uses_[at(id)]; }
   void add_reader(graph::ValueId id, std::size_t j);
   void remove_reader(graph::ValueId id, std::size_t j);
   void set_producer(graph::ValueId id, std::size_t j);

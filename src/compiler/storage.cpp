@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compiler/passes.h"
+#include "compiler/value_index.h"
 
 namespace resnet::compiler {
 namespace {
@@ -19,7 +20,7 @@ bool has(const std::vector<std::size_t>& slots, std::size_t slot) {
 // Makes f32 again what a kernel that does not serve bf16 reads or writes, and adds those values to `changed`.
 void restrict(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types,
               std::vector<ValueId>& changed) {
-  const auto of = [&](ValueId id) -> DType& { return types[static_cast<std::size_t>(id)].dtype; };
+  const auto of = [&](ValueId id) -> DType& { return types[at(id)].dtype; };
   const auto is = [&](ValueId id, DType dtype) { return id != kNone && of(id) == dtype; };
   const bool together =
       std::ranges::none_of(
@@ -48,9 +49,7 @@ StoredGraph store(Graph graph, const Target& target, DType activations) {
       types.back().dtype = activations;
   }
   if (activations == DType::f32) return result;
-  const auto keep = [&](ValueId id) {
-    types[static_cast<std::size_t>(id)].dtype = result.graph.value(id).type.dtype;
-  };
+  const auto keep = [&](ValueId id) { types[at(id)].dtype = result.graph.value(id).type.dtype; };
   for (const auto& [name, id] : result.graph.outputs()) keep(id);
   for (const graph::Update& update : result.graph.updates()) keep(update.value);
   const std::vector<Node>& nodes = result.graph.nodes();
@@ -61,14 +60,14 @@ StoredGraph store(Graph graph, const Target& target, DType activations) {
     served.push_back(target.bf16_operands(ops::operation(nodes[k])));
     for (const auto& ids : {nodes[k].inputs, nodes[k].outputs}) {
       for (const ValueId id : ids) {
-        if (id != kNone) neighbours[static_cast<std::size_t>(id)].push_back(k);
+        if (id != kNone) neighbours[at(id)].push_back(k);
       }
     }
     restrict(nodes[k], served[k], types, changed);
   }
   // What becomes f32 makes operands of its neighbours f32, and so on.
   while (!changed.empty()) {
-    const auto id = static_cast<std::size_t>(changed.back());
+    const auto id = at(changed.back());
     changed.pop_back();
     for (const std::size_t k : neighbours[id]) restrict(nodes[k], served[k], types, changed);
   }
