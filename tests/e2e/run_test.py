@@ -100,8 +100,9 @@ watched.stderr.close()
 assert re.match(r"loss ", watched.communicate(timeout=TIMEOUT)[0]) and watched.returncode == 0, watched.returncode
 assert result_of("watched")["weights_sha256"] == result["weights_sha256"] and result_of("watched")["complete"] is True
 with open("/dev/full", "w", encoding="utf-8") as full:
-    lost = subprocess.run([PROGRAM, "summary"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert lost.returncode == 1 and "could not be written" in lost.stderr, lost
+    for words in (["summary"], ["plan", "--blocks", "1", "--channels", "4"], ["--help"], ["help", "train"], []):
+        lost = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert lost.returncode == 1 and "could not be written to stdout" in lost.stderr, lost
     assert subprocess.run([PROGRAM, "trian"], stderr=full, check=False).returncode == 2
 
 # Summary, plan, plot.
