@@ -7,6 +7,7 @@
 #include "resnet/functional.h"
 #include "resnet/graph.h"
 #include "resnet/image_view.h"
+#include "resnet/images.h"
 #include "resnet/model_file.h"
 #include "resnet/models.h"
 #include "resnet/nn.h"

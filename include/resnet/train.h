@@ -84,7 +84,7 @@ class Observer {
 };
 
 /// Options of a run, with the chapter's values. Their flags, help and config.toml follow from
-/// the table of options in src/settings/options.cpp.
+/// the table of options in src/settings/.
 struct FitOptions {
   std::int64_t epochs = 10;
   std::int64_t batch_size = 256;

@@ -8,8 +8,8 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
-#include "data/resample.h"
 #include "data/sources.h"
+#include "images/resample.h"
 
 namespace resnet::data {
 namespace {
@@ -134,9 +134,9 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
   }
   const std::int64_t height = images.extents[1];
   const std::int64_t width = images.extents[2];
-  if (height > kMostPixels || width > kMostPixels) {
+  if (height > images::kMostPixels || width > images::kMostPixels) {
     throw FormatError(fmt::format("{}: images of {}x{}, sides of at most {} pixels are supported",
-                                  images_path.string(), height, width, kMostPixels),
+                                  images_path.string(), height, width, images::kMostPixels),
                       kNotIdx);
   }
   if (family.classes.empty()) family.classes = classes_of(folder, split, labels.values);

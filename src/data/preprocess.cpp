@@ -98,7 +98,8 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   if (!resize.is_list() || resize.size() != 2)
     refuse("'resize' is " + resize.dump() + ", two numbers were expected");
   Preprocessing result;
-  result.resize = {number("resize", resize[0], 0, kMostPixels), number("resize", resize[1], 0, kMostPixels)};
+  result.resize = {number("resize", resize[0], 0, images::kMostPixels),
+                   number("resize", resize[1], 0, images::kMostPixels)};
   if (result.resize.height == 0 && result.resize.width != 0) refuse("'resize' has a width without a height");
   if (too_large(result.resize)) {
     refuse("a resize to " + resize.dump() + ", more than " + std::to_string(kMostResize) + " pixels");
@@ -109,7 +110,7 @@ Preprocessing preprocessing_from_json(const std::string& text) {
 
 Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width) {
   const auto check_sides = [](const char* what, std::int64_t h, std::int64_t w) {
-    if (h >= 1 && w >= 1 && h <= kMostPixels && w <= kMostPixels) return;
+    if (h >= 1 && w >= 1 && h <= images::kMostPixels && w <= images::kMostPixels) return;
     throw ShapeError("an image of " + std::to_string(h) + "x" + std::to_string(w) + " pixels " + what,
                      "sides of 1 to 65535 pixels are supported");
   };
@@ -130,7 +131,7 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
 }
 
 void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out) {
-  check_image(image);
+  images::check_image(image);
   const std::uint8_t* pixels = image.pixels.data();
   const std::int64_t area = image.height * image.width;
   const std::int64_t channels = preprocessing_.channels;
@@ -157,7 +158,8 @@ void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> 
     const std::array<std::int64_t, 3> key = {image.height, image.width, channels};
     auto found = resamplers_.find(key);
     if (found == resamplers_.end()) {
-      found = resamplers_.emplace(key, Resampler(image.height, image.width, height, width, channels)).first;
+      found = resamplers_.emplace(key, images::Resampler(image.height, image.width, height, width, channels))
+                  .first;
     }
     resized_.resize(static_cast<std::size_t>(height * width * channels));
     found->second.run(pixels, resized_.data(), between_);

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/resample.h"
+#include "images/resample.h"
 #include "resnet/data.h"
 
 namespace resnet::data {
@@ -22,7 +22,7 @@ class Preprocessor {
 
  private:
   Preprocessing preprocessing_;
-  std::map<std::array<std::int64_t, 3>, Resampler> resamplers_;  // by height, width, channels
+  std::map<std::array<std::int64_t, 3>, images::Resampler> resamplers_;  // by height, width, channels
   std::vector<std::uint8_t> resized_, between_, converted_;
 };
 

@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 #include "base/sha256.h"
-#include "data/resample.h"
+#include "images/resample.h"
 #include "resnet/data.h"
 #include "support/paths.h"
 
@@ -108,8 +108,8 @@ TEST(Resize, GivesTheSameBytesWithoutAvx2) {
     for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>(random.word(next++));
     std::vector<std::uint8_t> best(static_cast<std::size_t>(height * width * channels));
     std::vector<std::uint8_t> portable = best;
-    data::Resampler(in_height, in_width, height, width, channels).run(pixels.data(), best.data(), between);
-    data::Resampler(in_height, in_width, height, width, channels, true)
+    images::Resampler(in_height, in_width, height, width, channels).run(pixels.data(), best.data(), between);
+    images::Resampler(in_height, in_width, height, width, channels, true)
         .run(pixels.data(), portable.data(), between);
     ASSERT_EQ(best, portable) << in_height << "x" << in_width << " to " << height << "x" << width << ", "
                               << channels << " channels";
@@ -140,7 +140,7 @@ TEST(Resize, InStripsGivesTheBytesOfTwoWholePasses) {
 TEST(Resize, OfANarrowPictureToALowOneNeedsNoProductOfTheirSides) {
   const data::Image image{65535, 1, 1, std::vector<std::uint8_t>(65535, 7)};
   std::vector<std::uint8_t> out(65535), between;
-  data::Resampler(65535, 1, 1, 65535, 1).run(image.pixels.data(), out.data(), between);
+  images::Resampler(65535, 1, 1, 65535, 1).run(image.pixels.data(), out.data(), between);
   EXPECT_EQ(out, std::vector<std::uint8_t>(65535, 7));
   EXPECT_LE(between.size(), 4'000'000U) << "it was 4.2 GB";
 }

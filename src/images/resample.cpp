@@ -1,14 +1,15 @@
-#include "data/resample.h"
+#include "images/resample.h"
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-#include "resnet/data.h"
+#include "resnet/error.h"
 
-namespace resnet::data {
+namespace resnet::images {
 namespace {
 
 constexpr int kBits = 22;  // of the fractions: 32 - 8 bits of a pixel - 2 for the sum
@@ -240,4 +241,4 @@ Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t widt
   return result;
 }
 
-}  // namespace resnet::data
+}  // namespace resnet::images

@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "resnet/data.h"
+#include "resnet/images.h"
 
-namespace resnet::data {
+namespace resnet::images {
 
 constexpr std::int64_t kMostPixels = 65535;  // of a side of an image
 
@@ -45,4 +45,4 @@ class Resampler {
   Axis x_, y_;
 };
 
-}  // namespace resnet::data
+}  // namespace resnet::images

@@ -1,0 +1,43 @@
+#include "settings/option_table.h"
+
+namespace resnet::settings {
+
+void add_machine(Table& table) {
+  constexpr std::int64_t kMostThreads = 1024;
+  table.add({"threads",
+             "N",
+             "threads; default: OMP_NUM_THREADS, else the cores that affinity and control groups leave",
+             true,
+             [](Settings& s, const std::string& t) {
+               s.threads = static_cast<int>(parse_count("threads", t, 1, kMostThreads));
+             },
+             [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); },
+             {"EngineOptions::threads"}});
+  const std::vector<std::string> precisions = {"f32", "bf16"};
+  table.add({"precision",
+             "f32|bf16",
+             "type of operands and stored activations",
+             true,
+             [=](Settings& s, const std::string& t) {
+               const bool f32 = parse_choice("precision", t, precisions) == precisions[0];
+               s.precision = f32 ? Precision::f32 : Precision::bf16;
+             },
+             [](const Settings& s) { return std::string(name_of(storage_of(s.precision))); },
+             {"EngineOptions::precision"},
+             precisions});
+  table
+      .choice("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16",
+              {"avx2", "avx512", "avx512_bf16"}, &Settings::isa)
+      .fields = {"EngineOptions::isa"};
+  Option& device = table.choice("device", "NAME", "auto or cpu", {"auto", "cpu"}, &Settings::device);
+  device.set = [take = device.set](Settings& s, const std::string& t) {
+    if (t.starts_with("gpu") || t.starts_with("cuda")) {
+      throw ConfigError("--device cannot be '" + t + "'",
+                        "give cpu, or nothing: this build has no GPU engine");
+    }
+    take(s, t);
+  };
+  table.text("out", "DIR", "folder of the run; default runs/<model>-<n>", &Settings::out);
+}
+
+}  // namespace resnet::settings

@@ -1,0 +1,56 @@
+// What the sources of the table of options share: lines of the usual kinds. The table's order is that of
+// make_options() in options.cpp.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/joined.h"
+#include "settings/options.h"
+#include "settings/values.h"
+
+namespace resnet::settings {
+
+/// Far beyond any count of examples or steps.
+inline constexpr std::int64_t kMostCount = std::int64_t{1} << 40;
+
+/// The table, built line by line: the last line can be completed with fields and choices.
+class Table {
+ public:
+  std::vector<Option> lines;
+
+  Option& number(const std::string& name, const std::string& help, std::int64_t least, std::int64_t most,
+                 std::int64_t Settings::*member) {
+    return add({name, "N", help, false,
+                [=](Settings& s, const std::string& t) { s.*member = parse_count(name, t, least, most); },
+                [=](const Settings& s) { return std::to_string(s.*member); }});
+  }
+  Option& text(const std::string& name, const std::string& placeholder, const std::string& help,
+               std::string Settings::*member) {
+    return add({name, placeholder, help, true, [=](Settings& s, const std::string& t) { s.*member = t; },
+                [=](const Settings& s) { return s.*member; }});
+  }
+  Option& choice(const std::string& name, const std::string& placeholder, const std::string& help,
+                 const std::vector<std::string>& names, std::string Settings::*member) {
+    Option& line = text(name, placeholder, help, member);
+    line.set = [=](Settings& s, const std::string& t) { s.*member = parse_choice(name, t, names); };
+    line.choices = names;
+    return line;
+  }
+  Option& stages(const std::string& name, const std::string& help,
+                 std::vector<std::int64_t> Settings::*member) {
+    return add({name, "N,N,...", help, true,
+                [=](Settings& s, const std::string& t) { s.*member = parse_stages(name, t); },
+                [=](const Settings& s) { return joined(s.*member, ","); }});
+  }
+  Option& add(Option line) { return lines.emplace_back(std::move(line)); }
+};
+
+// The sections, a source each.
+void add_data(Table& table);
+void add_network(Table& table);
+void add_training(Table& table);
+void add_machine(Table& table);
+
+}  // namespace resnet::settings
