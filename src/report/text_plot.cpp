@@ -157,13 +157,15 @@ void name_run(Canvas& canvas, std::span<const Series> runs, std::size_t i, const
     const auto put = [&](double x, double y) {
       canvas.letter(scale(x, ranges.x, canvas.dots_x()), scale(y, ranges.y, canvas.dots_y()), name, curve);
     };
-    double next = step * (static_cast<double>(i) + 0.5) / static_cast<double>(runs.size());
+    const double first = step * (static_cast<double>(i) + 0.5) / static_cast<double>(runs.size());
+    int n = 0;
+    const auto next = [&] { return first + step * n; };
     for (const std::vector<XY>& piece : report::pieces(kCurves[curve], runs[i])) {
       for (std::size_t k = 1; k < piece.size(); ++k) {
         const XY &from = piece[k - 1], &to = piece[k];
-        for (; next <= std::min(to.x, ranges.x); next += step) {
-          if (next < from.x || from.x == to.x) continue;
-          put(next, from.y + (to.y - from.y) * (next - from.x) / (to.x - from.x));
+        for (; next() <= std::min(to.x, ranges.x); ++n) {
+          if (next() < from.x || from.x == to.x) continue;
+          put(next(), from.y + (to.y - from.y) * (next() - from.x) / (to.x - from.x));
         }
       }
     }
