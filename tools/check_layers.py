@@ -72,6 +72,9 @@ GUARDED = [
     (r"CLI/", "CLI11", ["cli"]),
     (r"toml\+\+/", "toml++", ["base"]),
     (r"nlohmann/", "nlohmann-json", ["base"]),
+    (r"(?:jpeglib|jerror)\.h", "libjpeg", ["images"]),
+    (r"png\.h", "libpng", ["images"]),
+    (r"webp/", "libwebp", ["images"]),
 ]
 
 # The library never prints, exits or aborts; only these rooms may.

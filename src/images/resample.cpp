@@ -27,13 +27,17 @@ struct Blend {
   std::int64_t n;
 };
 
-// Weights are not negative and sum up to about 1, so a sum overflows nothing; rounded up many times
-// it may exceed 255.
+// Weights sum up to about 1, and their magnitudes to less than 2 (bicubic), so a sum overflows nothing; it
+// may exceed 255, and with negative weights fall below 0.
+std::uint8_t rounded(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp(sum >> kBits, 0, 255));
+}
+
 void blend_tail(const Blend& b, std::int64_t begin) {
   for (; begin < b.n; ++begin) {
     std::int32_t sum = kHalf;
     for (std::int32_t k = 0; k < b.taps; ++k) sum += b.weights[k] * b.from[k * b.stride + begin];
-    b.out[begin] = static_cast<std::uint8_t>(std::min(sum >> kBits, 255));
+    b.out[begin] = rounded(sum);
   }
 }
 
@@ -47,8 +51,7 @@ void blend_anywhere(const Blend& b) {
       const std::uint8_t* from = b.from + k * b.stride + begin;
       for (std::int64_t i = 0; i < kLanes; ++i) sums[i] += b.weights[k] * from[i];
     }
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      b.out[begin + i] = static_cast<std::uint8_t>(std::min(sums[i] >> kBits, 255));
+    for (std::int64_t i = 0; i < kLanes; ++i) b.out[begin + i] = rounded(sums[i]);
   }
   blend_tail(b, begin);
 }
@@ -74,7 +77,7 @@ void blend_anywhere(const Blend& b) {
       s2 = _mm256_add_epi32(s2, _mm256_mullo_epi32(weight, _mm256_cvtepu8_epi32(high)));
       s3 = _mm256_add_epi32(s3, _mm256_mullo_epi32(weight, _mm256_cvtepu8_epi32(_mm_srli_si128(high, 8))));
     }
-    // The packs saturate, so 255 is the most.
+    // The packs saturate, at 0 and 255.
     const __m256i words01 = _mm256_packs_epi32(_mm256_srai_epi32(s0, kBits), _mm256_srai_epi32(s1, kBits));
     const __m256i words23 = _mm256_packs_epi32(_mm256_srai_epi32(s2, kBits), _mm256_srai_epi32(s3, kBits));
     const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words01, words23), in_order);
@@ -105,10 +108,23 @@ void turn(const std::uint8_t* from, std::int64_t from_width, std::uint8_t* to, s
   }
 }
 
+double half_width(Filter filter) {
+  return filter == Filter::bilinear ? 1.0 : 2.0;
+}
+double triangle(double distance) {
+  return distance < 1.0 ? 1.0 - distance : 0.0;
+}
+// Cubic convolution with a = -0.5, in the order of Pillow's operations.
+double cubic(double x) {
+  constexpr double a = -0.5;
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+  return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
+}
+
 }  // namespace
 
 Resampler::Resampler(std::int64_t in_height, std::int64_t in_width, std::int64_t out_height,
-                     std::int64_t out_width, std::int64_t channels, bool portable)
+                     std::int64_t out_width, std::int64_t channels, bool portable, Filter filter)
     : in_height_(in_height),
       in_width_(in_width),
       out_height_(out_height),
@@ -122,15 +138,15 @@ Resampler::Resampler(std::int64_t in_height, std::int64_t in_width, std::int64_t
                        "sides must be 1 to 65535 pixels");
     }
   }
-  x_ = make_axis(in_width, out_width);
-  y_ = make_axis(in_height, out_height);
+  x_ = make_axis(in_width, out_width, filter);
+  y_ = make_axis(in_height, out_height, filter);
 }
 
-Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out) {
+Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out, Filter filter) {
   Axis axis;
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double filter_scale = std::max(scale, 1.0);  // nothing is smoothed when enlarging
-  const double support = filter_scale;               // the triangle's half width is 1
+  const double support = half_width(filter) * filter_scale;
   const double inverse = 1.0 / filter_scale;
   axis.taps = static_cast<std::int64_t>(std::ceil(support)) * 2 + 1;
   axis.weights.assign(static_cast<std::size_t>(out * axis.taps), 0);
@@ -140,11 +156,10 @@ Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out) {
     // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow's rounding, to the bit
     const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - support + 0.5));
     const auto last = std::min<std::int64_t>(in, static_cast<std::int64_t>(center + support + 0.5));
-    // NOLINTEND(bugprone-incorrect-roundings)
     double sum = 0;
     for (std::int64_t j = first; j < last; ++j) {
       const double distance = std::abs((static_cast<double>(j) - center + 0.5) * inverse);
-      const double weight = distance < 1.0 ? 1.0 - distance : 0.0;
+      const double weight = filter == Filter::bilinear ? triangle(distance) : cubic(distance);
       weights[static_cast<std::size_t>(j - first)] = weight;
       sum += weight;
     }
@@ -152,8 +167,9 @@ Resampler::Axis Resampler::make_axis(std::int64_t in, std::int64_t out) {
       const auto k = static_cast<std::size_t>(j - first);
       const double normalised = sum == 0.0 ? weights[k] : weights[k] / sum;
       axis.weights[static_cast<std::size_t>(i * axis.taps) + k] =
-          static_cast<std::int32_t>(std::floor(0.5 + normalised * (1 << kBits)));  // weights are not negative
+          static_cast<std::int32_t>(normalised * (1 << kBits) + (normalised < 0 ? -0.5 : 0.5));
     }
+    // NOLINTEND(bugprone-incorrect-roundings)
     axis.first.push_back(static_cast<std::int32_t>(first));
     axis.count.push_back(static_cast<std::int32_t>(last - first));
   }
@@ -231,14 +247,18 @@ void check_image(const Image& image) {
                    "sides are 1 to 65535 pixels, channels 1 (gray) or 3 (RGB), a byte each");
 }
 
-Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width) {
+Image resize(const Image& image, std::int64_t height, std::int64_t width, Filter filter) {
   check_image(image);
-  const Resampler resampler(image.height, image.width, height, width, image.channels);
+  const Resampler resampler(image.height, image.width, height, width, image.channels, false, filter);
   Image result{height, width, image.channels, {}};
   result.pixels.resize(static_cast<std::size_t>(height * width * image.channels));
   std::vector<std::uint8_t> between;
   resampler.run(image.pixels.data(), result.pixels.data(), between);
   return result;
+}
+
+Image resize_bilinear(const Image& image, std::int64_t height, std::int64_t width) {
+  return resize(image, height, width, Filter::bilinear);
 }
 
 }  // namespace resnet::images
