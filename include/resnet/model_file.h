@@ -51,6 +51,10 @@ class Model {
   /// classes have their number as a name. Throws ShapeError if the network is no classifier.
   std::vector<std::pair<std::string, float>> classify(const data::Image& image);
 
+  /// The same of row `n` of what infer() gave, the `most` likeliest.
+  std::vector<std::pair<std::string, float>> top_of(const Tensor& logits, std::int64_t n,
+                                                    std::int64_t most) const;
+
   const graph::Graph& graph() const noexcept { return graph_; }
   const data::Preprocessing& preprocessing() const noexcept { return preprocessing_; }
   const std::vector<std::string>& classes() const noexcept { return classes_; }

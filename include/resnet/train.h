@@ -13,6 +13,7 @@
 
 #include "resnet/data.h"
 #include "resnet/engine.h"
+#include "resnet/metrics.h"
 #include "resnet/nn.h"
 
 namespace resnet {
@@ -107,10 +108,10 @@ FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& 
 
 struct Evaluation {
   std::int64_t examples = 0;
-  double test_acc = kNotMeasured;       // without examples, as the loss
-  double loss = kNotMeasured;           // mean cross-entropy, evaluation mode
-  bool finite = true;                   // every output of the network was
-  std::vector<std::int64_t> confusion;  // [true][predicted], row-major, classes x classes
+  double test_acc = kNotMeasured;  // without examples, as the loss
+  double loss = kNotMeasured;      // mean cross-entropy, evaluation mode
+  bool finite = true;              // every output of the network was
+  std::vector<Answer> answers;     // one for each example, in the order of the data set: metrics_of()
 };
 
 struct EvaluateOptions {

@@ -23,6 +23,12 @@ bool is_utf8(std::string_view text);
 /// is, and so does text that went through here before.
 std::string printable(std::string_view text);
 
+/// The same for XML 1.0 and HTML, between tags and in quoted attributes: & < > " are escaped too.
+std::string xml_text(std::string_view text);
+
+/// A field of CSV (RFC 4180): in quotes where it has a comma, a quote or a line's end.
+std::string csv_field(std::string_view text);
+
 /// Printable text of at most `most` bytes: where it is longer, "..." stands for its middle.
 std::string shown(std::string_view text, std::size_t most);
 

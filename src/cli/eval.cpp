@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "report/run_record.h"
+#include "resnet/evaluation_files.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
 
@@ -25,6 +26,19 @@ class Eval final : public Command {
          .example = "runs/d2l_resnet18-1"});
     accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
+    add({.name = "confusion",
+         .placeholder = "FILE",
+         .help = "write the confusion matrix, as CSV or, to a name that ends in .svg, as a picture",
+         .target = &confusion_});
+    add({.name = "mistakes",
+         .placeholder = "FILE",
+         .help =
+             "write an SVG sheet of the 64 worst mistakes: pictures, what they are, what they were taken for",
+         .target = &mistakes_});
+    add({.name = "save-predictions",
+         .placeholder = "FILE",
+         .help = "write the answer for every example as CSV",
+         .target = &predictions_});
   }
 
   int run() override {
@@ -55,10 +69,12 @@ class Eval final : public Command {
       say("note: " + what);
     }
     const Evaluation figures = figures_of(model, file.string(), test, chosen.batch_size);
+    const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
+    write_files(figures, metrics, test);
     if (json_) {
-      print_json(figures, test);
+      print_json(figures, metrics, test);
     } else {
-      print_table(figures, test);
+      print_table(figures, metrics, test);
     }
     return kDone;
   }
@@ -97,52 +113,75 @@ class Eval final : public Command {
     return figures;
   }
 
-  static void print_json(const Evaluation& figures, const data::Dataset& test) {
+  void write_files(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) const {
+    const std::vector<std::string>& names = test.classes();
+    const std::string of = fmt::format("{} on {}", run_, test.name());
+    if (!confusion_.empty()) {
+      write_file(confusion_, confusion_.ends_with(".svg") ? confusion_svg(metrics, names, of)
+                                                          : confusion_csv(metrics, names));
+    }
+    if (!mistakes_.empty()) {
+      constexpr std::int64_t kMost = 64;
+      const std::vector<std::int64_t> worst = worst_mistakes(figures.answers, kMost);
+      write_file(mistakes_, mistakes_svg(test, figures.answers, worst, "Worst mistakes: " + of));
+    }
+    if (!predictions_.empty()) write_file(predictions_, predictions_csv(figures.answers, names));
+  }
+
+  static void print_json(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) {
     Json classes = Json::list();
     for (std::size_t k = 0; k < test.classes().size(); ++k) {
-      const ClassFigures of = class_figures(figures, test.classes().size(), k);
+      const ClassMetrics& of = metrics.classes[k];
       classes.push_back(Json::object({{"name", test.classes()[k]},
                                       {"examples", of.examples},
                                       {"precision", of.precision},
-                                      {"recall", of.recall}}));
+                                      {"recall", of.recall},
+                                      {"f1", of.f1}}));
     }
+    const Interval& range = metrics.accuracy_95;
     const Json object = Json::object({{"test_acc", figures.test_acc},
+                                      {"test_acc_95", std::vector<double>{range.low, range.high}},
+                                      {"top5_acc", metrics.top5},
                                       {"loss", figures.loss},
+                                      {"calibration_error", metrics.calibration_error},
+                                      {"macro_precision", metrics.macro_precision},
+                                      {"macro_recall", metrics.macro_recall},
+                                      {"macro_f1", metrics.macro_f1},
                                       {"examples", figures.examples},
                                       {"data", test.name()},
                                       {"classes", classes},
-                                      {"confusion", figures.confusion}});
+                                      {"confusion", metrics.confusion}});
     // The data set's name has a path, which need not be UTF-8.
     std::cout << object.dump({.replace = true}) << '\n';
   }
 
-  static void print_table(const Evaluation& figures, const data::Dataset& test) {
+  static void print_table(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) {
     const std::size_t count = test.classes().size();
-    fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n\n", figures.test_acc, figures.loss,
+    fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n", figures.test_acc, figures.loss,
                figures.examples, printable(test.name()));
-    fmt::print("{:<16} {:>8} {:>9} {:>9}\n", "class", "examples", "precision", "recall");
+    fmt::print("95 % of such test sets give {:.4f} to {:.4f}; ", metrics.accuracy_95.low,
+               metrics.accuracy_95.high);
+    if (!std::isnan(metrics.top5)) fmt::print("top-5 acc {:.4f}, ", metrics.top5);
+    fmt::print("calibration error {:.4f}\n\n", metrics.calibration_error);
+    constexpr const char* kLine = "{:<16} {:>8} {:>9} {:>9} {:>9}\n";
+    fmt::print(kLine, "class", "examples", "precision", "recall", "F1");
     for (std::size_t k = 0; k < count; ++k) {
-      const ClassFigures of = class_figures(figures, count, k);
-      fmt::print("{:<16} {:>8} {:>9} {:>9}\n", name_of(test, k), of.examples, shown(of.precision),
-                 shown(of.recall));
+      const ClassMetrics& of = metrics.classes[k];
+      fmt::print(kLine, name_of(test, k), of.examples, shown(of.precision), shown(of.recall), shown(of.f1));
     }
-    constexpr std::size_t kMostColumns = 20;  // wider matrices are for --json
+    fmt::print(kLine, "mean", figures.examples, shown(metrics.macro_precision), shown(metrics.macro_recall),
+               shown(metrics.macro_f1));
+    constexpr std::size_t kMostColumns = 20;  // wider matrices are for files
     if (count > kMostColumns) return;
     fmt::print("\nconfusion, a row for each true class, a column for each answer\n{:<16}", "");
     for (std::size_t k = 0; k < count; ++k) fmt::print(" {:>5}", k);
     fmt::print("\n");
     for (std::size_t k = 0; k < count; ++k) {
       fmt::print("{:>2} {:<13}", k, name_of(test, k));
-      for (std::size_t j = 0; j < count; ++j) fmt::print(" {:>5}", figures.confusion[k * count + j]);
+      for (std::size_t j = 0; j < count; ++j) fmt::print(" {:>5}", metrics.confusion[k * count + j]);
       fmt::print("\n");
     }
   }
-
-  struct ClassFigures {
-    std::int64_t examples = 0;
-    double precision = kNotMeasured;  // of a class that was never answered there is none
-    double recall = kNotMeasured;     // nor of one without examples
-  };
 
   // Of a class, which a file chose.
   static std::string name_of(const data::Dataset& test, std::size_t k) {
@@ -152,19 +191,7 @@ class Eval final : public Command {
 
   static std::string shown(double figure) { return std::isnan(figure) ? "-" : fmt::format("{:.4f}", figure); }
 
-  static ClassFigures class_figures(const Evaluation& figures, std::size_t count, std::size_t k) {
-    std::int64_t truly = 0;
-    std::int64_t answered = 0;
-    for (std::size_t j = 0; j < count; ++j) {
-      truly += figures.confusion[k * count + j];
-      answered += figures.confusion[j * count + k];
-    }
-    const auto hits = static_cast<double>(figures.confusion[k * count + k]);
-    return {truly, answered == 0 ? kNotMeasured : hits / static_cast<double>(answered),
-            truly == 0 ? kNotMeasured : hits / static_cast<double>(truly)};
-  }
-
-  std::string run_;
+  std::string run_, confusion_, mistakes_, predictions_;
   bool json_ = false;
 };
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -216,23 +218,32 @@ std::vector<std::pair<std::string, float>> Model::classify(const data::Image& im
   Tensor images(Shape{1, example[1], example[2], example[0]});
   data::preprocess(preprocessing_, image, images.values(), ImageLayout::nhwc);
   const Tensor logits = infer(ImageView::nhwc(images.view<float>()));
+  return top_of(logits, 0, std::numeric_limits<std::int64_t>::max());
+}
+
+std::vector<std::pair<std::string, float>> Model::top_of(const Tensor& logits, std::int64_t n,
+                                                         std::int64_t most) const {
   if (logits.shape().rank() != 2 || logits.empty()) {
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
   }
-  const auto values = logits.values();
-  if (!std::all_of(values.begin(), values.end(), [](float logit) { return std::isfinite(logit); })) {
+  const auto outputs = static_cast<std::size_t>(logits.shape()[1]);
+  const auto row = logits.values().subspan(static_cast<std::size_t>(n) * outputs, outputs);
+  if (!std::all_of(row.begin(), row.end(), [](float logit) { return std::isfinite(logit); })) {
     throw ShapeError("classify: the network's output is not finite", "its training may have diverged");
   }
-  const kernels::Softmax softmax =
-      kernels::softmax_of(values.data(), static_cast<std::int64_t>(values.size()));
+  const kernels::Softmax softmax = kernels::softmax_of(row.data(), logits.shape()[1]);
+  std::vector<std::size_t> order(outputs);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto count = static_cast<std::ptrdiff_t>(std::min<std::int64_t>(most, logits.shape()[1]));
+  std::partial_sort(order.begin(), order.begin() + count, order.end(),
+                    [&](std::size_t a, std::size_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
+  order.resize(static_cast<std::size_t>(count));
   std::vector<std::pair<std::string, float>> result;
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const double probability = std::exp(static_cast<double>(values[k]) - softmax.largest) / softmax.exp_sum;
+  for (const std::size_t k : order) {
+    const double probability = std::exp(static_cast<double>(row[k]) - softmax.largest) / softmax.exp_sum;
     result.emplace_back(k < classes_.size() ? classes_[k] : std::to_string(k),
                         static_cast<float>(probability));
   }
-  std::stable_sort(result.begin(), result.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "base/text.h"
 #include "nn/drawing_parts.h"
 #include "resnet/nn.h"
 
@@ -54,20 +55,6 @@ int entry_of(const Part& part) {
 int height_of(const Part& part) {
   const auto n = static_cast<int>(part.boxes.size());
   return n * kBox + (n - 1) * kGap + 2 * entry_of(part);
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '&') {
-      result += "&amp;";
-    } else if (c == '<') {
-      result += "&lt;";
-    } else {
-      result += c;
-    }
-  }
-  return result;
 }
 
 constexpr const char* kStyle = R"(<style>
@@ -134,7 +121,7 @@ class Drawing {
         "height=\"{1}\" role=\"img\">\n<title>{2}</title>\n{3}<rect class=\"page\" width=\"{0}\" "
         "height=\"{1}\"/>\n<text class=\"title\" x=\"{4}\" "
         "y=\"28\">{2}</text>\n{5}</svg>\n",
-        width, bottom + 2 * kGap, escaped(title), kStyle, kMargin, body_);
+        width, bottom + 2 * kGap, xml_text(title), kStyle, kMargin, body_);
   }
 
  private:
@@ -166,7 +153,7 @@ class Drawing {
       write("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\"/>", box.kind,
             x - width / 2, y, width, kBox);
     }
-    write("<text x=\"{}\" y=\"{}\" dy=\".35em\">{}</text>\n", x, y + kBox / 2, escaped(box.text));
+    write("<text x=\"{}\" y=\"{}\" dy=\".35em\">{}</text>\n", x, y + kBox / 2, xml_text(box.text));
   }
 
   void draw_part(const Part& part, int top) {

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "report/plot.h"
+#include "report/svg.h"
 #include "report/text.h"
 
 namespace resnet {
@@ -16,6 +17,7 @@ namespace {
 using report::Curve;
 using report::kCurves;
 using report::Last;
+using report::pixel;
 using report::Ranges;
 using report::Ticks;
 using report::XY;
@@ -56,39 +58,6 @@ constexpr const char* kStyleSheet = R"(
   }
 )";
 
-/// Text for XML 1.0: markup escaped, characters that XML cannot hold replaced.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : printable(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-/// Two digits of a pixel at most, without noughts at the end. What lies far outside is put nearer.
-std::string pixel(double value) {
-  constexpr double kFar = 1e5;
-  std::string text = fmt::format("{:.2f}", std::clamp(value, -kFar, kFar));
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text == "-0" ? "0" : text;
-}
-
 class Drawing {
  public:
   Drawing(std::span<const Series> runs) : runs_(runs), ranges_(report::ranges_of(runs)) {}
@@ -96,12 +65,12 @@ class Drawing {
   std::string text() {
     const double height =
         kHeight + (runs_.size() > 1 ? kRunLine * static_cast<double>(runs_.size()) + 32 : 0);
-    const std::string title = escaped(report::title_of(runs_));
+    const std::string title = xml_text(report::title_of(runs_));
     add("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
         "role=\"img\" "
         "aria-labelledby=\"title desc\">\n",
         kWidth, height);
-    add("<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n", title, escaped(description()));
+    add("<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n", title, xml_text(description()));
     out_ += "<style>";
     out_ += kStyleSheet;
     out_ += "</style>\n";
@@ -224,7 +193,7 @@ class Drawing {
         }
         add("<circle class=\"hover\" cx=\"{}\" cy=\"{}\" r=\"7\"><title>{}{} {} at epoch "
             "{:.4g}</title></circle>\n",
-            pixel(x), pixel(y), runs_.size() > 1 ? escaped(series.name) + ": " : "", kCurves[i].name,
+            pixel(x), pixel(y), runs_.size() > 1 ? xml_text(series.name) + ": " : "", kCurves[i].name,
             report::figure(value), point.x);
       }
     }
@@ -283,7 +252,7 @@ class Drawing {
       marker(run, nullptr, kFieldLeft + 5, y - 4.5);
       out_ += "</g>\n";
       const std::string name = report::shorten(printable(runs_[run].name), 44);
-      add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", kFieldLeft + 20, pixel(y), escaped(name));
+      add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", kFieldLeft + 20, pixel(y), xml_text(name));
       for (std::size_t i = 0; i < kCurves.size(); ++i) {
         const Last last = report::last_of(kCurves[i], runs_[run]);
         add("<text class=\"number name end\" x=\"{}\" y=\"{}\">{}</text>\n", columns[i], pixel(y),

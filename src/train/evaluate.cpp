@@ -6,11 +6,28 @@
 #include "train/batches.h"
 
 namespace resnet {
+namespace {
+
+// Equal logits come in the order of their classes, as argmax has them.
+Answer answer_of(const float* logits, std::int64_t outputs, const kernels::Softmax& softmax,
+                 std::int64_t label) {
+  const auto probability = [&](std::int64_t k) {
+    return static_cast<float>(std::exp(static_cast<double>(logits[k]) - softmax.largest) / softmax.exp_sum);
+  };
+  std::int64_t rank = 0;
+  for (std::int64_t k = 0; k < outputs; ++k) {
+    rank += logits[k] > logits[label] || (logits[k] == logits[label] && k < label) ? 1 : 0;
+  }
+  return {static_cast<std::int32_t>(label), static_cast<std::int32_t>(softmax.argmax),
+          static_cast<std::int32_t>(rank), probability(softmax.argmax), probability(label)};
+}
+
+}  // namespace
+
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
                     const std::atomic<bool>* stop, const std::function<void(std::int64_t examples)>& seen) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
-  result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
   double loss_sum = 0;
   std::int64_t correct = 0;
   data::Loader loader(test, {.batch_size = batch_size,
@@ -39,8 +56,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
       }
       loss_sum += std::log(softmax.exp_sum) + (softmax.largest - static_cast<double>(row[label]));
       correct += softmax.argmax == label ? 1 : 0;
-      if (softmax.argmax < classes)
-        ++result.confusion[static_cast<std::size_t>(label * classes + softmax.argmax)];
+      result.answers.push_back(answer_of(row, outputs, softmax, label));
     }
     result.examples += batch->size();
     if (seen) seen(result.examples);

@@ -19,6 +19,10 @@ std::unique_ptr<Engine> answering(std::vector<std::vector<float>> logits) {
                                                 std::make_shared<test::EngineLog>(), std::move(logits));
 }
 
+std::vector<std::int64_t> confusion_of(const Evaluation& evaluation, std::int64_t classes) {
+  return metrics_of(evaluation.answers, classes).confusion;
+}
+
 TEST(Evaluate, CountsEveryExampleInTheConfusionMatrix) {
   const auto engine = answering({{3, 0, 0}, {0, 3, 0}, {0, 3, 0}, {0, 0, 3}, {3, 0, 0}});
   const data::Dataset set = test::levels_of({0, 1, 2, 3, 4}, {0, 1, 2, 2, 1}, 3);
@@ -26,9 +30,9 @@ TEST(Evaluate, CountsEveryExampleInTheConfusionMatrix) {
     const Evaluation result = evaluate(*engine, set, batch);
     EXPECT_EQ(result.examples, 5);
     EXPECT_DOUBLE_EQ(result.test_acc, 3 / 5.0);
-    EXPECT_THAT(result.confusion, ElementsAre(1, 0, 0,  //
-                                              1, 1, 0,  //
-                                              0, 1, 1));
+    EXPECT_THAT(confusion_of(result, 3), ElementsAre(1, 0, 0,  //
+                                                     1, 1, 0,  //
+                                                     0, 1, 1));
   }
 }
 
@@ -49,9 +53,9 @@ TEST(Evaluate, OfEqualLogitsTheFirstCounts) {
   const data::Dataset set = test::levels_of({0, 0, 1, 1}, {0, 2, 1, 2}, 3);
   const Evaluation result = evaluate(*engine, set);
   EXPECT_DOUBLE_EQ(result.test_acc, 0.5);
-  EXPECT_THAT(result.confusion, ElementsAre(1, 0, 0,  //
-                                            0, 1, 0,  //
-                                            1, 1, 0));
+  EXPECT_THAT(confusion_of(result, 3), ElementsAre(1, 0, 0,  //
+                                                   0, 1, 0,  //
+                                                   1, 1, 0));
 }
 
 TEST(Evaluate, AnAnswerBeyondTheClassesOfTheDataIsWrong) {
@@ -59,7 +63,21 @@ TEST(Evaluate, AnAnswerBeyondTheClassesOfTheDataIsWrong) {
   const data::Dataset set = test::levels_of({0, 1}, {0, 1}, 2);
   const Evaluation result = evaluate(*engine, set);
   EXPECT_DOUBLE_EQ(result.test_acc, 0.5);
-  EXPECT_THAT(result.confusion, ElementsAre(0, 0, 0, 1));
+  EXPECT_THAT(confusion_of(result, 2), ElementsAre(0, 0, 0, 1));
+}
+
+TEST(Evaluate, SaysOfEveryExampleWhatWasAnsweredAndHowSurely) {
+  const auto engine = answering({{std::log(6.0F), std::log(3.0F), 0}, {1, 2, 2}});
+  const std::vector<Answer> answers = evaluate(*engine, test::levels_of({0, 1, 0}, {1, 2, 0}, 3), 2).answers;
+  ASSERT_EQ(answers.size(), 3U);
+  EXPECT_EQ(answers[0].label, 1);
+  EXPECT_EQ(answers[0].answer, 0);
+  EXPECT_EQ(answers[0].rank, 1);
+  EXPECT_FLOAT_EQ(answers[0].probability, 0.6F);
+  EXPECT_FLOAT_EQ(answers[0].label_probability, 0.3F);
+  EXPECT_EQ(answers[1].answer, 1);
+  EXPECT_EQ(answers[1].rank, 1) << "of equals the first comes first";
+  EXPECT_EQ(answers[2].rank, 0);
 }
 
 TEST(Evaluate, RefusesFewerOutputsThanClasses) {
@@ -89,7 +107,7 @@ TEST(Evaluate, OfANetworkTakesAnyEngine) {
   const Evaluation reference = evaluate(net, set, {.batch_size = 4, .engine_factory = make_reference_engine});
   EXPECT_EQ(native.examples, 9);
   EXPECT_NEAR(native.loss, reference.loss, 1e-6);
-  EXPECT_EQ(native.confusion, reference.confusion);
+  EXPECT_EQ(confusion_of(native, 2), confusion_of(reference, 2));
 }
 
 }  // namespace

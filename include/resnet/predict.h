@@ -1,0 +1,40 @@
+// Labels for pictures: a trained network's answers for files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/model_file.h"
+
+namespace resnet {
+
+/// The answer for one picture.
+struct Prediction {
+  std::filesystem::path file;
+  std::string error;                               // why there is none, one line; "" where there is
+  std::vector<std::pair<std::string, float>> top;  // class and probability (softmax), the likeliest first
+};
+
+struct PredictOptions {
+  std::int64_t top = 5;          // classes of an answer; all where there are fewer
+  std::int64_t batch_size = 32;  // pictures that go through the network together
+  int threads = 2;               // that read and decode
+};
+
+/// Answers for `files`, in their order; each is given to `done` as it comes. Pictures are read and decoded
+/// beside the network, `batch_size` * 4 at most in memory. A file that cannot be read or is no picture has
+/// an error, and the others their answers. The same bits for any number of threads; with another batch size
+/// plans, and with them last digits, may be others. Throws ShapeError if the network is no classifier or
+/// gives what is not finite, ConfigError for options below 1; what `done` throws ends it.
+void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
+             const std::function<void(const Prediction&)>& done);
+
+/// The same for one picture in memory, as its file would be.
+Prediction predict(Model& model, std::span<const std::uint8_t> file, std::int64_t top = 5);
+
+}  // namespace resnet

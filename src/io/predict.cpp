@@ -1,0 +1,90 @@
+#include "resnet/predict.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "resnet/images.h"
+
+namespace resnet {
+namespace {
+
+// Files as a data set without labels. A file that is no picture becomes a black pixel and a note: the others
+// of its batch have their answers.
+class Files final : public data::Dataset::Source {
+ public:
+  explicit Files(std::span<const std::filesystem::path> files) : files_(files), errors_(files.size()) {}
+  std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
+  std::int32_t label(std::int64_t) const override { return 0; }
+  void image(std::int64_t i, data::Image& out) const override {
+    const auto at = static_cast<std::size_t>(i);
+    try {
+      out = images::read(files_[at]);
+    } catch (const Error& error) {
+      errors_[at] = error.what();
+      out = {1, 1, 3, {0, 0, 0}};
+    }
+  }
+  const std::string& error(std::int64_t i) const { return errors_[static_cast<std::size_t>(i)]; }
+
+ private:
+  std::span<const std::filesystem::path> files_;
+  mutable std::vector<std::string> errors_;  // each written by the one thread that reads its file, before
+                                             // the batch is handed over
+};
+
+// [C,H,W] of every picture after `preprocessing`; none where that depends on the picture.
+std::optional<Shape> fixed_shape(const data::Preprocessing& preprocessing) {
+  const Shape wide = data::preprocessed_shape(preprocessing, 300, 600);
+  const Shape tall = data::preprocessed_shape(preprocessing, 500, 400);
+  return wide == tall ? std::optional(wide) : std::nullopt;
+}
+
+Prediction one_by_one(Model& model, const data::Image& image, std::int64_t top) {
+  Prediction prediction;
+  prediction.top = model.classify(image);
+  prediction.top.resize(std::min(prediction.top.size(), static_cast<std::size_t>(top)));
+  return prediction;
+}
+
+}  // namespace
+
+void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
+             const std::function<void(const Prediction&)>& done) {
+  if (options.top < 1 || options.batch_size < 1 || options.threads < 1) {
+    throw ConfigError("PredictOptions: top, batch_size and threads must be at least 1");
+  }
+  const auto source = std::make_shared<Files>(files);
+  const std::optional<Shape> shape = fixed_shape(model.preprocessing());
+  if (!shape) {
+    for (std::int64_t i = 0; i < source->size(); ++i) {
+      data::Image image;
+      source->image(i, image);
+      Prediction prediction;
+      if (source->error(i).empty()) prediction = one_by_one(model, image, options.top);
+      prediction.file = files[static_cast<std::size_t>(i)];
+      prediction.error = source->error(i);
+      done(prediction);
+    }
+    return;
+  }
+  const data::Dataset dataset(source, "files", {"unknown"}, model.preprocessing(), *shape);
+  data::Loader loader(dataset, {.batch_size = std::min(options.batch_size, source->size()),
+                                .threads = options.threads,
+                                .layout = ImageLayout::nhwc});
+  loader.start();
+  std::int64_t next = 0;
+  while (const data::Batch* batch = loader.next()) {
+    const Tensor logits = model.infer(batch->view());
+    for (std::int64_t n = 0; n < batch->size(); ++n, ++next) {
+      Prediction prediction{files[static_cast<std::size_t>(next)], source->error(next), {}};
+      if (prediction.error.empty()) prediction.top = model.top_of(logits, n, options.top);
+      done(prediction);
+    }
+  }
+}
+
+Prediction predict(Model& model, std::span<const std::uint8_t> file, std::int64_t top) {
+  return one_by_one(model, images::decode(file), top);
+}
+
+}  // namespace resnet

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""What a trained network answers: `eval` with its files, `predict` for pictures, folders, standard input, and among
+them files that are no pictures."""
+import base64
+import csv
+import io
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import xml.etree.ElementTree
+import zlib
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+CLASSES = 3
+SIDE = 8
+
+
+def run(*arguments, code=0, says="", data=b""):
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, input=data, timeout=TIMEOUT, check=False)
+    result.stdout, result.stderr = result.stdout.decode(), result.stderr.decode()
+    assert result.returncode == code and says in result.stderr, (arguments, result)
+    return result
+
+
+# Pictures whose class is their brightness, with noise.
+def pixels_of(label, generator):
+    return bytes(min(255, 20 + 90 * label + generator.randrange(30)) for _ in range(SIDE * SIDE))
+
+
+def write_idx(folder, count, seed):
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "t10k"):
+        generator = random.Random(f"{seed}{split}")
+        pixels = b"".join(pixels_of(i % CLASSES, generator) for i in range(count))
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + struct.pack(">3I", count, SIDE, SIDE) + pixels)
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", count)
+                                                            + bytes(i % CLASSES for i in range(count)))
+
+
+def png(pixels):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    rows = b"".join(b"\0" + pixels[SIDE * y:SIDE * (y + 1)] for y in range(SIDE))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", SIDE, SIDE, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+write_idx(HERE / "data", 90, 1)
+run("train", "--data", "idx:data", "--resize", "16", "--channels", "8,8", "--blocks", "1,1", "--batch-size", "15", "--epochs", "6",
+    "--lr", "0.1", "--quiet", "--out", "run")
+result = json.loads((HERE / "run" / "result.json").read_text())
+assert result["test_acc"] > 0.9, result
+
+# The figures of an evaluation, and its files.
+figures = json.loads(run("eval", "run", "--json", "--confusion", "confusion.csv", "--mistakes", "mistakes.svg",
+                         "--save-predictions", "predictions.csv").stdout)
+assert figures["test_acc"] == result["test_acc"]
+low, high = figures["test_acc_95"]
+assert 0.85 < low < figures["test_acc"] <= high <= 1, figures
+assert figures["top5_acc"] is None, "of three classes any answer is among five"
+assert 0 <= figures["calibration_error"] <= 1
+table = list(csv.reader(io.StringIO((HERE / "predictions.csv").read_text())))
+assert table[0] == ["example", "label", "answer", "probability", "label_probability"] and len(table) == 91
+answers = [(int(row[1]), int(row[2])) for row in table[1:]]
+assert sum(label == answer for label, answer in answers) / 90 == figures["test_acc"]
+confusion = list(csv.reader(io.StringIO((HERE / "confusion.csv").read_text())))
+assert confusion[0] == ["true\\answer", "0", "1", "2"]
+counted = [[sum((label, answer) == (r, c) for label, answer in answers) for c in range(CLASSES)] for r in range(CLASSES)]
+assert [list(map(int, row[1:])) for row in confusion[1:]] == counted == [figures["confusion"][3 * r:3 * r + 3] for r in range(CLASSES)]
+for k, of in enumerate(figures["classes"]):
+    hits, truly, said = counted[k][k], sum(counted[k]), sum(row[k] for row in counted)
+    assert of["examples"] == truly and abs(of["recall"] - hits / truly) < 1e-12 and abs(of["f1"] - 2 * hits / (truly + said)) < 1e-12
+assert abs(figures["macro_recall"] - sum(of["recall"] for of in figures["classes"]) / CLASSES) < 1e-12
+text = run("eval", "run", "--confusion", "confusion.svg").stdout
+assert f"test acc {figures['test_acc']:.4f}" in text and "calibration error" in text and "\nmean " in text, text
+xml.etree.ElementTree.parse(HERE / "confusion.svg")
+
+# A barely trained network makes mistakes: their sheet has the pictures themselves.
+run("train", "--data", "idx:data", "--resize", "16", "--channels", "8", "--blocks", "1", "--batch-size", "15", "--steps", "1",
+    "--quiet", "--out", "young")
+young = json.loads(run("eval", "young", "--json", "--mistakes", "young.svg").stdout)
+wrong = round(90 * (1 - young["test_acc"]))
+images = xml.etree.ElementTree.parse(HERE / "young.svg").iter("{http://www.w3.org/2000/svg}image")
+sheet = [base64.b64decode(image.get("href").removeprefix("data:image/png;base64,")) for image in images]
+assert len(sheet) == min(64, wrong) > 0 and all(picture.startswith(b"\x89PNG") for picture in sheet)
+run("eval", "run", "--confusion", "nowhere/confusion.csv", code=1, says="nowhere/confusion.csv")
