@@ -17,7 +17,7 @@ using report::pixel;
 
 // Colours of text have a contrast of at least 4.5 to what is behind it (WCAG AA); a cell's text is light
 // where the cell is more than half filled.
-constexpr const char* kStyleSheet = R"(
+constexpr const char* kSheetStyle = R"(
   text { font: 13px system-ui, -apple-system, "Segoe UI", "Helvetica Neue", "DejaVu Sans", Arial, sans-serif; fill: #57606a }
   .title { font-size: 17px; font-weight: 600; fill: #1f2328 }
   .name { fill: #1f2328 }
@@ -38,7 +38,7 @@ class Svg {
     add("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
         "role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">{2}</title>\n<desc id=\"desc\">{3}"
         "</desc>\n<style>{4}</style>\n<rect class=\"page\" width=\"{0}\" height=\"{1}\" rx=\"8\"/>\n",
-        pixel(width), pixel(height), xml_text(title), xml_text(description), kStyleSheet);
+        pixel(width), pixel(height), xml_text(title), xml_text(description), kSheetStyle);
   }
   template <class... Args>
   void add(fmt::format_string<Args...> format, Args&&... args) {
