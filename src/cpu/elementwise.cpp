@@ -15,7 +15,7 @@ namespace resnet::cpu {
 namespace {
 
 // The reason of what stands by itself in a plan.
-constexpr const char* kAlone = "no neighbour carries it";
+constexpr const char* kAlone = "no neighbour fuses it";
 
 class ReluRules final : public RulesOf<ops::Relu> {
   Lowering lower_this(const ops::Relu&, const Signature& s, const Machine& machine) const override {

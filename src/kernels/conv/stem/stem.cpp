@@ -26,9 +26,8 @@ class Strips final : public ConvPoolAlgorithm {
     return floats * std::int64_t{sizeof(float)} <= kWideStripBytes && 8 * again <= windows * pool.sh;
   }
   std::string_view reason(ConvPass pass) const noexcept override {
-    return pass == ConvPass::forward
-               ? "strips in the second level, of which only what the pool chooses is stored"
-               : "without y, from products of x with itself";
+    return pass == ConvPass::forward ? "strips in L2, of which only what the pool chooses is stored"
+                                     : "without y, from products of x with itself";
   }
   std::unique_ptr<Kernel> make(const ConvGeometry& g, const PoolGeometry& pool, ConvPass pass, Isa isa,
                                ConvStorage storage) const override {

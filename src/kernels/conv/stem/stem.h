@@ -42,8 +42,8 @@ class ConvPoolAlgorithm {
   virtual ~ConvPoolAlgorithm() = default;
 
   virtual std::string_view name() const noexcept = 0;
-  /// Whether it pays: one group; the pool is of the convolution's result; a few rows of it fit the second
-  /// level, few of which are made twice; and an element takes few products.
+  /// Whether it pays: one group; the pool is of the convolution's result; a few rows of it fit
+  /// L2, few of which are made twice; and an element takes few products.
   virtual bool serves(const ConvGeometry& conv, const PoolGeometry& pool) const noexcept = 0;
   /// What the printed plan says of a pass.
   virtual std::string_view reason(ConvPass pass) const noexcept = 0;

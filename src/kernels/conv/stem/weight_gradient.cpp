@@ -23,8 +23,8 @@ namespace {
 
 using Index = std::int64_t;
 
-// Of dy, all channels: then the windows of a strip, whose gradients and places are half as large, stay in the
-// second level while its panels pass by.
+// Of dy, all channels: then the windows of a strip, whose gradients and places are half as large, stay in L2
+// while its panels pass by.
 constexpr Index kStripBytes = 320 << 10;
 
 /// Sums of products of rows of x, of which P^T P and P^T 1 are made. A row of the padded image is row ky of
