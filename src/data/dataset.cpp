@@ -15,7 +15,10 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::ve
       classes_(std::move(classes)),
       preprocessing_(preprocessing),
       example_(example),
-      size_(limit > 0 ? std::min(limit, source_->size()) : source_->size()) {
+      size_(source_ == nullptr ? 0
+            : limit > 0        ? std::min(limit, source_->size())
+                               : source_->size()) {
+  if (source_ == nullptr) throw Error(name_ + ": a data set without a source", "give a Source, not null");
   if (limit < 0) {
     throw ConfigError(name_ + ": a limit of " + std::to_string(limit) + " examples",
                       "give at least 1, or 0 for all");

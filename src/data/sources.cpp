@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "base/nearest.h"
 
 namespace resnet::data {
 namespace {
@@ -12,6 +17,20 @@ constexpr auto kSources = std::to_array<DataSource>({
     {"cifar100", false, "CIFAR-100", "60,000 RGB images of 32x32, 100 classes, binary version", cifar100},
     {"idx", true, "an IDX data set", "gray images in a folder with MNIST's four files, also with .gz", idx},
 });
+
+// "did you mean fashion-mnist? ": the name before a colon, one that is nearly it, or else one that ends with
+// it.
+std::string meant(const std::string& text) {
+  const std::string mistyped = text.substr(0, text.find(':'));
+  std::vector<std::string> names;
+  for (const DataSource& source : kSources) names.emplace_back(source.name);
+  std::string near = std::ranges::find(names, mistyped) != names.end() ? mistyped : nearest(mistyped, names);
+  for (const std::string& name : names) {
+    if (near.empty() && !mistyped.empty() && name.ends_with("-" + mistyped)) near = name;
+  }
+  const auto source = std::ranges::find(kSources, near, &DataSource::name);
+  return source == kSources.end() ? "" : "did you mean " + source->usage() + "? ";
+}
 
 }  // namespace
 
@@ -55,7 +74,16 @@ Dataset open(const std::string& text, Split split, const DatasetOptions& options
     with_dir.dir = text.substr(prefix.size());
     return source.open(split, with_dir);
   }
-  throw ConfigError("there is no data set '" + text + "'", "give " + data_source_usages());
+  std::error_code ignored;
+  if (!text.empty() && std::filesystem::is_directory(text, ignored)) {
+    std::string kinds;
+    for (const DataSource& source : kSources) {
+      if (source.folder) kinds += (kinds.empty() ? "" : " or ") + source.completion() + text;
+    }
+    throw ConfigError("'" + text + "' is a folder, and not the name of a data set",
+                      "say what it holds: " + kinds);
+  }
+  throw ConfigError("there is no data set '" + text + "'", meant(text) + "give " + data_source_usages());
 }
 
 }  // namespace resnet::data

@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "compiler/verify.h"
 #include "graph/names.h"
 #include "io/safetensors.h"
@@ -174,7 +175,10 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
       metadata[kPreprocessingKey] = data::to_json(model.preprocessing);
       metadata[kClassesKey] = Json(model.classes).dump();
     } catch (const FormatError&) {
-      throw FormatError("the name of a class or of a module is not UTF-8");
+      const auto odd = std::ranges::find_if_not(model.classes, is_utf8);
+      const std::string what = odd == model.classes.end() ? "a module" : fmt::format("the class '{}'", *odd);
+      throw FormatError(fmt::format("the name of {} is not UTF-8, which the file could not hold", what),
+                        "give it a name in UTF-8; nothing was written");
     }
     static_cast<void>(parse_json(metadata[kGraphKey]));  // within the limits of reading
     static_cast<void>(parse_json(metadata[kClassesKey]));

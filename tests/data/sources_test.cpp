@@ -51,15 +51,40 @@ TEST(DataSources, HaveNamesOfTheirOwnWithoutAColonAndSayWhatTheyAre) {
 
 TEST(DataSources, AreListedWhereATextNamesNone) {
   EXPECT_EQ(data::data_source_usages(), "fashion-mnist, cifar10, cifar100 or idx:DIR");
-  for (const char* text : {"", "mnist", "idx", "idx:", "cifar10:", "cifar100:there", "Cifar10"}) {
+  const std::pair<const char*, const char*> texts[] = {
+      {"", ""},
+      {"imagenet", ""},
+      {"cifar100:there", "did you mean cifar100? "},
+      {"mnist", "did you mean fashion-mnist? "},
+      {"fashionmnist", "did you mean fashion-mnist? "},
+      {"idx", "did you mean idx:DIR? "},
+      {"idx:", "did you mean idx:DIR? "},
+      {"cifar10:", "did you mean cifar10? "},
+      {"Cifar10", "did you mean cifar10? "},
+  };
+  for (const auto& [text, meant] : texts) {
     try {
       data::open(text, data::Split::train);
       ADD_FAILURE() << "'" << text << "' was accepted";
     } catch (const ConfigError& error) {
       EXPECT_EQ(error.what(), "there is no data set '" + std::string(text) + "'");
-      EXPECT_EQ(error.hint(), "give " + data::data_source_usages());
+      EXPECT_EQ(error.hint(), meant + ("give " + data::data_source_usages()));
     }
   }
+}
+
+TEST(DataSources, AreHintedAtWhereATextIsAFolder) {
+  const ScratchFolder folder;
+  try {
+    data::open(folder.path().string(), data::Split::train);
+    ADD_FAILURE() << "a folder was accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.hint(), HasSubstr("idx:" + folder.path().string()));
+  }
+}
+
+TEST(Dataset, RefusesNoSource) {
+  EXPECT_THROW(data::Dataset(nullptr, "none", {"a"}, {}, {1, 4, 4}), Error);
 }
 
 TEST(DataSources, AreInTheReadme) {

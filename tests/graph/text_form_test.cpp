@@ -76,7 +76,8 @@ struct Malformed {
 const Malformed kMalformed[] = {
     {"no object", [](json& d) { d = json::array(); }, "graph: 'version' is missing"},
     {"no version", [](json& d) { d.erase("version"); }, "graph: 'version' is missing"},
-    {"a version to come", [](json& d) { d["version"] = 2; }, "graph: version 1 was expected"},
+    {"a version to come", [](json& d) { d["version"] = 2; }, "graph: version 2, this program reads 1"},
+    {"a version before the first", [](json& d) { d["version"] = 0; }, "graph: version 1 was expected"},
     {"a version in words", [](json& d) { d["version"] = "1"; }, "a whole number was expected, got \"1\""},
     {"no values", [](json& d) { d.erase("values"); }, "graph: 'values' is missing"},
     {"values that are no list", [](json& d) { d["values"] = json::object(); }, "'values' is not a list"},

@@ -414,6 +414,14 @@ TEST_F(ModelFileTest, WritesNothingThatItWouldNotRead) {
   const nn::Sequential net = tiny_network();
   ModelFile model{state_of(net), nn::trace(net, {1, 1, 16, 24}, Mode::eval), {}, {std::string(1025, 'c')}};
   EXPECT_THROW(save_model(file("m"), model), FormatError) << "a class";
+  model.classes = {"bag", "caf\xe9"};
+  try {
+    save_model(file("m"), model);
+    ADD_FAILURE() << "a class whose name is not UTF-8 was saved";
+  } catch (const FormatError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the name of the class 'caf\\xe9' is not UTF-8"));
+    EXPECT_THAT(error.hint(), HasSubstr("give it a name in UTF-8"));
+  }
   model.classes.clear();
   model.state.emplace_back(std::string(1025, 't'), Tensor({2}));
   EXPECT_THROW(save_model(file("m"), model), FormatError) << "a tensor";
