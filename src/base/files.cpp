@@ -162,6 +162,14 @@ int take_over(int fd, const struct stat& old) {
   return ::fchmod(fd, mode) == 0 ? 0 : errno;
 }
 
+// Whether the open folder is the one at `path`.
+bool is_at(int fd, const fs::path& path) noexcept {
+  struct stat mine {
+  }, there{};
+  return ::fstat(fd, &mine) == 0 && ::stat(path.c_str(), &there) == 0 && mine.st_dev == there.st_dev &&
+         mine.st_ino == there.st_ino;
+}
+
 }  // namespace
 
 InputFile::InputFile(const fs::path& path) : path_(path) {
@@ -218,12 +226,13 @@ std::string read_text(const fs::path& path) {
 }
 
 void write_file(const fs::path& path, Parts parts) {
-  const fs::path target = followed(path);
+  // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
   std::error_code unknown;
-  const fs::file_status status = fs::status(target, unknown);
+  const fs::file_status status = fs::status(path, unknown);
   if (fs::is_directory(status)) fail("write", path, EISDIR);
   if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, parts);
 
+  const fs::path target = followed(path);
   const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
   struct stat old {};
   const bool replaces = ::lstat(target.c_str(), &old) == 0;
@@ -281,15 +290,15 @@ FolderLock::FolderLock(const fs::path& folder) {
       throw IoError("another process is writing to " + folder.string(),
                     "wait for it, or give another folder");
     }
-    struct stat mine {
-    }, there{};
-    const bool same = ::fstat(fd.get(), &mine) == 0 && ::stat(folder.c_str(), &there) == 0 &&
-                      mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
-    if (!same) continue;
+    if (!is_at(fd.get(), folder)) continue;
     fd_ = fd.release();
     return;
   }
   fail("lock the folder", folder, ENOENT);
+}
+
+bool FolderLock::is_gone(const fs::path& folder) const noexcept {
+  return fd_ >= 0 ? !is_at(fd_, folder) : ::access(folder.c_str(), F_OK) != 0;
 }
 
 FolderLock::~FolderLock() {

@@ -75,6 +75,9 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
 
   bool made() const noexcept { return made_; }  ///< whether the folder was not there before
+  /// Whether `folder`, which this holds, is no longer where it was: moved, removed, or another one in its
+  /// place.
+  bool is_gone(const std::filesystem::path& folder) const noexcept;
   /// False on file systems that cannot lock a folder, such as NFS: then nothing is held.
   bool held() const noexcept { return held_; }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/files.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "report/run_record.h"
@@ -124,20 +123,24 @@ std::vector<std::string> names_of(const Commands& commands) {
 
 std::filesystem::path model_path(const std::string& run) {
   const std::filesystem::path path(run);
+  const std::string wanted = "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file";
+  const auto hint = [&](const std::string& otherwise) {
+    return report::hint_for_run(path, report::kModelFile, otherwise);
+  };
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     const auto file = path / report::kModelFile;
     if (!std::filesystem::exists(file, error)) {
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
-                    "is it the folder of a finished run?");
+                    hint("is it the folder of a finished run?"));
     }
     return file;
   }
   if (!std::filesystem::exists(path, error)) {
-    const std::string tilde = unexpanded(path);
-    throw IoError(
-        fmt::format("there is no file or folder '{}'", run),
-        tilde.empty() ? "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file" : tilde);
+    throw IoError(fmt::format("there is no file or folder '{}'", run), hint(wanted));
+  }
+  if (report::is_other_file_of_run(path, report::kModelFile)) {
+    throw FormatError(fmt::format("{} is no model file", run), hint(wanted));
   }
   return path;
 }

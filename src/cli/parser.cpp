@@ -41,8 +41,10 @@ std::vector<std::string> words_of(const Commands& commands, int argc, const char
     const std::string name = (argument.positional ? "" : "--") + argument.name;
     if (const auto at = said.find(name + " = ");
         at != std::string::npos) {  // "Could not convert: --classes = ten"
+      const bool takes_value = argument.positional || !argument.placeholder.empty();
       throw ConfigError(fmt::format("{} cannot be '{}'", name, said.substr(at + name.size() + 3)),
-                        fmt::format("{}: {}", name, argument.help));
+                        takes_value ? fmt::format("{}: {}", name, argument.help)
+                                    : fmt::format("{} takes no value: give it alone, or not at all", name));
     }
     if (!said.starts_with(name + (argument.positional ? " " : ":"))) continue;
     if (argument.positional) {

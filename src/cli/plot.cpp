@@ -1,3 +1,5 @@
+#include "report/plot.h"
+
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -31,6 +33,16 @@ class Plot final : public Command {
     options.width = terminal.width;
     options.colors = terminal.colors;
     options.utf8 = terminal.utf8;
+    if (options.width < report::kLeastWidth) {
+      throw Error(
+          fmt::format("a plot needs {} columns, the terminal has {}", report::kLeastWidth, options.width),
+          "make it wider, or write a picture with --svg FILE");
+    }
+    if (series.size() > report::kMostRuns) {
+      throw ConfigError(
+          fmt::format("a plot in text tells at most {} runs apart, not {}", report::kMostRuns, series.size()),
+          "give fewer, or write a picture with --svg FILE");
+    }
     fmt::print("{}", curves_text(series, options));
     return kDone;
   }

@@ -3,7 +3,7 @@
 #include <mutex>
 #include <utility>
 
-#include "report/text.h"
+#include "report/plot.h"
 #include "resnet/report.h"
 
 namespace resnet {
@@ -35,7 +35,7 @@ class LiveCurves : public Observer {
       const std::lock_guard lock(mutex_);
       series_.model = run.model;
       series_.dataset = run.dataset;
-      series_.epochs = run.epochs;
+      series_.epochs = report::epochs_begun(run);
       drawn_.clear();
     }
     screen_->show(Screen::Slot::plot, [this](const Terminal& terminal) { return draw(terminal); });

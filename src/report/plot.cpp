@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 namespace resnet::report {
 
@@ -12,6 +13,8 @@ const std::array<Curve, 3> kCurves = {{
     {"train acc", [](const CurvePoint& p) { return p.train_acc; }},
     {"test acc", [](const CurvePoint& p) { return p.test_acc; }},
 }};
+
+const std::array<const char*, 3> kShortNames = {"loss", "train", "test"};
 
 namespace {
 
@@ -46,6 +49,17 @@ std::vector<XY> thinned(std::vector<XY> piece) {
 }
 
 }  // namespace
+
+char letter_of(std::size_t i) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  static_assert(kLetters.size() == kMostRuns);
+  return i < kMostRuns ? kLetters[i] : '?';
+}
+
+std::int64_t epochs_begun(const RunInfo& run) {
+  if (run.steps <= 0 || run.batches <= 0) return run.epochs;
+  return std::min(run.epochs, (run.steps + run.batches - 1) / run.batches);
+}
 
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
   std::vector<std::vector<XY>> result;

@@ -27,6 +27,16 @@ extern const std::array<Curve, 3> kCurves;  // train loss, train acc, test acc
 /// first, the lowest, the highest and the last.
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run);
 
+/// How a picture in text calls the run of number `i`: a to z, A to Z, 0 to 9; "?" from kMostRuns on.
+char letter_of(std::size_t i);
+inline constexpr std::size_t kMostRuns = 62;
+
+/// Epochs that a run begins: fewer than were asked for where the number of its steps ends it.
+std::int64_t epochs_begun(const RunInfo& run);
+
+/// Columns below which curves_text() has no room for a plot.
+inline constexpr int kLeastWidth = 24;
+
 /// Epochs that a plot can show; the table of options allows no more.
 inline constexpr double kMostEpochs = 1e12;
 /// Whether there is a place for it on the x axis.
@@ -47,6 +57,9 @@ struct Ranges {
 /// A loss above this leaves the picture at the top: a run that diverges must not flatten the others.
 inline constexpr double kTallest = 10;
 Ranges ranges_of(std::span<const Series> runs);
+
+/// The same in short, for narrow pictures: loss, train, test.
+extern const std::array<const char*, 3> kShortNames;
 
 /// 0, step, 2*step … <= end, at most `most` + 1 of them; step is 1, 2 or 5 times a power of ten.
 struct Ticks {

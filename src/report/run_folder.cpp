@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "report/plot.h"
 #include "report/run_record.h"
 #include "resnet/report.h"
 
@@ -23,7 +24,7 @@ class RunFolder : public Observer {
   void on_start(const RunInfo& run) override {
     series_.model = run.model;
     series_.dataset = run.dataset;
-    series_.epochs = run.epochs;
+    series_.epochs = report::epochs_begun(run);
     make_directories(folder_);
     write_metrics();
     metrics_.emplace(folder_ / report::kMetricsFile);
@@ -70,10 +71,15 @@ std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<C
 Series load_series(const std::filesystem::path& run) {
   namespace fs = std::filesystem;
   std::error_code error;
+  const std::string wanted = "the folder of a run, or its metrics.csv";
+  const auto hint = [&](const std::string& otherwise) {
+    return report::hint_for_run(run, report::kMetricsFile, otherwise);
+  };
   if (!fs::exists(run, error)) {
-    const std::string tilde = unexpanded(run);
-    throw IoError(fmt::format("there is no file or folder '{}'", run.string()),
-                  tilde.empty() ? "give the folder of a run, or its metrics.csv" : tilde);
+    throw IoError(fmt::format("there is no file or folder '{}'", run.string()), hint("give " + wanted));
+  }
+  if (report::is_other_file_of_run(run, report::kMetricsFile) && !fs::is_directory(run, error)) {
+    throw FormatError(fmt::format("{} has no curves", run.string()), hint("give " + wanted));
   }
   Series series;
   series.name = run.string();
@@ -84,7 +90,7 @@ Series load_series(const std::filesystem::path& run) {
   }
   if (!fs::exists(run / report::kMetricsFile, error)) {
     throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
-                  "is it the folder of a run?");
+                  hint("is it the folder of a run?"));
   }
   series.points = report::read_metrics(run / report::kMetricsFile);
   if (const fs::path config = run / report::kConfigFile; fs::exists(config, error)) {

@@ -16,6 +16,8 @@
 namespace resnet::report {
 namespace {
 
+namespace fs = std::filesystem;
+
 template <class Number>
 Number parse_number(std::string_view text, const std::string& place) {
   Number value = 0;
@@ -27,7 +29,51 @@ Number parse_number(std::string_view text, const std::string& place) {
   return value;
 }
 
+// The first by name of the folders in `folder` that hold a file `wanted`; empty: none.
+fs::path first_run_in(const fs::path& folder, const char* wanted) {
+  constexpr int kMostLookedAt = 1000;
+  fs::path first;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (int i = 0; !error && i < kMostLookedAt && entry != fs::directory_iterator(); ++i) {
+    std::error_code ignored;
+    const fs::path& path = entry->path();
+    if (fs::exists(path / wanted, ignored) && (first.empty() || path < first)) first = path;
+    entry.increment(error);
+  }
+  return first;
+}
+
 }  // namespace
+
+bool is_other_file_of_run(const fs::path& path, const char* wanted) {
+  if (path.filename() == wanted) return false;
+  const bool model = path.extension() == fs::path(kModelFile).extension();
+  return (model && wanted != std::string_view(kModelFile)) ||
+         std::ranges::any_of(std::array{kConfigFile, kMetricsFile, kCurvesFile, kResultFile},
+                             [&](const char* name) { return path.filename() == name; });
+}
+
+std::string hint_for_run(const fs::path& path, const char* wanted, const std::string& otherwise) {
+  if (std::string tilde = unexpanded(path); !tilde.empty()) return tilde;
+  const bool slash = !path.has_filename() && path.has_parent_path();
+  const fs::path given = slash ? path.parent_path() : path;
+  std::error_code ignored;
+  if (fs::is_directory(given, ignored)) {
+    if (fs::exists(given / wanted, ignored)) return fmt::format("give {}", (given / wanted).string());
+    const fs::path run = first_run_in(given, wanted);
+    if (!run.empty()) return fmt::format("it is a folder of runs: give one of them, e.g. {}", run.string());
+    if (fs::exists(given / kConfigFile, ignored)) return "the run in it goes on, or was ended at once";
+    return otherwise;
+  }
+  if (!fs::is_regular_file(given, ignored)) return otherwise;
+  const fs::path folder = given.has_parent_path() ? given.parent_path() : ".";
+  if (is_other_file_of_run(given, wanted) && fs::exists(folder / wanted, ignored)) {
+    const bool itself = wanted == std::string_view(kConfigFile);  // else the folder says more than the file
+    return fmt::format("it is another file of a run: give {}", (itself ? folder / wanted : folder).string());
+  }
+  return slash ? fmt::format("it is a file: give {}", given.string()) : otherwise;
+}
 
 std::string to_json(const FitResult& result) {
   const Json object = Json::object({{"loss", result.loss},
@@ -103,12 +149,15 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
 }
 
 void read_config(const std::filesystem::path& path, Series& series) {
+  bool limited = false;  // by a number of steps, which may end it before its last epoch
   for (const auto& [name, value] : parse_toml(read_text(path), path.string())) {
     if (!value) continue;
+    if (name == "steps") limited = *value != "0";
     if (name == "model") series.model = *value;
     if (name == "data") series.dataset = *value;
     if (name == "epochs") series.epochs = parse_number<std::int64_t>(*value, path.string() + ": epochs");
   }
+  if (limited) series.epochs = 0;
 }
 
 }  // namespace resnet::report

@@ -20,6 +20,13 @@ inline constexpr const char* kCurvesFile = "curves.svg";
 inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kModelFile = "model.safetensors";
 
+/// What to give in the place of `path`, where a person gave that for the folder of a run or its file
+/// `wanted`: a hint for the usual mistakes (a folder of runs, another file of a run, a run without this file,
+/// a / behind a file), `otherwise` for others.
+std::string hint_for_run(const std::filesystem::path& path, const char* wanted, const std::string& otherwise);
+/// Whether `path` is called as a run's files are, but not as the `wanted` one.
+bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted);
+
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
 /// steps, threads, threads_from, isa, weights_sha256, complete, version. A number that is not finite is null.
 std::string to_json(const FitResult& result);
@@ -36,7 +43,8 @@ std::string metrics_line(const CurvePoint& point);
 /// more than 262,144 points.
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
 
-/// What a run's config.toml says of its curves: model, data set and number of epochs. Throws IoError, or
+/// What a run's config.toml says of its curves: model, data set and number of epochs (0, unknown, where a
+/// number of steps ends it). Throws IoError, or
 /// FormatError for what is not TOML.
 void read_config(const std::filesystem::path& path, Series& series);
 

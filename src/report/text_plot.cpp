@@ -18,7 +18,7 @@ using report::Ranges;
 using report::Ticks;
 using report::XY;
 
-constexpr int kLeastWidth = 24, kLeastHeight = 8;
+constexpr int kLeastHeight = 8;
 constexpr int kMostCells = 1000;  // either way
 
 /// How a curve looks. The dashes keep the curves apart without colours; the 256-colour values have
@@ -152,7 +152,7 @@ void draw(Canvas& canvas, std::size_t curve, const Series& run, const Ranges& ra
 void name_run(Canvas& canvas, std::span<const Series> runs, std::size_t i, const Ranges& ranges) {
   constexpr double kTimes = 4;  // a letter so often over the width
   const double step = ranges.x / kTimes;
-  const char name = static_cast<char>('a' + i % 26);
+  const char name = report::letter_of(i);
   for (std::size_t curve = 0; curve < kCurves.size(); ++curve) {
     const auto put = [&](double x, double y) {
       canvas.letter(scale(x, ranges.x, canvas.dots_x()), scale(y, ranges.y, canvas.dots_y()), name, curve);
@@ -175,18 +175,23 @@ void name_run(Canvas& canvas, std::span<const Series> runs, std::size_t i, const
 }
 
 std::string legend(std::span<const Series> runs, const TextPlotOptions& options) {
-  // With values of the only run if they fit, without names of axes if they do not.
-  for (const bool values : {true, false}) {
+  // With the values of the only run; where that is too long, first words are shortened, then values left out.
+  struct Form {
+    bool values, words;
+  };
+  for (const auto& [values, words] : {Form{true, true}, {true, false}, {false, true}, {false, false}}) {
     std::string line;
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
       const std::string sample = options.utf8 ? kStyles[i].sample : std::string(1, kStyles[i].letter);
-      line += (i == 0 ? "" : "   ") + paint(sample, i, options.colors) + " " + kCurves[i].name;
+      line += (i == 0 ? "" : "   ") + paint(sample, i, options.colors) + " ";
+      line += words ? kCurves[i].name : report::kShortNames[i];
       if (!values || runs.size() != 1) continue;
       if (const report::Last last = report::last_of(kCurves[i], runs[0]); last.measured) {
         line += " " + report::figure(last.value);
       }
     }
-    if (report::cells(line) <= options.width || !values) return report::clip(line, options.width);
+    const bool last = !values && !words;
+    if (last || report::cells(line) <= options.width) return report::clip(line, options.width);
   }
   return {};
 }
@@ -215,14 +220,18 @@ std::string table(std::span<const Series> runs, int width, bool utf8) {
   std::string text;
   int longest = 0;
   for (const Series& run : runs) longest = std::max(longest, report::cells(printable(run.name)));
-  longest = std::clamp(longest, 1, std::max(8, width - 2 - 51));
+  // Behind the name: for each curve two spaces (or one), its name, a space and a value.
+  constexpr int kLetter = 2, kWords = 51, kShortWords = 34, kLeastName = 8;
+  const bool words = width >= kLetter + kLeastName + kWords;
+  longest = std::clamp(longest, 1, std::max(1, width - kLetter - (words ? kWords : kShortWords)));
   for (std::size_t i = 0; i < runs.size(); ++i) {
     std::string name = report::shorten(printable(runs[i].name), longest, utf8);
     name.append(static_cast<std::size_t>(longest - report::cells(name)), ' ');
-    std::string line = fmt::format("{} {}", static_cast<char>('a' + i % 26), name);
-    for (const report::Curve& curve : kCurves) {
-      const report::Last last = report::last_of(curve, runs[i]);
-      line += fmt::format("  {} {:>5}", curve.name, last.measured ? report::figure(last.value) : "-");
+    std::string line = fmt::format("{} {}", report::letter_of(i), name);
+    for (std::size_t k = 0; k < kCurves.size(); ++k) {
+      const report::Last last = report::last_of(kCurves[k], runs[i]);
+      line += fmt::format("{} {} {:>5}", words ? " " : "", words ? kCurves[k].name : report::kShortNames[k],
+                          last.measured ? report::figure(last.value) : "-");
     }
     text += report::clip(line, width) + "\n";
   }
@@ -235,7 +244,7 @@ std::string curves_text(std::span<const Series> runs, const TextPlotOptions& wan
   TextPlotOptions options = wanted;
   options.width = std::min(options.width, kMostCells);
   options.height = std::min(options.height, kMostCells);
-  if (options.width < kLeastWidth || options.height < kLeastHeight) return {};
+  if (options.width < report::kLeastWidth || options.height < kLeastHeight) return {};
   const Ranges ranges = report::ranges_of(runs);
   const int rows = options.height - 3;  // legend, axis, labels
   const Ticks y_ticks = report::ticks(ranges.y, std::max(2, rows / 2), false);

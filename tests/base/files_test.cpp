@@ -121,6 +121,16 @@ TEST(WriteFile, FollowsALink) {
   EXPECT_EQ(read_text(folder / "real"), "new");
 }
 
+TEST(WriteFile, WritesIntoAnOpenPipeThatHasNoNameOfItsOwn) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  write_file("/proc/self/fd/" + std::to_string(ends[1]), "some text");  // as /dev/stdout leads there
+  std::array<char, 20> text{};
+  EXPECT_EQ(::read(ends[0], text.data(), text.size()), 9);
+  EXPECT_STREQ(text.data(), "some text");
+  for (const int end : ends) ::close(end);
+}
+
 TEST(WriteFile, FromSeveralThreadsGivesOneOfTheTexts) {
   const ScratchFolder folder;
   const std::array<std::string, 3> texts = {std::string(100'000, 'a'), std::string(100'000, 'b'),
@@ -255,6 +265,22 @@ TEST(FolderLock, IsHeldByOneAtATime) {
   const FolderLock again(run);
   EXPECT_FALSE(again.made());
   EXPECT_TRUE(again.held());
+}
+
+TEST(FolderLock, KnowsThatItsFolderIsNoLongerThere) {
+  const ScratchFolder folder;
+  const fs::path run = folder / "run";
+  const FolderLock lock(run);
+  EXPECT_FALSE(lock.is_gone(run));
+  fs::rename(run, folder / "moved");
+  EXPECT_TRUE(lock.is_gone(run));
+  fs::create_directory(run);  // another one in its place
+  EXPECT_EQ(lock.is_gone(run), lock.held());
+  fs::remove(run);
+  fs::rename(folder / "moved", run);
+  EXPECT_FALSE(lock.is_gone(run));
+  fs::remove(run);
+  EXPECT_TRUE(lock.is_gone(run));
 }
 
 TEST(FolderLock, IsReleasedByTheSystemWhenItsProcessIsKilled) {

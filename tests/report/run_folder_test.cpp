@@ -119,6 +119,16 @@ TEST_F(RunFolderTest, IsReadBackForAPlot) {
   EXPECT_EQ(load_series(folder() / report::kMetricsFile).model, "");
 }
 
+// A run of some steps ends where its points do, which may be long before its last epoch.
+TEST_F(RunFolderTest, OfSomeStepsSaysNothingOfItsLastEpoch) {
+  fs::create_directories(folder());
+  std::ofstream(folder() / report::kMetricsFile) << csv(learning(1));
+  std::ofstream(folder() / report::kConfigFile) << "epochs = 7\nsteps = 20\n";
+  EXPECT_EQ(load_series(folder()).epochs, 0);
+  std::ofstream(folder() / report::kConfigFile) << "epochs = 7\nsteps = 0\n";
+  EXPECT_EQ(load_series(folder()).epochs, 7);
+}
+
 TEST_F(RunFolderTest, SaysWhatIsMissing) {
   EXPECT_THROW(load_series(folder()), IoError);
   fs::create_directories(folder());

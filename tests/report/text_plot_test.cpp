@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "report/plot.h"
 #include "report/simulated_run.h"
 #include "report/text.h"
 
@@ -46,7 +48,7 @@ epoch              1           2           3
 
 TEST(CurvesText, DrawsThemInAscii) {
   EXPECT_EQ(plot({.epochs = 3, .points = learning(3)}, 44, 12, false),
-            R"(* train loss   + train acc   o test acc
+            R"(* loss 0.300   + train 0.914   o test 0.857
   1.0 +  **
       |    **            ++++++++++++ooooooo
       |      ++++++oooooooooooooooooo
@@ -65,7 +67,7 @@ TEST(CurvesText, KeepsItsAxisWhileTheRunGrows) {
   auto points = learning(3);
   points.resize(1);
   EXPECT_EQ(plot({.epochs = 3, .points = points}, 44, 8, true),
-            R"(── train loss   ╌╌ train acc   ─· test acc
+            R"(── loss 1.000   ╌╌ train 0.571   ─· test
     1 ┤  ⠛
       │
       │  ⠛
@@ -125,6 +127,38 @@ TEST(CurvesText, LetsAHugeLossLeaveThePictureAtTheTop) {
   const std::string text = plot({.epochs = 3, .points = points}, 60, 14, true);
   EXPECT_NE(text.find("10 ┤"), std::string::npos) << text;
   EXPECT_EQ(lines_of(text, 60), 14);
+}
+
+TEST(CurvesText, ShortensWordsBeforeItLosesACurve) {
+  const Series series{.epochs = 3, .points = learning(3)};
+  const auto first_line = [&](int width) {
+    const std::string text = plot(series, width, 12, true);
+    return text.substr(0, text.find('\n'));
+  };
+  EXPECT_EQ(first_line(60), "── train loss 0.300   ╌╌ train acc 0.914   ─· test acc 0.857");
+  EXPECT_EQ(first_line(50), "── loss 0.300   ╌╌ train 0.914   ─· test 0.857");
+  EXPECT_EQ(first_line(44), "── train loss   ╌╌ train acc   ─· test acc");
+  EXPECT_EQ(first_line(40), "── loss   ╌╌ train   ─· test");
+  const Series runs[] = {{.name = "runs/first", .points = learning(3)}, {.name = "b", .points = learning(2)}};
+  const std::string text = curves_text(runs, {.width = 40, .height = 12, .utf8 = true});
+  EXPECT_NE(text.find("a …rst loss 0.300 train 0.914 test 0.857\n"), std::string::npos) << text;
+}
+
+TEST(CurvesText, CallsRunsByLettersOfTheirOwn) {
+  std::set<char> letters;
+  for (std::size_t i = 0; i < kMostRuns; ++i) EXPECT_TRUE(letters.insert(letter_of(i)).second) << i;
+  EXPECT_EQ(letter_of(0), 'a');
+  EXPECT_EQ(letter_of(26), 'A');
+  EXPECT_EQ(letter_of(kMostRuns), '?');
+}
+
+TEST(CurvesText, KnowsHowManyEpochsARunOfSomeStepsBegins) {
+  RunInfo run = small_run(10, 7);
+  EXPECT_EQ(epochs_begun(run), 10);
+  run.steps = 14;
+  EXPECT_EQ(epochs_begun(run), 2);
+  run.steps = 15;
+  EXPECT_EQ(epochs_begun(run), 3);
 }
 
 TEST(CurvesText, NeverExceedsItsCells) {
