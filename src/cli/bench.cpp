@@ -14,6 +14,12 @@ namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
 
+// Flags that only some measurements have a use for.
+const std::vector<std::string> kOfNetwork = {"model", "blocks",  "channels", "block",   "stem",
+                                             "input", "steps",   "seed",     "threads", "precision",
+                                             "isa",   "classes", "check"};
+const std::vector<std::string> kOfLoader = {"data", "data-dir", "resize", "batch-size"};
+
 class Bench final : public Command {
  public:
   Bench()
@@ -38,6 +44,9 @@ class Bench final : public Command {
          .target = &layers_});
     add({.name = "check", .help = "compare with the reference engine first", .target = &check_});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
+    for (const std::string& name : kOfNetwork) argument(name).help += " (train, infer)";
+    for (const std::string& name : kOfLoader) argument(name).help += " (loader)";
+    argument("layers").help += " (train)";
   }
 
   int run() override {
@@ -52,13 +61,10 @@ class Bench final : public Command {
       throw ConfigError("--layers measures a training step", "give resnet bench train --layers");
     }
     if (what_ == "loader") {
-      refuse({"model", "blocks", "channels", "block", "stem", "input", "steps", "seed", "threads",
-              "precision", "isa", "classes", "check"},
-             "resnet bench loader runs no network");
+      refuse(kOfNetwork, "resnet bench loader runs no network");
       return loader(chosen);
     }
-    refuse({"data", "data-dir", "resize", "batch-size"},
-           "resnet bench makes its own pictures: give --input NxCxHxW");
+    refuse(kOfLoader, "resnet bench makes its own pictures: give --input NxCxHxW");
     return network(chosen);
   }
 

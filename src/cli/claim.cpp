@@ -66,9 +66,11 @@ void RunClaim::claim(const fs::path& folder) {
 }
 
 RunClaim::~RunClaim() {
-  if (kept_) return;
+  if (kept_ || is_gone()) return;
   std::error_code ignored;
-  for (const char* name : {report::kConfigFile, report::kMetricsFile}) fs::remove(folder_ / name, ignored);
+  for (const char* name :
+       {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
+    fs::remove(folder_ / name, ignored);
   if (made_) fs::remove(folder_, ignored);
 }
 

@@ -15,13 +15,16 @@ class RunClaim {
   /// folder one gets it. What a run left that was ended before its first figures (config.toml, the heading
   /// of metrics.csv) is no run. Throws IoError where another process or an earlier run has the folder.
   RunClaim(const std::string& out, const std::string& model);
-  /// Unless it is kept, nothing is left of a folder that was made, or of what a run wrote into it.
+  /// Unless it is kept, nothing is left of a folder that was made, or of the records that a run wrote into
+  /// it.
   ~RunClaim();
   RunClaim(const RunClaim&) = delete;
   RunClaim& operator=(const RunClaim&) = delete;
 
   const std::filesystem::path& folder() const noexcept { return folder_; }
   void keep() noexcept { kept_ = true; }  ///< there is something worth keeping
+  /// Whether the folder was moved or removed since it was claimed, or another one put in its place.
+  bool is_gone() const noexcept { return lock_->is_gone(folder_); }
 
  private:
   void claim_new(const std::string& model);

@@ -88,12 +88,11 @@ class Eval final : public Command {
     return settings::from_toml(read_text(config), config.string());
   }
 
-  // What an evaluation takes from there: the data set and the batch size.
+  // What an evaluation takes from there, so that its figures are the run's: all but the threads, which are
+  // this machine's.
   static settings::Settings base(const settings::Settings& run) {
-    settings::Settings base;
-    base.data = run.data;
-    base.data_dir = run.data_dir;
-    base.batch_size = run.batch_size;
+    settings::Settings base = run;
+    base.threads = 0;
     return base;
   }
 

@@ -60,7 +60,8 @@ int run(int argc, char** argv) {
   const Program program = {
       kDescription,
       "resnet help COMMAND shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
-      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted after saving.",
+      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted (the\n"
+      "last line on stderr says what was saved).",
       version_text()};
   Commands commands;
   for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {

@@ -16,6 +16,8 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
   return text;
 }
 
+constexpr const char* kHelp = "Shows the flags of a command.";
+
 bool is_folder(const Argument& argument) {
   return argument.placeholder == "DIR";
 }
@@ -80,8 +82,8 @@ std::string man_page(const Commands& commands) {
   }
   page +=
       ".SH EXIT STATUS\n0 done; 1 a file, the data or the machine failed; 2 a flag cannot take its value; "
-      "130 and "
-      "143 interrupted after saving.\n";
+      "129, "
+      "130 and 143 interrupted: the last line on standard error says what was saved, and where.\n";
   page +=
       ".SH ENVIRONMENT\n.TP\n\\fBRESNET_DATA_DIR\\fR\nfolder of the data set where \\-\\-data\\-dir is not "
       "given\n"
@@ -91,7 +93,10 @@ std::string man_page(const Commands& commands) {
       "\\fIresult.json\\fR, \\fImodel.safetensors\\fR. What was not measured is null in result.json. "
       "config.toml names the data by an absolute path and by the SHA-256 of the examples that were used: "
       "\\fBresnet eval RUN\\fR and \\fBresnet train \\-\\-config\\fR refuse other data of that name, unless "
-      "\\-\\-data or \\-\\-data\\-dir is given.\n";
+      "\\-\\-data or \\-\\-data\\-dir is given. "
+      "A folder that is moved or removed while its run goes on is made again at the end; where another one "
+      "has "
+      "taken its place, the model is saved in a new folder beside it, and the run fails.\n";
   return page;
 }
 
@@ -102,8 +107,9 @@ std::string bash(const Commands& commands) {
       "  local word=${COMP_WORDS[COMP_CWORD]} flags= words= files=\n"
       "  COMPREPLY=()\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n";
-  text += fmt::format("    COMPREPLY=($(compgen -W '{} --help --version' -- \"$word\"))\n    return\n  fi\n",
-                      joined(names_of(commands), " "));
+  const std::string names = joined(names_of(commands), " ");
+  text += fmt::format(
+      "    COMPREPLY=($(compgen -W '{} help --help --version' -- \"$word\"))\n    return\n  fi\n", names);
   text += "  case \"${COMP_WORDS[1]} ${COMP_WORDS[COMP_CWORD-1]}\" in\n";
   std::string flags;
   for (const Command* command : shown(commands)) {
@@ -129,6 +135,7 @@ std::string bash(const Commands& commands) {
     }
     flags += fmt::format("    {}) flags='{}' words='{}' files={} ;;\n", name, joined(own, " "), words, files);
   }
+  flags += fmt::format("    help) [ \"$COMP_CWORD\" -ne 2 ] || words='{}' ;;\n", names);
   text += "  esac\n  case ${COMP_WORDS[1]} in\n" + flags + "  esac\n";
   text +=
       "  case $word in\n"
@@ -152,6 +159,7 @@ std::string zsh(const Commands& commands) {
   for (const Command* command : shown(commands)) {
     text += fmt::format("    '{}:{}'\n", command->name(), zsh_quoted(command->description()));
   }
+  text += fmt::format("    'help:{}'\n", zsh_quoted(kHelp));
   text +=
       "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
       "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n";
@@ -176,6 +184,7 @@ std::string zsh(const Commands& commands) {
     }
     text += " ;;\n";
   }
+  text += fmt::format("    help) _arguments '1:command:({})' ;;\n", joined(names_of(commands), " "));
   text += "  esac\n}\n_resnet \"$@\"\n";
   return text;
 }
@@ -191,6 +200,9 @@ std::string fish(const Commands& commands) {
     text += fmt::format("complete -c resnet -n __fish_use_subcommand -a {} -d '{}'\n", command->name(),
                         fish_quoted(command->description()));
   }
+  text += fmt::format("complete -c resnet -n __fish_use_subcommand -a help -d '{}'\n", fish_quoted(kHelp));
+  text += fmt::format("complete -c resnet -n '__fish_seen_subcommand_from help' -a '{}'\n",
+                      joined(names_of(commands), " "));
   for (const Command* command : shown(commands)) {
     for (const Argument& entry : entries(*command)) {
       text += fmt::format("complete -c resnet -n '__fish_seen_subcommand_from {}'", command->name());

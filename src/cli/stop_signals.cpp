@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdint>
 #include <ctime>
+#include <string_view>
 
 namespace resnet::cli {
 namespace {
@@ -25,6 +26,12 @@ std::int64_t nanoseconds() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+void say(std::string_view text) {
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) {
+    // nobody is there to read it
+  }
+}
+
 extern "C" void on_signal(int signal) {
   const int error = errno;  // of the call that was interrupted
   const std::int64_t now = nanoseconds();
@@ -32,11 +39,9 @@ extern "C" void on_signal(int signal) {
   if (g_first.compare_exchange_strong(first, now)) {
     g_signal.store(signal);
     g_stop.store(true);
-    constexpr char kText[] = "\nresnet: finishing the step and saving; once more to give up\n";
-    if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) {
-      // nobody is there to read it
-    }
+    say("\nresnet: finishing the step and saving; once more to give up\n");
   } else if (now - first >= g_burst.load()) {
+    say("\nresnet: ended at once; what was not saved before is lost\n");
     std::signal(signal, SIG_DFL);
     static_cast<void>(std::raise(signal));  // delivered when this handler returns
   }

@@ -15,15 +15,26 @@
 namespace resnet::cli {
 namespace {
 
-// Saves the model before the records say that the run is finished, or when the run fails.
+// Saves the model before the records say that the run is finished, or when the run fails. A run that was
+// stopped before its first step has no model, and leaves no folder.
 class ModelKeeper final : public Observer {
  public:
-  ModelKeeper(RunClaim& claim, const nn::Module& net, const data::Dataset& dataset)
-      : claim_(claim), net_(net), dataset_(dataset) {}
+  ModelKeeper(RunClaim& claim, std::string config, const nn::Module& net, const data::Dataset& dataset)
+      : claim_(claim), config_(std::move(config)), net_(net), dataset_(dataset) {
+    write_config();
+  }
   void on_step(const Progress&) override { keep(); }
-  void on_finish(const FitResult&) override { save(); }
+  void on_finish(const FitResult&) override {
+    if (!began_) return;
+    const std::filesystem::path folder = save();
+    if (folder == claim_.folder()) return;
+    throw IoError(
+        fmt::format("{} was moved or removed, and another folder is there", claim_.folder().string()),
+        "the model is in " + folder.string());
+  }
+  bool saved() const noexcept { return saved_; }
 
-  // What was trained is saved also if the records, the memory or an evaluation fail; a run that never
+  // What was trained is saved as well if the records, the memory or an evaluation fail; a run that never
   // began leaves no folder.
   void rescue() {
     if (!began_ || saved_) return;
@@ -39,13 +50,28 @@ class ModelKeeper final : public Observer {
     began_ = true;
     claim_.keep();
   }
-  void save() {
-    keep();
-    save_model(claim_.folder() / report::kModelFile, net_, dataset_);
+  std::filesystem::path save() {
+    const std::filesystem::path folder = folder_that_is_there();
+    save_model(folder / report::kModelFile, net_, dataset_);
     saved_ = true;
+    return folder;
   }
+  // A folder that was moved or removed while the run went on is made again; where another one has taken its
+  // place, which may be another run's, a new one stands in.
+  std::filesystem::path folder_that_is_there() {
+    std::filesystem::path folder = claim_.folder();
+    if (!claim_.is_gone()) return folder;
+    for (int n = 2; !make_directories(folder); ++n)
+      folder = fmt::format("{}-{}", claim_.folder().string(), n);
+    write_file(folder / report::kConfigFile, config_);
+    say(fmt::format("note: {} was moved or removed while the run went on; its model is in {}",
+                    claim_.folder().string(), folder.string()));
+    return folder;
+  }
+  void write_config() const { write_file(claim_.folder() / report::kConfigFile, config_); }
 
   RunClaim& claim_;
+  std::string config_;
   const nn::Module& net_;
   const data::Dataset& dataset_;
   bool began_ = false, saved_ = false;
@@ -90,13 +116,13 @@ class Train final : public Command {
     stop_at_signals();
     RunClaim claim(chosen.out, chosen.model);
     const std::filesystem::path& folder = claim.folder();
-    write_file(folder / report::kConfigFile, settings::to_toml(settings::recorded(chosen, training, test)));
+    const auto keeper = std::make_shared<ModelKeeper>(
+        claim, settings::to_toml(settings::recorded(chosen, training, test)), net, training);
     if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
     FitOptions options = settings::fit_options(chosen);
     options.stop = &stop_requested();
     if (!quiet_) options.observers = {curves(), progress()};
-    const auto keeper = std::make_shared<ModelKeeper>(claim, net, training);
     options.observers.push_back(keeper);
     options.observers.push_back(run_folder(folder));
     FitResult result;
@@ -107,13 +133,18 @@ class Train final : public Command {
       throw;
     }
 
-    if (!quiet_) say("run: " + folder.string());
+    if (!quiet_ && stop_signal() == 0) say("run: " + folder.string());
     if (json_) {
       std::cout << report::to_json(result) << '\n';
     } else {
       std::cout << result;
     }
     std::cout.flush();
+    if (stop_signal() != 0) {
+      say("resnet: stopped " +
+          (keeper->saved() ? fmt::format("after {} steps, saved in {}", result.steps, folder.string())
+                           : "before the first step: nothing was trained, and nothing is kept"));
+    }
     constexpr int kSignalBase = 128;
     return stop_signal() == 0 ? kDone : kSignalBase + stop_signal();
   }
@@ -121,6 +152,12 @@ class Train final : public Command {
  private:
   settings::Settings base() const {
     if (config_.empty()) return {};
+    std::error_code error;
+    if (report::is_other_file_of_run(config_, report::kConfigFile) ||
+        std::filesystem::is_directory(config_, error)) {
+      throw FormatError(fmt::format("--config: {} is no file of settings", config_),
+                        report::hint_for_run(config_, report::kConfigFile, "give the config.toml of a run"));
+    }
     return settings::from_toml(read_text(config_), config_);
   }
 

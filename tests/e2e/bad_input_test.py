@@ -167,6 +167,8 @@ bad_model("graph of another network", "tensor", with_header(**{"resnet.graph": o
 bad_model("graph with an unknown operation", "unknown operation",
           with_header(**{"resnet.graph": header["__metadata__"]["resnet.graph"].replace('"op":"relu"', '"op":"launch"')}))
 bad_model("graph that is no graph", "graph", with_header(**{"resnet.graph": "[]"}))
+bad_model("newer graph", "version 2, this program reads 1",
+          with_header(**{"resnet.graph": header["__metadata__"]["resnet.graph"].replace('"version":1', '"version":2')}))
 bad_model("newer format", 'resnet.format "2"', with_header(**{"resnet.format": "2"}))
 check("data of other classes", ["eval", trained, "--data", "fashion-mnist"], 1, "3 classes")
 config = HERE / "bad.toml"
@@ -192,6 +194,16 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "FitOption
                                 ("plot", 2, "resnet plot needs RUN", "e.g. resnet plot runs/"),
                                 ("plot nothing", 1, "there is no file or folder 'nothing'", "folder of a run"),
                                 ("predict x", 2, "no command 'predict'", "comes with"),
+                                ("eval trained/config.toml", 1, "is no model file", "give trained"),
+                                ("eval trained/model.safetensors/", 1, "there is no file", "give trained/model.safetensors"),
+                                ("eval .", 1, "holds no model.safetensors", "a folder of runs: give one of them"),
+                                ("plot trained/model.safetensors", 1, "has no curves", "give trained"),
+                                ("plot .", 1, "holds no metrics.csv", "a folder of runs: give one of them"),
+                                ("train --config trained", 1, "no file of settings", "give trained/config.toml"),
+                                ("train --config trained/result.json", 1, "no file of settings", "give trained/config.toml"),
+                                ("train --quiet=maybe", 2, "--quiet cannot be 'maybe'", "takes no value"),
+                                ("train --data mnist", 2, "no data set 'mnist'", "did you mean fashion-mnist?"),
+                                ("train --data good", 2, "'good' is a folder", "idx:good"),
                                 ("export x", 2, "no command 'export'", "comes with"),
                                 ("--lr 3", 2, "no flag '--lr'", "resnet COMMAND --lr"),
                                 ("help trian", 2, "no command 'trian'", "did you mean resnet train?")):

@@ -97,17 +97,70 @@ def start_large(out):
     return process
 
 
-# Stopped before its first step: what was not measured is not zero.
+# Stopped before its first step: what was not measured is not zero, and an untrained network is not kept.
 stopped = start_large("stopped")
 stopped.send_signal(signal.SIGTERM)
-answer = json.loads(stopped.communicate(timeout=TIMEOUT)[0])
+answer, said = stopped.communicate(timeout=TIMEOUT)
+answer = json.loads(answer)
 assert stopped.returncode == 143 and answer["steps"] == 0 and answer["complete"] is False, answer
 assert all(answer[key] is None for key in ("loss", "train_acc", "test_acc", "examples_per_second")), answer
-assert json.loads((HERE / "stopped" / "result.json").read_text()) == answer
-run("plot", "stopped")
+assert said.splitlines()[-1] == "resnet: stopped before the first step: nothing was trained, and nothing is kept", said
+assert not (HERE / "stopped").exists()
+(HERE / "mine_empty").mkdir()
+stopped = start_large("mine_empty")
+stopped.send_signal(signal.SIGINT)
+stopped.communicate(timeout=TIMEOUT)
+assert stopped.returncode == 130 and not list((HERE / "mine_empty").iterdir()), stopped.returncode
+
+
+def start_long(out):
+    """A run that has done some steps, and has many to go."""
+    process = subprocess.Popen([PROGRAM, "train", "--data", "idx:own", *NETWORK, "--steps", "0", "--epochs", "1000000",
+                                "--out", out, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = HERE / out / "metrics.csv"
+    deadline = time.time() + TIMEOUT
+    while time.time() < deadline and process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 3):
+        time.sleep(0.005)
+    return process
+
+
+# Stopped later: the last line says what was saved, and where.
+process = start_long("long")
+process.send_signal(signal.SIGINT)
+said = process.communicate(timeout=TIMEOUT)[1].splitlines()
+assert process.returncode == 130 and re.fullmatch(r"resnet: stopped after \d+ steps, saved in long", said[-1]), said
+run("eval", "long")
+# A second, later signal: what it means is said.
+process = start_large("twice")
+process.send_signal(signal.SIGINT)
+time.sleep(0.6)
+if process.poll() is None:
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode != -signal.SIGINT or said.splitlines()[-1] == \
+        "resnet: ended at once; what was not saved before is lost", said
+
+# A run's folder that is removed or moved meanwhile: its model is not lost, nor is another folder that is there.
+process = start_long("removed")
+os.rename(HERE / "removed", HERE / "gone")
+shutil.rmtree(HERE / "gone")
+process.send_signal(signal.SIGINT)
+said = process.communicate(timeout=TIMEOUT)[1]
+assert process.returncode == 130 and "note: removed was moved or removed" in said, said
+assert {"config.toml", "metrics.csv", "model.safetensors", "result.json"} <= digest_of(HERE / "removed").keys()
+run("eval", "removed")
+process = start_long("moved")
+os.rename(HERE / "moved", HERE / "moved away")
+(HERE / "moved").mkdir()
+(HERE / "moved" / "notes").write_text("another's")
+process.send_signal(signal.SIGINT)
+said = process.communicate(timeout=TIMEOUT)[1]
+assert process.returncode == 1 and said.endswith("hint: the model is in moved-2\n"), said
+assert digest_of(HERE / "moved") == {"notes": b"another's"}
+run("eval", "moved-2")
 
 # Signals of one burst, as coreutils' timeout sends them, are one request: the run is saved.
-burst = start_large("burst")
+burst = start_long("burst")
 for stop in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
     burst.send_signal(stop)
     time.sleep(0.005)
@@ -162,7 +215,17 @@ shutil.rmtree(HERE / "own")
 os.rename(HERE / "kept", HERE / "own")
 # A limit is part of what a run used.
 run("train", *SMALL, "--limit-test", 4, "--out", "limited")
-assert json.loads(run("eval", "limited", "--json").stdout)["examples"] == 8
+limited = json.loads(run("eval", "limited", "--json").stdout)  # the run's own figures
+assert limited["examples"] == 4, limited
+assert limited["test_acc"] == json.loads((HERE / "limited" / "result.json").read_text())["test_acc"], limited
+assert json.loads(run("eval", "limited", "--limit-test", 0, "--json").stdout)["examples"] == 8
+# A picture goes to whatever reads it, and a terminal that is too narrow is told.
+drawn = subprocess.run([PROGRAM, "plot", "first", "--svg", "/dev/stdout"], stdout=subprocess.PIPE, check=True)
+assert drawn.stdout.startswith(b"<svg") and drawn.stdout.endswith(b"</svg>\n"), drawn
+os.environ["COLUMNS"] = "20"
+run("plot", "first", code=1, says="a plot needs 24 columns, the terminal has 20\nhint: make it wider")
+del os.environ["COLUMNS"]
+run("plot", *63 * ["first"], code=2, says="at most 62 runs apart")
 
 # Names that are not UTF-8: as a run's folder they are none of config.toml's business, as data's they are refused.
 odd = os.fsdecode(b"odd\xff")

@@ -166,6 +166,16 @@ for form in ("man", "bash", "zsh", "fish"):
         assert command in manual, (form, command)
         for flag in re.findall(r"--([a-z-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
             assert re.search(rf"(--|-l ){flag}\b", manual), (form, command, flag)
+# Flags that only some measurements take say so.
+listed = {line.split()[0]: line for line in run("bench", "--help").stdout.splitlines() if line.startswith("  --")}
+for flag in listed.keys() - {"--json"}:
+    modes = re.search(r"\(([a-z, ]+)\)$", listed[flag])
+    assert modes, listed[flag]
+    for mode in {"train", "infer", "loader"} - set(modes[1].split(", ")):
+        value = [] if flag in ("--check", "--layers") else {"--isa": ["avx2"], "--precision": ["f32"], "--block": ["basic"],
+                                                            "--stem": ["small"], "--input": ["4x1x32x32"],
+                                                            "--model": ["resnet18"]}.get(flag, ["32"])
+        run("bench", mode, flag, *value, code=2)
 (HERE / "resnet.bash").write_text(run("manual", "bash").stdout)
 COMPLETE = """source ./resnet.bash
 complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _resnet; echo "${COMPREPLY[@]}"; }
@@ -173,9 +183,12 @@ complete_words resnet s
 complete_words resnet train --limit-
 complete_words resnet train --model d2l_resnet1
 complete_words resnet bench l
+complete_words resnet help pl
+complete_words resnet he
 """
 completed = subprocess.run(["bash", "-c", COMPLETE], capture_output=True, text=True, check=True).stdout.splitlines()
-assert completed == ["summary", "--limit-train --limit-test", "d2l_resnet18 d2l_resnet101 d2l_resnet152", "loader"], completed
+assert completed == ["summary", "--limit-train --limit-test", "d2l_resnet18 d2l_resnet101 d2l_resnet152", "loader",
+                     "plan plot", "help"], completed
 
 # The chapter as a program: its two blocks, its shape walk, its training on the first eight examples.
 chapter = subprocess.run([pathlib.Path(os.environ["RESNET_EXAMPLES_DIR"]) / "chapter", "8"], capture_output=True, text=True,
