@@ -23,7 +23,7 @@ HOUSE = {
     "data":     (3, ["data.h"],                 ["images"]),
     "ops":      (3, [],                         ["graph", "kernels"]),
     "plan":     (3, [],                         ["kernels"]),
-    "nn":       (4, ["functional.h", "nn.h", "models.h"],       ["ops"]),
+    "nn":       (4, ["functional.h", "module.h", "nn.h", "models.h"], ["ops"]),
     "compiler": (4, ["optimizer.h"],            ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
     "cpu":      (5, [],                         ["compiler"]),

@@ -1,119 +1,19 @@
-// Modules: the parts of a network. A module owns named parameters in PyTorch's layout and order and
-// builds graph when it is called; it holds no maths. Several threads may read one (trace it, copy its state)
-// while none changes it (init, load_weights, set_state, fit).
+// Layers, residual blocks, and what one does with a network: count, initialise, trace, summarise, draw.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
-#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "resnet/functional.h"
-#include "resnet/graph.h"
-#include "resnet/tensor.h"
+#include "resnet/module.h"
 
 namespace resnet {
 
 namespace nn {
-
-/// Pixels, {height, width}; one number means square.
-struct Size2 {
-  std::int64_t height, width;
-  Size2(std::int64_t side)
-      : height(side), width(side) {}  // NOLINT(google-explicit-constructor): `.kernel = 3`
-  Size2(std::int64_t h, std::int64_t w) : height(h), width(w) {}
-};
-
-/// What a parameter or buffer is, for its initialisation.
-enum class ParameterKind : std::uint8_t {
-  weight,           // of a convolution [Co,Ci/groups,Kh,Kw] or a linear layer [out,in]
-  bias,             // of either
-  norm_weight,      // 1
-  norm_bias,        // 0
-  running_mean,     // 0
-  running_var,      // 1
-  batches_tracked,  // i64 scalar, 0
-};
-
-struct Parameter {
-  std::string name;  // within its module, e.g. "weight"
-  ParameterKind kind = ParameterKind::weight;
-  Shape shape;
-  std::int64_t fan_in = 0;  // of the layer: inputs that one output sums over
-  Tensor value;             // empty until set
-  bool set = false;
-};
-
-/// How unset parameters are initialised; every number depends on (seed, parameter's name, index) alone.
-/// "The chapter" is Dive into Deep Learning, section "Residual Networks (ResNet)".
-///   chapter      weights Xavier uniform; biases uniform within 1/sqrt(fan_in)
-///   torchvision  convolutions Kaiming normal (fan-out, ReLU); linear layers and biases uniform within
-///                1/sqrt(fan_in)
-enum class Scheme : std::uint8_t { chapter, torchvision };
-
-/// Base of all modules. Movable, not copyable; children stay at their addresses when it moves, so a
-/// person's own module may hold references to what add() gave it. A module takes one value and gives one,
-/// as training, summary and model files know one input and one output; inside operator() it may use as
-/// many values as it likes (Residual does).
-class Module {
- public:
-  Module() = default;
-  virtual ~Module() = default;
-  Module(Module&&) noexcept = default;
-  Module& operator=(Module&&) noexcept = default;
-  Module(const Module&) = delete;
-  Module& operator=(const Module&) = delete;
-
-  /// Appends this module to the graph of `x`. Throws ShapeError if it does not fit.
-  virtual Value operator()(Value x) const = 0;
-  /// The class, as PyTorch prints it.
-  virtual std::string kind() const { return "Module"; }
-
-  struct Child {
-    std::string name;
-    std::unique_ptr<Module> module;
-  };
-  const std::vector<Child>& children() const noexcept { return children_; }
-  std::vector<Parameter>& parameters() noexcept { return parameters_; }
-  const std::vector<Parameter>& parameters() const noexcept { return parameters_; }
-
-  /// Name of the whole network in reports, and the scheme that initialises it.
-  const std::string& title() const noexcept { return title_; }
-  Scheme scheme() const noexcept { return scheme_; }
-  void set_title(std::string title) { title_ = std::move(title); }
-  void set_scheme(Scheme scheme) noexcept { scheme_ = scheme; }
-
- protected:
-  /// Takes a child under a name; gives it at its lasting address. Throws ConfigError if the name is
-  /// empty, taken, or has a dot.
-  template <class M>
-  M& add(std::string name, M module) {
-    check_child_name(name);
-    auto owned = std::make_unique<M>(std::move(module));
-    M& reference = *owned;
-    children_.push_back({std::move(name), std::move(owned)});
-    return reference;
-  }
-  void add_parameter(std::string name, ParameterKind kind, const Shape& shape, std::int64_t fan_in = 0);
-  /// The graph value of a parameter, by its place in the order of adding. Throws ConfigError if this
-  /// module is not part of the network that is being built.
-  graph::ValueId parameter_value(graph::Builder& builder, std::size_t index) const;
-  /// Name of the node that this module makes of `x`: its path in the network; for the network itself,
-  /// or a module without a place in it, its class.
-  std::string node_name(Value x) const;
-
- private:
-  void check_child_name(const std::string& name) const;
-
-  std::vector<Child> children_;
-  std::vector<Parameter> parameters_;
-  std::string title_ = "custom";
-  Scheme scheme_ = Scheme::chapter;
-};
 
 struct Conv2dOptions {
   Size2 kernel = 3;    // pixels
@@ -190,9 +90,11 @@ struct PoolOptions {
   Size2 stride = 2;           // pixels
   Size2 padding = 0;          // pixels per side, at most half the kernel
   bool count_padding = true;  // average only: divide by the whole window always, as PyTorch's default
+  bool ceil_mode = false;     // round Ho and Wo up: the last window may reach past the map
 };
 
 /// Maximum of each window: x [N,C,H,W] -> y [N,C,Ho,Wo], Ho = floor((H + 2*padding - kernel) / stride) + 1.
+/// Rounded up, no window begins behind the map, as in PyTorch.
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(PoolOptions options = {});
@@ -279,15 +181,82 @@ class Sequential : public Module {
   std::string kind() const override { return "Sequential"; }
 };
 
+/// Stochastic depth. Training: each example is 0 with probability p, else x / (1 - p), the whole of it;
+/// which ones follows from (seed, place in the network, step, example). Evaluation: x.
+/// Source: Huang et al., arXiv 1603.09382.
+class DropPath : public Module {
+ public:
+  explicit DropPath(double p);
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "DropPath"; }
+
+ private:
+  double p_;
+};
+
+/// x times a gate for each of its channels, sigmoid(fc2(relu(fc1(mean over the map)))). fc1 has
+/// channels / reduction outputs, rounded to a multiple of 8, at least 8: timm's rule and parameter names.
+/// Source: Hu et al., arXiv 1709.01507.
+class SqueezeExcite : public Module {
+ public:
+  SqueezeExcite(std::int64_t channels, std::int64_t reduction);
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "SqueezeExcite"; }
+
+ private:
+  Conv2d* fc1_;
+  Conv2d* fc2_;
+};
+
+/// What goes around a block where its stride or its channels change.
+enum class Shortcut : std::uint8_t {
+  conv,     // a 1x1 convolution with the stride
+  avgpool,  // a 2x2 average pool with the stride, then a 1x1 convolution: "ResNet-D", arXiv 1812.01187
+  none,     // nothing, nor around any other block: a plain network
+};
+
+/// What the blocks below differ in; the defaults are torchvision's resnet.
+struct BlockOptions {
+  std::int64_t stride = 1;  // of the first 3x3 convolution
+  Shortcut shortcut = Shortcut::conv;
+  // Of a bottleneck's 3x3 convolution, which has width * width_per_group / 64 * groups channels: wide,
+  // ResNeXt.
+  std::int64_t groups = 1, width_per_group = 64;
+  std::int64_t se_reduction = 0;  // SqueezeExcite behind the convolutions; 0: none
+  double drop_path = 0;           // DropPath at the branch's end
+};
+
+/// What residual blocks share: how their branch ends and meets the shortcut.
+class ResidualBlock : public Module {
+ protected:
+  explicit ResidualBlock(bool plain) : plain_(plain) {}
+  /// The children "se" and "drop_path", where there are any.
+  void add_end(std::int64_t channels, std::int64_t se_reduction, double drop_path);
+  /// The child "downsample", where stride or channels change: a 1x1 convolution and its norm, named "0" and
+  /// "1", or "1" and "2" behind a pool; in a pre-activation block "conv" alone, and "pool".
+  void add_downsample(std::int64_t in, std::int64_t out, const BlockOptions& options, bool norm);
+  /// `branch` and x around it. A plain block's branch alone.
+  Value join(Value branch, Value x) const;
+
+  Module* around_ = nullptr;  // what x goes through, if anything
+
+ private:
+  bool plain_;
+  SqueezeExcite* se_ = nullptr;
+  DropPath* drop_path_ = nullptr;
+};
+
 struct ResidualOptions {
   bool use_1x1conv = false;
   std::int64_t stride = 1;
+  bool plain = false;    // no shortcut at all
+  double drop_path = 0;  // DropPath at the branch's end
 };
 
 /// The chapter's residual block: relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)), the shortcut
 /// being x itself or a 1x1 convolution of it, without a norm. x [N,in,H,W] -> y [N,out,ceil(H/stride),…].
 /// Source: He et al., arXiv 1512.03385, as the chapter writes it.
-class Residual : public Module {
+class Residual : public ResidualBlock {
  public:
   Residual(std::int64_t in, std::int64_t out, ResidualOptions options = {});
   Value operator()(Value x) const override;
@@ -296,14 +265,13 @@ class Residual : public Module {
  private:
   Conv2d* conv1_;
   Conv2d* conv2_;
-  Conv2d* conv3_ = nullptr;
   BatchNorm2d* bn1_;
   BatchNorm2d* bn2_;
 };
 
 /// The chapter's block, deepened as the paper's bottleneck: 1x1, 3x3 with the stride, 1x1 to four
 /// times `width` channels; every convolution with a bias, the 1x1 shortcut without a norm.
-class ResidualBottleneck : public Module {
+class ResidualBottleneck : public ResidualBlock {
  public:
   ResidualBottleneck(std::int64_t in, std::int64_t width, ResidualOptions options = {});
   Value operator()(Value x) const override;
@@ -313,7 +281,6 @@ class ResidualBottleneck : public Module {
   Conv2d* conv1_;
   Conv2d* conv2_;
   Conv2d* conv3_;
-  Conv2d* conv4_ = nullptr;  // the shortcut's
   BatchNorm2d* bn1_;
   BatchNorm2d* bn2_;
   BatchNorm2d* bn3_;
@@ -321,9 +288,9 @@ class ResidualBottleneck : public Module {
 
 /// torchvision's BasicBlock: two 3x3 convolutions; the shortcut is a 1x1 convolution with a norm where
 /// stride or channels change. x [N,in,H,W] -> y [N,width,…].
-class BasicBlock : public Module {
+class BasicBlock : public ResidualBlock {
  public:
-  BasicBlock(std::int64_t in, std::int64_t width, std::int64_t stride = 1);
+  BasicBlock(std::int64_t in, std::int64_t width, BlockOptions options = {});
   Value operator()(Value x) const override;
   std::string kind() const override { return "BasicBlock"; }
 
@@ -332,13 +299,12 @@ class BasicBlock : public Module {
   BatchNorm2d* bn1_;
   Conv2d* conv2_;
   BatchNorm2d* bn2_;
-  Sequential* downsample_ = nullptr;
 };
 
 /// torchvision's Bottleneck (v1.5: the stride sits on the 3x3): 1x1, 3x3, 1x1 to 4*width channels.
-class Bottleneck : public Module {
+class Bottleneck : public ResidualBlock {
  public:
-  Bottleneck(std::int64_t in, std::int64_t width, std::int64_t stride = 1);
+  Bottleneck(std::int64_t in, std::int64_t width, BlockOptions options = {});
   Value operator()(Value x) const override;
   std::string kind() const override { return "Bottleneck"; }
 
@@ -349,7 +315,37 @@ class Bottleneck : public Module {
   BatchNorm2d* bn2_;
   Conv2d* conv3_;
   BatchNorm2d* bn3_;
-  Sequential* downsample_ = nullptr;
+};
+
+/// The same with norm and ReLU before each convolution, none behind the sum; the shortcut, a 1x1 convolution
+/// without a norm, begins behind the first ReLU. timm's resnetv2 and its parameter names.
+/// Source: He et al., arXiv 1603.05027.
+class PreActBasic : public ResidualBlock {
+ public:
+  PreActBasic(std::int64_t in, std::int64_t width, BlockOptions options = {});
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "PreActBasic"; }
+
+ private:
+  BatchNorm2d* norm1_;
+  Conv2d* conv1_;
+  BatchNorm2d* norm2_;
+  Conv2d* conv2_;
+};
+
+class PreActBottleneck : public ResidualBlock {
+ public:
+  PreActBottleneck(std::int64_t in, std::int64_t width, BlockOptions options = {});
+  Value operator()(Value x) const override;
+  std::string kind() const override { return "PreActBottleneck"; }
+
+ private:
+  BatchNorm2d* norm1_;
+  Conv2d* conv1_;
+  BatchNorm2d* norm2_;
+  Conv2d* conv2_;
+  BatchNorm2d* norm3_;
+  Conv2d* conv3_;
 };
 
 /// Calls visit(path, parameter) for all parameters and buffers in the order of PyTorch's state_dict.
@@ -380,7 +376,7 @@ struct SummaryRow {
 
 /// Output shapes, parameters and cost of a network for one input shape.
 struct Summary {
-  std::vector<SummaryRow> stages;  // direct children of the network, in order
+  std::vector<SummaryRow> stages;  // children, of a Sequential of Sequentials those of it
   std::vector<SummaryRow> layers;  // operations in the order of evaluation
   std::int64_t parameters = 0;
   double flops = 0;

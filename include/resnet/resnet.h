@@ -12,6 +12,7 @@
 #include "resnet/metrics.h"
 #include "resnet/model_file.h"
 #include "resnet/models.h"
+#include "resnet/module.h"
 #include "resnet/nn.h"
 #include "resnet/optimizer.h"
 #include "resnet/predict.h"

@@ -25,6 +25,29 @@ void check_limits(const std::string& text, const std::string& file) {
   }
 }
 
+std::optional<std::string> number_of(const toml::node& node) {
+  if (const auto* real = node.as_floating_point()) {
+    return fmt::format("{:#}", real->get());  // the shortest, with a point
+  }
+  if (!node.is_number()) return std::nullopt;
+  std::ostringstream number;
+  number << toml::node_view(node);
+  return number.str();
+}
+
+std::optional<std::string> text_of(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  const toml::array* list = node.as_array();
+  if (list == nullptr) return number_of(node);
+  std::string joined;
+  for (const toml::node& element : *list) {
+    const std::optional<std::string> number = number_of(element);
+    if (!number) return std::nullopt;
+    joined += (joined.empty() ? "" : ",") + *number;
+  }
+  return joined;
+}
+
 }  // namespace
 
 std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& file) {
@@ -39,17 +62,13 @@ std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& fi
   }
   std::vector<TomlEntry> entries;
   for (const auto& [key, node] : table) {
-    std::optional<std::string> value;
-    if (const auto* string = node.as_string()) {
-      value = string->get();
-    } else if (const auto* real = node.as_floating_point()) {
-      value = fmt::format("{:#}", real->get());  // the shortest, with a point
-    } else if (node.is_number()) {
-      std::ostringstream number;
-      number << toml::node_view(node);
-      value = number.str();
+    const std::string name(key.str());
+    if (const toml::table* inner = node.as_table()) {
+      for (const auto& [inner_key, inner_node] : *inner)
+        entries.push_back({name, std::string(inner_key.str()), text_of(inner_node)});
+    } else {
+      entries.push_back({"", name, text_of(node)});
     }
-    entries.push_back({std::string(key.str()), std::move(value)});
   }
   return entries;
 }

@@ -1,4 +1,4 @@
-// Flat TOML files: `name = value`, a line each.
+// TOML files of two levels: `name = value`, a line each, also in tables.
 #pragma once
 
 #include <optional>
@@ -8,11 +8,14 @@
 namespace resnet {
 
 struct TomlEntry {
+  std::string table;  // [table] in which it stands; "" at the top level
   std::string name;
-  std::optional<std::string> value;  // a text without its quotes, or a number; else nothing
+  // A text without its quotes, a number, or numbers of a list with commas between; else nothing.
+  std::optional<std::string> value;
 };
 
-/// The entries of a file's top level, in the order of their names. Throws FormatError with `file` and the
+/// The entries of a file, those of a table where its name would stand, in the order of names; an empty
+/// table has none. Throws FormatError with `file` and the
 /// line of what is not TOML, or for more than 64 KiB or 1,024 dots and brackets, which nest.
 std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& file);
 

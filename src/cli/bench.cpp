@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "cli/command.h"
+#include "settings/options.h"
 
 namespace resnet::cli {
 namespace {
@@ -15,9 +16,15 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024.0;
 
 // Flags that only some measurements have a use for.
-const std::vector<std::string> kOfNetwork = {"model", "blocks",  "channels", "block",   "stem",
-                                             "input", "steps",   "seed",     "threads", "precision",
-                                             "isa",   "classes", "check"};
+const std::vector<std::string>& flags_of_network() {
+  static const std::vector<std::string> list = [] {
+    std::vector<std::string> names = settings::network_options();
+    for (const char* name : {"input", "steps", "seed", "threads", "precision", "isa", "classes", "check"})
+      names.emplace_back(name);
+    return names;
+  }();
+  return list;
+}
 const std::vector<std::string> kOfLoader = {"data", "data-dir", "resize", "batch-size"};
 
 class Bench final : public Command {
@@ -30,8 +37,8 @@ class Bench final : public Command {
          .positional = true,
          .choices = {"train", "infer", "loader"},
          .example = "train"});
-    accept({"data", "data-dir", "resize", "model", "blocks", "channels", "block", "stem", "input", "steps",
-            "batch-size", "seed", "threads", "precision", "isa"});
+    accept({"data", "data-dir", "resize", "model", "input", "steps", "batch-size", "seed", "threads",
+            "precision", "isa"});
     argument("steps").help = "steps that are timed; 0: seven";
     argument("input").default_text = "256x1x96x96";
     add({.name = "classes",
@@ -44,7 +51,7 @@ class Bench final : public Command {
          .target = &layers_});
     add({.name = "check", .help = "compare with the reference engine first", .target = &check_});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
-    for (const std::string& name : kOfNetwork) argument(name).help += " (train, infer)";
+    for (const std::string& name : flags_of_network()) argument(name).help += " (train, infer)";
     for (const std::string& name : kOfLoader) argument(name).help += " (loader)";
     argument("layers").help += " (train)";
   }
@@ -61,7 +68,7 @@ class Bench final : public Command {
       throw ConfigError("--layers measures a training step", "give resnet bench train --layers");
     }
     if (what_ == "loader") {
-      refuse(kOfNetwork, "resnet bench loader runs no network");
+      refuse(flags_of_network(), "resnet bench loader runs no network");
       return loader(chosen);
     }
     refuse(kOfLoader, "resnet bench makes its own pictures: give --input NxCxHxW");

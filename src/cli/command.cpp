@@ -86,8 +86,11 @@ void Command::check_rest(const std::vector<std::string>& words) const {
 
 void Command::accept(const std::vector<std::string>& names) {
   const settings::Settings defaults;
+  const auto named = [&](const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   for (const settings::Option& option : settings::options()) {
-    if (std::find(names.begin(), names.end(), option.name) == names.end()) continue;
+    if (!named(option.name) && !(option.of_network && named("model"))) continue;
     const std::string name = option.name;
     add({.name = name,
          .placeholder = option.placeholder,

@@ -56,7 +56,7 @@ class Command {
 
  protected:
   void add(Argument argument) { arguments_.push_back(std::move(argument)); }
-  /// Flags from the table of options, in its order.
+  /// Flags from the table of options, in its order; with "model" all that say what the network is.
   void accept(const std::vector<std::string>& names);
   /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;

@@ -8,7 +8,7 @@ namespace {
 class Plan final : public Command {
  public:
   Plan() : Command("plan", "The compiled step: kernels, memory, and why.") {
-    accept({"model", "blocks", "channels", "block", "stem", "input", "precision", "isa"});
+    accept({"model", "input", "precision", "isa"});
     add({.name = "mode",
          .placeholder = "MODE",
          .help = "train or eval",

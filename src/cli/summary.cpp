@@ -12,7 +12,7 @@ namespace {
 class Summary final : public Command {
  public:
   Summary() : Command("summary", "Output shape of every stage or layer, parameters and cost of a network.") {
-    accept({"model", "blocks", "channels", "block", "stem", "input"});
+    accept({"model", "input"});
     add({.name = "classes",
          .placeholder = "N",
          .help = "classes of the network",

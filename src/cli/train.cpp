@@ -82,9 +82,8 @@ class Train final : public Command {
   Train()
       : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data",     "data-dir", "resize",    "limit-train", "limit-test", "model", "blocks",
-            "channels", "block",    "stem",      "batch-size",  "epochs",     "steps", "lr",
-            "seed",     "threads",  "precision", "isa",         "device",     "out"});
+    accept({"data", "data-dir", "resize", "limit-train", "limit-test", "model", "batch-size", "epochs",
+            "steps", "lr", "seed", "threads", "precision", "isa", "device", "out"});
     add({.name = "config",
          .placeholder = "FILE",
          .help = "settings from a run's config.toml; flags override them",

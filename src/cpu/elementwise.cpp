@@ -67,7 +67,11 @@ class DropoutRules final : public RulesOf<ops::Dropout> {
   Lowering lower_this(const ops::Dropout& operation, const Signature& s,
                       const Machine& machine) const override {
     const auto& [x, dtype] = *s.inputs[ops::DropoutInput::x];
-    const auto& [p, layer] = operation.options();
+    const auto& [p, layer, per_example] = operation.options();
+    if (per_example) {
+      return {kernels::make_drop_path(p, layer, x[0], x[1] * ops::pixels_of(x), machine.isa, dtype),
+              "counter-based, a number for each example"};
+    }
     return {kernels::make_dropout(p, layer, x[0], x[1], ops::pixels_of(x), machine.isa, dtype),
             "counter-based mask, never stored"};
   }

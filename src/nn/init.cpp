@@ -22,14 +22,20 @@ std::int64_t fan_out(const Shape& weight) {
 
 void fill_weight(Parameter& parameter, const RandomStream& stream, Scheme scheme) {
   const bool convolution = parameter.shape.rank() == 4;
+  const auto normal = [&](double deviation) {
+    const auto values = parameter.value.values();
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(deviation * stream.normal(i));
+  };
+  if (parameter.deviation > 0) {
+    normal(parameter.deviation);
+    return;
+  }
   if (scheme == Scheme::chapter) {  // Glorot and Bengio 2010, gain 1
     fill_uniform(parameter, stream,
                  std::sqrt(6.0 / static_cast<double>(parameter.fan_in + fan_out(parameter.shape))));
   } else if (convolution) {  // He et al., arXiv 1502.01852, fan-out
-    const double deviation = std::sqrt(2.0 / static_cast<double>(fan_out(parameter.shape)));
-    const auto values = parameter.value.values();
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(deviation * stream.normal(i));
+    normal(std::sqrt(2.0 / static_cast<double>(fan_out(parameter.shape))));
   } else {
     fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
   }

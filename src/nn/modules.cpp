@@ -179,7 +179,8 @@ ops::PoolWindow window(const PoolOptions& options) {
   return {.kernel = pair(options.kernel),
           .stride = pair(options.stride),
           .padding = pair(options.padding),
-          .count_padding = options.count_padding};
+          .count_padding = options.count_padding,
+          .ceil_mode = options.ceil_mode};
 }
 
 }  // namespace
@@ -225,10 +226,11 @@ Dropout::Dropout(double p) : p_(p) {
   require(p >= 0 && p < 1, "Dropout: p must lie within [0, 1)");
 }
 
-Value Dropout::operator()(Value x) const {
-  if (x.mode() == Mode::eval || p_ == 0) return x;
+namespace {
+
+Value drop(Value x, const std::string& name, double p, bool per_example) {
+  if (x.mode() == Mode::eval || p == 0) return x;
   graph::Builder& builder = x.builder();
-  const std::string name = node_name(x);
   // Every call has numbers of its own, also one that shares its name with another.
   const auto& nodes = builder.graph.nodes();
   const auto before = std::count_if(nodes.begin(), nodes.end(), [&](const graph::Node& node) {
@@ -236,8 +238,22 @@ Value Dropout::operator()(Value x) const {
   });
   const std::uint64_t layer = stream_id(before == 0 ? name : name + "#" + std::to_string(before));
   const graph::ValueId seed_step = builder.graph.add_input(graph::kSeedStep, {Shape{2}, DType::i64});
-  const ops::DropoutOptions options{.p = p_, .layer = layer};
+  const ops::DropoutOptions options{.p = p, .layer = layer, .per_example = per_example};
   return {builder, emit(x, ops::make<ops::Dropout>(options), name, {x.id(), seed_step})[0]};
+}
+
+}  // namespace
+
+Value Dropout::operator()(Value x) const {
+  return drop(x, node_name(x), p_, false);
+}
+
+DropPath::DropPath(double p) : p_(p) {
+  require(p >= 0 && p < 1, "DropPath: p must lie within [0, 1)");
+}
+
+Value DropPath::operator()(Value x) const {
+  return drop(x, node_name(x), p_, true);
 }
 
 Value Sequential::operator()(Value x) const {

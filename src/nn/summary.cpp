@@ -79,6 +79,34 @@ void add_child(const graph::Graph& graph, const Module::Child& child, std::vecto
   if (called) rows.push_back(std::move(row));
 }
 
+// Whether its children are its stages: a Sequential of nothing but Sequentials.
+bool holds_stages(const Module& module) {
+  const auto& children = module.children();
+  return typeid(module) == typeid(Sequential) && !children.empty() &&
+         std::all_of(children.begin(), children.end(), [](const Module::Child& child) {
+           const Module& inner = *child.module;
+           return typeid(inner) == typeid(Sequential);
+         });
+}
+
+// Calls the stages of `module` one by one, so that whatever a stage makes is its own, wherever its name lies.
+Value call_stages(const Module& module, const std::string& path, Value x, std::vector<SummaryRow>& rows) {
+  const graph::Graph& graph = x.builder().graph;
+  for (const Module::Child& child : module.children()) {
+    const std::string name = join(path, child.name);
+    if (holds_stages(*child.module)) {
+      x = call_stages(*child.module, name, x, rows);
+      continue;
+    }
+    const std::size_t first = graph.nodes().size();
+    x = (*child.module)(x);
+    SummaryRow row{name, child.module->kind(), x.shape(), parameter_count(*child.module), 0};
+    for (std::size_t i = first; i < graph.nodes().size(); ++i) row.flops += flops_of(graph, graph.nodes()[i]);
+    rows.push_back(std::move(row));
+  }
+  return x;
+}
+
 }  // namespace
 
 Summary summary(const Module& module, const Shape& images) {
@@ -87,15 +115,7 @@ Summary summary(const Module& module, const Shape& images) {
   Value x(builder, builder.graph.add_input(graph::kImages, {images, DType::f32}));
   Summary summary;
   if (typeid(module) == typeid(Sequential)) {
-    // Called one by one, so that whatever a stage makes is its own, wherever its name lies.
-    for (const Module::Child& child : module.children()) {
-      const std::size_t first = graph.nodes().size();
-      x = (*child.module)(x);
-      SummaryRow row{child.name, child.module->kind(), x.shape(), parameter_count(*child.module), 0};
-      for (std::size_t i = first; i < graph.nodes().size(); ++i)
-        row.flops += flops_of(graph, graph.nodes()[i]);
-      summary.stages.push_back(std::move(row));
-    }
+    call_stages(module, "", x, summary.stages);
   } else {
     x = module(x);
     for (const Module::Child& child : module.children()) add_child(graph, child, summary.stages);

@@ -8,13 +8,16 @@ namespace resnet::ops {
 Op Dropout::read(const Attributes& attributes) {
   graph::AttributeReader reader(attributes);
   const DropoutOptions options{.p = reader.real("p"),
-                               .layer = static_cast<std::uint64_t>(reader.integer("layer"))};
+                               .layer = static_cast<std::uint64_t>(reader.integer("layer")),
+                               .per_example = reader.integer_or("per_example", 0) != 0};
   reader.finish();
   return make<Dropout>(options);
 }
 
 Attributes Dropout::attributes() const {
-  return {{"p", options_.p}, {"layer", static_cast<std::int64_t>(options_.layer)}};
+  Attributes attributes = {{"p", options_.p}, {"layer", static_cast<std::int64_t>(options_.layer)}};
+  if (options_.per_example) attributes.set("per_example", std::int64_t{1});
+  return attributes;
 }
 
 std::vector<std::optional<ValueType>> Dropout::infer(std::span<const ValueType* const> inputs) const {
@@ -36,8 +39,9 @@ void Dropout::gradient(GradientScope& scope) const {
 void Dropout::evaluate(const Signature&, std::span<const View<const double>> in,
                        std::span<const View<double>> out) const {
   const View<const double>& seed_step = in[DropoutInput::seed_step];
-  kernels::reference_dropout(options_.p, options_.layer, static_cast<std::int64_t>(seed_step[0]),
-                             static_cast<std::int64_t>(seed_step[1]), in[DropoutInput::x], out[0]);
+  const auto& reference = options_.per_example ? kernels::reference_drop_path : kernels::reference_dropout;
+  reference(options_.p, options_.layer, static_cast<std::int64_t>(seed_step[0]),
+            static_cast<std::int64_t>(seed_step[1]), in[DropoutInput::x], out[0]);
 }
 
 }  // namespace resnet::ops

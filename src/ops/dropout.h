@@ -1,4 +1,5 @@
-// Dropout of training: what is kept depends on (seed, layer, step, element) alone.
+// Dropout of training: what is kept depends on (seed, layer, step, element) alone; or, for stochastic depth,
+// on the example in place of the element.
 #pragma once
 
 #include "ops/operation.h"
@@ -6,8 +7,9 @@
 namespace resnet::ops {
 
 struct DropoutOptions {
-  double p = 0.5;           // probability of zero, within [0, 1)
-  std::uint64_t layer = 0;  // number of its random stream
+  double p = 0.5;            // probability of zero, within [0, 1)
+  std::uint64_t layer = 0;   // number of its random stream
+  bool per_example = false;  // all of an example is kept or none
 };
 struct DropoutInput {
   enum : std::size_t { x, seed_step };  // seed_step: i64 {seed, number of the step}

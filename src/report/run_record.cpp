@@ -150,8 +150,10 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
 
 void read_config(const std::filesystem::path& path, Series& series) {
   bool limited = false;  // by a number of steps, which may end it before its last epoch
-  for (const auto& [name, value] : parse_toml(read_text(path), path.string())) {
+  for (const auto& [table, name, value] : parse_toml(read_text(path), path.string())) {
     if (!value) continue;
+    if (table == "model" && name == "name") series.model = *value;  // a run's own config has no tables
+    if (!table.empty()) continue;
     if (name == "steps") limited = *value != "0";
     if (name == "model") series.model = *value;
     if (name == "data") series.dataset = *value;

@@ -38,18 +38,13 @@ class Table {
     line.choices = names;
     return line;
   }
-  Option& stages(const std::string& name, const std::string& help,
-                 std::vector<std::int64_t> Settings::*member) {
-    return add({name, "N,N,...", help, true,
-                [=](Settings& s, const std::string& t) { s.*member = parse_stages(name, t); },
-                [=](const Settings& s) { return joined(s.*member, ","); }});
-  }
   Option& add(Option line) { return lines.emplace_back(std::move(line)); }
 };
 
 // The sections, a source each.
 void add_data(Table& table);
 void add_network(Table& table);
+void add_input(Table& table);
 void add_training(Table& table);
 void add_machine(Table& table);
 

@@ -10,7 +10,10 @@ namespace {
 std::vector<Option> make_options() {
   Table table;
   add_data(table);
+  const std::size_t first = table.lines.size();
   add_network(table);
+  for (std::size_t i = first; i < table.lines.size(); ++i) table.lines[i].of_network = true;
+  add_input(table);
   add_training(table);
   add_machine(table);
   return table.lines;
@@ -25,6 +28,17 @@ bool in_name(char c) {
 const std::vector<Option>& options() {
   static const std::vector<Option> list = make_options();
   return list;
+}
+
+const std::vector<std::string>& network_options() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> result;
+    for (const Option& o : options()) {
+      if (o.of_network) result.push_back(o.name);
+    }
+    return result;
+  }();
+  return names;
 }
 
 const Option& option(std::string_view name) {

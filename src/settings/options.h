@@ -23,10 +23,13 @@ struct Option {
   std::vector<std::string> fields = {};             // of the library, "FitOptions::epochs", that it sets
   std::vector<std::string> choices = {};            // all values there are, or the usual ones; may be empty
   bool flag = true;                                 // false: in config.toml alone, written by a run
+  bool of_network = false;                          // may stand in the table [model] of a config file
 };
 
 /// All options, in the order of the help.
 const std::vector<Option>& options();
+/// Names of the options that say what the network is.
+const std::vector<std::string>& network_options();
 /// The option called `name`. Throws ConfigError if there is none.
 const Option& option(std::string_view name);
 

@@ -74,35 +74,40 @@ std::string to_toml(const Settings& settings) {
 }
 
 Settings from_toml(const std::string& text, const std::string& file) {
-  std::vector<std::string> names;
-  for (const Option& o : options()) names.push_back(o.name);
+  std::vector<std::string> all;
+  for (const Option& o : options()) all.push_back(o.name);
   Settings settings;
-  for (const auto& [name, value] : parse_toml(text, file)) {
+  for (const TomlEntry& entry : parse_toml(text, file)) {
+    const bool of_network = entry.table == "model";
+    const std::string where = entry.table.empty() ? file : fmt::format("{}: [{}]", file, entry.table);
+    if (!entry.table.empty() && !of_network) {
+      throw FormatError(fmt::format("{}: there is no table '{}'", file, entry.table),
+                        "a config file has name = value, and at most the table [model]");
+    }
+    const std::string name = of_network && entry.name == "name" ? "model" : entry.name;
+    const std::vector<std::string>& names = of_network ? network_options() : all;
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       const std::string near = nearest(name, names);
-      throw FormatError(fmt::format("{}: there is no option '{}'", file, name),
+      throw FormatError(fmt::format("{}: there is no option '{}'", where, name),
                         near.empty() ? "resnet train --help lists them" : "did you mean '" + near + "'?");
     }
-    if (!value) throw FormatError(fmt::format("{}: '{}' must be a number or a text", file, name));
+    if (!entry.value) {
+      throw FormatError(
+          fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name));
+    }
     try {
-      option(name).set(settings, *value);
+      option(name).set(settings, *entry.value);
     } catch (const ConfigError& error) {
-      throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
+      throw FormatError(fmt::format("{}: {}", where, error.what()), error.hint());
     }
   }
   return settings;
 }
 
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes) {
-  models::ResNetOptions options;
+  models::ResNetOptions options = settings.network;
   options.in_channels = in_channels;
   options.classes = classes;
-  options.blocks.assign(settings.blocks.begin(), settings.blocks.end());
-  options.channels.assign(settings.channels.begin(), settings.channels.end());
-  if (!settings.block.empty()) {
-    options.block = settings.block == "basic" ? models::Block::basic : models::Block::bottleneck;
-  }
-  if (settings.stem == "small") options.stem = models::Stem::small;
   return models::make(settings.model, options);
 }
 

@@ -8,6 +8,7 @@
 
 #include "data/sources.h"
 #include "resnet/data.h"
+#include "resnet/models.h"
 #include "resnet/train.h"
 
 namespace resnet::settings {
@@ -22,10 +23,8 @@ struct Settings {
   std::int64_t limit_train = 0, limit_test = 0;
 
   std::string model = "d2l_resnet18";
-  std::vector<std::int64_t> blocks, channels;  // empty: the model's own
-  std::string block;                           // "": the model's own
-  std::string stem;                            // "": large
-  Shape input;                                 // rank 0: from the data
+  models::ResNetOptions network;  // what is not given: the model's own; channels in and classes: the data's
+  Shape input;                    // rank 0: from the data
 
   std::int64_t batch_size = 256, epochs = 10, steps = 0;
   float lr = 0.05F;
@@ -51,7 +50,9 @@ bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dat
 
 /// A complete config.toml, from which `resnet train --config` repeats the run.
 std::string to_toml(const Settings& settings);
-/// Throws FormatError for what is not TOML, not an option, or a value that the option cannot take.
+/// `name = value` lines, and those of the network in a table [model] too, where `name` is the model's. A list
+/// of numbers means them with commas between. Throws FormatError for what is not TOML, not an option, or a
+/// value that the option cannot take.
 Settings from_toml(const std::string& text, const std::string& file);
 
 // What the settings say to the library.

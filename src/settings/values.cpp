@@ -66,6 +66,14 @@ float parse_rate(std::string_view flag, const std::string& text) {
   return value;
 }
 
+double parse_share(std::string_view flag, const std::string& text) {
+  double value = 0;
+  if (!parse(text, value) || !(value >= 0 && value < 1)) {
+    reject(flag, text, "a number of at least 0 and below 1, e.g. 0.1");
+  }
+  return value;
+}
+
 std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 1 << 16;
   return parse_list(flag, text, ',', kMost, "whole numbers from 1 to 65536 with commas between, one a stage");

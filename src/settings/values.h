@@ -15,6 +15,8 @@ std::int64_t parse_count(std::string_view flag, const std::string& text, std::in
                          std::int64_t most);
 std::uint64_t parse_seed(std::string_view flag, const std::string& text);
 float parse_rate(std::string_view flag, const std::string& text);
+/// At least 0 and below 1.
+double parse_share(std::string_view flag, const std::string& text);
 /// A number for each stage, with commas between: "2,2,2,2".
 std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text);
 /// 64 hexadecimal digits.

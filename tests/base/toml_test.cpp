@@ -15,8 +15,22 @@ TEST(Toml, GivesTextsAndNumbersAsTextsInTheOrderOfNames) {
   EXPECT_EQ(entries[1].value, "two");
   EXPECT_EQ(entries[2].value, "0.05");
   EXPECT_EQ(parse_toml("x = 3.0", "file")[0].value, "3.0") << "no whole number";
-  EXPECT_FALSE(entries[3].value.has_value());
+  EXPECT_EQ(entries[3].value, "1");
   EXPECT_FALSE(entries[4].value.has_value());
+}
+
+TEST(Toml, GivesListsOfNumbersAndTheEntriesOfTables) {
+  const auto entries =
+      parse_toml("z = [1, 2.5]\n[b]\ny = [1, 'a']\nx = [[1]]\n[a]\n[a.deep]\n[c]\nv = []\n", "file");
+  ASSERT_EQ(entries.size(), 5U);
+  EXPECT_EQ(entries[0].table + "." + entries[0].name, "a.deep");
+  EXPECT_FALSE(entries[0].value.has_value()) << "a table in a table";
+  EXPECT_EQ(entries[1].table + "." + entries[1].name, "b.x");
+  EXPECT_FALSE(entries[1].value.has_value());
+  EXPECT_FALSE(entries[2].value.has_value()) << "numbers and texts";
+  EXPECT_EQ(entries[3].value, "");
+  EXPECT_EQ(entries[4].table, "");
+  EXPECT_EQ(entries[4].value, "1,2.5");
 }
 
 TEST(Toml, NamesFileAndLineOfWhatIsNone) {

@@ -153,6 +153,37 @@ TEST(Dropout, EqualsReferenceInAnyLayout) {
   });
 }
 
+TEST(DropPath, KeepsOrDropsWholeExamplesAsTheReference) {
+  const Index n = 37;
+  for (const Isa isa : isas()) {
+    for (const Index elements : {Index{1}, Index{77}, Index{40'000}}) {
+      Values x = Numbers("drop_path").normal(n * elements);
+      x[0] = kNan;
+      Values expected(x.size());
+      reference_drop_path(0.4, 7, seed_step(0)[0], 3, {x.data(), {n, elements}},
+                          {expected.data(), {n, elements}});
+      const auto kernel = make_drop_path(0.4, 7, n, elements, isa);
+      const auto y = run(*kernel, {input(x), input(seed_step(3)), output(n * elements)}).get(2);
+      EXPECT_TRUE(std::isnan(y[0])) << "what is not finite stays, also where it is dropped";
+      Index kept = 0;
+      for (Index i = 0; i < n; ++i) {
+        const auto first = static_cast<std::size_t>(i * elements);
+        const std::size_t skip = i == 0 ? 1 : 0;
+        const bool zero = expected[first + elements - 1] == 0;
+        kept += zero ? 0 : 1;
+        for (std::size_t j = first + skip; j < first + static_cast<std::size_t>(elements); ++j) {
+          ASSERT_NEAR(y[j], expected[j], 3 * kRound * std::abs(expected[j])) << i;
+          ASSERT_EQ(y[j] == 0, zero) << "an example is dropped as one";
+        }
+      }
+      if (elements > 1) EXPECT_GT(kept, n / 3);
+      if (elements > 1) EXPECT_LT(kept, n);
+      EXPECT_TRUE(std::isnan(run(*kernel, {input(x), input(seed_step(3)), same_as(0)}).get(0)[0]))
+          << "in place";
+    }
+  }
+}
+
 TEST(Dropout, KeepsItsShareAndDependsOnSeedLayerAndStep) {
   const Index count = 100000;
   const Values ones(static_cast<std::size_t>(count), 1.0);

@@ -17,6 +17,7 @@ inline PoolGeometry random_pool(Numbers& numbers, Index least_n, const PoolGeome
   g.sw = numbers.between(1, most.sw);
   g.ph = numbers.between(0, g.kh / 2);
   g.pw = numbers.between(0, g.kw / 2);
+  g.ceil_mode = numbers.below(2) == 0;
   return g;
 }
 

@@ -15,7 +15,7 @@ std::string text(const PoolGeometry& g) {
   const auto pair = [](Index a, Index b) { return std::to_string(a) + "x" + std::to_string(b); };
   return "n" + std::to_string(g.n) + " c" + std::to_string(g.c) + " map " + pair(g.h, g.w) + " kernel " +
          pair(g.kh, g.kw) + " stride " + pair(g.sh, g.sw) + " padding " + pair(g.ph, g.pw) +
-         (g.count_padding ? "" : " inside only");
+         (g.count_padding ? "" : " inside only") + (g.ceil_mode ? " rounded up" : "");
 }
 
 /// Calls check(isa, geometry) for the pools of residual networks, awkward ones and random ones.
@@ -33,7 +33,18 @@ void for_geometries(const Check& check) {
       {.n = 1, .c = 9, .h = 16, .w = 16, .kh = 16, .kw = 16},  // 256 taps
       {.n = 9, .c = 512, .h = 3, .w = 3, .kh = 3, .kw = 3},
       {.n = 5, .c = 10, .h = 7, .w = 7, .kh = 7, .kw = 7},
-      {.n = 2, .c = 2047, .h = 4, .w = 4, .kh = 4, .kw = 4}};
+      {.n = 2, .c = 2047, .h = 4, .w = 4, .kh = 4, .kw = 4},
+      {.n = 2,
+       .c = 24,
+       .h = 7,
+       .w = 5,
+       .kh = 2,
+       .kw = 2,
+       .sh = 2,
+       .sw = 2,
+       .count_padding = false,
+       .ceil_mode = true},
+      {.n = 2, .c = 9, .h = 1, .w = 1, .kh = 2, .kw = 2, .sh = 2, .sw = 2, .ceil_mode = true}};
   Numbers numbers("pool shapes");
   for (int i = 0; i < 25; ++i) {
     PoolGeometry g =
@@ -172,10 +183,41 @@ TEST(AvgPoolGradient, StaysWithinTheErrorOfItsSums) {
 const PoolGeometry kSmall = {
     .n = 2, .c = 2, .h = 5, .w = 6, .kh = 3, .kw = 2, .sh = 2, .sw = 1, .ph = 1, .pw = 1};
 
+// torch.nn.AvgPool2d(3, 2, padding, ceil_mode=True)(torch.ones(1, 1, n, n))[0, 0, -1] for n of 4, 5, 6.
+TEST(AvgPool, RoundsUpAndDividesAsPyTorch) {
+  const auto last_row = [](Index size, Index padding, bool count_padding) {
+    const PoolGeometry g = {.h = size,
+                            .w = size,
+                            .kh = 3,
+                            .kw = 3,
+                            .sh = 2,
+                            .sw = 2,
+                            .ph = padding,
+                            .pw = padding,
+                            .count_padding = count_padding,
+                            .ceil_mode = true};
+    Values y = zeros(outputs(g));
+    reference_avg_pool(g, view(Values(static_cast<std::size_t>(inputs(g)), 1.0)), target(y));
+    return Values(y.end() - static_cast<std::ptrdiff_t>(g.wo()), y.end());
+  };
+  using testing::close;
+  const auto same = [](const Values& a, const Values& b) {
+    return a.size() == b.size() && close(a, b, 1e-15);
+  };
+  EXPECT_TRUE(same(last_row(4, 0, true), {1, 1}));
+  EXPECT_TRUE(same(last_row(4, 1, true), {1.0 / 3, 0.5, 0.25}));
+  EXPECT_TRUE(same(last_row(4, 1, false), {1, 1, 1}));
+  EXPECT_TRUE(same(last_row(5, 1, true), {4.0 / 9, 2.0 / 3, 4.0 / 9}));
+  EXPECT_TRUE(same(last_row(6, 1, true), {1.0 / 3, 0.5, 0.5, 0.25}));
+}
+
 TEST(AvgPoolGradient, ReferenceMatchesFiniteDifferences) {
-  for (const bool count_padding : {true, false}) {
+  for (const auto& [count_padding, ceil_mode] :
+       {std::pair(true, false), std::pair(false, false), std::pair(true, true), std::pair(false, true)}) {
     PoolGeometry g = kSmall;
     g.count_padding = count_padding;
+    g.ceil_mode = ceil_mode;
+    if (ceil_mode) g.h = 6;
     Values x = Numbers("x").normal(inputs(g));
     const Values dy = Numbers("dy").normal(outputs(g));
     Values dx = zeros(inputs(g));

@@ -57,6 +57,27 @@ TEST(Drawing, APlainNetworkHasNoFrames) {
   EXPECT_THAT(svg, HasSubstr(">fully connected, 2<"));
 }
 
+TEST(Drawing, TheFamilysBlocksHaveTheirOwnParts) {
+  const nn::BlockOptions options = {
+      .stride = 2, .shortcut = nn::Shortcut::avgpool, .groups = 4, .se_reduction = 16, .drop_path = 0.1};
+  const std::string svg = nn::drawing(nn::Bottleneck{64, 64, options}, {1, 64, 9, 9});
+  EXPECT_EQ(count(svg, ">3×3 conv, 256, /2, 4 groups<"), 1);
+  EXPECT_EQ(count(svg, ">2×2 average pool, /2<"), 1) << "on the shortcut";
+  EXPECT_EQ(count(svg, ">global average pool<"), 1);
+  EXPECT_EQ(count(svg, ">1×1 conv, 16<"), 1) << "squeezed";
+  EXPECT_EQ(count(svg, ">sigmoid<"), 1);
+  EXPECT_EQ(count(svg, "<circle"), 2) << "the gate's product and the sum";
+  EXPECT_EQ(count(svg, "class=\"frame\""), 1);
+  const std::string v2 =
+      nn::drawing(models::make("resnetv2_18", {.blocks = {3}, .channels = {8}}), {1, 3, 32, 32});
+  EXPECT_THAT(v2, HasSubstr(">× 3<"));
+  EXPECT_EQ(count(v2, ">batch norm<"), 3) << "two of the block, one behind the last";
+  const std::string plain =
+      nn::drawing(models::d2l_resnet18({.shortcut = nn::Shortcut::none}), {1, 1, 64, 64});
+  EXPECT_EQ(count(plain, "<circle"), 0);
+  EXPECT_EQ(count(plain, ">3×3 conv, 64<"), 4);
+}
+
 // Sums that the chapter's figures do not have: within one another, of the input, of one value twice.
 struct Woven : nn::Module {
   nn::Conv2d& a = add("a", nn::Conv2d{2, 2, {.padding = 1}});

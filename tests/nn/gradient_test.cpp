@@ -65,13 +65,25 @@ TEST(BlockGradient, ResidualBottleneckMatchesFiniteDifferences) {
   check(behind_a_convolution(8, nn::ResidualBottleneck{8, 2}), {2, 2, 3, 4}, false);
 }
 
+TEST(BlockGradient, TheFamilysBlocksMatchFiniteDifferences) {
+  const nn::BlockOptions pooled = {.stride = 2, .shortcut = nn::Shortcut::avgpool, .se_reduction = 2};
+  check(behind_a_convolution(3, nn::BasicBlock{3, 5, pooled}), {3, 2, 5, 7}, false);
+  check(behind_a_convolution(3, nn::Bottleneck{3, 4, {.stride = 2, .groups = 2, .width_per_group = 32}}),
+        {2, 2, 6, 5}, false);
+  check(behind_a_convolution(3, nn::PreActBasic{3, 5, pooled}), {3, 2, 5, 7}, false);
+  check(behind_a_convolution(4, nn::PreActBasic{4, 4}), {2, 2, 3, 6}, false);
+  check(behind_a_convolution(3, nn::PreActBottleneck{3, 2, {.stride = 2}}), {2, 2, 7, 6}, false);
+  check(behind_a_convolution(3, nn::Residual{3, 4, {.use_1x1conv = true, .stride = 2, .plain = true}}),
+        {2, 2, 7, 6}, false);
+}
+
 TEST(BlockGradient, BasicBlockMatchesFiniteDifferences) {
-  check(behind_a_convolution(3, nn::BasicBlock{3, 5, 2}), {3, 2, 5, 8}, false);
+  check(behind_a_convolution(3, nn::BasicBlock{3, 5, {.stride = 2}}), {3, 2, 5, 8}, false);
   check(behind_a_convolution(4, nn::BasicBlock{4, 4}), {2, 2, 3, 6}, false);
 }
 
 TEST(BlockGradient, BottleneckMatchesFiniteDifferences) {
-  check(behind_a_convolution(3, nn::Bottleneck{3, 2, 2}), {2, 2, 7, 6}, false);
+  check(behind_a_convolution(3, nn::Bottleneck{3, 2, {.stride = 2}}), {2, 2, 7, 6}, false);
   check(behind_a_convolution(8, nn::Bottleneck{8, 2}), {2, 2, 3, 4}, false);
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -137,7 +138,7 @@ TEST(Models, EveryNameMakesAClassifierOfTheSizeItIsAskedFor) {
     const graph::Graph graph = nn::trace(net, {1, 2, 32, 32}, Mode::eval);
     EXPECT_EQ(graph.value(graph.output("output")).type.shape, (Shape{1, 7})) << name;
   }
-  EXPECT_EQ(models::names().size(), 10U);
+  EXPECT_EQ(models::names().size(), 27U);
 }
 
 TEST(Models, EveryParameterAndBufferTakesPartInTheTrainingGraph) {
@@ -194,6 +195,73 @@ TEST(Models, TheSmallStemKeepsTheSize) {
   }
 }
 
+std::vector<Shape> stage_shapes(const nn::Sequential& net, const Shape& images) {
+  std::vector<Shape> shapes;
+  for (const nn::SummaryRow& row : nn::summary(net, images).stages) shapes.push_back(row.output);
+  return shapes;
+}
+
+TEST(Models, EachOfTheFamilyHasTheShapesOfItsStages) {
+  for (const std::string name : {"wide_resnet50_2", "resnext50_32x4d", "resnet50d", "seresnet50"}) {
+    const std::vector<Shape> shapes = stage_shapes(models::make(name, {}), {1, 3, 106, 90});
+    const std::vector<Shape> expected = {{1, 64, 53, 45},  {1, 64, 53, 45},  {1, 64, 53, 45}, {1, 64, 27, 23},
+                                         {1, 256, 27, 23}, {1, 512, 14, 12}, {1, 1024, 7, 6}, {1, 2048, 4, 3},
+                                         {1, 2048, 1, 1},  {1, 2048},        {1, 1000}};
+    EXPECT_EQ(shapes, expected) << name;
+  }
+  const nn::Summary v2 = nn::summary(models::make("resnetv2_50", {}), {1, 3, 106, 90});
+  std::vector<std::string> names;
+  std::vector<Shape> shapes;
+  for (const nn::SummaryRow& row : v2.stages) {
+    names.push_back(row.name);
+    shapes.push_back(row.output);
+  }
+  EXPECT_THAT(names, testing::ElementsAre("stem", "stages.0.blocks", "stages.1.blocks", "stages.2.blocks",
+                                          "stages.3.blocks", "norm", "act", "head"));
+  EXPECT_THAT(shapes, testing::ElementsAre(Shape{1, 64, 27, 23}, Shape{1, 256, 27, 23}, Shape{1, 512, 14, 12},
+                                           Shape{1, 1024, 7, 6}, Shape{1, 2048, 4, 3}, Shape{1, 2048, 4, 3},
+                                           Shape{1, 2048, 4, 3}, Shape{1, 1000}));
+}
+
+TEST(Models, StridesAndTheStemsChannelsCanBeChosen) {
+  const models::ResNetOptions options{.classes = 10,
+                                      .blocks = {2, 1, 1},
+                                      .channels = {32, 64, 128},
+                                      .strides = {2, 1, 3},
+                                      .stem = models::Stem::small,
+                                      .stem_channels = 16};
+  for (const std::string name : {"d2l_resnet18", "resnet18", "resnetv2_18"}) {
+    const nn::Sequential net = models::make(name, options);
+    std::vector<Shape> shapes;
+    const graph::Graph graph = nn::trace(net, {1, name[0] == 'd' ? 1 : 3, 32, 32}, Mode::eval);
+    for (const graph::Node& node : graph.nodes()) {
+      if (node.op->name() == "add") shapes.push_back(graph.value(node.outputs[0]).type.shape);
+    }
+    EXPECT_EQ(graph.value(graph.nodes()[0].outputs[0]).type.shape, (Shape{1, 16, 32, 32})) << name;
+    EXPECT_THAT(shapes, testing::ElementsAre(Shape{1, 32, 16, 16}, Shape{1, 32, 16, 16}, Shape{1, 64, 16, 16},
+                                             Shape{1, 128, 6, 6}))
+        << name;
+  }
+}
+
+TEST(Models, APlainNetworkHasNoSumsAndNoParametersAroundItsBlocks) {
+  for (const std::string name : {"d2l_resnet34", "d2l_resnet50", "resnet18", "resnet50d", "resnetv2_50"}) {
+    const nn::Sequential plain =
+        models::make(name, {.in_channels = 3, .classes = 10, .shortcut = nn::Shortcut::none});
+    const graph::Graph graph = nn::trace(plain, {2, 3, 32, 32}, Mode::train);
+    for (const graph::Node& node : graph.nodes()) ASSERT_NE(node.op->name(), "add") << name;
+    for (const std::string& parameter : parameter_names(plain)) {
+      EXPECT_THAT(parameter, testing::Not(HasSubstr("downsample")));
+      EXPECT_TRUE(parameter.find("conv4") == std::string::npos || name != "d2l_resnet50") << parameter;
+    }
+  }
+  const auto count = [](std::optional<nn::Shortcut> shortcut) {
+    return nn::parameter_count(models::d2l_resnet18({.shortcut = shortcut}));
+  };
+  EXPECT_EQ(count(nn::Shortcut::conv), 11'178'378);
+  EXPECT_EQ(count(nn::Shortcut::none), 11'178'378 - (64 * 128 + 128 + 128 * 256 + 256 + 256 * 512 + 512));
+}
+
 TEST(ModelsError, AnUnknownNameIsAnsweredWithTheNearestAndTheList) {
   try {
     models::make("resnet_18", {});
@@ -201,7 +269,12 @@ TEST(ModelsError, AnUnknownNameIsAnsweredWithTheNearestAndTheList) {
   } catch (const ConfigError& error) {
     EXPECT_STREQ(error.what(), "there is no model 'resnet_18'");
     EXPECT_THAT(error.hint(), HasSubstr("did you mean resnet18?"));
-    for (const std::string& name : models::names()) EXPECT_THAT(error.hint(), HasSubstr(name));
+    EXPECT_THAT(error.hint(),
+                HasSubstr("There are d2l_resnet18, 34, 50, 101, 152; resnet18, 34, 50, 101, 152; "
+                          "wide_resnet50_2, 101_2; resnext50_32x4d, 101_32x8d, 101_64x4d; "
+                          "resnet18d, 34d, 50d, 101d; seresnet18, 34, 50; seresnext50_32x4d; "
+                          "resnetv2_18, 34, 50, 101"));
+    EXPECT_EQ(error.hint().find("..."), std::string::npos) << "all of it";
   }
 }
 
@@ -216,6 +289,25 @@ TEST(ModelsError, OptionsThatFitNoNetworkAreRefused) {
   refused({.blocks = {2}, .channels = {-64}});
   refused({.channels = {8, 8, 8, 8, 8}});
   refused({.blocks = {1'000'000'000}});
+  refused({.strides = {1, 2, 2, 2, 2}});
+  refused({.blocks = {2, 2}, .strides = {1}});
+  refused({.strides = {1, 0, 2, 2}});
+  refused({.stem_channels = 0});
+  refused({.groups = 2});  // basic blocks
+  refused({.width_per_group = 128});
+  refused({.se_reduction = -1});
+  refused({.drop_path = 1.0});
+  refused({.drop_path = std::numeric_limits<double>::quiet_NaN()});
+  refused({.shortcut = nn::Shortcut::none, .drop_path = 0.1});
+  EXPECT_THROW(models::resnet50({.groups = 0}), ConfigError);
+  EXPECT_THROW(models::resnet50({.groups = 65536}), ConfigError);
+  EXPECT_THROW(models::resnet50({.channels = {8, 8, 8, 8}, .width_per_group = 4}), ConfigError);
+  for (const models::ResNetOptions& options : {models::ResNetOptions{.groups = 2},
+                                               {.se_reduction = 16},
+                                               {.preactivation = true},
+                                               {.shortcut = nn::Shortcut::avgpool}}) {
+    EXPECT_THROW(models::d2l_resnet50(options), ConfigError) << "the chapter's have none of these";
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "ops/dropout.h"
 #include "resnet/engine.h"
 #include "resnet/model_file.h"
+#include "resnet/models.h"
 #include "resnet/nn.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
@@ -65,7 +66,7 @@ TEST(Module, AResidualDeclaresItsPartsInTheChaptersOrder) {
 
 TEST(Module, TorchvisionsBlocksDeclareNormsBesideTheirConvolutions) {
   EXPECT_THAT(
-      parameter_names(nn::BasicBlock(4, 8, 2)),
+      parameter_names(nn::BasicBlock(4, 8, {.stride = 2})),
       ElementsAre("conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var",
                   "bn1.num_batches_tracked", "conv2.weight", "bn2.weight", "bn2.bias", "bn2.running_mean",
                   "bn2.running_var", "bn2.num_batches_tracked", "downsample.0.weight", "downsample.1.weight",
@@ -247,6 +248,29 @@ TEST(Module, ANormCalledTwiceIsRefusedInTrainingOnly) {
               HasSubstr("BatchNorm2d 'norm' is called twice"));
 }
 
+// timm: rate * block / (blocks - 1).
+TEST(Models, DropPathRisesLinearlyAndIsThereInTrainingAlone) {
+  const std::vector<std::pair<std::string, std::int64_t>> nets = {
+      {"d2l_resnet18", 1}, {"resnet18", 3}, {"resnetv2_18", 3}};
+  for (const auto& [name, channels] : nets) {
+    const nn::Sequential net = models::make(name, {.blocks = {2, 3}, .drop_path = 0.4});
+    std::vector<double> rates;
+    const graph::Graph training = nn::trace(net, {2, channels, 32, 32}, Mode::train);
+    for (const graph::Node& node : training.nodes()) {
+      const auto* dropout = ops::as<ops::Dropout>(node);
+      if (dropout == nullptr) continue;
+      EXPECT_TRUE(dropout->options().per_example);
+      rates.push_back(dropout->options().p);
+    }
+    EXPECT_THAT(rates, testing::ElementsAre(testing::DoubleEq(0.1), testing::DoubleEq(0.2),
+                                            testing::DoubleEq(0.4 * 3 / 4), testing::DoubleEq(0.4)))
+        << name;
+    const graph::Graph evaluation = nn::trace(net, {2, channels, 32, 32}, Mode::eval);
+    for (const graph::Node& node : evaluation.nodes())
+      EXPECT_EQ(ops::as<ops::Dropout>(node), nullptr) << name;
+  }
+}
+
 TEST(Module, DropoutIsThereInTrainingOnly) {
   const nn::Sequential net(nn::Conv2d{3, 4}, nn::Dropout{0.1});
   EXPECT_EQ(nn::trace(net, {1, 3, 8, 8}, Mode::train).nodes().size(), 2U);
@@ -266,7 +290,8 @@ struct SkipFirst : nn::Module {
 };
 
 TEST(Module, AnAdditionIsNamedAfterItsOwnBlock) {
-  const nn::Sequential net(nn::Sequential(SkipFirst{}, SkipFirst{}), nn::Sequential(nn::BasicBlock(4, 8, 2)));
+  const nn::Sequential net(nn::Sequential(SkipFirst{}, SkipFirst{}),
+                           nn::Sequential(nn::BasicBlock(4, 8, {.stride = 2})));
   const std::vector<std::string> names = node_names(nn::trace(net, {1, 4, 8, 8}, Mode::eval));
   EXPECT_THAT(names, testing::IsSupersetOf({"0.0.add", "0.1.add", "1.0.add"}));
 }

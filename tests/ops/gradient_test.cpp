@@ -71,7 +71,11 @@ std::vector<Case> cases() {
   using ops::make;
   ops::PoolWindow inside = window({3, 3}, {2, 2}, {1, 1});
   inside.count_padding = false;
+  ops::PoolWindow rounded = window({2, 2}, {2, 2}, {0, 0}), rounded_inside = window({3, 2}, {2, 2}, {1, 0});
+  rounded.ceil_mode = rounded_inside.ceil_mode = true;
+  rounded_inside.count_padding = false;
   const auto dropout = make<ops::Dropout>(ops::DropoutOptions{.p = 0.4, .layer = 11});
+  const auto drop_path = make<ops::Dropout>(ops::DropoutOptions{.p = 0.4, .layer = 11, .per_example = true});
   return {
       {conv({1, 1}, {1, 1}), {{2, 3, 5, 7}, {4, 3, 3, 3}, {4}}},
       {conv({2, 3}, {2, 0}), {{1, 2, 9, 11}, {3, 2, 5, 2}, {3}}},
@@ -103,6 +107,10 @@ std::vector<Case> cases() {
       {make<ops::Flatten>(), {{2, 3, 2, 3}}},
       {dropout, {{4, 9}}},
       {dropout, {{2, 3, 3, 2}}},
+      {drop_path, {{5, 2, 3, 2}}},
+      {make<ops::AvgPool>(rounded), {{2, 2, 5, 7}}},
+      {make<ops::AvgPool>(rounded_inside), {{2, 2, 6, 5}}},
+      {make<ops::MaxPool>(rounded), {{1, 2, 5, 3}}},
   };
 }
 

@@ -60,6 +60,10 @@ TEST(Registry, ReadsBackWhatEveryModuleAdds) {
     expect_read_back(models::make(name, {.in_channels = 4}), {1, 4, 64, 64});
   const graph::Graph training = nn::trace(nn::Dropout{0.25}, row, Mode::train);
   EXPECT_EQ(graph::to_json(graph::from_json(graph::to_json(training), ops::read)), graph::to_json(training));
+  const nn::PoolOptions rounded = {.count_padding = false, .ceil_mode = true};
+  expect_read_back(nn::Sequential(nn::AvgPool2d{rounded}, nn::MaxPool2d{rounded}), {1, 2, 5, 7});
+  const graph::Graph dropping = nn::trace(nn::DropPath{0.25}, row, Mode::train);
+  EXPECT_EQ(graph::to_json(graph::from_json(graph::to_json(dropping), ops::read)), graph::to_json(dropping));
 }
 
 }  // namespace

@@ -42,7 +42,15 @@ TEST(Toml, GivesBackTheSettingsThatItWasWrittenFrom) {
                                                         {"blocks", "1,2"},
                                                         {"channels", "8,16"},
                                                         {"block", "basic"},
+                                                        {"strides", "2,2"},
                                                         {"stem", "small"},
+                                                        {"stem-channels", "24"},
+                                                        {"shortcut", "avgpool"},
+                                                        {"activation", "pre"},
+                                                        {"groups", "4"},
+                                                        {"width-per-group", "16"},
+                                                        {"se-reduction", "8"},
+                                                        {"drop-path", "0.25"},
                                                         {"input", "2x3x32x32"},
                                                         {"batch-size", "7"},
                                                         {"epochs", "3"},
@@ -84,9 +92,37 @@ TEST(Toml, NamesAnUnknownOptionAndWhatWasMeant) {
 
 TEST(Toml, NamesTheFileOfAValueThatCannotBe) {
   EXPECT_THAT(error_of("epochs = 0"), HasSubstr("run/config.toml: --epochs cannot be '0' | give a whole"));
-  EXPECT_THAT(error_of("epochs = true"), HasSubstr("'epochs' must be a number or a text"));
-  EXPECT_THAT(error_of("[epochs]\nx = 1"), HasSubstr("'epochs' must be a number or a text"));
+  EXPECT_THAT(error_of("epochs = true"), HasSubstr("'epochs' must be a number, a text or a list of numbers"));
+  EXPECT_THAT(error_of("blocks = [[1]]"),
+              HasSubstr("'blocks' must be a number, a text or a list of numbers"));
+  EXPECT_THAT(error_of("blocks = [1, 'a']"), HasSubstr("'blocks' must be"));
+  EXPECT_THAT(error_of("blocks = []"), HasSubstr("--blocks cannot be ''"));
+  EXPECT_THAT(error_of("epochs = [1, 2]"), HasSubstr("--epochs cannot be '1,2' | give a whole"));
+  EXPECT_THAT(error_of("[epochs]\nx = 1"), HasSubstr("there is no table 'epochs' | a config file has name"));
   EXPECT_THAT(error_of("model = 'resnet19'"), HasSubstr("did you mean resnet1"));
+}
+
+TEST(Toml, TakesTheNetworkFromATableOfItsOwnAndListsAnywhere) {
+  const Settings flat = from_toml(
+      "model = 'resnet50'\nblocks = [1, 2]\nchannels = '8,16'\nse-reduction = 4\nactivation = 'post'\n"
+      "drop-path = 0.1\n",
+      "config.toml");
+  const Settings nested = from_toml(
+      "epochs = 10\n[model]\nname = 'resnet50'\nblocks = '1,2'\nchannels = [8, 16]\nse-reduction = 4\n"
+      "activation = 'post'\ndrop-path = 0.1\n",
+      "config.toml");
+  EXPECT_EQ(values(flat), values(nested));
+  EXPECT_EQ(option("blocks").get(nested), "1,2");
+  EXPECT_EQ(nested.model, "resnet50");
+}
+
+TEST(Toml, TheTableOfTheNetworkHasTheNetworksOptionsAlone) {
+  EXPECT_EQ(error_of("[model]\nblock = 'square'"),
+            "run/config.toml: [model]: --block cannot be 'square' | give one of basic, bottleneck");
+  EXPECT_THAT(error_of("[model]\nepochs = 3"), HasSubstr("[model]: there is no option 'epochs'"));
+  EXPECT_THAT(error_of("[model]\nblock-s = [3]"), HasSubstr("did you mean 'block"));
+  EXPECT_THAT(error_of("[model.deeper]\nblocks = 3"), HasSubstr("'deeper'"));
+  EXPECT_THAT(error_of("[[model]]\nblocks = 3"), HasSubstr("'model' must be a number"));
 }
 
 TEST(Toml, NamesTheLineOfWhatIsNotToml) {

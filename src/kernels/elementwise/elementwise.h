@@ -20,6 +20,9 @@ void reference_channel_sum(View<const double> x, View<double> sum);  // x [N,C] 
 /// layout [N, rest...] is kept when the random number of (seed, stream `layer`, step, i) is >= p.
 void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
                        View<const double> x, View<double> y);
+/// The same with the random number i of example i for all of it: x [N, rest...].
+void reference_drop_path(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
+                         View<const double> x, View<double> y);
 
 /// y = sigmoid(x) = 1 / (1 + exp(-x)), x sigmoid(x), or x Phi(x) with the normal distribution's function Phi
 /// (exact, not the approximation by tanh).
@@ -41,6 +44,7 @@ void reference_slice(View<const double> x, std::int64_t first, View<double> y);
 ///   add              a, b -> y
 ///   channel sum      x [rows][c] -> sum [c]        (fixed chunks, merged in double)
 ///   dropout          x, seed_step (i64 [2]) -> y   (its gradient is itself, applied to dy)
+///   drop path        x [n][elements], seed_step -> y             (as well)
 ///   flatten          x [n][pixels][c] -> y [n][c*pixels] in NCHW order;  unflatten is the way back
 ///   activation       x -> y                        (within 4 + x^2 roundings of the result; NaN stays NaN)
 ///   its gradient     dy, x -> dx
@@ -58,6 +62,8 @@ std::unique_ptr<Kernel> make_channel_sum(std::int64_t rows, std::int64_t c, Isa 
 /// The tensor is [n][pixels][c] in memory; numbering follows the public layout [n][c][pixels].
 std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
                                      std::int64_t pixels, Isa isa, DType storage = DType::f32);
+std::unique_ptr<Kernel> make_drop_path(double p, std::uint64_t layer, std::int64_t n, std::int64_t elements,
+                                       Isa isa, DType storage = DType::f32);
 /// `storage`: of [n][pixels][c]; the other is f32.
 std::unique_ptr<Kernel> make_flatten(std::int64_t n, std::int64_t c, std::int64_t pixels, Isa isa,
                                      DType storage = DType::f32);

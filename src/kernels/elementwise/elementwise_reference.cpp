@@ -35,4 +35,14 @@ void reference_dropout(double p, std::uint64_t layer, std::int64_t seed, std::in
   }
 }
 
+void reference_drop_path(double p, std::uint64_t layer, std::int64_t seed, std::int64_t step,
+                         View<const double> x, View<double> y) {
+  const RandomStream random = dropout_stream(layer, seed, step);
+  const std::int64_t of_example = x.shape.elements() / x.shape[0];
+  for (std::int64_t i = 0; i < x.shape.elements(); ++i) {
+    const auto example = static_cast<std::uint64_t>(i / of_example);
+    y[i] = static_cast<double>(random.uniform(example)) >= p ? x[i] / (1.0 - p) : x[i] * 0.0 + 0.0;
+  }
+}
+
 }  // namespace resnet::kernels

@@ -75,13 +75,17 @@ using Flatten = Transpose<T, float>;
 template <class T>
 using Unflatten = Transpose<float, T>;
 
+// uniform() is word / 2^8 on a grid of 2^-24; p * 2^24 is exact, so word >> 8 >= this is uniform() >= p.
+std::uint32_t drop_threshold(double p) {
+  return static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
+}
+
 template <class T>
 class Dropout final : public Kernel {
  public:
   Dropout(double p, std::uint64_t layer, Index n, Index c, Index pixels, Isa)
       : layer_(layer),
-        // uniform() is word / 2^8 on a grid of 2^-24; p * 2^24 is exact, so this is uniform() >= p.
-        threshold_(static_cast<std::uint32_t>(std::ceil(p * 0x1p24))),
+        threshold_(drop_threshold(p)),
         scale_(p < 1.0 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0F),
         elements_(n * c * pixels),
         c_(c),
@@ -119,8 +123,48 @@ class Dropout final : public Kernel {
   Index elements_, c_, pixels_;
 };
 
+template <class T>
+class DropPath final : public Kernel {
+ public:
+  DropPath(double p, std::uint64_t layer, Index n, Index elements, Isa)
+      : layer_(layer),
+        threshold_(drop_threshold(p)),
+        scale_(static_cast<float>(1.0 / (1.0 - p))),
+        n_(n),
+        elements_(elements),
+        chunks_((elements + kChunk - 1) / kChunk) {}
+
+  std::string_view name() const noexcept override { return "drop_path/sweep"; }
+  Index tasks(int) const noexcept override { return n_ * chunks_; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const Index example = task / chunks_, first = task % chunks_ * kChunk;
+    const auto* x = call.operand<const T>(0) + example * elements_;
+    const auto* seed_step = call.operand<const std::int64_t>(1);
+    auto* y = call.operand<T>(2) + example * elements_;
+    const RandomStream random = dropout_stream(layer_, seed_step[0], seed_step[1]);
+    const bool kept = random.word(static_cast<std::uint64_t>(example)) >> 8U >= threshold_;
+    const float scale = kept ? scale_ : 0.0F;
+    const float zero = kept ? -0.0F : 0.0F;  // a dropped -x gives +0, a kept -0 stays
+    for (Index i = first; i < std::min(elements_, first + kChunk); ++i)
+      y[i] = T(static_cast<float>(x[i]) * scale + zero);
+  }
+
+ private:
+  static constexpr Index kChunk = 32 * 1024;
+
+  std::uint64_t layer_;
+  std::uint32_t threshold_;
+  float scale_;
+  Index n_, elements_, chunks_;
+};
+
 }  // namespace
 
+std::unique_ptr<Kernel> make_drop_path(double p, std::uint64_t layer, std::int64_t n, std::int64_t elements,
+                                       Isa isa, DType storage) {
+  return make_stored<DropPath>(storage, isa, p, layer, n, elements);
+}
 std::unique_ptr<Kernel> make_dropout(double p, std::uint64_t layer, std::int64_t n, std::int64_t c,
                                      std::int64_t pixels, Isa isa, DType storage) {
   return make_stored<Dropout>(storage, isa, p, layer, n, c, pixels);

@@ -55,8 +55,8 @@ struct Scale {
 
 float share_of(const PoolTables& t, Index oh, Index ow) {
   const PoolGeometry& g = t.g;
-  const Index pixels =
-      g.count_padding ? g.kh * g.kw : at(t.window_rows, oh).size() * at(t.window_columns, ow).size();
+  const Index pixels = g.count_padding ? g.padded_pixels(oh, ow)
+                                       : at(t.window_rows, oh).size() * at(t.window_columns, ow).size();
   return 1.0F / static_cast<float>(pixels);
 }
 

@@ -14,10 +14,24 @@ struct PoolGeometry {
   std::int64_t n = 1, c = 1, h = 1, w = 1;
   std::int64_t kh = 1, kw = 1, sh = 1, sw = 1, ph = 0, pw = 0;  // 2 * padding <= kernel
   bool count_padding =
-      true;  // average: divide by kh*kw always (PyTorch's default), else by the pixels inside
+      true;                // average: divide by kh*kw always (PyTorch's default), else by the pixels inside
+  bool ceil_mode = false;  // extents rounded up; what a window covers behind the padding never counts
 
-  std::int64_t ho() const noexcept { return (h + 2 * ph - kh) / sh + 1; }
-  std::int64_t wo() const noexcept { return (w + 2 * pw - kw) / sw + 1; }
+  std::int64_t ho() const noexcept { return outputs(h, kh, sh, ph); }
+  std::int64_t wo() const noexcept { return outputs(w, kw, sw, pw); }
+  /// Pixels of the padded map in the window of output [oh, ow].
+  std::int64_t padded_pixels(std::int64_t oh, std::int64_t ow) const noexcept {
+    const std::int64_t rows = h + 2 * ph - oh * sh, columns = w + 2 * pw - ow * sw;
+    return (rows < kh ? rows : kh) * (columns < kw ? columns : kw);
+  }
+
+ private:
+  std::int64_t outputs(std::int64_t pixels, std::int64_t kernel, std::int64_t stride,
+                       std::int64_t padding) const noexcept {
+    if (!ceil_mode) return (pixels + 2 * padding - kernel) / stride + 1;
+    const std::int64_t count = (pixels + 2 * padding - kernel + stride - 1) / stride + 1;
+    return (count - 1) * stride >= pixels + padding ? count - 1 : count;  // none begins behind the map
+  }
 };
 
 /// References in double on [N,C,H,W]. `index` is the place of the maximum in its window,

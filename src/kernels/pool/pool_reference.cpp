@@ -32,9 +32,12 @@ void for_pixels(const PoolGeometry& g, std::int64_t plane, std::int64_t row0, st
 }
 
 double divisor(const PoolGeometry& g, std::int64_t plane, std::int64_t row0, std::int64_t column0) {
+  if (g.count_padding) {
+    return static_cast<double>(g.padded_pixels((row0 + g.ph) / g.sh, (column0 + g.pw) / g.sw));
+  }
   std::int64_t inside = 0;
   for_pixels(g, plane, row0, column0, [&](std::int64_t, std::int64_t) { ++inside; });
-  return static_cast<double>(g.count_padding ? g.kh * g.kw : inside);
+  return static_cast<double>(inside);
 }
 
 }  // namespace
