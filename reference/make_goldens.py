@@ -8,8 +8,10 @@ import pathlib
 import torch
 
 import golden
+import losses
 import optimizers
 import philox
+import schedules
 import training
 from batch_norm import batch_norm
 from resize import resize_bilinear
@@ -21,6 +23,8 @@ CASES = {
     **{f"{model}_ten_steps": functools.partial(training.ten_steps, model) for model in training.MODELS},
     "d2l_resnet18_step": training.one_step,
     "optimizers": optimizers.optimizers,
+    "losses": losses.losses,
+    "schedules": schedules.schedules,
 }
 
 

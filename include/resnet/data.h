@@ -111,8 +111,10 @@ Dataset open(const std::string& text, Split split, const DatasetOptions& options
 
 /// A batch as an engine takes it.
 struct Batch {
-  Tensor images;  // f32 [N,C,H,W], or [N,H,W,C] by its layout
-  Tensor labels;  // i32 [N]
+  Tensor images;        // f32 [N,C,H,W], or [N,H,W,C] by its layout
+  Tensor labels;        // i32 [N]
+  Tensor mixed_labels;  // i32 [N] where examples are mixed: the second labels; else empty
+  Tensor mix;           // f32 [N], the weights of the first labels, likewise
   ImageLayout layout = ImageLayout::nchw;
   ImageView view() const;
   std::int64_t size() const noexcept { return labels.empty() ? 0 : labels.shape()[0]; }
@@ -122,22 +124,28 @@ struct Batch {
 class Order {
  public:
   /// As stored, every epoch alike.
-  static constexpr Order sequential() noexcept { return {}; }
+  static Order sequential() { return {}; }
   /// A permutation of its own for every epoch, which depends on (seed, epoch) alone.
-  static constexpr Order shuffled(std::uint64_t seed) noexcept {
+  static Order shuffled(std::uint64_t seed) {
     Order order;
     order.seed_ = seed;
     return order;
   }
 
-  /// The indices of an epoch (from 0): every one of [0, size) once. Equal on all machines.
+  /// As many examples of each class that has any, give or take one: those of a rare class come several times,
+  /// equally often, of those of a frequent one some stay out. Shuffled; depends on (seed, epoch) alone.
+  static Order balanced(std::uint64_t seed, std::vector<std::int32_t> labels);
+
+  /// The indices of an epoch (from 0), `size` of them: every one of [0, size) once, if the order is not
+  /// balanced (then there must be `size` labels). Equal on all machines.
   /// Source of the shuffle: Durstenfeld, "Algorithm 235: random permutation", 1964.
   std::vector<std::int64_t> indices(std::int64_t size, std::int64_t epoch) const;
 
  private:
-  constexpr Order() = default;
+  Order() = default;
 
   std::optional<std::uint64_t> seed_;  // none: sequential
+  std::vector<std::int32_t> labels_;   // empty: not balanced
 };
 
 struct LoaderOptions {

@@ -12,6 +12,7 @@
 
 #include "resnet/graph.h"
 #include "resnet/image_view.h"
+#include "resnet/loss.h"
 #include "resnet/nn.h"
 #include "resnet/optimizer.h"
 #include "resnet/tensor.h"
@@ -32,12 +33,13 @@ struct EngineOptions {
   std::uint64_t seed = 0;  // of dropout
   bool fuse = true;        // false: every operation by itself (for tests and explanation)
   OptimizerOptions optimizer = {};
+  LossOptions loss = {};
 };
 
 /// What a training step reports, in train mode, before its update.
 struct StepResult {
-  double loss_sum = 0;       // nats, summed over the examples
-  std::int64_t correct = 0;  // examples
+  double loss_sum = 0;       // nats: the loss (LossOptions) times the number of examples
+  std::int64_t correct = 0;  // examples taken for their label, a mixed one for that of the larger weight
 };
 
 /// Named tensors in the public layout, in the order of PyTorch's state_dict.
@@ -72,8 +74,9 @@ struct DeviceInfo {
 /// know which implementation it is. Images are f32 of shape [N,C,H,W], a view of a tensor of that shape or
 /// ImageView::nhwc() of one [N,H,W,C], with the same results; labels are i32 [N]. Every implementation
 ///   - takes any N, C, H, W that the network allows, compiling at the first use of a shape what it needs. The
-///     native engine keeps the 16 plans used last, each for one shape and step(), gradients() or infer(), and
-///     prepared weights for the last plan alone: an engine for each shape spares those that take turns;
+///     native engine keeps the 16 plans used last, each for one shape, mixed or not, and step(), gradients()
+///     or infer(), and prepared weights for the last plan alone: an engine for each shape spares those that
+///     take turns;
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
 ///   - takes step() for gradients() followed by apply(), bit for bit;
@@ -89,11 +92,10 @@ class Engine {
   virtual ~Engine() = default;
 
   /// Forward, backward and update.
-  virtual StepResult step(const ImageView& images, View<const std::int32_t> labels,
-                          const StepInputs& inputs) = 0;
+  virtual StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) = 0;
   /// Forward and backward in train mode without update (running statistics do advance). The gradients, of the
-  /// mean loss, stay until the next call.
-  virtual StepResult gradients(const ImageView& images, View<const std::int32_t> labels) = 0;
+  /// batch's loss, stay until the next call.
+  virtual StepResult gradients(const ImageView& images, const Targets& targets) = 0;
   /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none. It and
   /// step() throw ConfigError for a momentum where the optimiser has none.
   virtual void apply(const StepInputs& inputs) = 0;
@@ -131,7 +133,7 @@ class PlannedEngine : public Engine {
   /// The plan of step() or infer() for this shape: kernels, reasons, memory.
   virtual std::string plan_text(const Shape& images, Mode mode) = 0;
   /// step(), timed call by call in the order of the plan.
-  virtual std::vector<CallTime> profile(const ImageView& images, View<const std::int32_t> labels,
+  virtual std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
                                         const StepInputs& inputs) = 0;
   /// Bytes of the arena: state and work.
   virtual std::int64_t arena_bytes() const = 0;

@@ -75,4 +75,8 @@ Model load_model(const std::filesystem::path& path, const EngineOptions& options
 /// FormatError that names the first tensor that differs; the network is then untouched.
 void load_weights(nn::Module& net, const std::filesystem::path& path);
 
+/// The same, but for the last linear layer where that of the file has another shape, as for other classes: it
+/// stays as it is. Gives whether it does.
+bool load_backbone(nn::Module& net, const std::filesystem::path& path);
+
 }  // namespace resnet

@@ -15,6 +15,7 @@
 #include "resnet/engine.h"
 #include "resnet/metrics.h"
 #include "resnet/nn.h"
+#include "resnet/schedule.h"
 
 namespace resnet {
 
@@ -25,11 +26,13 @@ struct RunInfo {
   std::int64_t train_examples = 0, test_examples = 0;
   std::int64_t epochs = 0, batches = 0;  // batches of one epoch
   std::int64_t batch_size = 0;
-  std::int64_t steps = 0;  // of the whole run: epochs * batches, or fewer
-  std::string device;      // "cpu"
+  std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
+  std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
+  std::string device;           // "cpu"
 };
 
-/// Running, train-mode averages of the epoch so far.
+/// Running, train-mode averages of the epoch so far. The loss is what the steps minimise, smoothed, weighted
+/// and mixed as LossOptions and the batches say, the accuracy StepResult::correct's.
 struct Progress {
   std::int64_t epoch = 0;     // from 0
   std::int64_t batch = 0;     // batches of this epoch that are done
@@ -60,6 +63,8 @@ struct FitResult {
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
+  std::int64_t best_epoch = 0;  // from 1, the one whose network was kept (FitOptions::patience); 0: the last
+  std::string optimizer;        // "sgd", "adamw"
   int threads = 0;
   std::string threads_from;  // DeviceInfo::threads_from
   std::string isa;           // DeviceInfo::target
@@ -84,6 +89,21 @@ class Observer {
   virtual void on_finish(const FitResult&) {}  ///< the network has its trained values
 };
 
+/// An exponential moving average of the network's state over the steps: parameters, running statistics as
+/// well, and counts as they are. It is what is evaluated and what the network has in the end. Update n, from
+/// 1, keeps min(decay^every, n / (n + 9)) of it: the first steps are soon forgotten. Source:
+/// torch.optim.swa_utils.AveragedModel(use_buffers=True), timm's ModelEmaV2.
+struct AverageOptions {
+  double decay = 0;        // of a step, in [0, 1); 0: no average
+  std::int64_t every = 8;  // steps between two updates, each of which costs a copy of the state
+};
+
+/// What evaluation shows the network of each picture; its outputs are averaged.
+///   flip        the picture and its mirror image
+///   flip_shift  half of that, and a quarter each of the same shifted by a pixel down and right, up and left
+/// Source: airbench's multi-crop of Jordan, arXiv 2404.00498.
+enum class Views : std::uint8_t { one, flip, flip_shift };
+
 /// Options of a run, with the chapter's values. Their flags, help and config.toml follow from
 /// the table of options in src/settings/.
 struct FitOptions {
@@ -97,12 +117,29 @@ struct FitOptions {
   EngineOptions engine = {};
   EngineFactory engine_factory = make_engine;
   OptimizerOptions optimizer = {};
+  LossOptions loss = {};
+  ScheduleOptions schedule = {};  // of `lr` and the optimiser's momentum
+  AverageOptions average = {};
+  Views views = Views::one;     // of evaluations
+  std::int64_t accumulate = 1;  // batches of a step: their gradients are added, each by its examples
+  double clip_norm = 0;         // bound of the norm of all gradients of a step; 0: none
+  bool balanced = false;        // data::Order::balanced() in place of shuffled()
+  std::int64_t patience =
+      0;               // end after so many epochs without a better test accuracy, and keep the best; 0: never
+  double seconds = 0;  // wall time from here to the end of the last evaluation: the number of steps follows
+                       // from it after a measured warm-up that trains nothing; 0: no bound
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
 /// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
 /// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
 /// trained.
+///
+/// With FitOptions::accumulate a step has the gradient of its whole batch, and where no norm looks at the
+/// batches one by one, that of one batch of that size up to rounding. FitOptions::clip_norm is
+/// torch.nn.utils.clip_grad_norm_: gradients are multiplied by min(1, clip_norm / (norm + 1e-6)). A step's
+/// schedule, average and clipping depend on its number alone, so that a run has the same bits for any number
+/// of threads; one of FitOptions::seconds is repeated by its RunInfo::steps.
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 
@@ -118,6 +155,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 256;
   EngineOptions engine = {};
   EngineFactory engine_factory = make_engine;
+  Views views = Views::one;
 };
 
 /// Accuracy in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
@@ -126,6 +164,8 @@ Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOp
 /// after every batch with the number of examples so far.
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256,
                     const std::atomic<bool>* stop = nullptr,
-                    const std::function<void(std::int64_t examples)>& seen = {});
+                    const std::function<void(std::int64_t examples)>& seen = {}, Views views = Views::one);
+/// The outputs for these images, over their views.
+Tensor infer(Engine& engine, const ImageView& images, Views views);
 
 }  // namespace resnet

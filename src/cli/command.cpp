@@ -18,22 +18,17 @@ namespace {
 struct Foreign {
   std::string_view word, hint;
 };
-constexpr const char* kOptimizers =
-    "the program trains with plain gradient descent; momentum, weight decay and AdamW are in the library: "
-    "FitOptions::optimizer";
 constexpr const char* kPredict =
     "comes with 0.2; until then Model::classify of the library gives classes (README.md), resnet eval "
     "figures";
 constexpr Foreign kForeign[] = {
-    {"wd", kOptimizers},
-    {"weight-decay", kOptimizers},
-    {"momentum", kOptimizers},
-    {"nesterov", kOptimizers},
-    {"optimizer", kOptimizers},
-    {"optim", kOptimizers},
-    {"adam", kOptimizers},
-    {"adamw", kOptimizers},
-    {"schedule", "comes with 0.2; until then a loop of your own has any schedule: docs/chapter.md"},
+    {"wd", "did you mean --weight-decay?"},
+    {"optim", "did you mean --optimizer?"},
+    {"adam", "did you mean --optimizer adamw?"},
+    {"adamw", "did you mean --optimizer adamw?"},
+    {"scheduler", "did you mean --schedule?"},
+    {"label_smoothing", "did you mean --label-smoothing?"},
+    {"pretrained", "did you mean --init FILE?"},
     {"resume", "comes with 0.2; until then --config RUN/config.toml --out DIR repeats a run, bit for bit"},
     {"bs", "did you mean --batch-size?"},
     {"learning-rate", "did you mean --lr?"},
@@ -102,7 +97,7 @@ void Command::accept(const std::vector<std::string>& names) {
 }
 
 settings::Settings Command::from_flags(settings::Settings base) const {
-  for (const auto& [name, text] : given_) settings::option(name).set(base, text);
+  settings::set_all(given_, base);
   return base;
 }
 

@@ -67,7 +67,7 @@ class Command {
  private:
   std::string name_, description_;
   std::vector<Argument> arguments_;
-  std::vector<std::pair<std::string, std::string>> given_;  // options and their texts
+  settings::Given given_;  // options and their texts
 };
 
 using Commands = std::vector<std::unique_ptr<Command>>;

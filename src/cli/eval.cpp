@@ -24,7 +24,7 @@ class Eval final : public Command {
          .target = &run_,
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
-    accept({"data", "data-dir", "limit-test", "batch-size", "threads", "precision", "isa"});
+    accept({"data", "data-dir", "limit-test", "batch-size", "tta", "threads", "precision", "isa"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -68,7 +68,7 @@ class Eval final : public Command {
       }
       say("note: " + what);
     }
-    const Evaluation figures = figures_of(model, file.string(), test, chosen.batch_size);
+    const Evaluation figures = figures_of(model, file.string(), test, chosen);
     const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
     write_files(figures, metrics, test);
     if (json_) {
@@ -98,10 +98,11 @@ class Eval final : public Command {
 
   // The network comes from a file: what does not fit in it is the file's error and no flag's.
   static Evaluation figures_of(Model& model, const std::string& file, const data::Dataset& test,
-                               std::int64_t batch_size) {
+                               const settings::Settings& settings) {
     Evaluation figures;
     try {
-      figures = evaluate(model.engine(), test, batch_size, nullptr, test_progress(test.size()));
+      figures = evaluate(model.engine(), test, settings.batch_size, nullptr, test_progress(test.size()),
+                         settings.views);
     } catch (const ShapeError& error) {
       throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
     }

@@ -23,6 +23,10 @@ class ModelKeeper final : public Observer {
       : claim_(claim), config_(std::move(config)), net_(net), dataset_(dataset) {
     write_config();
   }
+  void set_config(std::string config) {
+    config_ = std::move(config);
+    write_config();
+  }
   void on_step(const Progress&) override { keep(); }
   void on_finish(const FitResult&) override {
     if (!began_) return;
@@ -77,13 +81,46 @@ class ModelKeeper final : public Observer {
   bool began_ = false, saved_ = false;
 };
 
+// Says what was decided before the first step. A run that a time decided is recorded by its steps, which
+// repeat it.
+class Decisions final : public Observer {
+ public:
+  Decisions(settings::Settings settings, ModelKeeper& keeper, bool quiet)
+      : settings_(std::move(settings)), keeper_(keeper), quiet_(quiet) {}
+
+  void on_start(const RunInfo& run) override {
+    if (!quiet_) {
+      if (const std::string text = settings::chosen_text(settings_); !text.empty()) say("settings: " + text);
+      say(fmt::format("run: {} training examples, {} to test; {} steps in {} epochs", run.train_examples,
+                      run.test_examples, run.steps, run.epochs));
+    }
+    if (settings_.seconds == 0) return;
+    settings_.seconds = 0;
+    settings_.epochs = run.epochs;
+    settings_.steps = run.steps;
+    keeper_.set_config(settings::to_toml(settings_));
+  }
+
+ private:
+  settings::Settings settings_;
+  ModelKeeper& keeper_;
+  bool quiet_;
+};
+
 class Train final : public Command {
  public:
   Train()
       : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data", "data-dir", "resize", "limit-train", "limit-test", "model", "batch-size", "epochs",
-            "steps", "lr", "seed", "threads", "precision", "isa", "device", "out"});
+    accept({"data",         "data-dir",        "resize",        "limit-train",  "limit-test", "model",
+            "recipe",       "batch-size",      "epochs",        "steps",        "time",       "seed",
+            "sampler",      "accumulate",      "patience",      "lr",           "optimizer",  "momentum",
+            "nesterov",     "beta1",           "beta2",         "weight-decay", "decay-all",  "clip-norm",
+            "freeze",       "lr-head",         "lr-norm-bias",  "ema",          "schedule",   "warmup",
+            "lr-start",     "lr-final",        "lr-peak",       "lr-power",     "lr-gamma",   "lr-every",
+            "low-momentum", "label-smoothing", "class-weights", "tta",          "init",       "dirac",
+            "zero-gamma",   "whiten",          "threads",       "precision",    "isa",        "device",
+            "out"});
     add({.name = "config",
          .placeholder = "FILE",
          .help = "settings from a run's config.toml; flags override them",
@@ -111,17 +148,22 @@ class Train final : public Command {
     // What cannot run is found before a folder is made.
     check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size);
+    settings::initialise(net, chosen, training);
+    FitOptions options = settings::fit_options(chosen, net, training);
 
     stop_at_signals();
     RunClaim claim(chosen.out, chosen.model);
     const std::filesystem::path& folder = claim.folder();
-    const auto keeper = std::make_shared<ModelKeeper>(
-        claim, settings::to_toml(settings::recorded(chosen, training, test)), net, training);
+    const settings::Settings record = settings::recorded(chosen, training, test);
+    const auto keeper = std::make_shared<ModelKeeper>(claim, settings::to_toml(record), net, training);
     if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
-    FitOptions options = settings::fit_options(chosen);
     options.stop = &stop_requested();
-    if (!quiet_) options.observers = {curves(), progress()};
+    options.observers.push_back(std::make_shared<Decisions>(record, *keeper, quiet_));
+    if (!quiet_) {
+      options.observers.push_back(curves());
+      options.observers.push_back(progress());
+    }
     options.observers.push_back(keeper);
     options.observers.push_back(run_folder(folder));
     FitResult result;

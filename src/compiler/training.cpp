@@ -1,6 +1,7 @@
 #include "compiler/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <unordered_set>
 
@@ -86,7 +87,27 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
   return result;
 }
 
-Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimizer) {
+namespace {
+
+// Adds the loss of `logits`, and what a step reports; gives the loss.
+ValueId add_loss(Graph& graph, ValueId logits, const LossOfStep& loss) {
+  const Shape examples{graph.value(logits).type.shape[0]};
+  std::vector<ValueId> operands = {logits, graph.add_input(kLabels, {examples, DType::i32})};
+  if (loss.mixed) {
+    operands.push_back(graph.add_input(kMixedLabels, {examples, DType::i32}));
+    operands.push_back(graph.add_input(kMix, {examples, DType::f32}));
+  }
+  auto op = ops::make<ops::CrossEntropy>(kernels::CrossEntropyOptions{
+      .label_smoothing = loss.options.label_smoothing, .class_weights = loss.options.class_weights});
+  const auto outputs = graph.add_node(std::move(op), "loss", std::move(operands));
+  graph.add_output(kLossSum, outputs[0]);
+  graph.add_output(kCorrect, outputs[1]);
+  return outputs[0];
+}
+
+}  // namespace
+
+Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimizer, const LossOfStep& loss) {
   check_groups(optimizer, graph);
   const ValueId logits = graph.output(graph::kOutput);
   const Shape shape = graph.value(logits).type.shape;
@@ -94,16 +115,13 @@ Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimize
     throw ShapeError("training expects an output [N,classes], got " + to_string(shape),
                      "end the network with Flatten and Linear");
   }
-  const ValueId labels = graph.add_input(kLabels, {Shape{shape[0]}, DType::i32});
-  const auto loss = graph.add_node(ops::make<ops::CrossEntropy>(), "loss", {logits, labels});
-  graph.add_output(kLossSum, loss[0]);
-  graph.add_output(kCorrect, loss[1]);
+  const ValueId loss_sum = add_loss(graph, logits, loss);
 
   std::vector<ValueId> parameters = graph.with_role(Role::parameter);
   std::erase_if(parameters, [&](ValueId id) {
     return rule_of(optimizer, graph.value(id).name, graph.value(id).type.shape).frozen;
   });
-  const std::vector<ValueId> gradients = differentiate(graph, loss[0], parameters);
+  const std::vector<ValueId> gradients = differentiate(graph, loss_sum, parameters);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (kind == StepKind::update) {
       add_update(graph, optimizer, parameters[i], gradients[i]);
@@ -132,3 +150,19 @@ Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
 }
 
 }  // namespace resnet::compiler
+
+namespace resnet {
+
+void check(const LossOptions& options) {
+  if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
+    throw ConfigError("LossOptions::label_smoothing is out of range", "give a number from 0 to 1");
+  bool any = options.class_weights.empty();
+  for (const double weight : options.class_weights) {
+    if (!std::isfinite(weight) || weight < 0)
+      throw ConfigError("LossOptions::class_weights is out of range", "give finite numbers of at least 0");
+    any = any || weight > 0;
+  }
+  if (!any) throw ConfigError("LossOptions::class_weights are all zero", "leave some class to train");
+}
+
+}  // namespace resnet

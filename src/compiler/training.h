@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "resnet/graph.h"
+#include "resnet/loss.h"
 #include "resnet/optimizer.h"
 
 namespace resnet::compiler {
@@ -23,6 +24,8 @@ enum class StepKind : std::uint8_t {
 
 /// Names of what a step takes and gives beside the network's own (graph/names.h).
 inline constexpr const char* kLabels = "labels";
+inline constexpr const char* kMixedLabels = "mixed_labels";  // both where examples are mixed alone
+inline constexpr const char* kMix = "mix";
 inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kCorrect = "correct";
 
@@ -31,10 +34,18 @@ inline std::string gradient_name(const std::string& parameter) {
   return "gradient/" + parameter;
 }
 
+/// What a step minimises.
+struct LossOfStep {
+  LossOptions options = {};
+  bool mixed = false;  // whether the step takes second labels
+};
+
 /// The step of a network traced in train mode: its output [N,classes], softmax cross-entropy of the
-/// labels, gradients, updates. Frozen parameters have neither. Throws ShapeError if the output is not
-/// [N,classes], ConfigError if the optimiser's groups do not fit the network.
-graph::Graph training_step(graph::Graph network, StepKind kind, const OptimizerOptions& optimizer = {});
+/// targets, gradients, updates. Frozen parameters have neither. Throws ShapeError if the output is not
+/// [N,classes] or has not as many classes as the loss has weights, ConfigError if the optimiser's groups do
+/// not fit the network.
+graph::Graph training_step(graph::Graph network, StepKind kind, const OptimizerOptions& optimizer = {},
+                           const LossOfStep& loss = {});
 
 /// Updates every parameter with the gradients that `step` (of kind gradients) keeps.
 graph::Graph apply_step(const graph::Graph& step, const OptimizerOptions& optimizer = {});

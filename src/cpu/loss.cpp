@@ -9,18 +9,26 @@
 namespace resnet::cpu {
 namespace {
 
+bool mixed(const Signature& s) {
+  return s.inputs[ops::CrossEntropyInput::mixed_labels] != nullptr;
+}
+
 class CrossEntropyRules final : public RulesOf<ops::CrossEntropy> {
-  Lowering lower_this(const ops::CrossEntropy&, const Signature& s, const Machine& machine) const override {
+  Lowering lower_this(const ops::CrossEntropy& loss, const Signature& s,
+                      const Machine& machine) const override {
     const Shape& logits = s.inputs[ops::CrossEntropyInput::logits]->shape;
-    return {kernels::make_cross_entropy(logits[0], logits[1], machine.isa), "sums in double"};
+    return {kernels::make_cross_entropy(logits[0], logits[1], machine.isa, loss.options(), mixed(s)),
+            "sums in double"};
   }
 };
 
 class CrossEntropyGradientRules final : public RulesOf<ops::CrossEntropyGradient> {
-  Lowering lower_this(const ops::CrossEntropyGradient&, const Signature& s,
+  Lowering lower_this(const ops::CrossEntropyGradient& gradient, const Signature& s,
                       const Machine& machine) const override {
     const Shape& logits = s.inputs[ops::CrossEntropyInput::logits]->shape;
-    return {kernels::make_cross_entropy_gradient(logits[0], logits[1], machine.isa), "sums in double"};
+    return {
+        kernels::make_cross_entropy_gradient(logits[0], logits[1], machine.isa, gradient.options(), mixed(s)),
+        "sums in double"};
   }
 };
 

@@ -103,6 +103,8 @@ void check_state(const StateTypes& have, const State& given, DType floats) {
   }
 }
 
+namespace {
+
 void check_labels(View<const std::int32_t> labels, const Shape& expected, std::int64_t classes) {
   if (!(labels.shape == expected)) {
     throw ShapeError("expected labels of shape " + to_string(expected) + ", got " + to_string(labels.shape));
@@ -113,6 +115,24 @@ void check_labels(View<const std::int32_t> labels, const Shape& expected, std::i
           "label " + std::to_string(label) + " of a network of " + std::to_string(classes) + " classes",
           "build the network with as many classes as the data has");
     }
+  }
+}
+
+}  // namespace
+
+void check_targets(const Targets& targets, std::int64_t examples, std::int64_t classes) {
+  const Shape expected{examples};
+  check_labels(targets.labels, expected, classes);
+  if (targets.mixed() != (targets.mix.data != nullptr))
+    throw ShapeError("Targets::mixed_labels and Targets::mix belong together");
+  if (!targets.mixed()) return;
+  check_labels(targets.mixed_labels, expected, classes);
+  if (!(targets.mix.shape == expected)) {
+    throw ShapeError("expected Targets::mix of shape " + to_string(expected) + ", got " +
+                     to_string(targets.mix.shape));
+  }
+  for (const float mix : targets.mix.span()) {
+    if (!(mix >= 0 && mix <= 1)) throw ShapeError("Targets::mix has a number that is not in [0, 1]");
   }
 }
 

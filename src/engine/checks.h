@@ -36,8 +36,9 @@ StateTypes optimizer_slots(const Network& network, const OptimizerOptions& optim
 /// too. Throws ShapeError.
 void check_state(const StateTypes& have, const State& given, DType floats = DType::f32);
 
-/// Labels must be one per image and within [0, classes). Throws ShapeError.
-void check_labels(View<const std::int32_t> labels, const Shape& expected, std::int64_t classes);
+/// Labels must be one per image and within [0, classes), weights of mixed ones within [0, 1]. Throws
+/// ShapeError.
+void check_targets(const Targets& targets, std::int64_t examples, std::int64_t classes);
 
 /// Adds one to a count of steps or tracked batches (i64 scalar; others stay).
 void advance_count(Tensor& count);

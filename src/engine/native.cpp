@@ -58,17 +58,18 @@ class NativeEngine final : public PlannedEngine {
     compiled_.reserve(kMostPlans);
   }
 
-  StepResult step(const ImageView& images, View<const std::int32_t> labels,
-                  const StepInputs& inputs) override {
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("step()");
-    const StepResult result = run_step(compiled(Kind::step, images.shape), images, labels, inputs);
+    const StepResult result =
+        run_step(compiled(Kind::step, images.shape, targets.mixed()), images, targets, inputs);
     state_.count_update();
     return result;
   }
 
-  StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
+  StepResult gradients(const ImageView& images, const Targets& targets) override {
     const Gate::Pass pass = gate_.change("gradients()");
-    const StepResult result = run_step(compiled(Kind::gradients, images.shape), images, labels, {});
+    const StepResult result =
+        run_step(compiled(Kind::gradients, images.shape, targets.mixed()), images, targets, {});
     has_gradients_ = true;
     return result;
   }
@@ -126,13 +127,13 @@ class NativeEngine final : public PlannedEngine {
             .threads_from = threads_.from};
   }
 
-  std::vector<CallTime> profile(const ImageView& images, View<const std::int32_t> labels,
+  std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
                                 const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("profile()");
-    exec::Executor& executor = compiled(Kind::step, images.shape);
+    exec::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
     const plan::Plan& plan = executor.plan();
     std::vector<double> seconds(plan.calls.size(), 0.0);
-    run_step(executor, images, labels, inputs, seconds.data());
+    run_step(executor, images, targets, inputs, seconds.data());
     state_.count_update();
     std::vector<CallTime> result;
     for (const plan::Call& call : plan.calls) {
@@ -159,10 +160,11 @@ class NativeEngine final : public PlannedEngine {
  private:
   enum class Kind : std::uint8_t { step, gradients, apply, infer };
 
-  // A plan for one kind of step and one shape of images.
+  // A plan for one kind of step, one shape of images, and targets with or without second labels.
   struct Compiled {
     Kind kind;
     Shape images;
+    bool mixed;
     std::unique_ptr<exec::Executor> executor;
   };
 
@@ -170,7 +172,7 @@ class NativeEngine final : public PlannedEngine {
     if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
   }
 
-  Graph graph_of(Kind kind, const Shape& images) {
+  Graph graph_of(Kind kind, const Shape& images, bool mixed) {
     if (kind == Kind::apply) return *apply_graph_;
     if (kind == Kind::infer) return engine::reshaped(network_.eval, images).without_updates();
     if (!network_.train) {
@@ -179,19 +181,20 @@ class NativeEngine final : public PlannedEngine {
     }
     return compiler::training_step(engine::reshaped(*network_.train, images),
                                    kind == Kind::step ? StepKind::update : StepKind::gradients,
-                                   options_.optimizer);
+                                   options_.optimizer, {options_.loss, mixed});
   }
 
   // With threads to run it.
-  exec::Executor& compiled(Kind kind, const Shape& images) {
+  exec::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
     pool_.start();
-    const auto found = std::ranges::find_if(
-        compiled_, [&](const Compiled& c) { return c.kind == kind && c.images == images; });
+    const auto found = std::ranges::find_if(compiled_, [&](const Compiled& c) {
+      return c.kind == kind && c.images == images && c.mixed == mixed;
+    });
     if (found != compiled_.end()) {
       std::rotate(compiled_.begin(), found, found + 1);  // allocates nothing
       return *compiled_.front().executor;
     }
-    Graph graph = graph_of(kind, images);
+    Graph graph = graph_of(kind, images, mixed);
     if (kind == Kind::gradients && !apply_graph_) {
       state_.place(graph);
       apply_graph_ = compiler::apply_step(graph, options_.optimizer);
@@ -212,7 +215,7 @@ class NativeEngine final : public PlannedEngine {
       throw;
     }
     if (compiled_.size() == kMostPlans) compiled_.pop_back();
-    compiled_.insert(compiled_.begin(), {kind, images, std::move(executor)});
+    compiled_.insert(compiled_.begin(), {kind, images, mixed, std::move(executor)});
     return *compiled_.front().executor;
   }
 
@@ -246,13 +249,16 @@ class NativeEngine final : public PlannedEngine {
       write(executor, *slot, stored.data());  // as many as it takes
   }
 
-  StepResult run_step(exec::Executor& executor, const ImageView& images, View<const std::int32_t> labels,
+  StepResult run_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
                       const StepInputs& inputs, double* seconds = nullptr) {
     const plan::Plan& plan = executor.plan();
-    const plan::Slot& label_slot = *plan.input(compiler::kLabels);
-    engine::check_labels(labels, label_slot.shape, classes_of(plan));
+    engine::check_targets(targets, images.shape[0], classes_of(plan));
     write_images(executor, images);
-    write(executor, label_slot, labels.data);
+    write(executor, *plan.input(compiler::kLabels), targets.labels.data);
+    if (targets.mixed()) {
+      write(executor, *plan.input(compiler::kMixedLabels), targets.mixed_labels.data);
+      write(executor, *plan.input(compiler::kMix), targets.mix.data);
+    }
     write_inputs(executor, inputs);
     write_seed(executor);
     executor.run(pool_, seconds);
@@ -281,6 +287,7 @@ class NativeEngine final : public PlannedEngine {
 }  // namespace
 
 void check(const EngineOptions& options) {
+  check(options.loss);
   const Isa isa = chosen_isa(options);
   if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
     const std::string which =

@@ -34,10 +34,19 @@ Values values_of(const ImageView& images) {
   return values;
 }
 
+template <class T>
+Values values_of(View<const T> view) {
+  return {view.span().begin(), view.span().end()};
+}
+
 class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(Network network, const EngineOptions& options)
-      : network_(std::move(network)), seed_(options.seed), optimizer_(options.optimizer) {
+      : network_(std::move(network)),
+        seed_(options.seed),
+        optimizer_(options.optimizer),
+        loss_(options.loss) {
+    check(loss_);
     engine::check_network(network_);
     const State given = std::move(network_.state);
     for (const auto& [name, tensor] : given) {
@@ -59,14 +68,13 @@ class ReferenceEngine final : public Engine {
     }
   }
 
-  StepResult step(const ImageView& images, View<const std::int32_t> labels,
-                  const StepInputs& inputs) override {
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("step()");
-    return run_step(compiler::StepKind::update, images, labels, inputs);
+    return run_step(compiler::StepKind::update, images, targets, inputs);
   }
-  StepResult gradients(const ImageView& images, View<const std::int32_t> labels) override {
+  StepResult gradients(const ImageView& images, const Targets& targets) override {
     const Gate::Pass pass = gate_.change("gradients()");
-    return run_step(compiler::StepKind::gradients, images, labels, {});
+    return run_step(compiler::StepKind::gradients, images, targets, {});
   }
   void apply(const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("apply()");
@@ -186,21 +194,22 @@ class ReferenceEngine final : public Engine {
   }
   std::int64_t count(const char* name) const { return counts_.at(name).view<std::int64_t>()[0]; }
 
-  StepResult run_step(compiler::StepKind kind, const ImageView& images, View<const std::int32_t> labels,
+  StepResult run_step(compiler::StepKind kind, const ImageView& images, const Targets& targets,
                       const StepInputs& inputs) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
-    const Graph graph =
-        compiler::training_step(engine::reshaped(*network_.train, images.shape), kind, optimizer_);
-    engine::check_labels(labels, Shape{images.shape[0]},
-                         graph.value(graph.output(graph::kOutput)).type.shape[1]);
+    const Graph graph = compiler::training_step(engine::reshaped(*network_.train, images.shape), kind,
+                                                optimizer_, {loss_, targets.mixed()});
+    engine::check_targets(targets, images.shape[0], graph.value(graph.output(graph::kOutput)).type.shape[1]);
     spans_.clear();
-    const auto outputs =
-        engine::interpret(graph,
-                          {{graph::kImages, values_of(images)},
-                           {compiler::kLabels, Values(labels.data, labels.data + labels.shape.elements())},
-                           {compiler::kStepInputs, step_values(inputs)},
-                           {graph::kSeedStep, seed_step()}},
-                          values_);
+    engine::NamedValues given = {{graph::kImages, values_of(images)},
+                                 {compiler::kLabels, values_of(targets.labels)},
+                                 {compiler::kStepInputs, step_values(inputs)},
+                                 {graph::kSeedStep, seed_step()}};
+    if (targets.mixed()) {
+      given[compiler::kMixedLabels] = values_of(targets.mixed_labels);
+      given[compiler::kMix] = values_of(targets.mix);
+    }
+    const auto outputs = engine::interpret(graph, given, values_);
     if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph, optimizer_);
     for (auto& [name, count] : counts_) {
       if (name != engine::kUpdates || kind == compiler::StepKind::update) engine::advance_count(count);
@@ -212,6 +221,7 @@ class ReferenceEngine final : public Engine {
   Network network_;    // without its state
   std::uint64_t seed_;
   OptimizerOptions optimizer_;
+  LossOptions loss_;
   engine::StateTypes types_;        // of all values, the network's first
   std::size_t network_values_ = 0;  // so many are the network's
   engine::NamedValues values_;      // of f32 state, and gradients

@@ -115,8 +115,12 @@ class ProgressBar : public Observer {
   /// Seconds until the end of the run: its batches and tests at the pace of the last ones.
   double run_left() const {
     const std::int64_t done = bar_.progress.epoch * run_.batches + bar_.progress.batch;
-    const auto batches = static_cast<double>(std::max<std::int64_t>(0, run_.steps - done));
-    const std::int64_t epochs = (run_.steps + run_.batches - 1) / std::max<std::int64_t>(1, run_.batches);
+    const std::int64_t steps_per_epoch = (run_.batches + run_.accumulate - 1) / run_.accumulate;
+    const std::int64_t whole = run_.steps / std::max<std::int64_t>(1, steps_per_epoch);  // epochs
+    const std::int64_t rest = run_.steps - whole * steps_per_epoch;
+    const std::int64_t all = whole * run_.batches + std::min(rest * run_.accumulate, run_.batches);
+    const auto batches = static_cast<double>(std::max<std::int64_t>(0, all - done));
+    const std::int64_t epochs = whole + (rest > 0 ? 1 : 0);
     const double tests =
         static_cast<double>(epochs - bar_.progress.epoch) -
         (bar_.examples > 0 ? static_cast<double>(bar_.tested) / static_cast<double>(bar_.examples) : 0);

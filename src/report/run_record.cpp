@@ -85,6 +85,8 @@ std::string to_json(const FitResult& result) {
                                     {"seed", result.seed},
                                     {"epochs", result.epochs},
                                     {"steps", result.steps},
+                                    {"best_epoch", result.best_epoch},
+                                    {"optimizer", result.optimizer},
                                     {"threads", result.threads},
                                     {"threads_from", result.threads_from},
                                     {"isa", result.isa},

@@ -2,6 +2,7 @@
 // make_options() in options.cpp.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@ namespace resnet::settings {
 
 /// Far beyond any count of examples or steps.
 inline constexpr std::int64_t kMostCount = std::int64_t{1} << 40;
+/// Far beyond any rate, factor or number of epochs.
+inline constexpr double kMostReal = 1e9;
 
 /// The table, built line by line: the last line can be completed with fields and choices.
 class Table {
@@ -25,6 +28,27 @@ class Table {
     return add({name, "N", help, false,
                 [=](Settings& s, const std::string& t) { s.*member = parse_count(name, t, least, most); },
                 [=](const Settings& s) { return std::to_string(s.*member); }});
+  }
+  /// `member` is one of Settings, or a function that gives its place.
+  template <class Member>
+  Option& real(const std::string& name, const std::string& help, double least, double most, Member member) {
+    return add({name, "X", help, false,
+                [=](Settings& s, const std::string& t) {
+                  std::invoke(member, s) = parse_real(name, t, least, most);
+                },
+                [=](const Settings& s) { return shortest(std::invoke(member, s)); }});
+  }
+  Option& yes_no(const std::string& name, const std::string& help, bool Settings::*member) {
+    const std::vector<std::string> names = {"yes", "no"};
+    return add(
+        {name,
+         "yes|no",
+         help,
+         true,
+         [=](Settings& s, const std::string& t) { s.*member = parse_choice(name, t, names) == names[0]; },
+         [=](const Settings& s) { return s.*member ? names[0] : names[1]; },
+         {},
+         names});
   }
   Option& text(const std::string& name, const std::string& placeholder, const std::string& help,
                std::string Settings::*member) {

@@ -13,6 +13,7 @@
 #include "data/sources.h"
 #include "resnet/models.h"
 #include "settings/options.h"
+#include "settings/recipes.h"
 
 namespace resnet::settings {
 
@@ -50,6 +51,7 @@ Settings recorded(Settings settings, const data::Dataset& train, const data::Dat
   }
   if (!in_folder && settings.data_dir.empty()) settings.data_dir = data::folder_of_environment().string();
   if (!settings.data_dir.empty()) settings.data_dir = recorded_folder("data-dir", settings.data_dir);
+  if (!settings.init.empty()) settings.init = recorded_folder("init", settings.init);
   if (!settings.out.empty()) settings.out = absolute(settings.out);
   if (!is_utf8(settings.out)) settings.out.clear();
   return settings;
@@ -73,10 +75,20 @@ std::string to_toml(const Settings& settings) {
   return result;
 }
 
+void set_all(const Given& given, Settings& settings) {
+  const auto named =
+      std::find_if(given.rbegin(), given.rend(), [](const auto& o) { return o.first == "recipe"; });
+  if (named != given.rend()) {
+    option("recipe").set(settings, named->second);  // refuses what is none
+    for (const auto& [name, text] : recipe(named->second)) option(name).set(settings, text);
+  }
+  for (const auto& [name, text] : given) option(name).set(settings, text);
+}
+
 Settings from_toml(const std::string& text, const std::string& file) {
   std::vector<std::string> all;
   for (const Option& o : options()) all.push_back(o.name);
-  Settings settings;
+  Given given;
   for (const TomlEntry& entry : parse_toml(text, file)) {
     const bool of_network = entry.table == "model";
     const std::string where = entry.table.empty() ? file : fmt::format("{}: [{}]", file, entry.table);
@@ -95,11 +107,13 @@ Settings from_toml(const std::string& text, const std::string& file) {
       throw FormatError(
           fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name));
     }
-    try {
-      option(name).set(settings, *entry.value);
-    } catch (const ConfigError& error) {
-      throw FormatError(fmt::format("{}: {}", where, error.what()), error.hint());
-    }
+    given.emplace_back(name, *entry.value);
+  }
+  Settings settings;
+  try {
+    set_all(given, settings);
+  } catch (const ConfigError& error) {
+    throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
   }
   return settings;
 }
@@ -123,17 +137,6 @@ EngineOptions engine_options(const Settings& settings) {
           .isa = settings.isa,
           .precision = settings.precision,
           .seed = settings.seed};
-}
-
-FitOptions fit_options(const Settings& settings) {
-  FitOptions result;
-  result.epochs = settings.epochs;
-  result.batch_size = settings.batch_size;
-  result.lr = settings.lr;
-  result.seed = settings.seed;
-  result.steps = settings.steps;
-  result.engine = engine_options(settings);
-  return result;
 }
 
 }  // namespace resnet::settings

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/sources.h"
@@ -26,9 +28,29 @@ struct Settings {
   models::ResNetOptions network;  // what is not given: the model's own; channels in and classes: the data's
   Shape input;                    // rank 0: from the data
 
+  std::string recipe = "chapter";
   std::int64_t batch_size = 256, epochs = 10, steps = 0;
+  double seconds = 0;  // 0: no bound
   float lr = 0.05F;
   std::uint64_t seed = 0;
+  std::string optimizer = "sgd";
+  double momentum = 0, beta1 = 0.9, beta2 = 0.999;
+  bool nesterov = false;
+  std::optional<double> weight_decay;  // none: the optimiser's own
+  bool decay_all = true;
+  std::string freeze;  // names of parts of the network, with commas between
+  double lr_head = 1, lr_norm_bias = 1;
+  ScheduleOptions schedule;
+  double label_smoothing = 0;
+  std::string class_weights = "none";
+  AverageOptions average;
+  std::int64_t accumulate = 1;
+  double clip_norm = 0;
+  std::string sampler = "shuffled";
+  std::int64_t patience = 0;
+  Views views = Views::one;
+  std::string init;  // "": none; a model file
+  bool dirac = false, zero_gamma = false, whiten = false;
 
   int threads = 0;  // 0: as EngineOptions::threads
   std::string isa;  // "": the strongest
@@ -36,6 +58,12 @@ struct Settings {
   std::string device = "auto";
   std::string out;
 };
+
+/// Options and their texts, as they were given.
+using Given = std::vector<std::pair<std::string, std::string>>;
+/// Sets `given` in `settings`: its recipe first, wherever it stands, so that all else wins over it. Throws
+/// ConfigError for what is no option, or a text that an option cannot take.
+void set_all(const Given& given, Settings& settings);
 
 /// How every config.toml of to_toml() begins.
 inline constexpr const char* kTomlHeading = "# A run of resnet train;";
@@ -59,6 +87,12 @@ Settings from_toml(const std::string& text, const std::string& file);
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
 data::Dataset open_data(const Settings& settings, data::Split split);
 EngineOptions engine_options(const Settings& settings);
-FitOptions fit_options(const Settings& settings);
+/// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
+/// settings say. Throws as load_backbone().
+void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train);
+/// Those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
+std::string chosen_text(const Settings& settings);
+/// Of training `net` on `train`: groups follow from its parameters, class weights from its labels.
+FitOptions fit_options(const Settings& settings, const nn::Module& net, const data::Dataset& train);
 
 }  // namespace resnet::settings

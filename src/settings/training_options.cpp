@@ -1,26 +1,167 @@
 #include <fmt/core.h>
 
 #include "settings/option_table.h"
+#include "settings/recipes.h"
 
 namespace resnet::settings {
+namespace {
 
-void add_training(Table& table) {
+void add_run(Table& table) {
+  table.choice("recipe", "NAME",
+               "settings of a kind of training, which other flags override: " + joined(recipe_names(), ", "),
+               recipe_names(), &Settings::recipe);
   table.number("batch-size", "examples of a step", 1, 1 << 20, &Settings::batch_size).fields = {
       "FitOptions::batch_size", "EvaluateOptions::batch_size"};
   table.number("epochs", "passes over the training set", 1, kMostCount, &Settings::epochs).fields = {
       "FitOptions::epochs"};
   table.number("steps", "stop after N steps over all epochs; 0: never", 0, kMostCount, &Settings::steps)
       .fields = {"FitOptions::steps"};
+  table.add({"time",
+             "TIME",
+             "train for so long, e.g. 90s, 8m or 1.5h, evaluations included, in place of --epochs and "
+             "--steps; 0: no bound",
+             true,
+             [](Settings& s, const std::string& t) { s.seconds = parse_time("time", t); },
+             [](const Settings& s) { return s.seconds == 0 ? "" : fmt::format("{}s", s.seconds); },
+             {"FitOptions::seconds"}});
+  table.add({"seed", "N", "seed of initialisation, shuffling and dropout, 0 to 2^64-1", true,
+             [](Settings& s, const std::string& t) { s.seed = parse_seed("seed", t); },
+             [](const Settings& s) { return std::to_string(s.seed); }});
+  table.choice("sampler", "KIND", "shuffled, or balanced: as many examples of each class in an epoch",
+               {"shuffled", "balanced"}, &Settings::sampler);
+  table
+      .number("accumulate", "batches of a step, whose gradients are added", 1, 1 << 20, &Settings::accumulate)
+      .fields = {"FitOptions::accumulate"};
+  table
+      .number("patience", "end after N epochs without a better test accuracy and keep the best; 0: never", 0,
+              kMostCount, &Settings::patience)
+      .fields = {"FitOptions::patience"};
+}
+
+void add_optimizer(Table& table) {
   table.add({"lr",
              "X",
-             "learning rate",
+             "learning rate, the highest of the schedule",
              false,
              [](Settings& s, const std::string& t) { s.lr = parse_rate("lr", t); },
              [](const Settings& s) { return fmt::format("{}", s.lr); },
              {"FitOptions::lr"}});
-  table.add({"seed", "N", "seed of initialisation, shuffling and dropout, 0 to 2^64-1", true,
-             [](Settings& s, const std::string& t) { s.seed = parse_seed("seed", t); },
-             [](const Settings& s) { return std::to_string(s.seed); }});
+  table.choice("optimizer", "NAME", "sgd or adamw", {"sgd", "adamw"}, &Settings::optimizer);
+  table.real("momentum", "of sgd; 0: none", 0, kMostReal, &Settings::momentum).fields = {
+      "SgdOptions::momentum"};
+  table.yes_no("nesterov", "Nesterov's momentum", &Settings::nesterov).fields = {"SgdOptions::nesterov"};
+  table.real("beta1", "of adamw: decay of the mean", 0, 1, &Settings::beta1).fields = {"AdamWOptions::beta1"};
+  table.real("beta2", "of adamw: decay of the mean square", 0, 1, &Settings::beta2).fields = {
+      "AdamWOptions::beta2"};
+  table.add({"weight-decay",
+             "X",
+             "weight decay; default 0, of adamw 0.01",
+             false,
+             [](Settings& s, const std::string& t) {
+               s.weight_decay =
+                   t.empty() ? std::nullopt : std::optional(parse_real("weight-decay", t, 0, kMostReal));
+             },
+             [](const Settings& s) { return s.weight_decay ? fmt::format("{}", *s.weight_decay) : ""; },
+             {"SgdOptions::weight_decay", "AdamWOptions::weight_decay"}});
+  table.yes_no("decay-all", "weight decay also of norms and biases", &Settings::decay_all);
+  table.real("clip-norm", "bound of the gradients' norm; 0: none", 0, kMostReal, &Settings::clip_norm)
+      .fields = {"FitOptions::clip_norm"};
+  table.text("freeze", "PARTS", "parts that are not trained, with commas between, e.g. conv1,bn1,layer1",
+             &Settings::freeze);
+  table.real("lr-head", "factor of the learning rate of the last layer", 0, kMostReal, &Settings::lr_head);
+  table.real("lr-norm-bias", "factor of the learning rate of the norms' biases", 0, kMostReal,
+             &Settings::lr_norm_bias);
+  Option& ema = table.real(
+      "ema", "decay a step of the average of weights that is evaluated and saved; 0: none", 0, 1,
+      [](auto& s) -> auto& { return s.average.decay; });
+  ema.fields = {"AverageOptions::decay"};
+}
+
+void add_schedule(Table& table) {
+  const std::vector<std::string> kinds = {"constant",  "step",       "cosine",
+                                          "one-cycle", "polynomial", "triangular"};
+  table.add({"schedule",
+             "KIND",
+             "of the learning rate: " + joined(kinds, ", "),
+             true,
+             [=](Settings& s, const std::string& t) {
+               const auto at = std::ranges::find(kinds, parse_choice("schedule", t, kinds)) - kinds.begin();
+               s.schedule.kind = static_cast<ScheduleKind>(at);
+             },
+             [=](const Settings& s) { return kinds.at(static_cast<std::size_t>(s.schedule.kind)); },
+             {},
+             kinds});
+  const auto add = [&](const std::string& name, const std::string& help, double most, auto member,
+                       const std::string& field) {
+    table
+        .real(
+            name, help, 0, most, [=](auto& s) -> auto& { return s.schedule.*member; })
+        .fields = {"ScheduleOptions::" + field};
+  };
+  using O = ScheduleOptions;
+  add("warmup", "epochs in which the rate rises, e.g. 0.5", kMostReal, &O::warmup_epochs, "warmup_epochs");
+  add("lr-start", "factor of the rate where it begins to rise", kMostReal, &O::start, "start");
+  add("lr-final", "factor of the rate at the end", kMostReal, &O::final, "final");
+  add("lr-peak", "one-cycle, triangular: share of the steps at which the rate is highest", 1, &O::peak,
+      "peak");
+  add("lr-power", "polynomial: its power", kMostReal, &O::power, "power");
+  add("lr-gamma", "step: factor of each fall", kMostReal, &O::gamma, "gamma");
+  add("lr-every", "step: epochs between two falls", kMostReal, &O::every_epochs, "every_epochs");
+  table.add({"low-momentum",
+             "X",
+             "one-cycle: momentum at the highest rate; default: it stays",
+             false,
+             [](Settings& s, const std::string& t) {
+               s.schedule.low_momentum =
+                   t.empty() ? std::nullopt : std::optional(parse_real("low-momentum", t, 0, 1));
+             },
+             [](const Settings& s) {
+               return s.schedule.low_momentum ? fmt::format("{}", *s.schedule.low_momentum) : "";
+             },
+             {"ScheduleOptions::low_momentum"}});
+}
+
+void add_loss(Table& table) {
+  table
+      .real("label-smoothing", "share of each target that goes to all classes", 0, 1,
+            &Settings::label_smoothing)
+      .fields = {"LossOptions::label_smoothing"};
+  table.choice("class-weights", "KIND",
+               "of the loss: none, or auto: a rare class weighs more, examples / (classes * its own)",
+               {"none", "auto"}, &Settings::class_weights);
+  const std::vector<std::string> views = {"none", "flip", "flip-shift"};
+  table.add({"tta",
+             "KIND",
+             "test-time augmentation, of evaluations: none, flip (with mirror images) or flip-shift (by a "
+             "pixel too)",
+             true,
+             [=](Settings& s, const std::string& t) {
+               const auto at = std::ranges::find(views, parse_choice("tta", t, views)) - views.begin();
+               s.views = static_cast<Views>(at);
+             },
+             [=](const Settings& s) { return views.at(static_cast<std::size_t>(s.views)); },
+             {},
+             views});
+}
+
+void add_initialisation(Table& table) {
+  table.text("init", "FILE", "begin with the weights of a model file; a head of other classes begins anew",
+             &Settings::init);
+  table.yes_no("dirac", "convolutions begin as the identity of as many channels as they can",
+               &Settings::dirac);
+  table.yes_no("zero-gamma", "the last norm of each block begins with weight 0", &Settings::zero_gamma);
+  table.yes_no("whiten", "the first convolution whitens patches of the training set and is frozen",
+               &Settings::whiten);
+}
+
+}  // namespace
+
+void add_training(Table& table) {
+  add_run(table);
+  add_optimizer(table);
+  add_schedule(table);
+  add_loss(table);
+  add_initialisation(table);
 }
 
 }  // namespace resnet::settings

@@ -58,6 +58,30 @@ std::uint64_t parse_seed(std::string_view flag, const std::string& text) {
   return value;
 }
 
+double parse_real(std::string_view flag, const std::string& text, double least, double most) {
+  double value = 0;
+  if (!parse(text, value) || !(value >= least && value <= most)) {
+    reject(flag, text, fmt::format("a number from {} to {}", least, most));
+  }
+  return value + 0.0;  // not -0
+}
+
+std::string shortest(double value) {
+  return fmt::format("{}", value);
+}
+
+double parse_time(std::string_view flag, const std::string& text) {
+  if (text == "0") return 0;
+  constexpr double kMostSeconds = 366 * 86400.0;
+  double value = 0;
+  const std::string_view number = std::string_view(text).substr(0, text.empty() ? 0 : text.size() - 1);
+  const double unit = text.ends_with('s') ? 1 : text.ends_with('m') ? 60 : text.ends_with('h') ? 3600 : 0;
+  if (unit == 0 || !parse(number, value) || !(value > 0 && value * unit <= kMostSeconds)) {
+    reject(flag, text, "a time of up to a year with its unit, e.g. 90s, 8m or 1.5h");
+  }
+  return value * unit;
+}
+
 float parse_rate(std::string_view flag, const std::string& text) {
   float value = 0;
   if (!parse(text, value) || !std::isfinite(value) || value < 0) {

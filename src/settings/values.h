@@ -14,6 +14,11 @@ namespace resnet::settings {
 std::int64_t parse_count(std::string_view flag, const std::string& text, std::int64_t least,
                          std::int64_t most);
 std::uint64_t parse_seed(std::string_view flag, const std::string& text);
+/// A finite number from `least` to `most`, and the shortest text that reads back as it.
+double parse_real(std::string_view flag, const std::string& text, double least, double most);
+std::string shortest(double value);
+/// Seconds: "90s", "8m", "1.5h", or "0".
+double parse_time(std::string_view flag, const std::string& text);
 float parse_rate(std::string_view flag, const std::string& text);
 /// At least 0 and below 1.
 double parse_share(std::string_view flag, const std::string& text);

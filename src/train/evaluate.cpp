@@ -25,7 +25,8 @@ Answer answer_of(const float* logits, std::int64_t outputs, const kernels::Softm
 }  // namespace
 
 Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
-                    const std::atomic<bool>* stop, const std::function<void(std::int64_t examples)>& seen) {
+                    const std::atomic<bool>* stop, const std::function<void(std::int64_t examples)>& seen,
+                    Views views) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
   double loss_sum = 0;
@@ -36,7 +37,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
   loader.start();
   while (const data::Batch* batch = loader.next()) {
     if (stop != nullptr && stop->load()) break;
-    const Tensor logits = engine.infer(batch->view());
+    const Tensor logits = infer(engine, batch->view(), views);
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
       throw ShapeError(
           "expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
@@ -72,7 +73,7 @@ Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOp
   const Shape& example = test.example_shape();
   const auto engine = options.engine_factory(
       network_of(net, {options.batch_size, example[0], example[1], example[2]}), options.engine);
-  return evaluate(*engine, test, options.batch_size);
+  return evaluate(*engine, test, options.batch_size, nullptr, {}, options.views);
 }
 
 }  // namespace resnet

@@ -32,6 +32,25 @@ std::string values(const Settings& settings) {
   return result;
 }
 
+// Pictures of one pixel with these labels.
+data::Dataset pictures_of(std::vector<std::int32_t> labels, std::size_t classes, std::uint8_t level = 0) {
+  class Pixels final : public data::Dataset::Source {
+   public:
+    Pixels(std::vector<std::int32_t> labels, std::uint8_t level)
+        : labels_(std::move(labels)), level_(level) {}
+    std::int64_t size() const override { return static_cast<std::int64_t>(labels_.size()); }
+    std::int32_t label(std::int64_t i) const override { return labels_.at(static_cast<std::size_t>(i)); }
+    void image(std::int64_t, data::Image& out) const override { out = {1, 1, 1, {level_}}; }
+
+   private:
+    std::vector<std::int32_t> labels_;
+    std::uint8_t level_;
+  };
+  std::vector<std::string> names;
+  for (std::size_t k = 0; k < classes; ++k) names.push_back(std::to_string(k));
+  return {std::make_shared<Pixels>(std::move(labels), level), "levels", names, {}, Shape{1, 1, 1}};
+}
+
 TEST(Toml, GivesBackTheSettingsThatItWasWrittenFrom) {
   Settings settings;
   for (const auto& [name, text] :
@@ -138,19 +157,7 @@ TEST(Toml, TakesNumbersAsTextsToo) {
 
 class Recorded : public testing::Test {
  protected:
-  static data::Dataset pictures(std::uint8_t level) {
-    class One final : public data::Dataset::Source {
-     public:
-      explicit One(std::uint8_t level) : level_(level) {}
-      std::int64_t size() const override { return 2; }
-      std::int32_t label(std::int64_t) const override { return 0; }
-      void image(std::int64_t, data::Image& out) const override { out = {1, 1, 1, {level_}}; }
-
-     private:
-      std::uint8_t level_;
-    };
-    return {std::make_shared<One>(level), "levels", {"0"}, {}, Shape{1, 1, 1}};
-  }
+  static data::Dataset pictures(std::uint8_t level) { return pictures_of({0, 0}, 1, level); }
   static Settings recorded_of(const std::string& toml) {
     return recorded(from_toml(toml, ""), pictures(1), pictures(2));
   }
@@ -199,7 +206,7 @@ TEST(Settings, ReachTheLibraryWhole) {
   const Settings settings =
       from_toml("batch-size = 7\nepochs = 3\nsteps = 11\nlr = 0.25\nseed = 5\nthreads = 3\nisa = 'avx2'",
                 "config.toml");
-  const FitOptions fit = fit_options(settings);
+  const FitOptions fit = fit_options(settings, nn::Sequential(), pictures_of({0}, 1));
   EXPECT_EQ(fit.batch_size, 7);
   EXPECT_EQ(fit.epochs, 3);
   EXPECT_EQ(fit.steps, 11);
@@ -211,7 +218,7 @@ TEST(Settings, ReachTheLibraryWhole) {
 
 TEST(Settings, AreTheChaptersWhereNothingIsSaid) {
   const FitOptions chapter;
-  const FitOptions fit = fit_options({});
+  const FitOptions fit = fit_options({}, make_model({}, 1, 10), pictures_of({0}, 1));
   EXPECT_EQ(fit.batch_size, chapter.batch_size);
   EXPECT_EQ(fit.epochs, chapter.epochs);
   EXPECT_EQ(fit.lr, chapter.lr);

@@ -218,10 +218,10 @@ TEST(Fit, FailsWhenTheLossIsNoLongerFinite) {
   class Diverging final : public Engine {
    public:
     explicit Diverging(State state) : state_(std::move(state)) {}
-    StepResult step(const ImageView&, View<const std::int32_t>, const StepInputs&) override {
+    StepResult step(const ImageView&, const Targets&, const StepInputs&) override {
       return {std::numeric_limits<double>::infinity(), 0};
     }
-    StepResult gradients(const ImageView&, View<const std::int32_t>) override { return {}; }
+    StepResult gradients(const ImageView&, const Targets&) override { return {}; }
     void apply(const StepInputs&) override {}
     Tensor infer(const ImageView&) override { return {}; }
     State state(StateScope) const override { return state_; }

@@ -73,7 +73,7 @@ class ScriptedEngine final : public Engine {
   ScriptedEngine(Network network, std::shared_ptr<EngineLog> log, std::vector<std::vector<float>> logits = {})
       : state_(std::move(network.state)), log_(std::move(log)), logits_(std::move(logits)) {}
 
-  StepResult step(const ImageView& images, View<const std::int32_t>, const StepInputs& inputs) override {
+  StepResult step(const ImageView& images, const Targets&, const StepInputs& inputs) override {
     log_->batches.push_back(brightness(images));
     log_->rates.push_back(inputs.lr);
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
@@ -82,7 +82,7 @@ class ScriptedEngine final : public Engine {
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
-  StepResult gradients(const ImageView&, View<const std::int32_t>) override { return {}; }
+  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
   void apply(const StepInputs&) override {}
   Tensor infer(const ImageView& images) override {
     const std::vector<int> levels = brightness(images);

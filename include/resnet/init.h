@@ -1,0 +1,27 @@
+// Ways to begin training beside those of nn::init(): each changes some parameters of a network that is
+// initialised.
+#pragma once
+
+#include "resnet/nn.h"
+#include "resnet/tensor.h"
+
+namespace resnet::nn {
+
+/// Filter i of every convolution whose sides are odd gives input channel i, as far as there are both; the
+/// others stay as they are. Convolutions with groups stay as they are.
+/// Source: torch.nn.init.dirac_; airbench of Jordan, arXiv 2404.00498.
+void init_dirac(Module& net);
+
+/// The last norm of every residual block, the highest of its bn1, bn2, bn3, has the weight 0: the block
+/// begins as its shortcut. A block without conv1 and bn1, or whose norms come first, stays as it is. Source:
+/// Goyal et al., arXiv 1706.02677, section 5.1; torchvision's zero_init_residual.
+void init_zero_gamma(Module& net);
+
+/// The first convolution's filters become the eigenvectors of the covariance of `images`' patches [N,C,H,W],
+/// each divided by the root of its eigenvalue + 5e-4, largest first, and then their negatives, as far as
+/// there are filters; its bias becomes 0. Gives the convolution's path; it is meant to be frozen. Throws
+/// ConfigError if the network does not begin with a convolution of the images' channels. Source: airbench, as
+/// above.
+std::string init_whitening(Module& net, const Tensor& images);
+
+}  // namespace resnet::nn

@@ -1,0 +1,164 @@
+// What the settings of training say to the library.
+#include <algorithm>
+#include <string_view>
+
+#include "base/nearest.h"
+#include "resnet/init.h"
+#include "resnet/model_file.h"
+#include "settings/option_table.h"
+
+namespace resnet::settings {
+namespace {
+
+// Whether `name` is `part` or stands below it: "layer1.0.conv1.weight" of "layer1".
+bool belongs_to(std::string_view name, std::string_view part) {
+  return name == part || (name.starts_with(part) && name.substr(part.size()).starts_with('.'));
+}
+
+std::vector<std::string> parts_of(const std::string& list) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    parts.push_back(list.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+// The path of the network's last linear layer, which is its head.
+std::string head_of(const nn::Module& net) {
+  std::string head;
+  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
+    if (parameter.kind == nn::ParameterKind::weight && parameter.shape.rank() == 2)
+      head = name.substr(0, name.rfind('.'));
+  });
+  return head;
+}
+
+std::string first_convolution_of(const nn::Module& net) {
+  std::string path;
+  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
+    if (path.empty() && parameter.kind == nn::ParameterKind::weight) path = name.substr(0, name.rfind('.'));
+  });
+  return path;
+}
+
+// Every parameter that differs from the others has a group of its own.
+std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module& net) {
+  std::vector<std::string> frozen = parts_of(settings.freeze);
+  if (settings.whiten) frozen.push_back(first_convolution_of(net));
+  const std::string head = head_of(net);
+  std::vector<ParameterGroup> groups;
+  std::vector<bool> used(frozen.size(), false);
+  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
+    using Kind = nn::ParameterKind;
+    if (parameter.kind == Kind::running_mean || parameter.kind == Kind::running_var ||
+        parameter.kind == Kind::batches_tracked) {
+      return;
+    }
+    ParameterGroup group{.names = name};
+    for (std::size_t i = 0; i < frozen.size(); ++i) {
+      if (!belongs_to(name, frozen[i])) continue;
+      group.frozen = true;
+      used[i] = true;
+    }
+    if (belongs_to(name, head)) group.lr_factor *= settings.lr_head;
+    if (parameter.kind == Kind::norm_bias) group.lr_factor *= settings.lr_norm_bias;
+    if (group.frozen || group.lr_factor != 1) groups.push_back(std::move(group));
+  });
+  for (std::size_t i = 0; i < frozen.size(); ++i) {
+    if (used[i]) continue;
+    std::vector<std::string> names;
+    for (const nn::Module::Child& child : net.children()) names.push_back(child.name);
+    const std::string near = nearest(frozen[i], names);
+    throw ConfigError("--freeze: the network has no part '" + frozen[i] + "'",
+                      near.empty() ? "resnet summary lists its parts" : "did you mean '" + near + "'?");
+  }
+  return groups;
+}
+
+OptimizerOptions optimizer_of(const Settings& settings, const nn::Module& net) {
+  OptimizerOptions options;
+  if (settings.optimizer == "adamw") {
+    AdamWOptions adamw{.beta1 = settings.beta1, .beta2 = settings.beta2};
+    adamw.weight_decay = settings.weight_decay.value_or(adamw.weight_decay);
+    options.method = adamw;
+  } else {
+    options.method = SgdOptions{.momentum = settings.momentum,
+                                .nesterov = settings.nesterov,
+                                .weight_decay = settings.weight_decay.value_or(0)};
+  }
+  options.decay_norms_and_biases = settings.decay_all;
+  options.groups = groups_of(settings, net);
+  return options;
+}
+
+// n / (k * count), k classes with examples; 1 for one without.
+std::vector<double> balancing_weights(const data::Dataset& train) {
+  std::vector<std::int64_t> counts(train.classes().size());
+  for (std::int64_t i = 0; i < train.size(); ++i) ++counts.at(static_cast<std::size_t>(train.label(i)));
+  const auto present =
+      static_cast<double>(counts.size()) - static_cast<double>(std::ranges::count(counts, 0));
+  std::vector<double> weights;
+  for (const std::int64_t count : counts)
+    weights.push_back(
+        count == 0 ? 1 : static_cast<double>(train.size()) / (present * static_cast<double>(count)));
+  return weights;
+}
+
+}  // namespace
+
+void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train) {
+  nn::init_unset(net, net.scheme(), settings.seed);
+  if (settings.dirac) nn::init_dirac(net);
+  if (settings.zero_gamma) nn::init_zero_gamma(net);
+  if (settings.whiten) {
+    constexpr std::int64_t kMostImages = 1024;  // their patches are enough
+    data::Loader loader(train, {.batch_size = std::min(kMostImages, train.size()), .prefetch = 1});
+    loader.start(data::Order::shuffled(settings.seed));
+    nn::init_whitening(net, loader.next()->images);
+  }
+  if (!settings.init.empty()) load_backbone(net, settings.init);
+}
+
+std::string chosen_text(const Settings& settings) {
+  static const std::vector<std::string> names = [] {
+    Table table;
+    add_training(table);
+    std::vector<std::string> list;
+    for (const Option& o : table.lines) list.push_back(o.name);
+    return list;
+  }();
+  const Settings defaults;
+  std::string text;
+  for (const std::string& name : names) {
+    const std::string value = option(name).get(settings);
+    if (value == option(name).get(defaults) || value.empty()) continue;
+    text += (text.empty() ? "" : ", ") + name + " " + value;
+  }
+  return text;
+}
+
+FitOptions fit_options(const Settings& settings, const nn::Module& net, const data::Dataset& train) {
+  FitOptions result;
+  result.epochs = settings.epochs;
+  result.batch_size = settings.batch_size;
+  result.lr = settings.lr;
+  result.seed = settings.seed;
+  result.steps = settings.steps;
+  result.seconds = settings.seconds;
+  result.engine = engine_options(settings);
+  result.optimizer = optimizer_of(settings, net);
+  result.loss.label_smoothing = settings.label_smoothing;
+  if (settings.class_weights == "auto") result.loss.class_weights = balancing_weights(train);
+  result.schedule = settings.schedule;
+  result.average = settings.average;
+  result.views = settings.views;
+  result.accumulate = settings.accumulate;
+  result.clip_norm = settings.clip_norm;
+  result.balanced = settings.sampler == "balanced";
+  result.patience = settings.patience;
+  return result;
+}
+
+}  // namespace resnet::settings

@@ -1,0 +1,24 @@
+// The average of a network's state over the steps of a run.
+#pragma once
+
+#include "resnet/train.h"
+
+namespace resnet::train {
+
+class WeightAverage {
+ public:
+  explicit WeightAverage(const AverageOptions& options) : options_(options) {}
+
+  bool on() const noexcept { return options_.decay > 0; }
+  /// After step `step`, from 1.
+  void update(const Engine& engine, std::int64_t step);
+  /// The average; the engine's own state while there is none.
+  State state(const Engine& engine) const;
+
+ private:
+  AverageOptions options_;
+  std::int64_t updates_ = 0;
+  State average_;
+};
+
+}  // namespace resnet::train

@@ -1,0 +1,78 @@
+#include "train/stepper.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace resnet::train {
+namespace {
+
+// In double, in eight sums that are added in order: the same bits everywhere.
+double sum_of_squares(std::span<const float> values) {
+  constexpr std::size_t kSums = 8;
+  std::array<double, kSums> sums{};
+  std::size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) {
+      const auto v = static_cast<double>(values[i + k]);
+      sums[k] += v * v;
+    }
+  }
+  double sum = 0;
+  for (; i < values.size(); ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+}  // namespace
+
+Targets targets_of(const data::Batch& batch) {
+  Targets targets(batch.labels.view<std::int32_t>());
+  if (batch.mixed_labels.empty()) return targets;
+  return {targets.labels, batch.mixed_labels.view<std::int32_t>(), batch.mix.view<float>()};
+}
+
+void Stepper::add(const std::vector<GradientSpan>& spans, double examples) {
+  sums_.resize(spans.size());
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    const std::span<const float> values = spans[i].values;
+    std::vector<float>& sum = sums_[i];
+    if (batches_ == 1) sum.assign(values.size(), 0);
+    for (std::size_t j = 0; j < values.size(); ++j) sum[j] += static_cast<float>(examples) * values[j];
+  }
+}
+
+// Writes what apply() is to take into the spans.
+void Stepper::finish(const std::vector<GradientSpan>& spans) {
+  if (accumulate_ > 1) {
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+      for (std::size_t j = 0; j < spans[i].values.size(); ++j)
+        spans[i].values[j] = sums_[i][j] / static_cast<float>(examples_);
+    }
+  }
+  if (clip_norm_ == 0) return;
+  double squares = 0;
+  for (const GradientSpan& span : spans) squares += sum_of_squares(span.values);
+  const double factor = clip_norm_ / (std::sqrt(squares) + 1e-6);
+  if (!(factor < 1)) return;
+  for (const GradientSpan& span : spans) {
+    for (float& value : span.values) value *= static_cast<float>(factor);
+  }
+}
+
+StepResult Stepper::take(Engine& engine, const data::Batch& batch, const StepInputs& inputs, bool last) {
+  if (accumulate_ == 1 && clip_norm_ == 0) return engine.step(batch.view(), targets_of(batch), inputs);
+  const StepResult result = engine.gradients(batch.view(), targets_of(batch));
+  const std::vector<GradientSpan> spans = engine.gradient_spans();
+  ++batches_;
+  examples_ += static_cast<double>(batch.size());
+  if (accumulate_ > 1) add(spans, static_cast<double>(batch.size()));
+  if (batches_ < accumulate_ && !last) return result;
+  finish(spans);
+  engine.apply(inputs);
+  batches_ = 0;
+  examples_ = 0;
+  return result;
+}
+
+}  // namespace resnet::train

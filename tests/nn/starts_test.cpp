@@ -1,0 +1,110 @@
+// Dirac, zero gamma and whitening.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "resnet/init.h"
+#include "resnet/models.h"
+
+namespace resnet::nn {
+namespace {
+
+Parameter& parameter(Module& net, const std::string& wanted) {
+  Parameter* found = nullptr;
+  for_each_parameter(net, [&](const std::string& name, Parameter& p) {
+    if (name == wanted) found = &p;
+  });
+  EXPECT_NE(found, nullptr) << wanted;
+  return *found;
+}
+
+TEST(Dirac, GivesTheChannelsOfTheInput) {
+  Sequential net(Conv2d{3, 5, {.kernel = 3, .padding = 1, .bias = false}});
+  init(net, Scheme::torchvision, 1);
+  const Tensor before = parameter(net, "0.weight").value;
+  init_dirac(net);
+  const auto after = parameter(net, "0.weight").value.values();
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const std::size_t filter = i / 27, channel = i / 9 % 3, pixel = i % 9;
+    if (filter >= 3) {
+      EXPECT_EQ(after[i], before.values()[i]) << i;
+    } else {
+      EXPECT_EQ(after[i], filter == channel && pixel == 4 ? 1 : 0) << i;
+    }
+  }
+}
+
+TEST(ZeroGamma, MakesEveryBlockItsShortcut) {
+  for (const char* model : {"d2l_resnet18", "d2l_resnet50", "resnet18", "resnet50"}) {
+    Sequential net =
+        models::make(model, {.in_channels = 1, .classes = 2, .blocks = {2, 1}, .channels = {4, 8}});
+    init(net, net.scheme(), 1);
+    init_zero_gamma(net);
+    const std::string last = std::string(model).ends_with("50") ? "bn3.weight" : "bn2.weight";
+    int zeros = 0;
+    for_each_parameter(net, [&](const std::string& name, const Parameter& p) {
+      if (p.kind != ParameterKind::norm_weight) return;
+      EXPECT_EQ(p.value.values()[0], name.ends_with(last) ? 0 : 1) << model << ' ' << name;
+      zeros += p.value.values()[0] == 0 ? 1 : 0;
+    });
+    EXPECT_EQ(zeros, 3) << model;
+  }
+}
+
+// Filters on the patches that they were made of have the covariance of independent numbers of variance 1.
+TEST(Whitening, MakesPatchesUncorrelated) {
+  Tensor images(Shape{4, 2, 12, 12});
+  const Tensor noise = random_uniform(images.shape(), 5);
+  for (std::size_t i = 0; i < images.values().size(); ++i) {  // smooth along a row
+    const float before = i % 12 == 0 ? 0.0F : images.values()[i - 1];
+    images.values()[i] = 0.7F * before + 3 * noise.values()[i];
+  }
+  Sequential net(Conv2d{2, 40, {.kernel = 3}});
+  init(net, Scheme::chapter, 1);
+  const Tensor before = parameter(net, "0.weight").value;
+  EXPECT_EQ(init_whitening(net, images), "0");
+  const std::span<const float> w = parameter(net, "0.weight").value.values();
+  constexpr std::size_t kSize = 18, kPlaces = 4 * 10 * 10;
+  std::vector<std::vector<double>> outputs(kSize);
+  for (std::size_t f = 0; f < kSize; ++f) {
+    for (std::size_t place = 0; place < kPlaces; ++place) {
+      const std::size_t n = place / 100, y = place / 10 % 10, x = place % 10;
+      double sum = 0;
+      for (std::size_t k = 0; k < kSize; ++k) {
+        const std::size_t c = k / 9, dy = k / 3 % 3, dx = k % 3;
+        sum += static_cast<double>(w[f * kSize + k]) *
+               static_cast<double>(images.values()[((n * 2 + c) * 12 + y + dy) * 12 + x + dx]);
+      }
+      outputs[f].push_back(sum);
+    }
+  }
+  const auto mean = [&](std::size_t f) {
+    double sum = 0;
+    for (const double v : outputs[f]) sum += v;
+    return sum / kPlaces;
+  };
+  for (std::size_t a = 0; a < kSize; ++a) {
+    for (std::size_t b = 0; b < kSize; ++b) {
+      double covariance = 0;
+      for (std::size_t i = 0; i < kPlaces; ++i)
+        covariance += (outputs[a][i] - mean(a)) * (outputs[b][i] - mean(b)) / kPlaces;
+      EXPECT_NEAR(covariance, a == b ? 1 : 0, 0.01) << a << ' ' << b;  // 5e-4 beside an eigenvalue above 0.1
+    }
+    for (std::size_t k = 0; k < kSize; ++k) EXPECT_EQ(w[(a + kSize) * kSize + k], -w[a * kSize + k]);
+  }
+  for (std::size_t i = 2 * kSize * kSize; i < w.size(); ++i) EXPECT_EQ(w[i], before.values()[i]);
+  for (const float b : parameter(net, "0.bias").value.values()) EXPECT_EQ(b, 0);
+}
+
+TEST(Whitening, RefusesANetworkThatBeginsOtherwise) {
+  Sequential linear(Flatten{}, Linear{4, 2}), other(Conv2d{3, 4});
+  init(linear, Scheme::chapter, 1);
+  init(other, Scheme::chapter, 1);
+  const Tensor images(Shape{1, 1, 8, 8});
+  EXPECT_THROW(init_whitening(linear, images), ConfigError);
+  EXPECT_THROW(init_whitening(other, images), ConfigError);
+}
+
+}  // namespace
+}  // namespace resnet::nn

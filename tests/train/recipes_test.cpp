@@ -1,0 +1,322 @@
+// What fit() does beside the chapter's loop: accumulation, clipping, schedules, averages, patience, a time.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "support/networks.h"
+#include "train/average.h"
+#include "train/scripted_engine.h"
+#include "train/time_plan.h"
+
+namespace resnet {
+namespace {
+
+using testing::ElementsAre;
+
+// Without a norm, so that a batch in parts is the batch.
+nn::Sequential plain_network() {
+  nn::Sequential net(nn::Conv2d{1, 3, {.padding = 1}}, nn::SiLU{}, nn::Flatten{}, nn::Linear{48, 2});
+  nn::init(net, nn::Scheme::chapter, 3);
+  return net;
+}
+
+data::Dataset bright(int count) {
+  std::vector<std::uint8_t> levels;
+  std::vector<std::int32_t> labels;
+  for (int i = 0; i < count; ++i) {
+    levels.push_back(static_cast<std::uint8_t>(i % 2 == 0 ? 10 + i : 200 - i));
+    labels.push_back(i % 2);
+  }
+  return test::levels_of(std::move(levels), std::move(labels), 2);
+}
+
+struct Trained {
+  State state;
+  FitResult result;
+};
+
+Trained train(FitOptions options, int examples = 24) {
+  nn::Sequential net = plain_network();
+  const FitResult result = fit(net, bright(examples), bright(10), options);
+  return {state_of(net), result};
+}
+
+double largest_difference(const State& a, const State& b) {
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    for (std::size_t j = 0; j < a[i].second.values().size(); ++j) {
+      const auto difference =
+          static_cast<double>(a[i].second.values()[j]) - static_cast<double>(b[i].second.values()[j]);
+      most = std::max(most, std::abs(difference));
+    }
+  }
+  return most;
+}
+
+FitOptions one_epoch() {
+  FitOptions options{.epochs = 2, .batch_size = 12, .lr = 0.1F, .seed = 5};
+  options.engine.threads = 1;
+  return options;
+}
+
+TEST(Accumulation, IsTheLargeBatchWhereNoNormIsBetween) {
+  FitOptions whole = one_epoch(), parts = one_epoch();
+  parts.batch_size = 4;
+  parts.accumulate = 3;
+  const Trained large = train(whole), small = train(parts);
+  EXPECT_EQ(large.result.steps, 4);
+  EXPECT_EQ(small.result.steps, 4);
+  // Sums of 12 terms in another order, four steps.
+  EXPECT_LT(largest_difference(large.state, small.state), 12 * 4 * 0x1p-23);
+  EXPECT_NEAR(large.result.loss, small.result.loss, 1e-6);
+}
+
+TEST(Accumulation, EndsAStepWithTheEpochAndWeighsByExamples) {
+  FitOptions whole = one_epoch(), parts = one_epoch();
+  whole.batch_size = 16;  // 16 and 4 of 20
+  parts.batch_size = 8;   // 8 and 8; 4
+  parts.accumulate = 2;
+  EXPECT_EQ(train(parts, 20).result.steps, 4);
+  EXPECT_LT(largest_difference(train(whole, 20).state, train(parts, 20).state), 16 * 4 * 0x1p-23);
+  FitOptions uneven = one_epoch(), even = one_epoch();
+  uneven.batch_size = 12;  // 12 and 8 of 20 in one step
+  uneven.accumulate = 2;
+  even.batch_size = 20;
+  EXPECT_LT(largest_difference(train(uneven, 20).state, train(even, 20).state), 20 * 2 * 0x1p-23);
+}
+
+TEST(Clipping, BoundsTheStepByTheNormOfAllGradients) {
+  FitOptions options = one_epoch();
+  options.epochs = 1;
+  options.steps = 1;
+  options.lr = 1;
+  const State before = state_of(plain_network());
+  const auto moved = [&](double clip) {
+    options.clip_norm = clip;
+    const State after = train(options).state;
+    double squares = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      for (std::size_t j = 0; j < before[i].second.values().size(); ++j) {
+        const auto step = static_cast<double>(after[i].second.values()[j]) -
+                          static_cast<double>(before[i].second.values()[j]);
+        squares += step * step;
+      }
+    }
+    return std::sqrt(squares);
+  };
+  const double norm = moved(0);  // plain SGD at rate 1 moves by the gradient
+  ASSERT_GT(norm, 0.01);
+  EXPECT_NEAR(moved(norm / 4), norm / 4 * norm / (norm + 1e-6), 1e-5 * norm) << "clip_grad_norm_";
+  EXPECT_NEAR(moved(2 * norm), norm, 1e-6 * norm) << "which is short enough";
+}
+
+// Runs on the scripted engine, whose first bias is the number of steps.
+struct Scripted {
+  nn::Sequential net = test::tiny_network();
+  std::shared_ptr<test::EngineLog> log = std::make_shared<test::EngineLog>();
+
+  FitOptions options(std::int64_t epochs) {
+    FitOptions options{.epochs = epochs, .batch_size = 4, .lr = 0.5F};
+    options.engine_factory = [log = log](Network network, const EngineOptions& engine) {
+      log->options = engine;
+      return std::make_unique<test::ScriptedEngine>(std::move(network), log);
+    };
+    return options;
+  }
+  float first_bias() { return state_of(net).back().second.values()[0]; }
+};
+
+TEST(Fit, TakesTheRatesOfItsSchedule) {
+  Scripted run;
+  FitOptions options = run.options(2);
+  options.schedule = {
+      .kind = ScheduleKind::triangular, .warmup_epochs = 0, .start = 0, .final = 0, .peak = 0.5};
+  fit(run.net, test::counted(8), test::counted(4), options);
+  EXPECT_THAT(run.log->rates, ElementsAre(0, 0.25F, 0.5F, 0.25F));
+}
+
+TEST(Fit, GivesTheEngineItsLoss) {
+  Scripted run;
+  FitOptions options = run.options(1);
+  options.loss = {.label_smoothing = 0.1, .class_weights = {1, 2}};
+  fit(run.net, test::counted(8), test::counted(4), options);
+  EXPECT_EQ(run.log->options.loss.label_smoothing, 0.1);
+  EXPECT_EQ(run.log->options.loss.class_weights, (std::vector<double>{1, 2}));
+}
+
+TEST(Average, IsTheOneOfItsFormula) {
+  Scripted run;
+  FitOptions options = run.options(3);
+  options.average = {.decay = 0.5, .every = 1};
+  fit(run.net, test::counted(8), test::counted(4), options);
+  // Steps 1 to 6; update n keeps min(0.5, n / (n + 9)).
+  double average = 1;
+  for (int n = 2; n <= 6; ++n) {
+    const double kept = std::min(0.5, n / (n + 9.0));
+    average = kept * average + (1 - kept) * n;
+  }
+  EXPECT_NEAR(static_cast<double>(run.first_bias()), average, 1e-5);
+}
+
+TEST(Average, OfEveryFewStepsKeepsAsMuchInAll) {
+  Scripted run;
+  FitOptions options = run.options(3);
+  options.average = {.decay = 0.25, .every = 3};
+  fit(run.net, test::counted(8), test::counted(4), options);
+  const double kept = std::min(std::pow(0.25, 3), 2 / 11.0);
+  EXPECT_NEAR(static_cast<double>(run.first_bias()), kept * 3 + (1 - kept) * 6, 1e-5);
+}
+
+// Training goes on from its own weights, and the saved ones have the average of the running statistics too.
+TEST(Average, LeavesTrainingAloneAndHasTheStatistics) {
+  const auto trained = [](double decay, std::vector<double>* losses) {
+    nn::Sequential net(nn::Conv2d{1, 4, {.padding = 1}}, nn::BatchNorm2d{4}, nn::ReLU{},
+                       nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{4, 2});
+    struct Losses final : Observer {
+      std::vector<double>* list;
+      explicit Losses(std::vector<double>* to) : list(to) {}
+      void on_step(const Progress& p) override { list->push_back(p.loss); }
+    };
+    FitOptions options{
+        .epochs = 3, .batch_size = 8, .lr = 0.1F, .seed = 1, .observers = {std::make_shared<Losses>(losses)}};
+    options.engine.threads = 2;
+    options.average = {.decay = decay, .every = 1};
+    const FitResult result = fit(net, bright(24), bright(10), options);
+    EXPECT_EQ(evaluate(net, bright(10)).test_acc, result.test_acc) << "what is saved was evaluated";
+    return state_of(net);
+  };
+  std::vector<double> with, without;
+  const State average = trained(0.9, &with), last = trained(0, &without);
+  EXPECT_EQ(with, without);
+  for (const auto& [name, tensor] : average) {
+    if (!name.ends_with("running_mean")) continue;
+    for (const auto& [other, value] : last) {
+      if (other == name)
+        EXPECT_THAT(tensor.values(), testing::Not(testing::ElementsAreArray(value.values())));
+    }
+  }
+}
+
+// A test accuracy for each evaluation, in order; the first bias as in a scripted engine.
+class Judged final : public Engine {
+ public:
+  Judged(Network network, std::vector<int> correct)
+      : state_(std::move(network.state)), correct_(std::move(correct)) {}
+  StepResult step(const ImageView& images, const Targets&, const StepInputs&) override {
+    state_.back().second.values()[0] += 1;
+    return {static_cast<double>(images.shape[0]), 0};
+  }
+  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+  void apply(const StepInputs&) override {}
+  Tensor infer(const ImageView& images) override {
+    const int right = correct_.at(evaluations_++);
+    Tensor result(Shape{images.shape[0], 2});
+    for (std::int64_t n = 0; n < images.shape[0]; ++n)  // labels are 0 and 1 in turn
+      result.view<float>()[n * 2 + (n < right ? n % 2 : 1 - n % 2)] = 1;
+    return result;
+  }
+  State state(StateScope) const override { return state_; }
+  void set_state(const State& state) override { state_ = state; }
+  State gradient_values() const override { return {}; }
+  std::vector<GradientSpan> gradient_spans() override { return {}; }
+  DeviceInfo device() const override { return {}; }
+
+ private:
+  State state_;
+  std::vector<int> correct_;
+  std::size_t evaluations_ = 0;
+};
+
+TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, nn::Scheme::chapter, 1);
+  for (nn::Parameter& parameter : net[1].parameters()) std::ranges::fill(parameter.value.values(), 0.0F);
+  FitOptions options{.epochs = 9, .batch_size = 4};
+  options.patience = 2;
+  options.engine_factory = [](Network network, const EngineOptions&) {
+    return std::make_unique<Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 4, 4});
+  };
+  const FitResult result = fit(net, test::counted(4), test::counted(4), options);
+  EXPECT_EQ(result.epochs, 4) << "the third is as good as the second, not better";
+  EXPECT_EQ(result.best_epoch, 2);
+  EXPECT_EQ(result.test_acc, 0.75);
+  EXPECT_TRUE(result.complete);
+  EXPECT_EQ(state_of(net).back().second.values()[0], 2) << "the network of the second epoch";
+}
+
+TEST(StepsWithin, FillTheTimeWithTheEvaluationsThatBelongToThem) {
+  using train::steps_within;
+  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 0}, 10), 100);
+  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 10}, 10), 50);
+  EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10}, 10), 55);
+  EXPECT_EQ(steps_within(109, {.step = 1, .evaluation = 10}, 10), 50) << "no time to evaluate another step";
+  EXPECT_EQ(steps_within(0, {.step = 1, .evaluation = 10}, 10), 1);
+  EXPECT_EQ(steps_within(-5, {.step = 1, .evaluation = 10}, 10), 1);
+}
+
+// The bits of a run that a time decided are those of its steps.
+TEST(Time, DecidesTheStepsAndIsRepeatedByThem) {
+  struct Plan final : Observer {
+    RunInfo run;
+    void on_start(const RunInfo& info) override { run = info; }
+  };
+  const auto plan = std::make_shared<Plan>();
+  FitOptions options = one_epoch();
+  options.schedule.kind = ScheduleKind::cosine;
+  options.seconds = 0.3;
+  options.observers = {plan};
+  const Trained timed = train(options);
+  EXPECT_EQ(timed.result.steps, plan->run.steps);
+  options.seconds = 0;
+  options.epochs = plan->run.epochs;
+  options.steps = plan->run.steps;
+  EXPECT_EQ(train(options).result.weights_sha256, timed.result.weights_sha256);
+}
+
+TEST(Fit, RefusesOptionsThatNoTrainingCanHave) {
+  const auto refused = [](auto change) {
+    Scripted run;
+    FitOptions options = run.options(1);
+    change(options);
+    try {
+      fit(run.net, test::counted(4), test::counted(2), options);
+    } catch (const ConfigError&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused([](FitOptions& o) { o.accumulate = 0; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.patience = -1; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.clip_norm = -1; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.seconds = NAN; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.average.decay = 1; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.average.every = 0; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.loss.label_smoothing = 2; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.schedule.warmup_epochs = 1; }));
+}
+
+// An engine that tells a left half from a right one: views average over the mirror image.
+TEST(ViewsOf, APictureAreAveraged) {
+  nn::Sequential net(nn::Flatten{}, nn::Linear{16, 2, {.bias = false}});
+  Tensor weight(Shape{2, 16});
+  weight.values()[0] = 1;       // class 0: the top left pixel
+  weight.values()[16 + 5] = 1;  // class 1: the pixel below and right of it
+  set_state(net, {{"1.weight", weight}});
+  const auto engine = make_native_engine(network_of(net, {1, 1, 4, 4}), {.threads = 1});
+  Tensor image(Shape{1, 1, 4, 4});
+  for (std::size_t i = 0; i < 16; ++i) image.values()[i] = static_cast<float>(i);
+  const auto outputs = [&](Views views) {
+    const Tensor result = infer(*engine, image.view<float>(), views);
+    return std::vector<float>(result.values().begin(), result.values().end());
+  };
+  EXPECT_THAT(outputs(Views::one), ElementsAre(0, 5));
+  EXPECT_THAT(outputs(Views::flip), ElementsAre((0 + 3) / 2.0F, (5 + 6) / 2.0F));
+  // Shifted down and right: 0 and 3 come to the second pixel; up and left: 5 and 6 (mirrored) to the first.
+  EXPECT_THAT(outputs(Views::flip_shift), ElementsAre((0 + 3) / 4.0F + (0 + 3) / 8.0F + (5 + 6) / 8.0F,
+                                                      (5 + 6) / 4.0F + (0 + 3) / 8.0F + (10 + 9) / 8.0F));
+}
+
+}  // namespace
+}  // namespace resnet
