@@ -16,6 +16,12 @@ import training
 from batch_norm import batch_norm
 from resize import resize_bilinear
 
+
+def family():
+    import family as cases  # timm is for this one alone
+    return cases.family()
+
+
 CASES = {
     "resize_bilinear": resize_bilinear,
     "batch_norm": batch_norm,
@@ -25,6 +31,7 @@ CASES = {
     "optimizers": optimizers.optimizers,
     "losses": losses.losses,
     "schedules": schedules.schedules,
+    "family": family,
 }
 
 

@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "settings/option_table.h"
 #include "settings/recipes.h"
 
