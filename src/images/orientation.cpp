@@ -8,23 +8,47 @@ namespace {
 
 constexpr std::uint32_t kOrientation = 0x0112;  // TIFF's tag
 
-// An integer of a TIFF entry of one value, as Pillow reads them: a BYTE is no number there.
-std::optional<int> value_of(Bytes entry, bool little) {
-  const auto u16 = [&](std::size_t at) { return little ? little16(entry, at) : big16(entry, at); };
-  const auto u32 = [&](std::size_t at) { return little ? little32(entry, at) : big32(entry, at); };
-  enum : std::uint32_t { kShort = 3, kLong = 4, kSignedByte = 6, kSignedShort = 8, kSignedLong = 9 };
-  if (u32(4) != 1) return std::nullopt;
-  switch (u16(2)) {
+// A TIFF structure's numbers in its order of bytes.
+struct Numbers {
+  Bytes bytes;
+  bool little;
+
+  std::uint32_t u16(std::size_t at) const { return little ? little16(bytes, at) : big16(bytes, at); }
+  std::uint32_t u32(std::size_t at) const { return little ? little32(bytes, at) : big32(bytes, at); }
+};
+
+constexpr std::size_t kEntry = 12;  // bytes
+
+// The first value of the entry at `at`, if it is an integer; nothing if it is cut off. What is of another
+// type is there, but says nothing: 0.
+std::optional<int> value_of(const Numbers& tiff, std::size_t at) {
+  enum : std::uint32_t {
+    kByte = 1,
+    kShort = 3,
+    kLong = 4,
+    kSignedByte = 6,
+    kSignedShort = 8,
+    kSignedLong = 9
+  };
+  const std::uint32_t type = tiff.u16(at + 2);
+  const std::size_t count = tiff.u32(at + 4);
+  const std::size_t size = type == kByte || type == kSignedByte     ? 1
+                           : type == kShort || type == kSignedShort ? 2
+                                                                    : 4;
+  if (count == 0) return std::nullopt;
+  const std::size_t from = count * size <= 4 ? at + 8 : tiff.u32(at + 8);
+  if (from + count * size > tiff.bytes.size()) return std::nullopt;
+  switch (type) {
     case kShort:
     case kSignedShort:
-      return static_cast<int>(u16(8));
+      return static_cast<int>(tiff.u16(from));
     case kLong:
     case kSignedLong:
-      return static_cast<int>(std::min<std::uint32_t>(u32(8), 9));
+      return static_cast<int>(std::min<std::uint32_t>(tiff.u32(from), 9));
     case kSignedByte:
-      return entry[8];
+      return tiff.bytes[from];
     default:
-      return std::nullopt;
+      return 0;
   }
 }
 
@@ -32,20 +56,18 @@ std::optional<int> value_of(Bytes entry, bool little) {
 std::optional<int> from_exif(Bytes exif) {
   while (starts_with(exif, {"Exif\0\0", 6})) exif = exif.subspan(6);
   if (exif.size() < 8) return std::nullopt;
-  const bool little = exif[0] == 'I';
-  if ((!little && exif[0] != 'M') || exif[0] != exif[1]) return std::nullopt;
+  const Numbers tiff = {exif, exif[0] == 'I'};
+  if ((exif[0] != 'I' && exif[0] != 'M') || exif[0] != exif[1]) return std::nullopt;
   if ((exif[2] != 0x2A || exif[3] != 0) && (exif[2] != 0 || exif[3] != 0x2A)) return std::nullopt;
-  const std::size_t directory = little ? little32(exif, 4) : big32(exif, 4);
+  const std::size_t directory = tiff.u32(4);
   if (directory + 2 > exif.size()) return std::nullopt;
-  const std::size_t entries = little ? little16(exif, directory) : big16(exif, directory);
-  constexpr std::size_t kEntry = 12;  // bytes
+  const std::size_t entries = tiff.u16(directory);
   std::optional<int> found;
   for (std::size_t i = 0; i < entries; ++i) {
     const std::size_t at = directory + 2 + i * kEntry;
     if (at + kEntry > exif.size()) break;
-    const Bytes entry = exif.subspan(at, kEntry);
-    if ((little ? little16(entry, 0) : big16(entry, 0)) != kOrientation) continue;
-    if (const auto value = value_of(entry, little)) found = value;
+    if (tiff.u16(at) != kOrientation) continue;
+    if (const auto value = value_of(tiff, at)) found = value;
   }
   return found;
 }
