@@ -1,6 +1,6 @@
-"""Bilinear resizing as Pillow does it, pinned byte by byte.
+"""Bilinear and bicubic resizing as Pillow does it, pinned byte by byte.
 
-As a program, under Pillow 13: writes tests/golden/resize_pillow13.json.
+As a program: writes tests/golden/resize_pillow13.json under Pillow 13, resize_bicubic.json before.
 """
 
 import hashlib
@@ -43,9 +43,9 @@ def _picture(size, channels):
     return Image.frombytes({1: "L", 3: "RGB"}[channels], (w_in, h_in), pixels.tobytes())
 
 
-def _case(size, channels):
+def _case(size, channels, how=Image.BILINEAR):
     h_in, w_in, h_out, w_out = size
-    out = _picture(size, channels).resize((w_out, h_out), Image.BILINEAR).tobytes()
+    out = _picture(size, channels).resize((w_out, h_out), how).tobytes()
     assert len(out) == h_out * w_out * channels
     return {"channels": channels, "in": [h_in, w_in], "out": [h_out, w_out],
             "sha256": hashlib.sha256(out).hexdigest()}
@@ -74,6 +74,12 @@ def resize_pillow13():
             "cases": cases}
 
 
+def resize_bicubic():
+    sizes = [(size, 1) for size in _pairs("resize/gray", 120)] + [(size, 3) for size in _pairs("resize/rgb", 60)]
+    return {"case": "resize_bicubic", "generator": "philox4x32-10", "seed": SEED, "pillow": PIL.__version__,
+            "cases": [_case(*size, Image.BICUBIC) for size in sizes]}
+
+
 if __name__ == "__main__":
-    golden.write(pathlib.Path(__file__).resolve().parent.parent / "tests/golden/resize_pillow13.json",
-                 resize_pillow13())
+    make = resize_pillow13 if int(PIL.__version__.split(".")[0]) >= 13 else resize_bicubic
+    golden.write(pathlib.Path(__file__).resolve().parent.parent / f"tests/golden/{make.__name__}.json", make())
