@@ -101,6 +101,16 @@ check("a precision that the instruction set lacks", [*train, "--precision", "bf1
 
 missing = HERE / "empty"
 missing.mkdir()
+# Recipes and what they set.
+for flags, code, says, hint in (("--recipe slow", 2, "--recipe cannot be 'slow'", "chapter, scratch"),
+                                ("--time 8", 2, "--time cannot be '8'", "8m"),
+                                ("--freeze layer9", 2, "no part 'layer9'", "resnet summary"),
+                                ("--warmup 99", 2, "--warmup is as long as the run", "shorter"),
+                                ("--nesterov yes", 2, "--nesterov is out of range", "momentum above 0"),
+                                ("--low-momentum 0.5 --schedule one-cycle", 2, "without momentum", "--momentum"),
+                                ("--ema 1", 2, "--ema is out of range", "below 1"),
+                                (f"--init {missing}", 1, "empty", "")):
+    check(f"train {flags}", [*train, *flags.split()], code, says, hint, left=[out])
 check("missing data", ["train", "--data-dir", missing, "--out", out], 1, "train-images-idx3-ubyte",
       "apt-get install dataset-fashion-mnist", left=[out])
 
@@ -185,7 +195,7 @@ check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no us
 check("bench of the loader's seed", ["bench", "loader", "--seed", "5"], 2, "no use for --seed")
 check("bench of an evaluation's layers", ["bench", "infer", "--layers"], 2, "--layers", "bench train --layers")
 # Hints say what is meant, not the next best word.
-for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "FitOptions::optimizer"),
+for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you mean --weight-decay?"),
                                 ("train --device gpu", 2, "cannot be 'gpu'", "no GPU engine"),
                                 ("train --batch 64", 2, "no flag --batch", "did you mean --batch-size?"),
                                 ("train --resume x", 2, "no flag --resume", "comes with"),
