@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,23 +50,51 @@ void preprocess(const Preprocessing& preprocessing, const Image& image, std::spa
                 ImageLayout layout = ImageLayout::nchw);
 
 enum class Split { train, test };
+enum class BadFiles { stop, skip };
+struct FolderScan;  // folder.h
 
 struct DatasetOptions {
   Resize resize = {};
   std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
   std::int64_t limit = 0;          // use the first so many examples; 0: all
+
+  // Of a folder of pictures, see folder.h.
+  double val_split = 0.1;                 // share of the pictures that are kept for testing, 0 to 1
+  std::uint64_t seed = 0;                 // of the split
+  BadFiles on_bad_file = BadFiles::stop;  // where some files cannot be read
+  std::function<void(std::int64_t done, std::int64_t all)> scanning =
+      {};                                               // now and then, in the caller's thread
+  std::function<void(const FolderScan&)> scanned = {};  // before bad files are refused
 };
 
-/// Labelled images of one size, held as bytes as they were stored. Cheap to copy.
+/// Labelled images, held as they were stored: bytes in memory, or files that are read as they are asked for.
+/// Cheap to copy.
 class Dataset {
  public:
-  /// Where the bytes are. Implementations are immutable and may be read by several threads.
+  /// Where the pictures are. Implementations are immutable and may be read by several threads.
   class Source {
    public:
+    /// What is known of a picture without reading it.
+    struct Facts {
+      std::int64_t height = 0, width = 0;  // as it is decoded
+      std::string digest;                  // picture_sha256()
+    };
+    /// What was found when it was opened.
+    struct Counts {
+      std::int64_t bad_files = 0;   // left out
+      std::int64_t duplicates = 0;  // pictures that are there already, in this set or the other
+      std::int64_t overlaps = 0;    // pictures of the test set that are in the training set too
+    };
+
     virtual ~Source() = default;
     virtual std::int64_t size() const = 0;
     virtual std::int32_t label(std::int64_t i) const = 0;
-    virtual void image(std::int64_t i, Image& out) const = 0;  ///< reuses the memory of `out`
+    /// Reuses the memory of `out`. Files may fail: IoError, FormatError.
+    virtual void image(std::int64_t i, Image& out) const = 0;
+    virtual std::optional<Facts> facts(std::int64_t i) const { return static_cast<void>(i), std::nullopt; }
+    virtual std::optional<Counts> counts() const { return std::nullopt; }
+    /// What people call the example: a file's name; "" where it has none.
+    virtual std::string name(std::int64_t i) const { return static_cast<void>(i), std::string(); }
   };
 
   Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
@@ -78,6 +107,11 @@ class Dataset {
   const Shape& example_shape() const noexcept { return example_; }  ///< [C,H,W] after preprocessing
   std::int32_t label(std::int64_t i) const { return source_->label(i); }
   Image image(std::int64_t i) const;  ///< as stored; throws Error if there is none
+  /// Its first so many examples, or all where it has fewer; 0: all. Throws ConfigError for less.
+  Dataset first(std::int64_t limit) const;
+  /// The same examples with the classes of another data set or network, found by their names: a class may be
+  /// without examples here. Throws FormatError where one of these is not among them.
+  Dataset with_classes(const std::vector<std::string>& classes) const;
 
   const Source& source() const noexcept { return *source_; }
 
@@ -90,24 +124,37 @@ class Dataset {
   std::int64_t size_ = 0;
 };
 
+/// Which picture this is: the SHA-256, in 64 digits, of its size and pixels.
+std::string picture_sha256(const Image& image);
 /// Which examples these are, wherever and however they are stored: the SHA-256, in 64 digits, of sizes,
-/// pixels and label of the first `count` examples of `source` (all that it has, if those are fewer). Class
-/// names do not count.
+/// pixels and label of the first `count` examples of `source` (all that it has, if those are fewer), or of
+/// picture_sha256() and label where those are known without reading. Class names do not count.
 std::string content_sha256(const Dataset::Source& source, std::int64_t count);
 
 /// Fashion-MNIST: 60,000 and 10,000 gray images of 28x28, ten classes.
 /// Throws IoError (with the command that installs the data) or FormatError.
 Dataset fashion_mnist(Split split, const DatasetOptions& options = {});
-/// The four MNIST files, with or without .gz, in options.dir; classes = highest label of both splits
-/// (of this one where the other is missing) + 1. Throws IoError or FormatError.
+/// The four MNIST files in options.dir: gray, or in colour where the images have four axes; labels of bytes
+/// or wider numbers, of QMNIST's table the first column. With or without .gz, with a dot for the second dash,
+/// "test" for "t10k", each in a folder of its name, all of them in one folder up to three levels down; with a
+/// name in front (emnist-letters-train-...) also as options.dir / that name. Classes are the labels from the
+/// lowest to the highest of both splits (of this one where the other is missing), called by their numbers.
+/// Throws IoError or FormatError.
 Dataset idx(Split split, const DatasetOptions& options);
 /// CIFAR's binary records in options.dir, 32x32 RGB. CIFAR-100 has its fine labels. Class names are
 /// those of batches.meta.txt or fine_label_names.txt, else numbers. Throws IoError or FormatError.
 Dataset cifar10(Split split, const DatasetOptions& options);
 Dataset cifar100(Split split, const DatasetOptions& options);
-/// The data set that `resnet train --data` calls so, e.g. "cifar10" or "idx:DIR". Throws ConfigError for
-/// another text, with those that there are.
+/// What a network is trained on, and what it is tested on.
+struct TrainTest {
+  Dataset train, test;
+};
+
+/// The data set that `resnet train --data` calls so, e.g. "cifar10" or "idx:DIR"; the path of a folder means
+/// "folder:DIR". Throws ConfigError for another text, with those that there are.
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
+/// Both of its splits; a folder is scanned once.
+TrainTest open(const std::string& text, const DatasetOptions& options = {});
 
 /// A batch as an engine takes it.
 struct Batch {
@@ -153,6 +200,7 @@ struct LoaderOptions {
   int prefetch = 3;                        // batches made ahead
   int threads = 1;                         // that make them
   ImageLayout layout = ImageLayout::nchw;  // of a batch; for the native engine nhwc is one copy less
+  bool drop_last = false;                  // leave out the last batch of an epoch where it is shorter
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What

@@ -81,6 +81,10 @@ std::shared_ptr<Observer> progress(ReportOptions options = {});
 std::function<void(std::int64_t tested)> test_progress(std::int64_t examples,
                                                        std::shared_ptr<Screen> screen = nullptr);
 
+/// The same for the scan of a folder: DatasetOptions::scanning. It shows nothing before its first call.
+std::function<void(std::int64_t done, std::int64_t all)> scan_progress(
+    std::shared_ptr<Screen> screen = nullptr);
+
 /// The curves, redrawn in place while they grow; the last picture stays. Shows nothing on a stream
 /// that is not interactive or in fewer than 40 x 12 cells.
 std::shared_ptr<Observer> curves(ReportOptions options = {});

@@ -5,6 +5,7 @@
 #include "resnet/engine.h"
 #include "resnet/error.h"
 #include "resnet/evaluation_files.h"
+#include "resnet/folder.h"
 #include "resnet/functional.h"
 #include "resnet/graph.h"
 #include "resnet/image_view.h"

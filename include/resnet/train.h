@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,7 +70,8 @@ struct FitResult {
   std::string threads_from;  // DeviceInfo::threads_from
   std::string isa;           // DeviceInfo::target
   std::string weights_sha256;
-  bool complete = false;  // false: stopped early
+  bool complete = false;                              // false: stopped early
+  std::optional<data::Dataset::Source::Counts> data;  // of the training set, where it knows
 };
 
 /// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`; a
@@ -128,6 +130,7 @@ struct FitOptions {
       0;               // end after so many epochs without a better test accuracy, and keep the best; 0: never
   double seconds = 0;  // wall time from here to the end of the last evaluation: the number of steps follows
                        // from it after a measured warm-up that trains nothing; 0: no bound
+  bool drop_last = false;  // leave out the last batch of an epoch where it is shorter than the others
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are

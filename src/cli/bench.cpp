@@ -191,7 +191,7 @@ class Bench final : public Command {
   }
 
   int loader(const settings::Settings& chosen) const {
-    const data::Dataset training = settings::open_data(chosen, data::Split::train);
+    const data::Dataset training = settings::open_data(chosen, data::Split::train, told_scan(json_));
     const double rate = bench::loader_rate(training, chosen.batch_size);
     if (json_) {
       std::cout << Json::object({{"data", training.name()}, {"examples_per_second", rate}}).dump() << '\n';

@@ -90,7 +90,7 @@ void Command::accept(const std::vector<std::string>& names) {
     add({.name = name,
          .placeholder = option.placeholder,
          .help = option.help,
-         .default_text = option.get(defaults),
+         .default_text = option.placeholder.empty() ? "" : option.get(defaults),
          .target = [this, name](const std::string& text) { given_.emplace_back(name, text); },
          .choices = option.choices});
   }
@@ -98,6 +98,16 @@ void Command::accept(const std::vector<std::string>& names) {
 
 settings::Settings Command::from_flags(settings::Settings base) const {
   settings::set_all(given_, base);
+  return base;
+}
+
+settings::Settings Command::with_data(settings::Settings base, const std::string& data) const {
+  if (data.empty()) return base;
+  if (argument("data").given) {
+    throw ConfigError(fmt::format("the data set is given twice, as '{}' and with --data", data),
+                      "give one of both");
+  }
+  settings::option("data").set(base, data);
   return base;
 }
 

@@ -28,6 +28,7 @@ struct Argument {
   std::string default_text = {};  // as help shows it; may be empty
   Target target = {};             // what the parser sets; a function is called with the last value
   bool positional = false;
+  bool optional = false;                  // of a positional
   std::vector<std::string> choices = {};  // all values there are, or the usual ones; may be empty
   std::string example = {};               // of a positional
   bool given = false;                     // the parser's answer
@@ -60,6 +61,8 @@ class Command {
   void accept(const std::vector<std::string>& names);
   /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;
+  /// `base` with the data set that a positional names, unless that is empty; --data may not be given too.
+  settings::Settings with_data(settings::Settings base, const std::string& data) const;
   /// The argument called `name`, which must be there.
   Argument& argument(const std::string& name);
   const Argument& argument(const std::string& name) const;
@@ -87,11 +90,17 @@ std::filesystem::path model_path(const std::string& run);
 
 /// A line on stderr; if that cannot be written it is lost, and nothing else.
 void say(const std::string& line);
+/// What is said of a folder of pictures while it is opened: a bar unless `quiet`, then every file that cannot
+/// be read, and what else there is to know of it.
+data::DatasetOptions told_scan(bool quiet);
+/// The latter, a line each.
+std::vector<std::string> notes_of(const data::FolderScan& scan);
 /// `message` and `hint` on stderr, a line each; fields of the library are called by their flags.
 void report(const std::string& message, const std::string& hint);
 
 std::unique_ptr<Command> make_train();
 std::unique_ptr<Command> make_eval();
+std::unique_ptr<Command> make_data();
 std::unique_ptr<Command> make_summary();
 std::unique_ptr<Command> make_plan();
 std::unique_ptr<Command> make_bench();

@@ -24,7 +24,8 @@ class Eval final : public Command {
          .target = &run_,
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
-    accept({"data", "data-dir", "limit-test", "batch-size", "tta", "threads", "precision", "isa"});
+    accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta", "threads",
+            "precision", "isa"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -47,20 +48,9 @@ class Eval final : public Command {
     const std::filesystem::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
-    const data::Dataset test = settings::open_data(chosen, data::Split::test);
-    const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
-    const std::string hint = "give the data set that it was trained for with --data";
-    if (ours.size() != theirs.size()) {
-      throw FormatError(
-          fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
-          hint);
-    }
-    if (const auto [one, other] = std::mismatch(ours.begin(), ours.end(), theirs.begin());
-        one != ours.end()) {
-      throw FormatError(
-          fmt::format("the network knows a class '{}' where {} has '{}'", *one, test.name(), *other), hint);
-    }
-    if (!settings::is_data_of(run, data::Split::test, test)) {
+    const data::Dataset found = settings::open_data(chosen, data::Split::test, told_scan(json_));
+    const data::Dataset test = with_classes_of(model, found);
+    if (!settings::is_data_of(run, data::Split::test, found)) {
       const std::string what =
           fmt::format("{} has other test examples than the run in {} had", test.name(), run_);
       if (!argument("data").given && !argument("data-dir").given) {
@@ -80,6 +70,24 @@ class Eval final : public Command {
   }
 
  private:
+  // The data set with the network's classes, found by their names: of some there may be no example.
+  static data::Dataset with_classes_of(const Model& model, const data::Dataset& test) {
+    const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
+    const std::string hint = "give the data set that it was trained for with --data";
+    if (ours.size() < theirs.size()) {
+      throw FormatError(
+          fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
+          hint);
+    }
+    for (std::size_t k = 0; k < theirs.size(); ++k) {
+      if (std::find(ours.begin(), ours.end(), theirs[k]) != ours.end()) continue;
+      throw FormatError(
+          fmt::format("the network knows a class '{}' where {} has '{}'", ours[k], test.name(), theirs[k]),
+          hint);
+    }
+    return test.with_classes(ours);
+  }
+
   // What the run was trained with, where RUN is its folder.
   settings::Settings settings_of_run() const {
     const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;

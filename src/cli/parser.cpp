@@ -18,6 +18,10 @@ CLI::Option* add(CLI::App& app, const Argument& argument) {
         } else if constexpr (std::is_pointer_v<Target>) {
           return app.add_option(name, *target, argument.help);
         } else {
+          if (argument.placeholder.empty() && !argument.positional) {
+            return app.add_flag_callback(
+                name, [&target] { target("yes"); }, argument.help);
+          }
           return app.add_option_function<std::string>(name, target, argument.help)
               ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
         }
@@ -73,7 +77,7 @@ Subcommand add(CLI::App& program, const Command& command) {
     CLI::Option* option = add(*result.app, argument);
     if (!argument.placeholder.empty()) option->type_name(argument.placeholder);
     if (!argument.default_text.empty()) option->default_str(argument.default_text);
-    if (argument.positional) option->required();
+    if (argument.positional && !argument.optional) option->required();
     result.options.push_back(option);
   }
   return result;

@@ -112,15 +112,21 @@ class Train final : public Command {
   Train()
       : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data",         "data-dir",        "resize",        "limit-train",  "limit-test", "model",
-            "recipe",       "batch-size",      "epochs",        "steps",        "time",       "seed",
-            "sampler",      "accumulate",      "patience",      "lr",           "optimizer",  "momentum",
-            "nesterov",     "beta1",           "beta2",         "weight-decay", "decay-all",  "clip-norm",
-            "freeze",       "lr-head",         "lr-norm-bias",  "ema",          "schedule",   "warmup",
-            "lr-start",     "lr-final",        "lr-peak",       "lr-power",     "lr-gamma",   "lr-every",
-            "low-momentum", "label-smoothing", "class-weights", "tta",          "init",       "dirac",
-            "zero-gamma",   "whiten",          "threads",       "precision",    "isa",        "device",
-            "out"});
+    accept({"data",         "data-dir",  "resize",    "val-split",    "on-bad-file",     "limit-train",
+            "limit-test",   "model",     "recipe",    "batch-size",   "drop-last",       "epochs",
+            "steps",        "time",      "seed",      "sampler",      "accumulate",      "patience",
+            "lr",           "optimizer", "momentum",  "nesterov",     "beta1",           "beta2",
+            "weight-decay", "decay-all", "clip-norm", "freeze",       "lr-head",         "lr-norm-bias",
+            "ema",          "schedule",  "warmup",    "lr-start",     "lr-final",        "lr-peak",
+            "lr-power",     "lr-gamma",  "lr-every",  "low-momentum", "label-smoothing", "class-weights",
+            "tta",          "init",      "dirac",     "zero-gamma",   "whiten",          "threads",
+            "precision",    "isa",       "device",    "out"});
+    add({.name = "DATA",
+         .help = "a folder of pictures, or another data set: as --data",
+         .target = &data_,
+         .positional = true,
+         .optional = true,
+         .example = "photos"});
     add({.name = "config",
          .placeholder = "FILE",
          .help = "settings from a run's config.toml; flags override them",
@@ -132,10 +138,9 @@ class Train final : public Command {
   int run() override {
     std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
     const settings::Settings earlier = base();
-    const settings::Settings chosen = from_flags(earlier);
-    const data::Dataset training = settings::open_data(chosen, data::Split::train);
-    const data::Dataset test = settings::open_data(chosen, data::Split::test);
-    const bool other_data = argument("data").given || argument("data-dir").given;
+    const settings::Settings chosen = from_flags(with_data(earlier, data_));
+    const auto [training, test] = settings::open_data(chosen, told_scan(quiet_));
+    const bool other_data = argument("data").given || argument("data-dir").given || !data_.empty();
     if (!other_data && !(settings::is_data_of(earlier, data::Split::train, training) &&
                          settings::is_data_of(earlier, data::Split::test, test))) {
       throw FormatError(
@@ -147,7 +152,7 @@ class Train final : public Command {
         settings::make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
     // What cannot run is found before a folder is made.
     check(settings::engine_options(chosen));
-    train::check_batches(net, training, chosen.batch_size);
+    train::check_batches(net, training, chosen.batch_size, chosen.drop_last);
     settings::initialise(net, chosen, training);
     FitOptions options = settings::fit_options(chosen, net, training);
 
@@ -202,7 +207,7 @@ class Train final : public Command {
     return settings::from_toml(read_text(config_), config_);
   }
 
-  std::string config_;
+  std::string config_, data_;
   bool json_ = false;
   bool quiet_ = false;
 };

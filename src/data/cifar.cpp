@@ -94,12 +94,15 @@ void append_records(const fs::path& path, const DataSource& source, const Varian
 }
 
 Dataset load(const DataSource& source, const Variant& variant, Split split, const DatasetOptions& options) {
-  const fs::path folder = data_folder(options, source.title);
   const std::vector<std::string>& files = split == Split::train ? variant.train : variant.test;
+  const fs::path given = data_folder(options, source.title);
+  const fs::path folder =
+      folder_with(given, [&](const fs::path& place) { return path_exists(place / files.front()); });
   for (const std::string& name : files) {
     if (!path_exists(folder / name)) {
       const std::string tilde = unexpanded(folder);
-      throw IoError(fmt::format("{} is not in {}: {} is missing", source.title, folder.string(), name),
+      throw IoError(fmt::format("{} is not in {}: {} is missing{}", source.title, folder.string(), name,
+                                found_in(folder)),
                     tilde.empty()
                         ? "give the folder with the files of the binary version as DatasetOptions::dir"
                         : tilde);

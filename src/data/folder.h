@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,19 @@ std::filesystem::path folder_of_environment();
 /// there is none.
 std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
                                   const std::filesystem::path& otherwise = {});
+
+/// The names of what is in a folder, in the order of their bytes, without those that begin with a dot;
+/// nothing where it cannot be listed.
+std::vector<std::filesystem::path> names_in(const std::filesystem::path& folder);
+
+/// `folder` if it `has` the files that are looked for, or else the folder that has, at most three levels
+/// down, as unpackers and other programs make them; `folder` where there is none. Throws IoError for more
+/// than one.
+std::filesystem::path folder_with(const std::filesystem::path& folder,
+                                  const std::function<bool(const std::filesystem::path&)>& has);
+
+/// For a message: "; it holds a, b, ...", "; it is empty" or "; there is no such folder".
+std::string found_in(const std::filesystem::path& folder);
 
 /// "0", "1", … for classes without names.
 std::vector<std::string> numbered_classes(std::size_t count);

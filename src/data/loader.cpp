@@ -48,7 +48,7 @@ struct Loader::Impl {
   }
 
   std::int64_t batches_of(std::int64_t count) const {
-    return count / options.batch_size + (count % options.batch_size != 0 ? 1 : 0);
+    return count / options.batch_size + (!options.drop_last && count % options.batch_size != 0 ? 1 : 0);
   }
 
   void start(std::vector<std::int64_t> new_order) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/nearest.h"
+#include "resnet/folder.h"
 
 namespace resnet::data {
 namespace {
@@ -16,11 +17,13 @@ constexpr auto kSources = std::to_array<DataSource>({
     {"cifar10", false, "CIFAR-10", "60,000 RGB images of 32x32, 10 classes, binary version", cifar10},
     {"cifar100", false, "CIFAR-100", "60,000 RGB images of 32x32, 100 classes, binary version", cifar100},
     {"idx", true, "an IDX data set", "gray images in a folder with MNIST's four files, also with .gz", idx},
+    {"folder", true, "a folder of pictures", "JPEG, PNG, WebP, BMP, PPM in a sub-folder for each class",
+     folder},
 });
 
 // "did you mean fashion-mnist? ": the name before a colon, one that is nearly it, or else one that ends with
 // it.
-std::string meant(const std::string& text) {
+std::string nearest_to(const std::string& text) {
   const std::string mistyped = text.substr(0, text.find(':'));
   std::vector<std::string> names;
   for (const DataSource& source : kSources) names.emplace_back(source.name);
@@ -62,28 +65,52 @@ std::string data_source_usages() {
   return text;
 }
 
-Dataset open(const std::string& text, Split split, const DatasetOptions& options) {
+namespace {
+
+// A line of the table, and the folder that a text gives it.
+std::pair<const DataSource*, std::filesystem::path> meant(const std::string& text) {
   for (const DataSource& source : kSources) {
     if (!source.folder) {
-      if (text == source.name) return source.open(split, options);
+      if (text == source.name) return {&source, {}};
       continue;
     }
     const std::string prefix = source.completion();
-    if (!text.starts_with(prefix) || text.size() == prefix.size()) continue;
-    DatasetOptions with_dir = options;
-    with_dir.dir = text.substr(prefix.size());
-    return source.open(split, with_dir);
+    if (text.starts_with(prefix) && text.size() > prefix.size()) return {&source, text.substr(prefix.size())};
   }
-  std::error_code ignored;
-  if (!text.empty() && std::filesystem::is_directory(text, ignored)) {
-    std::string kinds;
-    for (const DataSource& source : kSources) {
-      if (source.folder) kinds += (kinds.empty() ? "" : " or ") + source.completion() + text;
-    }
-    throw ConfigError("'" + text + "' is a folder, and not the name of a data set",
-                      "say what it holds: " + kinds);
+  std::error_code error;
+  if (!text.empty() && std::filesystem::is_directory(text, error)) return {&data_source(folder), text};
+  throw ConfigError("there is no data set '" + text + "'", nearest_to(text) + "give " + data_source_usages());
+}
+
+DatasetOptions in_folder(const DatasetOptions& options, const std::filesystem::path& dir) {
+  DatasetOptions result = options;
+  if (dir.empty()) return result;
+  if (!options.dir.empty()) {
+    throw ConfigError(
+        "DatasetOptions::dir is " + options.dir.string() + " beside a data set in " + dir.string(),
+        "the folder stands behind the data set's name: give one of both");
   }
-  throw ConfigError("there is no data set '" + text + "'", meant(text) + "give " + data_source_usages());
+  result.dir = dir;
+  return result;
+}
+
+}  // namespace
+
+std::string full_name(const std::string& text) {
+  const auto [source, dir] = meant(text);
+  return dir.empty() ? text : source->completion() + dir.string();
+}
+
+Dataset open(const std::string& text, Split split, const DatasetOptions& options) {
+  const auto [source, dir] = meant(text);
+  return source->open(split, in_folder(options, dir));
+}
+
+TrainTest open(const std::string& text, const DatasetOptions& options) {
+  const auto [source, dir] = meant(text);
+  const DatasetOptions chosen = in_folder(options, dir);
+  if (source == &data_source(folder)) return folder(chosen.dir, chosen);
+  return {source->open(Split::train, chosen), source->open(Split::test, chosen)};
 }
 
 }  // namespace resnet::data

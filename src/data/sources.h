@@ -26,6 +26,8 @@ struct DataSource {
 std::span<const DataSource> data_sources() noexcept;
 /// The line of the function that opens it, which must be in the table.
 const DataSource& data_source(Dataset (*open)(Split, const DatasetOptions&));
+/// A text that open() takes, with the name that a folder's path leaves out. Throws as open().
+std::string full_name(const std::string& text);
 /// All usages in one phrase: "a, b or c:DIR".
 std::string data_source_usages();
 

@@ -102,13 +102,13 @@ std::string bar_text(const BarState& state, int width, bool utf8) {
                        fmt::format("{}<{}", interval(state.seconds), interval(left)), width, utf8);
 }
 
-std::string test_text(std::int64_t tested, std::int64_t examples, double seconds, int width, bool utf8) {
+std::string test_text(std::int64_t tested, std::int64_t examples, double seconds, int width, bool utf8,
+                      const std::string& title, const std::string& unit) {
   const double rate = seconds > 0 ? static_cast<double>(tested) / seconds : 0;
   const double left = rate > 0 ? static_cast<double>(examples - tested) / rate : -1;
   std::vector<std::string> figures;
-  if (rate > 0) figures.push_back(fmt::format("{:.1f} examples/s", rate));
-  return line_with_bar({{"Testing", figures}}, ratio(tested, examples),
-                       fmt::format("{}/{}", tested, examples),
+  if (rate > 0) figures.push_back(fmt::format("{:.1f} {}/s", rate, unit));
+  return line_with_bar({{title, figures}}, ratio(tested, examples), fmt::format("{}/{}", tested, examples),
                        fmt::format("{}<{}", interval(seconds), interval(left)), width, utf8);
 }
 

@@ -24,8 +24,10 @@ struct BarState {
 /// left out from the right.
 std::string bar_text(const BarState& state, int width, bool utf8);
 
-/// `Testing:  45%|████     | 4608/10000 [00:05<00:06, 820.1 examples/s]`: a test set by itself.
-std::string test_text(std::int64_t tested, std::int64_t examples, double seconds, int width, bool utf8);
+/// `Testing:  45%|████     | 4608/10000 [00:05<00:06, 820.1 examples/s]`: a test set by itself, or other work
+/// whose `title` and `unit` are given.
+std::string test_text(std::int64_t tested, std::int64_t examples, double seconds, int width, bool utf8,
+                      const std::string& title = "Testing", const std::string& unit = "examples");
 
 /// `epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  127.3 examples/sec  [06:12]`, in at most
 /// `width` cells (0: any): first words are shortened, then figures left out from the right, the rate and the

@@ -177,44 +177,67 @@ class ProgressBar : public Observer {
   Shown shown_;
 };
 
-/// What the functions of one test share.
-struct Test {
-  std::shared_ptr<Screen> screen;
-  std::int64_t tested = 0;
-  double seconds = 0;
-  Clockwork lines;
-
-  Test() = default;
-  Test(const Test&) = delete;
-  Test& operator=(const Test&) = delete;
-  ~Test() {
+/// A bar of its own for work that is counted.
+struct Counting {
+  Counting(std::string name, std::string what, std::shared_ptr<Screen> on)
+      : screen(on ? std::move(on) : Screen::of(2)),
+        title(std::move(name)),
+        unit(std::move(what)),
+        start(screen->now()) {
+    lines.start(start);
+    screen->show(Screen::Slot::bar, [this](const Terminal& terminal) {
+      return std::vector<std::string>{
+          report::test_text(done, all, seconds, terminal.width, terminal.utf8, title, unit)};
+    });
+  }
+  Counting(const Counting&) = delete;
+  Counting& operator=(const Counting&) = delete;
+  ~Counting() {
     try {
       screen->remove(Screen::Slot::bar);
     } catch (...) {
     }
   }
+
+  /// Whether a line is to be printed, because no bar can be seen.
+  bool show(std::int64_t now_done, std::int64_t of_all) {
+    const double now = screen->now();
+    done = now_done;
+    all = of_all;
+    seconds = now - start;
+    screen->refresh();
+    return !screen->terminal().interactive && lines.due(now);
+  }
+
+  std::shared_ptr<Screen> screen;
+  std::string title, unit;
+  double start;
+  std::int64_t done = 0, all = 0;
+  double seconds = 0;
+  Clockwork lines;
 };
 
 }  // namespace
 
 std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shared_ptr<Screen> screen) {
-  if (!screen) screen = Screen::of(2);
-  const auto state = std::make_shared<Test>();
-  state->screen = std::move(screen);
-  const double start = state->screen->now();
-  state->lines.start(start);
-  state->screen->show(Screen::Slot::bar, [examples, it = state.get()](const Terminal& terminal) {
-    return std::vector<std::string>{
-        report::test_text(it->tested, examples, it->seconds, terminal.width, terminal.utf8)};
-  });
+  const auto state = std::make_shared<Counting>("Testing", "examples", std::move(screen));
+  state->show(0, examples);
   return [=](std::int64_t tested) {
-    const double now = state->screen->now();
-    state->tested = tested;
-    state->seconds = now - start;
-    state->screen->refresh();
-    if (!state->screen->terminal().interactive && state->lines.due(now)) {
-      state->screen->print_above(test_line("", tested, examples, now - start));
+    if (state->show(tested, examples)) {
+      state->screen->print_above(test_line("", tested, examples, state->seconds));
     }
+  };
+}
+
+std::function<void(std::int64_t, std::int64_t)> scan_progress(std::shared_ptr<Screen> screen) {
+  const auto state = std::make_shared<std::unique_ptr<Counting>>();  // from the first call to the last
+  return [=](std::int64_t done, std::int64_t all) {
+    if (!*state) *state = std::make_unique<Counting>("Looking", "pictures", screen);
+    if ((*state)->show(done, all)) {
+      (*state)->screen->print_above(
+          fmt::format("looking at pictures {}/{}  [{}]", done, all, report::interval((*state)->seconds)));
+    }
+    if (done == all) state->reset();
   };
 }
 

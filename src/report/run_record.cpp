@@ -76,23 +76,28 @@ std::string hint_for_run(const fs::path& path, const char* wanted, const std::st
 }
 
 std::string to_json(const FitResult& result) {
-  const Json object = Json::object({{"loss", result.loss},
-                                    {"train_acc", result.train_acc},
-                                    {"test_acc", result.test_acc},
-                                    {"examples_per_second", result.examples_per_second},
-                                    {"device", result.device},
-                                    {"cpu_model", result.cpu_model},
-                                    {"seed", result.seed},
-                                    {"epochs", result.epochs},
-                                    {"steps", result.steps},
-                                    {"best_epoch", result.best_epoch},
-                                    {"optimizer", result.optimizer},
-                                    {"threads", result.threads},
-                                    {"threads_from", result.threads_from},
-                                    {"isa", result.isa},
-                                    {"weights_sha256", result.weights_sha256},
-                                    {"complete", result.complete},
-                                    {"version", kVersion}});
+  Json object = Json::object({{"loss", result.loss},
+                              {"train_acc", result.train_acc},
+                              {"test_acc", result.test_acc},
+                              {"examples_per_second", result.examples_per_second},
+                              {"device", result.device},
+                              {"cpu_model", result.cpu_model},
+                              {"seed", result.seed},
+                              {"epochs", result.epochs},
+                              {"steps", result.steps},
+                              {"best_epoch", result.best_epoch},
+                              {"optimizer", result.optimizer},
+                              {"threads", result.threads},
+                              {"threads_from", result.threads_from},
+                              {"isa", result.isa},
+                              {"weights_sha256", result.weights_sha256},
+                              {"complete", result.complete},
+                              {"version", kVersion}});
+  if (result.data) {
+    object.add("bad_files", result.data->bad_files);
+    object.add("duplicates", result.data->duplicates);
+    object.add("overlaps", result.data->overlaps);
+  }
   // The processor's name comes from the system, and need not be UTF-8.
   return object.dump({.replace = true});
 }

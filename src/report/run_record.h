@@ -28,8 +28,8 @@ std::string hint_for_run(const std::filesystem::path& path, const char* wanted, 
 bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted);
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
-/// steps, best_epoch, optimizer, threads, threads_from, isa, weights_sha256, complete, version. A number that
-/// is not finite is null.
+/// steps, best_epoch, optimizer, threads, threads_from, isa, weights_sha256, complete, version, and of a
+/// folder of pictures bad_files, duplicates, overlaps. A number that is not finite is null.
 std::string to_json(const FitResult& result);
 /// Writes it, atomically and durably. Throws IoError.
 void write_result(const std::filesystem::path& path, const FitResult& result);

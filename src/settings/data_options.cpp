@@ -17,6 +17,10 @@ std::string to_text(const data::Resize& resize) {
 void add_data(Table& table) {
   Option& set = table.text("data", "SET", "data set: " + data::data_source_usages(), &Settings::data);
   for (const data::DataSource& source : data::data_sources()) set.choices.push_back(source.completion());
+  set.set = [](Settings& s, const std::string& t) {
+    if (s.data != t) s.data_dir.clear();  // that of another data set
+    s.data = t;
+  };
   table
       .text("data-dir", "DIR", "folder of the data set; default $RESNET_DATA_DIR, then the system's",
             &Settings::data_dir)
@@ -28,6 +32,14 @@ void add_data(Table& table) {
              [](Settings& s, const std::string& t) { s.resize = parse_resize("resize", t); },
              [](const Settings& s) { return to_text(s.resize); },
              {"DatasetOptions::resize"}});
+  table
+      .real("val-split", "share of a folder's pictures to test on, 0 to 1, where it has no val/ or test/", 0,
+            1, &Settings::val_split)
+      .fields = {"DatasetOptions::val_split"};
+  table
+      .choice("on-bad-file", "WHAT", "where a folder has pictures that cannot be read: stop or skip them",
+              {"stop", "skip"}, &Settings::on_bad_file)
+      .fields = {"DatasetOptions::on_bad_file"};
   for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
                                      std::pair("test-sha256", &Settings::test_sha256)}) {
     Option& hash =

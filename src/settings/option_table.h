@@ -62,6 +62,12 @@ class Table {
     line.choices = names;
     return line;
   }
+  /// On the command line without a value; `name = 'yes'` in config.toml.
+  Option& flag(const std::string& name, const std::string& help, bool Settings::*member) {
+    Option& line = yes_no(name, help, member);
+    line.placeholder = "";
+    return line;
+  }
   Option& add(Option line) { return lines.emplace_back(std::move(line)); }
 };
 

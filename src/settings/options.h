@@ -11,7 +11,8 @@
 
 namespace resnet::settings {
 
-/// One option: `--name VALUE`, and `name = value` in config.toml.
+/// One option: `--name VALUE`, and `name = value` in config.toml; `--name` and `name = 'yes'` where the
+/// placeholder is empty.
 struct Option {
   std::string name;         // as in the flag, without dashes
   std::string placeholder;  // of the value, in help

@@ -42,6 +42,7 @@ std::string recorded_folder(const char* flag, const std::string& folder) {
 Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test) {
   settings.train_sha256 = data::content_sha256(train.source(), train.size());
   settings.test_sha256 = data::content_sha256(test.source(), test.size());
+  settings.data = data::full_name(settings.data);
   bool in_folder = false;  // whether the data set's name has its folder
   for (const data::DataSource& source : data::data_sources()) {
     const std::string prefix = source.completion();
@@ -125,11 +126,28 @@ nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, st
   return models::make(settings.model, options);
 }
 
-data::Dataset open_data(const Settings& settings, data::Split split) {
-  return data::open(settings.data, split,
-                    {.resize = settings.resize,
-                     .dir = settings.data_dir,
-                     .limit = split == data::Split::train ? settings.limit_train : settings.limit_test});
+namespace {
+
+data::DatasetOptions data_options(const Settings& settings, const data::DatasetOptions& watch) {
+  data::DatasetOptions options = watch;
+  options.resize = settings.resize;
+  options.dir = settings.data_dir;
+  options.val_split = settings.val_split;
+  options.seed = settings.seed;
+  options.on_bad_file = settings.on_bad_file == "skip" ? data::BadFiles::skip : data::BadFiles::stop;
+  return options;
+}
+
+}  // namespace
+
+data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch) {
+  const auto [train, test] = data::open(settings.data, data_options(settings, watch));
+  return {train.first(settings.limit_train), test.first(settings.limit_test)};
+}
+
+data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch) {
+  return data::open(settings.data, split, data_options(settings, watch))
+      .first(split == data::Split::train ? settings.limit_train : settings.limit_test);
 }
 
 EngineOptions engine_options(const Settings& settings) {

@@ -22,6 +22,8 @@ struct Settings {
   // Of the examples that a run used (data::content_sha256); "" where it is not known. In config.toml alone.
   std::string train_sha256, test_sha256;
   data::Resize resize{96};
+  double val_split = data::DatasetOptions{}.val_split;
+  std::string on_bad_file = "stop";
   std::int64_t limit_train = 0, limit_test = 0;
 
   std::string model = "d2l_resnet18";
@@ -31,6 +33,7 @@ struct Settings {
   std::string recipe = "chapter";
   std::int64_t batch_size = 256, epochs = 10, steps = 0;
   double seconds = 0;  // 0: no bound
+  bool drop_last = false;
   float lr = 0.05F;
   std::uint64_t seed = 0;
   std::string optimizer = "sgd";
@@ -85,7 +88,9 @@ Settings from_toml(const std::string& text, const std::string& file);
 
 // What the settings say to the library.
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
-data::Dataset open_data(const Settings& settings, data::Split split);
+/// `watch` has the functions that a scan calls, if any.
+data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
+data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
 EngineOptions engine_options(const Settings& settings);
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
 /// settings say. Throws as load_backbone().

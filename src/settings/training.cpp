@@ -146,6 +146,7 @@ FitOptions fit_options(const Settings& settings, const nn::Module& net, const da
   result.lr = settings.lr;
   result.seed = settings.seed;
   result.steps = settings.steps;
+  result.drop_last = settings.drop_last;
   result.seconds = settings.seconds;
   result.engine = engine_options(settings);
   result.optimizer = optimizer_of(settings, net);

@@ -14,6 +14,8 @@ void add_run(Table& table) {
                recipe_names(), &Settings::recipe);
   table.number("batch-size", "examples of a step", 1, 1 << 20, &Settings::batch_size).fields = {
       "FitOptions::batch_size", "EvaluateOptions::batch_size"};
+  table.flag("drop-last", "leave out the last batch of an epoch where it is shorter", &Settings::drop_last)
+      .fields = {"FitOptions::drop_last"};
   table.number("epochs", "passes over the training set", 1, kMostCount, &Settings::epochs).fields = {
       "FitOptions::epochs"};
   table.number("steps", "stop after N steps over all epochs; 0: never", 0, kMostCount, &Settings::steps)

@@ -86,10 +86,11 @@ class Run {
         loader_(train, {.batch_size = options.batch_size,
                         .threads = resnet::train::loader_threads(
                             options.engine.threads > 0 ? options.engine.threads : default_threads()),
-                        .layout = ImageLayout::nhwc}),
+                        .layout = ImageLayout::nhwc,
+                        .drop_last = options.drop_last}),
         stepper_(options.accumulate, options.clip_norm),
         average_(options.average) {
-    resnet::train::check_batches(net, train, options.batch_size);
+    resnet::train::check_batches(net, train, options.batch_size, options.drop_last);
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
     engine_options.seed = options.seed;
@@ -252,6 +253,7 @@ class Run {
       }
       if (seconds_ > 0) result.examples_per_second = static_cast<double>(examples_) / seconds_;
     }
+    result.data = train_.source().counts();
     result.seed = options_.seed;
     result.epochs = epochs_;
     result.steps = steps_;

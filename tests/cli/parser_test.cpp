@@ -180,7 +180,7 @@ TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
 
 Commands program_commands() {
   Commands commands;
-  for (const auto make : {make_train, make_eval, make_summary, make_plan, make_bench, make_plot}) {
+  for (const auto make : {make_train, make_eval, make_data, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
   return commands;
@@ -200,7 +200,7 @@ TEST(ProgramCommands, TakeEveryOptionOfTheTable) {
 TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
   Commands commands = program_commands();
   commands.push_back(make_manual(commands));
-  EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "summary", "plan", "bench", "plot"))
+  EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "data", "summary", "plan", "bench", "plot"))
       << "the manual is hidden";
   for (const auto& command : commands) {
     EXPECT_FALSE(command->description().empty());

@@ -129,8 +129,11 @@ TEST(Cifar, ThatIsMissingNamesTheFirstFileThatIs) {
     data::cifar10(Split::train, {{}, folder.path(), 0});
     ADD_FAILURE() << "was accepted";
   } catch (const IoError& error) {
-    EXPECT_EQ(std::string(error.what()),
-              "CIFAR-10 is not in " + folder.path().string() + ": data_batch_3.bin is missing");
+    EXPECT_EQ(
+        std::string(error.what()),
+        "CIFAR-10 is not in " + folder.path().string() +
+            ": data_batch_3.bin is missing; it holds data_batch_1.bin, data_batch_2.bin, data_batch_4.bin, "
+            "data_batch_5.bin, test_batch.bin");
     EXPECT_NE(error.hint(), "");
   }
 }

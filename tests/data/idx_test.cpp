@@ -102,6 +102,98 @@ TEST_F(IdxFiles, HaveTheClassesOfBothSplits) {
   EXPECT_EQ(data::idx(data::Split::test, options()).classes(), load().classes());
 }
 
+// As unpackers and other programs call the files, and where they put them.
+TEST_F(IdxFiles, AreFoundUnderTheNamesThatPeopleHave) {
+  const Bytes images = idx(8, {3, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  const Bytes labels = idx(8, {3}, {2, 0, 1});
+  const struct {
+    const char *images, *labels;
+  } places[] = {
+      {"train-images.idx3-ubyte", "train-labels.idx1-ubyte"},
+      {"train-images.idx3-ubyte.gz", "train-labels-idx1-ubyte"},
+      {"train-images-idx3-ubyte/train-images-idx3-ubyte", "train-labels-idx1-ubyte/train-labels.idx1-ubyte"},
+      {"raw/train-images-idx3-ubyte", "raw/train-labels-idx1-ubyte"},
+      {"MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-labels-idx1-ubyte"},
+      {"data/MNIST/raw/train-images-idx3-ubyte", "data/MNIST/raw/train-labels-idx1-ubyte"},
+      {"qmnist-train-images-idx3-ubyte.gz", "qmnist-train-labels-idx1-ubyte"},
+  };
+  int number = 0;
+  for (const auto& place : places) {
+    SCOPED_TRACE(place.images);
+    const std::string top = std::to_string(number++);
+    for (const auto& [name, bytes] : {std::pair(place.images, images), std::pair(place.labels, labels)}) {
+      fs::create_directories((folder_ / (top + "/" + name)).parent_path());
+      put(top + "/" + name, bytes);
+    }
+    const data::Dataset found = data::idx(data::Split::train, {.dir = folder_ / top});
+    EXPECT_EQ(found.image(1).pixels, (Bytes{5, 6, 7, 8}));
+    EXPECT_EQ(found.label(0), 2);
+    EXPECT_EQ(found.name(), "idx:" + (folder_ / top).string());
+  }
+  try {
+    load();  // the folder that holds all these
+    ADD_FAILURE() << "was accepted";
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("has several such data sets: "), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(IdxFiles, OfSeveralDataSetsInOneFolderAreChosenByName) {
+  for (const std::string set : {"letters", "digits"}) {
+    for (const std::string split : {"train", "test"}) {
+      put("emnist-" + set + "-" + split + "-images-idx3-ubyte", idx(8, {2, 1, 1}, {7, 8}));
+      put("emnist-" + set + "-" + split + "-labels-idx1-ubyte",
+          idx(8, {2}, set == "digits" ? Bytes{0, 9} : Bytes{1, 26}));
+    }
+  }
+  const data::Dataset letters = data::idx(data::Split::test, {.dir = folder_ / "emnist-letters"});
+  ASSERT_EQ(letters.classes().size(), 26U);  // none that is empty by itself
+  EXPECT_EQ(letters.classes().front(), "1");
+  EXPECT_EQ(letters.label(1), 25);
+  EXPECT_EQ(data::idx(data::Split::train, {.dir = folder_ / "emnist-digits"}).classes().size(), 10U);
+  try {
+    load();
+    ADD_FAILURE() << "was accepted";
+  } catch (const IoError& error) {
+    EXPECT_EQ(error.what(),
+              folder_.path().string() + " has several data sets: emnist-digits, emnist-letters");
+    EXPECT_EQ(error.hint(), "give one of them: " + (folder_ / "emnist-digits").string());
+  }
+}
+
+TEST_F(IdxFiles, OfQmnistHaveTheirClassInTheFirstColumn) {
+  put("qmnist-test-images-idx3-ubyte", idx(8, {2, 1, 1}, {7, 8}));
+  Bytes table(2 * 3 * 4);
+  table[3] = 4;
+  table[7] = 200;
+  table[15] = 9;
+  put("qmnist-test-labels-idx2-int", idx(0x0c, {2, 3}, table));
+  const data::Dataset set = data::idx(data::Split::test, options());
+  EXPECT_EQ(set.classes(), (std::vector<std::string>{"4", "5", "6", "7", "8", "9"}));
+  EXPECT_EQ(set.label(0), 0);
+  EXPECT_EQ(set.label(1), 5);
+  table[12] = 0xff;
+  put("qmnist-test-labels-idx2-int", idx(0x0c, {2, 3}, table));
+  EXPECT_THROW(data::idx(data::Split::test, options()), FormatError);  // a negative label
+  table[12] = 0x7f;
+  put("qmnist-test-labels-idx2-int", idx(0x0c, {2, 3}, table));
+  EXPECT_THROW(data::idx(data::Split::test, options()), FormatError);  // two thousand million classes
+}
+
+TEST_F(IdxFiles, OfFourAxesAreInColour) {
+  put("train-labels-idx1-ubyte", idx(8, {2}, {0, 1}));
+  Bytes pixels;
+  for (std::uint8_t i = 0; i < 2 * 2 * 2 * 3; ++i) pixels.push_back(i);
+  put("train-images-idx4-ubyte", idx(8, {2, 2, 2, 3}, pixels));
+  EXPECT_EQ(load().example_shape(), (Shape{3, 2, 2}));
+  EXPECT_EQ(load().image(1).pixels, Bytes(pixels.begin() + 12, pixels.end()));
+  put("train-images-idx4-ubyte", idx(8, {2, 3, 2, 2}, pixels));  // planes
+  EXPECT_EQ(load().image(0).pixels, (Bytes{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}));
+  put("train-images-idx4-ubyte", idx(8, {2, 2, 3, 2}, pixels));
+  EXPECT_THROW(load(), FormatError);
+}
+
 TEST_F(IdxFiles, AreFoundByTheOptionThenByTheEnvironment) {
   put_good();
   const ScopedVariable variable("RESNET_DATA_DIR", folder_.path().c_str());
@@ -234,7 +326,8 @@ TEST_F(IdxFiles, ThatAreMissingSayHowToGetThem) {
     ADD_FAILURE() << "was accepted";
   } catch (const IoError& error) {
     EXPECT_EQ(std::string(error.what()), "Fashion-MNIST is not in " + folder_.path().string() +
-                                             ": train-labels-idx1-ubyte[.gz] is missing");
+                                             ": train-labels-idx1-ubyte[.gz] is missing; it holds "
+                                             "train-images-idx3-ubyte.gz");
     EXPECT_EQ(error.hint(),
               "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir");
   }

@@ -21,6 +21,11 @@ void put_files(const ScratchFolder& folder) {
   folder.put("train-images-idx3-ubyte", {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
   folder.put("train-labels-idx1-ubyte", {0, 0, 8, 1, 0, 0, 0, 1, 0});
   folder.put("train.bin", zeros);
+  for (const char k : std::string("ab")) {
+    std::filesystem::create_directory(folder / std::string(1, k));
+    folder.put(std::string(1, k) + "/" + k + ".ppm",
+               {'P', '6', ' ', '1', ' ', '1', ' ', '2', '5', '5', '\n', 1, 2, std::uint8_t(k)});
+  }
   for (const char k : std::string("12345")) {
     folder.put(std::string("data_batch_") + k + ".bin", {zeros.begin() + 1, zeros.end()});
   }
@@ -31,7 +36,8 @@ TEST(DataSources, OpenUnderTheNameThatTheirDataSetHas) {
   put_files(folder);
   for (const data::DataSource& source : data::data_sources()) {
     const std::string text = source.completion() + (source.folder ? folder.path().string() : "");
-    const data::Dataset by_name = data::open(text, data::Split::train, {.dir = folder.path()});
+    const data::Dataset by_name =
+        data::open(text, data::Split::train, {.dir = source.folder ? "" : folder.path()});
     const data::Dataset by_function = source.open(data::Split::train, {.dir = folder.path()});
     EXPECT_EQ(by_name.name(), text);
     EXPECT_EQ(by_function.name(), text);
@@ -50,7 +56,7 @@ TEST(DataSources, HaveNamesOfTheirOwnWithoutAColonAndSayWhatTheyAre) {
 }
 
 TEST(DataSources, AreListedWhereATextNamesNone) {
-  EXPECT_EQ(data::data_source_usages(), "fashion-mnist, cifar10, cifar100 or idx:DIR");
+  EXPECT_EQ(data::data_source_usages(), "fashion-mnist, cifar10, cifar100, idx:DIR or folder:DIR");
   const std::pair<const char*, const char*> texts[] = {
       {"", ""},
       {"imagenet", ""},
@@ -73,18 +79,29 @@ TEST(DataSources, AreListedWhereATextNamesNone) {
   }
 }
 
-TEST(DataSources, AreHintedAtWhereATextIsAFolder) {
+TEST(Dataset, RefusesNoSource) {
+  EXPECT_THROW(data::Dataset(nullptr, "none", {"a"}, {}, {1, 4, 4}), Error);
+}
+
+TEST(DataSources, AFolderInTheNameLeavesNoRoomForAnotherOne) {
   const ScratchFolder folder;
-  try {
-    data::open(folder.path().string(), data::Split::train);
-    ADD_FAILURE() << "a folder was accepted";
-  } catch (const ConfigError& error) {
-    EXPECT_THAT(error.hint(), HasSubstr("idx:" + folder.path().string()));
+  put_files(folder);
+  for (const char* name : {"idx:", "folder:"}) {
+    try {
+      data::open(name + folder.path().string(), data::Split::train, {.dir = "elsewhere"});
+      ADD_FAILURE() << name;
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("DatasetOptions::dir is elsewhere beside a data set in"));
+    }
   }
 }
 
-TEST(Dataset, RefusesNoSource) {
-  EXPECT_THROW(data::Dataset(nullptr, "none", {"a"}, {}, {1, 4, 4}), Error);
+TEST(DataSources, TheNameOfAFolderIsItsPath) {
+  const ScratchFolder folder;
+  put_files(folder);
+  EXPECT_EQ(data::full_name(folder.path().string()), "folder:" + folder.path().string());
+  EXPECT_EQ(data::open(folder.path().string(), data::Split::train).name(),
+            "folder:" + folder.path().string());
 }
 
 TEST(DataSources, AreInTheReadme) {

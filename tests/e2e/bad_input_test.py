@@ -79,7 +79,8 @@ train = ["train", *small, "--out", out]
 check("unknown flag", ["train", "--epoch", "3"], 2, "no flag --epoch", "did you mean --epochs?")
 check("unknown command", ["trian"], 2, "no command 'trian'", "did you mean resnet train?")
 check("unknown model", ["summary", "--model", "resnet19"], 2, "--model cannot be 'resnet19'", "did you mean resnet1")
-check("a word too many", ["train", "now"], 2, "takes no 'now'")
+check("a word too many", ["train", "photos", "now"], 2, "takes no 'now'")
+check("no data set", ["train", "now"], 2, "there is no data set 'now'", "folder:DIR")
 check("flag without value", ["train", "--epochs"], 2, "--epochs")
 for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),
                     ("--batch-size", "0"), ("--seed", "-1"), ("--seed", "18446744073709551616"), ("--resize", "0"),
@@ -95,7 +96,7 @@ check("one value per channel", ["train", "--data", f"idx:{good}", "--resize", "3
 check("a flag before the command", ["--lr", "0.1", "train", *small[2:], "--out", out], 2, "'--lr' does not belong before the command",
       "resnet train --lr", left=[out])
 check("one example left for the last batch", ["train", "--data", f"idx:{good}", "--resize", "32", "--batch-size", "7", "--quiet",
-      "--out", out], 2, "more than one value per channel", "larger", left=[out])
+      "--out", out], 2, "the last batch has 1 example of 8: ", "--drop-last leaves it out", left=[out])
 check("a precision that the instruction set lacks", [*train, "--precision", "bf16", "--isa", "avx2"], 2, "--precision bf16 needs avx512_bf16",
       "--precision f32", left=[out])
 

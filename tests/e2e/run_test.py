@@ -156,7 +156,7 @@ if bench["isa"] == "avx512_bf16":
 else:
     print("bf16 not run: this processor has", bench["isa"])
 
-for command in ("train", "eval", "summary", "plan", "bench", "plot"):
+for command in ("train", "eval", "data", "summary", "plan", "bench", "plot"):
     assert "--" in run(command, "--help").stdout
 
 # The manual and the completions name every command and flag that the help does.

@@ -1,0 +1,129 @@
+// `resnet data`: what a data set holds.
+#include <fmt/core.h>
+
+#include <iostream>
+#include <optional>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "data/survey.h"
+#include "resnet/folder.h"
+#include "resnet/images.h"
+#include "settings/options.h"
+
+namespace resnet::cli {
+namespace {
+
+class Data final : public Command {
+ public:
+  Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
+    add({.name = "DATA",
+         .help = "a folder of pictures, or another data set: as --data",
+         .target = &data_,
+         .positional = true,
+         .optional = true,
+         .example = "photos"});
+    accept({"data", "data-dir", "resize", "val-split", "seed"});
+    add({.name = "sheet",
+         .placeholder = "FILE",
+         .help = "write a PNG with pictures of each class as the network sees them",
+         .target = &sheet_});
+    add({.name = "json", .help = "print the figures as JSON", .target = &json_});
+  }
+
+  int run() override {
+    settings::Settings base;
+    base.on_bad_file = "skip";
+    const settings::Settings chosen = from_flags(with_data(std::move(base), data_));
+    std::optional<data::FolderScan> scan;
+    data::DatasetOptions watch = told_scan(json_);
+    watch.scanned = [&](const data::FolderScan& found) { scan = found; };
+    const data::TrainTest sets = settings::open_data(chosen, watch);
+    const data::Survey found = data::survey(sets);
+    if (json_) {
+      print_json(sets.train, found, scan ? &*scan : nullptr);
+    } else {
+      print_table(sets.train, found, scan ? &*scan : nullptr);
+    }
+    if (!sheet_.empty()) {
+      constexpr std::int64_t kColumns = 8;
+      const auto png = images::encode_png(data::contact_sheet(sets.train, kColumns));
+      const std::span<const std::byte> bytes = std::as_bytes(std::span(png));
+      write_file(sheet_, std::span(&bytes, 1));
+    }
+    return kDone;
+  }
+
+ private:
+  static Json json_of(const data::Survey::Range& range) {
+    return Json::object({{"min", range.least}, {"median", range.median}, {"max", range.most}});
+  }
+
+  static void print_json(const data::Dataset& train, const data::Survey& found,
+                         const data::FolderScan* scan) {
+    Json classes = Json::list();
+    for (const data::Survey::Class& of : found.classes) {
+      classes.push_back(Json::object({{"name", of.name}, {"train", of.train}, {"test", of.test}}));
+    }
+    Json bad = Json::list();
+    Json others = Json::object();
+    Json notes = Json::list();
+    if (scan != nullptr) {
+      for (const data::BadFile& file : scan->bad) {
+        bad.push_back(Json::object({{"file", file.path.string()}, {"why", file.why}}));
+      }
+      for (const auto& [ending, count] : scan->others) others.add(ending, count);
+      for (const std::string& note : notes_of(*scan)) notes.push_back(note);
+    }
+    const Json object = Json::object({{"data", train.name()},
+                                      {"train", found.train},
+                                      {"test", found.test},
+                                      {"classes", classes},
+                                      {"height", json_of(found.height)},
+                                      {"width", json_of(found.width)},
+                                      {"duplicates", found.duplicates},
+                                      {"in_classes", found.in_classes},
+                                      {"overlaps", found.overlaps},
+                                      {"bad_files", bad},
+                                      {"other_files", others},
+                                      {"notes", notes}});
+    std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
+  }
+
+  static void print_table(const data::Dataset& train, const data::Survey& found,
+                          const data::FolderScan* scan) {
+    fmt::print("{}: {} pictures to train on, {} to test on, {} classes\n", printable(train.name()),
+               found.train, found.test, found.classes.size());
+    fmt::print("height {} to {} pixels, median {}; width {} to {}, median {}\n", found.height.least,
+               found.height.most, found.height.median, found.width.least, found.width.most,
+               found.width.median);
+    fmt::print(
+        "{} duplicates, {} pictures in more than one class, {} of the test in the training set too\n\n",
+        found.duplicates, found.in_classes, found.overlaps);
+    fmt::print("{:<32} {:>8} {:>8}\n", "class", "train", "test");
+    for (const data::Survey::Class& of : found.classes) {
+      constexpr std::size_t kMostBytes = 60;
+      fmt::print("{:<32} {:>8} {:>8}\n", shown(of.name, kMostBytes), of.train, of.test);
+    }
+    if (scan == nullptr) return;
+    if (!scan->bad.empty()) fmt::print("\ncannot be read: {}\n", scan->bad.size());
+    for (const data::BadFile& bad : scan->bad)
+      fmt::print("  {}: {}\n", printable(bad.path.string()), printable(bad.why));
+    const std::vector<std::string> notes = notes_of(*scan);
+    if (!notes.empty()) fmt::print("\n");
+    for (const std::string& note : notes) fmt::print("note: {}\n", printable(note));
+  }
+
+  std::string data_, sheet_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_data() {
+  return std::make_unique<Data>();
+}
+
+}  // namespace resnet::cli

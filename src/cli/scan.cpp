@@ -1,0 +1,66 @@
+// What is said of a folder of pictures.
+#include <fmt/core.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "resnet/folder.h"
+#include "resnet/report.h"
+
+namespace resnet::cli {
+namespace {
+
+// "3 pictures", "1 picture"
+std::string counted(std::int64_t count, const char* one, const char* several) {
+  return fmt::format("{} {}", count, count == 1 ? one : several);
+}
+
+void tell(const data::FolderScan& scan) {
+  for (const data::BadFile& bad : scan.bad) {
+    say(fmt::format("cannot read {}: {}", (scan.dir / bad.path).string(), bad.why));
+  }
+  for (const std::string& line : notes_of(scan)) say("note: " + line);
+}
+
+}  // namespace
+
+std::vector<std::string> notes_of(const data::FolderScan& scan) {
+  std::vector<std::string> notes;
+  const auto note = [&](std::int64_t count, const std::string& line) {
+    if (count > 0) notes.push_back(line);
+  };
+  const data::Duplicates twice = data::duplicates_of(scan);
+  note(twice.pictures, counted(twice.pictures, "picture is there already, in another file",
+                               "pictures are there already, in other files"));
+  note(twice.in_classes,
+       counted(twice.in_classes, "picture is in more than one class", "pictures are in more than one class"));
+  note(twice.overlaps, counted(twice.overlaps, "picture of the test is in train/ too: its result flatters",
+                               "pictures of the test are in train/ too: its result flatters"));
+  note(scan.loose, counted(scan.loose, "picture lies beside the classes' folders, and is not used",
+                           "pictures lie beside the classes' folders, and are not used"));
+  if (scan.has(data::Part::test) && scan.has(data::Part::val)) {
+    notes.emplace_back("test/ is tested on, val/ is not used");
+  }
+  note(scan.links, counted(scan.links, "link to a folder around it is not followed",
+                           "links to a folder around them are not followed"));
+  for (const std::string& folder : scan.empty) notes.push_back(folder + " has no picture");
+  std::int64_t others = 0;
+  std::string endings;
+  for (const auto& [ending, count] : scan.others) {
+    others += count;
+    endings +=
+        fmt::format("{}{} {}", endings.empty() ? "" : ", ", ending.empty() ? "(no ending)" : ending, count);
+  }
+  constexpr std::size_t kMostBytes = 120;
+  note(others, fmt::format("{}: {}", counted(others, "file is no picture", "files are no pictures"),
+                           shown(endings, kMostBytes)));
+  return notes;
+}
+
+data::DatasetOptions told_scan(bool quiet) {
+  data::DatasetOptions watch;
+  if (!quiet) watch.scanning = scan_progress();
+  watch.scanned = tell;
+  return watch;
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,87 @@
+#include "data/folder.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <system_error>
+
+#include "base/text.h"
+
+namespace resnet::data {
+
+namespace fs = std::filesystem;
+
+std::filesystem::path folder_of_environment() {
+  const char* variable = std::getenv("RESNET_DATA_DIR");
+  return variable == nullptr ? "" : variable;
+}
+
+std::filesystem::path data_folder(const DatasetOptions& options, std::string_view title,
+                                  const std::filesystem::path& otherwise) {
+  if (!options.dir.empty()) return options.dir;
+  if (std::filesystem::path folder = folder_of_environment(); !folder.empty()) return folder;
+  if (otherwise.empty()) {
+    throw IoError("the folder with the files of " + std::string(title) + " is not known",
+                  "give it as DatasetOptions::dir, or set RESNET_DATA_DIR");
+  }
+  return otherwise;
+}
+
+std::vector<std::string> numbered_classes(std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t k = 0; k < count; ++k) names.push_back(std::to_string(k));
+  return names;
+}
+
+std::vector<fs::path> names_in(const fs::path& folder) {
+  std::vector<fs::path> names;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (!it->path().filename().native().starts_with('.')) names.push_back(it->path().filename());
+  }
+  std::sort(names.begin(), names.end(),
+            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return names;
+}
+
+fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::path&)>& has) {
+  if (has(folder)) return folder;
+  constexpr int kMostLevels = 3;              // X/MNIST/raw in X's parent
+  constexpr std::size_t kMostFolders = 1000;  // that are looked into
+  std::vector<fs::path> found;
+  std::vector<fs::path> level = {folder};
+  std::size_t seen = 0;
+  for (int depth = 0; depth < kMostLevels && found.empty(); ++depth) {
+    std::vector<fs::path> next;
+    for (const fs::path& place : level) {
+      for (const fs::path& name : names_in(place)) {
+        std::error_code error;
+        if (!fs::is_directory(place / name, error) || ++seen > kMostFolders) continue;
+        next.push_back(place / name);
+        if (has(next.back())) found.push_back(next.back());
+      }
+    }
+    level = std::move(next);
+  }
+  if (found.size() < 2) return found.empty() ? folder : found.front();
+  throw IoError(folder.string() + " has several such data sets: " + found[0].string() + ", " +
+                    found[1].string() + (found.size() > 2 ? ", ..." : ""),
+                "give the folder of one of them");
+}
+
+std::string found_in(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return "; there is no such folder";
+  std::string names;
+  constexpr std::size_t kMostBytes = 100;
+  for (const fs::path& name : names_in(folder)) {
+    const std::string next = (names.empty() ? "" : ", ") + shown(name.string(), 40);
+    if (names.size() + next.size() > kMostBytes) {
+      names += ", ...";
+      break;
+    }
+    names += next;
+  }
+  return names.empty() ? "; the folder is empty" : "; it holds " + names;
+}
+
+}  // namespace resnet::data

@@ -1,0 +1,137 @@
+#include "data/listing.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "base/files.h"
+
+namespace resnet::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMostDepth = 64;  // folders within each other
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+// What systems leave in folders.
+bool is_hidden(const std::string& name) {
+  const std::string small = lower(name);
+  return name.starts_with('.') || small == "thumbs.db" || small == "desktop.ini" || name == "__MACOSX";
+}
+
+bool is_called_picture(const fs::path& path) {
+  constexpr std::array kEndings = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
+                                   ".bmp", ".dib",  ".ppm", ".pgm",  ".pnm"};
+  return std::find(kEndings.begin(), kEndings.end(), lower(path.extension().string())) != kEndings.end();
+}
+
+// The formats whose first bytes no text has.
+bool begins_as_picture(const fs::path& path) {
+  std::array<char, 12> bytes{};
+  try {
+    InputFile file(path);
+    if (file.read(std::as_writable_bytes(std::span(bytes))) < bytes.size()) return false;
+  } catch (const IoError&) {
+    return false;
+  }
+  const std::string_view text(bytes.data(), bytes.size());
+  return text.starts_with("\xff\xd8\xff") || text.starts_with("\x89PNG\r\n\x1a\n") ||
+         (text.starts_with("RIFF") && text.substr(8) == "WEBP");
+}
+
+class Walk {
+ public:
+  Walk(const fs::path& dir, Listing& found) : dir_(dir), found_(found) {}
+
+  void run() {
+    struct stat at {};
+    if (::stat(dir_.c_str(), &at) != 0) throw_root(errno);
+    if (!S_ISDIR(at.st_mode)) throw IoError(dir_.string() + " is no folder");
+    above_.emplace_back(at.st_dev, at.st_ino);
+    if (const int error = enter({}, 0); error != 0) throw_root(error);
+  }
+
+ private:
+  [[noreturn]] void throw_root(int error) const {
+    throw IoError(dir_.string() + ": " + std::strerror(error), unexpanded(dir_));
+  }
+
+  // Gives the system's error where the folder cannot be listed.
+  int enter(const fs::path& folder, int depth) {
+    std::error_code error;
+    std::vector<fs::path> names;
+    for (fs::directory_iterator it(dir_ / folder, error), end; !error && it != end; it.increment(error)) {
+      names.push_back(it->path().filename());
+    }
+    if (error) return error.value();
+    std::sort(names.begin(), names.end(),
+              [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+    for (const fs::path& name : names) {
+      if (!is_hidden(name.native())) visit(folder / name, depth);
+    }
+    return 0;
+  }
+
+  void visit(const fs::path& path, int depth) {
+    struct stat at {};
+    if (::stat((dir_ / path).c_str(), &at) != 0) {
+      const int error = errno;
+      std::error_code ignored;
+      const bool link = fs::is_symlink(dir_ / path, ignored);
+      found_.bad.push_back(
+          {path, link ? std::string("a link to nothing: ") + std::strerror(error) : std::strerror(error)});
+    } else if (S_ISDIR(at.st_mode)) {
+      visit_folder(path, depth, {at.st_dev, at.st_ino});
+    } else if (!S_ISREG(at.st_mode)) {
+      ++found_.others["(no file)"];
+    } else if (is_called_picture(path) || begins_as_picture(dir_ / path)) {
+      constexpr std::int64_t kSecond = 1'000'000'000;
+      found_.files.push_back({path, at.st_size, at.st_mtim.tv_sec * kSecond + at.st_mtim.tv_nsec});
+    } else {
+      ++found_.others[lower(path.extension().string())];
+    }
+  }
+
+  void visit_folder(const fs::path& path, int depth, std::pair<dev_t, ino_t> id) {
+    if (std::find(above_.begin(), above_.end(), id) != above_.end()) {
+      ++found_.links;
+      return;
+    }
+    if (depth == kMostDepth) {
+      found_.bad.push_back({path, "more than " + std::to_string(kMostDepth) + " folders within each other"});
+      return;
+    }
+    if (depth < 2) found_.folders.push_back(path);
+    above_.push_back(id);
+    if (const int error = enter(path, depth + 1); error != 0) {
+      found_.bad.push_back({path, std::string("the folder cannot be listed: ") + std::strerror(error)});
+    }
+    above_.pop_back();
+  }
+
+  const fs::path& dir_;
+  Listing& found_;
+  std::vector<std::pair<dev_t, ino_t>> above_;  // the folders around
+};
+
+}  // namespace
+
+Listing list_folder(const fs::path& dir) {
+  Listing found;
+  Walk(dir, found).run();
+  std::sort(found.files.begin(), found.files.end(),
+            [](const ListedFile& a, const ListedFile& b) { return a.path.native() < b.path.native(); });
+  return found;
+}
+
+}  // namespace resnet::data

@@ -1,0 +1,35 @@
+// What a data set holds, as a person asks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "resnet/data.h"
+
+namespace resnet::data {
+
+struct Survey {
+  struct Class {
+    std::string name;
+    std::int64_t train = 0, test = 0;
+  };
+  struct Range {
+    std::int64_t least = 0, median = 0, most = 0;
+  };
+  std::vector<Class> classes;
+  std::int64_t train = 0, test = 0;
+  Range height, width;          // pixels, as stored
+  std::int64_t duplicates = 0;  // examples whose picture is there already
+  std::int64_t in_classes = 0;  // different pictures in more than one class
+  std::int64_t overlaps = 0;    // of the test set, in the training set too
+};
+
+/// Reads every picture that is not known without.
+Survey survey(const TrainTest& data);
+
+/// A row of `columns` pictures of each class, or of as many classes as 2^24 pixels hold, as the network sees
+/// them in training: what a loader delivers.
+Image contact_sheet(const Dataset& dataset, std::int64_t columns);
+
+}  // namespace resnet::data

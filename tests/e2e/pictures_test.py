@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""A folder of pictures: what is told of it, how it is split, and that a run of it can be repeated and evaluated."""
+import collections
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import zlib
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+os.environ["XDG_CACHE_HOME"] = str(HERE / "cache")
+os.environ.pop("RESNET_DATA_DIR", None)
+
+
+def run(*arguments, code=0, says="", **options):
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, errors="replace",
+                            timeout=TIMEOUT, check=False, **options)
+    assert result.returncode == code and says in result.stderr, (arguments, result)
+    return result
+
+
+def pixels(number, side=8):
+    return bytes((number * 37 + 11 * i + (number >> 3) * i) % 256 for i in range(side * side * 3))
+
+
+def ppm(number, side=8):
+    return b"P6\n%d %d\n255\n" % (side, side) + pixels(number, side)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(number, side=8, level=6):
+    rows = b"".join(b"\0" + pixels(number, side)[3 * side * y:3 * side * (y + 1)] for y in range(side))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows, level)) + chunk(b"IEND", b""))
+
+
+def put(path, data):
+    path = HERE / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+# 100 planted duplicates: copies, saved as PNG, renamed, in another class.
+CLASSES = ("katze", "犬")
+for i in range(300):
+    put(f"photos/{CLASSES[i % 3 == 0]}/{i // 50}/{i:03}.ppm", ppm(i))
+for n, i in enumerate(range(0, 300, 3)):
+    other = CLASSES[n % 4 != 3]  # a quarter of them in the other class
+    put(f"photos/{other}/again {299 - n}{('.ppm', '.png')[n % 2]}", (ppm, png)[n % 2](i))
+put("photos/Thumbs.db", b"x")
+put("photos/katze/.hidden.ppm", b"x")
+put("photos/katze/notes.txt", b"x")
+os.symlink("..", "photos/katze/loop")
+(HERE / "photos/empty").mkdir()
+
+found = json.loads(run("data", "photos", "--resize", "8", "--json", "--sheet", "sheet.png").stdout)
+assert found["duplicates"] == 100 and found["in_classes"] == 25 and found["overlaps"] == 0, found
+assert [c["name"] for c in found["classes"]] == ["katze", "犬"], found
+for c in found["classes"]:
+    assert abs(c["test"] - 0.1 * (c["train"] + c["test"])) <= 1, found
+assert found["train"] + found["test"] == 400 and found["bad_files"] == [] and found["other_files"] == {".txt": 1}, found
+assert any("empty has no picture" in note for note in found["notes"]) and any("not followed" in note for note in found["notes"])
+assert found["height"] == {"min": 8, "median": 8, "max": 8}, found
+assert (HERE / "sheet.png").read_bytes().startswith(b"\x89PNG")
+assert "katze" in run("data", "photos", "--resize", "8").stdout
+
+# Training, and the same again: whatever the files are called, and in which order the disk lists them.
+SMALL = ["--resize", "32", "--batch-size", "20", "--steps", "3", "--channels", "8,8", "--blocks", "1,1", "--quiet"]
+first = json.loads(run("train", "photos", *SMALL, "--out", "first", "--json").stdout)
+assert (first["bad_files"], first["duplicates"], first["overlaps"]) == (0, 100, 0), first
+config = (HERE / "first/config.toml").read_text()
+assert f"data = 'folder:{HERE}/photos'" in config, config
+names = sorted(p.relative_to("photos") for p in pathlib.Path("photos").rglob("*") if p.suffix in (".ppm", ".png") and p.name[0] != ".")
+for i, name in enumerate(reversed(names)):
+    put(f"copy/{name.parts[0]}/{i}{name.suffix}" if len(name.parts) > 1 else f"copy/{name}", (HERE / "photos" / name).read_bytes())
+for threads in (1, 2, 3):
+    copy = json.loads(run("train", "--data", "folder:copy", *SMALL, "--threads", str(threads), "--out", f"copy-{threads}", "--json").stdout)
+    assert copy["weights_sha256"] == first["weights_sha256"], (first, copy)
+again = json.loads(run("train", "--config", "first/config.toml", "--quiet", "--out", "again", "--json").stdout)
+assert again["weights_sha256"] == first["weights_sha256"]
+figures = json.loads(run("eval", "first", "--json").stdout)
+assert figures["test_acc"] == first["test_acc"], (figures, first)
+other = json.loads(run("train", "photos", *SMALL, "--seed", "1", "--val-split", "0.5", "--out", "other", "--json").stdout)
+assert other["weights_sha256"] != first["weights_sha256"]
+run("train", "photos", "--data", "cifar10", code=2, says="given twice")
+run("train", "photos", "--val-split", "2", code=2, says="--val-split cannot be '2'")
+
+# Bad files: all of them at once, before anything is written.
+put("photos/katze/broken.png", png(5)[:-20])
+put("photos/犬/none.jpg", b"")
+os.symlink("nowhere", "photos/犬/link.ppm")
+bad = run("train", "photos", *SMALL, "--out", "bad", code=1, says="--on-bad-file = skip").stderr
+for name in ("katze/broken.png", "犬/none.jpg", "犬/link.ppm"):
+    assert f"cannot read photos/{name}: " in bad, bad
+assert not (HERE / "bad").exists()
+skipped = json.loads(run("train", "photos", *SMALL, "--on-bad-file", "skip", "--out", "skipped", "--json").stdout)
+assert skipped["bad_files"] == 3 and skipped["weights_sha256"] == first["weights_sha256"], skipped
+assert len(json.loads(run("data", "photos", "--resize", "8", "--json").stdout)["bad_files"]) == 3
+
+# What may not be read, for one who is not root.
+if os.geteuid() == 0:
+    for i in range(4):
+        put(f"closed/{'ab'[i % 2]}/{i}.ppm", ppm(i))
+    put("closed/a/secret/1.ppm", ppm(9))
+    os.chmod("closed/a/secret", 0)
+    os.chmod("closed/b/1.ppm", 0)
+    try:
+        private = run("data", "closed", "--resize", "8", "--json", preexec_fn=lambda: os.setuid(65534),
+                      env={**os.environ, "XDG_CACHE_HOME": "/nonexistent"})
+    except (subprocess.SubprocessError, PermissionError):
+        private = None  # this folder lies where others may not look
+    if private:
+        names = [file["file"] for file in json.loads(private.stdout)["bad_files"]]
+        assert names == ["a/secret", "b/1.ppm"], private
+
+# train/ and val/ as they are; what is in both is told.
+for i in range(12):
+    put(f"parts/train/{'ab'[i % 2]}/{i}.png", png(i))
+    put(f"parts/val/{'ab'[i % 2]}/{i}.png", png(i if i < 4 else 100 + i, level=1))
+parts = run("train", "parts", *SMALL, "--batch-size", "4", "--out", "parts-run", "--json", says="4 pictures of the test are in train/ too")
+assert json.loads(parts.stdout)["overlaps"] == 4
+
+# The last batch of one example, and lists in a configuration.
+put("list.toml", b"blocks = [1, 1]\nchannels = [8, 8]\nresize = 32\n")
+odd = ["train", "parts", "--config", "list.toml", "--batch-size", "11", "--epochs", "1", "--quiet", "--out", "odd", "--json"]
+run(*odd, code=2, says="the last batch has 1 example of 12: ")
+assert json.loads(run(*odd, "--drop-last").stdout)["steps"] == 1
+assert "drop-last = 'yes'" in (HERE / "odd/config.toml").read_text()
+
+# A test set without one of the network's classes, and a folder in two places.
+def idx(folder, split, labels):
+    put(f"{folder}/{split}-images-idx3-ubyte", struct.pack(">IIII", 0x803, len(labels), 8, 8) + bytes(range(64)) * len(labels))
+    put(f"{folder}/{split}-labels-idx1-ubyte", struct.pack(">II", 0x801, len(labels)) + bytes(labels))
+
+
+idx("numbers", "train", [0, 1, 2, 0, 1, 2])
+idx("numbers", "t10k", [0, 1])
+idx("fewer", "t10k", [0, 1, 1])
+run("train", "--data", "idx:numbers", *SMALL, "--batch-size", "6", "--out", "numbers-run")
+fewer = json.loads(run("eval", "numbers-run", "--data", "idx:fewer", "--json").stdout)
+assert [c["examples"] for c in fewer["classes"]] == [1, 2, 0], fewer
+idx("more", "t10k", [0, 3])
+run("eval", "numbers-run", "--data", "idx:more", code=1, says="the network knows 3 classes, idx:more has 4")
+run("train", "--data", "idx:numbers", "--data-dir", "elsewhere", code=2, says="--data-dir is elsewhere beside a data set in numbers")
+print("a folder of pictures: told, split, repeated")
