@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "resnet/model_file.h"
+#include "resnet/train.h"
 
 namespace resnet {
 
@@ -24,6 +25,7 @@ struct PredictOptions {
   std::int64_t top = 5;          // classes of an answer; all where there are fewer
   std::int64_t batch_size = 32;  // pictures that go through the network together
   int threads = 2;               // that read and decode
+  Views views = Views::one;      // of each picture, whose outputs are averaged
 };
 
 /// Answers for `files`, in their order; each is given to `done` as it comes. Pictures are read and decoded
@@ -35,6 +37,6 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
              const std::function<void(const Prediction&)>& done);
 
 /// The same for one picture in memory, as its file would be.
-Prediction predict(Model& model, std::span<const std::uint8_t> file, std::int64_t top = 5);
+Prediction predict(Model& model, std::span<const std::uint8_t> file, const PredictOptions& options = {});
 
 }  // namespace resnet

@@ -18,9 +18,6 @@ namespace {
 struct Foreign {
   std::string_view word, hint;
 };
-constexpr const char* kPredict =
-    "comes with 0.2; until then Model::classify of the library gives classes (README.md), resnet eval "
-    "figures";
 constexpr Foreign kForeign[] = {
     {"wd", "did you mean --weight-decay?"},
     {"optim", "did you mean --optimizer?"},
@@ -40,9 +37,8 @@ constexpr Foreign kForeign[] = {
     {"workers", "did you mean --threads?"},
     {"gpu", "this build computes on the CPU alone; leave the flag out"},
     {"cuda", "this build computes on the CPU alone; leave the flag out"},
-    {"predict", kPredict},
-    {"infer", kPredict},
-    {"classify", kPredict},
+    {"infer", "did you mean resnet predict?"},
+    {"classify", "did you mean resnet predict?"},
     {"export", "comes with 0.2; the file model.safetensors of a run has PyTorch's parameter names already"},
     {"test", "did you mean resnet eval?"},
     {"validate", "did you mean resnet eval?"},

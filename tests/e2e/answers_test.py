@@ -93,3 +93,44 @@ images = xml.etree.ElementTree.parse(HERE / "young.svg").iter("{http://www.w3.or
 sheet = [base64.b64decode(image.get("href").removeprefix("data:image/png;base64,")) for image in images]
 assert len(sheet) == min(64, wrong) > 0 and all(picture.startswith(b"\x89PNG") for picture in sheet)
 run("eval", "run", "--confusion", "nowhere/confusion.csv", code=1, says="nowhere/confusion.csv")
+
+# Labels for pictures, by name, by folder, and from standard input.
+generator = random.Random(7)
+pictures = HERE / "pictures"
+(pictures / "deep" / "er").mkdir(parents=True)
+for i in range(40):
+    place = pictures if i % 2 else pictures / "deep" / "er"
+    (place / f"{i:02}.png").write_bytes(png(pixels_of(i % CLASSES, generator)))
+(pictures / "notes.txt").write_text("no picture")
+found = json.loads(run("predict", "run", "pictures", "--json", "--top", 2).stdout)
+assert [pathlib.Path(item["file"]).name for item in found] == [f"{i:02}.png" for i in [*range(1, 40, 2), *range(0, 40, 2)]]
+for item in found:
+    assert item["label"] == str(int(pathlib.Path(item["file"]).stem) % CLASSES), item
+    assert item["top"][0] == {"label": item["label"], "probability": item["probability"]} and len(item["top"]) == 2
+    assert 0 <= item["top"][1]["probability"] <= item["probability"] <= 1
+for threads, batch in ((1, 32), (3, 32), (2, 7)):
+    again = json.loads(run("predict", "run", "pictures", "--json", "--top", 2, "--threads", threads, "--batch-size", batch).stdout)
+    assert [item["label"] for item in again] == [item["label"] for item in found]
+    assert batch != 32 or again == found, "the same bits for any number of threads"
+first = run("predict", "run", pictures / "01.png", "--top", 1).stdout
+assert first.startswith(f"{pictures}/01.png: 1 ") and first.endswith(" %\n"), first
+piped = json.loads(run("predict", "run", "-", "--json", data=(pictures / "01.png").read_bytes()).stdout)
+assert piped[0]["file"] == "-" and piped[0]["label"] == "1" and len(piped[0]["top"]) == 3, piped
+
+# Files that are no pictures are named, the others have their answers.
+(pictures / "broken.png").write_bytes((pictures / "01.png").read_bytes()[:60])
+mixed = run("predict", "run", pictures / "01.png", pictures / "broken.png", pictures / "gone.png", pictures / "notes.txt",
+            pictures / "03.png", "--csv", code=1, says="3 of 5 pictures have no answer")
+rows = list(csv.DictReader(io.StringIO(mixed.stdout)))
+assert [row["label_1"] for row in rows] == ["1", "", "", "", "0"], rows
+assert [row["error"] != "" for row in rows] == [False, True, True, True, False], rows
+for name in ("broken.png", "gone.png", "notes.txt"):
+    assert name in mixed.stderr, mixed.stderr
+objects = json.loads(run("predict", "run", pictures / "broken.png", pictures / "03.png", "--json", code=1).stdout)
+assert set(objects[0]) == {"file", "error"} and objects[1]["label"] == "0"
+assert json.loads(run("predict", "run", "-", "--json", data=b"nothing", code=1).stdout)[0]["file"] == "-"
+(HERE / "empty").mkdir()
+run("predict", "run", "empty", code=1, says="empty holds no pictures")
+run("predict", "run", pictures, "--top", 0, code=2, says="--top must be at least 1")
+run("predict", "run", pictures, "--json", "--csv", code=2, says="give one of them")
+run("predict", "run", code=2, says="resnet predict needs FILE")

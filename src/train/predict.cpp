@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "resnet/images.h"
 
@@ -39,11 +40,13 @@ std::optional<Shape> fixed_shape(const data::Preprocessing& preprocessing) {
   return wide == tall ? std::optional(wide) : std::nullopt;
 }
 
-Prediction one_by_one(Model& model, const data::Image& image, std::int64_t top) {
-  Prediction prediction;
-  prediction.top = model.classify(image);
-  prediction.top.resize(std::min(prediction.top.size(), static_cast<std::size_t>(top)));
-  return prediction;
+// The answer for a picture by itself.
+Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {
+  const Shape shape = data::preprocessed_shape(model.preprocessing(), image.height, image.width);
+  Tensor images(Shape{1, shape[1], shape[2], shape[0]});
+  data::preprocess(model.preprocessing(), image, images.values(), ImageLayout::nhwc);
+  const Tensor logits = infer(model.engine(), ImageView::nhwc(images.view<float>()), options.views);
+  return {{}, {}, model.top_of(logits, 0, options.top)};
 }
 
 }  // namespace
@@ -60,7 +63,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
       data::Image image;
       source->image(i, image);
       Prediction prediction;
-      if (source->error(i).empty()) prediction = one_by_one(model, image, options.top);
+      if (source->error(i).empty()) prediction = answer(model, image, options);
       prediction.file = files[static_cast<std::size_t>(i)];
       prediction.error = source->error(i);
       done(prediction);
@@ -74,7 +77,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
   loader.start();
   std::int64_t next = 0;
   while (const data::Batch* batch = loader.next()) {
-    const Tensor logits = model.infer(batch->view());
+    const Tensor logits = infer(model.engine(), batch->view(), options.views);
     for (std::int64_t n = 0; n < batch->size(); ++n, ++next) {
       Prediction prediction{files[static_cast<std::size_t>(next)], source->error(next), {}};
       if (prediction.error.empty()) prediction.top = model.top_of(logits, n, options.top);
@@ -83,8 +86,8 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
   }
 }
 
-Prediction predict(Model& model, std::span<const std::uint8_t> file, std::int64_t top) {
-  return one_by_one(model, images::decode(file), top);
+Prediction predict(Model& model, std::span<const std::uint8_t> file, const PredictOptions& options) {
+  return answer(model, images::decode(file), options);
 }
 
 }  // namespace resnet

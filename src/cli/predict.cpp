@@ -1,0 +1,184 @@
+#include "resnet/predict.h"
+
+#include <fmt/core.h>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "data/listing.h"
+#include "resnet/images.h"
+#include "resnet/report.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Predict final : public Command {
+ public:
+  Predict() : Command("predict", "Labels for pictures, by a trained network.") {
+    add({.name = "RUN",
+         .help = "a run's folder or a .safetensors file",
+         .target = &run_,
+         .positional = true,
+         .example = "runs/resnet18-1 photo.jpg"});
+    add({.name = "FILE",
+         .help = "pictures, folders of pictures, or - for a picture from standard input",
+         .target = &files_,
+         .positional = true,
+         .example = "runs/resnet18-1 photo.jpg"});
+    add({.name = "top",
+         .placeholder = "K",
+         .help = "classes of an answer, the likeliest first",
+         .default_text = "3",
+         .target = &top_});
+    accept({"batch-size", "tta", "threads", "precision", "isa"});
+    add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
+    add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
+  }
+
+  int run() override {
+    if (json_ && csv_) throw ConfigError("--json and --csv are two forms of one output", "give one of them");
+    if (top_ < 1) throw ConfigError("--top must be at least 1");
+    settings::Settings base;
+    base.batch_size = 32;
+    const settings::Settings chosen = from_flags(base);
+    const fs::path file = model_path(run_);
+    Model model = load_model(file, settings::engine_options(chosen));
+    try {
+      answer(model, chosen);
+    } catch (
+        const ShapeError& error) {  // the network comes from a file: what does not fit is the file's error
+      throw FormatError(fmt::format("{}: {}", file.string(), error.what()), error.hint());
+    }
+    if (failed_ == 0) return kDone;
+    report(fmt::format("{} of {} pictures have no answer", failed_, shown_),
+           "they are named above; the others have theirs");
+    return kFailed;
+  }
+
+ private:
+  void answer(Model& model, const settings::Settings& chosen) {
+    if (json_) fmt::print("[");
+    if (csv_) {
+      fmt::print("file,error");
+      for (std::int64_t k = 1; k <= top_; ++k) fmt::print(",label_{0},probability_{0}", k);
+      fmt::print("\n");
+    }
+    if (files_ == std::vector<std::string>{"-"}) {
+      show(from_stdin(model, chosen.views));
+    } else {
+      const std::vector<fs::path> files = pictures();
+      const auto seen = test_progress(static_cast<std::int64_t>(files.size()));
+      predict(model, files, {.top = top_, .batch_size = chosen.batch_size, .views = chosen.views},
+              [&](const Prediction& prediction) {
+                show(prediction);
+                seen(shown_);
+              });
+    }
+    if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+  }
+
+  Prediction from_stdin(Model& model, Views views) const {
+    Prediction prediction;
+    try {
+      const std::vector<std::byte> bytes = read_file("/dev/stdin", images::Limits{}.file_bytes);
+      prediction = resnet::predict(model, {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
+                                   {.top = top_, .views = views});
+    } catch (const ShapeError&) {
+      throw;  // of the network
+    } catch (const Error& error) {
+      prediction.error = error.what();
+    }
+    prediction.file = "-";
+    return prediction;
+  }
+
+  // What the arguments name, folders by the pictures in them. A file that is named is taken for a picture
+  // whatever it is called.
+  std::vector<fs::path> pictures() const {
+    std::vector<fs::path> result;
+    for (const fs::path name : files_) {
+      std::error_code error;
+      if (!fs::is_directory(name, error)) {
+        result.push_back(name);
+        continue;
+      }
+      const data::Listing inside = data::list_folder(name);
+      if (inside.files.empty()) {
+        throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
+      }
+      for (const data::BadFile& bad : inside.bad)
+        say(fmt::format("resnet: {}: {}", (name / bad.path).string(), bad.why));
+      for (const data::ListedFile& file : inside.files) result.push_back(name / file.path);
+    }
+    return result;
+  }
+
+  void show(const Prediction& prediction) {
+    ++shown_;
+    if (!prediction.error.empty()) ++failed_;
+    if (json_) {
+      show_json(prediction);
+    } else if (csv_) {
+      show_csv(prediction);
+    } else {
+      show_line(prediction);
+    }
+    if (!prediction.error.empty()) say("resnet: " + prediction.error);
+  }
+
+  void show_json(const Prediction& prediction) const {
+    Json object = Json::object({{"file", prediction.file.string()}});
+    if (!prediction.error.empty()) {
+      object.add("error", prediction.error);
+    } else {
+      Json top = Json::list();
+      for (const auto& [label, probability] : prediction.top) {
+        top.push_back(Json::object({{"label", label}, {"probability", static_cast<double>(probability)}}));
+      }
+      object.add("label", prediction.top.front().first);
+      object.add("probability", static_cast<double>(prediction.top.front().second));
+      object.add("top", top);
+    }
+    fmt::print("{}\n{}", shown_ > 1 ? "," : "", object.dump({.replace = true}));
+  }
+
+  void show_csv(const Prediction& prediction) const {
+    fmt::print("{},{}", csv_field(prediction.file.string()), csv_field(prediction.error));
+    for (std::size_t k = 0; k < static_cast<std::size_t>(top_); ++k) {
+      if (k < prediction.top.size()) {
+        fmt::print(",{},{}", csv_field(prediction.top[k].first), prediction.top[k].second);
+      } else {
+        fmt::print(",,");
+      }
+    }
+    fmt::print("\n");
+  }
+
+  static void show_line(const Prediction& prediction) {
+    if (!prediction.error.empty()) return;
+    constexpr std::size_t kMostBytes = 60;  // of a class's name, which a file chose
+    std::string line = printable(prediction.file.string()) + ":";
+    for (std::size_t k = 0; k < prediction.top.size(); ++k) {
+      line += fmt::format("{} {} {:.1f} %", k > 0 ? "," : "", shown(prediction.top[k].first, kMostBytes),
+                          100 * static_cast<double>(prediction.top[k].second));
+    }
+    fmt::print("{}\n", line);
+  }
+
+  std::string run_;
+  std::vector<std::string> files_;
+  std::int64_t top_ = 3;
+  bool json_ = false, csv_ = false;
+  std::int64_t failed_ = 0, shown_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_predict() {
+  return std::make_unique<Predict>();
+}
+
+}  // namespace resnet::cli
