@@ -5,9 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <chrono>
 #include <fstream>
-#include <functional>
 #include <map>
 
 #include "resnet/error.h"
@@ -305,11 +303,15 @@ constexpr bool kMeasured = false;  // they take time and memory of their own
 constexpr bool kMeasured = true;
 #endif
 
+double processor_seconds(const rusage& usage) {
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 // What a child process finds: "" if all is well.
 std::string outcome(const Hostile& hostile) {
   rusage before{}, after{};
   ::getrusage(RUSAGE_SELF, &before);
-  const auto begin = std::chrono::steady_clock::now();
   std::string problem, message;
   try {
     const Image image = decode(hostile.file);
@@ -322,11 +324,10 @@ std::string outcome(const Hostile& hostile) {
   } catch (const std::exception& error) {
     problem += std::string("threw ") + error.what() + "; ";
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   ::getrusage(RUSAGE_SELF, &after);
+  const double seconds = processor_seconds(after) - processor_seconds(before);
   const long kilobytes = after.ru_maxrss - before.ru_maxrss;
-  if (kMeasured && seconds > 1 && after.ru_utime.tv_sec - before.ru_utime.tv_sec > 0)
-    problem += std::to_string(seconds) + " s; ";
+  if (kMeasured && seconds > 1) problem += std::to_string(seconds) + " s; ";
   if (kMeasured && kilobytes > 64 * 1024) problem += std::to_string(kilobytes) + " KB; ";
   return problem.empty() ? "" : problem + message;
 }
