@@ -43,7 +43,7 @@ const std::vector<Recipe>& recipes() {
        {{"batch-size", "512"},
         {"epochs", "8"},
         {"lr", "0.5"},
-        {"lr-norm-bias", "64"},
+        {"lr-norm-bias", "1"},
         {"momentum", "0.85"},
         {"nesterov", "yes"},
         {"weight-decay", "0.001"},
