@@ -20,7 +20,7 @@ HOUSE = {
     "kernels":  (2, [],                         ["tensor"]),
     "graph":    (2, ["graph.h"],                ["tensor"]),
     "images":   (2, ["images.h"],               ["tensor"]),
-    "data":     (3, ["data.h", "folder.h"],     ["images"]),
+    "data":     (3, ["augment.h", "data.h", "folder.h"], ["images"]),
     "ops":      (3, [],                         ["graph", "kernels"]),
     "plan":     (3, [],                         ["kernels"]),
     "nn":       (4, ["functional.h", "init.h", "module.h", "nn.h", "models.h"], ["ops"]),

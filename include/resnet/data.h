@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "resnet/augment.h"
 #include "resnet/image_view.h"
 #include "resnet/images.h"
 #include "resnet/tensor.h"
@@ -28,24 +29,43 @@ struct Resize {
   Resize(std::int64_t h, std::int64_t w) : height(h), width(w) {}
 };
 
-/// What happens to an image before the network sees it; stored in a model file.
+/// What is cut out of the middle, as torchvision's CenterCrop: where the picture is smaller, zeros are around
+/// it.
+struct Crop {
+  std::int64_t height = 0, width = 0;  // pixels; 0 x 0: nothing is cut
+  bool operator==(const Crop&) const = default;
+};
+
+/// (x - mean) / std for each channel, or with one number each for all; empty: nothing. As torchvision's.
+struct Normalization {
+  std::vector<double> mean = {}, std = {};
+  bool operator==(const Normalization&) const = default;
+};
+
+/// What happens to an image before the network sees it, in this order; stored in a model file.
 struct Preprocessing {
   Resize resize = {};
   std::int64_t channels = 1;  // of the network; a picture gives 1 or 3: bytes / 255 -> [0, 1], as ToTensor
+  images::Filter filter = images::Filter::bilinear;  // of the resize
+  Crop crop = {};                                    // after the resize
+  Normalization normalization = {};                  // of what is in [0, 1]
   bool operator==(const Preprocessing&) const;
 };
-/// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Throws FormatError, also
-/// for a key that it does not know.
+/// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Crop and normalisation
+/// are written where there are any, so that programs of before read all else. Throws FormatError, also for a
+/// key that it does not know.
 std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 
 /// [C,H,W] of an image of this size after `preprocessing`. Throws ShapeError if a side of either is zero or
-/// larger than 65,535, if the resize asks for more than 1024x1024 pixels (the shorter side: more than 1024),
-/// or if it would give more than 2048x2048.
+/// larger than 65,535, if the resize or the crop asks for more than 1024x1024 pixels (the shorter side: more
+/// than 1024), or if the resize would give more than 2048x2048; ConfigError for a normalisation of another
+/// number of channels, of numbers that are not finite or deviations that are not above 0.
 Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height, std::int64_t width);
-/// The image as f32 in [0, 1] after `preprocessing`, written to `out` (C*H*W floats) in this layout;
-/// gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels differ.
-/// Throws ShapeError if `out` has another size, if the channels are neither 1 nor 3, or as resize_bilinear.
+/// The image as f32 after `preprocessing`, in [0, 1] without a normalisation, written to `out` (C*H*W floats)
+/// in this layout; gray becomes RGB by repetition and RGB gray by PIL's luma (ITU-R 601-2) where channels
+/// differ. Throws ShapeError if `out` has another size, if the channels are neither 1 nor 3, or as
+/// resize_bilinear.
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
                 ImageLayout layout = ImageLayout::nchw);
 
@@ -55,6 +75,9 @@ struct FolderScan;  // folder.h
 
 struct DatasetOptions {
   Resize resize = {};
+  images::Filter filter = images::Filter::bilinear;  // of the resize
+  Crop crop = {};
+  Normalization normalization = {};
   std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
   std::int64_t limit = 0;          // use the first so many examples; 0: all
 
@@ -201,15 +224,19 @@ struct LoaderOptions {
   int threads = 1;                         // that make them
   ImageLayout layout = ImageLayout::nchw;  // of a batch; for the native engine nhwc is one copy less
   bool drop_last = false;                  // leave out the last batch of an epoch where it is shorter
+  Augmentation augment = {};               // of the examples
+  std::uint64_t seed = 0;                  // of what it draws
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
-/// it delivers depends on data set, order, epoch and batch size alone. Memory: `prefetch` + 1 batches, and
-/// the short one at the end; from the second epoch on, nothing is allocated for a batch. One thread reads it.
-/// A child of fork() has none of the loader's threads: there it throws Error, and a new one is to be made.
+/// it delivers depends on data set, order, epoch, batch size, augmentation and seed alone, not on threads;
+/// what is drawn for an example not even on the order, and the same example twice in an epoch is changed
+/// alike. Memory: `prefetch` + 1 batches, and the short one at the end; from the second epoch on, nothing is
+/// allocated for a batch. One thread reads it. A child of fork() has none of the loader's threads: there it
+/// throws Error, and a new one is to be made.
 class Loader {
  public:
-  /// Throws ConfigError for an option below 1, IoError if the threads cannot be started.
+  /// Throws ConfigError for an option below 1 or as check(), IoError if the threads cannot be started.
   Loader(Dataset dataset, LoaderOptions options = {});
   ~Loader();
   Loader(Loader&&) noexcept;
@@ -219,7 +246,7 @@ class Loader {
 
   /// Begins epoch `epoch` (from 0) of the whole data set; batches of an unfinished epoch are dropped.
   void start(Order order = Order::sequential(), std::int64_t epoch = 0);
-  /// The same for these examples alone, in this order; an index may be there more than once.
+  /// The same for these examples alone, in this order, as epoch 0; an index may be there more than once.
   /// Throws ConfigError for an index that is not in the data set.
   void start(std::vector<std::int64_t> indices);
   /// The next batch, or null at the end of the epoch. It stays valid until the next call.

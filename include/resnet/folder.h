@@ -63,10 +63,12 @@ Duplicates duplicates_of(const FolderScan& scan);
 /// pictures are on one side.
 std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint64_t seed);
 
-/// The folder as a data set, in RGB, every picture resized to one size (one number N means NxN here; none:
-/// all pictures must have one size). Pictures are decoded as they are asked for. Their order is that of their
-/// contents, so that the first of them are of all classes. Throws what scan_folder() throws, FormatError
-/// where files cannot be read and options.on_bad_file is `stop`, and ConfigError for what can be no split.
+/// The folder as a data set, in RGB, every picture at one size: resized so that its shorter side is the one
+/// number N, and NxN taken out of its middle, unless options.crop says another part; or resized to exactly
+/// height x width; without a resize all pictures must have one size. Pictures are decoded as they are asked
+/// for. Their order is that of their contents, so that the first of them are of all classes. Throws what
+/// scan_folder() throws, FormatError where files cannot be read and options.on_bad_file is `stop`, and
+/// ConfigError for what can be no split.
 TrainTest folder(const std::filesystem::path& dir, const DatasetOptions& options = {});
 /// One of both, of options.dir.
 Dataset folder(Split split, const DatasetOptions& options);

@@ -1,6 +1,7 @@
 // Everything: what a program that trains or uses residual networks includes.
 #pragma once
 
+#include "resnet/augment.h"
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/error.h"

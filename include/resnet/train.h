@@ -131,6 +131,8 @@ struct FitOptions {
   double seconds = 0;  // wall time from here to the end of the last evaluation: the number of steps follows
                        // from it after a measured warm-up that trains nothing; 0: no bound
   bool drop_last = false;  // leave out the last batch of an epoch where it is shorter than the others
+  data::Augmentation augment = {};  // of the training examples, drawn from `seed`
+  int loader_threads = 0;  // that make batches, which do not depend on them; 0: as the engine's allow
 };
 
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are

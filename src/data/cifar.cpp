@@ -9,6 +9,7 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
+#include "data/preprocess.h"
 #include "data/sources.h"
 
 namespace resnet::data {
@@ -110,7 +111,7 @@ Dataset load(const DataSource& source, const Variant& variant, Split split, cons
   }
   Examples examples;
   for (const std::string& name : files) append_records(folder / name, source, variant, examples);
-  const Preprocessing preprocessing{options.resize, 3};
+  const Preprocessing preprocessing = preprocessing_of(options, 3);
   return {
       std::make_shared<ByteImages>(kSide, kSide, 3, std::move(examples.pixels), std::move(examples.labels)),
       std::string(source.name),

@@ -11,6 +11,7 @@
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
+#include "data/preprocess.h"
 #include "data/sources.h"
 #include "images/resample.h"
 
@@ -303,7 +304,7 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
     }
     classes.assign(labels.begin(), labels.end());
   }
-  const Preprocessing preprocessing{options.resize, images.channels};
+  const Preprocessing preprocessing = preprocessing_of(options, images.channels);
   const Shape example = preprocessed_shape(preprocessing, images.height, images.width);
   return {std::make_shared<ByteImages>(images.height, images.width, images.channels, std::move(images.pixels),
                                        std::move(classes)),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/threads.h"
+#include "data/augment.h"
 #include "data/preprocess.h"
 #include "resnet/data.h"
 
@@ -20,7 +21,10 @@ struct Loader::Impl {
     std::exception_ptr failure;
   };
 
-  Impl(Dataset set, LoaderOptions chosen) : dataset(std::move(set)), options(chosen) {
+  Impl(Dataset set, LoaderOptions chosen)
+      : dataset(std::move(set)),
+        options(std::move(chosen)),
+        augmenter(options.augment, options.seed, dataset.example_shape()) {
     slots.resize(static_cast<std::size_t>(options.prefetch) + 1);
     try {
       makers.start(options.threads, [this](int) { make_batches(); });
@@ -51,12 +55,13 @@ struct Loader::Impl {
     return count / options.batch_size + (!options.drop_last && count % options.batch_size != 0 ? 1 : 0);
   }
 
-  void start(std::vector<std::int64_t> new_order) {
+  void start(std::vector<std::int64_t> new_order, std::int64_t new_epoch) {
     check_makers();
     std::unique_lock lock(mutex);
     end = 0;  // makers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
     order = std::move(new_order);
+    epoch = new_epoch;
     examples = static_cast<std::int64_t>(order.size());
     for (Slot& slot : slots) {
       slot.ready = false;
@@ -134,6 +139,10 @@ struct Loader::Impl {
                                                      : Shape{count, example[1], example[2], example[0]});
       batch.layout = options.layout;
       batch.labels = Tensor(Shape{count}, DType::i32);
+      if (augmenter.mixes()) {
+        batch.mixed_labels = Tensor(Shape{count}, DType::i32);
+        batch.mix = Tensor(Shape{count});
+      }
     }
     const std::span<float> images = batch.images.values();
     const auto labels = batch.labels.view<std::int32_t>();
@@ -141,19 +150,23 @@ struct Loader::Impl {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(first + i)];
       dataset.source().image(index, image);
-      preprocessor.run(image, options.layout, images.subspan(static_cast<std::size_t>(i) * stride, stride));
+      const std::span<float> out = images.subspan(static_cast<std::size_t>(i) * stride, stride);
+      preprocessor.run(image, options.layout, out, augmenter, {epoch, index});
       labels[i] = dataset.label(index);
     }
+    if (augmenter.mixes()) augmenter.mix(batch, epoch, number);
   }
 
   Dataset dataset;
   LoaderOptions options;
+  Augmenter augmenter;
   std::vector<Slot> slots;
   Batch short_batch;
 
   // Written by start() alone, while nothing is being made.
   std::vector<std::int64_t> order;  // of the epoch, indices into the data set
   std::int64_t examples = 0;        // of the epoch
+  std::int64_t epoch = 0;
 
   std::mutex mutex;  // guards what follows, and all of a slot but its batch
   std::condition_variable changed;
@@ -175,7 +188,7 @@ Loader::Loader(Dataset dataset, LoaderOptions options) {
   check("batch_size", options.batch_size, kMostExamples);
   check("prefetch", options.prefetch, kMostBatches);
   check("threads", options.threads, kMostThreads);
-  impl_.reset(new Impl(std::move(dataset), options));
+  impl_.reset(new Impl(std::move(dataset), std::move(options)));
 }
 
 // In a child of fork() it is left as it is: a condition variable that the parent's threads were waiting for
@@ -192,7 +205,7 @@ std::int64_t Loader::batches() const noexcept {
   return impl_->batches_of(impl_->dataset.size());
 }
 void Loader::start(Order order, std::int64_t epoch) {
-  impl_->start(order.indices(impl_->dataset.size(), epoch));
+  impl_->start(order.indices(impl_->dataset.size(), epoch), epoch);
 }
 void Loader::start(std::vector<std::int64_t> indices) {
   for (const std::int64_t index : indices) {
@@ -200,7 +213,7 @@ void Loader::start(std::vector<std::int64_t> indices) {
     throw ConfigError("Loader::start: there is no example " + std::to_string(index) + ", " +
                       impl_->dataset.name() + " has " + std::to_string(impl_->dataset.size()));
   }
-  impl_->start(std::move(indices));
+  impl_->start(std::move(indices), 0);
 }
 const Batch* Loader::next() {
   return impl_->next();

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "data/folder.h"
+#include "data/preprocess.h"
 #include "data/sources.h"
 #include "resnet/folder.h"
 #include "resnet/images.h"
@@ -76,9 +77,12 @@ void check_trained(const FolderScan& scan) {
       "are the folders of train/ and of the test called alike? add pictures, or take the class away");
 }
 
-// The one size of all pictures, where nothing else gives one.
-Resize resize_of(const FolderScan& scan, const Resize& asked) {
-  if (asked.height > 0) return {asked.height, asked.width > 0 ? asked.width : asked.height};
+// One size for all pictures: of a shorter side the middle is taken, nothing is stretched.
+DatasetOptions of_one_size(DatasetOptions options, const FolderScan& scan) {
+  if (options.crop.height == 0 && options.resize.height > 0 && options.resize.width == 0) {
+    options.crop = {options.resize.height, options.resize.height};
+  }
+  if (options.crop.height > 0 || options.resize.height > 0) return options;
   const Picture& first = scan.pictures.front();
   for (const Picture& picture : scan.pictures) {
     if (picture.facts.height == first.facts.height && picture.facts.width == first.facts.width) continue;
@@ -87,7 +91,7 @@ Resize resize_of(const FolderScan& scan, const Resize& asked) {
                                  picture.path.string(), picture.facts.height, picture.facts.width),
                      "pictures of several sizes need DatasetOptions::resize");
   }
-  return {};
+  return options;
 }
 
 }  // namespace
@@ -101,7 +105,7 @@ TrainTest folder(const fs::path& dir, const DatasetOptions& options) {
   if (options.scanned) options.scanned(scan);
   check_scan(scan, options);
   check_trained(scan);
-  const Preprocessing preprocessing{resize_of(scan, options.resize), 3};
+  const Preprocessing preprocessing = preprocessing_of(of_one_size(options, scan), 3);
   const Dataset::Source::Facts& first = scan.pictures.front().facts;
   const Shape example = preprocessed_shape(preprocessing, first.height, first.width);
   const Duplicates duplicates = duplicates_of(scan);

@@ -2,18 +2,25 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <tuple>
 
+#include "base/joined.h"
 #include "base/json.h"
+#include "images/adjust.h"
+#include "images/geometry.h"
 
 namespace resnet::data {
 namespace {
 
-constexpr const char* kInterpolation = "pil_bilinear";  // of Pillow up to 12, see resize_bilinear()
+// Of Pillow up to 12, see images::resize(); in the order of images::Filter.
+constexpr std::array<const char*, 2> kInterpolations = {"pil_bilinear", "pil_bicubic"};
 constexpr const char* kScale = "divide_by_255";
 // What a resize may ask for, in pixels: networks see 600x600 at most (EfficientNet-B7), and a model file of
 // some bytes must not ask for gigabytes.
 constexpr std::int64_t kMostResize = 1 << 20;    // of a size that is given, or the shorter side's square
 constexpr std::int64_t kMostResized = 1 << 22;   // of a result whose longer side follows the picture
+constexpr std::size_t kMostResamplers = 256;     // that are kept, of some KB each
 constexpr std::int64_t kMostChannels = 1 << 20;  // of what a network takes
 
 // torchvision's rule for one number: the shorter side becomes it, the longer keeps the proportion,
@@ -29,53 +36,69 @@ bool too_large(const Resize& resize) {
   return resize.height * (resize.width == 0 ? resize.height : resize.width) > kMostResize;
 }
 
-// PIL's luma: ITU-R 601-2 in 16-bit fixed point, rounded.
-std::uint8_t luma(const std::uint8_t* rgb) {
-  const std::uint32_t sum = 19595U * rgb[0] + 38470U * rgb[1] + 7471U * rgb[2] + 0x8000U;
-  return static_cast<std::uint8_t>(sum >> 16U);
+bool too_large(const Crop& crop) {
+  return crop.height > kMostResize || crop.width > kMostResize || crop.height * crop.width > kMostResize;
 }
 
-// Bytes / 255 of pixels [H][W][channels], in this layout.
-void to_floats(std::span<const std::uint8_t> pixels, std::int64_t channels, ImageLayout layout, float* out) {
-  const auto scaled = [](std::uint8_t byte) { return static_cast<float>(byte) / 255.0F; };
-  if (layout == ImageLayout::nhwc || channels == 1) {
-    std::transform(pixels.begin(), pixels.end(), out, scaled);
-    return;
-  }
-  const auto stride = static_cast<std::size_t>(channels);
-  for (std::size_t c = 0; c < stride; ++c) {
-    for (std::size_t i = c; i < pixels.size(); i += stride) *out++ = scaled(pixels[i]);
-  }
+// What is wrong with a normalisation of so many channels; "" if nothing is.
+std::string fault_of(const Normalization& n, std::int64_t channels) {
+  if (n.mean.size() != n.std.size()) return "has as many means as deviations";
+  const auto count = static_cast<std::int64_t>(n.mean.size());
+  if (count > 1 && count != channels)
+    return "has one number, or one for each of " + std::to_string(channels) + " channels";
+  // Of f32: a deviation that vanishes there would divide by zero.
+  const auto finite = [](double x) { return std::isfinite(static_cast<float>(x)); };
+  const auto positive = [&](double x) { return finite(x) && static_cast<float>(x) > 0; };
+  if (!std::ranges::all_of(n.mean, finite)) return "has finite means";
+  if (!std::ranges::all_of(n.std, positive)) return "has finite deviations above 0";
+  return "";
+}
+
+void check(const Normalization& normalization, std::int64_t channels) {
+  const std::string fault = fault_of(normalization, channels);
+  if (!fault.empty()) throw ConfigError("DatasetOptions::normalization: a normalisation " + fault);
 }
 
 }  // namespace
 
 bool Preprocessing::operator==(const Preprocessing& other) const {
   return resize.height == other.resize.height && resize.width == other.resize.width &&
-         channels == other.channels;
+         channels == other.channels && filter == other.filter && crop == other.crop &&
+         normalization == other.normalization;
 }
 
 std::string to_json(const Preprocessing& preprocessing) {
   const std::array sides = {preprocessing.resize.height, preprocessing.resize.width};
-  return Json::object({{"resize", Json::list(sides)},
-                       {"interpolation", kInterpolation},
-                       {"channels", preprocessing.channels},
-                       {"scale", kScale}})
-      .dump();
+  Json result =
+      Json::object({{"resize", Json::list(sides)},
+                    {"interpolation", kInterpolations.at(static_cast<std::size_t>(preprocessing.filter))},
+                    {"channels", preprocessing.channels},
+                    {"scale", kScale}});
+  const auto& [crop, normalization] = std::tie(preprocessing.crop, preprocessing.normalization);
+  if (crop.height != 0) result.add("crop", Json::list(std::array{crop.height, crop.width}));
+  if (!normalization.mean.empty()) {
+    result.add("mean", normalization.mean);
+    result.add("std", normalization.std);
+  }
+  return result.dump();
 }
 
 Preprocessing preprocessing_from_json(const std::string& text) {
   const auto refuse = [](const std::string& what) {
     throw FormatError("preprocessing: " + what, "the file was not written by this program, or is damaged");
   };
-  const Json object = parse_json(text, {.bytes = 1024});
+  const Json object = parse_json(text, {.bytes = 4096});
   if (!object.is_object()) refuse("an object was expected, not " + object.dump());
   constexpr std::array<const char*, 4> kKeys = {"resize", "interpolation", "channels", "scale"};
   for (const char* key : kKeys) {
     if (object.find(key) == nullptr) refuse(std::string("'") + key + "' is missing");
   }
+  constexpr std::array<const char*, 3> kMoreKeys = {"crop", "mean", "std"};  // may be missing
   for (const auto& [key, value] : object.members()) {
-    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) refuse("unknown key '" + key + "'");
+    const auto known = [&key = key](const auto& keys) {
+      return std::find(keys.begin(), keys.end(), key) != keys.end();
+    };
+    if (!known(kKeys) && !known(kMoreKeys)) refuse("unknown key '" + key + "'");
   }
   const auto number = [&](const char* key, const Json& value, std::int64_t least,
                           std::int64_t most) -> std::int64_t {
@@ -86,14 +109,17 @@ Preprocessing preprocessing_from_json(const std::string& text) {
     }
     return result;
   };
-  const auto constant = [&](const char* key, const char* value) {
+  const auto choice = [&](const char* key, std::span<const char* const> values) {
     const Json& found = *object.find(key);
-    if (!found.is_text() || found.text() != value) {
-      refuse(std::string("'") + key + "' is " + found.dump() + ", only '" + value + "' is known");
+    const auto at =
+        std::ranges::find_if(values, [&](const char* v) { return found.is_text() && found.text() == v; });
+    if (at == values.end()) {
+      refuse(std::string("'") + key + "' is " + found.dump() + ", only '" + joined(values, "' and '") +
+             "' is known");
     }
+    return static_cast<std::size_t>(at - values.begin());
   };
-  constant("interpolation", kInterpolation);
-  constant("scale", kScale);
+  choice("scale", std::array{kScale});
   const Json& resize = *object.find("resize");
   if (!resize.is_list() || resize.size() != 2)
     refuse("'resize' is " + resize.dump() + ", two numbers were expected");
@@ -105,6 +131,27 @@ Preprocessing preprocessing_from_json(const std::string& text) {
     refuse("a resize to " + resize.dump() + ", more than " + std::to_string(kMostResize) + " pixels");
   }
   result.channels = number("channels", *object.find("channels"), 1, kMostChannels);
+  result.filter = static_cast<images::Filter>(choice("interpolation", kInterpolations));
+  if (const Json* crop = object.find("crop")) {
+    if (!crop->is_list() || crop->size() != 2)
+      refuse("'crop' is " + crop->dump() + ", two numbers were expected");
+    result.crop = {number("crop", (*crop)[0], 1, kMostResize), number("crop", (*crop)[1], 1, kMostResize)};
+    if (too_large(result.crop))
+      refuse("a crop of " + crop->dump() + ", more than " + std::to_string(kMostResize) + " pixels");
+  }
+  for (const auto& [key, member] : {std::pair("mean", &Normalization::mean), {"std", &Normalization::std}}) {
+    const Json* list = object.find(key);
+    if (list == nullptr) continue;
+    if (!list->is_list() || list->size() == 0)
+      refuse(std::string("'") + key + "' is " + list->dump() + ", numbers were expected");
+    for (const Json& value : list->elements()) {
+      if (!value.is_whole() && !value.is_float()) refuse(std::string("'") + key + "' has " + value.dump());
+      (result.normalization.*member).push_back(value.number());
+    }
+  }
+  if (const std::string fault = fault_of(result.normalization, result.channels); !fault.empty()) {
+    refuse("a normalisation " + fault);
+  }
   return result;
 }
 
@@ -127,45 +174,130 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
                          " pixels would become one of " + std::to_string(h) + "x" + std::to_string(w),
                      "at most " + std::to_string(kMostResized) + " pixels are supported behind a resize");
   }
-  return {preprocessing.channels, h, w};
+  check(preprocessing.normalization, preprocessing.channels);
+  const Crop& crop = preprocessing.crop;
+  if (crop.height == 0 && crop.width == 0) return {preprocessing.channels, h, w};
+  if (crop.height < 1 || crop.width < 1 || too_large(crop)) {
+    throw ShapeError(
+        "DatasetOptions::crop is " + std::to_string(crop.height) + "x" + std::to_string(crop.width),
+        "give at most " + std::to_string(kMostResize) + " pixels, e.g. 224x224");
+  }
+  return {preprocessing.channels, crop.height, crop.width};
 }
 
-void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out) {
-  images::check_image(image);
-  const std::uint8_t* pixels = image.pixels.data();
-  const std::int64_t area = image.height * image.width;
-  const std::int64_t channels = preprocessing_.channels;
-  const auto [height, width] = target(preprocessing_.resize, image.height, image.width);
-  if (static_cast<std::int64_t>(out.size()) != channels * height * width) {
-    throw ShapeError("preprocessing gives " + to_string(Shape{channels, height, width}) + ", not " +
-                     std::to_string(out.size()) + " values");
+Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t channels) {
+  return {options.resize, channels, options.filter, options.crop, options.normalization};
+}
+
+Preprocessor::Preprocessor(Preprocessing preprocessing) : preprocessing_(std::move(preprocessing)) {
+  const Normalization& n = preprocessing_.normalization;
+  check(n, preprocessing_.channels);
+  for (std::size_t c = 0; c < values_.size(); ++c) {
+    const std::size_t at = n.mean.size() > c ? c : 0;
+    for (std::size_t byte = 0; byte < values_[c].size(); ++byte) {
+      const float scaled = static_cast<float>(byte) / 255.0F;
+      values_[c][byte] =
+          n.mean.empty() ? scaled : (scaled - static_cast<float>(n.mean[at])) / static_cast<float>(n.std[at]);
+    }
   }
+}
+
+// Before the resize, as PIL's convert() before Resize.
+const Image& Preprocessor::converted(const Image& image) {
+  images::check_image(image);
+  const std::int64_t channels = preprocessing_.channels;
   if (channels != 1 && channels != 3) {
     throw ShapeError("pictures are gray or RGB, the network takes " + std::to_string(channels) + " channels",
                      "give its input to infer()");
   }
-  if (image.channels != channels) {  // before the resize, as PIL's convert() before Resize
-    converted_.resize(static_cast<std::size_t>(area * channels));
-    for (std::int64_t i = 0; i < area; ++i) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        converted_[static_cast<std::size_t>(i * channels + c)] =
-            channels == 1 ? luma(pixels + 3 * i) : pixels[i];
-      }
+  if (image.channels == channels) return image;
+  const std::int64_t area = image.height * image.width;
+  converted_.height = image.height;
+  converted_.width = image.width;
+  converted_.channels = channels;
+  converted_.pixels.resize(static_cast<std::size_t>(area * channels));
+  const std::uint8_t* pixels = image.pixels.data();
+  for (std::int64_t i = 0; i < area; ++i) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      converted_.pixels[static_cast<std::size_t>(i * channels + c)] =
+          channels == 1 ? images::luma(pixels + 3 * i) : pixels[i];
     }
-    pixels = converted_.data();
   }
-  if (height != image.height || width != image.width) {
-    const std::array<std::int64_t, 3> key = {image.height, image.width, channels};
-    auto found = resamplers_.find(key);
-    if (found == resamplers_.end()) {
-      found = resamplers_.emplace(key, images::Resampler(image.height, image.width, height, width, channels))
-                  .first;
+  return converted_;
+}
+
+void Preprocessor::resize(const images::Resampler& resampler, const Image& image, std::int64_t height,
+                          std::int64_t width) {
+  resized_.height = height;
+  resized_.width = width;
+  resized_.channels = image.channels;
+  resized_.pixels.resize(static_cast<std::size_t>(height * width * image.channels));
+  resampler.run(image.pixels.data(), resized_.pixels.data(), between_);
+}
+
+const Image& Preprocessor::resized(const Image& image) {
+  const auto [height, width] = target(preprocessing_.resize, image.height, image.width);
+  if (height == image.height && width == image.width) return image;
+  const std::array<std::int64_t, 3> key = {image.height, image.width, image.channels};
+  auto found = resamplers_.find(key);
+  if (found == resamplers_.end()) {
+    if (resamplers_.size() >= kMostResamplers) resamplers_.clear();  // pictures of all sizes
+    found = resamplers_
+                .emplace(key, images::Resampler(image.height, image.width, height, width, image.channels,
+                                                false, preprocessing_.filter))
+                .first;
+  }
+  resize(found->second, image, height, width);
+  return resized_;
+}
+
+void Preprocessor::to_floats(const Image& image, ImageLayout layout, std::span<float> out) const {
+  if (image.pixels.size() != out.size()) {
+    throw ShapeError("preprocessing gives " + to_string(Shape{image.channels, image.height, image.width}) +
+                     ", not " + std::to_string(out.size()) + " values");
+  }
+  const auto channels = static_cast<std::size_t>(image.channels);
+  float* to = out.data();
+  if (layout == ImageLayout::nhwc) {
+    for (std::size_t i = 0; i < image.pixels.size(); i += channels) {
+      for (std::size_t c = 0; c < channels; ++c) *to++ = values_[c][image.pixels[i + c]];
     }
-    resized_.resize(static_cast<std::size_t>(height * width * channels));
-    found->second.run(pixels, resized_.data(), between_);
-    pixels = resized_.data();
+    return;
   }
-  to_floats({pixels, out.size()}, channels, layout, out.data());
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t i = c; i < image.pixels.size(); i += channels) *to++ = values_[c][image.pixels[i]];
+  }
+}
+
+void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out) {
+  const Image* picture = &resized(converted(image));
+  if (const Crop& crop = preprocessing_.crop; crop.height != 0) {
+    const images::Box box = images::center_box(picture->height, picture->width, crop.height, crop.width);
+    images::crop(*picture, box, images::Border::zero, cut_);
+    picture = &cut_;
+  }
+  to_floats(*picture, layout, out);
+}
+
+void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out,
+                       const Augmenter& augmenter, Augmenter::Example example) {
+  if (!augmenter.any()) return run(image, layout, out);
+  const Image* picture = &converted(image);
+  if (const auto box = augmenter.resized_crop(picture->height, picture->width, example)) {
+    images::crop(*picture, *box, images::Border::zero, cut_);
+    const std::int64_t height = augmenter.height(), width = augmenter.width();
+    resize(images::Resampler(box->height, box->width, height, width, cut_.channels, false,
+                             preprocessing_.filter),
+           cut_, height, width);
+    std::swap(cut_, resized_);
+  } else if (picture = &resized(*picture); !augmenter.padding_crop(*picture, cut_, example)) {
+    images::crop(*picture,
+                 images::center_box(picture->height, picture->width, augmenter.height(), augmenter.width()),
+                 images::Border::zero, cut_);
+  }
+  augmenter.change(cut_, example);
+  to_floats(cut_, layout, out);
+  augmenter.change(out, layout, example);
 }
 
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,

@@ -40,6 +40,29 @@ void add_data(Table& table) {
       .choice("on-bad-file", "WHAT", "where a folder has pictures that cannot be read: stop or skip them",
               {"stop", "skip"}, &Settings::on_bad_file)
       .fields = {"DatasetOptions::on_bad_file"};
+  table.choice("resize-filter", "KIND", "of the resize: bilinear or bicubic, both as Pillow's",
+               {"bilinear", "bicubic"}, &Settings::resize_filter);
+  table.add({"crop",
+             "N|HxW",
+             "cut NxN or HxW pixels out of the middle of the resized image",
+             true,
+             [](Settings& s, const std::string& t) {
+               const data::Resize sides = parse_resize("crop", t);
+               s.crop = {sides.height, sides.width == 0 ? sides.height : sides.width};
+             },
+             [](const Settings& s) {
+               return s.crop.height == 0 ? "" : fmt::format("{}x{}", s.crop.height, s.crop.width);
+             },
+             {"DatasetOptions::crop"}});
+  Option& normalize = table.text("normalize", "HOW",
+                                 "none, imagenet, or MEAN,.../STD,... with one number each, or one a channel",
+                                 &Settings::normalize);
+  normalize.choices = {"none", "imagenet"};
+  normalize.fields = {"DatasetOptions::normalization"};
+  normalize.set = [](Settings& s, const std::string& t) {
+    parse_normalization("normalize", t);
+    s.normalize = t;
+  };
   for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
                                      std::pair("test-sha256", &Settings::test_sha256)}) {
     Option& hash =

@@ -73,6 +73,7 @@ class Table {
 
 // The sections, a source each.
 void add_data(Table& table);
+void add_augment(Table& table);
 void add_network(Table& table);
 void add_input(Table& table);
 void add_training(Table& table);

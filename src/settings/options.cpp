@@ -10,6 +10,7 @@ namespace {
 std::vector<Option> make_options() {
   Table table;
   add_data(table);
+  add_augment(table);
   const std::size_t first = table.lines.size();
   add_network(table);
   for (std::size_t i = first; i < table.lines.size(); ++i) table.lines[i].of_network = true;

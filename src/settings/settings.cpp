@@ -14,6 +14,7 @@
 #include "resnet/models.h"
 #include "settings/options.h"
 #include "settings/recipes.h"
+#include "settings/values.h"
 
 namespace resnet::settings {
 
@@ -108,14 +109,16 @@ Settings from_toml(const std::string& text, const std::string& file) {
       throw FormatError(
           fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name));
     }
+    try {
+      Settings alone;
+      option(name).set(alone, *entry.value);
+    } catch (const ConfigError& error) {
+      throw FormatError(fmt::format("{}: {}", where, error.what()), error.hint());
+    }
     given.emplace_back(name, *entry.value);
   }
   Settings settings;
-  try {
-    set_all(given, settings);
-  } catch (const ConfigError& error) {
-    throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
-  }
+  set_all(given, settings);
   return settings;
 }
 
@@ -131,6 +134,9 @@ namespace {
 data::DatasetOptions data_options(const Settings& settings, const data::DatasetOptions& watch) {
   data::DatasetOptions options = watch;
   options.resize = settings.resize;
+  options.filter = settings.resize_filter == "bicubic" ? images::Filter::bicubic : images::Filter::bilinear;
+  options.crop = settings.crop;
+  options.normalization = parse_normalization("normalize", settings.normalize);
   options.dir = settings.data_dir;
   options.val_split = settings.val_split;
   options.seed = settings.seed;

@@ -24,6 +24,9 @@ struct Settings {
   data::Resize resize{96};
   double val_split = data::DatasetOptions{}.val_split;
   std::string on_bad_file = "stop";
+  std::string resize_filter = "bilinear";
+  data::Crop crop;
+  std::string normalize = "none";  // "imagenet", or means and deviations
   std::int64_t limit_train = 0, limit_test = 0;
 
   std::string model = "d2l_resnet18";
@@ -35,6 +38,11 @@ struct Settings {
   double seconds = 0;  // 0: no bound
   bool drop_last = false;
   float lr = 0.05F;
+  std::string augment = "none";  // names of transforms, with commas between
+  std::string jitter;            // "": none
+  double erasing = 0, mixup = 0, cutmix = 0;
+  std::int64_t cutout = 0;
+  int loader_threads = 0;  // 0: as FitOptions::loader_threads
   std::uint64_t seed = 0;
   std::string optimizer = "sgd";
   double momentum = 0, beta1 = 0.9, beta2 = 0.999;
@@ -91,6 +99,7 @@ nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, st
 /// `watch` has the functions that a scan calls, if any.
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
+data::Augmentation augmentation(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
 /// settings say. Throws as load_backbone().

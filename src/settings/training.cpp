@@ -147,6 +147,8 @@ FitOptions fit_options(const Settings& settings, const nn::Module& net, const da
   result.seed = settings.seed;
   result.steps = settings.steps;
   result.drop_last = settings.drop_last;
+  result.augment = augmentation(settings);
+  result.loader_threads = settings.loader_threads;
   result.seconds = settings.seconds;
   result.engine = engine_options(settings);
   result.optimizer = optimizer_of(settings, net);

@@ -120,6 +120,35 @@ data::Resize parse_resize(std::string_view flag, const std::string& text) {
   return {sides[0], sides[1]};
 }
 
+std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most) {
+  std::vector<double> numbers;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    double number = 0;
+    if (!parse(std::string_view(text).substr(begin, end - begin), number) ||
+        !(number >= least && number <= most)) {
+      reject(flag, text,
+             fmt::format("numbers from {} to {}, with commas between if they are several", least, most));
+    }
+    numbers.push_back(number);
+    begin = end + 1;
+  }
+  return numbers;
+}
+
+data::Normalization parse_normalization(std::string_view flag, const std::string& text) {
+  if (text == "none") return {};
+  // Of the pictures of ImageNet, as torchvision's weights ask for.
+  if (text == "imagenet") return {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+  constexpr double kMost = 1e6;
+  const std::size_t bar = text.find('/');
+  if (bar == std::string::npos) reject(flag, text, "none, imagenet, or means/deviations, e.g. 0.286/0.353");
+  data::Normalization result{parse_numbers(flag, text.substr(0, bar), -kMost, kMost),
+                             parse_numbers(flag, text.substr(bar + 1), 1 / kMost, kMost)};
+  if (result.mean.size() != result.std.size()) reject(flag, text, "as many means as deviations");
+  return result;
+}
+
 Shape parse_input(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 1 << 24;
   const std::string wanted = "NxCxHxW, four whole numbers from 1 to 16777216, e.g. 1x1x224x224";

@@ -28,6 +28,10 @@ std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string&
 std::string parse_sha256(std::string_view flag, const std::string& text);
 /// "96" or "96x128".
 data::Resize parse_resize(std::string_view flag, const std::string& text);
+/// "none", "imagenet", or "0.5/0.25", "0.4,0.5,0.6/0.2,0.2,0.3".
+data::Normalization parse_normalization(std::string_view flag, const std::string& text);
+/// Numbers from `least` to `most`, at least one, with commas between.
+std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most);
 /// "1x3x224x224".
 Shape parse_input(std::string_view flag, const std::string& text);
 /// `text`, which must be one of `names`.

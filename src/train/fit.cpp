@@ -39,6 +39,7 @@ std::vector<std::int32_t> labels_of(const data::Dataset& dataset) {
 void check_options(const FitOptions& options) {
   if (options.epochs < 1) throw ConfigError("FitOptions::epochs must be at least 1");
   if (options.batch_size < 1) throw ConfigError("FitOptions::batch_size must be at least 1");
+  if (options.loader_threads < 0) throw ConfigError("FitOptions::loader_threads cannot be negative");
   if (options.steps < 0) throw ConfigError("FitOptions::steps cannot be negative");
   if (!std::isfinite(options.lr) || options.lr < 0) {
     throw ConfigError("FitOptions::lr must be a finite number of at least 0", "the chapter uses 0.05");
@@ -84,10 +85,15 @@ class Run {
         order_(options.balanced ? data::Order::balanced(options.seed, labels_of(train))
                                 : data::Order::shuffled(options.seed)),
         loader_(train, {.batch_size = options.batch_size,
-                        .threads = resnet::train::loader_threads(
-                            options.engine.threads > 0 ? options.engine.threads : default_threads()),
+                        .threads = options.loader_threads > 0
+                                       ? options.loader_threads
+                                       : resnet::train::loader_threads(options.engine.threads > 0
+                                                                           ? options.engine.threads
+                                                                           : default_threads()),
                         .layout = ImageLayout::nhwc,
-                        .drop_last = options.drop_last}),
+                        .drop_last = options.drop_last,
+                        .augment = options.augment,
+                        .seed = options.seed}),
         stepper_(options.accumulate, options.clip_norm),
         average_(options.average) {
     resnet::train::check_batches(net, train, options.batch_size, options.drop_last);

@@ -156,15 +156,15 @@ if bench["isa"] == "avx512_bf16":
 else:
     print("bf16 not run: this processor has", bench["isa"])
 
-for command in ("train", "eval", "data", "summary", "plan", "bench", "plot"):
+for command in ("train", "eval", "predict", "data", "summary", "plan", "bench", "plot"):
     assert "--" in run(command, "--help").stdout
 
 # The manual and the completions name every command and flag that the help does.
 for form in ("man", "bash", "zsh", "fish"):
     manual = run("manual", form).stdout.replace("\\-", "-")
-    for command in ("train", "eval", "summary", "plan", "bench", "plot"):
+    for command in ("train", "eval", "predict", "data", "summary", "plan", "bench", "plot"):
         assert command in manual, (form, command)
-        for flag in re.findall(r"--([a-z-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
+        for flag in re.findall(r"--([a-z0-9-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
             assert re.search(rf"(--|-l ){flag}\b", manual), (form, command, flag)
 # Flags that only some measurements take say so.
 listed = {line.split()[0]: line for line in run("bench", "--help").stdout.splitlines() if line.startswith("  --")}
