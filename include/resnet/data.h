@@ -38,7 +38,7 @@ struct Crop {
 
 /// (x - mean) / std for each channel, or with one number each for all; empty: nothing. As torchvision's.
 struct Normalization {
-  std::vector<double> mean = {}, std = {};
+  std::vector<double> mean, std;
   bool operator==(const Normalization&) const = default;
 };
 
@@ -75,11 +75,11 @@ struct FolderScan;  // folder.h
 
 struct DatasetOptions {
   Resize resize = {};
+  std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
+  std::int64_t limit = 0;          // use the first so many examples; 0: all
   images::Filter filter = images::Filter::bilinear;  // of the resize
   Crop crop = {};
   Normalization normalization = {};
-  std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
-  std::int64_t limit = 0;          // use the first so many examples; 0: all
 
   // Of a folder of pictures, see folder.h.
   double val_split = 0.1;                 // share of the pictures that are kept for testing, 0 to 1

@@ -34,7 +34,7 @@ std::vector<Argument> entries(const Command& command) {
 }
 
 // The commands that people see.
-std::vector<const Command*> shown(const Commands& commands) {
+std::vector<const Command*> listed(const Commands& commands) {
   std::vector<const Command*> list;
   for (const auto& command : commands) {
     if (!command->hidden()) list.push_back(command.get());
@@ -54,7 +54,7 @@ std::string man_page(const Commands& commands) {
   page += fmt::format(".SH NAME\nresnet \\- {}\n",
                       roff("trains, measures, inspects and ships residual networks"));
   page += ".SH SYNOPSIS\n";
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     page += fmt::format(".B resnet {}\n[\\fIoptions\\fR]", command->name());
     for (const Argument& entry : entries(*command)) {
       if (entry.positional) page += fmt::format(" \\fI{}\\fR", roff(entry.name));
@@ -63,7 +63,7 @@ std::string man_page(const Commands& commands) {
   }
   page += fmt::format(".SH DESCRIPTION\n{}\n", roff(kDescription));
   page += ".SH COMMANDS\n";
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     page += fmt::format(".SS resnet {}\n{}\n", command->name(), roff(command->description()));
     for (const Argument& entry : entries(*command)) {
       const std::string name = entry.positional ? entry.name : "--" + entry.name;
@@ -112,7 +112,7 @@ std::string bash(const Commands& commands) {
       "    COMPREPLY=($(compgen -W '{} help --help --version' -- \"$word\"))\n    return\n  fi\n", names);
   text += "  case \"${COMP_WORDS[1]} ${COMP_WORDS[COMP_CWORD-1]}\" in\n";
   std::string flags;
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     const std::string& name = command->name();
     std::vector<std::string> own;
     std::string words;
@@ -156,14 +156,14 @@ std::string zsh_quoted(const std::string& text) {
 
 std::string zsh(const Commands& commands) {
   std::string text = "#compdef resnet\n_resnet() {\n  local -a commands=(\n";
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     text += fmt::format("    '{}:{}'\n", command->name(), zsh_quoted(command->description()));
   }
   text += fmt::format("    'help:{}'\n", zsh_quoted(kHelp));
   text +=
       "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
       "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n";
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     text += fmt::format("    {}) _arguments", command->name());
     for (const Argument& entry : entries(*command)) {
       std::string action = " ";
@@ -196,14 +196,14 @@ std::string fish_quoted(const std::string& text) {
 
 std::string fish(const Commands& commands) {
   std::string text = "# Completion of resnet for fish.\ncomplete -c resnet -f\n";
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     text += fmt::format("complete -c resnet -n __fish_use_subcommand -a {} -d '{}'\n", command->name(),
                         fish_quoted(command->description()));
   }
   text += fmt::format("complete -c resnet -n __fish_use_subcommand -a help -d '{}'\n", fish_quoted(kHelp));
   text += fmt::format("complete -c resnet -n '__fish_seen_subcommand_from help' -a '{}'\n",
                       joined(names_of(commands), " "));
-  for (const Command* command : shown(commands)) {
+  for (const Command* command : listed(commands)) {
     for (const Argument& entry : entries(*command)) {
       text += fmt::format("complete -c resnet -n '__fish_seen_subcommand_from {}'", command->name());
       const bool choose = !entry.choices.empty();

@@ -18,6 +18,7 @@ void tell(const data::FolderScan& scan) {
   for (const data::BadFile& bad : scan.bad) {
     say(fmt::format("cannot read {}: {}", (scan.dir / bad.path).string(), bad.why));
   }
+  if (scan.pictures.empty()) return;  // which is an error, and says all there is to say
   for (const std::string& line : notes_of(scan)) say("note: " + line);
 }
 

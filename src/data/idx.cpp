@@ -31,20 +31,20 @@ struct Idx {
 
 // What a file holds, and what its first four bytes say of that: 00 00, the kind of values, the number of
 // axes.
-struct Kind {
+struct Content {
   std::uint8_t usual;  // axes
   std::uint8_t most;   // the same
   bool wide;           // whether values may be of two or four bytes
 };
-constexpr Kind kImages = {3, 4, false};  // with four axes: in colour
-constexpr Kind kLabels = {1, 2, true};   // of two axes, if they are wide (QMNIST): the first column
+constexpr Content kImages = {3, 4, false};  // with four axes: in colour
+constexpr Content kLabels = {1, 2, true};   // of two axes, if they are wide (QMNIST): the first column
 
 std::int64_t bytes_of(std::uint8_t type) {
   return type == 0x08 ? 1 : type == 0x0b ? 2 : type == 0x0c ? 4 : 0;
 }
 
 // Never unpacks more than the header declares and one byte, so that a small file cannot fill the memory.
-Idx read_idx(const fs::path& path, const Kind& kind) {
+Idx read_idx(const fs::path& path, const Content& kind) {
   const std::string name = path.string();
   PackedFile file(path);
   const auto read_header = [&](std::span<std::uint8_t> bytes) {

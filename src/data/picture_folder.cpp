@@ -52,7 +52,9 @@ void check_scan(const FolderScan& scan, const DatasetOptions& options) {
   if (scan.pictures.empty()) {
     throw FormatError(fmt::format("{}: no sub-folder with pictures{}", dir,
                                   scan.loose == 0 ? "" : fmt::format(", {} beside them", scan.loose)),
-                      "it needs a sub-folder for each class, or train/ and val/ with those");
+                      "it needs a sub-folder for each class, or train/ and val/ with those; MNIST's files "
+                      "open as " +
+                          data_source(idx).completion() + dir);
   }
   if (scan.classes.size() == 1 && !scan.has(Part::val) && !scan.has(Part::test)) {
     const std::string& only = scan.classes.front();

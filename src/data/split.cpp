@@ -12,28 +12,28 @@ namespace resnet::data {
 namespace {
 
 // The files of one picture, and how many of them lie in which class.
-struct Group {
+struct SamePicture {
   std::vector<std::size_t> files;
   std::map<std::int32_t, std::int64_t> by_class;
 };
 
 // In an order that follows from the seed and the pictures' contents alone.
-std::vector<Group> groups_of(const FolderScan& scan, std::uint64_t seed) {
-  std::unordered_map<std::string, Group> by_digest;
+std::vector<SamePicture> groups_of(const FolderScan& scan, std::uint64_t seed) {
+  std::unordered_map<std::string, SamePicture> by_digest;
   for (std::size_t i = 0; i < scan.pictures.size(); ++i) {
     const Picture& picture = scan.pictures[i];
     if (picture.part != Part::none && picture.part != Part::train) continue;
-    Group& group = by_digest[picture.facts.digest];
+    SamePicture& group = by_digest[picture.facts.digest];
     group.files.push_back(i);
     ++group.by_class[picture.label];
   }
-  std::vector<std::pair<std::pair<std::uint64_t, std::string>, Group>> keyed;
+  std::vector<std::pair<std::pair<std::uint64_t, std::string>, SamePicture>> keyed;
   for (auto& [digest, group] : by_digest) {
     const RandomStream random(seed, "split/" + digest);
     keyed.push_back({{random.below(0, std::uint64_t{1} << 32U), digest}, std::move(group)});
   }
   std::sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<Group> groups;
+  std::vector<SamePicture> groups;
   for (auto& [key, group] : keyed) groups.push_back(std::move(group));
   return groups;
 }
@@ -56,14 +56,14 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
     }
     return sides;
   }
-  std::vector<Group> groups = groups_of(scan, seed);
+  std::vector<SamePicture> groups = groups_of(scan, seed);
   std::vector<std::int64_t> counts(scan.classes.size());
   for (const Picture& picture : scan.pictures) ++counts[static_cast<std::size_t>(picture.label)];
   std::vector<std::int64_t> missing;  // of each class on the side of the tests
   for (const std::int64_t count : counts) missing.push_back(wanted_of(count, val_split));
   // First what fits as a whole; then, where only larger groups are left, what brings the shares nearer.
   for (const bool exactly : {true, false}) {
-    for (Group& group : groups) {
+    for (SamePicture& group : groups) {
       if (group.files.empty()) continue;
       std::int64_t nearer = 0;
       bool fits = true;

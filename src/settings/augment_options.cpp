@@ -41,7 +41,10 @@ void set_augment(Settings& settings, const std::string& text) {
   std::vector<std::string> known = {"none"};
   for (const Named& entry : named()) known.emplace_back(entry.name);
   const std::vector<std::string> names = names_in(text);
-  for (const std::string& name : names) parse_choice("augment", name, known);
+  for (const std::string& name : names) {
+    if (std::ranges::count(known, name) > 0) continue;
+    throw ConfigError("--augment cannot be '" + text + "'", "give names out of " + joined(known, ", "));
+  }
   const auto has = [&](const char* name) { return std::ranges::count(names, name); };
   const bool twice =
       std::ranges::any_of(known, [&](const std::string& name) { return has(name.c_str()) > 1; });

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "base/joined.h"
 #include "base/nearest.h"
@@ -120,20 +121,30 @@ data::Resize parse_resize(std::string_view flag, const std::string& text) {
   return {sides[0], sides[1]};
 }
 
-std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most) {
+namespace {
+
+// Numbers with commas between; none where one is none, or out of range.
+std::optional<std::vector<double>> numbers_in(std::string_view text, double least, double most) {
   std::vector<double> numbers;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     double number = 0;
-    if (!parse(std::string_view(text).substr(begin, end - begin), number) ||
-        !(number >= least && number <= most)) {
-      reject(flag, text,
-             fmt::format("numbers from {} to {}, with commas between if they are several", least, most));
-    }
+    if (!parse(text.substr(begin, end - begin), number) || !(number >= least && number <= most)) return {};
     numbers.push_back(number);
     begin = end + 1;
   }
   return numbers;
+}
+
+}  // namespace
+
+std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most) {
+  const auto numbers = numbers_in(text, least, most);
+  if (!numbers) {
+    reject(flag, text,
+           fmt::format("numbers from {} to {}, with commas between if they are several", least, most));
+  }
+  return *numbers;
 }
 
 data::Normalization parse_normalization(std::string_view flag, const std::string& text) {
@@ -142,11 +153,13 @@ data::Normalization parse_normalization(std::string_view flag, const std::string
   if (text == "imagenet") return {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
   constexpr double kMost = 1e6;
   const std::size_t bar = text.find('/');
-  if (bar == std::string::npos) reject(flag, text, "none, imagenet, or means/deviations, e.g. 0.286/0.353");
-  data::Normalization result{parse_numbers(flag, text.substr(0, bar), -kMost, kMost),
-                             parse_numbers(flag, text.substr(bar + 1), 1 / kMost, kMost)};
-  if (result.mean.size() != result.std.size()) reject(flag, text, "as many means as deviations");
-  return result;
+  const auto mean = numbers_in(text.substr(0, bar), -kMost, kMost);
+  const auto std =
+      bar == std::string::npos ? std::nullopt : numbers_in(text.substr(bar + 1), 1 / kMost, kMost);
+  if (!mean || !std || mean->size() != std->size()) {
+    reject(flag, text, "none, imagenet, or as many means as deviations, e.g. 0.286/0.353");
+  }
+  return {*mean, *std};
 }
 
 Shape parse_input(std::string_view flag, const std::string& text) {

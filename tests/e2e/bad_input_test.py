@@ -204,7 +204,8 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you m
                                 ("eval", 2, "resnet eval needs RUN", "e.g. resnet eval runs/"),
                                 ("plot", 2, "resnet plot needs RUN", "e.g. resnet plot runs/"),
                                 ("plot nothing", 1, "there is no file or folder 'nothing'", "folder of a run"),
-                                ("predict x", 2, "no command 'predict'", "comes with"),
+                                ("predict x", 2, "resnet predict needs FILE", "photo.jpg"),
+                                ("classify x", 2, "no command 'classify'", "did you mean resnet predict?"),
                                 ("eval trained/config.toml", 1, "is no model file", "give trained"),
                                 ("eval trained/model.safetensors/", 1, "there is no file", "give trained/model.safetensors"),
                                 ("eval .", 1, "holds no model.safetensors", "a folder of runs: give one of them"),
@@ -214,7 +215,7 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you m
                                 ("train --config trained/result.json", 1, "no file of settings", "give trained/config.toml"),
                                 ("train --quiet=maybe", 2, "--quiet cannot be 'maybe'", "takes no value"),
                                 ("train --data mnist", 2, "no data set 'mnist'", "did you mean fashion-mnist?"),
-                                ("train --data good", 2, "'good' is a folder", "idx:good"),
+                                ("train --data good", 1, "no sub-folder with pictures", "idx:good"),
                                 ("export x", 2, "no command 'export'", "comes with"),
                                 ("--lr 3", 2, "no flag '--lr'", "resnet COMMAND --lr"),
                                 ("help trian", 2, "no command 'trian'", "did you mean resnet train?")):

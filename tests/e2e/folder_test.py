@@ -231,7 +231,7 @@ run("plot", *63 * ["first"], code=2, says="at most 62 runs apart")
 odd = os.fsdecode(b"odd\xff")
 run("train", *SMALL, "--out", odd)
 config = (HERE / odd / "config.toml").read_text(encoding="utf-8")
-assert "out = " not in config, config
+assert "\nout = " not in config, config
 run("eval", odd)
 run("plot", odd, "--svg", HERE / "odd.svg")
 os.rename(HERE / "own", HERE / os.fsdecode(b"own\xff"))

@@ -131,7 +131,7 @@ parts = run("train", "parts", *SMALL, "--batch-size", "4", "--out", "parts-run",
 assert json.loads(parts.stdout)["overlaps"] == 4
 
 # The last batch of one example, and lists in a configuration.
-put("list.toml", b"blocks = [1, 1]\nchannels = [8, 8]\nresize = 32\n")
+put("list.toml", b"blocks = [1, 1]\nchannels = [8, 8]\nresize = 8\n")
 odd = ["train", "parts", "--config", "list.toml", "--batch-size", "11", "--epochs", "1", "--quiet", "--out", "odd", "--json"]
 run(*odd, code=2, says="the last batch has 1 example of 12: ")
 assert json.loads(run(*odd, "--drop-last").stdout)["steps"] == 1

@@ -181,8 +181,8 @@ TEST(Module, APersonsOwnModuleTrainsSavesAndLoads) {
   set_state(net, engine->state());
   const Tensor ours = forward(net, images);
   const ScratchFolder folder;
-  save_model(folder / "own.safetensors",
-             {state_of(net), nn::trace(net, images.shape(), Mode::eval), {}, {"even", "odd"}});
+  const ModelFile file{state_of(net), nn::trace(net, images.shape(), Mode::eval), {}, {"even", "odd"}};
+  save_model(folder / "own.safetensors", file);
 
   nn::Sequential other(nn::Conv2d{1, 64}, MyBlock{}, nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{64, 2});
   load_weights(other, folder / "own.safetensors");
