@@ -245,7 +245,7 @@ class Loader {
   std::int64_t batches() const noexcept;  ///< of an epoch of the whole data set
 
   /// Begins epoch `epoch` (from 0) of the whole data set; batches of an unfinished epoch are dropped.
-  void start(Order order = Order::sequential(), std::int64_t epoch = 0);
+  void start(const Order& order = Order::sequential(), std::int64_t epoch = 0);
   /// The same for these examples alone, in this order, as epoch 0; an index may be there more than once.
   /// Throws ConfigError for an index that is not in the data set.
   void start(std::vector<std::int64_t> indices);

@@ -12,6 +12,8 @@ template <class... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;  // clang 14 does not deduce aggregates
 
 void jitter(const ColorJitter& options, Image& image, Draws draws) {
   const Jitter drawn = draw(options, draws);

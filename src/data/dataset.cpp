@@ -12,7 +12,7 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::ve
     : source_(std::move(source)),
       name_(std::move(name)),
       classes_(std::move(classes)),
-      preprocessing_(preprocessing),
+      preprocessing_(std::move(preprocessing)),
       example_(example),
       size_(source_ == nullptr ? 0
             : limit > 0        ? std::min(limit, source_->size())

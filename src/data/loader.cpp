@@ -204,7 +204,7 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 std::int64_t Loader::batches() const noexcept {
   return impl_->batches_of(impl_->dataset.size());
 }
-void Loader::start(Order order, std::int64_t epoch) {
+void Loader::start(const Order& order, std::int64_t epoch) {
   impl_->start(order.indices(impl_->dataset.size(), epoch), epoch);
 }
 void Loader::start(std::vector<std::int64_t> indices) {

@@ -79,6 +79,9 @@ std::pair<const DataSource*, std::filesystem::path> meant(const std::string& tex
   }
   std::error_code error;
   if (!text.empty() && std::filesystem::is_directory(text, error)) return {&data_source(folder), text};
+  if (text.find('/') != std::string::npos && text.find(':') == std::string::npos) {
+    throw IoError("there is no folder '" + text + "'", "give a folder with a sub-folder for each class");
+  }
   throw ConfigError("there is no data set '" + text + "'", nearest_to(text) + "give " + data_source_usages());
 }
 

@@ -30,7 +30,7 @@ std::vector<SamePicture> groups_of(const FolderScan& scan, std::uint64_t seed) {
   std::vector<std::pair<std::pair<std::uint64_t, std::string>, SamePicture>> keyed;
   for (auto& [digest, group] : by_digest) {
     const RandomStream random(seed, "split/" + digest);
-    keyed.push_back({{random.below(0, std::uint64_t{1} << 32U), digest}, std::move(group)});
+    keyed.emplace_back(std::pair(random.below(0, std::uint64_t{1} << 32U), digest), std::move(group));
   }
   std::sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<SamePicture> groups;

@@ -120,12 +120,12 @@ std::string to_json(const Graph& graph) {
 
 Graph from_json(const std::string& document, ReadOp read) {
   const Json root = parse_json(document);
-  if (const std::int64_t version = whole(member(root, "version")); version > 1) {
+  const std::int64_t version = whole(member(root, "version"));
+  if (version > 1) {
     throw FormatError("graph: version " + std::to_string(version) + ", this program reads 1",
                       "it was written by a newer version of this program");
-  } else if (version != 1) {
-    malformed("version 1 was expected");
   }
+  if (version != 1) malformed("version 1 was expected");
   Graph graph;
   std::vector<ValueId> ids;
   const auto resolve = [&](const Json& value, bool optional) {

@@ -95,7 +95,7 @@ void adjust_contrast(Image& image, double factor) {
   std::int64_t sum = 0;
   each_pixel(image, [&](const std::uint8_t* p) { sum += image.channels == 1 ? p[0] : luma(p); });
   const double mean = static_cast<double>(sum) / static_cast<double>(image.height * image.width);
-  const auto gray = static_cast<std::uint8_t>(mean + 0.5);
+  const auto gray = static_cast<std::uint8_t>(std::floor(mean + 0.5));
   const auto f = static_cast<float>(factor);
   map_bytes(image, [=](int i) { return blended(gray, static_cast<std::uint8_t>(i), f); });
 }

@@ -231,7 +231,7 @@ std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shar
 
 std::function<void(std::int64_t, std::int64_t)> scan_progress(std::shared_ptr<Screen> screen) {
   const auto state = std::make_shared<std::unique_ptr<Counting>>();  // from the first call to the last
-  return [=](std::int64_t done, std::int64_t all) {
+  return [state, screen = std::move(screen)](std::int64_t done, std::int64_t all) {
     if (!*state) *state = std::make_unique<Counting>("Looking", "pictures", screen);
     if ((*state)->show(done, all)) {
       (*state)->screen->print_above(

@@ -125,6 +125,7 @@ std::string chosen_text(const Settings& settings) {
   static const std::vector<std::string> names = [] {
     Table table;
     add_training(table);
+    add_augment(table);
     std::vector<std::string> list;
     for (const Option& o : table.lines) list.push_back(o.name);
     return list;

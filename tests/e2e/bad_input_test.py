@@ -215,6 +215,7 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you m
                                 ("train --config trained/result.json", 1, "no file of settings", "give trained/config.toml"),
                                 ("train --quiet=maybe", 2, "--quiet cannot be 'maybe'", "takes no value"),
                                 ("train --data mnist", 2, "no data set 'mnist'", "did you mean fashion-mnist?"),
+                                ("train nowhere/photos", 1, "there is no folder 'nowhere/photos'", "a sub-folder for each class"),
                                 ("train --data good", 1, "no sub-folder with pictures", "idx:good"),
                                 ("export x", 2, "no command 'export'", "comes with"),
                                 ("--lr 3", 2, "no flag '--lr'", "resnet COMMAND --lr"),
