@@ -97,13 +97,22 @@ settings::Settings Command::from_flags(settings::Settings base) const {
   return base;
 }
 
-settings::Settings Command::with_data(settings::Settings base, const std::string& data) const {
-  if (data.empty()) return base;
+void Command::accept_data() {
+  add({.name = "DATA",
+       .help = "a folder of pictures, or another data set: as --data",
+       .target = &data_,
+       .positional = true,
+       .optional = true,
+       .example = "photos"});
+}
+
+settings::Settings Command::with_data(settings::Settings base) const {
+  if (data_.empty()) return base;
   if (argument("data").given) {
-    throw ConfigError(fmt::format("the data set is given twice, as '{}' and with --data", data),
+    throw ConfigError(fmt::format("the data set is given twice, as '{}' and with --data", data_),
                       "give one of both");
   }
-  settings::option("data").set(base, data);
+  settings::option("data").set(base, data_);
   return base;
 }
 

@@ -61,8 +61,10 @@ class Command {
   void accept(const std::vector<std::string>& names);
   /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;
-  /// `base` with the data set that a positional names, unless that is empty; --data may not be given too.
-  settings::Settings with_data(settings::Settings base, const std::string& data) const;
+  /// A positional DATA, which may be left out; --data may not be given too.
+  void accept_data();
+  /// `base` with the data set that it names, if it was given.
+  settings::Settings with_data(settings::Settings base) const;
   /// The argument called `name`, which must be there.
   Argument& argument(const std::string& name);
   const Argument& argument(const std::string& name) const;
@@ -71,6 +73,7 @@ class Command {
   std::string name_, description_;
   std::vector<Argument> arguments_;
   settings::Given given_;  // options and their texts
+  std::string data_;       // the positional
 };
 
 using Commands = std::vector<std::unique_ptr<Command>>;

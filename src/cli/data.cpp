@@ -19,12 +19,7 @@ namespace {
 class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
-    add({.name = "DATA",
-         .help = "a folder of pictures, or another data set: as --data",
-         .target = &data_,
-         .positional = true,
-         .optional = true,
-         .example = "photos"});
+    accept_data();
     accept({"data", "data-dir", "resize", "val-split", "seed"});
     add({.name = "sheet",
          .placeholder = "FILE",
@@ -36,7 +31,7 @@ class Data final : public Command {
   int run() override {
     settings::Settings base;
     base.on_bad_file = "skip";
-    const settings::Settings chosen = from_flags(with_data(std::move(base), data_));
+    const settings::Settings chosen = from_flags(with_data(std::move(base)));
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);
     watch.scanned = [&](const data::FolderScan& found) { scan = found; };
@@ -116,7 +111,7 @@ class Data final : public Command {
     for (const std::string& note : notes) fmt::print("note: {}\n", printable(note));
   }
 
-  std::string data_, sheet_;
+  std::string sheet_;
   bool json_ = false;
 };
 

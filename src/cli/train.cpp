@@ -123,12 +123,7 @@ class Train final : public Command {
             "lr-every",       "low-momentum", "label-smoothing", "class-weights", "tta",          "init",
             "dirac",          "zero-gamma",   "whiten",          "threads",       "precision",    "isa",
             "device",         "out"});
-    add({.name = "DATA",
-         .help = "a folder of pictures, or another data set: as --data",
-         .target = &data_,
-         .positional = true,
-         .optional = true,
-         .example = "photos"});
+    accept_data();
     add({.name = "config",
          .placeholder = "FILE",
          .help = "settings from a run's config.toml; flags override them",
@@ -140,9 +135,9 @@ class Train final : public Command {
   int run() override {
     std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
     const settings::Settings earlier = base();
-    const settings::Settings chosen = from_flags(with_data(earlier, data_));
+    const settings::Settings chosen = from_flags(with_data(earlier));
     const auto [training, test] = settings::open_data(chosen, told_scan(quiet_));
-    const bool other_data = argument("data").given || argument("data-dir").given || !data_.empty();
+    const bool other_data = argument("data").given || argument("data-dir").given || argument("DATA").given;
     if (!other_data && !(settings::is_data_of(earlier, data::Split::train, training) &&
                          settings::is_data_of(earlier, data::Split::test, test))) {
       throw FormatError(
@@ -209,7 +204,7 @@ class Train final : public Command {
     return settings::from_toml(read_text(config_), config_);
   }
 
-  std::string config_, data_;
+  std::string config_;
   bool json_ = false;
   bool quiet_ = false;
 };

@@ -10,36 +10,13 @@ namespace {
 
 using Index = std::int64_t;
 
-class CrossEntropy final : public RowKernel {
+class CrossEntropy final : public LossKernel<RowKernel> {
  public:
-  using RowKernel::RowKernel;
+  using LossKernel::LossKernel;
   std::string_view name() const noexcept override { return "cross_entropy/rows"; }
-  Index workspace_bytes() const noexcept override { return chunks() * Index{sizeof(Partial)}; }
-  int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? chunks() : 1; }
-
-  void run(const Call& call, int phase, Index task) const noexcept override {
-    auto* partials = reinterpret_cast<Partial*>(call.workspace);
-    if (phase == 0) {
-      partials[task] = partial(call, rows(task));
-      return;
-    }
-    Partial total;
-    for (Index chunk = 0; chunk < chunks(); ++chunk) {
-      total.loss += partials[chunk].loss;
-      total.correct += partials[chunk].correct;
-    }
-    *call.operand<double>(2) = total.loss;
-    *call.operand<std::int64_t>(3) = total.correct;
-  }
 
  private:
-  struct Partial {
-    double loss = 0;
-    std::int64_t correct = 0;
-  };
-
-  Partial partial(const Call& call, Rows range) const noexcept {
+  Partial partial(const Call& call, Rows range) const noexcept override {
     Partial sum;
     for (Index row = range.first; row < range.last; ++row) {
       const float* logit = logits(call, row);
@@ -51,6 +28,10 @@ class CrossEntropy final : public RowKernel {
       sum.correct += best == label(call, row) ? 1 : 0;
     }
     return sum;
+  }
+  void finish(const Call& call, const Partial& total) const noexcept override {
+    *call.operand<double>(2) = total.loss;
+    *call.operand<std::int64_t>(3) = total.correct;
   }
 };
 
@@ -66,12 +47,7 @@ class CrossEntropyGradient final : public RowKernel {
     const Rows range = rows(task);
     for (Index row = range.first; row < range.last; ++row) {
       const float* logit = logits(call, row);
-      const auto largest = double{logit[argmax(logit)]};
-      double exp_sum = 0;
-      for (Index k = 0; k < classes_; ++k) {
-        exps[k] = std::exp(double{logit[k]} - largest);
-        exp_sum += exps[k];
-      }
+      const double exp_sum = exponentials(logit, exps);
       const double scale = 1.0 / (exp_sum * static_cast<double>(n_));
       exps[label(call, row)] -= exp_sum;  // (softmax - 1) / n, rounded once
       float* dlogit = call.operand<float>(2) + row * classes_;

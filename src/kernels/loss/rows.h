@@ -38,11 +38,55 @@ class RowKernel : public Kernel {
     return best;
   }
 
+  /// exp(logit - largest) of a row into `exps`; gives their sum.
+  double exponentials(const float* row, double* exps) const noexcept {
+    const auto largest = double{row[argmax(row)]};
+    double sum = 0;
+    for (Index k = 0; k < classes_; ++k) {
+      exps[k] = std::exp(double{row[k]} - largest);
+      sum += exps[k];
+    }
+    return sum;
+  }
+
   Index n_;
   Index classes_;
 
  private:
   Index rows_per_task_;
+};
+
+/// A loss over rows: the chunks' parts, then their sum in the order of the chunks.
+template <class Base>
+class LossKernel : public Base {
+ public:
+  using Index = std::int64_t;
+  using Base::Base;
+  Index workspace_bytes() const noexcept override { return this->chunks() * Index{sizeof(Partial)}; }
+  int phases() const noexcept override { return 2; }
+  Index tasks(int phase) const noexcept override { return phase == 0 ? this->chunks() : 1; }
+
+  void run(const Call& call, int phase, Index task) const noexcept override {
+    auto* partials = reinterpret_cast<Partial*>(call.workspace);
+    if (phase == 0) {
+      partials[task] = partial(call, this->rows(task));
+      return;
+    }
+    Partial total;
+    for (Index chunk = 0; chunk < this->chunks(); ++chunk) {
+      total.loss += partials[chunk].loss;
+      total.correct += partials[chunk].correct;
+    }
+    finish(call, total);
+  }
+
+ protected:
+  struct Partial {
+    double loss = 0;
+    std::int64_t correct = 0;
+  };
+  virtual Partial partial(const Call& call, typename Base::Rows range) const noexcept = 0;
+  virtual void finish(const Call& call, const Partial& total) const noexcept = 0;
 };
 
 }  // namespace resnet::kernels

@@ -55,36 +55,13 @@ class TargetKernel : public RowKernel {
   double all_ = 0;  // weights of the classes
 };
 
-class TargetCrossEntropy final : public TargetKernel {
+class TargetCrossEntropy final : public LossKernel<TargetKernel> {
  public:
-  using TargetKernel::TargetKernel;
+  using LossKernel::LossKernel;
   std::string_view name() const noexcept override { return "cross_entropy/targets"; }
-  Index workspace_bytes() const noexcept override { return chunks() * Index{sizeof(Partial)}; }
-  int phases() const noexcept override { return 2; }
-  Index tasks(int phase) const noexcept override { return phase == 0 ? chunks() : 1; }
-
-  void run(const Call& call, int phase, Index task) const noexcept override {
-    auto* partials = reinterpret_cast<Partial*>(call.workspace);
-    if (phase == 0) {
-      partials[task] = partial(call, rows(task));
-      return;
-    }
-    Partial total;
-    for (Index chunk = 0; chunk < chunks(); ++chunk) {
-      total.loss += partials[chunk].loss;
-      total.correct += partials[chunk].correct;
-    }
-    *call.operand<double>(outputs()) = total.loss * (static_cast<double>(n_) / weights(call));
-    *call.operand<std::int64_t>(outputs() + 1) = total.correct;
-  }
 
  private:
-  struct Partial {
-    double loss = 0;
-    std::int64_t correct = 0;
-  };
-
-  Partial partial(const Call& call, Rows range) const noexcept {
+  Partial partial(const Call& call, Rows range) const noexcept override {
     Partial sum;
     for (Index row = range.first; row < range.last; ++row) {
       const float* logit = logits(call, row);
@@ -108,6 +85,10 @@ class TargetCrossEntropy final : public TargetKernel {
     }
     return sum;
   }
+  void finish(const Call& call, const Partial& total) const noexcept override {
+    *call.operand<double>(outputs()) = total.loss * (static_cast<double>(n_) / weights(call));
+    *call.operand<std::int64_t>(outputs() + 1) = total.correct;
+  }
 };
 
 class TargetCrossEntropyGradient final : public TargetKernel {
@@ -123,12 +104,7 @@ class TargetCrossEntropyGradient final : public TargetKernel {
     const Rows range = rows(task);
     for (Index row = range.first; row < range.last; ++row) {
       const float* logit = logits(call, row);
-      const auto largest = double{logit[argmax(logit)]};
-      double exp_sum = 0;
-      for (Index k = 0; k < classes_; ++k) {
-        exps[k] = std::exp(double{logit[k]} - largest);
-        exp_sum += exps[k];
-      }
+      const double exp_sum = exponentials(logit, exps);
       const Target t = target(call, row);
       const double label_share = t.label_share * options_.weight(t.label);
       const double mixed_share = t.mixed_share * options_.weight(t.mixed);
