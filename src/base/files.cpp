@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/signals.h"
 #include "resnet/error.h"
 
 namespace resnet {
@@ -236,6 +237,7 @@ void write_file(const fs::path& path, Parts parts) {
   const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
   struct stat old {};
   const bool replaces = ::lstat(target.c_str(), &old) == 0;
+  const SignalsHeld held;                // a temporary file would stay
   constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces
   const auto [temporary, opened] = open_temporary(folder, path, replaces ? kOwnersAlone : kNewFile);
   Descriptor fd(opened);

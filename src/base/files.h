@@ -39,12 +39,12 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 /// The same as text; at most 16 MiB.
 std::string read_text(const std::filesystem::path& path);
 
-/// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
-/// disk, renames it to `path` and flushes the folder. The temporary file is new (O_EXCL) and has a random
-/// name, so that nothing put there beforehand is written to. A file that is replaced keeps its permissions
-/// and, where the system allows it, its owner. A link is followed; a device or a pipe is written as it is.
-/// Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it was
-/// the folder that could not be flushed).
+/// Writes the parts one after the other into a temporary file of the same folder, flushes it to the disk,
+/// renames it to `path` and flushes the folder; SIGINT, SIGTERM and SIGHUP wait meanwhile, if no other thread
+/// takes them. The temporary file is new (O_EXCL) and has a random name: nothing put there beforehand is
+/// written to. A file that is replaced keeps its permissions and, where the system allows it, its owner. A
+/// link is followed; a device or a pipe is written as it is. Throws IoError; then the temporary file is gone
+/// and whatever was at `path` is untouched (unless it was the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
 void write_file(const std::filesystem::path& path, std::string_view text);
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/signals.h"
 #include "resnet/error.h"
 
 namespace resnet {
@@ -17,6 +18,7 @@ void Threads::start(int count, const std::function<void(int)>& body) {
     return IoError("cannot start " + std::to_string(count) + " more threads: " + why,
                    "use fewer threads, or raise `ulimit -u`");
   };
+  const SignalsHeld held;  // the threads inherit it
   try {
     for (int i = 0; i < count; ++i) threads_.emplace_back([body, i] { body(i); });
   } catch (const std::system_error& error) {

@@ -15,6 +15,7 @@
 #include "base/machine.h"
 #include "base/nearest.h"
 #include "cli/parser.h"
+#include "cli/stop_signals.h"
 #include "resnet/version.h"
 
 namespace resnet::cli {
@@ -117,6 +118,7 @@ void open_missing_streams() {
 int main(int argc, char** argv) {
   using namespace resnet;
   cli::open_missing_streams();
+  cli::end_at_signals();
 #ifdef SIGXFSZ
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file size is an error like a full disk
 #endif

@@ -32,6 +32,14 @@ void say(std::string_view text) {
   }
 }
 
+std::atomic<bool> g_terminal{false};  // whether stderr is one, where a bar may stand in the line
+
+extern "C" void end_at_signal(int signal) {
+  say(g_terminal.load() ? "\nresnet: interrupted; no file is half-written\n"
+                        : "resnet: interrupted; no file is half-written\n");
+  ::_exit(kSignalBase + signal);
+}
+
 extern "C" void on_signal(int signal) {
   const int error = errno;  // of the call that was interrupted
   const std::int64_t now = nanoseconds();
@@ -48,13 +56,10 @@ extern "C" void on_signal(int signal) {
   errno = error;
 }
 
-}  // namespace
-
-void stop_at_signals(std::chrono::milliseconds burst) {
-  g_burst.store(std::chrono::nanoseconds(burst).count());
+void handle(void (*handler)(int)) {
   constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
   struct sigaction action {};
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   for (const int signal : kSignals) sigaddset(&action.sa_mask, signal);
   for (const int signal : kSignals) {
@@ -62,6 +67,18 @@ void stop_at_signals(std::chrono::milliseconds burst) {
     if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
     static_cast<void>(::sigaction(signal, &action, nullptr));
   }
+}
+
+}  // namespace
+
+void end_at_signals() {
+  g_terminal.store(::isatty(STDERR_FILENO) != 0);
+  handle(end_at_signal);
+}
+
+void stop_at_signals(std::chrono::milliseconds burst) {
+  g_burst.store(std::chrono::nanoseconds(burst).count());
+  handle(on_signal);
 }
 
 const std::atomic<bool>& stop_requested() noexcept {

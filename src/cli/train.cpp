@@ -188,7 +188,6 @@ class Train final : public Command {
           (keeper->saved() ? fmt::format("after {} steps, saved in {}", result.steps, folder.string())
                            : "before the first step: nothing was trained, and nothing is kept"));
     }
-    constexpr int kSignalBase = 128;
     return stop_signal() == 0 ? kDone : kSignalBase + stop_signal();
   }
 

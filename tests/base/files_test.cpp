@@ -211,6 +211,27 @@ TEST(WriteFile, NamesItsTemporariesSoThatNobodyForeseesThem) {
   }
 }
 
+// The child writes without a pause: a signal nearly always finds it with a temporary file.
+TEST(WriteFile, LeavesNoTemporaryWhereASignalEndsTheProgram) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTERM}) {
+    const ScratchFolder folder;
+    const std::string text(1 << 21, 'x');
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::signal(signal, SIG_DFL);  // a test that runs in the background has SIGINT ignored
+      while (true) write_file(folder / "a.txt", text);
+    }
+    while (!fs::exists(folder / "a.txt")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    ::kill(child, signal);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == signal);
+    EXPECT_EQ(folder.entries(), 1U);
+    EXPECT_EQ(read_text(folder / "a.txt"), text);
+  }
+}
+
 TEST(AppendedFile, GrowsAtItsEndWhoeverElseWrites) {
   const ScratchFolder folder;
   write_file(folder / "log", "one\n");

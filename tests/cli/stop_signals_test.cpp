@@ -16,6 +16,40 @@ namespace {
 using testing::ExitedWithCode;
 using testing::KilledBySignal;
 
+TEST(StopSignals, EndTheProgramAtOnceWhereThereIsNothingToFinish) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          std::signal(signal, SIG_DFL);  // a test that runs in the background has SIGINT ignored
+          end_at_signals();
+          static_cast<void>(std::raise(signal));
+          std::exit(0);
+        },
+        ExitedWithCode(128 + signal), "^resnet: interrupted; no file is half-written\n$")
+        << signal;
+  }
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);
+        end_at_signals();
+        static_cast<void>(std::raise(SIGHUP));
+        std::exit(7);
+      },
+      ExitedWithCode(7), "");
+}
+
+TEST(StopSignals, AskToStopFromThenOn) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGINT, SIG_DFL);
+        end_at_signals();
+        stop_at_signals();
+        static_cast<void>(std::raise(SIGINT));
+        std::exit(stop_requested() ? 7 : 1);
+      },
+      ExitedWithCode(7), "finishing the step and saving");
+}
+
 TEST(StopSignals, TheFirstOneAsksToStopAndSaysSo) {
   EXPECT_EXIT(
       {
