@@ -24,7 +24,7 @@ struct Prediction {
 struct PredictOptions {
   std::int64_t top = 5;          // classes of an answer; all where there are fewer
   std::int64_t batch_size = 32;  // pictures that go through the network together
-  int threads = 2;               // that read and decode
+  int threads = 0;               // that read and decode; 0: a quarter of the engine's, at least one
   Views views = Views::one;      // of each picture, whose outputs are averaged
 };
 
@@ -32,7 +32,7 @@ struct PredictOptions {
 /// beside the network, `batch_size` * 4 at most in memory. A file that cannot be read or is no picture has
 /// an error, and the others their answers. The same bits for any number of threads; with another batch size
 /// plans, and with them last digits, may be others. Throws ShapeError if the network is no classifier or
-/// gives what is not finite, ConfigError for options below 1; what `done` throws ends it.
+/// gives what is not finite, ConfigError for options below these; what `done` throws ends it.
 void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done);
 

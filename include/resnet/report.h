@@ -81,6 +81,10 @@ std::shared_ptr<Observer> progress(ReportOptions options = {});
 std::function<void(std::int64_t tested)> test_progress(std::int64_t examples,
                                                        std::shared_ptr<Screen> screen = nullptr);
 
+/// The same for so many pictures that are given labels: for predict().
+std::function<void(std::int64_t answered)> predict_progress(std::int64_t pictures,
+                                                            std::shared_ptr<Screen> screen = nullptr);
+
 /// The same for the scan of a folder: DatasetOptions::scanning. It shows nothing before its first call.
 std::function<void(std::int64_t done, std::int64_t all)> scan_progress(
     std::shared_ptr<Screen> screen = nullptr);

@@ -33,7 +33,7 @@ class Predict final : public Command {
          .help = "classes of an answer, the likeliest first",
          .default_text = "3",
          .target = &top_});
-    accept({"batch-size", "tta", "threads", "precision", "isa"});
+    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa"});
     add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
     add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
   }
@@ -70,8 +70,12 @@ class Predict final : public Command {
       show(from_stdin(model, chosen.views));
     } else {
       const std::vector<fs::path> files = pictures();
-      const auto seen = test_progress(static_cast<std::int64_t>(files.size()));
-      predict(model, files, {.top = top_, .batch_size = chosen.batch_size, .views = chosen.views},
+      const auto seen = predict_progress(static_cast<std::int64_t>(files.size()));
+      predict(model, files,
+              {.top = top_,
+               .batch_size = chosen.batch_size,
+               .threads = chosen.loader_threads,
+               .views = chosen.views},
               [&](const Prediction& prediction) {
                 show(prediction);
                 seen(shown_);

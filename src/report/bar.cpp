@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/joined.h"
 #include "report/text.h"
 
 namespace resnet::report {
@@ -69,12 +70,6 @@ std::string line_with_bar(std::vector<Form> forms, double fraction, const std::s
 
 double ratio(std::int64_t part, std::int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(std::max<std::int64_t>(whole, 1));
-}
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ class Clockwork {
   double due_ = 0;
 };
 
-std::string test_line(const std::string& before, std::int64_t tested, std::int64_t examples, double seconds) {
-  return fmt::format("{}testing {}/{}  [{}]", before, tested, examples, report::interval(seconds));
+std::string count_line(const std::string& doing, std::int64_t done, std::int64_t all, double seconds) {
+  return fmt::format("{} {}/{}  [{}]", doing, done, all, report::interval(seconds));
 }
 
 class ProgressBar : public Observer {
@@ -134,11 +134,11 @@ class ProgressBar : public Observer {
     const double now = screen_->now();
     const bool at_end = bar_.progress.batch >= run_.batches && bar_.examples == 0;  // its own line is near
     if (at_end || screen_->terminal().interactive || !lines_.due(now)) return;
-    screen_->print_above(bar_.examples > 0
-                             ? test_line(fmt::format("epoch {}/{} ", bar_.progress.epoch + 1, run_.epochs),
-                                         bar_.tested, bar_.examples, now - run_start_)
-                             : report::epoch_text(bar_.progress, run_.epochs, run_.batches, -1,
-                                                  now - run_start_, 0, bar_.run_left));
+    screen_->print_above(bar_.examples > 0 ? count_line(fmt::format("epoch {}/{} testing",
+                                                                    bar_.progress.epoch + 1, run_.epochs),
+                                                        bar_.tested, bar_.examples, now - run_start_)
+                                           : report::epoch_text(bar_.progress, run_.epochs, run_.batches, -1,
+                                                                now - run_start_, 0, bar_.run_left));
   }
 
   void begin_epoch(std::int64_t epoch, std::int64_t batch) {
@@ -219,14 +219,26 @@ struct Counting {
 
 }  // namespace
 
-std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shared_ptr<Screen> screen) {
-  const auto state = std::make_shared<Counting>("Testing", "examples", std::move(screen));
-  state->show(0, examples);
-  return [=](std::int64_t tested) {
-    if (state->show(tested, examples)) {
-      state->screen->print_above(test_line("", tested, examples, state->seconds));
-    }
+namespace {
+
+// `doing` is the line where no bar can be seen.
+std::function<void(std::int64_t)> counting(const char* title, const char* unit, const char* doing,
+                                           std::int64_t all, std::shared_ptr<Screen> screen) {
+  const auto state = std::make_shared<Counting>(title, unit, std::move(screen));
+  state->show(0, all);
+  return [=](std::int64_t done) {
+    if (state->show(done, all)) state->screen->print_above(count_line(doing, done, all, state->seconds));
   };
+}
+
+}  // namespace
+
+std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shared_ptr<Screen> screen) {
+  return counting("Testing", "examples", "testing", examples, std::move(screen));
+}
+
+std::function<void(std::int64_t)> predict_progress(std::int64_t pictures, std::shared_ptr<Screen> screen) {
+  return counting("Predicting", "pictures", "predicting", pictures, std::move(screen));
 }
 
 std::function<void(std::int64_t, std::int64_t)> scan_progress(std::shared_ptr<Screen> screen) {
@@ -234,8 +246,7 @@ std::function<void(std::int64_t, std::int64_t)> scan_progress(std::shared_ptr<Sc
   return [state, screen = std::move(screen)](std::int64_t done, std::int64_t all) {
     if (!*state) *state = std::make_unique<Counting>("Looking", "pictures", screen);
     if ((*state)->show(done, all)) {
-      (*state)->screen->print_above(
-          fmt::format("looking at pictures {}/{}  [{}]", done, all, report::interval((*state)->seconds)));
+      (*state)->screen->print_above(count_line("looking at pictures", done, all, (*state)->seconds));
     }
     if (done == all) state->reset();
   };

@@ -77,20 +77,32 @@ std::string to_toml(const Settings& settings) {
   return result;
 }
 
-void set_all(const Given& given, Settings& settings) {
+namespace {
+
+// The options of `given`, each set once by set(settings, its place in `given`): all wins over the recipe.
+template <class Set>
+void set_each(const Given& given, Settings& settings, const Set& set) {
   const auto named =
       std::find_if(given.rbegin(), given.rend(), [](const auto& o) { return o.first == "recipe"; });
   if (named != given.rend()) {
-    option("recipe").set(settings, named->second);  // refuses what is none
+    set(settings, static_cast<std::size_t>(given.rend() - named) - 1);  // refuses what is none
     for (const auto& [name, text] : recipe(named->second)) option(name).set(settings, text);
   }
-  for (const auto& [name, text] : given) option(name).set(settings, text);
+  for (std::size_t i = 0; i < given.size(); ++i) set(settings, i);
+}
+
+}  // namespace
+
+void set_all(const Given& given, Settings& settings) {
+  set_each(given, settings,
+           [&](Settings& to, std::size_t i) { option(given[i].first).set(to, given[i].second); });
 }
 
 Settings from_toml(const std::string& text, const std::string& file) {
   std::vector<std::string> all;
   for (const Option& o : options()) all.push_back(o.name);
   Given given;
+  std::vector<std::string> places;  // of `given`
   for (const TomlEntry& entry : parse_toml(text, file)) {
     const bool of_network = entry.table == "model";
     const std::string where = entry.table.empty() ? file : fmt::format("{}: [{}]", file, entry.table);
@@ -109,16 +121,17 @@ Settings from_toml(const std::string& text, const std::string& file) {
       throw FormatError(
           fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name));
     }
-    try {
-      Settings alone;
-      option(name).set(alone, *entry.value);
-    } catch (const ConfigError& error) {
-      throw FormatError(fmt::format("{}: {}", where, error.what()), error.hint());
-    }
     given.emplace_back(name, *entry.value);
+    places.push_back(where);
   }
   Settings settings;
-  set_all(given, settings);
+  set_each(given, settings, [&](Settings& to, std::size_t i) {
+    try {
+      option(given[i].first).set(to, given[i].second);
+    } catch (const ConfigError& error) {
+      throw FormatError(fmt::format("{}: {}", places[i], error.what()), error.hint());
+    }
+  });
   return settings;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "resnet/images.h"
+#include "train/batches.h"
 
 namespace resnet {
 namespace {
@@ -53,8 +54,8 @@ Prediction answer(Model& model, const data::Image& image, const PredictOptions& 
 
 void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done) {
-  if (options.top < 1 || options.batch_size < 1 || options.threads < 1) {
-    throw ConfigError("PredictOptions: top, batch_size and threads must be at least 1");
+  if (options.top < 1 || options.batch_size < 1 || options.threads < 0) {
+    throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
   }
   const auto source = std::make_shared<Files>(files);
   const std::optional<Shape> shape = fixed_shape(model.preprocessing());
@@ -71,9 +72,11 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
     return;
   }
   const data::Dataset dataset(source, "files", {"unknown"}, model.preprocessing(), *shape);
-  data::Loader loader(dataset, {.batch_size = std::min(options.batch_size, source->size()),
-                                .threads = options.threads,
-                                .layout = ImageLayout::nhwc});
+  data::Loader loader(
+      dataset, {.batch_size = std::min(options.batch_size, source->size()),
+                .threads = options.threads > 0 ? options.threads
+                                               : train::loader_threads(model.engine().device().threads),
+                .layout = ImageLayout::nhwc});
   loader.start();
   std::int64_t next = 0;
   while (const data::Batch* batch = loader.next()) {

@@ -95,6 +95,20 @@ TEST(Progress, ShowsATestByItself) {
   EXPECT_EQ(plain.raw, "testing 40/100  [00:12]\n");
 }
 
+TEST(Progress, CallsTheLabellingOfPicturesWhatItIs) {
+  Stage stage(terminal(80, 24));
+  const auto answered = predict_progress(40, stage.screen);
+  stage.now = 2;
+  answered(10);
+  EXPECT_EQ(stage.display.text(),
+            "Predicting:  25%|██████▌                   | 10/40 [00:02<00:06, 5.0 pictures/s]\n");
+  Stage plain({});
+  const auto lines = predict_progress(40, plain.screen);
+  plain.now += 11;
+  lines(10);
+  EXPECT_EQ(plain.raw, "predicting 10/40  [00:11]\n");
+}
+
 TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
   Stage stage(terminal(100, 24));
   const auto bar = progress({.screen = stage.screen});
