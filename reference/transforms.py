@@ -33,8 +33,8 @@ def _picture(size, channels, kind):
     return Image.frombytes({1: "L", 3: "RGB"}[channels], (w, h), values.astype("uint8").tobytes())
 
 
-def _affine(img, matrix):
-    return img.transform(img.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+def _affine(img, matrix, resample=Image.Resampling.NEAREST):
+    return img.transform(img.size, Image.Transform.AFFINE, matrix, resample)
 
 
 def _operations():
@@ -55,10 +55,12 @@ def _operations():
     yield "flip", [], F.hflip
     for angle in (-135.0, -90.0, -31.4, -1.0, 0.0, 0.3, 29.7, 45.0, 90.0, 180.0, 270.0, 359.5):
         yield "rotate", [angle], functools.partial(F.rotate, angle=angle)
+        yield "rotate_bilinear", [angle], functools.partial(F.rotate, angle=angle, interpolation=F.InterpolationMode.BILINEAR)
     for h, w in ((1, 1), (5, 4), (16, 16), (28, 29), (33, 64)):
         yield "center_crop", [h, w], functools.partial(F.center_crop, output_size=[h, w])
     for matrix in ([1, 0.3, 0, 0, 1, 0], [1, 0, 0, -0.7, 1, 0], [1, 0, 3, 0, 1, -2], [1.1, 0.2, -1.5, -0.1, 0.8, 2.25]):
         yield "affine", matrix, functools.partial(_affine, matrix=matrix)
+        yield "affine_bilinear", matrix, functools.partial(_affine, matrix=matrix, resample=Image.Resampling.BILINEAR)
 
 
 def _sha256(img):
@@ -97,10 +99,11 @@ def _policies():
     for policy, space in spaces.items():
         for name, (magnitudes, signed) in space.items():
             values = [float(m) for m in magnitudes] if magnitudes.ndim > 0 else [0.0]
-            outs = [autoaugment._apply_op(_picture(size, channels, "noise"), name, sign * value,
-                                          F.InterpolationMode.NEAREST, None)
-                    for value in values for sign in ((1, -1) if signed else (1,)) for channels in (1, 3)]
-            yield {"policy": policy, "name": name, "signed": signed, "magnitudes": values, "sha256": _joint(outs)}
+            nearest, bilinear = ([autoaugment._apply_op(_picture(size, channels, "noise"), name, sign * value, mode, None)
+                                  for value in values for sign in ((1, -1) if signed else (1,)) for channels in (1, 3)]
+                                 for mode in (F.InterpolationMode.NEAREST, F.InterpolationMode.BILINEAR))
+            yield {"policy": policy, "name": name, "signed": signed, "magnitudes": values, "sha256": _joint(nearest),
+                   "bilinear_sha256": _joint(bilinear)}
 
 
 def _distribution(values):

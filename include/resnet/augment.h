@@ -37,16 +37,20 @@ struct AlternatingFlip {};
 struct ColorJitter {
   double brightness = 0, contrast = 0, saturation = 0, hue = 0;
 };
-/// By an angle from [-degrees, degrees], with the nearest pixel, black outside. As torchvision's.
+/// By an angle from [-degrees, degrees], black outside. As torchvision's.
 struct Rotation {
   double degrees = 15;
+  bool bilinear = false;  // between pixels; else the nearest one
 };
 /// Some of 14 operations, all of one magnitude of 0 to 30. As torchvision's. Source: Cubuk et al., 2020.
 struct RandAugment {
   std::int64_t operations = 2, magnitude = 9;
+  bool bilinear = false;  // what turns, shears and shifts, as of a Rotation
 };
 /// One of 14 operations of any magnitude. As torchvision's TrivialAugmentWide. Source: Müller, Hutter, 2021.
-struct TrivialAugment {};
+struct TrivialAugment {
+  bool bilinear = false;  // as of a RandAugment
+};
 
 // Of the network's input, after normalisation, so that 0 is the mean.
 

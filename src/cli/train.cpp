@@ -112,17 +112,17 @@ class Train final : public Command {
   Train()
       : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data",           "data-dir",     "resize",          "resize-filter", "crop",         "normalize",
-            "augment",        "jitter",       "erasing",         "cutout",        "mixup",        "cutmix",
-            "loader-threads", "val-split",    "on-bad-file",     "limit-train",   "limit-test",   "model",
-            "recipe",         "batch-size",   "drop-last",       "epochs",        "steps",        "time",
-            "seed",           "sampler",      "accumulate",      "patience",      "lr",           "optimizer",
-            "momentum",       "nesterov",     "beta1",           "beta2",         "weight-decay", "decay-all",
-            "clip-norm",      "freeze",       "lr-head",         "lr-norm-bias",  "ema",          "schedule",
-            "warmup",         "lr-start",     "lr-final",        "lr-peak",       "lr-power",     "lr-gamma",
-            "lr-every",       "low-momentum", "label-smoothing", "class-weights", "tta",          "init",
-            "dirac",          "zero-gamma",   "whiten",          "threads",       "precision",    "isa",
-            "device",         "out"});
+    accept({"data",      "data-dir",       "resize",       "resize-filter",   "crop",          "normalize",
+            "augment",   "augment-filter", "jitter",       "erasing",         "cutout",        "mixup",
+            "cutmix",    "loader-threads", "val-split",    "on-bad-file",     "limit-train",   "limit-test",
+            "model",     "recipe",         "batch-size",   "drop-last",       "epochs",        "steps",
+            "time",      "seed",           "sampler",      "accumulate",      "patience",      "lr",
+            "optimizer", "momentum",       "nesterov",     "beta1",           "beta2",         "weight-decay",
+            "decay-all", "clip-norm",      "freeze",       "lr-head",         "lr-norm-bias",  "ema",
+            "schedule",  "warmup",         "lr-start",     "lr-final",        "lr-peak",       "lr-power",
+            "lr-gamma",  "lr-every",       "low-momentum", "label-smoothing", "class-weights", "tta",
+            "init",      "dirac",          "zero-gamma",   "whiten",          "threads",       "precision",
+            "isa",       "device",         "out"});
     accept_data();
     add({.name = "config",
          .placeholder = "FILE",

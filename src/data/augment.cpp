@@ -89,21 +89,25 @@ void Augmenter::change(Image& image, Example example) const {
   for (std::size_t place = 0; place < list_.size(); ++place) {
     Draws drawn = draws(place, example);
     std::visit(
-        Overloaded{[&](const Flip& o) {
-                     if (drawn.chance(o.probability)) images::flip(image);
-                   },
-                   [&](const AlternatingFlip&) {
-                     Draws own = draws(place, {0, example.index});  // the same in all epochs
-                     if (own.below(2) != example.epoch % 2) images::flip(image);
-                   },
-                   [&](const ColorJitter& o) { jitter(o, image, drawn); },
-                   [&](const Rotation& o) { images::rotate(image, drawn.uniform(-o.degrees, o.degrees)); },
-                   [&](const RandAugment& o) {
-                     for (std::int64_t i = 0; i < o.operations; ++i) {
-                       apply(draw(o, image.height, image.width, drawn), image);
-                     }
-                   },
-                   [&](const TrivialAugment& o) { apply(draw(o, drawn), image); }, [](const auto&) {}},
+        Overloaded{
+            [&](const Flip& o) {
+              if (drawn.chance(o.probability)) images::flip(image);
+            },
+            [&](const AlternatingFlip&) {
+              Draws own = draws(place, {0, example.index});  // the same in all epochs
+              if (own.below(2) != example.epoch % 2) images::flip(image);
+            },
+            [&](const ColorJitter& o) { jitter(o, image, drawn); },
+            [&](const Rotation& o) {
+              images::rotate(image, drawn.uniform(-o.degrees, o.degrees), interpolation_of(o.bilinear));
+            },
+            [&](const RandAugment& o) {
+              for (std::int64_t i = 0; i < o.operations; ++i) {
+                apply(draw(o, image.height, image.width, drawn), interpolation_of(o.bilinear), image);
+              }
+            },
+            [&](const TrivialAugment& o) { apply(draw(o, drawn), interpolation_of(o.bilinear), image); },
+            [](const auto&) {}},
         list_[place]);
   }
 }

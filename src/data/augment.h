@@ -55,6 +55,11 @@ Mixing draw(const CutMix& options, std::int64_t height, std::int64_t width, Draw
 /// Mixes each example with the one before it, and sets labels and weights; the batch has tensors for them.
 void mix(Batch& batch, const Mixing& mixing);
 
+/// What a transform's `bilinear` says.
+inline images::Interpolation interpolation_of(bool bilinear) {
+  return bilinear ? images::Interpolation::bilinear : images::Interpolation::nearest;
+}
+
 /// An operation of RandAugment and TrivialAugment.
 struct PolicyCall {
   std::size_t operation = 0;  // of policy_operations()
@@ -63,7 +68,7 @@ struct PolicyCall {
 std::span<const char* const> policy_operations();
 PolicyCall draw(const RandAugment& options, std::int64_t height, std::int64_t width, Draws& draws);
 PolicyCall draw(const TrivialAugment& options, Draws& draws);
-void apply(const PolicyCall& call, Image& image);
+void apply(const PolicyCall& call, images::Interpolation interpolation, Image& image);
 
 /// An Augmentation at work. Immutable, for several threads.
 class Augmenter {

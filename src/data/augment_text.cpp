@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "base/json.h"
@@ -36,6 +37,9 @@ constexpr std::array<Kind, std::variant_size_v<Transform>> kKinds = {{{"resized_
                                                                       {"mixup", Group::batch},
                                                                       {"cutmix", Group::batch}}};
 
+// Came later: it is written where it is set, so that programs of before read all else.
+constexpr const char* kBilinear = "bilinear";
+
 // Calls visit(name, member, least, most) for each option of a transform.
 template <class T, class Visit>
 void each_option(T& t, const Visit& visit) {
@@ -65,6 +69,7 @@ void each_option(T& t, const Visit& visit) {
     visit("operations", t.operations, 1.0, 8.0);
     visit("magnitude", t.magnitude, 0.0, 30.0);
   }
+  if constexpr (requires { t.bilinear; }) visit(kBilinear, t.bilinear, 0.0, 1.0);
   if constexpr (std::is_same_v<Plain, Cutout>) visit("side", t.side, 1.0, kMostSide);
   if constexpr (std::is_same_v<Plain, MixUp> || std::is_same_v<Plain, CutMix>) {
     visit("alpha", t.alpha, kLeast, kMostFactor);
@@ -127,7 +132,7 @@ std::string to_json(const Augmentation& augmentation) {
         [&](const auto& t) {
           each_option(t, [&](const char* name, const auto& value, double, double) {
             if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>) {
-              object.add(name, value ? 1 : 0);
+              if (value || std::string_view(name) != kBilinear) object.add(name, value ? 1 : 0);
             } else {
               object.add(name, value);
             }

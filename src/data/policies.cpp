@@ -1,6 +1,7 @@
 // The operations of RandAugment and TrivialAugment, with torchvision's names, ranges and roundings.
 #include <array>
 #include <cmath>
+#include <numbers>
 
 #include "data/augment.h"
 #include "images/adjust.h"
@@ -68,6 +69,12 @@ double magnitude_of(std::size_t operation, std::int64_t bin, const Ranges& range
   }
 }
 
+// By way of degrees, as torchvision: the last bit of a shear counts between two pixels.
+double sheared_angle(double shear) {
+  constexpr double kDegrees = 180 / std::numbers::pi, kRadians = std::numbers::pi / 180;
+  return std::atan(shear) * kDegrees * kRadians;
+}
+
 PolicyCall draw_call(std::int64_t bin, const Ranges& ranges, Draws& draws) {
   PolicyCall call;
   call.operation = static_cast<std::size_t>(draws.below(kOperations.size()));
@@ -95,19 +102,22 @@ PolicyCall draw(const TrivialAugment&, Draws& draws) {
   return draw_call(-1, {0.99, 32, 32, 135, 0.99, 6}, draws);
 }
 
-void apply(const PolicyCall& call, Image& image) {
+void apply(const PolicyCall& call, images::Interpolation interpolation, Image& image) {
   const double m = call.magnitude;
+  const auto affine = [&](const std::array<double, 6>& matrix) {
+    images::affine(image, matrix, interpolation);
+  };
   switch (call.operation) {
     case shear_x:
-      return images::affine(image, {1, m, 0, 0, 1, 0});
+      return affine({1, std::tan(sheared_angle(m)), 0, 0, 1, 0});
     case shear_y:
-      return images::affine(image, {1, 0, 0, m, 1, 0});
+      return affine({1, 0, 0, std::sin(sheared_angle(m)) / std::cos(sheared_angle(m)), 1, 0});
     case translate_x:
-      return images::affine(image, {1, 0, -std::trunc(m), 0, 1, 0});
+      return affine({1, 0, -std::trunc(m), 0, 1, 0});
     case translate_y:
-      return images::affine(image, {1, 0, 0, 0, 1, -std::trunc(m)});
+      return affine({1, 0, 0, 0, 1, -std::trunc(m)});
     case turn:
-      return images::rotate(image, m);
+      return images::rotate(image, m, interpolation);
     case brightness:
       return images::adjust_brightness(image, 1 + m);
     case color:

@@ -60,6 +60,41 @@ std::vector<std::int64_t> scaled(std::int64_t size, double scale, double offset)
   return result;
 }
 
+// The sides of a pixel's square have a pixel's centre each: beyond the outer ones the edge goes on. Bytes are
+// cut off, not rounded.
+void affine_bilinear(Image& image, const std::array<double, 6>& m) {
+  const std::vector<std::uint8_t> from = image.pixels;
+  const std::int64_t channels = image.channels, width = image.width, height = image.height;
+  std::uint8_t* out = image.pixels.data();
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; ++x, out += channels) {
+      const double xc = static_cast<double>(x) + 0.5, yc = static_cast<double>(y) + 0.5;
+      double column = m[0] * xc + m[1] * yc + m[2], row = m[3] * xc + m[4] * yc + m[5];
+      if (!(column >= 0 && column < static_cast<double>(width) && row >= 0 &&
+            row < static_cast<double>(height))) {
+        std::fill_n(out, channels, std::uint8_t{0});
+        continue;
+      }
+      column -= 0.5;
+      row -= 0.5;
+      const auto left = static_cast<std::int64_t>(std::floor(column));
+      const auto top = static_cast<std::int64_t>(std::floor(row));
+      const double across = column - static_cast<double>(left), down = row - static_cast<double>(top);
+      const std::int64_t x0 = std::max<std::int64_t>(left, 0) * channels;
+      const std::int64_t x1 = std::min(left + 1, width - 1) * channels;
+      const std::uint8_t* upper = from.data() + std::max<std::int64_t>(top, 0) * width * channels;
+      const std::uint8_t* lower = from.data() + std::min(top + 1, height - 1) * width * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const auto between = [&](const std::uint8_t* line) {
+          return line[x0 + c] + (line[x1 + c] - line[x0 + c]) * across;
+        };
+        const double above = between(upper);
+        out[c] = static_cast<std::uint8_t>(above + (between(lower) - above) * down);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void crop(const Image& image, const Box& box, Border border, Image& out) {
@@ -107,7 +142,8 @@ void flip(Image& image) {
   }
 }
 
-void affine(Image& image, const std::array<double, 6>& m) {
+void affine(Image& image, const std::array<double, 6>& m, Interpolation interpolation) {
+  if (interpolation == Interpolation::bilinear) return affine_bilinear(image, m);
   if (m[1] == 0 && m[3] == 0) {
     const std::vector<std::int64_t> columns = scaled(image.width, m[0], m[2]);
     const std::vector<std::int64_t> rows = scaled(image.height, m[4], m[5]);
@@ -123,7 +159,7 @@ void affine(Image& image, const std::array<double, 6>& m) {
   });
 }
 
-void rotate(Image& image, double degrees) {
+void rotate(Image& image, double degrees, Interpolation interpolation) {
   const double angle = degrees - 360.0 * std::floor(degrees / 360.0);
   const std::int64_t right = image.width - 1, bottom = image.height - 1;
   if (angle == 0) return;
@@ -137,7 +173,7 @@ void rotate(Image& image, double degrees) {
   const double radians = -(angle * (std::numbers::pi / 180.0));
   const double c = rounded(std::cos(radians)), s = rounded(std::sin(radians));
   const double x = static_cast<double>(image.width) / 2.0, y = static_cast<double>(image.height) / 2.0;
-  affine(image, {c, s, c * -x + s * -y + 0.0 + x, -s, c, -s * -x + c * -y + 0.0 + y});
+  affine(image, {c, s, c * -x + s * -y + 0.0 + x, -s, c, -s * -x + c * -y + 0.0 + y}, interpolation);
 }
 
 }  // namespace resnet::images

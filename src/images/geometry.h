@@ -1,5 +1,5 @@
-// Pixels of a picture moved: cut, mirrored, turned. Byte for byte as Pillow and torchvision with the nearest
-// pixel and black outside, which are torchvision's defaults.
+// Pixels of a picture moved: cut, mirrored, turned. Byte for byte as Pillow and torchvision, with black
+// outside.
 #pragma once
 
 #include <array>
@@ -25,10 +25,12 @@ Box center_box(std::int64_t height, std::int64_t width, std::int64_t crop_height
 
 void flip(Image& image);  ///< left to right
 
-/// Output pixel (x, y) is input pixel (m0 x + m1 y + m2, m3 x + m4 y + m5), of pixels' centres.
-/// Source: Pillow, Geometry.c: 16.16 fixed point, but for m1 = m3 = 0.
-void affine(Image& image, const std::array<double, 6>& matrix);
+enum class Interpolation : std::uint8_t { nearest, bilinear };  // bilinear: not antialiased
+
+/// Output pixel (x, y) is the picture at (m0 x + m1 y + m2, m3 x + m4 y + m5), of pixels' centres.
+/// Source: Pillow, Geometry.c: in double; the nearest pixel in 16.16 fixed point, but for m1 = m3 = 0.
+void affine(Image& image, const std::array<double, 6>& matrix, Interpolation interpolation);
 /// Turned counter-clockwise about the centre, as PIL's rotate().
-void rotate(Image& image, double degrees);
+void rotate(Image& image, double degrees, Interpolation interpolation);
 
 }  // namespace resnet::images

@@ -79,7 +79,13 @@ data::Augmentation augmentation(const Settings& settings) {
   const std::vector<std::string> names = names_in(settings.augment);
   const auto add_named = [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      if (std::ranges::count(names, named()[i].name) > 0) result.push_back(named()[i].transform);
+      if (std::ranges::count(names, named()[i].name) == 0) continue;
+      result.push_back(named()[i].transform);
+      const auto set_filter = [&](auto& transform) {
+        if constexpr (requires { transform.bilinear; })
+          transform.bilinear = settings.augment_filter == "bilinear";
+      };
+      std::visit(set_filter, result.back());
     }
   };
   constexpr std::size_t kGeometry = 5;  // crops and flips
@@ -104,6 +110,9 @@ void add_augment(Table& table) {
       table.text("augment", "NAME,...", "random changes of training images: " + names, &Settings::augment);
   augment.set = set_augment;
   augment.choices = {"none", "crop,flip", "resized-crop,flip", "crop,flip,trivial", "crop,flip,rand"};
+  table.choice("augment-filter", "KIND",
+               "of rotate, trivial and rand, where they move pixels: nearest or bilinear, as Pillow's",
+               {"nearest", "bilinear"}, &Settings::augment_filter);
   table.add(
       {"jitter", "B,C,S,H",
        "random brightness, contrast, saturation and hue, each changed by at most so much (hue 0.5)", true,

@@ -39,7 +39,8 @@ struct Settings {
   bool drop_last = false;
   float lr = 0.05F;
   std::string augment = "none";  // names of transforms, with commas between
-  std::string jitter;            // "": none
+  std::string augment_filter = "nearest";
+  std::string jitter;  // "": none
   double erasing = 0, mixup = 0, cutmix = 0;
   std::int64_t cutout = 0;
   int loader_threads = 0;  // 0: as FitOptions::loader_threads

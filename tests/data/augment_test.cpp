@@ -41,9 +41,17 @@ Dataset noise() {
 
 // Every transform there is; one of the two crops.
 Augmentation everything(const Transform& crop) {
-  return {crop,       Flip{},        AlternatingFlip{}, ColorJitter{0.4, 0.4, 0.4, 0.1},
-          Rotation{}, RandAugment{}, TrivialAugment{},  RandomErasing{},
-          Cutout{3},  MixUp{},       CutMix{}};
+  return {crop,
+          Flip{},
+          AlternatingFlip{},
+          ColorJitter{0.4, 0.4, 0.4, 0.1},
+          Rotation{},
+          RandAugment{},
+          TrivialAugment{true},
+          RandomErasing{},
+          Cutout{3},
+          MixUp{},
+          CutMix{}};
 }
 
 // Of all that a loader delivers in two epochs.
@@ -151,6 +159,10 @@ TEST(Augmentation, IsTextAndBack) {
   EXPECT_EQ(to_json({PaddingCrop{}, Flip{0.25}}),
             R"({"version":1,"transforms":[{"name":"padding_crop","padding":4,"reflect":0},)"
             R"({"name":"flip","probability":0.25}]})");
+  EXPECT_EQ(to_json({Rotation{}, Rotation{30, true}, TrivialAugment{}}),
+            R"({"version":1,"transforms":[{"name":"rotation","degrees":15},)"
+            R"({"name":"rotation","degrees":30,"bilinear":1},{"name":"trivial_augment"}]})")
+      << "as before where it is as before";
   for (const char* bad :
        {"", "[]", "{}", R"({"version":2,"transforms":[]})", R"({"version":1,"transforms":[{}]})",
         R"({"version":1,"transforms":[{"name":"flop"}]})",

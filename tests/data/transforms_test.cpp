@@ -51,6 +51,7 @@ Image picture(std::int64_t height, std::int64_t width, std::int64_t channels, co
 
 const std::map<std::string, Operation>& operations() {
   using images::center_box;
+  using enum images::Interpolation;
   static const std::map<std::string, Operation> map = {
       {"brightness", [](Image& x, const Parameters& p) { images::adjust_brightness(x, p[0]); }},
       {"contrast", [](Image& x, const Parameters& p) { images::adjust_contrast(x, p[0]); }},
@@ -62,10 +63,15 @@ const std::map<std::string, Operation>& operations() {
       {"autocontrast", [](Image& x, const Parameters&) { images::autocontrast(x); }},
       {"equalize", [](Image& x, const Parameters&) { images::equalize(x); }},
       {"flip", [](Image& x, const Parameters&) { images::flip(x); }},
-      {"rotate", [](Image& x, const Parameters& p) { images::rotate(x, p[0]); }},
+      {"rotate", [](Image& x, const Parameters& p) { images::rotate(x, p[0], nearest); }},
+      {"rotate_bilinear", [](Image& x, const Parameters& p) { images::rotate(x, p[0], bilinear); }},
       {"affine",
        [](Image& x, const Parameters& p) {
-         images::affine(x, {p[0], p[1], p[2], p[3], p[4], p[5]});
+         images::affine(x, {p[0], p[1], p[2], p[3], p[4], p[5]}, nearest);
+       }},
+      {"affine_bilinear",
+       [](Image& x, const Parameters& p) {
+         images::affine(x, {p[0], p[1], p[2], p[3], p[4], p[5]}, bilinear);
        }},
       {"center_crop", [](Image& x, const Parameters& p) {
          const Image from = x;
@@ -112,19 +118,23 @@ TEST(Transforms, PoliciesHaveTorchvisionsOperationsAndMagnitudes) {
     const bool has_sign = c.at("signed").get<bool>();
     const auto magnitudes = c.at("magnitudes").get<std::vector<double>>();
     std::map<double, double> expected;  // share
-    std::string hashes;
+    std::string hashes, bilinear_hashes;
     for (const double magnitude : magnitudes) {
       for (const double sign : has_sign ? std::vector{1.0, -1.0} : std::vector{1.0}) {
         expected[sign * magnitude] +=
             1.0 / (14.0 * static_cast<double>(magnitudes.size()) * (has_sign ? 2 : 1));
         for (const std::int64_t channels : {1, 3}) {
           Image out = picture(kHeight, kWidth, channels, "noise");
-          apply({operation, sign * magnitude}, out);
+          Image between = out;
+          apply({operation, sign * magnitude}, images::Interpolation::nearest, out);
+          apply({operation, sign * magnitude}, images::Interpolation::bilinear, between);
           hashes += sha256(out.pixels);
+          bilinear_hashes += sha256(between.pixels);
         }
       }
     }
     EXPECT_EQ(sha256(hashes), c.at("sha256").get<std::string>()) << policy << " " << c.at("name");
+    EXPECT_EQ(sha256(bilinear_hashes), c.at("bilinear_sha256").get<std::string>()) << policy << c.at("name");
     const auto& found = drawn[policy][operation];
     EXPECT_EQ(found.size(), expected.size()) << policy << " " << c.at("name");
     for (const auto& [magnitude, share] : expected) {

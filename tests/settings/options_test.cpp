@@ -38,6 +38,7 @@ const std::map<std::string, Texts>& cases() {
       {"augment",
        {{"none", "flip", "crop,flip,trivial", "resized-crop,alternating-flip,rotate,rand", "reflect-crop"},
         {"", "flop", "flip,flip", "none,flip", "crop,resized-crop", "flip,"}}},
+      {"augment-filter", {{"nearest", "bilinear"}, {"", "bicubic"}}},
       {"jitter", {{"0.4", "0.4,0.4,0.4,0.1"}, {"", "x", "0.1,0.1,0.1,0.6", "1,1,1,0.1,0"}}},
       {"erasing", {{"0", "0.25", "1"}, {"", "-0.1", "1.5", "0.1,0.2", "nan"}}},
       {"cutout", {{"0", "8"}, {"-1", "65536"}}},

@@ -144,6 +144,23 @@ TEST(Toml, TheTableOfTheNetworkHasTheNetworksOptionsAlone) {
   EXPECT_THAT(error_of("[[model]]\nblocks = 3"), HasSubstr("'model' must be a number"));
 }
 
+TEST(Toml, NamesTheFileOfARecipeThatIsNone) {
+  EXPECT_THAT(error_of("epochs = 3\nrecipe = 'soup'"),
+              HasSubstr("run/config.toml: --recipe cannot be 'soup' | "));
+}
+
+TEST(Settings, HaveOneFilterForAllThatMovesPixels) {
+  Settings settings;
+  set_all({{"augment", "crop,rotate,trivial,rand"}}, settings);
+  const auto is_bilinear = [&](std::size_t i) {
+    return data::to_json(data::Augmentation{augmentation(settings)[i]}).find("\"bilinear\":1") !=
+           std::string::npos;
+  };
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_FALSE(is_bilinear(i)) << i;
+  set_all({{"augment-filter", "bilinear"}}, settings);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(is_bilinear(i), i > 0) << i;
+}
+
 TEST(Toml, NamesTheLineOfWhatIsNotToml) {
   EXPECT_THAT(error_of("epochs = 3\nlr = \n"), HasSubstr("run/config.toml:2: "));
 }
