@@ -246,9 +246,9 @@ class Loader {
 
   /// Begins epoch `epoch` (from 0) of the whole data set; batches of an unfinished epoch are dropped.
   void start(const Order& order = Order::sequential(), std::int64_t epoch = 0);
-  /// The same for these examples alone, in this order, as epoch 0; an index may be there more than once.
-  /// Throws ConfigError for an index that is not in the data set.
-  void start(std::vector<std::int64_t> indices);
+  /// The same for these examples alone, in this order; an index may be there more than once. Throws
+  /// ConfigError for an index that is not in the data set.
+  void start(std::vector<std::int64_t> indices, std::int64_t epoch = 0);
   /// The next batch, or null at the end of the epoch. It stays valid until the next call.
   /// Rethrows what went wrong in a loader's thread, in the place of the batch that it went wrong with.
   const Batch* next();

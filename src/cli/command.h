@@ -98,6 +98,8 @@ void say(const std::string& line);
 data::DatasetOptions told_scan(bool quiet);
 /// The latter, a line each.
 std::vector<std::string> notes_of(const data::FolderScan& scan);
+/// The classes that `train` has no example of, in a line; "" where it has some of each.
+std::string note_of_missing_classes(const data::Dataset& train);
 /// `message` and `hint` on stderr, a line each; fields of the library are called by their flags.
 void report(const std::string& message, const std::string& hint);
 

@@ -2,12 +2,14 @@
 #include <fmt/core.h>
 
 #include <iostream>
+#include <map>
 #include <optional>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "data/contact_sheet.h"
 #include "data/survey.h"
 #include "resnet/folder.h"
 #include "resnet/images.h"
@@ -20,10 +22,11 @@ class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
     accept_data();
-    accept({"data", "data-dir", "resize", "val-split", "seed"});
+    accept({"data", "data-dir", "resize", "resize-filter", "crop", "normalize", "val-split", "seed", "recipe",
+            "augment", "augment-filter", "jitter", "erasing", "cutout", "mixup", "cutmix"});
     add({.name = "sheet",
          .placeholder = "FILE",
-         .help = "write a PNG with pictures of each class as the network sees them",
+         .help = "write a PNG with pictures of each class as the network sees them in training",
          .target = &sheet_});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
   }
@@ -37,14 +40,17 @@ class Data final : public Command {
     watch.scanned = [&](const data::FolderScan& found) { scan = found; };
     const data::TrainTest sets = settings::open_data(chosen, watch);
     const data::Survey found = data::survey(sets);
+    std::vector<std::string> notes = scan ? notes_of(*scan) : std::vector<std::string>();
+    if (const std::string note = note_of_missing_classes(sets.train); !note.empty()) notes.push_back(note);
+    const std::vector<data::BadFile> bad = scan ? scan->bad : std::vector<data::BadFile>();
     if (json_) {
-      print_json(sets.train, found, scan ? &*scan : nullptr);
+      print_json(sets.train, found, bad, scan ? scan->others : std::map<std::string, std::int64_t>(), notes);
     } else {
-      print_table(sets.train, found, scan ? &*scan : nullptr);
+      print_table(sets.train, found, bad, notes);
     }
     if (!sheet_.empty()) {
-      constexpr std::int64_t kColumns = 8;
-      const auto png = images::encode_png(data::contact_sheet(sets.train, kColumns));
+      const auto png = images::encode_png(
+          data::contact_sheet(sets.train, {.augment = settings::augmentation(chosen), .seed = chosen.seed}));
       const std::span<const std::byte> bytes = std::as_bytes(std::span(png));
       write_file(sheet_, std::span(&bytes, 1));
     }
@@ -57,21 +63,19 @@ class Data final : public Command {
   }
 
   static void print_json(const data::Dataset& train, const data::Survey& found,
-                         const data::FolderScan* scan) {
+                         const std::vector<data::BadFile>& bad,
+                         const std::map<std::string, std::int64_t>& others,
+                         const std::vector<std::string>& notes) {
     Json classes = Json::list();
     for (const data::Survey::Class& of : found.classes) {
       classes.push_back(Json::object({{"name", of.name}, {"train", of.train}, {"test", of.test}}));
     }
-    Json bad = Json::list();
-    Json others = Json::object();
-    Json notes = Json::list();
-    if (scan != nullptr) {
-      for (const data::BadFile& file : scan->bad) {
-        bad.push_back(Json::object({{"file", file.path.string()}, {"why", file.why}}));
-      }
-      for (const auto& [ending, count] : scan->others) others.add(ending, count);
-      for (const std::string& note : notes_of(*scan)) notes.push_back(note);
+    Json bad_files = Json::list();
+    for (const data::BadFile& file : bad) {
+      bad_files.push_back(Json::object({{"file", file.path.string()}, {"why", file.why}}));
     }
+    Json other_files = Json::object();
+    for (const auto& [ending, count] : others) other_files.add(ending, count);
     const Json object = Json::object({{"data", train.name()},
                                       {"train", found.train},
                                       {"test", found.test},
@@ -81,14 +85,14 @@ class Data final : public Command {
                                       {"duplicates", found.duplicates},
                                       {"in_classes", found.in_classes},
                                       {"overlaps", found.overlaps},
-                                      {"bad_files", bad},
-                                      {"other_files", others},
+                                      {"bad_files", bad_files},
+                                      {"other_files", other_files},
                                       {"notes", notes}});
     std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
   }
 
   static void print_table(const data::Dataset& train, const data::Survey& found,
-                          const data::FolderScan* scan) {
+                          const std::vector<data::BadFile>& bad, const std::vector<std::string>& notes) {
     fmt::print("{}: {} pictures to train on, {} to test on, {} classes\n", printable(train.name()),
                found.train, found.test, found.classes.size());
     fmt::print("height {} to {} pixels, median {}; width {} to {}, median {}\n", found.height.least,
@@ -102,11 +106,9 @@ class Data final : public Command {
       constexpr std::size_t kMostBytes = 60;
       fmt::print("{:<32} {:>8} {:>8}\n", shown(of.name, kMostBytes), of.train, of.test);
     }
-    if (scan == nullptr) return;
-    if (!scan->bad.empty()) fmt::print("\ncannot be read: {}\n", scan->bad.size());
-    for (const data::BadFile& bad : scan->bad)
-      fmt::print("  {}: {}\n", printable(bad.path.string()), printable(bad.why));
-    const std::vector<std::string> notes = notes_of(*scan);
+    if (!bad.empty()) fmt::print("\ncannot be read: {}\n", bad.size());
+    for (const data::BadFile& file : bad)
+      fmt::print("  {}: {}\n", printable(file.path.string()), printable(file.why));
     if (!notes.empty()) fmt::print("\n");
     for (const std::string& note : notes) fmt::print("note: {}\n", printable(note));
   }

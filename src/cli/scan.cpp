@@ -1,8 +1,10 @@
-// What is said of a folder of pictures.
+// What is said of a data set before it is used.
 #include <fmt/core.h>
 
+#include "base/joined.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "data/survey.h"
 #include "resnet/folder.h"
 #include "resnet/report.h"
 
@@ -55,6 +57,14 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
   note(others, fmt::format("{}: {}", counted(others, "file is no picture", "files are no pictures"),
                            shown(endings, kMostBytes)));
   return notes;
+}
+
+std::string note_of_missing_classes(const data::Dataset& train) {
+  const std::vector<std::string> missing = data::classes_without_examples(train);
+  if (missing.empty()) return "";
+  constexpr std::size_t kMostBytes = 120;
+  return fmt::format("{} of {} classes {} no example to train on: {}", missing.size(), train.classes().size(),
+                     missing.size() == 1 ? "has" : "have", shown(joined(missing, ", "), kMostBytes));
 }
 
 data::DatasetOptions told_scan(bool quiet) {

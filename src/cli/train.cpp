@@ -144,6 +144,7 @@ class Train final : public Command {
           fmt::format("{} has other examples now than the run of {} had", training.name(), config_),
           "give --data or --data-dir to train on these");
     }
+    if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
     const Shape& example = training.example_shape();
     nn::Sequential net =
         settings::make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));

@@ -207,13 +207,13 @@ std::int64_t Loader::batches() const noexcept {
 void Loader::start(const Order& order, std::int64_t epoch) {
   impl_->start(order.indices(impl_->dataset.size(), epoch), epoch);
 }
-void Loader::start(std::vector<std::int64_t> indices) {
+void Loader::start(std::vector<std::int64_t> indices, std::int64_t epoch) {
   for (const std::int64_t index : indices) {
     if (index >= 0 && index < impl_->dataset.size()) continue;
     throw ConfigError("Loader::start: there is no example " + std::to_string(index) + ", " +
                       impl_->dataset.name() + " has " + std::to_string(impl_->dataset.size()));
   }
-  impl_->start(std::move(indices), 0);
+  impl_->start(std::move(indices), epoch);
 }
 const Batch* Loader::next() {
   return impl_->next();

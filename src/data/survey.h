@@ -28,8 +28,7 @@ struct Survey {
 /// Reads every picture that is not known without.
 Survey survey(const TrainTest& data);
 
-/// A row of `columns` pictures of each class, or of as many classes as 2^24 pixels hold, as the network sees
-/// them in training: what a loader delivers.
-Image contact_sheet(const Dataset& dataset, std::int64_t columns);
+/// The classes of a data set that it has no example of, by their names.
+std::vector<std::string> classes_without_examples(const Dataset& dataset);
 
 }  // namespace resnet::data
