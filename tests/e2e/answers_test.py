@@ -5,30 +5,14 @@ import base64
 import csv
 import io
 import json
-import os
 import pathlib
 import random
-import shutil
-import struct
-import subprocess
 import xml.etree.ElementTree
-import zlib
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import HERE, png, put_idx, result_of, run
+
 CLASSES = 3
 SIDE = 8
-
-
-def run(*arguments, code=0, says="", data=b""):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, input=data, timeout=TIMEOUT, check=False)
-    result.stdout, result.stderr = result.stdout.decode(), result.stderr.decode()
-    assert result.returncode == code and says in result.stderr, (arguments, result)
-    return result
 
 
 # Pictures whose class is their brightness, with noise.
@@ -36,28 +20,16 @@ def pixels_of(label, generator):
     return bytes(min(255, 20 + 90 * label + generator.randrange(30)) for _ in range(SIDE * SIDE))
 
 
-def write_idx(folder, count, seed):
-    folder.mkdir(exist_ok=True)
-    for split in ("train", "t10k"):
-        generator = random.Random(f"{seed}{split}")
-        pixels = b"".join(pixels_of(i % CLASSES, generator) for i in range(count))
-        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + struct.pack(">3I", count, SIDE, SIDE) + pixels)
-        (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", count)
-                                                            + bytes(i % CLASSES for i in range(count)))
+def picture(label, generator):
+    return png(pixels_of(label, generator), SIDE, SIDE)
 
 
-def png(pixels):
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    rows = b"".join(b"\0" + pixels[SIDE * y:SIDE * (y + 1)] for y in range(SIDE))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", SIDE, SIDE, 8, 0, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
-write_idx(HERE / "data", 90, 1)
+for split in ("train", "t10k"):
+    generator = random.Random(f"1{split}")
+    put_idx("data", split, b"".join(pixels_of(i % CLASSES, generator) for i in range(90)), (i % CLASSES for i in range(90)), SIDE)
 run("train", "--data", "idx:data", "--resize", "16", "--channels", "8,8", "--blocks", "1,1", "--batch-size", "15", "--epochs", "6",
     "--lr", "0.1", "--quiet", "--out", "run")
-result = json.loads((HERE / "run" / "result.json").read_text())
+result = result_of("run")
 assert result["test_acc"] > 0.9, result
 
 # The figures of an evaluation, and its files.
@@ -100,7 +72,7 @@ pictures = HERE / "pictures"
 (pictures / "deep" / "er").mkdir(parents=True)
 for i in range(40):
     place = pictures if i % 2 else pictures / "deep" / "er"
-    (place / f"{i:02}.png").write_bytes(png(pixels_of(i % CLASSES, generator)))
+    (place / f"{i:02}.png").write_bytes(picture(i % CLASSES, generator))
 (pictures / "notes.txt").write_text("no picture")
 found = json.loads(run("predict", "run", "pictures", "--json", "--top", 2).stdout)
 assert [pathlib.Path(item["file"]).name for item in found] == [f"{i:02}.png" for i in [*range(1, 40, 2), *range(0, 40, 2)]]

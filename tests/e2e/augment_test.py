@@ -2,17 +2,9 @@
 """The bits of a run with every random transform on do not depend on the threads that make batches or compute steps."""
 import itertools
 import json
-import os
-import pathlib
-import shutil
-import subprocess
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import run
+
 RUN = ["train", "--limit-train", "60", "--limit-test", "20", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--batch-size", "16",
        "--epochs", "2", "--lr", "0.1", "--momentum", "0.9", "--nesterov", "yes", "--ema", "0.9", "--label-smoothing", "0.1", "--clip-norm", "1",
        "--accumulate", "2", "--jitter", "0.4,0.4,0.4,0.1", "--erasing", "0.5", "--cutout", "8", "--mixup", "0.2", "--cutmix", "1",
@@ -20,9 +12,7 @@ RUN = ["train", "--limit-train", "60", "--limit-test", "20", "--resize", "32", "
 
 
 def weights(name, *flags):
-    result = subprocess.run([PROGRAM, *RUN, *flags, "--out", name], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert result.returncode == 0, result
-    return json.loads(result.stdout)["weights_sha256"]
+    return json.loads(run(*RUN, *flags, "--out", name).stdout)["weights_sha256"]
 
 
 seen = set()
@@ -33,9 +23,8 @@ for number, crop in enumerate(("crop", "resized-crop")):
     assert len(set(hashes.values())) == 1, hashes
     seen |= set(hashes.values())
     # From its own config.toml as well.
-    again = subprocess.run([PROGRAM, "train", "--config", f"run-{number}-1-1/config.toml", "--out", f"again-{number}", "--json", "--quiet"],
-                           capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert again.returncode == 0 and json.loads(again.stdout)["weights_sha256"] in seen, again
+    again = run("train", "--config", f"run-{number}-1-1/config.toml", "--out", f"again-{number}", "--json", "--quiet")
+    assert json.loads(again.stdout)["weights_sha256"] in seen, again
 seen.add(weights("other-seed", "--augment", "crop,flip", "--seed", "1"))
 seen.add(weights("none"))
 assert len(seen) == 4, "another seed, and no crop, give other bits"

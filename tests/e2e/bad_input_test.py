@@ -9,30 +9,21 @@ import struct
 import subprocess
 import sys
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import HERE, PROGRAM, idx, put_small_idx, run
+
 failures = 0
 
 
-def idx(values, *extents, kind=8):
-    return bytes([0, 0, kind, len(extents)]) + b"".join(struct.pack(">I", e) for e in extents) + bytes(values)
-
-
 def data_set(name, **replaced):
-    """A folder with a good small data set of 8 images of 40x40, but for what is replaced (None: left out)."""
+    """A folder with a good small data set, but for what is replaced (None: left out)."""
     folder = HERE / name
-    folder.mkdir()
-    pixels = [(7 * i) % 251 for i in range(8 * 40 * 40)]
-    files = {"train-images-idx3-ubyte": idx(pixels, 8, 40, 40), "train-labels-idx1-ubyte": idx([i % 3 for i in range(8)], 8),
-             "t10k-images-idx3-ubyte": idx(pixels, 8, 40, 40), "t10k-labels-idx1-ubyte": idx([i % 3 for i in range(8)], 8)}
+    put_small_idx(folder)
     for key, value in replaced.items():
-        files[{"images": "train-images-idx3-ubyte", "labels": "train-labels-idx1-ubyte"}[key]] = value
-    for file, content in files.items():
-        if content is not None:
-            (folder / file).write_bytes(content)
+        file = folder / {"images": "train-images-idx3-ubyte", "labels": "train-labels-idx1-ubyte"}[key]
+        if value is None:
+            file.unlink()
+        else:
+            file.write_bytes(value)
     return folder
 
 
@@ -71,7 +62,7 @@ good = data_set("good")
 small = ["--data", f"idx:{good}", "--resize", "40", "--batch-size", "4", "--epochs", "1", "--channels", "8,8", "--blocks", "1,1",
          "--quiet"]
 trained = HERE / "trained"
-subprocess.run([PROGRAM, "train", *small, "--out", trained], check=True, capture_output=True, timeout=120)
+run("train", *small, "--out", trained)
 model = (trained / "model.safetensors").read_bytes()
 
 out = HERE / "never"
@@ -164,7 +155,7 @@ def with_header(**changes):
 
 
 other = HERE / "other"
-subprocess.run([PROGRAM, "train", *small, "--channels", "8,16", "--out", other], check=True, capture_output=True, timeout=120)
+run("train", *small, "--channels", "8,16", "--out", other)
 other_model = (other / "model.safetensors").read_bytes()
 other_header = json.loads(other_model[8:8 + struct.unpack("<Q", other_model[:8])[0]])
 bad_model("truncated model", "model_truncated_model", model[:-1])

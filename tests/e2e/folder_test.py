@@ -3,44 +3,21 @@
 data of another content, paths as people type them."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
-os.environ.pop("RESNET_DATA_DIR", None)
-
-
-def run(*arguments, code=0, says="", cwd=None):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, errors="replace",
-                            timeout=TIMEOUT, check=False, cwd=cwd)
-    assert result.returncode == code and says in result.stderr, (arguments, result)
-    return result
-
-
-def write_data(folder, seed):
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = bytes((7 * i + seed) % 251 for i in range(8 * 40 * 40))
-    for split in ("train", "t10k"):
-        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + b"\0\0\0\x08\0\0\0\x28\0\0\0\x28" + pixels)
-        (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + b"\0\0\0\x08" + bytes(i % 3 for i in range(8)))
+from program import HERE, PROGRAM, TIMEOUT, idx, png, put, put_small_idx, result_of, run, start
 
 
 def digest_of(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-write_data(HERE / "own", 0)
+put_small_idx("own")
 NETWORK = ["--resize", "32", "--batch-size", "4", "--steps", "2", "--channels", "8,8", "--blocks", "1,1"]
 SMALL = ["--data", "idx:own", *NETWORK, "--quiet"]
 run("train", *SMALL, "--out", "first")
@@ -50,13 +27,12 @@ for pair in range(20):
     out = HERE / f"pair-{pair}"
     if pair % 2 == 1:
         out.mkdir()  # by the user
-    both = [subprocess.Popen([PROGRAM, "train", *SMALL, "--seed", str(seed), "--json", "--out", out.name],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in (0, 1)]
+    both = [start("train", *SMALL, "--seed", seed, "--json", "--out", out.name) for seed in (0, 1)]
     texts = [process.communicate(timeout=TIMEOUT) for process in both]
     codes = [process.returncode for process in both]
     assert sorted(codes) == [0, 1], (pair, codes, texts)
     winner = json.loads(texts[codes.index(0)][0])
-    assert json.loads((out / "result.json").read_text()) == winner, pair
+    assert result_of(out) == winner, pair
     config = tomllib.loads((out / "config.toml").read_text())
     assert config["seed"] == str(winner["seed"]), (pair, config)
     loser = texts[codes.index(1)][1]
@@ -89,14 +65,48 @@ assert not list((HERE / "empty").iterdir()) and not (HERE / "new").exists()
 
 def start_large(out):
     """A run that has its folder, and a second or so to go before its first step."""
-    process = subprocess.Popen([PROGRAM, "train", "--data", "idx:own", "--model", "d2l_resnet50", "--resize", "64",
-                                "--batch-size", "4", "--out", out, "--json", "--quiet"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = start("train", "--data", "idx:own", "--model", "d2l_resnet50", "--resize", "64", "--batch-size", "4", "--out", out,
+                    "--json", "--quiet")
     deadline = time.time() + TIMEOUT
     while time.time() < deadline and process.poll() is None and not (HERE / out / "config.toml").exists():
         time.sleep(0.001)
     return process
 
+
+# Stopped while its data is being opened: one line, and nothing of it is there. A folder of large pictures, and a pipe without a
+# writer's bytes.
+put("large/a/0.png", png(bytes(3 * 2000 * 2000), 2000, 2000, level=1))
+(HERE / "large/b").mkdir()
+for i in range(200):
+    os.link("large/a/0.png", f"large/{'ab'[i % 2]}/{i + 1}.png")
+put("piped/train-labels-idx1-ubyte", idx([0, 1], 2))
+os.mkfifo("piped/train-images-idx3-ubyte")
+
+
+def looks_at_pictures(process):
+    return len(os.listdir(f"/proc/{process.pid}/task")) > 1
+
+
+def reads_pipe(_):
+    try:
+        writers.append(os.open("piped/train-images-idx3-ubyte", os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:  # nobody reads it yet
+        return False
+    return True
+
+
+writers = []
+for data, is_open in (("large", looks_at_pictures), ("idx:piped", reads_pipe)):
+    for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = start("train", data, *NETWORK, "--out", "cut", "--quiet")
+        deadline = time.time() + TIMEOUT
+        while time.time() < deadline and process.poll() is None and not is_open(process):
+            time.sleep(0.001)
+        process.send_signal(stop)
+        answer, said = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, answer, said) == (code, "", "resnet: interrupted; no file is half-written\n"), (data, process.returncode, said)
+        assert not (HERE / "cut").exists() and not list(HERE.parent.glob("cache/**/*")), data
+shutil.rmtree(HERE / "large")
 
 # Stopped before its first step: what was not measured is not zero, and an untrained network is not kept.
 stopped = start_large("stopped")
@@ -116,8 +126,7 @@ assert stopped.returncode == 130 and not list((HERE / "mine_empty").iterdir()), 
 
 def start_long(out):
     """A run that has done some steps, and has many to go."""
-    process = subprocess.Popen([PROGRAM, "train", "--data", "idx:own", *NETWORK, "--steps", "0", "--epochs", "1000000",
-                                "--out", out, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start("train", "--data", "idx:own", *NETWORK, "--steps", "0", "--epochs", "1000000", "--out", out, "--quiet")
     metrics = HERE / out / "metrics.csv"
     deadline = time.time() + TIMEOUT
     while time.time() < deadline and process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 3):
@@ -198,13 +207,13 @@ for closed in ("0<&-", "1>&-", "2>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-
 # A run means the same data from everywhere, and is told where its content has changed.
 figures = json.loads(run("eval", "first", "--json").stdout)
 elsewhere = HERE / "elsewhere"
-write_data(elsewhere / "own", 5)  # other data of the same name
+put_small_idx(elsewhere / "own", 5)  # other data of the same name
 assert json.loads(run("eval", "../first", "--json", cwd=elsewhere).stdout) == figures
 assert figures["data"] == f"idx:{HERE}/own", figures
 again = json.loads(run("train", "--config", "../first/config.toml", "--out", "again", "--json", "--quiet", cwd=elsewhere).stdout)
-assert again["weights_sha256"] == json.loads((HERE / "first" / "result.json").read_text())["weights_sha256"]
+assert again["weights_sha256"] == result_of("first")["weights_sha256"]
 os.rename(HERE / "own", HERE / "kept")
-write_data(HERE / "own", 5)
+put_small_idx("own", 5)
 run("eval", "first", code=1, says="has other test examples than the run in first had")
 run("train", "--config", "first/config.toml", "--out", "never", code=1, says="has other examples now than the run of first/config")
 assert not (HERE / "never").exists()
@@ -218,7 +227,7 @@ os.rename(HERE / "kept", HERE / "own")
 run("train", *SMALL, "--limit-test", 4, "--out", "limited")
 limited = json.loads(run("eval", "limited", "--json").stdout)  # the run's own figures
 assert limited["examples"] == 4, limited
-assert limited["test_acc"] == json.loads((HERE / "limited" / "result.json").read_text())["test_acc"], limited
+assert limited["test_acc"] == result_of("limited")["test_acc"], limited
 assert json.loads(run("eval", "limited", "--limit-test", 0, "--json").stdout)["examples"] == 8
 # A picture goes to whatever reads it, and a terminal that is too narrow is told.
 drawn = subprocess.run([PROGRAM, "plot", "first", "--svg", "/dev/stdout"], stdout=subprocess.PIPE, check=True)
@@ -252,4 +261,3 @@ for arguments in (["train", *SMALL, "--out=~/run"], ["train", "--data", "idx:~/o
     assert tilde.stderr.endswith(TILDE), (arguments, tilde.stderr)
 assert not (HERE / "~").exists() and not (HERE / "never").exists()
 print("ok")
-sys.exit(0)

@@ -6,17 +6,13 @@ Usage: hashes_test.py [--record]   (writes the files of this machine's instructi
                                     does that in a commit of its own that says why)
 """
 import json
-import os
-import pathlib
-import shutil
 import subprocess
 import sys
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-GOLDEN = pathlib.Path(os.environ["RESNET_SOURCE_DIR"]) / "tests" / "golden" / "hashes"
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, put, put_idx
+
+GOLDEN = SOURCE / "tests" / "golden" / "hashes"
 LEVELS = ["avx2", "avx512", "avx512_bf16"]
-HERE = pathlib.Path.cwd() / "files"
 
 # Name, data, flags. Ragged last batches, odd channels, every kind of block and stem.
 GRAY = ["--data", "idx:gray"]
@@ -40,17 +36,11 @@ def noise(count, seed):
 
 
 def write_data():
-    gray, rgb = HERE / "gray", HERE / "rgb"
-    gray.mkdir(parents=True)
-    rgb.mkdir()
     for split, count in (("train", 80), ("t10k", 10)):
-        head = b"\0\0\x08\x03" + count.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2
-        (gray / f"{split}-images-idx3-ubyte").write_bytes(head + noise(count * 28 * 28, 1))
-        labels = bytes((7 * i + i // 3) % 10 for i in range(count))
-        (gray / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count.to_bytes(4, "big") + labels)
+        put_idx("gray", split, noise(count * 28 * 28, 1), ((7 * i + i // 3) % 10 for i in range(count)), 28)
     for name in [f"data_batch_{k}.bin" for k in range(1, 6)] + ["test_batch.bin"]:
         pixels = noise(13 * 3072, len(name) + ord(name[-5]))
-        (rgb / name).write_bytes(b"".join(bytes([i % 10]) + pixels[i * 3072:(i + 1) * 3072] for i in range(13)))
+        put(f"rgb/{name}", b"".join(bytes([i % 10]) + pixels[i * 3072:(i + 1) * 3072] for i in range(13)))
 
 
 def train(name, data, flags, isa, threads):
@@ -65,7 +55,6 @@ def train(name, data, flags, isa, threads):
 
 def main():
     record = sys.argv[1:] == ["--record"]
-    shutil.rmtree(HERE, ignore_errors=True)
     write_data()
     failures = []
     for isa in LEVELS:

@@ -13,15 +13,11 @@ import struct
 import subprocess
 import sys
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-HOSTILE = pathlib.Path(os.environ["RESNET_SOURCE_DIR"]) / "tests/e2e/hostile"
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, put_idx
 
+HOSTILE = SOURCE / "tests/e2e/hostile"
 # A sanitizer or a build without optimisation takes more time and memory of its own.
-RELEASE = int(os.environ.get("RESNET_TEST_TIMEOUT", "300")) <= 300
+RELEASE = TIMEOUT <= 300
 MOST_SECONDS, MOST_KB, MOST_CHARACTERS = 1, 64 * 1024, 300
 failures = 0
 
@@ -85,15 +81,9 @@ def check(what, arguments, ends=(1,), says="", figures=True):
         print(f"ok     {what}: {code}, {seconds:.2f} s, {kb // 1024} MB {lines[0][8:160] if lines else ''}")
 
 
-def idx(values, *extents):
-    return bytes([0, 0, 8, len(extents)]) + b"".join(struct.pack(">I", e) for e in extents) + bytes(values)
-
-
 DATA = HERE / "data"
-DATA.mkdir()
-for name in ("train", "t10k"):
-    (DATA / f"{name}-images-idx3-ubyte").write_bytes(idx([7 * i % 251 for i in range(10 * 784)], 10, 28, 28))
-    (DATA / f"{name}-labels-idx1-ubyte").write_bytes(idx(range(10), 10))
+for split in ("train", "t10k"):
+    put_idx(DATA, split, [7 * i % 251 for i in range(10 * 784)], range(10), 28)
 
 
 # ---- model files

@@ -3,26 +3,13 @@
 evaluation, and the example of plain against residual networks."""
 import json
 import os
-import pathlib
-import shutil
 import subprocess
 import tomllib
 import xml.etree.ElementTree
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = pathlib.Path.cwd() / "networks"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, result_of, run
+
 SHORT = ["--limit-train", "96", "--limit-test", "40", "--batch-size", "32", "--resize", "20", "--epochs", "1"]
-
-
-def run(*arguments, code=0):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert result.returncode == code, f"{arguments}: exit code {result.returncode}\n{result.stderr}"
-    return result
 
 
 # The network of a config file, written with lists, is the one of the flags; the run's own config repeats it.
@@ -33,21 +20,21 @@ FLAGS = ["--model", "resnet18", "--blocks", "1,1", "--channels", "8,16", "--stem
 run("train", "--config", "small.toml", *SHORT, "--out", "table")
 run("train", *FLAGS, *SHORT, "--out", "flags")
 run("train", "--config", "flags/config.toml", "--out", "again")
-hashes = {json.loads((HERE / name / "result.json").read_text())["weights_sha256"] for name in ("table", "flags", "again")}
+hashes = {result_of(name)["weights_sha256"] for name in ("table", "flags", "again")}
 assert len(hashes) == 1, hashes
 assert tomllib.loads((HERE / "table" / "config.toml").read_text())["blocks"] == "1,1"
 
 # Drop path draws from seed and example: the same bits for any number of threads, others for another seed.
 run("train", *FLAGS, *SHORT, "--threads", "1", "--out", "one")
 run("train", *FLAGS, *SHORT, "--seed", "1", "--out", "seed")
-of = {name: json.loads((HERE / name / "result.json").read_text())["weights_sha256"] for name in ("one", "seed")}
+of = {name: result_of(name)["weights_sha256"] for name in ("one", "seed")}
 assert of["one"] in hashes and of["seed"] not in hashes, (of, hashes)
 
 # Model files hold the family's operations.
 for model in (["resnet50d"], ["seresnext50_32x4d", "--width-per-group", "8"], ["resnetv2_18"]):
     folder = model[0]
     run("train", "--model", *model, "--blocks", "1,1", "--channels", "8,16", *SHORT, "--steps", "1", "--out", folder)
-    trained = json.loads((HERE / folder / "result.json").read_text())
+    trained = result_of(folder)
     again = json.loads(run("eval", folder, "--limit-test", "40", "--json").stdout)
     assert abs(again["test_acc"] - trained["test_acc"]) < 1e-9, (folder, again, trained)
 
@@ -60,7 +47,7 @@ for wrong, words in ((["--model", "d2l_resnet18", "--se-reduction", "16"], "the 
     assert words in error and len(error.splitlines()) <= 2 and max(map(len, error.splitlines())) <= 300, error
 
 # The example, with few steps.
-subprocess.run([ROOT / "examples" / "plain_vs_residual.sh", "compared", *SHORT, "--steps", "1", "--channels", "4,4,4,4"],
+subprocess.run([SOURCE / "examples" / "plain_vs_residual.sh", "compared", *SHORT, "--steps", "1", "--channels", "4,4,4,4"],
                env={**os.environ, "RESNET": PROGRAM}, check=True, timeout=TIMEOUT, capture_output=True)
 drawn = (HERE / "compared" / "curves.svg").read_text()
 xml.etree.ElementTree.fromstring(drawn)

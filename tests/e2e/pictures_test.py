@@ -1,29 +1,13 @@
 #!/usr/bin/env python3
 """A folder of pictures: what is told of it, how it is split, and that a run of it can be repeated and evaluated."""
-import collections
 import json
 import os
 import pathlib
-import shutil
 import struct
 import subprocess
-import zlib
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
-os.environ["XDG_CACHE_HOME"] = str(HERE / "cache")
-os.environ.pop("RESNET_DATA_DIR", None)
-
-
-def run(*arguments, code=0, says="", **options):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, errors="replace",
-                            timeout=TIMEOUT, check=False, **options)
-    assert result.returncode == code and says in result.stderr, (arguments, result)
-    return result
+import program
+from program import HERE, put, put_idx, run
 
 
 def pixels(number, side=8):
@@ -34,20 +18,8 @@ def ppm(number, side=8):
     return b"P6\n%d %d\n255\n" % (side, side) + pixels(number, side)
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def png(number, side=8, level=6):
-    rows = b"".join(b"\0" + pixels(number, side)[3 * side * y:3 * side * (y + 1)] for y in range(side))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows, level)) + chunk(b"IEND", b""))
-
-
-def put(path, data):
-    path = HERE / path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    return program.png(pixels(number, side), side, side, level)
 
 
 # 100 planted duplicates: copies, saved as PNG, renamed, in another class.
@@ -71,7 +43,14 @@ for c in found["classes"]:
 assert found["train"] + found["test"] == 400 and found["bad_files"] == [] and found["other_files"] == {".txt": 1}, found
 assert any("empty has no picture" in note for note in found["notes"]) and any("not followed" in note for note in found["notes"])
 assert found["height"] == {"min": 8, "median": 8, "max": 8}, found
-assert (HERE / "sheet.png").read_bytes().startswith(b"\x89PNG")
+plain = (HERE / "sheet.png").read_bytes()
+assert plain.startswith(b"\x89PNG")
+run("data", "photos", "--resize", "8", "--normalize", "imagenet", "--sheet", "sheet.png")
+same = (HERE / "sheet.png").read_bytes()
+assert same == plain, "shown without the normalisation"
+run("data", "photos", "--resize", "8", "--augment", "crop,flip,rotate", "--augment-filter", "bilinear", "--sheet", "sheet.png")
+shown = (HERE / "sheet.png").read_bytes()
+assert struct.unpack(">2I", shown[16:24])[1] == struct.unpack(">2I", plain[16:24])[1] and shown != plain
 assert "katze" in run("data", "photos", "--resize", "8").stdout
 
 # Training, and the same again: whatever the files are called, and in which order the disk lists them.
@@ -138,18 +117,19 @@ assert json.loads(run(*odd, "--drop-last").stdout)["steps"] == 1
 assert "drop-last = 'yes'" in (HERE / "odd/config.toml").read_text()
 
 # A test set without one of the network's classes, and a folder in two places.
-def idx(folder, split, labels):
-    put(f"{folder}/{split}-images-idx3-ubyte", struct.pack(">IIII", 0x803, len(labels), 8, 8) + bytes(range(64)) * len(labels))
-    put(f"{folder}/{split}-labels-idx1-ubyte", struct.pack(">II", 0x801, len(labels)) + bytes(labels))
-
-
-idx("numbers", "train", [0, 1, 2, 0, 1, 2])
-idx("numbers", "t10k", [0, 1])
-idx("fewer", "t10k", [0, 1, 1])
+for folder, split, labels in (("numbers", "train", [0, 1, 2, 0, 1, 2]), ("numbers", "t10k", [0, 1]), ("fewer", "t10k", [0, 1, 1]),
+                              ("more", "t10k", [0, 3])):
+    put_idx(folder, split, bytes(range(64)) * len(labels), labels, 8)
 run("train", "--data", "idx:numbers", *SMALL, "--batch-size", "6", "--out", "numbers-run")
 fewer = json.loads(run("eval", "numbers-run", "--data", "idx:fewer", "--json").stdout)
 assert [c["examples"] for c in fewer["classes"]] == [1, 2, 0], fewer
-idx("more", "t10k", [0, 3])
 run("eval", "numbers-run", "--data", "idx:more", code=1, says="the network knows 3 classes, idx:more has 4")
+# Labels with gaps: the classes without an example are told before training, and by `data`.
+GAPS = "2 of 4 classes have no example to train on: 1, 2"
+put_idx("gaps", "train", bytes(range(64)) * 4, [0, 3, 0, 3], 8)
+put_idx("gaps", "t10k", bytes(range(64)), [0], 8)
+run("train", "--data", "idx:gaps", *SMALL, "--batch-size", "4", "--out", "gaps-run", says=f"note: {GAPS}\n")
+assert json.loads(run("data", "idx:gaps", "--resize", "8", "--json").stdout)["notes"] == [GAPS]
+assert f"\nnote: {GAPS}\n" in run("data", "idx:gaps", "--resize", "8").stdout
 run("train", "--data", "idx:numbers", "--data-dir", "elsewhere", code=2, says="--data-dir is elsewhere beside a data set in numbers")
 print("a folder of pictures: told, split, repeated")

@@ -5,30 +5,14 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+from program import HERE, PROGRAM, TIMEOUT, put_small_idx, result_of, run, start
+
 CHAPTER = ["--limit-train", "320", "--limit-test", "200", "--batch-size", "64", "--resize", "32"]
-
-
-def run(*arguments, code=0):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert result.returncode == code, f"{arguments}: exit code {result.returncode}\n{result.stderr}"
-    return result
-
-
-def result_of(folder):
-    return json.loads((HERE / folder / "result.json").read_text())
 
 
 # The chapter's two lines end the output, nothing else is on stdout, and plain lines an epoch are on stderr.
@@ -56,12 +40,7 @@ table = run("eval", "first/model.safetensors", "--limit-test", 200).stdout
 assert "Ankle boot" in table and f"test acc {result['test_acc']:.4f}" in table
 
 # RUN's folder says which data set it was trained for.
-pixels = bytes((7 * i) % 251 for i in range(8 * 40 * 40))
-for name, magic, values in (("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\0\0\0\x08\0\0\0\x28\0\0\0\x28", pixels),
-                            ("train-labels-idx1-ubyte", b"\0\0\x08\x01" + b"\0\0\0\x08", bytes(i % 3 for i in range(8)))):
-    (HERE / "own").mkdir(exist_ok=True)
-    for file in (name, name.replace("train", "t10k")):
-        (HERE / "own" / file).write_bytes(magic + values)
+put_small_idx("own")
 run("train", "--data", "idx:own", "--resize", 40, "--batch-size", 4, "--steps", 2, "--channels", "8,8", "--blocks", "1,1",
     "--out", "own_run", "--quiet")
 own = json.loads(run("eval", "own_run", "--json").stdout)
@@ -94,8 +73,7 @@ assert stopped["complete"] is False and stopped["steps"] >= 1, stopped
 run("eval", "stopped", "--limit-test", 50)
 
 # Who watched the progress may leave: the run goes on. A stdout that takes nothing is an error.
-watched = subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "2", "--out", "watched"], stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, text=True)
+watched = start("train", *CHAPTER, "--epochs", "2", "--out", "watched")
 watched.stderr.close()
 assert re.match(r"loss ", watched.communicate(timeout=TIMEOUT)[0]) and watched.returncode == 0, watched.returncode
 assert result_of("watched")["weights_sha256"] == result["weights_sha256"] and result_of("watched")["complete"] is True
@@ -198,4 +176,3 @@ assert chapter[2:10] == walk[:8], chapter
 assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", chapter[-2]), chapter
 assert chapter[-1].endswith("examples/sec on cpu"), chapter
 print("ok")
-sys.exit(0)
