@@ -36,7 +36,7 @@ class Kernel {
 
   /// Family and algorithm, e.g. "conv_forward/patch6x16", in the printed plan.
   virtual std::string_view name() const noexcept = 0;
-  /// What the kernel makes of its constants (packed or transformed weights, a norm's table): the first
+  /// What the kernel makes of its constants (packed or transformed weights, a norm's coefficients): the first
   /// prepare_tasks() tasks of phase 0 write it to Call::prepared. They read no operand but those of which
   /// prepares_from() is true, and nothing else writes there. As long as these operands keep their values, a
   /// plan may keep the bytes and leave those tasks out.

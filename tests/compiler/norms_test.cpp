@@ -165,7 +165,7 @@ TEST(FuseNorms, InEvaluationAStemIsStoredAsWhatItsPoolChoosesToo) {
     EXPECT_NEAR(fused.values()[i], plain.values()[i], 1e-5F * std::abs(plain.values()[i]) + 1e-5F);
 }
 
-TEST(FuseNorms, DirectConvolutionsGatherAndLeaveTheRest) {
+TEST(FuseNorms, DirectConvolutionsHaveStatisticsAndLeaveTheRest) {
   const auto net = initialised(nn::Sequential(
       nn::Conv2d{32, 16, {.kernel = 1}}, nn::BatchNorm2d{16}, nn::ReLU{}, nn::Conv2d{16, 16, {.kernel = 1}},
       nn::BatchNorm2d{16}, nn::ReLU{}, nn::Flatten{}, nn::Linear{16 * 13 * 12, 5}));

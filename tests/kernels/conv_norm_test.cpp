@@ -151,7 +151,7 @@ double rounding(DType storage) {
   return storage == DType::bf16 ? 0x1p-8 : 0.0;
 }
 
-TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
+TEST(ConvNorm, ForwardReadsThroughANormAndAccumulatesMoments) {
   for_cases(winograd_shapes(), [](const Case& c, Numbers& numbers) {
     for (const bool relu : {true, false}) {
       const Values x = numbers.integers(x_size(c.g), -4, 4), w = numbers.normal(w_size(c.g)),
@@ -162,11 +162,11 @@ TEST(ConvNorm, ForwardReadsThroughANormAndGathersMoments) {
                                        {activations(normed(x, norm, relu), storage), input(w), input(bias),
                                         activations_output(y_size(c.g), storage)},
                                        1);
-      const auto carrying = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage(),
-                                                 {.norm = true, .relu = relu, .moments = true});
-      const Result result = run(*carrying, {activations(x, storage), input(w), input(bias), input(norm),
-                                            activations_output(y_size(c.g), storage), output(3 * c.g.co)});
-      EXPECT_EQ(result.bytes(4), expected.bytes(3)) << carrying->name();
+      const auto fused = algorithm(c.by).make(c.g, ConvPass::forward, c.machine.isa, c.storage(),
+                                              {.norm = true, .relu = relu, .moments = true});
+      const Result result = run(*fused, {activations(x, storage), input(w), input(bias), input(norm),
+                                         activations_output(y_size(c.g), storage), output(3 * c.g.co)});
+      EXPECT_EQ(result.bytes(4), expected.bytes(3)) << fused->name();
       expect_moments(result.get(5), values_of(result.bytes(4), storage), static_cast<std::size_t>(c.g.co),
                      kMoments, rounding(storage));
     }
@@ -268,7 +268,7 @@ void expect_gated_and_summed(const Shapes& shapes) {
       for (std::size_t i = 0; i < z.size(); ++i) expected[i] = z[i] > 0 ? expected[i] : 0.0;
       for (const bool by_signs : {false, true}) {
         using Sums = ConvFusion::Sums;
-        const auto carrying =
+        const auto fused =
             algorithm(c.by).make(c.g, ConvPass::input_gradient, c.machine.isa, c.storage(),
                                  {.add = add, .sums = by_signs ? Sums::by_relu_mask : Sums::by_coefficients});
         operands = {dy, w};
@@ -279,9 +279,9 @@ void expect_gated_and_summed(const Shapes& shapes) {
         const std::size_t dx = operands.size();
         operands.push_back(add && by_signs ? same_as(2) : activations_output(x_size(c.g), storage));
         operands.push_back(output(3 * c.g.ci));
-        const Result result = run(*carrying, operands);
+        const Result result = run(*fused, operands);
         const Values actual = values_of(result.bytes(dx), storage);
-        EXPECT_TRUE(equal(actual, expected)) << carrying->name() << (add ? " + addend" : "");
+        EXPECT_TRUE(equal(actual, expected)) << fused->name() << (add ? " + addend" : "");
         Values sums(3 * channels), bounds(3 * channels);
         for (std::size_t i = 0; i < x.size(); ++i) {
           const std::size_t k = i % channels;
@@ -294,7 +294,7 @@ void expect_gated_and_summed(const Shapes& shapes) {
           }
         }
         EXPECT_TRUE(close(result.get(dx + 1), sums, [&](std::size_t i) { return bounds[i]; }))
-            << carrying->name();
+            << fused->name();
       }
     }
   });
@@ -307,7 +307,7 @@ TEST(ConvNorm, DirectInputGradientIsGatedAndSummed) {
   expect_gated_and_summed(direct_shapes());
 }
 
-TEST(ConvNorm, DirectForwardGathersMoments) {
+TEST(ConvNorm, DirectForwardAccumulatesMoments) {
   for_cases(direct_shapes(), [](const Case& c, Numbers& numbers) {
     const auto storage = c.machine.storage;
     std::vector<Operand> operands = {activations(numbers.normal(x_size(c.g)), storage),
@@ -316,10 +316,10 @@ TEST(ConvNorm, DirectForwardGathersMoments) {
     const Result expected =
         run_with(*algorithm("direct").make(c.g, ConvPass::forward, c.machine.isa, c.storage()), operands, 1);
     operands.push_back(output(3 * c.g.co));
-    const auto carrying =
+    const auto fused =
         algorithm("direct").make(c.g, ConvPass::forward, c.machine.isa, c.storage(), {.moments = true});
-    const Result result = run(*carrying, operands);
-    EXPECT_EQ(result.bytes(3), expected.bytes(3)) << carrying->name();
+    const Result result = run(*fused, operands);
+    EXPECT_EQ(result.bytes(3), expected.bytes(3)) << fused->name();
     expect_moments(result.get(4), values_of(result.bytes(3), storage), static_cast<std::size_t>(c.g.co),
                    kMoments);
   });
@@ -342,15 +342,15 @@ TEST(ConvNorm, WeightGradientReadsThroughANormAndMakesDy) {
     const Result expected = run_with(
         *plain, {activations(normed(x, norm, true), storage), activations(dy, storage), output(w_size(c.g))},
         1);
-    const auto carrying = algorithm(c.by).make(c.g, ConvPass::weight_gradient, c.machine.isa, c.storage(),
-                                               {.norm = true, .relu = true, .norm_gradient = true});
+    const auto fused = algorithm(c.by).make(c.g, ConvPass::weight_gradient, c.machine.isa, c.storage(),
+                                            {.norm = true, .relu = true, .norm_gradient = true});
     const Operand places[] = {activations_output(y_size(c.g), storage), same_as(1), same_as(3)};
     for (const Operand& place : places) {
       const Result result =
-          run(*carrying, {activations(x, storage), activations(dz, storage), input(norm),
-                          activations(norm_x, storage), input(gradient), output(w_size(c.g)), place});
-      EXPECT_EQ(result.bytes(5), expected.bytes(2)) << carrying->name();
-      EXPECT_TRUE(equal(values_of(result.bytes(6), storage), dy)) << carrying->name();
+          run(*fused, {activations(x, storage), activations(dz, storage), input(norm),
+                       activations(norm_x, storage), input(gradient), output(w_size(c.g)), place});
+      EXPECT_EQ(result.bytes(5), expected.bytes(2)) << fused->name();
+      EXPECT_TRUE(equal(values_of(result.bytes(6), storage), dy)) << fused->name();
     }
   });
 }

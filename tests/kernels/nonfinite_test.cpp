@@ -276,7 +276,7 @@ TEST(NotFinite, PassesWeightGradientsAndWhatTheyFuse) {
   });
 }
 
-TEST(NotFinite, ShowsInTheMomentsAndSumsThatConvolutionsGather) {
+TEST(NotFinite, ShowsInTheMomentsAndSumsThatConvolutionsAccumulate) {
   for_algorithms(ConvPass::forward, [](const Machine& m, const ConvAlgorithm& by, const Conv& conv) {
     const ConvFusion f = {.moments = true};
     if (!by.fuses(conv.g, ConvPass::forward, m.storage, f)) return;

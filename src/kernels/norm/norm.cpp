@@ -16,7 +16,7 @@ namespace {
 using Index = std::int64_t;
 
 /// What training and evaluation share: operands x, gamma, beta, running mean and variance, residual
-/// (if add), then z; and the tables of z = (x - mean) * scale + offset.
+/// (if add), then z; and the coefficients of z = (x - mean) * scale + offset.
 ///
 /// As that rises or falls with x in each channel, a pool takes the largest or smallest x of each window,
 /// where its result will stand, and z is computed from those.
@@ -48,7 +48,7 @@ class NormForward : public NormKernel {
   }
 
   /// The x that the pool chooses from the windows that begin in a chunk. `index`: its operand. `signs`:
-  /// memory for a table.
+  /// memory for a period.
   void choose(const Call& call, Index chunk, int index, float* signs) const noexcept {
     const auto* gamma = call.operand<const float>(1);
     for (Index i = 0; i < g_.c; ++i) signs[i] = gamma[i] > 0 ? 1.0F : gamma[i] < 0 ? -1.0F : 0.0F;

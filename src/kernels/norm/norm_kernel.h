@@ -11,7 +11,7 @@
 
 namespace resnet::kernels {
 
-/// What the three kernels share: the grid; in the workspace tables of one period, then sums of chunks.
+/// What the three kernels share: the grid; in the workspace vectors of a period each, then chunks' sums.
 class NormKernel : public Kernel {
  public:
   explicit NormKernel(const NormGeometry& geometry) : g_(geometry), grid_(geometry.rows(), geometry.c) {
@@ -27,8 +27,8 @@ class NormKernel : public Kernel {
     return reinterpret_cast<float*>(memory) + i * grid_.period();
   }
 
-  /// Writes a number of a channel: into row i of the table that is the result, or wherever the channel stands
-  /// in the period of table i, one of `tables`.
+  /// Writes a number of a channel: into row i of the coefficients that are the result, or wherever the
+  /// channel stands in the period of vector i of `tables`.
   void put(const Call& call, std::byte* tables, int result, int i, std::int64_t channel,
            double value) const noexcept {
     if (g_.coefficients_only) {

@@ -1,5 +1,5 @@
-// The vector sweeps of batch normalisation: each runs over one chunk of a ChannelGrid. Tables hold one
-// number for each place of the period.
+// The vector sweeps of batch normalisation: each runs over one chunk of a ChannelGrid. Coefficients
+// are vectors of a number for each place of the period.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Sums for each channel, gathered chunk by chunk by whoever runs a chunk and merged in double, in the order
-// of chunks: the same bits for any number of threads.
+// Sums for each channel, accumulated chunk by chunk by whoever runs a chunk and merged in double, in the
+// order of chunks: the same bits for any number of threads.
 #pragma once
 
 #include <algorithm>

@@ -26,7 +26,7 @@ class Direct final : public ConvAlgorithm {
   }
 
  private:
-  /// It gathers where there is one group, and reads and writes nothing through a norm.
+  /// It has norm statistics where groups is 1, and reads and writes nothing through a norm.
   bool fuses_in(const ConvGeometry& g, const ConvFusion& fusion) const noexcept override {
     return !fusion.norm && !fusion.norm_gradient && (!fusion.gathers() || g.groups == 1);
   }

@@ -1,5 +1,5 @@
 // Forward and input gradient: out = P * w, each task computing one block of rows times a few panels. What is
-// gathered for a batch norm is read from a panel of the result while that is in the cache, and merged in a
+// accumulated for a batch norm is read from a panel of the result while that is in the cache, and merged in a
 // last phase.
 #include <algorithm>
 #include <memory>

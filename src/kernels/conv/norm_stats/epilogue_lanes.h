@@ -1,4 +1,4 @@
-// The SIMD epilogue that gathers norm statistics. For the vector part of a *_simd.cpp file, behind
+// The SIMD epilogue for norm statistics. For the vector part of a *_simd.cpp file, behind
 // kernels/simd/lanes.h; like that part it is read once a target and has no guard.
 #include <cstdint>
 #include <cstring>
@@ -16,8 +16,8 @@ using resnet::kernels::HWY_NAMESPACE::D;
 using resnet::kernels::HWY_NAMESPACE::V;
 
 // What else happens to a result before it is written.
-// A tile's statistics are gathered after its transform, which needs all registers for itself, and in two sums
-// each, since one would wait for itself.
+// A tile's statistics are accumulated after its transform, which needs all registers for itself, and in two
+// sums each, since one would wait for itself.
 struct NoStats {
   static constexpr bool kSums = false;
 };

@@ -14,8 +14,8 @@
 
 namespace resnet::kernels::conv {
 
-/// What a task gathers from its results for the batch norm that reads them: three tables of as many numbers
-/// as channels.
+/// Statistics of a task's results for the batch norm that reads them: three vectors of as many numbers as
+/// channels.
 ///   moments    the shift, sums of result - shift and of its square
 ///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
 ///              result is zero or less: by its coefficients [3][c], or by a ReLU mask, bits of elements
@@ -42,7 +42,7 @@ struct FusedOperands {
   int norm =
       0;  // forward: coefficients of the norm before; input gradient: the norm's x, what gates it follows
   int epilogue = 0;  // forward: coefficients of the norm behind, an addend follows
-  int result = 0;    // y or dx; what is gathered follows
+  int result = 0;    // y or dx; the statistics follow
 
   FusedOperands(const ConvFusion& fusion, bool forward) noexcept
       : norm(forward || fusion.add ? 3 : 2), epilogue(norm + (fusion.norm ? 1 : 0)), result(epilogue) {
@@ -50,7 +50,7 @@ struct FusedOperands {
     if (fusion.sums == ConvFusion::Sums::by_coefficients) result += 2;
     if (fusion.sums == ConvFusion::Sums::by_relu_mask) result += 3;
   }
-  /// What a task gathers in `sums`.
+  /// What a task accumulates in `sums`.
   template <class T>
   StatsArgs<T> stats(const ConvFusion& fusion, const Call& call, float* sums) const noexcept {
     if (fusion.moments) return {.what = Stats::moments, .sums = sums};
@@ -69,7 +69,7 @@ struct FusedOperands {
   }
 };
 
-/// Gathers from `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
+/// Statistics of `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
 /// the numbers of a gradient are gated, and results normalized, where they stand. Adds to args.sums.
 template <class T>
 void gather_stats(Isa isa, const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
@@ -95,11 +95,11 @@ class StatsSums {
 
   bool any() const noexcept { return any_; }
   std::int64_t bytes() const noexcept { return any_ ? chunks_.bytes() : 0; }
-  /// Of a task's tables.
+  /// Of a task's statistics.
   std::int64_t scratch_bytes() const noexcept {
     return any_ ? kKinds * channels_ * std::int64_t{sizeof(float)} : 0;
   }
-  /// Keeps what a chunk's tables say of the channels [begin, end), whole lines of them.
+  /// Keeps a chunk's statistics of the channels [begin, end), whole lines of them.
   void store(std::byte* memory, const float* tables, std::int64_t chunk, std::int64_t begin,
              std::int64_t end) const noexcept {
     for (int which = 0; which < kKinds; ++which) {

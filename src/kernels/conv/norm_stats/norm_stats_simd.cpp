@@ -1,4 +1,4 @@
-// Gathering from results that a direct convolution has just written, or their norm.
+// Statistics of results that a direct convolution has just written, or their norm.
 #include <algorithm>
 #include <array>
 #include <cstdint>

@@ -26,8 +26,8 @@ namespace resnet::kernels {
 ///                    index as in pool.h.
 ///                    Moments of all y, also of those that no window sees: the mean rounded to f32, what the
 ///                    rounding left of it, and the biased variance.
-///   weight gradient  x, w, bias (optional), dz, index, z (optional), table [4][co] -> dw
-///                    The rows of the table are centre, scale_dz, scale_x and constant of
+///   weight gradient  x, w, bias (optional), dz, index, z (optional), coefficients [4][co] -> dw
+///                    The rows of the coefficients are centre, scale_dz, scale_x and constant of
 ///                        dy = spread(dz) * scale_dz + (y - centre) * scale_x + constant,
 ///                    with dz at the places that the index names, and only where z > 0 or NaN if there is z.
 ///                    Here y is not rounded, nor is dy; but w is for y where the forward pass rounds it. dw

@@ -39,7 +39,7 @@ std::int64_t pixels_of(const Tiles& tiles, std::int64_t step) noexcept {
 // Where the weights are few, a task is a small block, all its points in L2: phases [weights],
 // [blocks]. Else all threads share blocks that live in L3, so that weights are read seldom:
 // [weights], [input of round 0], then for each round [products], [its output, input of the next]. What is
-// gathered for a batch norm, by tasks that write outputs, is merged in a last phase.
+// accumulated for a batch norm, by tasks that write outputs, is merged in a last phase.
 template <class T>
 class WinogradProduct final : public Kernel {
  public:

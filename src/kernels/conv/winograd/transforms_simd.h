@@ -20,8 +20,8 @@ struct Tiles {
 };
 
 /// Tiles of an image tensor to the matrices [point][tile][channel] of their transforms. Rows are padded to
-/// whole vectors, strides count elements. With a table [3][c] (norm.h) the image is what a batch norm reads,
-/// and max((image - mean) * scale + offset, floor) is transformed.
+/// whole vectors, strides count elements. With coefficients [3][c] (norm.h) the image is what a batch norm
+/// reads, and max((image - mean) * scale + offset, floor) is transformed.
 template <class T>
 struct TilePoints {
   Tiles tiles;
@@ -35,7 +35,7 @@ struct TilePoints {
 };
 
 /// The same of dy = image * scale_dz + ((x - mean) * scale_x + offset), the gradient of a batch norm by its
-/// table [4][c]. The tiles must not overlap.
+/// coefficients [4][c]. The tiles must not overlap.
 template <class T>
 struct GradientPoints {
   TilePoints<T> dz;
