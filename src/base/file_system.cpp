@@ -55,6 +55,10 @@ ssize_t FileSystem::write(int fd, const void* bytes, std::size_t size) noexcept 
   return ::write(fd, bytes, size);
 }
 
+int FileSystem::ftruncate(int fd, off_t size) noexcept {
+  return ::ftruncate(fd, size);
+}
+
 int FileSystem::fsync(int fd) noexcept {
   return ::fsync(fd);
 }

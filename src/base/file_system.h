@@ -28,6 +28,7 @@ class FileSystem {
   virtual ssize_t read(int fd, void* out, std::size_t size) noexcept;
   virtual ssize_t pread(int fd, void* out, std::size_t size, off_t at) noexcept;
   virtual ssize_t write(int fd, const void* bytes, std::size_t size) noexcept;
+  virtual int ftruncate(int fd, off_t size) noexcept;
   virtual int fsync(int fd) noexcept;
   /// Lets go of what memory holds of a file, so that it is read from the disk; no promise, no error.
   virtual void drop_cache(int fd) noexcept;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cinttypes>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -45,8 +46,9 @@ int read_back(int fd, Parts parts) {
       const std::size_t want = std::min(bytes.size(), kPiece);
       const ssize_t got = uninterrupted([&] { return file_system().pread(fd, piece.data(), want, at); });
       if (got < 0) return errno;
-      if (got == 0 || !std::equal(piece.begin(), piece.begin() + got, bytes.begin())) return kOtherBytes;
-      bytes = bytes.subspan(static_cast<std::size_t>(got));
+      const auto count = static_cast<std::size_t>(got);
+      if (count == 0 || std::memcmp(piece.data(), bytes.data(), count) != 0) return kOtherBytes;
+      bytes = bytes.subspan(count);
       at += got;
     }
   }
@@ -249,7 +251,12 @@ AppendedFile::~AppendedFile() {
 bool AppendedFile::append(std::string_view text) noexcept {
   const std::array<std::span<const std::byte>, 1> parts = {
       std::as_bytes(std::span(text.data(), text.size()))};
-  return write_all(fd_, parts) == 0;
+  struct stat before {};
+  if (uninterrupted([&] { return file_system().fstat(fd_, &before); }) != 0) return false;
+  if (write_all(fd_, parts) == 0) return true;
+  // A part of a line would join the next one.
+  static_cast<void>(uninterrupted([&] { return file_system().ftruncate(fd_, before.st_size); }));
+  return false;
 }
 
 bool make_new_file(const fs::path& path) {

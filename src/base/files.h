@@ -49,8 +49,8 @@ enum class ReadBack { no, yes };
 /// disk, renames it to `path` and flushes the folder. The temporary file is new (O_EXCL) and has a random
 /// name, so that nothing put there beforehand is written to. A file that is replaced keeps its permissions
 /// and, where the system allows it, its owner. A link is followed; a device or a pipe is written as it is.
-/// Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it was
-/// the folder that could not be flushed).
+/// Only a regular file is read back. Throws IoError; then the temporary file is gone and whatever was at
+/// `path` is untouched (unless it was the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
                 ReadBack check = ReadBack::no);
 void write_file(const std::filesystem::path& path, std::string_view text);
@@ -64,7 +64,8 @@ class AppendedFile {
   AppendedFile(const AppendedFile&) = delete;
   AppendedFile& operator=(const AppendedFile&) = delete;
 
-  /// Whether all of it could be written.
+  /// Whether all of it could be written; else none of it is left, where the disk still does that much. Only
+  /// one may write to the file then.
   bool append(std::string_view text) noexcept;
 
  private:

@@ -118,8 +118,12 @@ FolderLock::~FolderLock() {
 bool make_directories(const fs::path& path) {
   const auto fail = [&](int error) { throw_io_error("make the folder", path, error); };
   if (!unexpanded(path).empty() || path.empty()) fail(ENOENT);
-  if (is_folder(path)) return false;
+  struct stat status {};
+  const int looked = look(path, status);
+  const PathKind there = kind(looked, status);
+  if (there == PathKind::folder) return false;
   const fs::path parent = path.parent_path();
+  if (there != PathKind::nothing || parent == path) fail(looked == 0 ? ENOTDIR : looked);
   if (!path.has_filename() || path.filename() == ".") return make_directories(parent);  // "a/", "a/."
   if (!parent.empty()) make_directories(parent);
   constexpr mode_t kNewFolder = 0777;  // narrowed by the umask
