@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds src/ and include/ to the house of docs/architecture.md: who includes whom, who speaks, who names flags.
+"""Holds src/ and include/ to the house of docs/architecture.md: who includes whom, who speaks, who names flags,
+who touches files.
 
 A folder of src/ (a room) may include its own files, its neighbours, and whatever those may include.
 A public header is the front of one room and obeys that room's rule. src/kernels/ is a house of its own,
@@ -90,6 +91,20 @@ SPEECH = [
 ]
 # What a caller may override is his choice: a default argument in the header of the room that reports.
 DEFAULT_STREAM = {"report": r"std::ostream\s*&\s*\w*\s*=\s*(?=std::(?:cerr|cout)\b)"}
+
+# Files are read, written and looked for through src/base/file_system.h, so that tests can let each call fail. A
+# path's name is no file. The streams that a program is given are open already.
+OWNS_FILES = "base"
+OWN_STREAMS = ["src/report/screen.cpp", "src/cli/main.cpp", "src/cli/stop_signals.cpp"]
+CALLS = ("open(?:at)?|creat|p?(?:read|write)v?|close|f(?:data)?sync|rename(?:at)?|unlink(?:at)?|(?:rm|mk)dir|link|symlink|"
+         "readlink|realpath|f?truncate|[lf]?stat|access|f?chmod|f?chown|flock|mmap|opendir|mkstemp|mkdtemp|remove")
+FILES = [
+    (rf"(?<![\w>])::(?:{CALLS})\s*\(", "a system call on files"),
+    (r"\bO_(?:RDONLY|WRONLY|RDWR|CREAT)\b", "a system call on files"),
+    (r"(?<![\w.>:])(?:std::)?(?:fopen|freopen|tmpfile|fdopen|gzopen|opendir|rename|unlink)\s*\(", "a call on files"),
+    (r"\bstd::(?:basic_)?(?:[io]?fstream|filebuf)\b", "a stream on a file"),
+    (r"(?:\bstd::filesystem|(?<![\w:])fs)::(?!path\b|absolute\b|canonical\b)\w+", "what is on the disk"),
+]
 
 TOKEN = re.compile(
     r"""(?P<comment>//(?:[^\n\\]|\\.|\\\n)*|/\*.*?\*/)"""
@@ -214,6 +229,15 @@ class Checker:
                 found = re.sub(r"\s*\(.*", "()", match[0])
                 self.say(file, line, f"'{found}' in '{room}': {what} belongs to {', '.join(MAY_SPEAK)}")
 
+    def check_files(self, file, room, text):
+        if room == OWNS_FILES or str(file.relative_to(self.root)) in OWN_STREAMS:
+            return
+        for pattern, what in FILES:
+            for match in re.finditer(pattern, text):
+                line = text.count("\n", 0, match.start()) + 1
+                found = re.sub(r"\s*\(.*", "()", match[0])
+                self.say(file, line, f"'{found}' in '{room}': {what} belongs to {OWNS_FILES}; see src/base/files.h")
+
     def check_flags(self, file, room, text):
         if room in MAY_NAME_FLAGS or room == "umbrella":
             return
@@ -240,6 +264,7 @@ class Checker:
         for match in INCLUDE.finditer(text):
             self.check_include(file, text.count("\n", 0, match.start()) + 1, room, path.parts[0] == "include", match[1])
         self.check_speech(file, room, without_strings(text))
+        self.check_files(file, room, without_strings(text))
         self.check_flags(file, room, text)
         return None
 

@@ -1,5 +1,6 @@
-// The file system seam: whole files in, whole files out. Writing is atomic and durable: what was
-// there stays there until its successor is complete on the disk.
+// Whole files in, whole files out. Writing is atomic and durable: what was there stays there until its
+// successor is complete on the disk. Every call goes through the seam of file_system.h; a signal's
+// interruption is no error.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace resnet {
@@ -39,13 +41,19 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 /// The same as text; at most 16 MiB.
 std::string read_text(const std::filesystem::path& path);
 
-/// Writes the parts one after the other into a temporary file of the same folder, flushes it to the disk,
-/// renames it to `path` and flushes the folder; SIGINT, SIGTERM and SIGHUP wait meanwhile, if no other thread
-/// takes them. The temporary file is new (O_EXCL) and has a random name: nothing put there beforehand is
-/// written to. A file that is replaced keeps its permissions and, where the system allows it, its owner. A
-/// link is followed; a device or a pipe is written as it is. Throws IoError; then the temporary file is gone
-/// and whatever was at `path` is untouched (unless it was the folder that could not be flushed).
-void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
+/// Whether what is on the disk is compared with what was meant before it takes the place of the old file.
+/// Costs reading it: see docs/reliability.md.
+enum class ReadBack { no, yes };
+
+/// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
+/// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if no
+/// other thread takes them. The temporary file is new (O_EXCL) and has a random
+/// name, so that nothing put there beforehand is written to. A file that is replaced keeps its permissions
+/// and, where the system allows it, its owner. A link is followed; a device or a pipe is written as it is.
+/// Only a regular file is read back. Throws IoError; then the temporary file is gone and whatever was at
+/// `path` is untouched (unless it was the folder that could not be flushed).
+void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
+                ReadBack check = ReadBack::no);
 void write_file(const std::filesystem::path& path, std::string_view text);
 
 /// A regular file that grows line by line while others read it.
@@ -57,7 +65,8 @@ class AppendedFile {
   AppendedFile(const AppendedFile&) = delete;
   AppendedFile& operator=(const AppendedFile&) = delete;
 
-  /// Whether all of it could be written.
+  /// Whether all of it could be written; else none of it is left, where the disk still does that much. Only
+  /// one may write to the file then.
   bool append(std::string_view text) noexcept;
 
  private:
@@ -89,9 +98,27 @@ class FolderLock {
 /// Makes an empty file. False if something is there. Throws IoError.
 bool make_new_file(const std::filesystem::path& path);
 
-/// Makes a folder and those above it; none of it is an error if it is there. A first part `~` that is not
-/// there is not made: see unexpanded(). Throws IoError. True if `path` itself was made.
+/// Makes a folder and those above it, and flushes the folders around those that it made; none of it is an
+/// error if it is there. A first part `~` that is not there is not made: see unexpanded(). Throws IoError.
+/// True if `path` itself was made.
 bool make_directories(const std::filesystem::path& path);
+
+/// What stands at a path, or behind the links there. `other` is a device, a pipe or a socket; `unknown` where
+/// the system does not say.
+enum class PathKind { nothing, file, folder, link, other, unknown };
+PathKind kind_of(const std::filesystem::path& path) noexcept;
+PathKind kind_of_itself(const std::filesystem::path& path) noexcept;  ///< a link is a link
+bool is_folder(const std::filesystem::path& path) noexcept;
+bool is_there(const std::filesystem::path& path) noexcept;  ///< false where the system does not say
+bool are_same(const std::filesystem::path& a, const std::filesystem::path& b) noexcept;  ///< two paths to one
+
+/// The names of what stands in a folder, in the order of their bytes; those that were read where `error` says
+/// that it could not be listed.
+std::vector<std::filesystem::path> list_names(const std::filesystem::path& folder, std::error_code& error);
+
+/// False if it is still there. It may come back after a loss of power: no folder is flushed.
+bool remove_file(const std::filesystem::path& path) noexcept;
+bool remove_folder(const std::filesystem::path& path) noexcept;  ///< an empty one
 
 /// Whether something is at `path`. Throws IoError if the system does not say.
 bool path_exists(const std::filesystem::path& path);

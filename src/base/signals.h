@@ -6,14 +6,14 @@
 
 namespace resnet {
 
-/// While it lives, SIGINT, SIGTERM and SIGHUP are not delivered to this thread nor to those that it starts
+/// While it lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 are not delivered to this thread nor to those that it starts
 /// meanwhile; one that comes is delivered afterwards, or to another thread.
 class SignalsHeld {
  public:
   SignalsHeld() noexcept {
     sigset_t held;
     sigemptyset(&held);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&held, signal);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&held, signal);
     pthread_sigmask(SIG_BLOCK, &held, &before_);
   }
   ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

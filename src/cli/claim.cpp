@@ -13,8 +13,8 @@ namespace fs = std::filesystem;
 
 // Whether it came from a run that wrote no more than this; "" is what make_new_file() leaves.
 bool is_left_over(const fs::path& path, const std::string& name) {
-  constexpr std::uintmax_t kMost = 1 << 16;
-  if (!fs::is_regular_file(fs::symlink_status(path)) || fs::file_size(path) > kMost) return false;
+  constexpr std::int64_t kMost = 1 << 16;
+  if (kind_of_itself(path) != PathKind::file || InputFile(path).size() > kMost) return false;
   if (name == report::kMetricsFile) return read_text(path) == report::metrics_header();
   if (name != report::kConfigFile) return false;
   const std::string text = read_text(path);
@@ -33,15 +33,9 @@ RunClaim::RunClaim(const std::string& out, const std::string& model) {
 
 void RunClaim::claim_new(const std::string& model) {
   make_directories("runs");
-  std::error_code error;
-  for (int n = 1;; ++n) {
+  for (int n = 1; !made_; ++n) {
     folder_ = fs::path("runs") / fmt::format("{}-{}", model, n);
-    made_ = fs::create_directory(folder_, error);
-    if (error) {
-      throw IoError(fmt::format("cannot make {}: {}", folder_.string(), error.message()),
-                    "is the folder writable, and the disk not full?");
-    }
-    if (made_) break;
+    made_ = make_directories(folder_);
   }
   lock_.emplace(folder_);
 }
@@ -56,9 +50,8 @@ void RunClaim::claim(const fs::path& folder) {
   };
   for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
                            report::kResultFile, report::kModelFile}) {
-    std::error_code error;
     const fs::path path = folder_ / name;
-    if (fs::symlink_status(path, error).type() == fs::file_type::not_found) continue;
+    if (kind_of_itself(path) == PathKind::nothing) continue;
     if (!is_left_over(path, name)) refuse(name);
   }
   // Where the system cannot lock a folder, whoever makes the first file has it.
@@ -67,11 +60,10 @@ void RunClaim::claim(const fs::path& folder) {
 
 RunClaim::~RunClaim() {
   if (kept_ || is_gone()) return;
-  std::error_code ignored;
   for (const char* name :
        {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
-    fs::remove(folder_ / name, ignored);
-  if (made_) fs::remove(folder_, ignored);
+    remove_file(folder_ / name);
+  if (made_) remove_folder(folder_);
 }
 
 }  // namespace resnet::cli

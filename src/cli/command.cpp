@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/files.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "report/run_record.h"
@@ -140,16 +141,15 @@ std::filesystem::path model_path(const std::string& run) {
   const auto hint = [&](const std::string& otherwise) {
     return report::hint_for_run(path, report::kModelFile, otherwise);
   };
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
+  if (is_folder(path)) {
     const auto file = path / report::kModelFile;
-    if (!std::filesystem::exists(file, error)) {
+    if (!is_there(file)) {
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
                     hint("is it the folder of a finished run?"));
     }
     return file;
   }
-  if (!std::filesystem::exists(path, error)) {
+  if (!is_there(path)) {
     throw IoError(fmt::format("there is no file or folder '{}'", run), hint(wanted));
   }
   if (report::is_other_file_of_run(path, report::kModelFile)) {

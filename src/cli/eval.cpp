@@ -91,8 +91,7 @@ class Eval final : public Command {
   // What the run was trained with, where RUN is its folder.
   settings::Settings settings_of_run() const {
     const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;
-    std::error_code error;
-    if (!std::filesystem::exists(config, error)) return {};
+    if (!is_there(config)) return {};
     return settings::from_toml(read_text(config), config.string());
   }
 

@@ -104,8 +104,7 @@ class Predict final : public Command {
   std::vector<fs::path> pictures() const {
     std::vector<fs::path> result;
     for (const fs::path name : files_) {
-      std::error_code error;
-      if (!fs::is_directory(name, error)) {
+      if (!is_folder(name)) {
         result.push_back(name);
         continue;
       }

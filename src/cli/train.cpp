@@ -195,9 +195,7 @@ class Train final : public Command {
  private:
   settings::Settings base() const {
     if (config_.empty()) return {};
-    std::error_code error;
-    if (report::is_other_file_of_run(config_, report::kConfigFile) ||
-        std::filesystem::is_directory(config_, error)) {
+    if (report::is_other_file_of_run(config_, report::kConfigFile) || is_folder(config_)) {
       throw FormatError(fmt::format("--config: {} is no file of settings", config_),
                         report::hint_for_run(config_, report::kConfigFile, "give the config.toml of a run"));
     }

@@ -1,9 +1,9 @@
 #include "data/folder.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <system_error>
 
+#include "base/files.h"
 #include "base/text.h"
 
 namespace resnet::data {
@@ -33,13 +33,9 @@ std::vector<std::string> numbered_classes(std::size_t count) {
 }
 
 std::vector<fs::path> names_in(const fs::path& folder) {
-  std::vector<fs::path> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (!it->path().filename().native().starts_with('.')) names.push_back(it->path().filename());
-  }
-  std::sort(names.begin(), names.end(),
-            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  std::error_code ignored;
+  std::vector<fs::path> names = list_names(folder, ignored);
+  std::erase_if(names, [](const fs::path& name) { return name.native().starts_with('.'); });
   return names;
 }
 
@@ -54,8 +50,7 @@ fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::
     std::vector<fs::path> next;
     for (const fs::path& place : level) {
       for (const fs::path& name : names_in(place)) {
-        std::error_code error;
-        if (!fs::is_directory(place / name, error) || ++seen > kMostFolders) continue;
+        if (!is_folder(place / name) || ++seen > kMostFolders) continue;
         next.push_back(place / name);
         if (has(next.back())) found.push_back(next.back());
       }
@@ -69,8 +64,7 @@ fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::
 }
 
 std::string found_in(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) return "; there is no such folder";
+  if (!is_folder(folder)) return "; there is no such folder";
   std::string names;
   constexpr std::size_t kMostBytes = 100;
   for (const fs::path& name : names_in(folder)) {

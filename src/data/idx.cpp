@@ -6,8 +6,8 @@
 #include <array>
 #include <map>
 #include <optional>
-#include <system_error>
 
+#include "base/files.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -204,8 +204,7 @@ std::map<std::string, Files> sets_in(const fs::path& folder) {
       const std::optional<Role> of = role_of(inner.string());
       if (of && of->set == role->set && of->split == role->split && of->labels == role->labels) path /= inner;
     }
-    std::error_code error;
-    if (fs::is_directory(path, error)) continue;
+    if (is_folder(path)) continue;
     fs::path& place = sets[role->set].at(*role);
     if (place.empty() || (!role->packed && role_of(place.filename().string())->packed)) place = path;
   }
@@ -221,8 +220,7 @@ struct Family {
 };
 
 Files files_of(const fs::path& given, const Family& family) {
-  std::error_code error;
-  if (!fs::is_directory(given, error)) {  // DIR/emnist-letters
+  if (!is_folder(given)) {  // DIR/emnist-letters
     auto sets = sets_in(given.parent_path());
     if (const auto found = sets.find(given.filename().string()); found != sets.end()) return found->second;
   }

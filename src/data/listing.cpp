@@ -1,7 +1,5 @@
 #include "data/listing.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -9,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file_system.h"
 #include "base/files.h"
 
 namespace resnet::data {
@@ -49,13 +48,17 @@ bool begins_as_picture(const fs::path& path) {
          (text.starts_with("RIFF") && text.substr(8) == "WEBP");
 }
 
+int look(const fs::path& path, struct stat& status) noexcept {
+  return uninterrupted([&] { return file_system().stat(path.c_str(), &status); });
+}
+
 class Walk {
  public:
   Walk(const fs::path& dir, Listing& found) : dir_(dir), found_(found) {}
 
   void run() {
     struct stat at {};
-    if (::stat(dir_.c_str(), &at) != 0) throw_root(errno);
+    if (look(dir_, at) != 0) throw_root(errno);
     if (!S_ISDIR(at.st_mode)) throw IoError(dir_.string() + " is no folder");
     above_.emplace_back(at.st_dev, at.st_ino);
     if (const int error = enter({}, 0); error != 0) throw_root(error);
@@ -69,13 +72,8 @@ class Walk {
   // Gives the system's error where the folder cannot be listed.
   int enter(const fs::path& folder, int depth) {
     std::error_code error;
-    std::vector<fs::path> names;
-    for (fs::directory_iterator it(dir_ / folder, error), end; !error && it != end; it.increment(error)) {
-      names.push_back(it->path().filename());
-    }
+    const std::vector<fs::path> names = list_names(dir_ / folder, error);
     if (error) return error.value();
-    std::sort(names.begin(), names.end(),
-              [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
     for (const fs::path& name : names) {
       if (!is_hidden(name.native())) visit(folder / name, depth);
     }
@@ -84,10 +82,9 @@ class Walk {
 
   void visit(const fs::path& path, int depth) {
     struct stat at {};
-    if (::stat((dir_ / path).c_str(), &at) != 0) {
+    if (look(dir_ / path, at) != 0) {
       const int error = errno;
-      std::error_code ignored;
-      const bool link = fs::is_symlink(dir_ / path, ignored);
+      const bool link = kind_of_itself(dir_ / path) == PathKind::link;
       found_.bad.push_back(
           {path, link ? std::string("a link to nothing: ") + std::strerror(error) : std::strerror(error)});
     } else if (S_ISDIR(at.st_mode)) {

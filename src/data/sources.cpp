@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <system_error>
 #include <vector>
 
+#include "base/files.h"
 #include "base/nearest.h"
 #include "resnet/folder.h"
 
@@ -77,8 +77,7 @@ std::pair<const DataSource*, std::filesystem::path> meant(const std::string& tex
     const std::string prefix = source.completion();
     if (text.starts_with(prefix) && text.size() > prefix.size()) return {&source, text.substr(prefix.size())};
   }
-  std::error_code error;
-  if (!text.empty() && std::filesystem::is_directory(text, error)) return {&data_source(folder), text};
+  if (!text.empty() && is_folder(text)) return {&data_source(folder), text};
   if (text.find('/') != std::string::npos && text.find(':') == std::string::npos) {
     throw IoError("there is no folder '" + text + "'", "give a folder with a sub-folder for each class");
   }

@@ -26,7 +26,7 @@ struct Safetensors {
 /// "F32", "F64", "I32", "I64" or "U8".
 std::string_view safetensors_name(DType dtype);
 
-/// Writes the file, atomically and durably. Equal arguments give equal bytes. The header names the
+/// Writes the file, atomically, durably and read back. Equal arguments give equal bytes. The header names the
 /// tensors in the order given; their data lie widest dtype first, so that each is aligned to its
 /// elements, as other readers need. Throws FormatError for what the format cannot hold (two tensors
 /// of one name, names that are not UTF-8), IoError if writing fails; the old file is then still there.

@@ -69,31 +69,29 @@ std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<C
 }
 
 Series load_series(const std::filesystem::path& run) {
-  namespace fs = std::filesystem;
-  std::error_code error;
   const std::string wanted = "the folder of a run, or its metrics.csv";
   const auto hint = [&](const std::string& otherwise) {
     return report::hint_for_run(run, report::kMetricsFile, otherwise);
   };
-  if (!fs::exists(run, error)) {
+  if (!is_there(run)) {
     throw IoError(fmt::format("there is no file or folder '{}'", run.string()), hint("give " + wanted));
   }
-  if (report::is_other_file_of_run(run, report::kMetricsFile) && !fs::is_directory(run, error)) {
+  if (report::is_other_file_of_run(run, report::kMetricsFile) && !is_folder(run)) {
     throw FormatError(fmt::format("{} has no curves", run.string()), hint("give " + wanted));
   }
   Series series;
   series.name = run.string();
   while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
-  if (!fs::is_directory(run, error)) {
+  if (!is_folder(run)) {
     series.points = report::read_metrics(run);
     return series;
   }
-  if (!fs::exists(run / report::kMetricsFile, error)) {
+  if (!is_there(run / report::kMetricsFile)) {
     throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
                   hint("is it the folder of a run?"));
   }
   series.points = report::read_metrics(run / report::kMetricsFile);
-  if (const fs::path config = run / report::kConfigFile; fs::exists(config, error)) {
+  if (const std::filesystem::path config = run / report::kConfigFile; is_there(config)) {
     report::read_config(config, series);
   }
   return series;

@@ -31,17 +31,14 @@ Number parse_number(std::string_view text, const std::string& place) {
 
 // The first by name of the folders in `folder` that hold a file `wanted`; empty: none.
 fs::path first_run_in(const fs::path& folder, const char* wanted) {
-  constexpr int kMostLookedAt = 1000;
-  fs::path first;
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  for (int i = 0; !error && i < kMostLookedAt && entry != fs::directory_iterator(); ++i) {
-    std::error_code ignored;
-    const fs::path& path = entry->path();
-    if (fs::exists(path / wanted, ignored) && (first.empty() || path < first)) first = path;
-    entry.increment(error);
+  constexpr std::size_t kMostLookedAt = 1000;
+  std::error_code ignored;
+  std::vector<fs::path> names = list_names(folder, ignored);
+  names.resize(std::min(names.size(), kMostLookedAt));
+  for (const fs::path& name : names) {
+    if (is_there(folder / name / wanted)) return folder / name;
   }
-  return first;
+  return {};
 }
 
 }  // namespace
@@ -58,17 +55,16 @@ std::string hint_for_run(const fs::path& path, const char* wanted, const std::st
   if (std::string tilde = unexpanded(path); !tilde.empty()) return tilde;
   const bool slash = !path.has_filename() && path.has_parent_path();
   const fs::path given = slash ? path.parent_path() : path;
-  std::error_code ignored;
-  if (fs::is_directory(given, ignored)) {
-    if (fs::exists(given / wanted, ignored)) return fmt::format("give {}", (given / wanted).string());
+  if (is_folder(given)) {
+    if (is_there(given / wanted)) return fmt::format("give {}", (given / wanted).string());
     const fs::path run = first_run_in(given, wanted);
     if (!run.empty()) return fmt::format("it is a folder of runs: give one of them, e.g. {}", run.string());
-    if (fs::exists(given / kConfigFile, ignored)) return "the run in it goes on, or was ended at once";
+    if (is_there(given / kConfigFile)) return "the run in it goes on, or was ended at once";
     return otherwise;
   }
-  if (!fs::is_regular_file(given, ignored)) return otherwise;
+  if (kind_of(given) != PathKind::file) return otherwise;
   const fs::path folder = given.has_parent_path() ? given.parent_path() : ".";
-  if (is_other_file_of_run(given, wanted) && fs::exists(folder / wanted, ignored)) {
+  if (is_other_file_of_run(given, wanted) && is_there(folder / wanted)) {
     const bool itself = wanted == std::string_view(kConfigFile);  // else the folder says more than the file
     return fmt::format("it is another file of a run: give {}", (itself ? folder / wanted : folder).string());
   }

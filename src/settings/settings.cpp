@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <system_error>
 
+#include "base/files.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "base/toml.h"
@@ -26,8 +26,7 @@ namespace fs = std::filesystem;
 std::string absolute(const std::string& path) {
   const fs::path whole = fs::absolute(path);
   const fs::path tidy = whole.lexically_normal();
-  std::error_code error;
-  return (fs::equivalent(whole, tidy, error) ? tidy : whole).string();
+  return (are_same(whole, tidy) ? tidy : whole).string();
 }
 
 std::string recorded_folder(const char* flag, const std::string& folder) {

@@ -121,6 +121,21 @@ TEST(WriteFile, FollowsALink) {
   EXPECT_EQ(read_text(folder / "real"), "new");
 }
 
+TEST(WriteFile, MakesWhatALinkLeadsToWithTheRightsOfANewFile) {
+  const ScratchFolder folder;
+  const mode_t before = ::umask(0022);
+  fs::create_symlink("next", folder / "link");
+  fs::create_symlink(folder / "real", folder / "next");
+  write_file(folder / "link", "new");
+  ::umask(before);
+  EXPECT_TRUE(fs::is_symlink(folder / "link") && fs::is_symlink(folder / "next"));
+  EXPECT_EQ(read_text(folder / "real"), "new");
+  EXPECT_EQ(fs::status(folder / "real").permissions(), static_cast<fs::perms>(0644));
+  fs::create_symlink("loop", folder / "loop");
+  EXPECT_NE(io_error([&] { write_file(folder / "loop", "new"); }).first.find("Too many levels"),
+            std::string::npos);
+}
+
 TEST(WriteFile, WritesIntoAnOpenPipeThatHasNoNameOfItsOwn) {
   std::array<int, 2> ends{};
   ASSERT_EQ(::pipe(ends.data()), 0);
@@ -369,6 +384,12 @@ TEST(MakeDirectories, MakesAllOfThemAndMindsNotIfTheyAreThere) {
   make_directories(folder.path() / "a" / "b");
   make_directories(folder.path() / "a" / "b");
   EXPECT_TRUE(fs::is_directory(folder.path() / "a" / "b"));
+  EXPECT_TRUE(make_directories(folder.path() / "c" / "d" / ""));
+  EXPECT_TRUE(make_directories(folder.path() / "e" / "."));
+  EXPECT_TRUE(make_directories(folder.path() / "f" / ".." / "g"));
+  EXPECT_FALSE(make_directories("."));
+  EXPECT_FALSE(make_directories("/"));
+  EXPECT_NE(io_error([] { make_directories(""); }).first, "");
   write_file(folder / "file", "x");
   EXPECT_NE(io_error([&] { make_directories(folder / "file"); }).first, "");
 }

@@ -140,6 +140,18 @@ class Layers(unittest.TestCase):
         self.assertEqual(self.run_on({"src/train/fit.cpp": sound}), (0, []))
         self.assertEqual(self.run_on({"src/settings/options.cpp": 'const char* kText = "--lr";\n'}), (0, []))
 
+    def test_files_are_touched_behind_the_seam(self):
+        for text in ("int fd = ::open(path, flags);", "::fsync(fd);", "if (::rename(a, b) != 0) return;", "struct stat s; ::lstat(p, &s);",
+                     "f(O_CREAT | O_EXCL);", "auto* file = std::fopen(path, mode);", "gzopen(path, mode);", "std::ofstream out(path);",
+                     "fs::remove(path);", "if (std::filesystem::exists(path)) return;", "for (fs::directory_iterator it(path);;) {}"):
+            with self.subTest(text):
+                self.refused("src/io/save.cpp", "\n" + text + "\n", "src/io/save.cpp:2", "belongs to base; see src/base/files.h")
+        sound = ("namespace fs = std::filesystem;\nvoid f(const fs::path& p) { file.open(p); net.read(p); Relu::read(p); fs::absolute(p); }\n"
+                 "struct stat s; // ::open(p)\nint n = file_system().stat(p, &s);\n")
+        self.assertEqual(self.run_on({"src/io/save.cpp": sound}), (0, []))
+        for name, text in (("src/base/files.cpp", "::rename(a, b);\n"), ("src/report/screen.cpp", "::write(fd, p, n);\n")):
+            self.assertEqual(self.run_on({name: text}), (0, []))
+
     def test_reporting_writes_where_it_is_told(self):
         self.refused("src/report/bar.cpp", "void draw() { std::cerr << 1; }\n", "'std::cerr' in 'report'")
 
