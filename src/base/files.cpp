@@ -170,6 +170,35 @@ bool is_at(int fd, const fs::path& path) noexcept {
          mine.st_ino == there.st_ino;
 }
 
+// To the disk before it returns, where it is to be `flushed`.
+void write_parts(const fs::path& path, Parts parts, bool flushed) {
+  // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
+  std::error_code unknown;
+  const fs::file_status status = fs::status(path, unknown);
+  if (fs::is_directory(status)) fail("write", path, EISDIR);
+  if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, parts);
+
+  const fs::path target = followed(path);
+  const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
+  struct stat old {};
+  const bool replaces = ::lstat(target.c_str(), &old) == 0;
+  constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces
+  const auto [temporary, opened] = open_temporary(folder, path, replaces ? kOwnersAlone : kNewFile);
+  Descriptor fd(opened);
+  int error = replaces ? take_over(fd.get(), old) : 0;
+  // An fsync that failed is not tried again: what it should have kept may be lost already.
+  if (error == 0) error = write_all(fd.get(), parts);
+  if (error == 0 && flushed && ::fsync(fd.get()) != 0) error = errno;
+  if (const int closing = fd.close(); error == 0) error = closing;
+  if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
+  if (error != 0) {
+    static_cast<void>(::unlink(temporary.c_str()));
+    fail("write", path, error);
+  }
+  if (!flushed) return;
+  if (const int flushing = flush_folder(folder); flushing != 0) fail("flush the folder of", path, flushing);
+}
+
 }  // namespace
 
 InputFile::InputFile(const fs::path& path) : path_(path) {
@@ -226,30 +255,11 @@ std::string read_text(const fs::path& path) {
 }
 
 void write_file(const fs::path& path, Parts parts) {
-  // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
-  std::error_code unknown;
-  const fs::file_status status = fs::status(path, unknown);
-  if (fs::is_directory(status)) fail("write", path, EISDIR);
-  if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, parts);
+  write_parts(path, parts, true);
+}
 
-  const fs::path target = followed(path);
-  const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
-  struct stat old {};
-  const bool replaces = ::lstat(target.c_str(), &old) == 0;
-  constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces
-  const auto [temporary, opened] = open_temporary(folder, path, replaces ? kOwnersAlone : kNewFile);
-  Descriptor fd(opened);
-  int error = replaces ? take_over(fd.get(), old) : 0;
-  // An fsync that failed is not tried again: what it should have kept may be lost already.
-  if (error == 0) error = write_all(fd.get(), parts);
-  if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
-  if (const int closing = fd.close(); error == 0) error = closing;
-  if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
-  if (error != 0) {
-    static_cast<void>(::unlink(temporary.c_str()));
-    fail("write", path, error);
-  }
-  if (const int flushing = flush_folder(folder); flushing != 0) fail("flush the folder of", path, flushing);
+void write_file_soon(const fs::path& path, Parts parts) {
+  write_parts(path, parts, false);
 }
 
 void write_file(const fs::path& path, std::string_view text) {

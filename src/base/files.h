@@ -47,6 +47,9 @@ std::string read_text(const std::filesystem::path& path);
 /// the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
 void write_file(const std::filesystem::path& path, std::string_view text);
+/// The same without waiting for the disk, for caches that check what they read: a file is whole or not there
+/// if the program ends early, but may be damaged if the system does.
+void write_file_soon(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
 
 /// A regular file that grows line by line while others read it.
 class AppendedFile {
