@@ -5,6 +5,7 @@
     bench/pair.py infer --against openvino                evaluation against OpenVINO
     bench/pair.py train --model resnet50 --input 16x3x224x224 --classes 1000
     bench/pair.py train --against ../old/resnet --rounds 9   two builds of our own program
+    bench/pair.py loader                                  one loader thread against Pillow and torchvision in one worker
 
 Installs the rivals from PyPI into .venv-rivals (once), then runs `resnet bench` and the same network in the
 rival (the same batch, threads and precision) in turn, and prints the ratio of each pair and the median ratio.
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 
+import loader
 from environment import ROOT, python_with
 
 FORMS = ("eager", "channels_last", "compile")
@@ -43,9 +45,10 @@ def measure(command, environment=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=("train", "infer"))
+    parser.add_argument("work", choices=("train", "infer", "loader"))
     parser.add_argument("--against", default="best", metavar="RIVAL",
-                        help=f"best, {', '.join(FORMS)} (of PyTorch), openvino, or the path of another build's program")
+                        help=f"best, {', '.join(FORMS)} (of PyTorch), openvino, or the path of another build's program; of loader: torchvision")
+    parser.add_argument("--pictures", metavar="DIR", help="of loader: a folder of pictures, instead of some that it makes")
     parser.add_argument("--model", default="d2l_resnet18")
     parser.add_argument("--stem", choices=("large", "small"), default="large", help="small: 3x3 and no pool, for small images")
     parser.add_argument("--input", default="256x1x96x96", help="images x channels x height x width")
@@ -60,7 +63,7 @@ def main():
     parser.add_argument("--least", type=float, default=1.0, help="median ratio below which the exit code is 1")
     options = parser.parse_args()
     another_build = os.sep in options.against
-    if not another_build and options.against not in ("best", *FORMS, "openvino"):
+    if options.work != "loader" and not another_build and options.against not in ("best", *FORMS, "openvino"):
         parser.error(f"--against cannot be '{options.against}': give best, {', '.join(FORMS)}, openvino or a program's path")
     if options.against == "openvino" and options.work == "train":
         parser.error("OpenVINO does not train")
@@ -68,6 +71,10 @@ def main():
         parser.error("OpenVINO cannot be held to an instruction set from outside")
     if not os.access(options.program, os.X_OK):
         parser.error(f"there is no {options.program}: build it with tools/build.sh release")
+    if options.work == "loader":
+        if options.against not in ("best", "torchvision"):
+            parser.error(f"--against cannot be '{options.against}' for loader: give torchvision")
+        return loader.run(options, options.python or python_with(["torch", "numpy", "torchvision"]), measure)
     if options.threads is None:
         options.threads = measure([options.program, "bench", "infer", "--input", "1x1x32x32", "--steps", 1,
                                    "--json"])["threads"]

@@ -49,11 +49,14 @@ struct Preprocessing {
   images::Filter filter = images::Filter::bilinear;  // of the resize
   Crop crop = {};                                    // after the resize
   Normalization normalization = {};                  // of what is in [0, 1]
+  /// JPEG files are decoded at 1/2, 1/4 or 1/8 where that is still no smaller than the resize, images::Draft:
+  /// faster, with other pixels. It is of files; a picture that is given as pixels is taken as it is.
+  bool jpeg_draft = false;
   bool operator==(const Preprocessing&) const;
 };
-/// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Crop and normalisation
-/// are written where there are any, so that programs of before read all else. Throws FormatError, also for a
-/// key that it does not know.
+/// One line of JSON, and back; "interpolation": "pil_bilinear" is resize_bilinear(). Crop, normalisation and
+/// draft are written where there are any, so that programs of before read all else. Throws FormatError, also
+/// for a key that it does not know.
 std::string to_json(const Preprocessing& preprocessing);
 Preprocessing preprocessing_from_json(const std::string& text);
 
@@ -80,6 +83,7 @@ struct DatasetOptions {
   images::Filter filter = images::Filter::bilinear;  // of the resize
   Crop crop = {};
   Normalization normalization = {};
+  bool jpeg_draft = false;
 
   // Of a folder of pictures, see folder.h.
   double val_split = 0.1;                 // share of the pictures that are kept for testing, 0 to 1
@@ -88,6 +92,14 @@ struct DatasetOptions {
   std::function<void(std::int64_t done, std::int64_t all)> scanning =
       {};                                               // now and then, in the caller's thread
   std::function<void(const FolderScan&)> scanned = {};  // before bad files are refused
+};
+
+struct TrainTest;
+class PictureCache;  // see cached()
+enum class CacheKind : std::uint8_t { none, memory, disk };
+struct CacheOptions {
+  CacheKind kind = CacheKind::none;
+  std::int64_t bytes = 0;  // at most, of what is kept; 0: half of the memory, or of the disk, that is free
 };
 
 /// Labelled images, held as they were stored: bytes in memory, or files that are read as they are asked for.
@@ -118,6 +130,8 @@ class Dataset {
     virtual std::optional<Counts> counts() const { return std::nullopt; }
     /// What people call the example: a file's name; "" where it has none.
     virtual std::string name(std::int64_t i) const { return static_cast<void>(i), std::string(); }
+    /// Whether image() has nothing to decode, so that keeping its pictures would gain nothing.
+    virtual bool in_memory() const { return false; }
   };
 
   Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
@@ -137,9 +151,14 @@ class Dataset {
   Dataset with_classes(const std::vector<std::string>& classes) const;
 
   const Source& source() const noexcept { return *source_; }
+  PictureCache* cache() const noexcept { return cache_.get(); }  ///< of its loaders; null: none
 
  private:
+  friend Dataset cached(Dataset dataset, const CacheOptions& options);
+  friend TrainTest cached(TrainTest sets, const CacheOptions& options);
+
   std::shared_ptr<const Source> source_;
+  std::shared_ptr<PictureCache> cache_;
   std::string name_;
   std::vector<std::string> classes_;
   Preprocessing preprocessing_;
@@ -178,6 +197,18 @@ struct TrainTest {
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
 /// Both of its splits; a folder is scanned once.
 TrainTest open(const std::string& text, const DatasetOptions& options = {});
+
+/// The same data set with a cache, which its copies share: a loader decodes a picture once, and finds it
+/// there in later epochs, as it was decoded if a RandomResizedCrop cuts it, else as it is behind the resize.
+/// What does not fit is decoded each time. Batches have the same bits with every cache, and the same data set
+/// is given back where its pictures are in memory as it is. CacheKind::disk keeps them from run to run in
+/// $XDG_CACHE_HOME/resnet/decoded (or ~/.cache), by the SHA-256 of what was decoded; what is damaged there,
+/// or cannot be written, is decoded as without it, and all of it may be deleted at any time. Throws
+/// ConfigError for less than 0 bytes, and for a disk beside Preprocessing::jpeg_draft, whose pictures have no
+/// such hash.
+Dataset cached(Dataset dataset, const CacheOptions& options);
+/// Both, within the same number of bytes.
+TrainTest cached(TrainTest sets, const CacheOptions& options);
 
 /// A batch as an engine takes it.
 struct Batch {

@@ -38,15 +38,21 @@ struct Info {
 /// the orientation. Throws FormatError as decode() does.
 Info probe(std::span<const std::uint8_t> file);
 
+/// A smaller picture for less time: a JPEG is decoded at 1/2, 1/4 or 1/8 of its sides, the least that leaves
+/// at least so many pixels each way after the orientation, as PIL's Image.draft(). 0 x 0: the whole picture.
+struct Draft {
+  std::int64_t height = 0, width = 0;
+};
+
 /// The picture in a JPEG, PNG, WebP, BMP, PPM, PGM or PBM file, whose name does not matter: RGB, turned as
 /// its EXIF or XMP orientation says, equal to PIL's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")`
 /// byte for byte. So alpha is dropped, not blended, and 16-bit gray is cut at 255; of an animation it is the
-/// first frame. Throws FormatError, without a file's name, if it is damaged, cut off, of another kind or
-/// beyond `limits`.
-Image decode(std::span<const std::uint8_t> file, const Limits& limits = {});
+/// first frame. With a `draft` it is PIL's behind draft(). Throws FormatError, without a file's name, if it
+/// is damaged, cut off, of another kind or beyond `limits`.
+Image decode(std::span<const std::uint8_t> file, const Limits& limits = {}, const Draft& draft = {});
 
 /// decode() of a file. Throws IoError if it cannot be read; what() of either error begins with the path.
-Image read(const std::filesystem::path& path, const Limits& limits = {});
+Image read(const std::filesystem::path& path, const Limits& limits = {}, const Draft& draft = {});
 
 /// A PNG file of an image, gray or RGB. The same bytes for the same image and zlib.
 /// Throws ShapeError if `image` is not what Image says.

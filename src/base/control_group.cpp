@@ -46,7 +46,7 @@ std::string unescaped(std::string_view text) {
 }
 
 // A line is: id, parent, device, root, mount point, options, any number of tags, "-", type, source, options.
-std::vector<Mount> mounts(const fs::path& root) {
+std::vector<Mount> mounts(const fs::path& root, std::string_view controller) {
   std::vector<Mount> result;
   std::ifstream file(root / "proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
@@ -56,7 +56,7 @@ std::vector<Mount> mounts(const fs::path& root) {
     std::string skipped, inside, point, type, options;
     before >> skipped >> skipped >> skipped >> inside >> point;
     behind >> type >> skipped >> options;
-    if (type == "cgroup2" || (type == "cgroup" && lists(options, "cpu")))
+    if (type == "cgroup2" || (type == "cgroup" && lists(options, controller)))
       result.push_back({type == "cgroup2", unescaped(inside), unescaped(point)});
   }
   return result;
@@ -73,15 +73,49 @@ double quota_of(const fs::path& group, bool v2) {
   return quota > 0 && period > 0 ? quota / period : kUnlimited;
 }
 
+// What a limit of memory leaves; "max" is no number, and no limit. Files of the page cache make room when it
+// is needed.
+double memory_left(const fs::path& group, bool v2) {
+  double limit = 0, used = 0;
+  if (!(std::ifstream(group / (v2 ? "memory.max" : "memory.limit_in_bytes")) >> limit)) return kUnlimited;
+  std::ifstream(group / (v2 ? "memory.current" : "memory.usage_in_bytes")) >> used;
+  std::ifstream stat(group / "memory.stat");
+  const std::string prefix = v2 ? "" : "total_";
+  double bytes = 0;
+  for (std::string name; stat >> name >> bytes;) {
+    if (name == prefix + "inactive_file" || name == prefix + "active_file") used -= bytes;
+  }
+  return std::max(0.0, limit - std::max(0.0, used));
+}
+
+using OfGroup = double (*)(const fs::path& group, bool v2);
+
 // Of a group and of all around it that the mount shows.
-double least_quota(const fs::path& root, const Mount& mount, const fs::path& group) {
+double least_of(const fs::path& root, const Mount& mount, const fs::path& group, OfGroup value) {
   const fs::path inside = group.lexically_relative(mount.root);
   if (inside.empty() || *inside.begin() == "..") return kUnlimited;  // another part of the hierarchy
   fs::path folder = root / mount.point.relative_path();
-  double least = quota_of(folder, mount.v2);
+  double least = value(folder, mount.v2);
   for (const fs::path& part : inside) {
     folder /= part;
-    least = std::min(least, quota_of(folder, mount.v2));
+    least = std::min(least, value(folder, mount.v2));
+  }
+  return least;
+}
+
+// Of this process's group.
+double least_of(const fs::path& root, std::string_view controller, OfGroup value) {
+  const std::vector<Mount> all = mounts(root, controller);
+  double least = kUnlimited;
+  std::ifstream file(root / "proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {  // "0::/path" or "4:cpu,cpuacct:/path"
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const bool v2 = second == first + 1;
+    if (!v2 && !lists(std::string_view(line).substr(first + 1, second - first - 1), controller)) continue;
+    for (const Mount& mount : all) {
+      if (mount.v2 == v2) least = std::min(least, least_of(root, mount, line.substr(second + 1), value));
+    }
   }
   return least;
 }
@@ -89,19 +123,12 @@ double least_quota(const fs::path& root, const Mount& mount, const fs::path& gro
 }  // namespace
 
 double control_group_cores(const fs::path& root) {
-  const std::vector<Mount> all = mounts(root);
-  double least = kUnlimited;
-  std::ifstream file(root / "proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {  // "0::/path" or "4:cpu,cpuacct:/path"
-    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const bool v2 = second == first + 1;
-    if (!v2 && !lists(std::string_view(line).substr(first + 1, second - first - 1), "cpu")) continue;
-    for (const Mount& mount : all) {
-      if (mount.v2 == v2) least = std::min(least, least_quota(root, mount, line.substr(second + 1)));
-    }
-  }
-  return least;
+  return least_of(root, "cpu", quota_of);
+}
+
+std::int64_t control_group_memory(const fs::path& root) {
+  constexpr double kMost = 0x1p62;
+  return static_cast<std::int64_t>(std::min(kMost, least_of(root, "memory", memory_left)));
 }
 
 }  // namespace resnet

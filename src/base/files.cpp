@@ -204,7 +204,7 @@ std::string read_text(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-void write_file(const fs::path& path, Parts parts, ReadBack check) {
+void write_file(const fs::path& path, Parts parts, Durability durability) {
   // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
   struct stat status {};
   const bool exists = uninterrupted([&] { return file_system().stat(path.c_str(), &status); }) == 0;
@@ -221,11 +221,13 @@ void write_file(const fs::path& path, Parts parts, ReadBack check) {
   int error = target.replaces ? take_over(fd.get(), target.old) : 0;
   if (error == 0) error = write_all(fd.get(), parts);
   // An fsync that failed is not tried again: what it should have kept may be lost already.
-  if (error == 0 && uninterrupted([&] { return file_system().fsync(fd.get()); }) != 0) error = errno;
-  if (error == 0 && check == ReadBack::yes) error = read_back(fd.get(), parts);
+  const bool flushed = durability != Durability::soon;
+  if (error == 0 && flushed && uninterrupted([&] { return file_system().fsync(fd.get()); }) != 0) error = errno;
+  if (error == 0 && durability == Durability::read_back) error = read_back(fd.get(), parts);
   if (const int closing = fd.close(); error == 0) error = closing;
   if (error == 0) error = temporary.rename_to(target.path);
   if (error != 0) fail_to_write(path, error);
+  if (!flushed) return;
   if (const int flushing = flush_folder(folder); flushing != 0)
     throw_io_error("flush the folder of", path, flushing);
 }

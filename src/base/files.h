@@ -41,9 +41,11 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 /// The same as text; at most 16 MiB.
 std::string read_text(const std::filesystem::path& path);
 
-/// Whether what is on the disk is compared with what was meant before it takes the place of the old file.
-/// Costs reading it: see docs/reliability.md.
-enum class ReadBack { no, yes };
+/// How long write_file() waits. soon: for nothing; a file is whole or not there if the program ends early, but may
+/// be damaged if the system does (caches that check what they read). flushed: until it is on the disk. read_back:
+/// also until what is there was compared with what was meant, before it takes the place of the old file; costs
+/// reading it, see docs/reliability.md.
+enum class Durability { soon, flushed, read_back };
 
 /// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
 /// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if no
@@ -53,9 +55,8 @@ enum class ReadBack { no, yes };
 /// Only a regular file is read back. Throws IoError; then the temporary file is gone and whatever was at
 /// `path` is untouched (unless it was the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
-                ReadBack check = ReadBack::no);
+                Durability durability = Durability::flushed);
 void write_file(const std::filesystem::path& path, std::string_view text);
-
 /// A regular file that grows line by line while others read it.
 class AppendedFile {
  public:

@@ -2,9 +2,11 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 
+#include "base/control_group.h"
 #include "resnet/error.h"
 
 namespace resnet {
@@ -46,6 +48,18 @@ std::string cpu_model() {
     if (colon != std::string::npos) return line.substr(colon + 2);
   }
   return "unknown";
+}
+
+std::int64_t available_memory() {
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string name, unit; meminfo >> name;) {
+    std::int64_t kib = 0;
+    meminfo >> kib;
+    std::getline(meminfo, unit);
+    constexpr std::int64_t kKiB = 1024;
+    if (name == "MemAvailable:") return std::min(kib * kKiB, control_group_memory());
+  }
+  return 0;
 }
 
 std::int64_t peak_rss_bytes() {

@@ -30,6 +30,10 @@ int usable_cores();
 /// Threads to use unless told otherwise: OMP_NUM_THREADS if it is a number >= 1, else usable_cores().
 int default_threads();
 
+/// Bytes of memory that this process can still take without another's: what the system calls available, and
+/// no more than its control groups leave. 0 where the system does not say.
+std::int64_t available_memory();
+
 /// Highest resident memory of this process so far, bytes.
 std::int64_t peak_rss_bytes();
 

@@ -230,15 +230,6 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
   return result;
 }
 
-double loader_rate(const data::Dataset& dataset, std::int64_t batch_size) {
-  data::Loader loader(dataset, {.batch_size = batch_size, .layout = ImageLayout::nhwc});
-  const auto begin = Clock::now();
-  loader.start(data::Order::shuffled(0));
-  std::int64_t examples = 0;
-  while (const data::Batch* batch = loader.next()) examples += batch->size();
-  return static_cast<double>(examples) / seconds_since(begin);
-}
-
 Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
                               const EngineOptions& options) {
   constexpr std::int64_t kMostImages = 8;  // the oracle is slow

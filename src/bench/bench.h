@@ -47,8 +47,21 @@ struct LayerBench {
 LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                        const EngineOptions& options);
 
-/// Examples per second of the loader alone over one epoch.
-double loader_rate(const data::Dataset& dataset, std::int64_t batch_size);
+/// What a loader does to an example, by its parts on one thread, and what its threads deliver.
+struct LoaderBench {
+  double decode_us = 0;     // an example, mean: read and decoded, or found in the data set's cache
+  double transform_us = 0;  // resized, cut and changed
+  double copy_us = 0;       // written as floats in the batch
+  struct Rate {
+    int threads = 0;
+    double examples_per_second = 0;
+  };
+  std::vector<Rate> loaders;  // of one thread, and of options.threads if those are more
+};
+
+/// Each part over an epoch, or so many seconds of it. Where the data set has a cache, an epoch that does not
+/// count fills it.
+LoaderBench time_loader(const data::Dataset& dataset, const data::LoaderOptions& options, double seconds = 3);
 
 /// The native gradients of a step, or the output of an evaluation, against the oracle in double, on at most
 /// eight of the images: of the tensor that comes nearest to its tolerance, or exceeds it most.

@@ -2,13 +2,17 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <iostream>
 #include <map>
 
 #include "base/json.h"
+#include "base/machine.h"
 #include "base/nearest.h"
 #include "cli/command.h"
+#include "data/cache.h"
 #include "settings/options.h"
+#include "train/batches.h"
 
 namespace resnet::cli {
 namespace {
@@ -25,7 +29,10 @@ const std::vector<std::string>& flags_of_network() {
   }();
   return list;
 }
-const std::vector<std::string> kOfLoader = {"data", "data-dir", "resize", "batch-size"};
+const std::vector<std::string> kOfLoader = {
+    "data",        "data-dir", "resize",     "resize-filter", "crop",      "normalize", "jpeg",
+    "augment",     "jitter",   "erasing",    "cutout",        "mixup",     "cutmix",    "loader-threads",
+    "on-bad-file", "cache",    "cache-size", "limit-train",   "batch-size"};
 
 class Bench final : public Command {
  public:
@@ -37,8 +44,10 @@ class Bench final : public Command {
          .positional = true,
          .choices = {"train", "infer", "loader"},
          .example = "train"});
-    accept({"data", "data-dir", "resize", "model", "input", "steps", "batch-size", "seed", "threads",
-            "precision", "isa"});
+    std::vector<std::string> names = kOfLoader;
+    for (const char* name : {"model", "input", "steps", "seed", "threads", "precision", "isa"})
+      names.emplace_back(name);
+    accept(names);
     argument("steps").help = "steps that are timed; 0: seven";
     argument("input").default_text = "256x1x96x96";
     add({.name = "classes",
@@ -191,14 +200,58 @@ class Bench final : public Command {
   }
 
   int loader(const settings::Settings& chosen) const {
-    const data::Dataset training = settings::open_data(chosen, data::Split::train, told_scan(json_));
-    const double rate = bench::loader_rate(training, chosen.batch_size);
-    if (json_) {
-      std::cout << Json::object({{"data", training.name()}, {"examples_per_second", rate}}).dump() << '\n';
-    } else {
-      fmt::print("{} at {}: {:.0f} examples/s\n", training.name(), to_string(training.example_shape()), rate);
+    const data::CacheOptions cache = settings::cache_options(chosen);
+    const data::Dataset training =
+        data::cached(settings::open_data(chosen, data::Split::train, told_scan(json_)), cache);
+    const data::LoaderOptions options{.batch_size = chosen.batch_size,
+                                      .threads = chosen.loader_threads > 0
+                                                     ? chosen.loader_threads
+                                                     : train::loader_threads(default_threads()),
+                                      .layout = ImageLayout::nhwc,
+                                      .augment = settings::augmentation(chosen)};
+    if (const std::string note = data::cache_note({training, training.first(1)}, cache, options.augment);
+        !note.empty()) {
+      say("note: " + note);
     }
+    print(training, bench::time_loader(training, options));
     return kDone;
+  }
+
+  void print(const data::Dataset& training, const bench::LoaderBench& figures) const {
+    const double us = figures.decode_us + figures.transform_us + figures.copy_us;
+    const auto rate = [](double microseconds) { return microseconds > 0 ? 1e6 / microseconds : 0; };
+    const auto share = [us](double part) { return us > 0 ? part / us : 0; };
+    const std::array<std::pair<const char*, double>, 3> parts = {
+        {{"decode", figures.decode_us}, {"transform", figures.transform_us}, {"copy", figures.copy_us}}};
+    if (json_) {
+      Json by_name = Json::object({});
+      for (const auto& [name, part] : parts) {
+        by_name.add(name, Json::object({{"us", part}, {"share", share(part)}}));
+      }
+      Json loaders = Json::list();
+      for (const auto& loader : figures.loaders) {
+        loaders.push_back(
+            Json::object({{"threads", loader.threads}, {"examples_per_second", loader.examples_per_second}}));
+      }
+      std::cout << Json::object({{"data", training.name()},
+                                 {"examples_per_second", figures.loaders.back().examples_per_second},
+                                 {"threads", figures.loaders.back().threads},
+                                 {"parts", by_name},
+                                 {"loaders", loaders}})
+                       .dump()
+                << '\n';
+      return;
+    }
+    fmt::print("{} at {}\n", training.name(), to_string(training.example_shape()));
+    fmt::print("{:<12} {:>12} {:>12} {:>7}\n", "one thread", "us/example", "examples/s", "share");
+    for (const auto& [name, part] : parts) {
+      fmt::print("{:<12} {:>12.1f} {:>12.0f} {:>6.0f}%\n", name, part, rate(part), 100 * share(part));
+    }
+    fmt::print("{:<12} {:>12.1f} {:>12.0f}\n", "all", us, rate(us));
+    for (const auto& loader : figures.loaders) {
+      fmt::print("loader, {} thread{}: {:.0f} examples/s\n", loader.threads, loader.threads == 1 ? "" : "s",
+                 loader.examples_per_second);
+    }
   }
 
   std::string what_;

@@ -93,6 +93,14 @@ void Command::accept(const std::vector<std::string>& names) {
   }
 }
 
+void Command::accept_all_but(const std::vector<std::string>& names) {
+  std::vector<std::string> rest;
+  for (const settings::Option& option : settings::options()) {
+    if (option.flag && std::ranges::find(names, option.name) == names.end()) rest.push_back(option.name);
+  }
+  accept(rest);
+}
+
 settings::Settings Command::from_flags(settings::Settings base) const {
   settings::set_all(given_, base);
   return base;

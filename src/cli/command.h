@@ -59,6 +59,8 @@ class Command {
   void add(Argument argument) { arguments_.push_back(std::move(argument)); }
   /// Flags from the table of options, in its order; with "model" all that say what the network is.
   void accept(const std::vector<std::string>& names);
+  /// All that are flags, but these.
+  void accept_all_but(const std::vector<std::string>& names);
   /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;
   /// A positional DATA, which may be left out; --data may not be given too.

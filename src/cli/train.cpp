@@ -7,6 +7,7 @@
 #include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/stop_signals.h"
+#include "data/cache.h"
 #include "report/run_record.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
@@ -112,17 +113,7 @@ class Train final : public Command {
   Train()
       : Command("train",
                 "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
-    accept({"data",      "data-dir",       "resize",       "resize-filter",   "crop",          "normalize",
-            "augment",   "augment-filter", "jitter",       "erasing",         "cutout",        "mixup",
-            "cutmix",    "loader-threads", "val-split",    "on-bad-file",     "limit-train",   "limit-test",
-            "model",     "recipe",         "batch-size",   "drop-last",       "epochs",        "steps",
-            "time",      "seed",           "sampler",      "accumulate",      "patience",      "lr",
-            "optimizer", "momentum",       "nesterov",     "beta1",           "beta2",         "weight-decay",
-            "decay-all", "clip-norm",      "freeze",       "lr-head",         "lr-norm-bias",  "ema",
-            "schedule",  "warmup",         "lr-start",     "lr-final",        "lr-peak",       "lr-power",
-            "lr-gamma",  "lr-every",       "low-momentum", "label-smoothing", "class-weights", "tta",
-            "init",      "dirac",          "zero-gamma",   "whiten",          "threads",       "precision",
-            "isa",       "device",         "out"});
+    accept_all_but({"input"});
     accept_data();
     add({.name = "config",
          .placeholder = "FILE",
@@ -148,6 +139,11 @@ class Train final : public Command {
     const Shape& example = training.example_shape();
     nn::Sequential net =
         settings::make_model(chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
+    if (const std::string note = data::cache_note({training, test}, settings::cache_options(chosen),
+                                                  settings::augmentation(chosen));
+        !note.empty() && !quiet_) {
+      say("note: " + note);
+    }
     // What cannot run is found before a folder is made.
     check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size, chosen.drop_last);

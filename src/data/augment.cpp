@@ -64,6 +64,10 @@ bool Augmenter::mixes() const noexcept {
          (std::holds_alternative<MixUp>(list_.back()) || std::holds_alternative<CutMix>(list_.back()));
 }
 
+bool Augmenter::crops_decoded() const noexcept {
+  return first() != nullptr && std::holds_alternative<RandomResizedCrop>(*first());
+}
+
 Draws Augmenter::draws(std::size_t place, Example example) const {
   return {seed_, stream_id("augment") + place, example.epoch, example.index};
 }

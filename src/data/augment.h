@@ -81,6 +81,8 @@ class Augmenter {
   };
   bool any() const noexcept { return !list_.empty(); }
   bool mixes() const noexcept;
+  /// Whether a RandomResizedCrop takes the picture as it is decoded, in place of the resize.
+  bool crops_decoded() const noexcept;
   std::int64_t height() const noexcept { return height_; }
   std::int64_t width() const noexcept { return width_; }
 

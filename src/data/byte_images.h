@@ -30,6 +30,7 @@ class ByteImages final : public Dataset::Source {
     out.pixels.resize(static_cast<std::size_t>(bytes));
     std::copy_n(pixels_.data() + i * bytes, bytes, out.pixels.data());
   }
+  bool in_memory() const override { return true; }
 
  private:
   std::int64_t height_, width_, channels_;

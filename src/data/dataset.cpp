@@ -34,8 +34,12 @@ Image Dataset::image(std::int64_t i) const {
 }
 
 Dataset Dataset::first(std::int64_t limit) const {
-  return {source_,        name_,    classes_,
-          preprocessing_, example_, limit > 0 ? std::min(limit, size_) : limit < 0 ? limit : size_};
+  Dataset result(source_, name_, classes_, preprocessing_, example_,
+                 limit > 0   ? std::min(limit, size_)
+                 : limit < 0 ? limit
+                             : size_);
+  result.cache_ = cache_;
+  return result;
 }
 
 namespace {
@@ -53,6 +57,7 @@ class Relabelled final : public Dataset::Source {
   std::optional<Facts> facts(std::int64_t i) const override { return source_->facts(i); }
   std::optional<Counts> counts() const override { return source_->counts(); }
   std::string name(std::int64_t i) const override { return source_->name(i); }
+  bool in_memory() const override { return source_->in_memory(); }
 
  private:
   std::shared_ptr<const Source> source_;
@@ -91,12 +96,10 @@ Dataset Dataset::with_classes(const std::vector<std::string>& classes) const {
     }
     labels.push_back(static_cast<std::int32_t>(found - classes.begin()));
   }
-  return {std::make_shared<Relabelled>(source_, std::move(labels)),
-          name_,
-          classes,
-          preprocessing_,
-          example_,
-          size_};
+  Dataset result = *this;
+  result.source_ = std::make_shared<Relabelled>(source_, std::move(labels));
+  result.classes_ = classes;
+  return result;
 }
 
 std::string picture_sha256(const Image& image) {

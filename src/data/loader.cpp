@@ -7,7 +7,7 @@
 
 #include "base/threads.h"
 #include "data/augment.h"
-#include "data/preprocess.h"
+#include "data/cache.h"
 #include "resnet/data.h"
 
 namespace resnet::data {
@@ -132,11 +132,10 @@ struct Loader::Impl {
   void fill(std::int64_t number, Batch& batch, Preprocessor& preprocessor, Image& image) const {
     const std::int64_t first = number * options.batch_size;
     const std::int64_t count = std::min(options.batch_size, examples - first);
-    const Shape& example = dataset.example_shape();
+    const Shape& shape = dataset.example_shape();
     if (batch.size() != count) {
-      batch.images =
-          Tensor(options.layout == ImageLayout::nchw ? Shape{count, example[0], example[1], example[2]}
-                                                     : Shape{count, example[1], example[2], example[0]});
+      batch.images = Tensor(options.layout == ImageLayout::nchw ? Shape{count, shape[0], shape[1], shape[2]}
+                                                                : Shape{count, shape[1], shape[2], shape[0]});
       batch.layout = options.layout;
       batch.labels = Tensor(Shape{count}, DType::i32);
       if (augmenter.mixes()) {
@@ -146,12 +145,15 @@ struct Loader::Impl {
     }
     const std::span<float> images = batch.images.values();
     const auto labels = batch.labels.view<std::int32_t>();
-    const auto stride = static_cast<std::size_t>(example.elements());
+    const auto stride = static_cast<std::size_t>(shape.elements());
+    const Form form = augmenter.crops_decoded() ? Form::decoded : Form::prepared;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(first + i)];
-      dataset.source().image(index, image);
       const std::span<float> out = images.subspan(static_cast<std::size_t>(i) * stride, stride);
-      preprocessor.run(image, options.layout, out, augmenter, {epoch, index});
+      const Augmenter::Example example{epoch, index};
+      const Image& picture = picture_of(dataset, index, form, preprocessor, image);
+      preprocessor.write(preprocessor.changed(picture, augmenter, example), options.layout, out, augmenter,
+                         example);
       labels[i] = dataset.label(index);
     }
     if (augmenter.mixes()) augmenter.mix(batch, epoch, number);

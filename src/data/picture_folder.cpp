@@ -18,12 +18,12 @@ namespace fs = std::filesystem;
 
 class PictureFiles final : public Dataset::Source {
  public:
-  PictureFiles(fs::path dir, std::vector<Picture> pictures, Counts counts)
-      : dir_(std::move(dir)), pictures_(std::move(pictures)), counts_(counts) {}
+  PictureFiles(fs::path dir, std::vector<Picture> pictures, Counts counts, images::Draft draft)
+      : dir_(std::move(dir)), pictures_(std::move(pictures)), counts_(counts), draft_(draft) {}
 
   std::int64_t size() const override { return static_cast<std::int64_t>(pictures_.size()); }
   std::int32_t label(std::int64_t i) const override { return at(i).label; }
-  void image(std::int64_t i, Image& out) const override { out = images::read(dir_ / at(i).path); }
+  void image(std::int64_t i, Image& out) const override { out = images::read(dir_ / at(i).path, {}, draft_); }
   std::optional<Facts> facts(std::int64_t i) const override { return at(i).facts; }
   std::optional<Counts> counts() const override { return counts_; }
   std::string name(std::int64_t i) const override { return at(i).path.string(); }
@@ -34,6 +34,7 @@ class PictureFiles final : public Dataset::Source {
   fs::path dir_;
   std::vector<Picture> pictures_;
   Counts counts_;
+  images::Draft draft_;
 };
 
 std::string folder_name(const fs::path& dir) {
@@ -127,8 +128,8 @@ TrainTest folder(const fs::path& dir, const DatasetOptions& options) {
       return a.facts.digest != b.facts.digest ? a.facts.digest < b.facts.digest
                                               : a.path.native() < b.path.native();
     });
-    return Dataset(std::make_shared<PictureFiles>(dir, std::move(pictures), counts), folder_name(dir),
-                   scan.classes, preprocessing, example, options.limit);
+    return Dataset(std::make_shared<PictureFiles>(dir, std::move(pictures), counts, draft_of(preprocessing)),
+                   folder_name(dir), scan.classes, preprocessing, example, options.limit);
   };
   return {dataset(train), dataset(test)};
 }

@@ -16,6 +16,7 @@ namespace {
 // Of Pillow up to 12, see images::resize(); in the order of images::Filter.
 constexpr std::array<const char*, 2> kInterpolations = {"pil_bilinear", "pil_bicubic"};
 constexpr const char* kScale = "divide_by_255";
+constexpr const char* kDraft = "draft";
 // What a resize may ask for, in pixels: networks see 600x600 at most (EfficientNet-B7), and a model file of
 // some bytes must not ask for gigabytes.
 constexpr std::int64_t kMostResize = 1 << 20;    // of a size that is given, or the shorter side's square
@@ -64,7 +65,7 @@ void check(const Normalization& normalization, std::int64_t channels) {
 bool Preprocessing::operator==(const Preprocessing& other) const {
   return resize.height == other.resize.height && resize.width == other.resize.width &&
          channels == other.channels && filter == other.filter && crop == other.crop &&
-         normalization == other.normalization;
+         normalization == other.normalization && jpeg_draft == other.jpeg_draft;
 }
 
 std::string to_json(const Preprocessing& preprocessing) {
@@ -76,6 +77,7 @@ std::string to_json(const Preprocessing& preprocessing) {
                     {"scale", kScale}});
   const auto& [crop, normalization] = std::tie(preprocessing.crop, preprocessing.normalization);
   if (crop.height != 0) result.add("crop", Json::list(std::array{crop.height, crop.width}));
+  if (preprocessing.jpeg_draft) result.add("jpeg", kDraft);
   if (!normalization.mean.empty()) {
     result.add("mean", normalization.mean);
     result.add("std", normalization.std);
@@ -93,7 +95,7 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   for (const char* key : kKeys) {
     if (object.find(key) == nullptr) refuse(std::string("'") + key + "' is missing");
   }
-  constexpr std::array<const char*, 3> kMoreKeys = {"crop", "mean", "std"};  // may be missing
+  constexpr std::array<const char*, 4> kMoreKeys = {"crop", "mean", "std", "jpeg"};  // may be missing
   for (const auto& [key, value] : object.members()) {
     const auto known = [&key = key](const auto& keys) {
       return std::find(keys.begin(), keys.end(), key) != keys.end();
@@ -132,6 +134,10 @@ Preprocessing preprocessing_from_json(const std::string& text) {
   }
   result.channels = number("channels", *object.find("channels"), 1, kMostChannels);
   result.filter = static_cast<images::Filter>(choice("interpolation", kInterpolations));
+  if (object.find("jpeg") != nullptr) {
+    choice("jpeg", std::array{kDraft});
+    result.jpeg_draft = true;
+  }
   if (const Json* crop = object.find("crop")) {
     if (!crop->is_list() || crop->size() != 2)
       refuse("'crop' is " + crop->dump() + ", two numbers were expected");
@@ -186,7 +192,18 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
 }
 
 Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t channels) {
-  return {options.resize, channels, options.filter, options.crop, options.normalization};
+  return {options.resize, channels, options.filter, options.crop, options.normalization, options.jpeg_draft};
+}
+
+images::Draft draft_of(const Preprocessing& preprocessing) {
+  const Resize& resize = preprocessing.resize;
+  if (!preprocessing.jpeg_draft || resize.height == 0) return {};
+  return {resize.height, resize.width == 0 ? resize.height : resize.width};
+}
+
+std::pair<std::int64_t, std::int64_t> resized_size(const Preprocessing& preprocessing, std::int64_t height,
+                                                   std::int64_t width) {
+  return target(preprocessing.resize, height, width);
 }
 
 Preprocessor::Preprocessor(Preprocessing preprocessing) : preprocessing_(std::move(preprocessing)) {
@@ -251,7 +268,7 @@ const Image& Preprocessor::resized(const Image& image) {
   return resized_;
 }
 
-void Preprocessor::to_floats(const Image& image, ImageLayout layout, std::span<float> out) const {
+void Preprocessor::write(const Image& image, ImageLayout layout, std::span<float> out) const {
   if (image.pixels.size() != out.size()) {
     throw ShapeError("preprocessing gives " + to_string(Shape{image.channels, image.height, image.width}) +
                      ", not " + std::to_string(out.size()) + " values");
@@ -269,19 +286,18 @@ void Preprocessor::to_floats(const Image& image, ImageLayout layout, std::span<f
   }
 }
 
-void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out) {
-  const Image* picture = &resized(converted(image));
-  if (const Crop& crop = preprocessing_.crop; crop.height != 0) {
-    const images::Box box = images::center_box(picture->height, picture->width, crop.height, crop.width);
-    images::crop(*picture, box, images::Border::zero, cut_);
-    picture = &cut_;
-  }
-  to_floats(*picture, layout, out);
+const Image& Preprocessor::changed(const Image& image) {
+  const Image& picture = prepared(image);
+  const Crop& crop = preprocessing_.crop;
+  if (crop.height == 0) return picture;
+  const images::Box box = images::center_box(picture.height, picture.width, crop.height, crop.width);
+  images::crop(picture, box, images::Border::zero, cut_);
+  return cut_;
 }
 
-void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> out,
-                       const Augmenter& augmenter, Augmenter::Example example) {
-  if (!augmenter.any()) return run(image, layout, out);
+const Image& Preprocessor::changed(const Image& image, const Augmenter& augmenter,
+                                   Augmenter::Example example) {
+  if (!augmenter.any()) return changed(image);
   const Image* picture = &converted(image);
   if (const auto box = augmenter.resized_crop(picture->height, picture->width, example)) {
     images::crop(*picture, *box, images::Border::zero, cut_);
@@ -296,13 +312,19 @@ void Preprocessor::run(const Image& image, ImageLayout layout, std::span<float> 
                  images::Border::zero, cut_);
   }
   augmenter.change(cut_, example);
-  to_floats(cut_, layout, out);
+  return cut_;
+}
+
+void Preprocessor::write(const Image& image, ImageLayout layout, std::span<float> out,
+                         const Augmenter& augmenter, Augmenter::Example example) const {
+  write(image, layout, out);
   augmenter.change(out, layout, example);
 }
 
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
                 ImageLayout layout) {
-  Preprocessor(preprocessing).run(image, layout, out);
+  Preprocessor preprocessor(preprocessing);
+  preprocessor.write(preprocessor.changed(image), layout, out);
 }
 
 }  // namespace resnet::data

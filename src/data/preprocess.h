@@ -16,24 +16,38 @@ namespace resnet::data {
 /// What data sets of so many channels do to their pictures.
 Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t channels);
 
+/// Height and width of a picture behind the resize.
+std::pair<std::int64_t, std::int64_t> resized_size(const Preprocessing& preprocessing, std::int64_t height,
+                                                   std::int64_t width);
+
+/// What it says of decoding.
+images::Draft draft_of(const Preprocessing& preprocessing);
+
 /// Does what a Preprocessing says; keeps its tables and working memory from image to image. One for
 /// each thread.
 class Preprocessor {
  public:
   /// Throws ConfigError as preprocessed_shape().
   explicit Preprocessor(Preprocessing preprocessing);
-  /// Writes f32 in this layout; `out` has as many elements as preprocessed_shape().
-  void run(const Image& image, ImageLayout layout, std::span<float> out);
-  /// The same with the random changes of an example; `out` as its Augmenter knows it.
-  void run(const Image& image, ImageLayout layout, std::span<float> out, const Augmenter& augmenter,
-           Augmenter::Example example);
+  /// The picture with the network's channels, behind the resize: what changed() does first where no
+  /// RandomResizedCrop does, and what it leaves as it is when it is done already. It is `image`, or valid
+  /// until the next call of anything but changed() with it.
+  const Image& prepared(const Image& image) { return resized(converted(image)); }
+  /// The picture as the network sees it, valid until the next call.
+  const Image& changed(const Image& image);
+  /// The same with the random changes of an example.
+  const Image& changed(const Image& image, const Augmenter& augmenter, Augmenter::Example example);
+  /// Writes what changed() gave as f32 in this layout; `out` has as many elements as preprocessed_shape().
+  void write(const Image& image, ImageLayout layout, std::span<float> out) const;
+  /// The same with the random changes of the network's input.
+  void write(const Image& image, ImageLayout layout, std::span<float> out, const Augmenter& augmenter,
+             Augmenter::Example example) const;
 
  private:
   const Image& converted(const Image& image);
   const Image& resized(const Image& image);
   void resize(const images::Resampler& resampler, const Image& image, std::int64_t height,
               std::int64_t width);
-  void to_floats(const Image& image, ImageLayout layout, std::span<float> out) const;
 
   Preprocessing preprocessing_;
   std::map<std::array<std::int64_t, 3>, images::Resampler> resamplers_;  // by height, width, channels

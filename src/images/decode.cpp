@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <utility>
 
 #include "base/files.h"
 #include "images/decoders.h"
@@ -69,6 +71,14 @@ Header checked_header(const Decoder& decoder, Bytes file, std::int64_t most_pixe
   return header;
 }
 
+// As Pillow's JpegImageFile.draft().
+int reduction(const Header& header, Draft draft) {
+  if (draft.height < 1 || draft.width < 1) return 1;
+  if (header.orientation >= 5) std::swap(draft.height, draft.width);
+  const std::int64_t most = std::min(header.height / draft.height, header.width / draft.width);
+  return most >= 8 ? 8 : most >= 4 ? 4 : most >= 2 ? 2 : 1;
+}
+
 }  // namespace
 
 Info probe(Bytes file) {
@@ -78,21 +88,22 @@ Info probe(Bytes file) {
   return {decoder.format, header.height, header.width};
 }
 
-Image decode(Bytes file, const Limits& limits) {
+Image decode(Bytes file, const Limits& limits, const Draft& draft) {
   if (static_cast<std::int64_t>(file.size()) > limits.file_bytes) {
     throw FormatError("a picture of " + std::to_string(file.size()) + " bytes; " +
                           std::to_string(limits.file_bytes) + " are allowed",
                       "is it the file that was meant?");
   }
   const Decoder& decoder = decoder_of(file);
-  const Header header = checked_header(decoder, file, limits.pixels);
+  Header header = checked_header(decoder, file, limits.pixels);
+  if (&decoder == &kJpeg) header.reduced = reduction(header, draft);
   return oriented(decoder.decode(file, header, limits), header.orientation);
 }
 
-Image read(const std::filesystem::path& path, const Limits& limits) {
+Image read(const std::filesystem::path& path, const Limits& limits, const Draft& draft) {
   const std::vector<std::byte> bytes = read_file(path, limits.file_bytes);
   try {
-    return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, limits);
+    return decode({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, limits, draft);
   } catch (const FormatError& error) {
     throw FormatError(path.string() + ": " + error.what(), error.hint());
   }

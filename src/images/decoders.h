@@ -19,6 +19,7 @@ using Bytes = std::span<const std::uint8_t>;
 struct Header {
   std::int64_t height = 0, width = 0;
   int orientation = 1;  // EXIF's, 1 to 8
+  int reduced = 1;      // sides to be decoded are 1 / so much: 2, 4, 8 of a JPEG
 };
 
 /// `begins` knows a file of the format by its first bytes. `header` reads no further than it must, `decode`

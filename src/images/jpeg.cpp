@@ -125,6 +125,8 @@ class JpegReader {
       refuse(kJpeg, std::to_string(cinfo_.num_components) + " colour components; 1, 3 and 4 are read");
     }
     cinfo_.out_color_space = cinfo_.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    cinfo_.scale_num = 1;
+    cinfo_.scale_denom = static_cast<unsigned>(header.reduced);
     guarded([&] { jpeg_start_decompress(&cinfo_); });
   }
   JpegReader(const JpegReader&) = delete;
@@ -194,8 +196,11 @@ void cmyk_to_rgb(const std::uint8_t* in, std::uint8_t* out, std::int64_t width) 
   }
 }
 
-Image jpeg_decode(Bytes file, const Header& header, const Limits& limits) {
-  JpegReader reader(file, header, limits);
+Image jpeg_decode(Bytes file, const Header& stored, const Limits& limits) {
+  JpegReader reader(file, stored, limits);
+  Header header = stored;
+  header.height = (stored.height + stored.reduced - 1) / stored.reduced;
+  header.width = (stored.width + stored.reduced - 1) / stored.reduced;
   Rows rows(header);
   std::vector<std::uint8_t> cmyk(reader.is_cmyk() ? static_cast<std::size_t>(header.width) * 4 : 0);
   for (std::int64_t y = 0; y < header.height; ++y) {

@@ -334,7 +334,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   const std::string header = make_header(file, tensors, order, metadata);
   std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(header))};
   for (const std::size_t i : order) parts.emplace_back(tensors[i].second.raw(), tensors[i].second.bytes());
-  write_file(path, parts, ReadBack::yes);
+  write_file(path, parts, Durability::read_back);
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path) {

@@ -40,6 +40,27 @@ void add_data(Table& table) {
       .choice("on-bad-file", "WHAT", "where a folder has pictures that cannot be read: stop or skip them",
               {"stop", "skip"}, &Settings::on_bad_file)
       .fields = {"DatasetOptions::on_bad_file"};
+  table
+      .choice("jpeg", "HOW",
+              "full, or draft: decode JPEG at 1/2, 1/4 or 1/8 of its sides where that is no smaller than the "
+              "resize, faster and with other pixels",
+              {"full", "draft"}, &Settings::jpeg)
+      .fields = {"DatasetOptions::jpeg_draft"};
+  table
+      .choice("cache", "WHERE",
+              "keep decoded pictures of a folder for the next epoch in memory, or on disk for the next run: "
+              "none, memory or disk",
+              {"none", "memory", "disk"}, &Settings::cache)
+      .fields = {"CacheOptions::kind"};
+  Option& size =
+      table.text("cache-size", "SIZE",
+                 "most that --cache takes, e.g. 4G; default: half of the memory or disk that is free",
+                 &Settings::cache_size);
+  size.fields = {"CacheOptions::bytes"};
+  size.set = [](Settings& s, const std::string& t) {
+    parse_size("cache-size", t);
+    s.cache_size = t;
+  };
   table.choice("resize-filter", "KIND", "of the resize: bilinear or bicubic, both as Pillow's",
                {"bilinear", "bicubic"}, &Settings::resize_filter);
   table.add({"crop",

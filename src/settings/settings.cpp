@@ -148,6 +148,7 @@ data::DatasetOptions data_options(const Settings& settings, const data::DatasetO
   options.resize = settings.resize;
   options.filter = settings.resize_filter == "bicubic" ? images::Filter::bicubic : images::Filter::bilinear;
   options.crop = settings.crop;
+  options.jpeg_draft = settings.jpeg == "draft";
   options.normalization = parse_normalization("normalize", settings.normalize);
   options.dir = settings.data_dir;
   options.val_split = settings.val_split;
@@ -160,12 +161,23 @@ data::DatasetOptions data_options(const Settings& settings, const data::DatasetO
 
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch) {
   const auto [train, test] = data::open(settings.data, data_options(settings, watch));
-  return {train.first(settings.limit_train), test.first(settings.limit_test)};
+  return data::cached({train.first(settings.limit_train), test.first(settings.limit_test)},
+                      cache_options(settings));
 }
 
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch) {
   return data::open(settings.data, split, data_options(settings, watch))
       .first(split == data::Split::train ? settings.limit_train : settings.limit_test);
+}
+
+data::CacheOptions cache_options(const Settings& settings) {
+  using Kind = data::CacheKind;
+  data::CacheOptions options;
+  options.kind = settings.cache == "memory" ? Kind::memory
+                 : settings.cache == "disk" ? Kind::disk
+                                            : Kind::none;
+  if (!settings.cache_size.empty()) options.bytes = parse_size("cache-size", settings.cache_size);
+  return options;
 }
 
 EngineOptions engine_options(const Settings& settings) {

@@ -24,6 +24,9 @@ struct Settings {
   data::Resize resize{96};
   double val_split = data::DatasetOptions{}.val_split;
   std::string on_bad_file = "stop";
+  std::string jpeg = "full";  // or "draft"
+  std::string cache = "none";
+  std::string cache_size;  // "": CacheOptions' own
   std::string resize_filter = "bilinear";
   data::Crop crop;
   std::string normalize = "none";  // "imagenet", or means and deviations
@@ -97,9 +100,10 @@ Settings from_toml(const std::string& text, const std::string& file);
 
 // What the settings say to the library.
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
-/// `watch` has the functions that a scan calls, if any.
+/// `watch` has the functions that a scan calls, if any. Both splits have the settings' cache, one has none.
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
+data::CacheOptions cache_options(const Settings& settings);
 data::Augmentation augmentation(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the

@@ -19,6 +19,8 @@ double parse_real(std::string_view flag, const std::string& text, double least, 
 std::string shortest(double value);
 /// Seconds: "90s", "8m", "1.5h", or "0".
 double parse_time(std::string_view flag, const std::string& text);
+/// Bytes: "512M", "4G", "1.5T", in powers of 1024.
+std::int64_t parse_size(std::string_view flag, const std::string& text);
 float parse_rate(std::string_view flag, const std::string& text);
 /// At least 0 and below 1.
 double parse_share(std::string_view flag, const std::string& text);

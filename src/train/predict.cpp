@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "data/preprocess.h"
 #include "resnet/images.h"
 #include "train/batches.h"
 
@@ -14,13 +15,14 @@ namespace {
 // of its batch have their answers.
 class Files final : public data::Dataset::Source {
  public:
-  explicit Files(std::span<const std::filesystem::path> files) : files_(files), errors_(files.size()) {}
+  Files(std::span<const std::filesystem::path> files, images::Draft draft)
+      : files_(files), draft_(draft), errors_(files.size()) {}
   std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
   std::int32_t label(std::int64_t) const override { return 0; }
   void image(std::int64_t i, data::Image& out) const override {
     const auto at = static_cast<std::size_t>(i);
     try {
-      out = images::read(files_[at]);
+      out = images::read(files_[at], {}, draft_);
     } catch (const Error& error) {
       errors_[at] = error.what();
       out = {1, 1, 3, {0, 0, 0}};
@@ -30,6 +32,7 @@ class Files final : public data::Dataset::Source {
 
  private:
   std::span<const std::filesystem::path> files_;
+  images::Draft draft_;
   mutable std::vector<std::string> errors_;  // each written by the one thread that reads its file, before
                                              // the batch is handed over
 };
@@ -57,7 +60,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
   if (options.top < 1 || options.batch_size < 1 || options.threads < 0) {
     throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
   }
-  const auto source = std::make_shared<Files>(files);
+  const auto source = std::make_shared<Files>(files, data::draft_of(model.preprocessing()));
   const std::optional<Shape> shape = fixed_shape(model.preprocessing());
   if (!shape) {
     for (std::int64_t i = 0; i < source->size(); ++i) {
@@ -90,7 +93,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
 }
 
 Prediction predict(Model& model, std::span<const std::uint8_t> file, const PredictOptions& options) {
-  return answer(model, images::decode(file), options);
+  return answer(model, images::decode(file, {}, data::draft_of(model.preprocessing())), options);
 }
 
 }  // namespace resnet

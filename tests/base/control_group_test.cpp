@@ -75,6 +75,26 @@ TEST_F(ControlGroup, TakesTheLessOfBothVersions) {
   EXPECT_EQ(cores(), 2);
 }
 
+TEST_F(ControlGroup, LeavesWhatItsLimitOfMemoryLeaves) {
+  const auto left = [&] { return control_group_memory(root_.path()); };
+  EXPECT_GE(left(), std::int64_t{1} << 60);
+  put("proc/self/mountinfo", kV2);
+  put("proc/self/cgroup", "0::/a/b\n");
+  put("sys/fs/cgroup/a/b/memory.max", "max\n");
+  EXPECT_GE(left(), std::int64_t{1} << 60);
+  put("sys/fs/cgroup/a/memory.max", "10000\n");
+  put("sys/fs/cgroup/a/memory.current", "9000\n");
+  EXPECT_EQ(left(), 1000);
+  put("sys/fs/cgroup/a/memory.stat", "anon 3000\nfile 6000\ninactive_file 4000\nactive_file 1500\n");
+  EXPECT_EQ(left(), 6500) << "files in the page cache make room";
+  put("proc/self/mountinfo", "34 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+  put("proc/self/cgroup", "4:memory:/job\n");
+  put("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "5000\n");
+  put("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "4000\n");
+  put("sys/fs/cgroup/memory/job/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n");
+  EXPECT_EQ(left(), 1500);
+}
+
 // A container that sees a part of the hierarchy, under the paths of the whole.
 TEST_F(ControlGroup, FindsItsGroupBelowTheMountedPart) {
   put("proc/self/mountinfo", "30 23 0:26 /docker/a1b2 /sys/fs/cgroup ro - cgroup2 cgroup rw\n");

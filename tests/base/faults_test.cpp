@@ -66,7 +66,7 @@ TEST_F(Faults, OfWritingAndReadingBack) {
   const std::string bytes = text('n');
   const std::vector<std::span<const std::byte>> parts = {
       std::as_bytes(std::span(bytes).first(1000)), {}, std::as_bytes(std::span(bytes).subspan(1000))};
-  loop([&] { write_file(kFile, parts, ReadBack::yes); }, check_written);
+  loop([&] { write_file(kFile, parts, Durability::read_back); }, check_written);
 }
 
 TEST_F(Faults, OfReadingAFile) {
@@ -140,7 +140,7 @@ TEST_F(Faults, OtherBytesThanWereWrittenDoNotTakeThePlaceOfTheOld) {
   Forgetful forgetful(disk_);
   const test::FilesReplaced replaced(forgetful);
   try {
-    write_file(kFile, parts, ReadBack::yes);
+    write_file(kFile, parts, Durability::read_back);
     ADD_FAILURE() << "nobody noticed";
   } catch (const IoError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("other bytes are read back than were written"));

@@ -36,7 +36,7 @@ TEST(PowerLossOfARun, LosesNoCheckpointThatWasReported) {
           for (AppendedFile* file : {&metrics, &lines}) file->append(std::string(500, '0') + "\n");
           const std::string bytes = text(version);
           const std::array<std::span<const std::byte>, 1> parts = {std::as_bytes(std::span(bytes))};
-          write_file(checkpoint(version), parts, ReadBack::yes);
+          write_file(checkpoint(version), parts, Durability::read_back);
           disk.report();
           remove_file(checkpoint(version - 2));
           write_file(kFolder / "curves.svg", text(version));

@@ -14,7 +14,7 @@ namespace resnet {
 namespace {
 
 double milliseconds_of(const std::filesystem::path& path, const std::vector<std::byte>& bytes,
-                       ReadBack check) {
+                       Durability durability) {
   const std::array<std::span<const std::byte>, 1> parts = {std::span(bytes)};
   const auto begin = std::chrono::steady_clock::now();
   write_file(path, parts, check);
@@ -29,8 +29,8 @@ TEST(ReadingBack, CostsReadingTheFile) {
   constexpr int kTimes = 9;
   std::array<std::array<double, kTimes>, 2> taken{};
   for (std::size_t k = 0; k < kTimes; ++k) {
-    taken[0][k] = milliseconds_of(folder / "file", bytes, ReadBack::no);
-    taken[1][k] = milliseconds_of(folder / "file", bytes, ReadBack::yes);
+    taken[0][k] = milliseconds_of(folder / "file", bytes, Durability::flushed);
+    taken[1][k] = milliseconds_of(folder / "file", bytes, Durability::read_back);
   }
   for (auto& times : taken) std::sort(times.begin(), times.end());
   for (std::size_t i = 0; i < 2; ++i)

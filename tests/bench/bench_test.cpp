@@ -137,22 +137,36 @@ class CountingSource final : public data::Dataset::Source {
     out.channels = 1;
     out.pixels.assign(64, static_cast<std::uint8_t>(i));
   }
-  bool all_read_once() const {
-    return std::all_of(reads_.begin(), reads_.end(), [](const auto& count) { return count == 1; });
+  bool all_read(int times) const {
+    return std::all_of(reads_.begin(), reads_.end(), [=](const auto& count) { return count == times; });
   }
 
  private:
   mutable std::vector<std::atomic<int>> reads_;
 };
 
-TEST(LoaderRate, CountsEveryExampleOnce) {
+TEST(TimeLoader, CountsEveryExampleOnceInEachMeasurement) {
   const auto source = std::make_shared<CountingSource>(37);
   const data::Dataset dataset(source, "counted", {"a", "b", "c"}, {}, Shape{1, 8, 8});
   const auto begin = std::chrono::steady_clock::now();
-  const double rate = loader_rate(dataset, 8);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_TRUE(source->all_read_once());
-  EXPECT_GE(rate, 37 / seconds) << "37 examples in no more than the whole call";
+  const LoaderBench figures = time_loader(dataset, {.batch_size = 8, .threads = 2}, 60);
+  const double us = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() * 1e6;
+  EXPECT_TRUE(source->all_read(3)) << "by its parts, with a thread, and with two";
+  ASSERT_EQ(figures.loaders.size(), 2U);
+  EXPECT_EQ(figures.loaders[1].threads, 2);
+  for (const auto& loader : figures.loaders) {
+    EXPECT_GE(loader.examples_per_second, 37e6 / us) << "37 examples in no more than the whole call";
+  }
+  EXPECT_GT(figures.decode_us, 0);
+  EXPECT_GT(figures.copy_us, 0);
+  EXPECT_LE(37 * (figures.decode_us + figures.transform_us + figures.copy_us), us);
+}
+
+TEST(TimeLoader, ReadsNothingThatACacheHas) {
+  const auto source = std::make_shared<CountingSource>(37);
+  const data::Dataset dataset(source, "counted", {"a", "b", "c"}, {}, Shape{1, 8, 8});
+  time_loader(data::cached(dataset, {data::CacheKind::memory}), {.batch_size = 8, .threads = 2}, 60);
+  EXPECT_TRUE(source->all_read(1));
 }
 
 }  // namespace

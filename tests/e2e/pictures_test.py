@@ -72,6 +72,35 @@ assert figures["test_acc"] == first["test_acc"], (figures, first)
 other = json.loads(run("train", "photos", *SMALL, "--seed", "1", "--val-split", "0.5", "--out", "other", "--json").stdout)
 assert other["weights_sha256"] != first["weights_sha256"]
 run("train", "photos", "--data", "cifar10", code=2, says="given twice")
+
+# A cache of decoded pictures changes no bit: in memory, on disk, where not all fit, and where files of it are damaged.
+for augment in ("crop,flip", "resized-crop,flip"):
+    runs = {}
+
+    def cached(name, *flags):
+        words = ["train", "photos", *SMALL, "--steps", "0", "--epochs", "2", "--limit-train", "60", "--augment", augment, *flags]
+        result = run(*words, "--out", f"{augment}-{name}", "--json")
+        runs[name] = json.loads(result.stdout)["weights_sha256"]
+
+    cached("none")
+    for cache, threads in (("memory", "1"), ("memory", "3"), ("disk", "3"), ("disk", "1")):
+        cached(f"{cache}-{threads}", "--cache", cache, "--loader-threads", threads)
+    for number, path in enumerate(sorted((HERE / "cache/resnet/decoded").rglob("*-*"))):
+        content = bytearray(path.read_bytes())
+        content[-1 - number % len(content)] ^= 1
+        path.write_bytes(content if number % 2 else content[:number])
+    cached("damaged", "--cache", "disk")
+    shutil.rmtree(HERE / "cache/resnet/decoded")
+    cached("small", "--cache", "memory", "--cache-size", "5K", "--loader-threads", "2")
+    assert len(set(runs.values())) == 1, runs
+small = [*SMALL[:-1], "--cache", "memory", "--cache-size", "5K"]
+assert "decoded in every epoch" in run("train", "photos", *small, "--out", "told").stderr
+run("train", "photos", *SMALL, "--cache", "disk", "--jpeg", "draft", code=2, says="--cache is disk beside --jpeg")
+bench = json.loads(run("bench", "loader", "--data", "folder:photos", "--resize", "8", "--augment", "crop,flip", "--cache", "memory",
+                       "--loader-threads", "2", "--json").stdout)
+assert bench["threads"] == 2 and [loader["threads"] for loader in bench["loaders"]] == [1, 2], bench
+assert set(bench["parts"]) == {"decode", "transform", "copy"} and bench["examples_per_second"] > 0, bench
+assert abs(sum(part["share"] for part in bench["parts"].values()) - 1) < 1e-6, bench
 run("train", "photos", "--val-split", "2", code=2, says="--val-split cannot be '2'")
 
 # Bad files: all of them at once, before anything is written.

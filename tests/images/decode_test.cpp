@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "base/sha256.h"
 #include "resnet/error.h"
@@ -44,6 +47,10 @@ const std::vector<Case>& golden_pictures() {
   return kCases;
 }
 
+bool is_jpeg(const Case& c) {
+  return c.file[0] == 0xFF && c.file[1] == 0xD8;
+}
+
 TEST(Decode, EqualsPillowOnPicturesOfAllKinds) {
   for (const Case& c : golden_pictures()) {
     try {
@@ -57,6 +64,34 @@ TEST(Decode, EqualsPillowOnPicturesOfAllKinds) {
     }
   }
   EXPECT_GE(golden_pictures().size(), 500U);
+}
+
+// reference/drafts.py made them of the same files.
+TEST(Decode, EqualsPillowsDraft) {
+  std::map<std::string, const Case*> pictures;
+  for (const Case& c : golden_pictures()) pictures[c.name] = &c;
+  std::ifstream in(test::golden_folder() / "drafts.json");
+  const nlohmann::json golden = nlohmann::json::parse(in);
+  std::set<std::int64_t> reductions;
+  for (const auto& c : golden.at("cases")) {
+    const Case& picture = *pictures.at(c.at("name").get<std::string>());
+    const Draft wanted{c.at("wanted").at(0).get<std::int64_t>(), c.at("wanted").at(1).get<std::int64_t>()};
+    const Image image = decode(picture.file, {}, wanted);
+    EXPECT_EQ(image.height, c.at("height").get<std::int64_t>()) << picture.name;
+    EXPECT_EQ(image.width, c.at("width").get<std::int64_t>()) << picture.name;
+    EXPECT_EQ(sha256(image.pixels), c.at("sha256").get<std::string>())
+        << picture.name << ", wanted " << c.at("wanted").dump();
+    reductions.insert((picture.height + image.height - 1) / image.height);
+  }
+  EXPECT_GE(reductions.size(), 4U);
+  EXPECT_GE(golden.at("cases").size(), 200U);
+}
+
+TEST(Decode, ReducesJpegAlone) {
+  for (const Case& c : golden_pictures()) {
+    if (is_jpeg(c)) continue;
+    EXPECT_EQ(sha256(decode(c.file, {}, {1, 1}).pixels), c.pixels_sha256) << c.name;
+  }
 }
 
 TEST(Probe, SaysWhatDecodeGives) {
