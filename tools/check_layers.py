@@ -56,8 +56,9 @@ KERNELS = {
     "conv/norm_stats": (3, [],                                 ["conv/conv.h", "matmul"]),
     "conv/direct":     (4, [],                                 ["conv/norm_stats", "conv/cost.h"]),
     "conv/winograd":   (4, [],                                 ["conv/norm_stats", "conv/cost.h"]),
+    "conv/grouped":    (4, [],                                 ["conv/norm_stats", "conv/cost.h"]),
     "conv/stem":       (5, ["conv/stem/stem.h"],               ["conv/direct", "norm"]),
-    "conv":            (6, [],                                 ["conv/direct", "conv/winograd"]),  # the choice
+    "conv":            (6, [],                                 ["conv/direct", "conv/winograd", "conv/grouped"]),  # the choice
 }
 
 # Lines of a source file.

@@ -121,6 +121,9 @@ std::vector<std::filesystem::path> list_names(const std::filesystem::path& folde
 bool remove_file(const std::filesystem::path& path) noexcept;
 bool remove_folder(const std::filesystem::path& path) noexcept;  ///< an empty one
 
+/// Bytes that are free where a folder is, or will be; 0 where the system does not say.
+std::int64_t free_disk(std::filesystem::path folder) noexcept;
+
 /// Whether something is at `path`. Throws IoError if the system does not say.
 bool path_exists(const std::filesystem::path& path);
 

@@ -193,6 +193,13 @@ bool remove_folder(const fs::path& path) noexcept {
   return uninterrupted([&] { return file_system().rmdir(path.c_str()); }) == 0 || errno == ENOENT;
 }
 
+std::int64_t free_disk(fs::path folder) noexcept {
+  std::error_code error;
+  while (!is_there(folder) && folder.has_relative_path()) folder = folder.parent_path();
+  const fs::space_info space = fs::space(folder, error);
+  return error ? 0 : static_cast<std::int64_t>(space.available);
+}
+
 std::string unexpanded(const fs::path& path) {
   if (path.empty() || *path.begin() != "~" || is_there("~")) return "";
   return "the shell expands ~ only at the beginning of a word: write $HOME in its place";

@@ -172,19 +172,11 @@ fs::path decoded_folder() {
   return cache_folder().empty() ? fs::path() : cache_folder() / "decoded";
 }
 
-// On the file system on which a folder is, or will be.
-std::int64_t free_bytes(fs::path folder) {
-  std::error_code error;
-  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
-  const fs::space_info space = fs::space(folder, error);
-  return error ? 0 : static_cast<std::int64_t>(space.available);
-}
-
 std::shared_ptr<Budget> budget_of(const CacheOptions& options) {
   if (options.bytes < 0) throw ConfigError("CacheOptions::bytes cannot be negative");
   if (options.bytes > 0) return std::make_shared<Budget>(options.bytes);
   const bool memory = options.kind == CacheKind::memory;
-  return std::make_shared<Budget>((memory ? available_memory() : free_bytes(decoded_folder())) / 2);
+  return std::make_shared<Budget>((memory ? available_memory() : free_disk(decoded_folder())) / 2);
 }
 
 std::shared_ptr<PictureCache> make_cache(const std::shared_ptr<const Dataset::Source>& source,

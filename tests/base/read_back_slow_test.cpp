@@ -17,7 +17,7 @@ double milliseconds_of(const std::filesystem::path& path, const std::vector<std:
                        Durability durability) {
   const std::array<std::span<const std::byte>, 1> parts = {std::span(bytes)};
   const auto begin = std::chrono::steady_clock::now();
-  write_file(path, parts, check);
+  write_file(path, parts, durability);
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 

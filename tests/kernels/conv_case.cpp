@@ -344,6 +344,34 @@ void compare(const ConvGeometry& g, const ConvMachine& machine, std::string_view
   }
 }
 
+void expect_kinds_of_direct(const ConvGeometry& g, const ConvMachine& machine, std::string_view by,
+                            std::uint64_t seed) {
+  Problem p = random_problem(g, seed, false);
+  p.addend.clear();
+  std::mt19937_64 bits(seed);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                           -std::numeric_limits<double>::infinity()})
+    p.w[bits() % p.w.size()] = bad;
+  const ConvStorage storage = {machine.storage, machine.storage};
+  for (const Pass pass : {Pass::forward, Pass::input_gradient}) {
+    const auto run_by = [&](std::string_view algorithm_name) {
+      return run_native(p, pass, *algorithm(algorithm_name).make(g, pass, machine.isa, storage), 1, storage);
+    };
+    const std::vector<float> expected = run_by("direct"), actual = run_by(by);
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      const float want = expected[i], got = actual[i];
+      const bool same = std::isnan(want)   ? std::isnan(got)
+                        : std::isinf(want) ? got == want
+                                           : std::isfinite(got);
+      if (same) continue;
+      ADD_FAILURE() << by << " (" << name_of(pass) << ", " << name_of(machine.isa) << "), seed " << seed
+                    << "\n  " << text_of(g) << "\n  element " << i << ": direct has " << want << ", got "
+                    << got;
+      return;
+    }
+  }
+}
+
 std::string text_of(const ConvGeometry& g) {
   const auto pair = [](std::int64_t a, std::int64_t b) {
     return std::to_string(a) + "x" + std::to_string(b);
@@ -429,6 +457,39 @@ ConvGeometry random_parity_geometry(std::uint64_t seed) {
   return g;
 }
 
+// Groups of every width there is a network of, and odd ones; as many in as out, or not.
+ConvGeometry random_grouped_geometry(std::uint64_t seed) {
+  std::mt19937_64 bits(seed * 7919 + 41);
+  const auto between = [&bits](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
+  };
+  const auto one_of = [&](std::initializer_list<std::int64_t> values) {
+    return values.begin()[between(0, static_cast<std::int64_t>(values.size()) - 1)];
+  };
+  while (true) {
+    ConvGeometry g;
+    const std::int64_t in = one_of({1, 2, 3, 4, 8, 16, 32, between(1, 40)});
+    const std::int64_t out = between(0, 2) > 0 ? in : one_of({1, 2, 4, 16, between(1, 40)});
+    g.groups = between(2, std::max<std::int64_t>(3, 80 / std::max(in, out)));
+    g.ci = g.groups * in;
+    g.co = g.groups * out;
+    g.n = between(1, 4);
+    g.h = one_of({1, 3, between(1, 12), between(1, 33)});
+    g.w = one_of({1, 7, between(1, 12), between(1, 33)});
+    g.kh = one_of({1, 3, 3, between(1, 7)});
+    g.kw = one_of({1, 3, 3, between(1, 7)});
+    g.sh = one_of({1, 1, 2, between(1, 3)});
+    g.sw = one_of({1, 1, 2, between(1, 3)});
+    g.dh = one_of({1, 1, 1, 2, 3});
+    g.dw = one_of({1, 1, 1, 2, 3});
+    g.ph = one_of({0, g.kh / 2, g.kh / 2, between(0, 8)});
+    g.pw = one_of({0, g.kw / 2, g.kw / 2, between(0, 8)});
+    if (g.h + 2 * g.ph < g.dh * (g.kh - 1) + 1 || g.w + 2 * g.pw < g.dw * (g.kw - 1) + 1) continue;
+    if (g.flops() > 1e7) continue;
+    return g;
+  }
+}
+
 void compare_direct_on_integers(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
     compare(random_geometry(seed), with_images(machine, seed), "direct", seed, true, seed % 2 == 0);
@@ -448,6 +509,11 @@ void compare_winograd(const ConvMachine& machine, std::uint64_t first, std::uint
 void compare_parity(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
     compare(random_parity_geometry(seed), machine, "parity", seed, true, seed % 2 == 0);
+}
+
+void compare_grouped(const ConvMachine& machine, std::uint64_t first, std::uint64_t end) {
+  for (std::uint64_t seed = first; seed < end && !::testing::Test::HasFailure(); ++seed)
+    compare(random_grouped_geometry(seed), machine, "grouped", seed, seed % 4 != 3, seed % 2 == 0);
 }
 
 }  // namespace resnet::kernels::testing

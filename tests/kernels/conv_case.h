@@ -33,6 +33,11 @@ const ConvAlgorithm& algorithm(std::string_view name);
 void compare(const ConvGeometry& g, const ConvMachine& machine, std::string_view by, std::uint64_t seed,
              bool integers, bool with_addend);
 
+/// Weights with a NaN and infinities: of forward and input gradient, what is NaN, infinite and finite is
+/// where the direct algorithm has it.
+void expect_kinds_of_direct(const ConvGeometry& g, const ConvMachine& machine, std::string_view by,
+                            std::uint64_t seed);
+
 /// The largest relative error of a pass's results where all numbers are positive.
 double error_of_positive_sums(const ConvGeometry& g, ConvPass pass, const ConvMachine& machine,
                               std::uint64_t seed);
@@ -43,12 +48,14 @@ std::string text_of(const ConvGeometry& g);
 ConvGeometry random_geometry(std::uint64_t seed);
 ConvGeometry random_winograd_geometry(std::uint64_t seed);
 ConvGeometry random_parity_geometry(std::uint64_t seed);
+ConvGeometry random_grouped_geometry(std::uint64_t seed);
 
 /// compare() for the seeds [first, end), until one fails: the direct kernels on integers and on floats,
-/// Winograd's on floats, parity's on integers.
+/// Winograd's on floats, parity's on integers, those of groups on integers and, every fourth, on floats.
 void compare_direct_on_integers(const ConvMachine& machine, std::uint64_t first, std::uint64_t end);
 void compare_direct_on_floats(const ConvMachine& machine, std::uint64_t first, std::uint64_t end);
 void compare_winograd(const ConvMachine& machine, std::uint64_t first, std::uint64_t end);
 void compare_parity(const ConvMachine& machine, std::uint64_t first, std::uint64_t end);
+void compare_grouped(const ConvMachine& machine, std::uint64_t first, std::uint64_t end);
 
 }  // namespace resnet::kernels::testing

@@ -77,13 +77,25 @@ Shapes direct_shapes() {
   return shapes;
 }
 
+/// Groups side by side in a vector, groups of several vectors, many blocks, and random ones.
+Shapes grouped_shapes() {
+  Shapes shapes = {
+      {{.n = 2, .ci = 40, .co = 40, .h = 30, .w = 31, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 10},
+       "grouped"},
+      {{.n = 1, .ci = 80, .co = 80, .h = 7, .w = 7, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 2},
+       "grouped"}};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed)
+    shapes.emplace_back(random_grouped_geometry(seed), "grouped");
+  return shapes;
+}
+
 /// Calls check(case, numbers).
 template <class Check>
 void for_cases(const Shapes& shapes, const Check& check) {
   for (const ConvMachine& machine : conv_machines()) {
     std::uint64_t stream = 0;
     for (const auto& [g, by] : shapes) {
-      if (by == "F(6x6)" && machine.storage != DType::f32) continue;  // there is none
+      if ((by == "F(6x6)" || by == "grouped") && machine.storage != DType::f32) continue;  // there is none
       SCOPED_TRACE(std::string(name_of(machine.isa)) + ", " + std::string(by) + ", " + text_of(g));
       Numbers numbers("conv and norm " + std::to_string(++stream));
       check(Case{machine, g, by}, numbers);
@@ -99,7 +111,7 @@ Index y_size(const ConvGeometry& g) {
   return g.n * g.ho() * g.wo() * g.co;
 }
 Index w_size(const ConvGeometry& g) {
-  return g.kh * g.kw * g.ci * g.co;
+  return g.kh * g.kw * (g.ci / g.groups) * g.co;
 }
 
 /// Rows of one integer for each channel, the second never zero in all.
@@ -222,6 +234,9 @@ TEST(ConvNorm, DirectForwardIsNormalizedInItsEpilogue) {
           .n = 2, .ci = 12, .co = 150, .h = 9, .w = 7, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 3},
       "direct");
   expect_normalized(shapes);
+}
+TEST(ConvNorm, GroupedForwardIsNormalizedInItsEpilogue) {
+  expect_normalized(grouped_shapes());
 }
 
 TEST(ConvNorm, MomentsHoldWhereTheMeanIsAThousandDeviations) {

@@ -26,6 +26,9 @@ TEST_P(ConvSlow, Parity) {
 TEST_P(ConvSlow, Winograd) {
   testing::compare_winograd(GetParam(), kFirst, kFirst + 4000);
 }
+TEST_P(ConvSlow, Grouped) {
+  testing::compare_grouped(GetParam(), kFirst, kFirst + 8000);
+}
 
 INSTANTIATE_TEST_SUITE_P(AllMachines, ConvSlow, ::testing::ValuesIn(testing::conv_machines()),
                          [](const ::testing::TestParamInfo<ConvMachine>& machine) {

@@ -35,6 +35,10 @@ TEST_P(ConvPerMachine, ParityEqualsTheReferenceOnIntegersForRandomShapes) {
   testing::compare_parity(GetParam(), 0, 400);
 }
 
+TEST_P(ConvPerMachine, GroupedEqualsTheReferenceForRandomShapes) {
+  testing::compare_grouped(GetParam(), 0, 250);
+}
+
 TEST_P(ConvPerMachine, WinogradStaysWithinTheErrorOfItsSumsForRandomShapes) {
   testing::compare_winograd(GetParam(), 0, 400);
 }
@@ -57,6 +61,56 @@ TEST_P(ConvPerMachine, EqualsTheReferenceOnIntegersForShapesOfNetworks) {
       {.n = 2, .ci = 128, .co = 128, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1, .groups = 32},
   };
   for (const ConvGeometry& g : shapes) compare(g, GetParam(), "direct", 7, true, true);
+}
+
+// Several strips, stripes and blocks of panels; groups that are part of a vector and several vectors; rows of
+// which a stride leaves some out; a kernel that is all padding but for one pixel.
+TEST_P(ConvPerMachine, GroupedEqualsTheReferenceOnIntegersForShapesOfNetworks) {
+  const auto three = [](std::int64_t n, std::int64_t c, std::int64_t groups, std::int64_t side,
+                        std::int64_t stride) {
+    return ConvGeometry{.n = n,
+                        .ci = c,
+                        .co = c,
+                        .h = side,
+                        .w = side,
+                        .kh = 3,
+                        .kw = 3,
+                        .sh = stride,
+                        .sw = stride,
+                        .ph = 1,
+                        .pw = 1,
+                        .groups = groups};
+  };
+  const ConvGeometry shapes[] = {
+      three(1, 64, 16, 56, 1),
+      three(1, 128, 16, 28, 1),
+      three(1, 64, 8, 56, 2),
+      three(2, 128, 8, 14, 1),
+      three(3, 128, 4, 7, 1),
+      three(2, 40, 40, 57, 2),
+      three(1, 120, 24, 23, 1),
+      three(40, 24, 4, 1, 1),
+      {.n = 2,
+       .ci = 18,
+       .co = 66,
+       .h = 30,
+       .w = 17,
+       .kh = 7,
+       .kw = 5,
+       .ph = 9,
+       .pw = 8,
+       .dh = 3,
+       .dw = 4,
+       .groups = 6},
+      {.n = 1, .ci = 66, .co = 18, .h = 17, .w = 31, .kh = 1, .kw = 1, .sh = 2, .sw = 3, .groups = 6},
+  };
+  for (const ConvGeometry& g : shapes) compare(g, GetParam(), "grouped", 7, true, true);
+}
+
+// A factor that is not finite does not meet the zeros of the padding.
+TEST_P(ConvPerMachine, GroupedIsTheDirectOneWhereWeightsAreNotFinite) {
+  for (std::uint64_t seed = 0; seed < 60 && !HasFailure(); ++seed)
+    testing::expect_kinds_of_direct(testing::random_grouped_geometry(seed), GetParam(), "grouped", seed);
 }
 
 // Several blocks, squares, panels and chunks.
@@ -104,6 +158,14 @@ TEST(ConvChoice, FollowsFromTheShape) {
   const ConvGeometry strided{
       .n = 256, .ci = 256, .co = 512, .h = 6, .w = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1};
   EXPECT_EQ(choose_conv(strided, Pass::forward).algorithm->name(), "parity");
+  for (const std::int64_t channels : {1, 2, 3, 4, 8, 16, 64, 128}) {  // of a group
+    ConvGeometry grouped{.n = 32, .h = 14, .w = 14, .kh = 3, .kw = 3, .ph = 1, .pw = 1};
+    grouped.ci = grouped.co = 8 * channels;
+    grouped.groups = 8;
+    const auto* const name = channels < 64 ? "grouped" : "direct";
+    for (const Pass pass : kPasses)
+      EXPECT_EQ(choose_conv(grouped, pass).algorithm->name(), name) << channels << " channels";
+  }
   EXPECT_THROW(testing::algorithm("F(4x4)").make(strided, Pass::forward, Isa::avx2), ShapeError);
 }
 
@@ -114,8 +176,9 @@ TEST_P(ConvPerMachine, EveryAlgorithmOfTheListIsComparedWithTheReference) {
     const bool integers = !algorithm->name().starts_with("F(");  // the others are exact there
     int served = 0;
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
-      for (const ConvGeometry& g : {testing::random_geometry(seed), testing::random_winograd_geometry(seed),
-                                    testing::random_parity_geometry(seed)}) {
+      for (const ConvGeometry& g :
+           {testing::random_geometry(seed), testing::random_winograd_geometry(seed),
+            testing::random_parity_geometry(seed), testing::random_grouped_geometry(seed)}) {
         if (!algorithm->serves(g, Pass::weight_gradient, {GetParam().storage, GetParam().storage})) continue;
         testing::compare(g, GetParam(), algorithm->name(), seed, integers, seed % 2 == 0);
         ++served;
@@ -129,7 +192,8 @@ TEST_P(ConvPerMachine, EveryAlgorithmOfTheListIsComparedWithTheReference) {
 TEST(ConvChoice, AlgorithmsAreAListOfNames) {
   std::vector<std::string_view> names;
   for (const ConvAlgorithm* algorithm : conv_algorithms()) names.push_back(algorithm->name());
-  EXPECT_EQ(names, (std::vector<std::string_view>{"direct", "F(3x3)", "F(4x4)", "F(6x6)", "parity"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string_view>{"direct", "F(3x3)", "F(4x4)", "F(6x6)", "parity", "grouped"}));
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const ConvGeometry g = testing::random_geometry(seed);
     for (const Pass pass : kPasses) {

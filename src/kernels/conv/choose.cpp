@@ -8,6 +8,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/direct/direct.h"
+#include "kernels/conv/grouped/grouped.h"
 #include "kernels/conv/winograd/winograd.h"
 #include "resnet/error.h"
 
@@ -17,6 +18,7 @@ std::span<const ConvAlgorithm* const> conv_algorithms() noexcept {
   static const std::vector<const ConvAlgorithm*> list = [] {
     std::vector<const ConvAlgorithm*> all = {&conv::direct_algorithm()};
     for (const ConvAlgorithm* algorithm : conv::winograd_algorithms()) all.push_back(algorithm);
+    all.push_back(&conv::grouped_algorithm());
     return all;
   }();
   return list;

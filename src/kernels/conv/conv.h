@@ -123,7 +123,8 @@ class ConvAlgorithm {
 };
 
 /// All of them, in the order in which the first of equal cost is chosen: the direct one, which serves all
-/// but absurd ones, then Winograd's F(3x3), F(4x4) and F(6x6) and its kin for stride 2, parity.
+/// but absurd ones, then Winograd's F(3x3), F(4x4) and F(6x6) and its kin for stride 2, parity, then the one
+/// for several groups.
 std::span<const ConvAlgorithm* const> conv_algorithms() noexcept;
 
 /// How a pass is computed, and why.
