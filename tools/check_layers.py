@@ -30,7 +30,7 @@ HOUSE = {
     "cpu":      (5, [],                         ["compiler"]),
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "exec"]),
     "io":       (7, ["model_file.h"],           ["engine", "data"]),
-    "train":    (8, ["metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
+    "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
     "report":   (9, ["evaluation_files.h", "report.h"], ["train"]),
     "bench":    (9, [],                         ["train"]),
     "settings": (10, [],                        ["report"]),

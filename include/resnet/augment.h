@@ -29,7 +29,7 @@ struct PaddingCrop {
 struct Flip {
   double probability = 0.5;  // of the mirror image
 };
-/// The mirror image in every second epoch; each example begins with one or the other. Two epochs show both of
+/// The mirror image every second time; each example begins with one or the other. Two epochs show both of
 /// every example. Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498.
 struct AlternatingFlip {};
 /// Factors from [max(0, 1 - x), 1 + x], of the hue from [-x, x], x to 0.5, in a random order. As
@@ -83,8 +83,9 @@ using Transform = std::variant<RandomResizedCrop, PaddingCrop, Flip, Alternating
                                RandAugment, TrivialAugment, RandomErasing, Cutout, MixUp, CutMix>;
 
 /// What happens to training examples, in this order. What a transform draws depends on the seed, the epoch,
-/// the number of the example in its data set (of the batch in its epoch) and its place in the list, and on
-/// nothing else: not on threads, nor on the order of examples.
+/// the number of the example in its data set (of the batch in its epoch), how often the epoch has shown it
+/// before (Order::balanced) and its place in the list, and on nothing else: not on threads, nor on the order
+/// of examples.
 using Augmentation = std::vector<Transform>;
 
 /// Throws ConfigError for an option out of range, or an order that is not that of the groups above.

@@ -261,8 +261,8 @@ struct LoaderOptions {
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
 /// it delivers depends on data set, order, epoch, batch size, augmentation and seed alone, not on threads;
-/// what is drawn for an example not even on the order, and the same example twice in an epoch is changed
-/// alike. Memory: `prefetch` + 1 batches, and the short one at the end; from the second epoch on, nothing is
+/// what is drawn for an example not even on the order, but on how often the epoch had it before.
+/// Memory: `prefetch` + 1 batches, and the short one at the end; from the second epoch on, nothing is
 /// allocated for a batch. One thread reads it. A child of fork() has none of the loader's threads: there it
 /// throws Error, and a new one is to be made.
 class Loader {
@@ -275,8 +275,9 @@ class Loader {
 
   std::int64_t batches() const noexcept;  ///< of an epoch of the whole data set
 
-  /// Begins epoch `epoch` (from 0) of the whole data set; batches of an unfinished epoch are dropped.
-  void start(const Order& order = Order::sequential(), std::int64_t epoch = 0);
+  /// Begins epoch `epoch` (from 0) of the whole data set with its batch `first_batch` (from 0), which is made
+  /// as if those before it had been read; batches of an unfinished epoch are dropped.
+  void start(const Order& order = Order::sequential(), std::int64_t epoch = 0, std::int64_t first_batch = 0);
   /// The same for these examples alone, in this order; an index may be there more than once. Throws
   /// ConfigError for an index that is not in the data set.
   void start(std::vector<std::int64_t> indices, std::int64_t epoch = 0);

@@ -12,9 +12,10 @@ namespace resnet::nn {
 /// Source: torch.nn.init.dirac_; airbench of Jordan, arXiv 2404.00498.
 void init_dirac(Module& net);
 
-/// The last norm of every residual block, the highest of its bn1, bn2, bn3, has the weight 0: the block
-/// begins as its shortcut. A block without conv1 and bn1, or whose norms come first, stays as it is. Source:
-/// Goyal et al., arXiv 1706.02677, section 5.1; torchvision's zero_init_residual.
+/// The last norm of every residual block has the weight 0: the block begins as its shortcut. Where norms come
+/// first it is the last convolution. A block without a shortcut, which would pass nothing on, stays as it is.
+/// Source: Goyal et al., arXiv 1706.02677, section 5.1; torchvision's zero_init_residual, timm's
+/// zero_init_last.
 void init_zero_gamma(Module& net);
 
 /// The first convolution's filters become the eigenvectors of the covariance of `images`' patches [N,C,H,W],

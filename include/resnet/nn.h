@@ -12,7 +12,6 @@
 #include "resnet/module.h"
 
 namespace resnet {
-
 namespace nn {
 
 struct Conv2dOptions {
@@ -228,9 +227,13 @@ struct BlockOptions {
 
 /// What residual blocks share: how their branch ends and meets the shortcut.
 class ResidualBlock : public Module {
+ public:
+  /// The branch's last norm, or its last convolution where the norms come first; null in a plain block.
+  Module* branch_end() const noexcept { return plain_ ? nullptr : branch_end_; }
+
  protected:
   explicit ResidualBlock(bool plain) : plain_(plain) {}
-  /// The children "se" and "drop_path", where there are any.
+  /// The children "se" and "drop_path", where there are any, behind the branch's end, the child of before.
   void add_end(std::int64_t channels, std::int64_t se_reduction, double drop_path);
   /// The child "downsample", where stride or channels change: a 1x1 convolution and its norm, named "0" and
   /// "1", or "1" and "2" behind a pool; in a pre-activation block "conv" alone, and "pool".
@@ -242,6 +245,7 @@ class ResidualBlock : public Module {
 
  private:
   bool plain_;
+  Module* branch_end_ = nullptr;
   SqueezeExcite* se_ = nullptr;
   DropPath* drop_path_ = nullptr;
 };

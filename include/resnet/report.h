@@ -68,7 +68,6 @@ class Screen {
 
 struct ReportOptions {
   std::shared_ptr<Screen> screen = nullptr;  // null: standard error, Screen::of(2)
-  std::vector<CurvePoint> earlier = {};      // of a run that is resumed: what came before
 };
 
 /// A progress bar in tqdm's form for the epoch that runs and for its evaluation, with what is left of the
@@ -95,7 +94,7 @@ std::shared_ptr<Observer> curves(ReportOptions options = {});
 
 /// Keeps the records of a run in `folder`, which is made if need be: metrics.csv as points come,
 /// curves.svg after every epoch, result.json at the end. Throws IoError.
-std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<CurvePoint> earlier = {});
+std::shared_ptr<Observer> run_folder(std::filesystem::path folder);
 
 /// The curves of one run.
 struct Series {

@@ -4,6 +4,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "resnet/optimizer.h"
 
@@ -37,6 +40,15 @@ struct ScheduleOptions {
 /// Throws ConfigError for options that no schedule can have.
 void check(const ScheduleOptions& options);
 
+/// A change of a run's length while it goes on: from step `from` (from 0) on it is to end with `steps` steps.
+struct StepChange {
+  std::int64_t from = 0, steps = 0;
+  bool operator==(const StepChange&) const = default;
+};
+
+/// "940", or with changes "940,310:902,700:910": planned for 940 steps, from step 310 on for 902.
+std::string step_plan_text(std::int64_t steps, std::span<const StepChange> changes);
+
 /// The schedule of one run.
 class Schedule {
  public:
@@ -49,12 +61,25 @@ class Schedule {
   StepInputs at(std::int64_t step) const;
   std::int64_t steps() const noexcept { return steps_; }
 
+  /// Stretches or compresses what is left from step `change.from` on, so that step `change.steps` - 1 takes
+  /// what the last of the original schedule would have; earlier steps stay as they were. Throws ConfigError
+  /// for a change before an earlier one, behind the end, or to no further step.
+  void change(const StepChange& change);
+
  private:
+  /// From step `from` on: it stands at `place` of the original schedule, each later one `pace` further.
+  struct Stretch {
+    std::int64_t from = 0;
+    double place = 0, pace = 1;
+  };
+  double place(std::int64_t step) const;
   double factor(double t, double all) const;
 
   ScheduleOptions options_;
   double lr_, momentum_;
-  std::int64_t steps_, warmup_, every_;
+  std::int64_t planned_, steps_;  // at first, and now
+  std::int64_t warmup_, every_;
+  std::vector<Stretch> stretches_{Stretch{}};
 };
 
 }  // namespace resnet

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "resnet/checkpoint.h"
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/metrics.h"
@@ -19,18 +20,6 @@
 #include "resnet/schedule.h"
 
 namespace resnet {
-
-/// What an observer learns before the first step.
-struct RunInfo {
-  std::string model;    // e.g. "d2l_resnet18"
-  std::string dataset;  // e.g. "fashion-mnist"
-  std::int64_t train_examples = 0, test_examples = 0;
-  std::int64_t epochs = 0, batches = 0;  // batches of one epoch
-  std::int64_t batch_size = 0;
-  std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
-  std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
-  std::string device;           // "cpu"
-};
 
 /// Running, train-mode averages of the epoch so far. The loss is what the steps minimise, smoothed, weighted
 /// and mixed as LossOptions and the batches say, the accuracy StepResult::correct's.
@@ -50,6 +39,30 @@ struct CurvePoint {
   double test_acc = -1;  // negative: not measured at this point
 };
 
+/// What an observer learns before the first step.
+struct RunInfo {
+  std::string model;    // e.g. "d2l_resnet18"
+  std::string dataset;  // e.g. "fashion-mnist"
+  std::int64_t train_examples = 0, test_examples = 0, classes = 0;
+  std::int64_t epochs = 0, batches = 0;  // batches of one epoch
+  std::int64_t batch_size = 0;
+  std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
+  std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
+  std::string device;           // "cpu"
+  double seconds = 0;           // from now to the end of the run, about; 0: not known
+  bool bounded = false;         // by FitOptions::seconds: it ends then, and steps follow
+
+  // Where it goes on, if it is resumed (CheckpointOptions::resume): what was done of it, and its curve so
+  // far.
+  Progress done = {};
+  std::int64_t done_steps = 0;  // 0: it begins
+  std::vector<CurvePoint> curve = {};
+
+  // How to repeat it: FitOptions::steps and step_changes.
+  std::int64_t planned_steps = 0;
+  std::vector<StepChange> step_changes = {};
+};
+
 /// What was not measured. JSON has null in its place, text "not measured".
 inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 
@@ -64,6 +77,9 @@ struct FitResult {
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
+  std::string step_plan;        // step_plan_text() of the run
+  double seconds = 0;           // wall time of all of it, with FitOptions::spent, but for what observers of
+                                // on_finish() take
   std::int64_t best_epoch = 0;  // from 1, the one whose network was kept (FitOptions::patience); 0: the last
   std::string optimizer;        // "sgd", "adamw"
   int threads = 0;
@@ -87,7 +103,10 @@ class Observer {
   virtual void on_point(const CurvePoint&) {}
   /// While the test set is evaluated: `tested` examples of all of it, 0 at the beginning.
   virtual void on_evaluation(const Progress&, std::int64_t tested) { static_cast<void>(tested); }
+  /// `test_acc` negative: not measured, for there was no time (FitOptions::seconds).
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
+  /// The number of steps, and perhaps of epochs, changed (FitOptions::seconds).
+  virtual void on_replan(const RunInfo&) {}
   virtual void on_finish(const FitResult&) {}  ///< the network has its trained values
 };
 
@@ -113,7 +132,9 @@ struct FitOptions {
   std::int64_t batch_size = 256;
   float lr = 0.05F;
   std::uint64_t seed = 0;
-  std::int64_t steps = 0;  // stop after so many optimiser steps over all epochs; 0: never
+  std::int64_t steps = 0;                     // stop after so many optimiser steps over all epochs; 0: never
+  std::vector<StepChange> step_changes = {};  // of `steps`, which is then in place of `epochs`: what
+                                              // `seconds` did to a run, to repeat it
   std::vector<std::shared_ptr<Observer>> observers = {};
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
   EngineOptions engine = {};
@@ -126,10 +147,16 @@ struct FitOptions {
   std::int64_t accumulate = 1;  // batches of a step: their gradients are added, each by its examples
   double clip_norm = 0;         // bound of the norm of all gradients of a step; 0: none
   bool balanced = false;        // data::Order::balanced() in place of shuffled()
+  CheckpointOptions checkpoints = {};
   std::int64_t patience =
       0;               // end after so many epochs without a better test accuracy, and keep the best; 0: never
-  double seconds = 0;  // wall time from here to the end of the last evaluation: the number of steps follows
-                       // from it after a measured warm-up that trains nothing; 0: no bound
+  double seconds = 0;  // wall time of the run, its last evaluation and the saving of its model: the number of
+                       // steps follows from it, at first after a measured warm-up that trains nothing; 0: no
+                       // bound
+  double spent = 0;    // of `seconds`, before fit() was called
+  std::function<double()> clock = {};  // seconds, monotonic; empty: the machine's
+  bool estimate = false;  // RunInfo::seconds also of a run without `seconds`, if it has twenty steps or more:
+                          // two steps that train nothing tell
   bool drop_last = false;  // leave out the last batch of an epoch where it is shorter than the others
   data::Augmentation augment = {};  // of the training examples, drawn from `seed`
   int loader_threads = 0;  // that make batches, which do not depend on them; 0: as the engine's allow
@@ -144,7 +171,14 @@ struct FitOptions {
 /// batches one by one, that of one batch of that size up to rounding. FitOptions::clip_norm is
 /// torch.nn.utils.clip_grad_norm_: gradients are multiplied by min(1, clip_norm / (norm + 1e-6)). A step's
 /// schedule, average and clipping depend on its number alone, so that a run has the same bits for any number
-/// of threads; one of FitOptions::seconds is repeated by its RunInfo::steps.
+/// of threads.
+///
+/// With FitOptions::seconds a run ends on time, within 2 % or one step, whatever is longer, also on a machine
+/// that becomes slower or faster: the pace is measured while it goes on, and where the plan would miss the
+/// end, what is left of the schedule is stretched or compressed to a new number of steps. The last step has
+/// the schedule's last rate. An evaluation between epochs for which there is no time is left out; with
+/// FitOptions::patience it is not, and the end may come late by it. What was done is repeated bit for bit by
+/// FitOptions::steps and step_changes of RunInfo::planned_steps and step_changes.
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 

@@ -8,6 +8,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -95,6 +96,8 @@ void write_through(const fs::path& path, Parts parts) {
 
 constexpr mode_t kNewFile = 0666;  // narrowed by the umask, as for any file
 
+constexpr const char *kTemporary = ".resnet-", *kTemporaryEnd = ".tmp";
+
 // A new file beside the one it is to replace, under a name that nobody can foresee; gone at the end unless
 // it was renamed.
 class Temporary {
@@ -104,7 +107,8 @@ class Temporary {
       std::uint64_t number = 0;
       if (::getentropy(&number, sizeof number) != 0) fail_to_write(target, errno);
       std::array<char, 32> name{};
-      static_cast<void>(std::snprintf(name.data(), name.size(), ".resnet-%016" PRIx64 ".tmp", number));
+      static_cast<void>(
+          std::snprintf(name.data(), name.size(), "%s%016" PRIx64 "%s", kTemporary, number, kTemporaryEnd));
       path_ = folder / name.data();
       fd_ = open_file(path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
       if (fd_ >= 0) return;
@@ -222,7 +226,8 @@ void write_file(const fs::path& path, Parts parts, Durability durability) {
   if (error == 0) error = write_all(fd.get(), parts);
   // An fsync that failed is not tried again: what it should have kept may be lost already.
   const bool flushed = durability != Durability::soon;
-  if (error == 0 && flushed && uninterrupted([&] { return file_system().fsync(fd.get()); }) != 0) error = errno;
+  if (error == 0 && flushed && uninterrupted([&] { return file_system().fsync(fd.get()); }) != 0)
+    error = errno;
   if (error == 0 && durability == Durability::read_back) error = read_back(fd.get(), parts);
   if (const int closing = fd.close(); error == 0) error = closing;
   if (error == 0) error = temporary.rename_to(target.path);
@@ -267,6 +272,17 @@ bool make_new_file(const fs::path& path) {
   const Descriptor fd(open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kNewFile));
   if (fd.get() < 0 && errno != EEXIST) throw_io_error("write", path, errno);
   return fd.get() >= 0;
+}
+
+void remove_temporaries(const fs::path& folder) noexcept {
+  try {
+    std::error_code ignored;
+    for (const fs::path& path : list_names(folder, ignored)) {
+      const std::string name = path.string();
+      if (name.starts_with(kTemporary) && name.ends_with(kTemporaryEnd)) remove_file(folder / path);
+    }
+  } catch (const std::bad_alloc&) {  // then they stay
+  }
 }
 
 }  // namespace resnet

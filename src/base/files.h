@@ -41,19 +41,19 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 /// The same as text; at most 16 MiB.
 std::string read_text(const std::filesystem::path& path);
 
-/// How long write_file() waits. soon: for nothing; a file is whole or not there if the program ends early, but may
-/// be damaged if the system does (caches that check what they read). flushed: until it is on the disk. read_back:
-/// also until what is there was compared with what was meant, before it takes the place of the old file; costs
-/// reading it, see docs/reliability.md.
+/// How long write_file() waits. soon: for nothing; a file is whole or not there if the program ends early,
+/// but may be damaged if the system does (caches that check what they read). flushed: until it is on the
+/// disk. read_back: also until what is there was compared with what was meant, before it takes the place of
+/// the old file; costs reading it, see docs/reliability.md.
 enum class Durability { soon, flushed, read_back };
 
 /// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
-/// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if no
-/// other thread takes them. The temporary file is new (O_EXCL) and has a random
-/// name, so that nothing put there beforehand is written to. A file that is replaced keeps its permissions
-/// and, where the system allows it, its owner. A link is followed; a device or a pipe is written as it is.
-/// Only a regular file is read back. Throws IoError; then the temporary file is gone and whatever was at
-/// `path` is untouched (unless it was the folder that could not be flushed).
+/// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if
+/// no other thread takes them. The temporary file is new (O_EXCL) and has a random name, so that nothing put
+/// there beforehand is written to. A file that is replaced keeps its permissions and, where the system allows
+/// it, its owner. A link is followed; a device or a pipe is written as it is. Only a regular file is read
+/// back. Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it
+/// was the folder that could not be flushed).
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
                 Durability durability = Durability::flushed);
 void write_file(const std::filesystem::path& path, std::string_view text);
@@ -123,6 +123,9 @@ bool remove_folder(const std::filesystem::path& path) noexcept;  ///< an empty o
 
 /// Bytes that are free where a folder is, or will be; 0 where the system does not say.
 std::int64_t free_disk(std::filesystem::path folder) noexcept;
+
+/// Removes what write_file() left unfinished in a folder, where a process died. Nobody may be writing to it.
+void remove_temporaries(const std::filesystem::path& folder) noexcept;
 
 /// Whether something is at `path`. Throws IoError if the system does not say.
 bool path_exists(const std::filesystem::path& path);

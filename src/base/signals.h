@@ -6,8 +6,8 @@
 
 namespace resnet {
 
-/// While it lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 are not delivered to this thread nor to those that it starts
-/// meanwhile; one that comes is delivered afterwards, or to another thread.
+/// While it lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 are not delivered to this thread nor to those that it
+/// starts meanwhile; one that comes is delivered afterwards, or to another thread.
 class SignalsHeld {
  public:
   SignalsHeld() noexcept {

@@ -18,8 +18,9 @@ class Threads {
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 
-  /// Threads 0 to `count` - 1 run body(number), which must not throw; SIGINT, SIGTERM and SIGHUP go to
-  /// others. If one cannot be started it throws IoError, and the owner has to join() those that run already.
+  /// Threads 0 to `count` - 1 run body(number), which must not throw; SIGINT, SIGTERM, SIGHUP and SIGUSR1
+  /// go to others. If one cannot be started it throws IoError, and the owner has to join() those that run
+  /// already.
   void start(int count, const std::function<void(int)>& body);
   /// Waits for the threads' end; forgets those that are lost.
   void join() noexcept;

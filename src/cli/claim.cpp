@@ -31,6 +31,10 @@ RunClaim::RunClaim(const std::string& out, const std::string& model) {
   }
 }
 
+RunClaim::RunClaim(const fs::path& folder) : folder_(folder), kept_(true) {
+  lock_.emplace(folder_);
+}
+
 void RunClaim::claim_new(const std::string& model) {
   make_directories("runs");
   for (int n = 1; !made_; ++n) {
@@ -63,6 +67,7 @@ RunClaim::~RunClaim() {
   for (const char* name :
        {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
     remove_file(folder_ / name);
+  remove_folder(folder_ / report::kCheckpoints);
   if (made_) remove_folder(folder_);
 }
 

@@ -15,6 +15,8 @@ class RunClaim {
   /// folder one gets it. What a run left that was ended before its first figures (config.toml, the heading
   /// of metrics.csv) is no run. Throws IoError where another process or an earlier run has the folder.
   RunClaim(const std::string& out, const std::string& model);
+  /// Claims the folder of a run that goes on. Throws IoError where another process has it.
+  static RunClaim of_run(const std::filesystem::path& folder) { return RunClaim(folder); }
   /// Unless it is kept, nothing is left of a folder that was made, or of the records that a run wrote into
   /// it.
   ~RunClaim();
@@ -27,6 +29,7 @@ class RunClaim {
   bool is_gone() const noexcept { return lock_->is_gone(folder_); }
 
  private:
+  explicit RunClaim(const std::filesystem::path& folder);
   void claim_new(const std::string& model);
   void claim(const std::filesystem::path& folder);
 

@@ -27,7 +27,6 @@ constexpr Foreign kForeign[] = {
     {"scheduler", "did you mean --schedule?"},
     {"label_smoothing", "did you mean --label-smoothing?"},
     {"pretrained", "did you mean --init FILE?"},
-    {"resume", "comes with 0.2; until then --config RUN/config.toml --out DIR repeats a run, bit for bit"},
     {"bs", "did you mean --batch-size?"},
     {"learning-rate", "did you mean --lr?"},
     {"learning_rate", "did you mean --lr?"},
@@ -153,7 +152,9 @@ std::filesystem::path model_path(const std::string& run) {
     const auto file = path / report::kModelFile;
     if (!is_there(file)) {
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
-                    hint("is it the folder of a finished run?"));
+                    checkpoints_in(path / report::kCheckpoints).empty()
+                        ? hint("is it the folder of a finished run?")
+                        : fmt::format("it has not ended: resnet train --resume {} goes on with it", run));
     }
     return file;
   }

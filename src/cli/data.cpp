@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "data/contact_sheet.h"
 #include "data/survey.h"
+#include "io/safetensors.h"
 #include "resnet/folder.h"
 #include "resnet/images.h"
 #include "settings/options.h"
@@ -22,8 +23,14 @@ class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
     accept_data();
-    accept({"data", "data-dir", "resize", "resize-filter", "crop", "normalize", "val-split", "seed", "recipe",
-            "augment", "augment-filter", "jitter", "erasing", "cutout", "mixup", "cutmix"});
+    accept({"data",  "data-dir", "resize",     "resize-filter",  "crop",   "normalize", "val-split",
+            "seed",  "recipe",   "augment",    "augment-filter", "jitter", "erasing",   "cutout",
+            "mixup", "cutmix",   "batch-size", "drop-last",      "steps",  "sampler",   "limit-train"});
+    argument("steps").help = "batches that --save-batches writes; 0: those of an epoch";
+    add({.name = "save-batches",
+         .placeholder = "FILE",
+         .help = "write the first batches of a training as safetensors: 0.images, 0.labels, ...",
+         .target = &batches_});
     add({.name = "sheet",
          .placeholder = "FILE",
          .help = "write a PNG with pictures of each class as the network sees them in training",
@@ -54,10 +61,38 @@ class Data final : public Command {
       const std::span<const std::byte> bytes = std::as_bytes(std::span(png));
       write_file(sheet_, std::span(&bytes, 1));
     }
+    if (!batches_.empty()) save_batches(chosen, sets.train);
     return kDone;
   }
 
  private:
+  void save_batches(const settings::Settings& chosen, const data::Dataset& train) const {
+    data::Loader loader = settings::training_loader(chosen, train);
+    const data::Order order = settings::training_order(chosen, train);
+    const std::int64_t count = chosen.steps > 0 ? chosen.steps : loader.batches();
+    constexpr std::int64_t kMostBytes = std::int64_t{1} << 32;  // they are in memory before they are written
+    const std::int64_t bytes = chosen.batch_size * train.example_shape().elements() * 4;
+    if (count > kMostBytes / bytes) {
+      throw ConfigError(
+          fmt::format("--save-batches: {} batches of {} bytes are more than 4 GiB", count, bytes),
+          "give --steps");
+    }
+    io::NamedTensors tensors;
+    std::int64_t done = 0;
+    for (std::int64_t epoch = 0; done < count && loader.batches() > 0; ++epoch) {
+      loader.start(order, epoch);
+      while (const data::Batch* batch = done < count ? loader.next() : nullptr) {
+        const std::string name = std::to_string(done++) + ".";
+        tensors.emplace_back(name + "images", batch->images);
+        tensors.emplace_back(name + "labels", batch->labels);
+        if (batch->mixed_labels.empty()) continue;
+        tensors.emplace_back(name + "mixed_labels", batch->mixed_labels);
+        tensors.emplace_back(name + "mix", batch->mix);
+      }
+    }
+    io::write_safetensors(batches_, tensors);
+  }
+
   static Json json_of(const data::Survey::Range& range) {
     return Json::object({{"min", range.least}, {"median", range.median}, {"max", range.most}});
   }
@@ -113,7 +148,7 @@ class Data final : public Command {
     for (const std::string& note : notes) fmt::print("note: {}\n", printable(note));
   }
 
-  std::string sheet_;
+  std::string sheet_, batches_;
   bool json_ = false;
 };
 

@@ -57,7 +57,7 @@ extern "C" void on_signal(int signal) {
 }
 
 void handle(void (*handler)(int)) {
-  constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+  constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
   struct sigaction action {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;

@@ -9,12 +9,12 @@ namespace resnet::cli {
 /// The exit code of a program that a signal ended is this + the signal, as a shell has it.
 inline constexpr int kSignalBase = 128;
 
-/// From now on SIGINT, SIGTERM or SIGHUP ends the program at once, with a line on stderr and the exit code
-/// kSignalBase + signal: for as long as there is nothing to finish. One that is ignored, as nohup does, stays
-/// so.
+/// From now on SIGINT, SIGTERM, SIGHUP or SIGUSR1 (a batch system's warning) ends the program at once, with a
+/// line on stderr and the exit code kSignalBase + signal: for as long as there is nothing to finish. One that
+/// is ignored, as nohup does, stays so.
 void end_at_signals();
 
-/// From now on the first SIGINT, SIGTERM or SIGHUP sets stop_requested(), and says so on stderr; one that
+/// From now on the first of them sets stop_requested(), and says so on stderr; one that
 /// comes later than `burst` behind it, whichever it is, ends the program as the system does. What comes
 /// sooner is the same request: coreutils' timeout sends its signal twice, a terminal that closes sends
 /// several. One that is ignored, as nohup does, stays so.

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <chrono>
 #include <csignal>
 #include <iostream>
 
@@ -9,6 +10,7 @@
 #include "cli/stop_signals.h"
 #include "data/cache.h"
 #include "report/run_record.h"
+#include "report/text.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
 #include "train/batches.h"
@@ -16,13 +18,28 @@
 namespace resnet::cli {
 namespace {
 
+namespace fs = std::filesystem;
+
+using Clock = std::chrono::steady_clock;
+const Clock::time_point kProgramStart = Clock::now();
+
+double seconds_since_start() {
+  return std::chrono::duration<double>(Clock::now() - kProgramStart).count();
+}
+
 // Saves the model before the records say that the run is finished, or when the run fails. A run that was
 // stopped before its first step has no model, and leaves no folder.
 class ModelKeeper final : public Observer {
  public:
-  ModelKeeper(RunClaim& claim, std::string config, const nn::Module& net, const data::Dataset& dataset)
+  /// `resumed`: there is a run already, which nothing may change before it is known to go on.
+  ModelKeeper(RunClaim& claim, bool resumed, std::string config, const nn::Module& net,
+              const data::Dataset& dataset)
       : claim_(claim), config_(std::move(config)), net_(net), dataset_(dataset) {
+    if (!resumed) write_config();
+  }
+  void on_start(const RunInfo& run) override {
     write_config();
+    if (run.done_steps > 0) keep();
   }
   void set_config(std::string config) {
     config_ = std::move(config);
@@ -91,18 +108,30 @@ class Decisions final : public Observer {
 
   void on_start(const RunInfo& run) override {
     if (!quiet_) {
-      if (const std::string text = settings::chosen_text(settings_); !text.empty()) say("settings: " + text);
-      say(fmt::format("run: {} training examples, {} to test; {} steps in {} epochs", run.train_examples,
-                      run.test_examples, run.steps, run.epochs));
+      const std::string text = settings::chosen_text(settings_);
+      say("settings: " + (text.empty() ? "the chapter's" : text));
+      say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
+                      run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
+                      time_text(run)));
     }
-    if (settings_.seconds == 0) return;
+    if (settings_.seconds > 0) record(run);
+  }
+  void on_replan(const RunInfo& run) override { record(run); }
+
+ private:
+  static std::string time_text(const RunInfo& run) {
+    if (run.seconds == 0) return "";
+    return fmt::format(", {} {}", run.bounded ? "as many as fit into" : "about",
+                       report::interval(run.seconds));
+  }
+  void record(const RunInfo& run) {
     settings_.seconds = 0;
     settings_.epochs = run.epochs;
-    settings_.steps = run.steps;
+    settings_.steps = run.planned_steps;
+    settings_.step_changes = run.step_changes;
     keeper_.set_config(settings::to_toml(settings_));
   }
 
- private:
   settings::Settings settings_;
   ModelKeeper& keeper_;
   bool quiet_;
@@ -119,6 +148,10 @@ class Train final : public Command {
          .placeholder = "FILE",
          .help = "settings from a run's config.toml; flags override them",
          .target = &config_});
+    add({.name = "resume",
+         .placeholder = "RUN",
+         .help = "go on with a run from its newest checkpoint, as it was; it may become longer",
+         .target = &resumed_});
     add({.name = "json", .help = "print the result as JSON", .target = &json_});
     add({.name = "quiet", .help = "no progress bar, no curves", .target = &quiet_});
   }
@@ -131,9 +164,11 @@ class Train final : public Command {
     const bool other_data = argument("data").given || argument("data-dir").given || argument("DATA").given;
     if (!other_data && !(settings::is_data_of(earlier, data::Split::train, training) &&
                          settings::is_data_of(earlier, data::Split::test, test))) {
-      throw FormatError(
-          fmt::format("{} has other examples now than the run of {} had", training.name(), config_),
-          "give --data or --data-dir to train on these");
+      throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
+                                    resumed_.empty() ? config_ : resumed_),
+                        resumed_.empty()
+                            ? "give --data or --data-dir to train on these"
+                            : "a run goes on with the data it began with; begin a new one with these");
     }
     if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
     const Shape& example = training.example_shape();
@@ -147,17 +182,25 @@ class Train final : public Command {
     // What cannot run is found before a folder is made.
     check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size, chosen.drop_last);
-    settings::initialise(net, chosen, training);
+    const bool begun =
+        !resumed_.empty() && !checkpoints_in(fs::path(resumed_) / report::kCheckpoints).empty();
+    if (!begun) settings::initialise(net, chosen, training);
     FitOptions options = settings::fit_options(chosen, net, training);
 
     stop_at_signals();
-    RunClaim claim(chosen.out, chosen.model);
-    const std::filesystem::path& folder = claim.folder();
+    RunClaim claim = resumed_.empty() ? RunClaim(chosen.out, chosen.model) : RunClaim::of_run(resumed_);
+    const fs::path& folder = claim.folder();
     const settings::Settings record = settings::recorded(chosen, training, test);
-    const auto keeper = std::make_shared<ModelKeeper>(claim, settings::to_toml(record), net, training);
+    const auto keeper =
+        std::make_shared<ModelKeeper>(claim, !resumed_.empty(), settings::to_toml(record), net, training);
     if (!quiet_ && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
+    options.checkpoints = settings::checkpoint_options(chosen, folder);
+    options.checkpoints.resume = !resumed_.empty();
+    options.checkpoints.note = [](const std::string& line) { say("note: " + line); };
     options.stop = &stop_requested();
+    options.estimate = !quiet_;
+    options.spent = seconds_since_start();
     options.observers.push_back(std::make_shared<Decisions>(record, *keeper, quiet_));
     if (!quiet_) {
       options.observers.push_back(curves());
@@ -173,6 +216,10 @@ class Train final : public Command {
       throw;
     }
 
+    if (!quiet_ && chosen.seconds > 0) {
+      say(fmt::format("time: {:.1f} s of {:.1f} s, {} steps ({})", seconds_since_start(), chosen.seconds,
+                      result.steps, result.step_plan));
+    }
     if (!quiet_ && stop_signal() == 0) say("run: " + folder.string());
     if (json_) {
       std::cout << report::to_json(result) << '\n';
@@ -182,14 +229,17 @@ class Train final : public Command {
     std::cout.flush();
     if (stop_signal() != 0) {
       say("resnet: stopped " +
-          (keeper->saved() ? fmt::format("after {} steps, saved in {}", result.steps, folder.string())
-                           : "before the first step: nothing was trained, and nothing is kept"));
+          (keeper->saved()
+               ? fmt::format("after {} steps, saved in {}{}", result.steps, folder.string(),
+                             options.checkpoints.folder.empty() ? "" : "; --resume goes on with it")
+               : "before the first step: nothing was trained, and nothing is kept"));
     }
     return stop_signal() == 0 ? kDone : kSignalBase + stop_signal();
   }
 
  private:
   settings::Settings base() const {
+    if (!resumed_.empty()) return settings_of(resumed_);
     if (config_.empty()) return {};
     if (report::is_other_file_of_run(config_, report::kConfigFile) || is_folder(config_)) {
       throw FormatError(fmt::format("--config: {} is no file of settings", config_),
@@ -198,7 +248,27 @@ class Train final : public Command {
     return settings::from_toml(read_text(config_), config_);
   }
 
-  std::string config_;
+  settings::Settings settings_of(const fs::path& run) const {
+    for (const char* other : {"config", "out"}) {
+      if (argument(other).given)
+        throw ConfigError(fmt::format("--{} cannot be given with --resume", other),
+                          "a run goes on with its own settings, in its own folder");
+    }
+    const fs::path config = run / report::kConfigFile;
+    if (!path_exists(config)) {
+      throw IoError(
+          fmt::format("--resume: {} is no run's folder: it has no {}", run.string(), report::kConfigFile),
+          report::hint_for_run(run, report::kConfigFile, "give the folder of a run"));
+    }
+    settings::Settings settings = settings::from_toml(read_text(config), config.string());
+    if (settings.checkpoint_seconds == 0 && settings.checkpoint_steps == 0) {
+      throw ConfigError(fmt::format("{} was trained without checkpoints", run.string()),
+                        "resnet train --config " + config.string() + " --out DIR trains it anew");
+    }
+    return settings;
+  }
+
+  std::string config_, resumed_;
   bool json_ = false;
   bool quiet_ = false;
 };

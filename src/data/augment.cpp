@@ -69,7 +69,8 @@ bool Augmenter::crops_decoded() const noexcept {
 }
 
 Draws Augmenter::draws(std::size_t place, Example example) const {
-  return {seed_, stream_id("augment") + place, example.epoch, example.index};
+  const std::uint64_t again = static_cast<std::uint64_t>(example.again) << 32U;  // places are few
+  return {seed_, stream_id("augment") + again + place, example.epoch, example.index};
 }
 
 std::optional<images::Box> Augmenter::resized_crop(std::int64_t height, std::int64_t width,
@@ -99,7 +100,7 @@ void Augmenter::change(Image& image, Example example) const {
             },
             [&](const AlternatingFlip&) {
               Draws own = draws(place, {0, example.index});  // the same in all epochs
-              if (own.below(2) != example.epoch % 2) images::flip(image);
+              if (own.below(2) != (example.epoch + example.again) % 2) images::flip(image);
             },
             [&](const ColorJitter& o) { jitter(o, image, drawn); },
             [&](const Rotation& o) {

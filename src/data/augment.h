@@ -13,7 +13,8 @@
 namespace resnet::data {
 
 /// The random numbers of one transform for one example, or one batch, of an epoch: 64 words, enough for all
-/// (a rejection that needs more goes on into those of the next). Epochs to 2^26, examples to 2^32.
+/// (a rejection that needs more goes on into those of the next). Epochs to 2^26, examples to 2^32; an example
+/// that an epoch shows again has another stream.
 class Draws {
  public:
   Draws(std::uint64_t seed, std::uint64_t stream, std::int64_t epoch, std::int64_t number)
@@ -78,6 +79,7 @@ class Augmenter {
 
   struct Example {
     std::int64_t epoch = 0, index = 0;
+    std::int64_t again = 0;  // how often the epoch has shown it before
   };
   bool any() const noexcept { return !list_.empty(); }
   bool mixes() const noexcept;

@@ -11,6 +11,21 @@
 #include "resnet/data.h"
 
 namespace resnet::data {
+namespace {
+
+std::vector<std::int32_t> repetitions(const std::vector<std::int64_t>& order, std::int64_t size) {
+  std::vector<std::int32_t> seen(static_cast<std::size_t>(size)), result;
+  result.reserve(order.size());
+  bool any = false;
+  for (const std::int64_t index : order) {
+    result.push_back(seen[static_cast<std::size_t>(index)]++);
+    any = any || result.back() > 0;
+  }
+  if (!any) result.clear();
+  return result;
+}
+
+}  // namespace
 
 // A ring buffer of batches. Batch b of an epoch goes into slot b % slots; a worker thread takes the next
 // batch as soon as its slot is free, the reader takes them in order.
@@ -55,20 +70,21 @@ struct Loader::Impl {
     return count / options.batch_size + (!options.drop_last && count % options.batch_size != 0 ? 1 : 0);
   }
 
-  void start(std::vector<std::int64_t> new_order, std::int64_t new_epoch) {
+  void start(std::vector<std::int64_t> new_order, std::int64_t new_epoch, std::int64_t first_batch) {
     check_makers();
     std::unique_lock lock(mutex);
     end = 0;  // makers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
     order = std::move(new_order);
+    again = repetitions(order, dataset.size());
     epoch = new_epoch;
     examples = static_cast<std::int64_t>(order.size());
     for (Slot& slot : slots) {
       slot.ready = false;
       slot.failure = nullptr;
     }
-    next_to_make = 0;
-    next_to_read = 0;
+    next_to_make = first_batch;
+    next_to_read = first_batch;
     reading = false;
     end = batches_of(examples);
     lock.unlock();
@@ -150,7 +166,8 @@ struct Loader::Impl {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(first + i)];
       const std::span<float> out = images.subspan(static_cast<std::size_t>(i) * stride, stride);
-      const Augmenter::Example example{epoch, index};
+      const std::int64_t before = again.empty() ? 0 : again[static_cast<std::size_t>(first + i)];
+      const Augmenter::Example example{epoch, index, before};
       const Image& picture = picture_of(dataset, index, form, preprocessor, image);
       preprocessor.write(preprocessor.changed(picture, augmenter, example), options.layout, out, augmenter,
                          example);
@@ -167,6 +184,7 @@ struct Loader::Impl {
 
   // Written by start() alone, while nothing is being made.
   std::vector<std::int64_t> order;  // of the epoch, indices into the data set
+  std::vector<std::int32_t> again;  // how often each was there before; empty: none twice
   std::int64_t examples = 0;        // of the epoch
   std::int64_t epoch = 0;
 
@@ -206,8 +224,8 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 std::int64_t Loader::batches() const noexcept {
   return impl_->batches_of(impl_->dataset.size());
 }
-void Loader::start(const Order& order, std::int64_t epoch) {
-  impl_->start(order.indices(impl_->dataset.size(), epoch), epoch);
+void Loader::start(const Order& order, std::int64_t epoch, std::int64_t first_batch) {
+  impl_->start(order.indices(impl_->dataset.size(), epoch), epoch, std::max<std::int64_t>(0, first_batch));
 }
 void Loader::start(std::vector<std::int64_t> indices, std::int64_t epoch) {
   for (const std::int64_t index : indices) {
@@ -215,7 +233,7 @@ void Loader::start(std::vector<std::int64_t> indices, std::int64_t epoch) {
     throw ConfigError("Loader::start: there is no example " + std::to_string(index) + ", " +
                       impl_->dataset.name() + " has " + std::to_string(impl_->dataset.size()));
   }
-  impl_->start(std::move(indices), epoch);
+  impl_->start(std::move(indices), epoch, 0);
 }
 const Batch* Loader::next() {
   return impl_->next();

@@ -18,6 +18,7 @@ Value SqueezeExcite::operator()(Value x) const {
 }
 
 void ResidualBlock::add_end(std::int64_t channels, std::int64_t se_reduction, double drop_path) {
+  branch_end_ = children().back().module.get();
   if (se_reduction != 0) se_ = &add("se", SqueezeExcite{channels, se_reduction});
   if (drop_path != 0) drop_path_ = &add("drop_path", DropPath{drop_path});
 }

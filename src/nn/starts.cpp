@@ -95,31 +95,15 @@ Matrix covariance_of(const Tensor& images, std::int64_t height, std::int64_t wid
   return products;
 }
 
-bool is_block(const Module& module) {
-  const auto has = [&](const char* name) {
-    return std::ranges::any_of(module.children(), [&](const Module::Child& c) { return c.name == name; });
-  };
-  return has("conv1") && has("bn1") && has("bn2");
-}
-
-// Blocks whose norms come first end their branch with a convolution.
-bool norms_first(const Module& block) {
-  return block.kind().find("PreActivation") != std::string::npos;
-}
-
-void zero_last_norm(Module& module) {
-  if (is_block(module) && !norms_first(module)) {
-    Module* last = nullptr;
-    for (const char* name : {"bn1", "bn2", "bn3"}) {
-      for (const Module::Child& child : module.children()) {
-        if (child.name == name) last = child.module.get();
-      }
-    }
-    for (Parameter& parameter : last->parameters()) {
-      if (parameter.kind == ParameterKind::norm_weight) std::ranges::fill(parameter.value.values(), 0.0F);
+void zero_branch_ends(Module& module) {
+  const auto* block = dynamic_cast<const ResidualBlock*>(&module);
+  if (block != nullptr && block->branch_end() != nullptr) {
+    for (Parameter& parameter : block->branch_end()->parameters()) {
+      if (parameter.kind == ParameterKind::norm_weight || parameter.kind == ParameterKind::weight)
+        std::ranges::fill(parameter.value.values(), 0.0F);
     }
   }
-  for (const Module::Child& child : module.children()) zero_last_norm(*child.module);
+  for (const Module::Child& child : module.children()) zero_branch_ends(*child.module);
 }
 
 }  // namespace
@@ -139,7 +123,7 @@ void init_dirac(Module& net) {
 }
 
 void init_zero_gamma(Module& net) {
-  zero_last_norm(net);
+  zero_branch_ends(net);
 }
 
 std::string init_whitening(Module& net, const Tensor& images) {

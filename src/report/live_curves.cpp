@@ -18,9 +18,7 @@ constexpr int kLinesBesides = 4;                   // the bar, its predecessor a
 class LiveCurves : public Observer {
  public:
   explicit LiveCurves(ReportOptions options)
-      : screen_(options.screen ? std::move(options.screen) : Screen::of(2)) {
-    series_.points = std::move(options.earlier);
-  }
+      : screen_(options.screen ? std::move(options.screen) : Screen::of(2)) {}
   ~LiveCurves() override {  // left by an exception: what is known stays
     try {
       screen_->keep(Screen::Slot::plot);
@@ -36,9 +34,16 @@ class LiveCurves : public Observer {
       series_.model = run.model;
       series_.dataset = run.dataset;
       series_.epochs = report::epochs_begun(run);
+      series_.points = run.curve;
       drawn_.clear();
     }
     screen_->show(Screen::Slot::plot, [this](const Terminal& terminal) { return draw(terminal); });
+  }
+
+  void on_replan(const RunInfo& run) override {
+    const std::lock_guard lock(mutex_);
+    series_.epochs = report::epochs_begun(run);
+    drawn_.clear();
   }
 
   void on_point(const CurvePoint& point) override {

@@ -37,9 +37,7 @@ std::string count_line(const std::string& doing, std::int64_t done, std::int64_t
 class ProgressBar : public Observer {
  public:
   explicit ProgressBar(ReportOptions options)
-      : screen_(options.screen ? std::move(options.screen) : Screen::of(2)) {
-    if (!options.earlier.empty()) resumed_at_ = options.earlier.back().x;
-  }
+      : screen_(options.screen ? std::move(options.screen) : Screen::of(2)) {}
 
   // Reached with a bar on the screen only when training was left by an exception: the bar stays, as
   // the place where it happened.
@@ -55,10 +53,15 @@ class ProgressBar : public Observer {
   void on_start(const RunInfo& run) override {
     run_ = run;
     run_start_ = screen_->now();
+    run_end_ = run_start_ + run.seconds;
     lines_.start(run_start_);
-    const double epoch = std::floor(resumed_at_);
-    begin_epoch(static_cast<std::int64_t>(epoch),
-                std::llround((resumed_at_ - epoch) * static_cast<double>(run.batches)));
+    begin_epoch(run.done.epoch, run.done.batch);
+  }
+
+  void on_replan(const RunInfo& run) override {
+    run_ = run;
+    run_end_ = screen_->now() + run.seconds;
+    bar_.epochs = run.epochs;
   }
 
   void on_step(const Progress& progress) override {
@@ -112,8 +115,10 @@ class ProgressBar : public Observer {
     report::BarState state_;
   };
 
-  /// Seconds until the end of the run: its batches and tests at the pace of the last ones.
+  /// Seconds until the end of the run: what it is bound to, or its batches and tests at the pace of the last
+  /// ones.
   double run_left() const {
+    if (run_.bounded) return std::max(0.0, run_end_ - screen_->now());
     const std::int64_t done = bar_.progress.epoch * run_.batches + bar_.progress.batch;
     const std::int64_t steps_per_epoch = (run_.batches + run_.accumulate - 1) / run_.accumulate;
     const std::int64_t whole = run_.steps / std::max<std::int64_t>(1, steps_per_epoch);  // epochs
@@ -167,8 +172,7 @@ class ProgressBar : public Observer {
 
   std::shared_ptr<Screen> screen_;
   RunInfo run_;
-  double resumed_at_ = 0;  // epochs
-  double run_start_ = 0, epoch_start_ = 0, test_start_ = 0;
+  double run_start_ = 0, run_end_ = 0, epoch_start_ = 0, test_start_ = 0;
   double batch_seconds_ = -1;  // of a batch of this epoch, or of the last one; negative: unknown
   double test_seconds_ = 0;    // of a test, as far as one is known
   Clockwork lines_;

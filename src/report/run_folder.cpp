@@ -17,18 +17,19 @@ namespace {
 /// end hours of training: everything is written once more, whole, when the run is finished.
 class RunFolder : public Observer {
  public:
-  RunFolder(std::filesystem::path folder, std::vector<CurvePoint> earlier) : folder_(std::move(folder)) {
-    series_.points = std::move(earlier);
-  }
+  explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   void on_start(const RunInfo& run) override {
     series_.model = run.model;
     series_.dataset = run.dataset;
     series_.epochs = report::epochs_begun(run);
+    series_.points = run.curve;
     make_directories(folder_);
     write_metrics();
     metrics_.emplace(folder_ / report::kMetricsFile);
   }
+
+  void on_replan(const RunInfo& run) override { series_.epochs = report::epochs_begun(run); }
 
   void on_point(const CurvePoint& point) override {
     series_.points.push_back(point);
@@ -64,8 +65,8 @@ class RunFolder : public Observer {
 
 }  // namespace
 
-std::shared_ptr<Observer> run_folder(std::filesystem::path folder, std::vector<CurvePoint> earlier) {
-  return std::make_shared<RunFolder>(std::move(folder), std::move(earlier));
+std::shared_ptr<Observer> run_folder(std::filesystem::path folder) {
+  return std::make_shared<RunFolder>(std::move(folder));
 }
 
 Series load_series(const std::filesystem::path& run) {

@@ -81,6 +81,8 @@ std::string to_json(const FitResult& result) {
                               {"seed", result.seed},
                               {"epochs", result.epochs},
                               {"steps", result.steps},
+                              {"step_plan", result.step_plan},
+                              {"seconds", result.seconds},
                               {"best_epoch", result.best_epoch},
                               {"optimizer", result.optimizer},
                               {"threads", result.threads},

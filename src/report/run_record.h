@@ -19,6 +19,7 @@ inline constexpr const char* kMetricsFile = "metrics.csv";
 inline constexpr const char* kCurvesFile = "curves.svg";
 inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kModelFile = "model.safetensors";
+inline constexpr const char* kCheckpoints = "checkpoints";  // a folder
 
 /// What to give in the place of `path`, where a person gave that for the folder of a run or its file
 /// `wanted`: a hint for the usual mistakes (a folder of runs, another file of a run, a run without this file,
@@ -28,8 +29,8 @@ std::string hint_for_run(const std::filesystem::path& path, const char* wanted, 
 bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted);
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
-/// steps, best_epoch, optimizer, threads, threads_from, isa, weights_sha256, complete, version, and of a
-/// folder of pictures bad_files, duplicates, overlaps. A number that is not finite is null.
+/// steps, step_plan, seconds, best_epoch, optimizer, threads, threads_from, isa, weights_sha256, complete,
+/// version, and of a folder of pictures bad_files, duplicates, overlaps. A number that is not finite is null.
 std::string to_json(const FitResult& result);
 /// Writes it, atomically and durably. Throws IoError.
 void write_result(const std::filesystem::path& path, const FitResult& result);

@@ -1,3 +1,8 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cctype>
+
 #include "settings/option_table.h"
 
 namespace resnet::settings {
@@ -38,6 +43,23 @@ void add_machine(Table& table) {
     take(s, t);
   };
   table.text("out", "DIR", "folder of the run; default runs/<model>-<n>", &Settings::out);
+  table.add({"checkpoint-every",
+             "TIME|N",
+             "a checkpoint after so long, e.g. 5m, or so many steps, and after an epoch; 0: none",
+             true,
+             [](Settings& s, const std::string& t) {
+               const bool steps =
+                   !t.empty() && std::ranges::all_of(t, [](unsigned char c) { return std::isdigit(c); });
+               s.checkpoint_steps = steps ? parse_count("checkpoint-every", t, 0, kMostCount) : 0;
+               s.checkpoint_seconds = steps ? 0 : parse_time("checkpoint-every", t);
+             },
+             [](const Settings& s) {
+               return s.checkpoint_seconds > 0 ? fmt::format("{}s", s.checkpoint_seconds)
+                                               : fmt::format("{}", s.checkpoint_steps);
+             },
+             {"CheckpointOptions::every_steps", "CheckpointOptions::every_seconds"}});
+  table.number("keep", "checkpoints that stay, besides the best", 1, 1000, &Settings::keep).fields = {
+      "CheckpointOptions::keep"};
 }
 
 }  // namespace resnet::settings

@@ -11,6 +11,7 @@
 #include "base/toml.h"
 #include "data/folder.h"
 #include "data/sources.h"
+#include "report/run_record.h"
 #include "resnet/models.h"
 #include "settings/options.h"
 #include "settings/recipes.h"
@@ -71,7 +72,8 @@ std::string to_toml(const Settings& settings) {
   for (const Option& o : options()) {
     const std::string value = o.get(settings);
     if (value.empty()) continue;
-    result += o.name + " = " + (o.text ? toml_quoted(value) : value) + "\n";
+    const bool list = value.find(',') != std::string::npos;  // which no bare value of TOML is
+    result += o.name + " = " + (o.text || list ? toml_quoted(value) : value) + "\n";
   }
   return result;
 }
@@ -178,6 +180,14 @@ data::CacheOptions cache_options(const Settings& settings) {
                                             : Kind::none;
   if (!settings.cache_size.empty()) options.bytes = parse_size("cache-size", settings.cache_size);
   return options;
+}
+
+CheckpointOptions checkpoint_options(const Settings& settings, const std::filesystem::path& run) {
+  if (settings.checkpoint_steps == 0 && settings.checkpoint_seconds == 0) return {};
+  return {.folder = run / report::kCheckpoints,
+          .every_steps = settings.checkpoint_steps,
+          .every_seconds = settings.checkpoint_seconds,
+          .keep = settings.keep};
 }
 
 EngineOptions engine_options(const Settings& settings) {

@@ -38,6 +38,7 @@ struct Settings {
 
   std::string recipe = "chapter";
   std::int64_t batch_size = 256, epochs = 10, steps = 0;
+  std::vector<StepChange> step_changes;
   double seconds = 0;  // 0: no bound
   bool drop_last = false;
   float lr = 0.05F;
@@ -72,6 +73,9 @@ struct Settings {
   Precision precision = Precision::f32;
   std::string device = "auto";
   std::string out;
+  std::int64_t checkpoint_steps = 0;  // both 0: no checkpoints
+  double checkpoint_seconds = CheckpointOptions{}.every_seconds;
+  std::int64_t keep = CheckpointOptions{}.keep;
 };
 
 /// Options and their texts, as they were given.
@@ -111,7 +115,12 @@ EngineOptions engine_options(const Settings& settings);
 void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train);
 /// Those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
 std::string chosen_text(const Settings& settings);
+/// Batches and their order as fit() with fit_options() has them, in NCHW.
+data::Loader training_loader(const Settings& settings, const data::Dataset& train);
+data::Order training_order(const Settings& settings, const data::Dataset& train);
 /// Of training `net` on `train`: groups follow from its parameters, class weights from its labels.
 FitOptions fit_options(const Settings& settings, const nn::Module& net, const data::Dataset& train);
+/// Of a run in `run`.
+CheckpointOptions checkpoint_options(const Settings& settings, const std::filesystem::path& run);
 
 }  // namespace resnet::settings

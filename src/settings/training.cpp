@@ -140,6 +140,22 @@ std::string chosen_text(const Settings& settings) {
   return text;
 }
 
+data::Loader training_loader(const Settings& settings, const data::Dataset& train) {
+  return {train,
+          {.batch_size = settings.batch_size,
+           .threads = std::max(1, settings.loader_threads),
+           .drop_last = settings.drop_last,
+           .augment = augmentation(settings),
+           .seed = settings.seed}};
+}
+
+data::Order training_order(const Settings& settings, const data::Dataset& train) {
+  if (settings.sampler != "balanced") return data::Order::shuffled(settings.seed);
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < train.size(); ++i) labels.push_back(train.label(i));
+  return data::Order::balanced(settings.seed, std::move(labels));
+}
+
 FitOptions fit_options(const Settings& settings, const nn::Module& net, const data::Dataset& train) {
   FitOptions result;
   result.epochs = settings.epochs;
@@ -147,10 +163,12 @@ FitOptions fit_options(const Settings& settings, const nn::Module& net, const da
   result.lr = settings.lr;
   result.seed = settings.seed;
   result.steps = settings.steps;
+  result.step_changes = settings.step_changes;
   result.drop_last = settings.drop_last;
   result.augment = augmentation(settings);
   result.loader_threads = settings.loader_threads;
   result.seconds = settings.seconds;
+  if (result.seconds > 0) result.step_changes.clear();
   result.engine = engine_options(settings);
   result.optimizer = optimizer_of(settings, net);
   result.loss.label_smoothing = settings.label_smoothing;

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "settings/option_table.h"
 #include "settings/recipes.h"
@@ -18,8 +19,15 @@ void add_run(Table& table) {
       .fields = {"FitOptions::drop_last"};
   table.number("epochs", "passes over the training set", 1, kMostCount, &Settings::epochs).fields = {
       "FitOptions::epochs"};
-  table.number("steps", "stop after N steps over all epochs; 0: never", 0, kMostCount, &Settings::steps)
-      .fields = {"FitOptions::steps"};
+  table.add(
+      {"steps",
+       "N",
+       "stop after N steps over all epochs; 0: never; N,FROM:M as config.toml has it of a run with "
+       "--time: at step FROM the rest of the schedule was planned anew to end with step M",
+       false,
+       [](Settings& s, const std::string& t) { std::tie(s.steps, s.step_changes) = parse_steps("steps", t); },
+       [](const Settings& s) { return step_plan_text(s.steps, s.step_changes); },
+       {"FitOptions::steps", "FitOptions::step_changes"}});
   table.add({"time",
              "TIME",
              "train for so long, e.g. 90s, 8m or 1.5h, evaluations included, in place of --epochs and "
@@ -28,11 +36,17 @@ void add_run(Table& table) {
              [](Settings& s, const std::string& t) { s.seconds = parse_time("time", t); },
              [](const Settings& s) { return s.seconds == 0 ? "" : fmt::format("{}s", s.seconds); },
              {"FitOptions::seconds"}});
-  table.add({"seed", "N", "seed of initialisation, shuffling and dropout, 0 to 2^64-1", true,
+  table.add({"seed",
+             "N",
+             "seed of initialisation, shuffling and dropout, 0 to 2^64-1",
+             true,
              [](Settings& s, const std::string& t) { s.seed = parse_seed("seed", t); },
-             [](const Settings& s) { return std::to_string(s.seed); }});
-  table.choice("sampler", "KIND", "shuffled, or balanced: as many examples of each class in an epoch",
-               {"shuffled", "balanced"}, &Settings::sampler);
+             [](const Settings& s) { return std::to_string(s.seed); },
+             {"FitOptions::seed"}});
+  table
+      .choice("sampler", "KIND", "shuffled, or balanced: as many examples of each class in an epoch",
+              {"shuffled", "balanced"}, &Settings::sampler)
+      .fields = {"FitOptions::balanced"};
   table
       .number("accumulate", "batches of a step, whose gradients are added", 1, 1 << 20, &Settings::accumulate)
       .fields = {"FitOptions::accumulate"};
@@ -50,7 +64,8 @@ void add_optimizer(Table& table) {
              [](Settings& s, const std::string& t) { s.lr = parse_rate("lr", t); },
              [](const Settings& s) { return fmt::format("{}", s.lr); },
              {"FitOptions::lr"}});
-  table.choice("optimizer", "NAME", "sgd or adamw", {"sgd", "adamw"}, &Settings::optimizer);
+  table.choice("optimizer", "NAME", "sgd or adamw", {"sgd", "adamw"}, &Settings::optimizer).fields = {
+      "FitOptions::optimizer"};
   table.real("momentum", "of sgd; 0: none", 0, kMostReal, &Settings::momentum).fields = {
       "SgdOptions::momentum"};
   table.yes_no("nesterov", "Nesterov's momentum", &Settings::nesterov).fields = {"SgdOptions::nesterov"};
@@ -67,7 +82,8 @@ void add_optimizer(Table& table) {
              },
              [](const Settings& s) { return s.weight_decay ? fmt::format("{}", *s.weight_decay) : ""; },
              {"SgdOptions::weight_decay", "AdamWOptions::weight_decay"}});
-  table.yes_no("decay-all", "weight decay also of norms and biases", &Settings::decay_all);
+  table.yes_no("decay-all", "weight decay also of norms and biases", &Settings::decay_all).fields = {
+      "OptimizerOptions::decay_norms_and_biases"};
   table.real("clip-norm", "bound of the gradients' norm; 0: none", 0, kMostReal, &Settings::clip_norm)
       .fields = {"FitOptions::clip_norm"};
   table.text("freeze", "PARTS", "parts that are not trained, with commas between, e.g. conv1,bn1,layer1",
@@ -93,7 +109,7 @@ void add_schedule(Table& table) {
                s.schedule.kind = static_cast<ScheduleKind>(at);
              },
              [=](const Settings& s) { return kinds.at(static_cast<std::size_t>(s.schedule.kind)); },
-             {},
+             {"ScheduleOptions::kind"},
              kinds});
   const auto add = [&](const std::string& name, const std::string& help, double most, auto member,
                        const std::string& field) {
@@ -130,9 +146,11 @@ void add_loss(Table& table) {
       .real("label-smoothing", "share of each target that goes to all classes", 0, 1,
             &Settings::label_smoothing)
       .fields = {"LossOptions::label_smoothing"};
-  table.choice("class-weights", "KIND",
-               "of the loss: none, or auto: a rare class weighs more, examples / (classes * its own)",
-               {"none", "auto"}, &Settings::class_weights);
+  table
+      .choice("class-weights", "KIND",
+              "of the loss: none, or auto: a rare class weighs more, examples / (classes * its own)",
+              {"none", "auto"}, &Settings::class_weights)
+      .fields = {"LossOptions::class_weights"};
   const std::vector<std::string> views = {"none", "flip", "flip-shift"};
   table.add({"tta",
              "KIND",
@@ -144,7 +162,7 @@ void add_loss(Table& table) {
                s.views = static_cast<Views>(at);
              },
              [=](const Settings& s) { return views.at(static_cast<std::size_t>(s.views)); },
-             {},
+             {"FitOptions::views"},
              views});
 }
 

@@ -118,6 +118,34 @@ std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string&
   return parse_list(flag, text, ',', kMost, "whole numbers from 1 to 65536 with commas between, one a stage");
 }
 
+std::pair<std::int64_t, std::vector<StepChange>> parse_steps(std::string_view flag, const std::string& text) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  const auto count = [](std::string_view part) -> std::optional<std::int64_t> {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size() || value < 0 || value > kMost) return {};
+    return value;
+  };
+  const std::string_view all = text;
+  const std::size_t first = std::min(all.find(','), all.size());
+  if (first == all.size()) return {parse_count(flag, text, 0, kMost), {}};
+  std::pair<std::int64_t, std::vector<StepChange>> result;
+  const std::optional<std::int64_t> steps = count(all.substr(0, first));
+  bool fits = steps.has_value();
+  for (std::size_t begin = first + 1; fits && begin <= all.size();) {
+    const std::size_t end = std::min(all.find(',', begin), all.size());
+    const std::string_view part = all.substr(begin, end - begin);
+    const std::size_t colon = std::min(part.find(':'), part.size());
+    const auto from = count(part.substr(0, colon)), to = count(part.substr(std::min(colon + 1, part.size())));
+    fits = from && to;
+    if (fits) result.second.push_back({*from, *to});
+    begin = end + 1;
+  }
+  if (!fits) reject(flag, text, "a number of steps, or one with changes, as 940,310:902");
+  result.first = *steps;
+  return result;
+}
+
 std::string parse_sha256(std::string_view flag, const std::string& text) {
   constexpr std::size_t kDigits = 64;
   if (text.size() != kDigits || text.find_first_not_of("0123456789abcdef") != std::string::npos) {

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "resnet/data.h"
+#include "resnet/schedule.h"
 
 namespace resnet::settings {
 
@@ -26,6 +28,8 @@ float parse_rate(std::string_view flag, const std::string& text);
 double parse_share(std::string_view flag, const std::string& text);
 /// A number for each stage, with commas between: "2,2,2,2".
 std::vector<std::int64_t> parse_stages(std::string_view flag, const std::string& text);
+/// "500", or as step_plan_text().
+std::pair<std::int64_t, std::vector<StepChange>> parse_steps(std::string_view flag, const std::string& text);
 /// 64 hexadecimal digits.
 std::string parse_sha256(std::string_view flag, const std::string& text);
 /// "96" or "96x128".

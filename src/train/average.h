@@ -15,6 +15,14 @@ class WeightAverage {
   /// The average; the engine's own state while there is none.
   State state(const Engine& engine) const;
 
+  // What it carries from step to step.
+  const State& average() const noexcept { return average_; }
+  std::int64_t updates() const noexcept { return updates_; }
+  void restore(State average, std::int64_t updates) {
+    average_ = std::move(average);
+    updates_ = updates;
+  }
+
  private:
   AverageOptions options_;
   std::int64_t updates_ = 0;

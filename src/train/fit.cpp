@@ -6,28 +6,27 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <ostream>
 
 #include "base/machine.h"
 #include "io/model_hash.h"
 #include "resnet/train.h"
 #include "train/average.h"
 #include "train/batches.h"
+#include "train/checkpoint_keeper.h"
+#include "train/fit_options.h"
+#include "train/rate.h"
 #include "train/stepper.h"
 #include "train/time_plan.h"
 
 namespace resnet {
+namespace train {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-double momentum_of(const OptimizerOptions& optimizer) {
-  const auto* sgd = std::get_if<SgdOptions>(&optimizer.method);
-  return sgd != nullptr ? sgd->momentum : std::get<AdamWOptions>(optimizer.method).beta1;
+Clock clock_of(const FitOptions& options) {
+  if (options.clock) return options.clock;
+  return [] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
 }
 
 std::vector<std::int32_t> labels_of(const data::Dataset& dataset) {
@@ -35,44 +34,6 @@ std::vector<std::int32_t> labels_of(const data::Dataset& dataset) {
   for (std::int64_t i = 0; i < dataset.size(); ++i) labels.push_back(dataset.label(i));
   return labels;
 }
-
-void check_options(const FitOptions& options) {
-  if (options.epochs < 1) throw ConfigError("FitOptions::epochs must be at least 1");
-  if (options.batch_size < 1) throw ConfigError("FitOptions::batch_size must be at least 1");
-  if (options.loader_threads < 0) throw ConfigError("FitOptions::loader_threads cannot be negative");
-  if (options.steps < 0) throw ConfigError("FitOptions::steps cannot be negative");
-  if (!std::isfinite(options.lr) || options.lr < 0) {
-    throw ConfigError("FitOptions::lr must be a finite number of at least 0", "the chapter uses 0.05");
-  }
-  if (options.accumulate < 1) throw ConfigError("FitOptions::accumulate must be at least 1");
-  if (options.patience < 0) throw ConfigError("FitOptions::patience cannot be negative");
-  for (const auto& [name, value] :
-       {std::pair("clip_norm", options.clip_norm), {"seconds", options.seconds}}) {
-    if (!std::isfinite(value) || value < 0)
-      throw ConfigError(fmt::format("FitOptions::{} must be a finite number of at least 0", name));
-  }
-  if (!(options.average.decay >= 0 && options.average.decay < 1))
-    throw ConfigError("AverageOptions::decay is out of range", "give a number of at least 0 and below 1");
-  if (options.average.every < 1) throw ConfigError("AverageOptions::every must be at least 1");
-  check(options.optimizer);
-  check(options.loss);
-  check(options.schedule);
-}
-
-// Examples a second, of which the older count less: after `memory` seconds 1/e.
-class Rate {
- public:
-  explicit Rate(double memory) : memory_(memory) {}
-  void add(std::int64_t examples, double seconds) {
-    const double kept = std::exp(-seconds / memory_);
-    examples_ = kept * examples_ + static_cast<double>(examples);
-    seconds_ = kept * seconds_ + seconds;
-  }
-  double value() const { return seconds_ > 0 ? examples_ / seconds_ : 0; }
-
- private:
-  double memory_, examples_ = 0, seconds_ = 0;
-};
 
 // One run: what the loop carries from batch to batch.
 class Run {
@@ -87,16 +48,15 @@ class Run {
         loader_(train, {.batch_size = options.batch_size,
                         .threads = options.loader_threads > 0
                                        ? options.loader_threads
-                                       : resnet::train::loader_threads(options.engine.threads > 0
-                                                                           ? options.engine.threads
-                                                                           : default_threads()),
+                                       : loader_threads(options.engine.threads > 0 ? options.engine.threads
+                                                                                   : default_threads()),
                         .layout = ImageLayout::nhwc,
                         .drop_last = options.drop_last,
                         .augment = options.augment,
                         .seed = options.seed}),
         stepper_(options.accumulate, options.clip_norm),
         average_(options.average) {
-    resnet::train::check_batches(net, train, options.batch_size, options.drop_last);
+    check_batches(net, train, options.batch_size, options.drop_last);
     nn::init_unset(net, net.scheme(), options.seed);
     EngineOptions engine_options = options.engine;
     engine_options.seed = options.seed;
@@ -104,14 +64,23 @@ class Run {
     engine_options.loss = options.loss;
     const Shape& example = train.example_shape();
     const Shape images{std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
-    engine_ = options.engine_factory(network_of(net, images), engine_options);
+    Network network = network_of(net, images);
+    if (options.checkpoints.folder.empty()) {
+      engine_ = options.engine_factory(std::move(network), engine_options);
+      return;
+    }
+    keeper_.emplace(options.checkpoints);
+    engine_ = options.engine_factory(network, engine_options);
+    facts_ = facts_of(options, network, *engine_, train, test);
+    if (!options.checkpoints.resume) return;
+    if (std::optional<Checkpoint> found = keeper_->newest(facts_, *engine_)) restore(std::move(*found));
   }
 
   FitResult execute() {
     try {
       plan();
       announce();
-      for (std::int64_t epoch = 0; epoch < epochs_of_run_ && !stopped(); ++epoch) run_epoch(epoch);
+      while (at_.progress.epoch < info_.epochs && (!stopped() || awaits_evaluation())) run_epoch();
     } catch (...) {
       set_state(net_, engine_->state());
       throw;
@@ -126,88 +95,185 @@ class Run {
 
   // Decides how many steps there are, and their rates.
   void plan() {
-    epochs_of_run_ = options_.epochs;
-    std::int64_t steps = options_.epochs * steps_per_epoch();
-    if (options_.steps > 0) steps = std::min(steps, options_.steps);
+    constexpr std::int64_t kWorthAnEstimate = 20;  // steps; it takes two
+    info_.planned_steps = options_.epochs * steps_per_epoch();
+    if (options_.steps > 0)
+      info_.planned_steps =
+          options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
+    PaceMeter meter(*engine_, loader_, test_, options_, clock_);
     if (options_.seconds > 0) {
-      constexpr double kMeasured = 0.03;  // of the time
-      resnet::train::PaceMeter meter(*engine_, loader_, test_, options_);
-      const resnet::train::Pace pace = meter.measure(order_, kMeasured * options_.seconds);
-      steps = resnet::train::steps_within(options_.seconds - seconds_since(begin_), pace, steps_per_epoch());
-      epochs_of_run_ = (steps + steps_per_epoch() - 1) / steps_per_epoch();
+      constexpr double kMeasured = 0.005;  // of the time
+      const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
+      const double now = clock_(), end = begin_ - spent_before_ + options_.seconds;
+      const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
+      info_.planned_steps = at_.steps > 0 ? at_.planned_steps : steps;
+      info_.step_changes = at_.step_changes;
+      if (at_.steps > 0) info_.step_changes.push_back({at_.steps, steps});
+      time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
     }
     schedule_.emplace(options_.schedule, static_cast<double>(options_.lr), momentum_of(options_.optimizer),
-                      steps, steps_per_epoch());
+                      info_.planned_steps, steps_per_epoch());
+    if (!time_) info_.step_changes = options_.step_changes;
+    for (const StepChange& change : info_.step_changes) schedule_->change(change);
+    if (!time_ && options_.estimate && schedule_->steps() - at_.steps >= kWorthAnEstimate)
+      info_.seconds = seconds_of(schedule_->steps(), meter.estimate(order_), steps_per_epoch(), at_.steps);
+  }
+
+  void restore(Checkpoint checkpoint) {
+    engine_->set_state(checkpoint.state);
+    average_.restore(std::move(checkpoint.average), checkpoint.run.averages);
+    best_ = std::move(checkpoint.best);
+    at_ = std::move(checkpoint.run);
+    spent_before_ += at_.elapsed;
+    info_.done = at_.progress;
+    info_.done_steps = at_.steps;
+    info_.curve = at_.curve;
   }
 
   void announce() {
-    RunInfo info;
-    info.model = net_.title();
-    info.dataset = train_.name();
-    info.train_examples = train_.size();
-    info.test_examples = test_.size();
-    info.epochs = epochs_of_run_;
-    info.batches = loader_.batches();
-    info.batch_size = options_.batch_size;
-    info.accumulate = options_.accumulate;
-    info.steps = schedule_->steps();
-    info.device = engine_->device().kind;
-    for (const auto& observer : options_.observers) observer->on_start(info);
+    info_.model = net_.title();
+    info_.dataset = train_.name();
+    info_.train_examples = train_.size();
+    info_.test_examples = test_.size();
+    info_.classes = static_cast<std::int64_t>(train_.classes().size());
+    info_.batches = loader_.batches();
+    info_.batch_size = options_.batch_size;
+    info_.accumulate = options_.accumulate;
+    info_.device = engine_->device().kind;
+    info_.bounded = time_.has_value();
+    follow_schedule();
+    for (const auto& observer : options_.observers) observer->on_start(info_);
+  }
+
+  void follow_schedule() {
+    info_.steps = schedule_->steps();
+    info_.epochs = options_.seconds > 0 || !options_.step_changes.empty()
+                       ? (info_.steps + steps_per_epoch() - 1) / steps_per_epoch()
+                       : options_.epochs;
+    if (time_) info_.seconds = std::max(0.0, time_->end() - clock_());
+  }
+
+  void replan(const std::optional<std::int64_t>& steps) {
+    if (!steps) return;
+    info_.step_changes.push_back({at_.steps, *steps});
+    schedule_->change(info_.step_changes.back());
+    follow_schedule();
+    for (const auto& observer : options_.observers) observer->on_replan(info_);
   }
 
   bool interrupted() const { return options_.stop != nullptr && options_.stop->load(); }
-  bool out_of_patience() const { return options_.patience > 0 && epochs_ - best_epoch_ >= options_.patience; }
-  bool stopped() const { return interrupted() || steps_ >= schedule_->steps() || out_of_patience(); }
+  bool out_of_patience() const {
+    return options_.patience > 0 && at_.epochs - at_.best_epoch >= options_.patience;
+  }
+  bool stopped() const { return interrupted() || at_.steps >= schedule_->steps() || out_of_patience(); }
 
-  void run_epoch(std::int64_t epoch) {
-    epoch_loss_ = 0;
-    epoch_correct_ = 0;
+  // Whether its last steps are done, and it was stopped before their evaluation.
+  bool awaits_evaluation() const {
+    return !interrupted() && at_.progress.batch > 0 && at_.evaluated_at != at_.steps;
+  }
+
+  // From where it stands, which is the epoch's beginning but where the run was resumed.
+  void run_epoch() {
     epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
-    progress_ = {};
-    progress_.epoch = epoch;
     const std::int64_t batches = loader_.batches();
     const std::int64_t every = std::max<std::int64_t>(1, batches / 5);  // the chapter's points
-    loader_.start(order_, epoch);
-    while (const data::Batch* batch = stopped() ? nullptr : loader_.next()) {
-      const bool last = progress_.batch + 1 == batches;
+    loader_.start(order_, at_.progress.epoch, at_.progress.batch);
+    while (const data::Batch* batch = stepper_.stepped() && stopped() ? nullptr : loader_.next()) {
+      const bool last = at_.progress.batch + 1 == batches;
       take(*batch, last);
-      for (const auto& observer : options_.observers) observer->on_step(progress_);
-      if (!last && !stopped() && progress_.batch % every == 0) emit_point(-1);
+      for (const auto& observer : options_.observers) observer->on_step(at_.progress);
+      if (!last && (!stopped() || interrupted()) && at_.progress.batch % every == 0) emit_point(-1);
+      if (time_ && stepper_.stepped() && !last && !stopped())
+        replan(time_->look(clock_(), at_.steps, schedule_->steps()));
+      if (keeper_ && stepper_.stepped() && !last && !stopped() && keeper_->due(at_.steps)) keep();
     }
-    if (progress_.batch == batches) ++epochs_;
-    if (interrupted() || progress_.batch == 0) return;
-    evaluate_epoch();
+    if (at_.progress.batch == batches) at_.epochs = at_.progress.epoch + 1;
+    if (interrupted() || at_.progress.batch == 0) return;
+    if (!finish_epoch()) return;
+    if (at_.progress.batch == batches) begin_epoch(at_.progress.epoch + 1);
+    if (keeper_ && !stopped() && keeper_->due_after_epoch(at_.steps)) keep();
+  }
+
+  void begin_epoch(std::int64_t epoch) {
+    at_.epoch_loss = 0;
+    at_.epoch_correct = 0;
+    at_.progress = {};
+    at_.progress.epoch = epoch;
+  }
+
+  // Its evaluation, where there is time; gives whether that came to its end.
+  bool finish_epoch() {
+    if (time_ && !stopped() && options_.patience == 0 && !time_->may_evaluate(clock_())) {
+      end_epoch(-1);
+      return true;
+    }
+    const double begin = clock_();
+    if (!evaluate_epoch()) return false;
+    if (time_ && !stopped()) replan(time_->evaluated(begin, clock_(), at_.steps, schedule_->steps()));
+    return true;
+  }
+
+  // Writes a checkpoint beside the training.
+  void keep() {
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+      keeper_->write(checkpoint(), begin);
+    } catch (const std::exception& error) {  // too little memory, or no thread
+      keeper_->note(fmt::format("no checkpoint at step {}: {}; training goes on", at_.steps, error.what()));
+    }
+  }
+
+  Checkpoint checkpoint() {
+    at_.averages = average_.updates();
+    at_.planned_steps = info_.planned_steps;
+    at_.step_changes = info_.step_changes;
+    at_.elapsed = spent_before_ + clock_() - begin_;
+    if (at_.evaluated_at == at_.steps && at_.test_acc > at_.top_acc) {
+      at_.top_acc = at_.test_acc;
+      at_.top_steps = at_.steps;
+    }
+    return {.run = at_,
+            .facts = facts_,
+            .state = engine_->state(StateScope::all),
+            .average = average_.average(),
+            .best = best_,
+            .version = {}};
   }
 
   // A batch: a step, or a part of one.
   void take(const data::Batch& batch, bool last) {
-    const auto begin = Clock::now();
-    const StepResult step = stepper_.take(*engine_, batch, schedule_->at(steps_), last);
-    if (stepper_.stepped()) average_.update(*engine_, ++steps_);
-    const double seconds = seconds_since(begin);
-    seconds_ += seconds;
+    const double begin = clock_();
+    const StepResult step = stepper_.take(*engine_, batch, schedule_->at(at_.steps), last);
+    if (stepper_.stepped()) {
+      average_.update(*engine_, ++at_.steps);
+      if (time_) time_->count();
+    }
+    const double seconds = clock_() - begin;
+    at_.seconds += seconds;
     epoch_rate_.add(batch.size(), seconds);
     recent_.add(batch.size(), seconds);
     if (!std::isfinite(step.loss_sum)) {
       throw Error(
-          fmt::format("the loss is no longer finite at step {}", steps_ + (stepper_.stepped() ? 0 : 1)),
+          fmt::format("the loss is no longer finite at step {}", at_.steps + (stepper_.stepped() ? 0 : 1)),
           "a smaller FitOptions::lr may help");
     }
-    examples_ += batch.size();
-    epoch_loss_ += step.loss_sum;
-    epoch_correct_ += step.correct;
-    progress_.batch += 1;
-    progress_.examples += batch.size();
-    progress_.loss = epoch_loss_ / static_cast<double>(progress_.examples);
-    progress_.train_acc = static_cast<double>(epoch_correct_) / static_cast<double>(progress_.examples);
-    progress_.examples_per_second = epoch_rate_.value();
-    progress_.recent_examples_per_second = recent_.value();
-    measured_ = progress_;
+    at_.examples += batch.size();
+    at_.epoch_loss += step.loss_sum;
+    at_.epoch_correct += step.correct;
+    at_.progress.batch += 1;
+    at_.progress.examples += batch.size();
+    at_.progress.loss = at_.epoch_loss / static_cast<double>(at_.progress.examples);
+    at_.progress.train_acc =
+        static_cast<double>(at_.epoch_correct) / static_cast<double>(at_.progress.examples);
+    at_.progress.examples_per_second = epoch_rate_.value();
+    at_.progress.recent_examples_per_second = recent_.value();
+    at_.measured = at_.progress;
   }
 
-  void evaluate_epoch() {
+  // Gives whether it was not interrupted.
+  bool evaluate_epoch() {
     const auto tell = [&](std::int64_t tested) {
-      for (const auto& observer : options_.observers) observer->on_evaluation(progress_, tested);
+      for (const auto& observer : options_.observers) observer->on_evaluation(at_.progress, tested);
     };
     tell(0);
     State own;  // of the network, while the average is in its place
@@ -217,113 +283,108 @@ class Run {
     }
     const Evaluation evaluation =
         evaluate(*engine_, test_, options_.batch_size, options_.stop, tell, options_.views);
-    if (options_.patience > 0 && !interrupted() && !(evaluation.test_acc <= best_acc_)) {
-      best_acc_ = evaluation.test_acc;
-      best_epoch_ = progress_.epoch + 1;
+    if (options_.patience > 0 && evaluation.examples == test_.size() &&
+        !(evaluation.test_acc <= at_.best_acc)) {
+      at_.best_acc = evaluation.test_acc;
+      at_.best_epoch = at_.progress.epoch + 1;
       best_ = engine_->state();
     }
     if (average_.on()) engine_->set_state(own);
-    if (interrupted()) return;
-    test_acc_ = evaluation.test_acc;
-    evaluated_at_ = steps_;
-    emit_point(test_acc_);
-    for (const auto& observer : options_.observers) observer->on_epoch(progress_, test_acc_);
+    if (evaluation.examples < test_.size()) return false;
+    at_.test_acc = evaluation.test_acc;
+    at_.evaluated_at = at_.steps;
+    end_epoch(at_.test_acc);
+    return true;
+  }
+
+  void end_epoch(double test_acc) {
+    emit_point(test_acc);
+    for (const auto& observer : options_.observers) observer->on_epoch(at_.progress, test_acc);
   }
 
   void emit_point(double test_acc) {
-    const double x = static_cast<double>(progress_.epoch) +
-                     static_cast<double>(progress_.batch) / static_cast<double>(loader_.batches());
-    const CurvePoint point{x, progress_.loss, progress_.train_acc, test_acc};
+    const double x = static_cast<double>(at_.progress.epoch) +
+                     static_cast<double>(at_.progress.batch) / static_cast<double>(loader_.batches());
+    const CurvePoint point{x, at_.progress.loss, at_.progress.train_acc, test_acc};
+    at_.curve.push_back(point);
     for (const auto& observer : options_.observers) observer->on_point(point);
   }
 
   FitResult finish() {
     FitResult result;
+    if (keeper_ && at_.steps > 0) keeper_->write_last(checkpoint());
     const DeviceInfo device = engine_->device();
     result.device = device.kind;
     result.cpu_model = device.name;
     result.threads = device.threads;
     result.threads_from = device.threads_from;
     result.isa = device.target;
-    const State state = best_epoch_ > 0 ? std::move(best_) : average_.state(*engine_);
+    const State state = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
     engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
     set_state(net_, state);
-    const bool evaluated = evaluated_at_ == steps_;
-    if (steps_ > 0) {
-      result.loss = measured_.loss;
-      result.train_acc = measured_.train_acc;
-      if (best_epoch_ > 0) {
-        result.test_acc = best_acc_;
+    const bool evaluated = at_.evaluated_at == at_.steps;
+    if (at_.steps > 0) {
+      result.loss = at_.measured.loss;
+      result.train_acc = at_.measured.train_acc;
+      if (at_.best_epoch > 0) {
+        result.test_acc = at_.best_acc;
       } else if (evaluated) {
-        result.test_acc = test_acc_;
+        result.test_acc = at_.test_acc;
       }
-      if (seconds_ > 0) result.examples_per_second = static_cast<double>(examples_) / seconds_;
+      if (at_.seconds > 0) result.examples_per_second = static_cast<double>(at_.examples) / at_.seconds;
     }
     result.data = train_.source().counts();
     result.seed = options_.seed;
-    result.epochs = epochs_;
-    result.steps = steps_;
-    result.best_epoch = best_epoch_;
+    result.epochs = at_.epochs;
+    result.steps = at_.steps;
+    result.step_plan = step_plan_text(info_.planned_steps, info_.step_changes);
+    result.best_epoch = at_.best_epoch;
     result.optimizer = std::holds_alternative<SgdOptions>(options_.optimizer.method) ? "sgd" : "adamw";
     result.weights_sha256 = io::weights_sha256(state);
     result.complete = evaluated && !interrupted();
+    result.seconds = spent_before_ + clock_() - begin_;
     for (const auto& observer : options_.observers) observer->on_finish(result);
     return result;
   }
 
-  Clock::time_point begin_ = Clock::now();
   nn::Module& net_;
   const data::Dataset& train_;
   const data::Dataset& test_;
   const FitOptions& options_;
+  Clock clock_ = clock_of(options_);
+  double begin_ = clock_();
+  double spent_before_ = options_.spent;  // of the run's time
   data::Order order_;
   data::Loader loader_;
-  resnet::train::Stepper stepper_;
-  resnet::train::WeightAverage average_;
+  Stepper stepper_;
+  WeightAverage average_;
   std::unique_ptr<Engine> engine_;
   std::optional<Schedule> schedule_;
-  std::int64_t epochs_of_run_ = 0;
+  std::optional<TimePlan> time_;
+  RunInfo info_;
 
-  Progress progress_;
-  Progress measured_;  // after the last step
-  double epoch_loss_ = 0;
-  std::int64_t epoch_correct_ = 0;
+  std::optional<CheckpointKeeper> keeper_;
+  Facts facts_;
+
+  RunState at_;  // where the run stands
   Rate epoch_rate_{0};
   Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen
-  double test_acc_ = 0;
-  double seconds_ = 0;         // in steps
-  std::int64_t examples_ = 0;  // of all epochs
-  std::int64_t steps_ = 0, epochs_ = 0;
-  std::int64_t evaluated_at_ = -1;  // steps before the last evaluation
-
-  double best_acc_ = -1;
-  std::int64_t best_epoch_ = 0;  // from 1
   State best_;
 };
 
 }  // namespace
-
-std::ostream& operator<<(std::ostream& out, const FitResult& result) {
-  const auto figure = [](double value) {
-    return std::isnan(value) ? "not measured" : fmt::format("{:.3f}", value);
-  };
-  const std::string rate = std::isnan(result.examples_per_second)
-                               ? "examples/sec not measured"
-                               : fmt::format("{:.1f} examples/sec", result.examples_per_second);
-  return out << fmt::format("loss {}, train acc {}, test acc {}\n{} on {}\n", figure(result.loss),
-                            figure(result.train_acc), figure(result.test_acc), rate, result.device);
-}
+}  // namespace train
 
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options) {
-  check_options(options);
+  train::check_options(options);
   if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
   if (!(train.example_shape() == test.example_shape())) {
     throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
                          to_string(test.example_shape()) + " differ",
                      "give both the same DatasetOptions::resize");
   }
-  return Run(net, train, test, options).execute();
+  return train::Run(net, train, test, options).execute();
 }
 
 }  // namespace resnet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 #include <string>
 
@@ -40,6 +41,13 @@ Phase phase_of(double t, double all, double peak) {
 
 }  // namespace
 
+std::string step_plan_text(std::int64_t steps, std::span<const StepChange> changes) {
+  std::string text = std::to_string(steps);
+  for (const StepChange& change : changes)
+    text += "," + std::to_string(change.from) + ":" + std::to_string(change.steps);
+  return text;
+}
+
 void check(const ScheduleOptions& options) {
   expect(within(options.warmup_epochs, 0, kMost), "warmup_epochs", "give a number of at least 0");
   expect(within(options.start, 0, kMost), "start", "give a number of at least 0");
@@ -55,7 +63,7 @@ void check(const ScheduleOptions& options) {
 
 Schedule::Schedule(const ScheduleOptions& options, double lr, double momentum, std::int64_t steps,
                    std::int64_t steps_per_epoch)
-    : options_(options), lr_(lr), momentum_(momentum), steps_(steps) {
+    : options_(options), lr_(lr), momentum_(momentum), planned_(steps), steps_(steps) {
   check(options);
   const auto in_steps = [&](double epochs) {
     return std::llround(epochs * static_cast<double>(steps_per_epoch));
@@ -97,13 +105,32 @@ double Schedule::factor(double t, double all) const {
   return 1;
 }
 
+void Schedule::change(const StepChange& change) {
+  if (change.from < stretches_.back().from || change.from >= steps_ || change.steps <= change.from) {
+    throw ConfigError("a change of the steps at step " + std::to_string(change.from) + " to " +
+                          std::to_string(change.steps) + " does not fit a run of " + std::to_string(steps_),
+                      "give changes in their order, each before the run's end and to a later step");
+  }
+  const auto last = static_cast<double>(planned_ - 1),
+             gaps = static_cast<double>(change.steps - 1 - change.from);
+  const double at = gaps > 0 ? place(change.from) : last;
+  stretches_.push_back({change.from, at, gaps > 0 ? (last - at) / gaps : 0});
+  steps_ = change.steps;
+}
+
+double Schedule::place(std::int64_t step) const {
+  const auto after = std::ranges::upper_bound(stretches_, step, {}, &Stretch::from);
+  const Stretch& stretch = *std::prev(after);
+  return std::min(static_cast<double>(planned_ - 1),
+                  stretch.place + static_cast<double>(step - stretch.from) * stretch.pace);
+}
+
 StepInputs Schedule::at(std::int64_t step) const {
-  step = std::min(step, steps_ - 1);
   StepInputs inputs;
-  const auto t = static_cast<double>(step - warmup_), all = static_cast<double>(steps_ - warmup_);
-  const double now = step < warmup_ ? options_.start + (1 - options_.start) * static_cast<double>(step) /
-                                                           static_cast<double>(warmup_)
-                                    : factor(t, all);
+  const double at = place(std::min(step, steps_ - 1));
+  const auto warmup = static_cast<double>(warmup_);
+  const double t = at - warmup, all = static_cast<double>(planned_) - warmup;
+  const double now = at < warmup ? options_.start + (1 - options_.start) * at / warmup : factor(t, all);
   inputs.lr = static_cast<float>(lr_ * now);
   if (options_.kind == ScheduleKind::one_cycle && options_.low_momentum) {
     const double high = momentum_, low = *options_.low_momentum;

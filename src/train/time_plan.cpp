@@ -1,53 +1,131 @@
 #include "train/time_plan.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "io/model_hash.h"
 #include "train/average.h"
 #include "train/stepper.h"
 
 namespace resnet::train {
 namespace {
 
-class Watch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
+constexpr std::int64_t kMostSteps = std::int64_t{1} << 40;  // far beyond all runs
 
- private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
+std::int64_t whole(double value) {
+  return value > 0 ? static_cast<std::int64_t>(std::min(value, static_cast<double>(kMostSteps))) : 0;
+}
 
 }  // namespace
 
-std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_per_epoch) {
-  const double epoch = static_cast<double>(steps_per_epoch) * pace.step + pace.evaluation;
-  const double epochs = std::floor(std::max(0.0, seconds) / epoch);
-  const double rest = std::max(0.0, seconds) - epochs * epoch;
-  const auto steps =
-      static_cast<std::int64_t>(std::max(0.0, std::floor((rest - pace.evaluation) / pace.step)));
-  return std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(epochs) * steps_per_epoch + std::min(steps, steps_per_epoch));
+double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {
+  const std::int64_t between = (steps - 1) / steps_per_epoch - done / steps_per_epoch;
+  return static_cast<double>(steps - done) * pace.step + static_cast<double>(between + 1) * pace.evaluation +
+         pace.end;
+}
+
+std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {
+  const double step = std::max(pace.step, 1e-9);
+  double left = seconds - pace.end - pace.evaluation;  // for steps, and evaluations between them
+  const std::int64_t of_epoch = steps_per_epoch - done % steps_per_epoch;
+  std::int64_t steps = whole(left / step);
+  if (steps > of_epoch) {
+    left -= static_cast<double>(of_epoch) * step;
+    const double epoch = pace.evaluation + static_cast<double>(steps_per_epoch) * step;
+    const std::int64_t epochs = std::min(whole(left / epoch), kMostSteps / steps_per_epoch);
+    left -= static_cast<double>(epochs) * epoch;
+    const double rest = left >= pace.evaluation + step ? left - pace.evaluation : left;
+    steps = of_epoch + epochs * steps_per_epoch + whole(rest / step);
+  }
+  return done + std::max<std::int64_t>(1, steps);
+}
+
+TimePlan::TimePlan(double seconds, double end, const Pace& pace, std::int64_t steps_per_epoch, double now)
+    : seconds_(seconds),
+      end_(end),
+      pace_(pace),
+      evaluation_in_steps_(pace.evaluation / std::max(pace.step, 1e-9)),
+      steps_per_epoch_(steps_per_epoch),
+      mark_(now) {}
+
+double TimePlan::left_for_steps(double now) const {
+  return std::max(0.0, end_ - now - pace_.evaluation - pace_.end);
+}
+
+double TimePlan::interval(double now) const {
+  return std::min(0.02 * seconds_, left_for_steps(now) / 4);
+}
+
+void TimePlan::learn(double now) {
+  if (steps_ > 0) {
+    const double taken = now - mark_, memory = interval(now);
+    const double kept = memory > 0 ? std::exp(-taken / memory) : 0;
+    known_steps_ = kept * known_steps_ + static_cast<double>(steps_);
+    known_seconds_ = kept * known_seconds_ + taken;
+    pace_.step = known_seconds_ / known_steps_;
+    pace_.evaluation = evaluation_in_steps_ * pace_.step;
+  }
+  mark_ = now;
+  steps_ = 0;
+}
+
+std::optional<std::int64_t> TimePlan::look(double now, std::int64_t done, std::int64_t steps) {
+  if (now - mark_ < interval(now)) return std::nullopt;
+  learn(now);
+  return decide(now, done, steps);
+}
+
+// What steps_within() takes for granted at the end of an epoch.
+bool TimePlan::may_evaluate(double now) const {
+  return end_ - now >= 2 * pace_.evaluation + pace_.step + pace_.end;
+}
+
+std::optional<std::int64_t> TimePlan::evaluated(double begin, double now, std::int64_t done,
+                                                std::int64_t steps) {
+  learn(begin);
+  mark_ = now;
+  pace_.evaluation = now - begin;
+  evaluation_in_steps_ = pace_.evaluation / std::max(pace_.step, 1e-9);
+  return decide(now, done, steps);
+}
+
+// Little is said for a change while much time is left in which the pace may change again.
+std::optional<std::int64_t> TimePlan::decide(double now, std::int64_t done, std::int64_t steps) const {
+  if (done >= steps) return std::nullopt;
+  const std::int64_t wanted = steps_within(end_ - now, pace_, steps_per_epoch_, done);
+  const double off = static_cast<double>(std::abs(wanted - steps)) * pace_.step;
+  if (off <= std::max(0.005 * seconds_, 0.05 * left_for_steps(now))) return std::nullopt;
+  return wanted;
 }
 
 Pace PaceMeter::measure(const data::Order& order, double seconds) {
   const State before = engine_.state(StateScope::all);
   Pace pace;
-  pace.step = step_seconds(order, seconds);
+  pace.step = step_seconds(order, seconds, 2, 3);  // the first compiles, the second finds cold caches
   if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
   engine_.set_state(before);
+  pace.end = end_seconds(before);
   return pace;
 }
 
-double PaceMeter::step_seconds(const data::Order& order, double seconds) {
+Pace PaceMeter::estimate(const data::Order& order) {
+  const State before = engine_.state(StateScope::all);
+  Pace pace;
+  pace.step = step_seconds(order, 0, 1, 1);
+  engine_.set_state(before);
+  const double example = pace.step / static_cast<double>(options_.batch_size * options_.accumulate);
+  const int views = options_.views == Views::one ? 1 : options_.views == Views::flip ? 2 : 6;
+  pace.evaluation = example / 3 * views * static_cast<double>(test_.size());
+  return pace;
+}
+
+double PaceMeter::step_seconds(const data::Order& order, double seconds, std::int64_t uncounted,
+                               std::int64_t least) {
   Stepper stepper(options_.accumulate, options_.clip_norm);
   WeightAverage average(options_.average);
-  constexpr std::int64_t kUncounted = 2, kLeast = 3;  // the first step compiles, the second finds cold caches
   std::int64_t steps = 0;
-  Watch counted;
-  const Watch all;
+  const double begin = clock_();
+  double counted = begin;
   for (std::int64_t epoch = 0; !stopped(); ++epoch) {
     loader_.start(order, epoch);
     for (std::int64_t left = loader_.batches(); left > 0; --left) {
@@ -56,12 +134,12 @@ double PaceMeter::step_seconds(const data::Order& order, double seconds) {
       stepper.take(engine_, *batch, {}, left == 1);
       if (!stepper.stepped()) continue;
       average.update(engine_, ++steps);
-      if (steps == kUncounted) counted = Watch();
-      if (steps >= kUncounted + kLeast && all.seconds() >= seconds)
-        return counted.seconds() / static_cast<double>(steps - kUncounted);
+      if (steps == uncounted) counted = clock_();
+      if (steps >= uncounted + least && clock_() - begin >= seconds)
+        return (clock_() - counted) / static_cast<double>(steps - uncounted);
     }
   }
-  return all.seconds();
+  return clock_() - begin;
 }
 
 double PaceMeter::evaluation_seconds(double seconds) {
@@ -70,17 +148,24 @@ double PaceMeter::evaluation_seconds(double seconds) {
   evaluate(
       engine_, test_, options_.batch_size, &enough, [&](std::int64_t) { enough = true; }, options_.views);
   enough = false;
-  const Watch watch;
+  const double begin = clock_();
   std::int64_t seen = 0;
   evaluate(
       engine_, test_, options_.batch_size, &enough,
       [&](std::int64_t examples) {
         seen = examples;
-        enough = watch.seconds() >= seconds || stopped();
+        enough = clock_() - begin >= seconds || stopped();
       },
       options_.views);
-  return watch.seconds() * static_cast<double>(test_.size()) /
+  return (clock_() - begin) * static_cast<double>(test_.size()) /
          static_cast<double>(std::max<std::int64_t>(1, seen));
+}
+
+// A hash of the weights, and a file of as many bytes.
+double PaceMeter::end_seconds(const State& state) {
+  const double begin = clock_();
+  io::weights_sha256(state);
+  return 2 * (clock_() - begin);
 }
 
 }  // namespace resnet::train

@@ -1,37 +1,85 @@
-// How many steps fit into a time.
+// How many steps fit into a time, and how a run that goes on keeps to it.
 #pragma once
+
+#include <functional>
+#include <optional>
 
 #include "resnet/train.h"
 
 namespace resnet::train {
 
+using Clock = std::function<double()>;  // seconds
+
 /// Wall time, seconds.
 struct Pace {
   double step = 0;        // with the wait for its batches
   double evaluation = 0;  // of the whole test set
+  double end = 0;         // from the last evaluation on: hashing and saving
 };
 
-/// The most steps of a run that ends, with an evaluation after every epoch and after the last step, within
-/// `seconds`; at least 1.
-std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_per_epoch);
+/// How long steps `done` to `steps` take, with an evaluation after every epoch and after the last step.
+double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done = 0);
 
-/// Runs steps and an evaluation for about `seconds`, each at least a few times, and gives their pace. The
-/// engine's state is as before then.
-class PaceMeter {
+/// The most steps of a run that ends within `seconds` from step `done` on, at least `done` + 1. If there is
+/// time for some steps but not for an evaluation before them, TimePlan::may_evaluate() refuses that.
+std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_per_epoch,
+                          std::int64_t done = 0);
+
+/// Holds a run to its end: learns its pace, the last moments' more than what was before, and says when the
+/// number of steps has to change. It looks every 2 % of the time and, towards the end, after every quarter of
+/// what is left, so that a change of pace always leaves time to answer it.
+class TimePlan {
  public:
-  PaceMeter(Engine& engine, data::Loader& loader, const data::Dataset& test, const FitOptions& options)
-      : engine_(engine), loader_(loader), test_(test), options_(options) {}
-  Pace measure(const data::Order& order, double seconds);
+  /// Of `seconds` in all, that end at `end` by the clock.
+  TimePlan(double seconds, double end, const Pace& pace, std::int64_t steps_per_epoch, double now);
+
+  double end() const noexcept { return end_; }
+  /// A step is done.
+  void count() { ++steps_; }
+  /// After step `done`, within an epoch: the number of steps that is to replace `steps`, if any.
+  std::optional<std::int64_t> look(double now, std::int64_t done, std::int64_t steps);
+  /// Whether there is time for an evaluation after which the run goes on.
+  bool may_evaluate(double now) const;
+  /// After an evaluation from `begin` to `now`: as look().
+  std::optional<std::int64_t> evaluated(double begin, double now, std::int64_t done, std::int64_t steps);
 
  private:
-  double step_seconds(const data::Order& order, double seconds);
+  double left_for_steps(double now) const;
+  double interval(double now) const;
+  void learn(double now);
+  std::optional<std::int64_t> decide(double now, std::int64_t done, std::int64_t steps) const;
+
+  double seconds_, end_;
+  Pace pace_;
+  double evaluation_in_steps_;  // a machine that is slower is so in both
+  std::int64_t steps_per_epoch_;
+  double mark_;                                 // when it looked, or evaluated
+  std::int64_t steps_ = 0;                      // since then
+  double known_steps_ = 0, known_seconds_ = 0;  // older ones count less
+};
+
+/// Measures the pace of an engine with steps that train nothing: its state is as before then.
+class PaceMeter {
+ public:
+  PaceMeter(Engine& engine, data::Loader& loader, const data::Dataset& test, const FitOptions& options,
+            Clock clock)
+      : engine_(engine), loader_(loader), test_(test), options_(options), clock_(std::move(clock)) {}
+  /// Steps and a part of an evaluation, for about `seconds`, each at least a few times.
+  Pace measure(const data::Order& order, double seconds);
+  /// Two steps; a picture's evaluation is taken for a third of its step, once for each view.
+  Pace estimate(const data::Order& order);
+
+ private:
+  double step_seconds(const data::Order& order, double seconds, std::int64_t uncounted, std::int64_t least);
   double evaluation_seconds(double seconds);
+  double end_seconds(const State& state);
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
 
   Engine& engine_;
   data::Loader& loader_;
   const data::Dataset& test_;
   const FitOptions& options_;
+  Clock clock_;
 };
 
 }  // namespace resnet::train

@@ -60,7 +60,7 @@ PowerLossResult replacing(const Write& write) {
 
 TEST(PowerLoss, LeavesTheOldFileOrTheNewOne) {
   const PowerLossResult result = replacing(kWhole);
-  EXPECT_GE(result.states, 50U);
+  EXPECT_GE(result.states, 40U);
   EXPECT_EQ(result.lost, 0U) << result.first;
 }
 

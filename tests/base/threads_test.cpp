@@ -18,11 +18,11 @@ TEST(Threads, TakeNoSignalThatEndsTheProgram) {
   std::atomic<int> blocked = 0;
   Threads threads;
   threads.start(2, [&](int) {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) blocked += is_blocked(signal) ? 1 : 0;
-    for (const int signal : {SIGPROF, SIGALRM, SIGUSR1}) blocked += is_blocked(signal) ? 100 : 0;
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) blocked += is_blocked(signal) ? 1 : 0;
+    for (const int signal : {SIGPROF, SIGALRM, SIGUSR2}) blocked += is_blocked(signal) ? 100 : 0;
   });
   threads.join();
-  EXPECT_EQ(blocked, 2 * 3);
+  EXPECT_EQ(blocked, 2 * 4);
   EXPECT_FALSE(is_blocked(SIGINT)) << "the thread that started them takes it as before";
 }
 

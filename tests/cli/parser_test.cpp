@@ -135,7 +135,7 @@ TEST_F(ParserTest, AMistypedFlagIsAnsweredWithTheNearest) {
 TEST_F(ParserTest, AFlagOfOtherProgramsIsAnsweredWithWhatThereIs) {
   EXPECT_THAT(rest_error({"sample", "a", "--wd", "0.1"}), HasSubstr("did you mean --weight-decay?"));
   EXPECT_THAT(rest_error({"sample", "a", "--adamw"}), HasSubstr("did you mean --optimizer adamw?"));
-  EXPECT_THAT(rest_error({"sample", "a", "--resume"}), HasSubstr("comes with"));
+  EXPECT_THAT(rest_error({"sample", "a", "--pretrained"}), HasSubstr("did you mean --init FILE?"));
   EXPECT_EQ(rest_error({"sample", "a", "--class", "3"}),
             "resnet sample has no flag --class | did you mean --classes?");
 }

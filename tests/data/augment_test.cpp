@@ -123,6 +123,35 @@ TEST(Augmentation, AlternatingFlipShowsBothSidesInTwoEpochs) {
   EXPECT_LT(flipped, 40);
 }
 
+// What each transform makes of an example that an epoch shows three times.
+TEST(Augmentation, ShowsAnExampleAnewEachTimeItComesInAnEpoch) {
+  const auto shown = [](const Augmentation& augment, std::vector<std::int64_t> indices) {
+    Loader loader(noise(), {.batch_size = 2, .augment = augment, .seed = 3});
+    loader.start(std::move(indices));
+    std::vector<std::vector<float>> result;
+    while (const Batch* batch = loader.next()) {
+      const auto values = batch->images.values();
+      for (std::size_t i = 0; i < values.size(); i += 240)
+        result.emplace_back(values.begin() + static_cast<std::ptrdiff_t>(i),
+                            values.begin() + static_cast<std::ptrdiff_t>(i + 240));
+    }
+    return result;
+  };
+  for (const Transform& transform :
+       {Transform(RandomResizedCrop{}), Transform(PaddingCrop{.padding = 8}),
+        Transform(ColorJitter{0.4, 0.4, 0.4, 0.1}), Transform(Rotation{}), Transform(RandAugment{}),
+        Transform(TrivialAugment{}), Transform(RandomErasing{1}), Transform(Cutout{3})}) {
+    const auto pictures = shown({transform}, {7, 7, 4, 7});
+    EXPECT_NE(pictures[0], pictures[1]) << transform.index();
+    EXPECT_NE(pictures[0], pictures[3]) << transform.index();
+    EXPECT_NE(pictures[1], pictures[3]) << transform.index();
+    EXPECT_EQ(pictures[0], shown({transform}, {7})[0]) << "the first time as ever";
+  }
+  const auto flipped = shown({AlternatingFlip{}}, {7, 7, 4, 7});
+  EXPECT_NE(flipped[0], flipped[1]);
+  EXPECT_EQ(flipped[0], flipped[3]);
+}
+
 TEST(Augmentation, MixesWhatTheBatchSays) {
   Loader loader(noise(), {.batch_size = 8, .augment = {MixUp{}}, .seed = 3});
   const auto plain = pictures({}, 0, Order::sequential(), 8);
@@ -160,8 +189,8 @@ TEST(Augmentation, IsTextAndBack) {
             R"({"version":1,"transforms":[{"name":"padding_crop","padding":4,"reflect":0},)"
             R"({"name":"flip","probability":0.25}]})");
   EXPECT_EQ(to_json({Rotation{}, Rotation{30, true}, TrivialAugment{}}),
-            R"({"version":1,"transforms":[{"name":"rotation","degrees":15},)"
-            R"({"name":"rotation","degrees":30,"bilinear":1},{"name":"trivial_augment"}]})")
+            R"({"version":1,"transforms":[{"name":"rotation","degrees":15.0},)"
+            R"({"name":"rotation","degrees":30.0,"bilinear":1},{"name":"trivial_augment"}]})")
       << "as before where it is as before";
   for (const char* bad :
        {"", "[]", "{}", R"({"version":2,"transforms":[]})", R"({"version":1,"transforms":[{}]})",

@@ -190,7 +190,7 @@ check("bench of an evaluation's layers", ["bench", "infer", "--layers"], 2, "--l
 for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you mean --weight-decay?"),
                                 ("train --device gpu", 2, "cannot be 'gpu'", "no GPU engine"),
                                 ("train --batch 64", 2, "no flag --batch", "did you mean --batch-size?"),
-                                ("train --resume x", 2, "no flag --resume", "comes with"),
+                                ("train --resume x", 1, "is no run's folder", "give the folder of a run"),
                                 ("train --out", 2, "--out needs a value", "folder of the run"),
                                 ("eval", 2, "resnet eval needs RUN", "e.g. resnet eval runs/"),
                                 ("plot", 2, "resnet plot needs RUN", "e.g. resnet plot runs/"),

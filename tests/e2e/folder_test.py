@@ -14,7 +14,7 @@ from program import HERE, PROGRAM, TIMEOUT, idx, png, put, put_small_idx, result
 
 
 def digest_of(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 put_small_idx("own")
@@ -138,7 +138,7 @@ def start_long(out):
 process = start_long("long")
 process.send_signal(signal.SIGINT)
 said = process.communicate(timeout=TIMEOUT)[1].splitlines()
-assert process.returncode == 130 and re.fullmatch(r"resnet: stopped after \d+ steps, saved in long", said[-1]), said
+assert process.returncode == 130 and re.fullmatch(r"resnet: stopped after \d+ steps, saved in long; --resume goes on with it", said[-1]), said
 run("eval", "long")
 # A second, later signal: what it means is said.
 process = start_large("twice")

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 
@@ -85,12 +86,15 @@ for augment in ("crop,flip", "resized-crop,flip"):
     cached("none")
     for cache, threads in (("memory", "1"), ("memory", "3"), ("disk", "3"), ("disk", "1")):
         cached(f"{cache}-{threads}", "--cache", cache, "--loader-threads", threads)
-    for number, path in enumerate(sorted((HERE / "cache/resnet/decoded").rglob("*-*"))):
+    decoded = pathlib.Path(os.environ["XDG_CACHE_HOME"]) / "resnet/decoded"
+    files = sorted(path for path in decoded.rglob("*-*") if path.is_file())
+    assert len(files) > 40, files
+    for number, path in enumerate(files):
         content = bytearray(path.read_bytes())
         content[-1 - number % len(content)] ^= 1
         path.write_bytes(content if number % 2 else content[:number])
     cached("damaged", "--cache", "disk")
-    shutil.rmtree(HERE / "cache/resnet/decoded")
+    shutil.rmtree(decoded)
     cached("small", "--cache", "memory", "--cache-size", "5K", "--loader-threads", "2")
     assert len(set(runs.values())) == 1, runs
 small = [*SMALL[:-1], "--cache", "memory", "--cache-size", "5K"]

@@ -24,7 +24,7 @@ assert re.fullmatch(r"\d+\.\d examples/sec on cpu", lines[1]), lines[1]
 assert "\r" not in first.stderr and "\x1b" not in first.stderr, "control characters where stderr is no terminal"
 assert sum(re.match(r"epoch \d/2  loss ", line) is not None for line in first.stderr.splitlines()) == 2, first.stderr
 assert {p.name for p in (HERE / "first").iterdir()} == {"config.toml", "metrics.csv", "curves.svg", "result.json",
-                                                        "model.safetensors"}
+                                                        "model.safetensors", "checkpoints"}
 result = result_of("first")
 assert set(result) >= {"loss", "train_acc", "test_acc", "examples_per_second", "device", "seed", "epochs", "threads",
                        "weights_sha256", "complete", "version"}

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "resnet/init.h"
@@ -49,6 +50,55 @@ TEST(ZeroGamma, MakesEveryBlockItsShortcut) {
       zeros += p.value.values()[0] == 0 ? 1 : 0;
     });
     EXPECT_EQ(zeros, 3) << model;
+  }
+}
+
+// timm's zero_init_last: the last convolution of a block whose norms come first.
+TEST(ZeroGamma, EndsAPreactivationBlockWithAConvolutionOfZeros) {
+  for (const char* model : {"resnetv2_18", "resnetv2_50"}) {
+    Sequential net =
+        models::make(model, {.in_channels = 1, .classes = 2, .blocks = {2, 1}, .channels = {64, 64}});
+    init(net, net.scheme(), 1);
+    init_zero_gamma(net);
+    const std::string last = std::string(model).ends_with("50") ? ".conv3.weight" : ".conv2.weight";
+    int zeros = 0;
+    for_each_parameter(net, [&](const std::string& name, const Parameter& p) {
+      if (p.kind == ParameterKind::norm_weight) EXPECT_EQ(p.value.values()[0], 1) << model << ' ' << name;
+      if (p.kind != ParameterKind::weight) return;
+      const bool zero = std::ranges::all_of(p.value.values(), [](float v) { return v == 0; });
+      EXPECT_EQ(zero, name.ends_with(last)) << model << ' ' << name;
+      zeros += zero ? 1 : 0;
+    });
+    EXPECT_EQ(zeros, 3) << model;
+  }
+}
+
+TEST(ZeroGamma, SeesBehindSqueezeExciteAndDropPath) {
+  Sequential net = models::make("seresnet50", {.in_channels = 1,
+                                               .classes = 2,
+                                               .blocks = {1},
+                                               .channels = {64},
+                                               .shortcut = Shortcut::avgpool,
+                                               .drop_path = 0.1});
+  init(net, net.scheme(), 1);
+  init_zero_gamma(net);
+  EXPECT_EQ(parameter(net, "layer1.0.bn3.weight").value.values()[0], 0);
+  EXPECT_EQ(parameter(net, "layer1.0.bn2.weight").value.values()[0], 1);
+  EXPECT_EQ(parameter(net, "layer1.0.downsample.2.weight").value.values()[0], 1);
+}
+
+// Nothing would come through, and nothing would ever learn.
+TEST(ZeroGamma, LeavesPlainBlocksAsTheyAre) {
+  for (const char* model : {"d2l_resnet18", "resnet18", "resnet50", "resnetv2_18"}) {
+    Sequential net = models::make(
+        model, {.in_channels = 1, .classes = 2, .blocks = {1}, .channels = {64}, .shortcut = Shortcut::none});
+    init(net, net.scheme(), 1);
+    init_zero_gamma(net);
+    for_each_parameter(net, [&](const std::string& name, const Parameter& p) {
+      if (p.kind != ParameterKind::weight && p.kind != ParameterKind::norm_weight) return;
+      EXPECT_FALSE(std::ranges::all_of(p.value.values(), [](float v) { return v == 0; }))
+          << model << ' ' << name;
+    });
   }
 }
 

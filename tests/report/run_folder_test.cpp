@@ -70,8 +70,10 @@ TEST_F(RunFolderTest, GoesOnAfterTheEarlierPointsOfAResumedRun) {
   const auto points = learning(2);
   fs::create_directories(folder());
   std::ofstream(folder() / report::kMetricsFile) << csv(points) << "2.5,0.1";  // past the checkpoint, and cut
-  const auto observer = run_folder(folder(), {points.begin(), points.begin() + 5});
-  observer->on_start(small_run());
+  const auto observer = run_folder(folder());
+  RunInfo run = small_run();
+  run.curve = {points.begin(), points.begin() + 5};
+  observer->on_start(run);
   observer->on_point(points[5]);
   EXPECT_EQ(read(report::kMetricsFile), csv({points.begin(), points.begin() + 6}));
 }

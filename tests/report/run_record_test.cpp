@@ -31,6 +31,8 @@ FitResult full_result() {
   result.seed = std::numeric_limits<std::uint64_t>::max();
   result.epochs = 10;
   result.steps = 2350;
+  result.step_plan = "2400,100:2350";
+  result.seconds = 480.25;
   result.best_epoch = 7;
   result.optimizer = "sgd";
   result.threads = 2;
@@ -47,7 +49,8 @@ TEST_F(RunRecord, ResultHasEveryFigureExactly) {
   EXPECT_EQ(text, std::string(R"({"loss":0.1,"train_acc":0.6666666666666666,"test_acc":0.9137,)"
                               R"("examples_per_second":1234.5678901234567,"device":"cpu",)"
                               R"("cpu_model":"A \"processor\"","seed":18446744073709551615,"epochs":10,)"
-                              R"("steps":2350,"best_epoch":7,"optimizer":"sgd",)"
+                              R"("steps":2350,"step_plan":"2400,100:2350","seconds":480.25,)"
+                              R"("best_epoch":7,"optimizer":"sgd",)"
                               R"("threads":2,"threads_from":"cores","isa":"avx512",)"
                               R"("weights_sha256":"00ff",)"
                               R"("complete":true,"version":")") +

@@ -76,6 +76,26 @@ TEST(Progress, KnowsThatARunEndsAfterSoManySteps) {
   EXPECT_NE(stage.display.text().find(" 00:55 left"), std::string::npos) << stage.display.text();
 }
 
+TEST(Progress, OfARunThatATimeBoundsCountsDownToItsEnd) {
+  Stage stage(terminal(100, 24));
+  const auto bar = progress({.screen = stage.screen});
+  RunInfo run = small_run();
+  run.bounded = true;
+  run.seconds = 200;
+  bar->on_start(run);
+  stage.now = 5;
+  bar->on_step({.epoch = 0, .batch = 1, .examples = 256, .loss = 0.5, .train_acc = 0.8});
+  EXPECT_NE(stage.display.text().find(" 03:15 left"), std::string::npos) << stage.display.text();
+  run.epochs = 7;
+  run.steps = 64;
+  run.seconds = 195;
+  bar->on_replan(run);
+  stage.now = 10;
+  bar->on_step({.epoch = 0, .batch = 2, .examples = 512, .loss = 0.5, .train_acc = 0.8});
+  EXPECT_NE(stage.display.text().find("Epoch 1/7"), std::string::npos) << stage.display.text();
+  EXPECT_NE(stage.display.text().find(" 03:10 left"), std::string::npos) << stage.display.text();
+}
+
 TEST(Progress, ShowsATestByItself) {
   Stage stage(terminal(80, 24));
   {
@@ -125,8 +145,10 @@ TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
 
 TEST(Progress, BeginsAResumedRunWhereItStopped) {
   Stage stage(terminal(120, 24));
-  const auto bar = progress({.screen = stage.screen, .earlier = {{.x = 1.4, .loss = 0.5, .train_acc = 0.8}}});
-  bar->on_start(small_run());
+  const auto bar = progress({.screen = stage.screen});
+  RunInfo run = small_run();
+  run.done = {.epoch = 1, .batch = 4};
+  bar->on_start(run);
   EXPECT_EQ(stage.display.text().substr(0, 16), "Epoch 2/3:  40%|");
   stage.now += 2;
   bar->on_step({1, 5, 1280, 0.5, 0.8, 256, 256});

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "resnet/models.h"
+#include "train/checkpoint.h"
+#include "train/scripted_engine.h"
 
 namespace resnet::settings {
 namespace {
@@ -24,6 +26,8 @@ const std::map<std::string, Texts>& cases() {
   static const std::map<std::string, Texts> map = {
       {"data", {{"fashion-mnist", "cifar10", "idx:some/folder"}, {}}},  // refused where it is opened
       {"data-dir", {{"", "/a folder/with spaces"}, {}}},
+      {"checkpoint-every", {{"300s", "0.5s", "200", "0"}, {"", "-1", "5x", "1.5"}}},
+      {"keep", {{"1", "1000"}, {"0", "1001", "x"}}},
       {"train-sha256", {{std::string(64, '7')}, {"", "7", std::string(64, 'g'), std::string(64, 'A')}}},
       {"test-sha256", {{std::string(64, 'f')}, {std::string(63, 'f'), std::string(65, 'f')}}},
       {"resize", {{"1", "96", "65535", "96x128"}, {"", "0", "-1", "96x", "x96", "1x2x3", "70000", "a"}}},
@@ -102,7 +106,10 @@ const std::map<std::string, Texts>& cases() {
       {"zero-gamma", {{"yes", "no"}, {"1"}}},
       {"whiten", {{"yes", "no"}, {"1"}}},
       {"epochs", {{"1", "10"}, {"0", "-3", "2.5"}}},
-      {"steps", {{"0", "7"}, {"-2"}}},
+      {"steps",
+       {{"0", "7", "940,310:902", "940,310:902,700:910"},
+        {"-2", "940,", "940,310", "940,310:", "940,:902", "940,310:902,", "940,310:902:1", "940,-1:2", ",1:2",
+         "940,310:9e2"}}},
       {"lr", {{"0", "0.05", "1", "1e-06"}, {"", "nan", "inf", "-1", "fast", "0.1x", "1e99"}}},
       {"seed", {{"0", "18446744073709551615"}, {"-1", "18446744073709551616", "0x10"}}},
       {"threads", {{"1", "1024"}, {"0", "-1", "1025"}}},
@@ -227,6 +234,21 @@ TEST(InFlags, KnowsTheFieldsThatTheLibraryNames) {
     FAIL();
   } catch (const ConfigError& error) {
     EXPECT_EQ(in_flags(error.what()), "--threads cannot be negative");
+  }
+}
+
+// What a resumed run refuses is called by its flag where it has one.
+TEST(InFlags, KnowsTheFactsOfARun) {
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, net.scheme(), 0);
+  const data::Dataset set = test::counted(4);
+  const Network network = network_of(net, Shape{4, 1, 4, 4});
+  const test::ScriptedEngine engine(network, std::make_shared<test::EngineLog>());
+  FitOptions adamw;
+  adamw.optimizer.method = AdamWOptions{};
+  for (const FitOptions& options : {FitOptions{}, adamw}) {
+    for (const auto& [name, value] : train::facts_of(options, network, engine, set, set))
+      EXPECT_THAT(in_flags(name), testing::Not(HasSubstr("::")));
   }
 }
 

@@ -8,7 +8,6 @@
 #include "support/networks.h"
 #include "train/average.h"
 #include "train/scripted_engine.h"
-#include "train/time_plan.h"
 
 namespace resnet {
 namespace {
@@ -246,21 +245,12 @@ TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
   EXPECT_EQ(state_of(net).back().second.values()[0], 2) << "the network of the second epoch";
 }
 
-TEST(StepsWithin, FillTheTimeWithTheEvaluationsThatBelongToThem) {
-  using train::steps_within;
-  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 0}, 10), 100);
-  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 10}, 10), 50);
-  EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10}, 10), 55);
-  EXPECT_EQ(steps_within(109, {.step = 1, .evaluation = 10}, 10), 50) << "no time to evaluate another step";
-  EXPECT_EQ(steps_within(0, {.step = 1, .evaluation = 10}, 10), 1);
-  EXPECT_EQ(steps_within(-5, {.step = 1, .evaluation = 10}, 10), 1);
-}
-
-// The bits of a run that a time decided are those of its steps.
+// The bits of a run that a time decided are those of its steps; measuring leaves no trace.
 TEST(Time, DecidesTheStepsAndIsRepeatedByThem) {
   struct Plan final : Observer {
     RunInfo run;
     void on_start(const RunInfo& info) override { run = info; }
+    void on_replan(const RunInfo& info) override { run = info; }
   };
   const auto plan = std::make_shared<Plan>();
   FitOptions options = one_epoch();
@@ -277,8 +267,12 @@ TEST(Time, DecidesTheStepsAndIsRepeatedByThem) {
   options.seconds = 0.3;
   const std::string timed = hash();
   options.seconds = 0;
-  options.epochs = plan->run.epochs;
-  options.steps = plan->run.steps;
+  options.epochs = 1;  // the steps say more
+  options.steps = plan->run.planned_steps;
+  options.step_changes = plan->run.step_changes;
+  if (options.step_changes.empty()) options.epochs = plan->run.epochs;
+  EXPECT_EQ(hash(), timed);
+  options.estimate = true;
   EXPECT_EQ(hash(), timed);
 }
 
@@ -298,6 +292,12 @@ TEST(Fit, RefusesOptionsThatNoTrainingCanHave) {
   EXPECT_TRUE(refused([](FitOptions& o) { o.patience = -1; }));
   EXPECT_TRUE(refused([](FitOptions& o) { o.clip_norm = -1; }));
   EXPECT_TRUE(refused([](FitOptions& o) { o.seconds = NAN; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.spent = -1; }));
+  EXPECT_TRUE(refused([](FitOptions& o) { o.step_changes = {{1, 2}}; }));
+  EXPECT_TRUE(refused([](FitOptions& o) {
+    o.steps = 1;
+    o.step_changes = {{1, 2}};
+  }));
   EXPECT_TRUE(refused([](FitOptions& o) { o.average.decay = 1; }));
   EXPECT_TRUE(refused([](FitOptions& o) { o.average.every = 0; }));
   EXPECT_TRUE(refused([](FitOptions& o) { o.loss.label_smoothing = 2; }));

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -63,7 +64,8 @@ struct EngineLog {
   EngineOptions options;
   std::vector<std::vector<int>> batches;  // the brightness of each example of a step
   std::vector<float> rates;
-  std::chrono::milliseconds first_step{0}, other_steps{0};  // how long they take at least
+  std::chrono::milliseconds first_step{0}, other_steps{0};                   // how long they take at least
+  std::function<void(std::int64_t examples)> stepping = {}, inferring = {};  // told of each
 };
 
 /// Step i, from 1, has a mean loss of i and one correct example more than the one before, and puts i into the
@@ -79,6 +81,7 @@ class ScriptedEngine final : public Engine {
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
     if (const auto pause = steps == 1 ? log_->first_step : log_->other_steps; pause.count() > 0)
       std::this_thread::sleep_for(pause);
+    if (log_->stepping) log_->stepping(images.shape[0]);
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
@@ -86,6 +89,7 @@ class ScriptedEngine final : public Engine {
   void apply(const StepInputs&) override {}
   Tensor infer(const ImageView& images) override {
     const std::vector<int> levels = brightness(images);
+    if (log_->inferring) log_->inferring(images.shape[0]);
     const std::size_t classes = logits_.empty() ? 2 : logits_[0].size();
     Tensor result(Shape{images.shape[0], static_cast<std::int64_t>(classes)});
     for (std::size_t n = 0; n < levels.size(); ++n) {

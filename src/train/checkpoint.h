@@ -1,0 +1,66 @@
+// What a checkpoint holds, and its file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "resnet/engine.h"
+#include "resnet/train.h"
+
+namespace resnet::train {
+
+/// What a run carries from step to step beside its engine: plain values, which a checkpoint holds.
+struct RunState {
+  Progress progress;  // of the epoch; its batch is the next one
+  double epoch_loss = 0;
+  std::int64_t epoch_correct = 0;
+  double seconds = 0;                    // in steps
+  std::int64_t examples = 0;             // of all epochs
+  std::int64_t steps = 0;                // of the optimiser
+  std::int64_t epochs = 0;               // finished
+  std::int64_t averages = 0;             // updates of the average of weights
+  Progress measured;                     // after the last step
+  double test_acc = 0;                   // of the last evaluation,
+  std::int64_t evaluated_at = -1;        // which came after so many steps
+  double best_acc = -1;                  // of FitOptions::patience
+  std::int64_t best_epoch = 0;           // from 1; 0: none
+  double top_acc = -1;                   // of the evaluations that have a checkpoint,
+  std::int64_t top_steps = -1;           // the best of which has this one
+  double elapsed = 0;                    // wall time of the run
+  std::int64_t planned_steps = 0;        // RunInfo's,
+  std::vector<StepChange> step_changes;  // and what became of them
+  std::vector<CurvePoint> curve;
+};
+
+/// What must be the same when a run goes on, by name: options as "FitOptions::lr", and others in words.
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+struct Checkpoint {
+  RunState run;
+  Facts facts;
+  State state;          // StateScope::all
+  State average, best;  // may be empty
+  std::string version;  // of the program that wrote it
+};
+
+/// Atomically and durably. Throws IoError.
+void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint);
+
+/// Throws IoError, or FormatError for a file that is damaged or no checkpoint; ConfigError for a whole one of
+/// another version of the format.
+Checkpoint read_checkpoint(const std::filesystem::path& path);
+
+/// Throws FormatError where the tensors are not those of the engine's network: the rest of a run trusts them.
+void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint, const Engine& engine);
+
+/// Throws ConfigError that names the first of `now` that is not as it was in the run of `path`.
+void check_facts(const std::filesystem::path& path, const Facts& then, const Facts& now);
+
+/// The facts of a run. `engine` is made for it.
+Facts facts_of(const FitOptions& options, const Network& network, const Engine& engine,
+               const data::Dataset& train, const data::Dataset& test);
+
+}  // namespace resnet::train

@@ -1,0 +1,186 @@
+#include "train/checkpoint_keeper.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include "base/files.h"
+#include "resnet/version.h"
+
+namespace resnet {
+
+void check(const CheckpointOptions& options) {
+  if (options.every_steps < 0) throw ConfigError("CheckpointOptions::every_steps cannot be negative");
+  if (options.keep < 1) throw ConfigError("CheckpointOptions::keep must be at least 1");
+  if (!std::isfinite(options.every_seconds) || options.every_seconds < 0)
+    throw ConfigError("CheckpointOptions::every_seconds must be a finite number of at least 0");
+  if (options.resume && options.folder.empty())
+    throw ConfigError("CheckpointOptions::resume without CheckpointOptions::folder");
+}
+
+namespace train {
+namespace {
+
+namespace fs = std::filesystem;
+using Steady = std::chrono::steady_clock;
+
+constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
+constexpr double kMostShare = 0.01;  // of the time, for checkpoints of epochs
+
+double seconds_since(Steady::time_point begin) {
+  return std::chrono::duration<double>(Steady::now() - begin).count();
+}
+
+// The steps in the name of a checkpoint's file; -1: it is none.
+std::int64_t steps_of(const std::string& name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
+  const char* const begin = name.data() + kPrefix.size();
+  const char* const end = name.data() + name.size() - kSuffix.size();
+  std::int64_t steps = -1;
+  const auto [stop, error] = std::from_chars(begin, end, steps);
+  return error == std::errc() && stop == end ? steps : -1;
+}
+
+std::string name_of(std::int64_t steps) {
+  return fmt::format("{}{:09}{}", kPrefix, steps, kSuffix);
+}
+
+// The steps of all checkpoints in a folder, the newest first.
+std::vector<std::int64_t> all_in(const fs::path& folder) {
+  std::vector<std::int64_t> found;
+  std::error_code error;
+  const std::vector<fs::path> names = list_names(folder, error);
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw IoError(fmt::format("cannot read the folder {}: {}", folder.string(), error.message()),
+                  "check the path");
+  for (const fs::path& name : names) {
+    if (const std::int64_t steps = steps_of(name.string()); steps >= 0) found.push_back(steps);
+  }
+  std::ranges::sort(found, std::greater<>());
+  return found;
+}
+
+}  // namespace
+
+CheckpointKeeper::CheckpointKeeper(const CheckpointOptions& options) : options_(options) {
+  make_directories(options_.folder);
+  remove_temporaries(options_.folder);
+  if (options_.resume || all_in(options_.folder).empty()) return;
+  throw ConfigError(fmt::format("{} holds the checkpoints of another run", options_.folder.string()),
+                    "go on with that (CheckpointOptions::resume), or give another folder");
+}
+
+CheckpointKeeper::~CheckpointKeeper() {
+  writer_.join();
+}
+
+fs::path CheckpointKeeper::path_of(std::int64_t steps) const {
+  return options_.folder / name_of(steps);
+}
+
+void CheckpointKeeper::note(const std::string& line) const {
+  if (options_.note) options_.note(line);
+}
+
+std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Engine& engine) {
+  const std::vector<std::int64_t> all = all_in(options_.folder);
+  std::string last;
+  for (const std::int64_t steps : all) {
+    const fs::path path = path_of(steps);
+    try {
+      Checkpoint checkpoint = read_checkpoint(path);
+      check_facts(path, checkpoint.facts, facts);
+      check_state(path, checkpoint, engine);
+      if (checkpoint.version != kVersion) {
+        note(fmt::format("{} was written by resnet {}; this is {}, whose numbers may differ", path.string(),
+                         checkpoint.version, kVersion));
+      }
+      note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
+                       checkpoint.run.progress.epoch + 1, steps));
+      resumed_from_ = last_steps_ = steps;
+      return checkpoint;
+    } catch (const FormatError& error) {
+      last = error.what();
+    } catch (const IoError& error) {
+      last = error.what();
+    }
+    note("passed over: " + last);
+  }
+  if (all.empty()) return std::nullopt;
+  throw FormatError(fmt::format("{} has no checkpoint that is whole: {}", options_.folder.string(), last),
+                    "without a resume the run begins anew");
+}
+
+bool CheckpointKeeper::due(std::int64_t steps) const {
+  if (steps <= last_steps_) return false;
+  if (options_.every_steps > 0 && steps % options_.every_steps == 0) return true;
+  return options_.every_seconds > 0 && seconds_since(last_time_) >= options_.every_seconds;
+}
+
+bool CheckpointKeeper::due_after_epoch(std::int64_t steps) const {
+  if (due(steps)) return true;
+  return options_.every_epoch && steps > last_steps_ &&
+         kMostShare * seconds_since(last_time_) >= write_seconds_ + held_seconds_;
+}
+
+void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
+  wait();
+  last_steps_ = checkpoint.run.steps;
+  last_time_ = Steady::now();
+  const auto shared = std::make_shared<Checkpoint>(std::move(checkpoint));
+  writer_.start(1, [this, shared](int) {
+    const auto started = Steady::now();
+    const std::int64_t steps = shared->run.steps;
+    try {
+      save(std::move(*shared));
+    } catch (const std::exception& error) {
+      failure_ = fmt::format("no checkpoint at step {}: {}; training goes on", steps, error.what());
+    }
+    write_seconds_ = seconds_since(started);
+  });
+  held_seconds_ = seconds_since(begin);
+}
+
+void CheckpointKeeper::write_last(Checkpoint checkpoint) {
+  wait();
+  const std::int64_t steps = checkpoint.run.steps;
+  try {
+    save(std::move(checkpoint));
+  } catch (const std::exception& error) {
+    note(fmt::format("no checkpoint at step {}: {}", steps, error.what()));
+  }
+}
+
+void CheckpointKeeper::save(Checkpoint checkpoint) const {
+  const std::int64_t steps = checkpoint.run.steps, top_steps = checkpoint.run.top_steps;
+  write_checkpoint(path_of(steps), std::move(checkpoint));
+  prune(steps, top_steps);
+}
+
+// Only what a newer one that is on the disk stands in for.
+void CheckpointKeeper::prune(std::int64_t steps, std::int64_t top_steps) const {
+  std::int64_t kept = 0;
+  for (const std::int64_t other : all_in(options_.folder)) {
+    if (other > steps || other == top_steps || other == resumed_from_ || kept++ < options_.keep) continue;
+    remove_file(path_of(other));
+  }
+}
+
+void CheckpointKeeper::wait() {
+  writer_.join();
+  if (!failure_.empty()) note(std::exchange(failure_, {}));
+}
+
+}  // namespace train
+
+std::vector<std::filesystem::path> checkpoints_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::int64_t steps : train::all_in(folder)) paths.push_back(folder / train::name_of(steps));
+  return paths;
+}
+
+}  // namespace resnet

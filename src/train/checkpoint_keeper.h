@@ -1,0 +1,59 @@
+// A run's folder of checkpoints: when one is due, its writing beside the training, which ones stay.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "resnet/checkpoint.h"
+#include "train/checkpoint.h"
+
+namespace resnet::train {
+
+class CheckpointKeeper {
+ public:
+  /// `folder` is this run's alone; what a writer left unfinished there is removed. Throws ConfigError where
+  /// it holds another run's checkpoints, IoError.
+  explicit CheckpointKeeper(const CheckpointOptions& options);
+  ~CheckpointKeeper();
+  CheckpointKeeper(const CheckpointKeeper&) = delete;
+  CheckpointKeeper& operator=(const CheckpointKeeper&) = delete;
+
+  /// The newest checkpoint that is whole; what was passed over is told. None if the folder has none. Throws
+  /// FormatError where it has some and all are damaged, ConfigError as read_checkpoint() and check_facts().
+  std::optional<Checkpoint> newest(const Facts& facts, const Engine& engine);
+
+  /// Whether it is time for one, at this number of steps.
+  bool due(std::int64_t steps) const;
+  /// The same after the evaluation of an epoch.
+  bool due_after_epoch(std::int64_t steps) const;
+
+  /// Waits for the one before and begins to write this one. `begin`: since when the run has been waiting.
+  void write(Checkpoint checkpoint, std::chrono::steady_clock::time_point begin);
+  /// Writes the last one, here and now.
+  void write_last(Checkpoint checkpoint);
+
+  void note(const std::string& line) const;  ///< a line for people
+
+ private:
+  std::filesystem::path path_of(std::int64_t steps) const;
+  void save(Checkpoint checkpoint) const;
+  void prune(std::int64_t steps, std::int64_t top_steps) const;
+  void wait();
+
+  CheckpointOptions options_;
+  std::int64_t resumed_from_ = -1;  // steps
+  std::int64_t last_steps_ = 0;     // of the last one
+  std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();
+
+  Threads writer_;
+  std::string failure_;  // of the writer, read when it has ended
+  std::atomic<double> write_seconds_ = 0;
+  double held_seconds_ = 0;  // in which training waited for the last one
+};
+
+}  // namespace resnet::train

@@ -1,0 +1,114 @@
+// What must be the same when a run goes on. A new option of a run that changes its numbers is one line here;
+// the test Facts.EveryOptionThatChangesARunIsAmongThem says so.
+#include <fmt/core.h>
+
+#include <span>
+#include <type_traits>
+
+#include "base/sha256.h"
+#include "train/checkpoint.h"
+
+namespace resnet::train {
+namespace {
+
+class List {
+ public:
+  template <class T>
+  void add(const std::string& name, const T& value) {
+    if constexpr (std::is_enum_v<T>) {
+      facts.emplace_back(name, std::to_string(static_cast<int>(value)));
+    } else if constexpr (std::is_same_v<T, bool>) {
+      facts.emplace_back(name, value ? "yes" : "no");
+    } else {
+      facts.emplace_back(name, fmt::format("{}", value));
+    }
+  }
+
+  Facts facts;
+};
+
+std::string digest_of(const std::string& text) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(text)));
+  return hash.hex();
+}
+
+void add_optimizer(List& list, const OptimizerOptions& optimizer) {
+  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
+    list.add("FitOptions::optimizer", "sgd");
+    list.add("SgdOptions::momentum", sgd->momentum);
+    list.add("dampening", sgd->dampening);
+    list.add("SgdOptions::nesterov", sgd->nesterov);
+    list.add("SgdOptions::weight_decay", sgd->weight_decay);
+  } else {
+    const auto& adamw = std::get<AdamWOptions>(optimizer.method);
+    list.add("FitOptions::optimizer", "adamw");
+    list.add("AdamWOptions::beta1", adamw.beta1);
+    list.add("AdamWOptions::beta2", adamw.beta2);
+    list.add("eps of AdamW", adamw.eps);
+    list.add("AdamWOptions::weight_decay", adamw.weight_decay);
+  }
+  list.add("OptimizerOptions::decay_norms_and_biases", optimizer.decay_norms_and_biases);
+  std::string groups;
+  for (const ParameterGroup& group : optimizer.groups) {
+    groups += fmt::format("{}: lr x {}, decay x {}{}\n", group.names, group.lr_factor, group.decay_factor,
+                          group.frozen ? ", frozen" : "");
+  }
+  list.add("rates, decays and frozen parts of parameters", groups);
+}
+
+void add_schedule(List& list, const ScheduleOptions& schedule) {
+  list.add("ScheduleOptions::kind", schedule.kind);
+  list.add("ScheduleOptions::warmup_epochs", schedule.warmup_epochs);
+  list.add("ScheduleOptions::start", schedule.start);
+  list.add("ScheduleOptions::final", schedule.final);
+  list.add("ScheduleOptions::peak", schedule.peak);
+  list.add("ScheduleOptions::power", schedule.power);
+  list.add("ScheduleOptions::gamma", schedule.gamma);
+  list.add("ScheduleOptions::every_epochs", schedule.every_epochs);
+  list.add("ScheduleOptions::low_momentum",
+           schedule.low_momentum ? fmt::format("{}", *schedule.low_momentum) : "none");
+}
+
+void add_data(List& list, const data::Dataset& train, const data::Dataset& test) {
+  list.add("training examples", data::content_sha256(train.source(), train.size()));
+  list.add("test examples", data::content_sha256(test.source(), test.size()));
+  std::string classes;
+  for (const std::string& name : train.classes()) classes += name + '\0';
+  list.add("class names", digest_of(classes));
+  list.add("preprocessing", to_json(train.preprocessing()));
+}
+
+}  // namespace
+
+Facts facts_of(const FitOptions& options, const Network& network, const Engine& engine,
+               const data::Dataset& train, const data::Dataset& test) {
+  List list;
+  list.add("device", engine.device().kind);
+  list.add("EngineOptions::isa", engine.device().target);
+  list.add("EngineOptions::precision", options.engine.precision == Precision::bf16 ? "bf16" : "f32");
+  list.add("fusion", options.engine.fuse);
+  list.add("FitOptions::seed", options.seed);
+  list.add("FitOptions::batch_size", options.batch_size);
+  list.add("FitOptions::accumulate", options.accumulate);
+  list.add("FitOptions::drop_last", options.drop_last);
+  list.add("FitOptions::balanced", options.balanced);
+  list.add("random changes of training images", to_json(options.augment));
+  list.add("FitOptions::lr", options.lr);
+  list.add("FitOptions::clip_norm", options.clip_norm);
+  list.add("FitOptions::patience", options.patience);
+  list.add("FitOptions::views", options.views);
+  add_optimizer(list, options.optimizer);
+  add_schedule(list, options.schedule);
+  list.add("LossOptions::label_smoothing", options.loss.label_smoothing);
+  std::string weights;
+  for (const double weight : options.loss.class_weights) weights += fmt::format("{} ", weight);
+  list.add("LossOptions::class_weights", weights);
+  list.add("AverageOptions::decay", options.average.decay);
+  list.add("steps between updates of the average", options.average.every);
+  add_data(list, train, test);
+  list.add("network", digest_of(to_json(network.train ? *network.train : network.eval)));
+  return list.facts;
+}
+
+}  // namespace resnet::train

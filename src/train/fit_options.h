@@ -1,0 +1,14 @@
+// What FitOptions may be, and what follows from them.
+#pragma once
+
+#include "resnet/train.h"
+
+namespace resnet::train {
+
+/// Throws ConfigError for options that no run can have.
+void check_options(const FitOptions& options);
+
+/// SgdOptions::momentum or AdamWOptions::beta1.
+double momentum_of(const OptimizerOptions& optimizer);
+
+}  // namespace resnet::train

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""A run that is killed, stopped or made longer goes on as if nothing had happened; one that would be another run is
+refused, and nothing of it is touched. RESNET_KILLS and RESNET_STOPS: how many of each (kills_slow_test.py)."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+from program import HERE, PROGRAM, TIMEOUT, run
+
+KILLS = int(os.environ.get("RESNET_KILLS", "6"))
+STOPS = int(os.environ.get("RESNET_STOPS", "6"))
+
+
+def write_data(folder, seed):
+    folder.mkdir()
+    examples, side = 48, 16
+    pixels = random.Random(seed).randbytes(examples * side * side)
+    extents = b"".join(n.to_bytes(4, "big") for n in (examples, side, side))
+    for split in ("train", "t10k"):
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + extents + pixels)
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(
+            b"\0\0\x08\x01" + extents[:4] + bytes(i % 3 for i in range(examples)))
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+write_data(HERE / "own", 0)
+write_data(HERE / "other", 1)
+RUN = ["--data", "idx:own", "--resize", "32", "--model", "resnet18", "--channels", "8,16", "--blocks", "1,1", "--batch-size", "8",
+       "--epochs", "3", "--augment", "flip", "--momentum", "0.9", "--ema", "0.9", "--schedule", "cosine", "--threads",
+       "1", "--quiet"]
+undisturbed = json.loads(run("train", *RUN, "--json", "--out", "undisturbed").stdout)
+# The rate does not depend on the length of this one, so that it may become longer.
+STEADY = [*RUN[:RUN.index("--schedule")], *RUN[RUN.index("--schedule") + 2:]]
+steady = json.loads(run("train", *STEADY, "--json", "--out", "steady").stdout)
+SAME = ["loss", "train_acc", "test_acc", "weights_sha256", "epochs", "steps", "complete"]
+
+
+def expect_equal(folder, printed, name, wanted):
+    """That `folder` holds what the undisturbed run `name` gave."""
+    result = json.loads(printed.stdout)
+    assert [result[key] for key in SAME] == [wanted[key] for key in SAME], (folder, result, wanted)
+    assert (folder / "metrics.csv").read_text() == (HERE / name / "metrics.csv").read_text(), folder
+    assert json.loads((folder / "result.json").read_text())["weights_sha256"] == wanted["weights_sha256"]
+    assert {path.name[:5] for path in (folder / "checkpoints").iterdir()} <= {"step-"}, list(folder.rglob("*"))
+
+
+def begin(folder, *more):
+    """The run, or what is left of it, in another process."""
+    resumed = (folder / "config.toml").exists() and (folder / "config.toml").stat().st_size > 0
+    where = ["--resume", folder.name] if resumed else [*RUN, "--checkpoint-every", "2", "--out", folder.name]
+    return subprocess.Popen([PROGRAM, "train", *where, "--quiet", *more], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True)
+
+
+# Killed again and again at random moments, and resumed with one thread or two.
+dice = random.Random(2026)
+killed = stopped = series = 0
+started = time.monotonic()
+while killed < KILLS or stopped < STOPS:
+    folder = HERE / f"series-{series}"
+    series += 1
+    longest = 0.3
+    while True:
+        kill = killed < KILLS and (stopped >= STOPS or dice.random() < 0.5)
+        process = begin(folder, "--threads", str(dice.choice([1, 2])))
+        try:
+            process.wait(dice.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            sent = signal.SIGKILL if kill else dice.choice([signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+            process.send_signal(sent)
+        error = process.communicate(timeout=TIMEOUT)[1]
+        if process.returncode == 0:
+            break
+        if process.returncode == -signal.SIGKILL:
+            killed += 1
+        elif process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGUSR1):
+            stopped += "resnet: stopped " in error
+            assert "resnet: stopped " in error or "resnet: interrupted" in error, error  # before it began to train
+        elif process.returncode in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1):
+            pass  # before it asked to be told of signals: nothing had begun
+        else:
+            raise AssertionError((process.returncode, error))
+        longest = min(longest * 1.1, 3)  # so that every series ends
+    expect_equal(folder, run("train", "--resume", folder.name, "--json", "--quiet"), "undisturbed", undisturbed)
+    shutil.rmtree(folder)
+print(f"{killed} kills and {stopped} stops in {series} runs, {time.monotonic() - started:.0f} s: "
+      f"all ended as the undisturbed one")
+
+# A stopped run: what the others need.
+half = HERE / "half"
+run("train", *STEADY, "--checkpoint-every", "1", "--steps", "12", "--out", "half")
+before = files_of(half)
+
+# What would be another run is refused; all of the run's files stay as they are.
+for flags, says in ((["--lr", "0.1"], "has --lr 0.05, this one 0.1"),
+                    (["--seed", "5"], "has --seed 0, this one 5"),
+                    (["--augment", "none"], "other random changes of training images"),
+                    (["--batch-size", "9"], "has --batch-size 8, this one 9"),
+                    (["--isa", "avx2"], "this one avx2"),
+                    (["--data", "idx:other"], "has other training examples"),
+                    (["--config", "half/config.toml"], "--config cannot be given with --resume"),
+                    (["--out", "elsewhere"], "--out cannot be given with --resume")):
+    if flags == ["--isa", undisturbed["isa"]]:
+        continue
+    result = run("train", "--resume", "half", "--quiet", *flags, code=2, says=says)
+    assert result.stderr.count("\n") == 2, result.stderr
+    assert files_of(half) == before, (flags, "touched it")
+for place, says in (("nowhere", "is no run's folder"), (".", "is no run's folder")):
+    run("train", "--resume", place, "--quiet", code=1, says=says)
+
+# The newest checkpoint is damaged: it is passed over and named, and the run ends as it should.
+damaged = HERE / "damaged"
+shutil.copytree(half, damaged)
+newest = sorted((damaged / "checkpoints").iterdir())[-1]
+newest.write_bytes(newest.read_bytes()[:-1])
+REST = ["--steps", "0", "--json", "--quiet"]
+result = run("train", "--resume", "damaged", *REST, says=f"passed over: damaged/checkpoints/{newest.name}")
+assert "going on from damaged/checkpoints/step-" in result.stderr, result.stderr
+expect_equal(damaged, result, "steady", steady)
+
+# Two that resume one run: one of them is told.
+both = [subprocess.Popen([PROGRAM, "train", "--resume", "half", *REST], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True) for _ in range(2)]
+texts = [process.communicate(timeout=TIMEOUT) for process in both]
+codes = sorted(process.returncode for process in both)
+assert codes in ([0, 1], [0, 0]), (codes, texts)
+assert codes == [0, 0] or any("another process is writing to half" in error for _, error in texts), texts
+expect_equal(half, run("train", "--resume", "half", *REST), "steady", steady)
+
+# A finished run may become longer: as if it had been so long from the beginning.
+six = json.loads(run("train", *STEADY, "--epochs", "6", "--json", "--out", "six").stdout)
+longer = json.loads(run("train", "--resume", "steady", "--epochs", "6", "--json", "--quiet").stdout)
+assert longer["weights_sha256"] == six["weights_sha256"] and longer["epochs"] == 6, (longer, six)
+assert (HERE / "steady" / "metrics.csv").read_text() == (HERE / "six" / "metrics.csv").read_text()
+assert "epochs = 6\n" in (HERE / "steady" / "config.toml").read_text()
+
+# A run that was killed has no model yet, and says what to do.
+shutil.copytree(HERE / "steady", HERE / "killed")
+(HERE / "killed" / "model.safetensors").unlink()
+run("eval", "killed", code=1, says="resnet train --resume killed goes on with it")
+
+# Without checkpoints there are none.
+run("train", *RUN, "--checkpoint-every", "0", "--out", "none")
+assert not (HERE / "none" / "checkpoints").exists()
+run("train", "--resume", "none", code=2, says="none was trained without checkpoints")

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Ten thousand steps with a checkpoint every hundred: memory, descriptors and files stay as they are."""
+import pathlib
+import random
+import subprocess
+import time
+
+from program import HERE, PROGRAM, TIMEOUT
+
+(HERE / "own").mkdir()
+EXAMPLES, SIDE = 640, 16
+extents = b"".join(n.to_bytes(4, "big") for n in (EXAMPLES, SIDE, SIDE))
+for split in ("train", "t10k"):
+    (HERE / "own" / f"{split}-images-idx3-ubyte").write_bytes(
+        b"\0\0\x08\x03" + extents + random.Random(0).randbytes(EXAMPLES * SIDE * SIDE))
+    (HERE / "own" / f"{split}-labels-idx1-ubyte").write_bytes(
+        b"\0\0\x08\x01" + extents[:4] + bytes(i % 3 for i in range(EXAMPLES)))
+
+process = subprocess.Popen(
+    [PROGRAM, "train", "--data", "idx:own", "--resize", "32", "--model", "resnet18", "--channels", "8,16", "--blocks", "1,1",
+     "--batch-size", "8", "--epochs", "125", "--limit-test", "64", "--momentum", "0.9", "--ema", "0.99", "--checkpoint-every", "100", "--quiet",
+     "--out", "run"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+status = pathlib.Path(f"/proc/{process.pid}/status")
+descriptors = pathlib.Path(f"/proc/{process.pid}/fd")
+checkpoints = HERE / "run" / "checkpoints"
+samples = []  # (resident KiB, descriptors, files)
+began = time.monotonic()
+while process.poll() is None and time.monotonic() - began < TIMEOUT:
+    try:
+        rss = int(next(line for line in status.read_text().splitlines() if line.startswith("VmRSS")).split()[1])
+        files = len(list(checkpoints.iterdir())) if checkpoints.exists() else 0
+        samples.append((rss, len(list(descriptors.iterdir())), files))
+    except (FileNotFoundError, ProcessLookupError, StopIteration):
+        break
+    time.sleep(0.05)
+error = process.communicate(timeout=TIMEOUT)[1]
+assert process.returncode == 0, error
+assert len(samples) > 40, samples
+quarter = len(samples) // 4
+early, late = samples[quarter:2 * quarter], samples[-quarter:]
+rss_early, rss_late = (max(s[0] for s in part) for part in (early, late))
+assert rss_late < rss_early + 1024, (rss_early, rss_late)
+assert max(s[1] for s in late) <= max(s[1] for s in early), samples
+assert max(s[2] for s in late) <= 5, samples  # two, the best, one that is being written, one not yet removed
+print(f"{len(samples)} samples: {rss_early} KiB at most in the second quarter, {rss_late} in the last; "
+      f"{max(s[1] for s in late)} descriptors, {max(s[2] for s in late)} files")

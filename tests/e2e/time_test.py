@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""A run that a time bounds ends on time and is repeated by its config.toml; what was decided is said before the first step."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+import tomllib
+
+PROGRAM = os.environ["RESNET_PROGRAM"]
+TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
+HERE = pathlib.Path.cwd() / "files"
+shutil.rmtree(HERE, ignore_errors=True)
+HERE.mkdir()
+os.chdir(HERE)
+RUN = ["train", "--limit-train", "640", "--limit-test", "128", "--resize", "16", "--model", "resnet18", "--stem", "small", "--channels", "8,8",
+       "--blocks", "1,1", "--batch-size", "16", "--recipe", "scratch", "--threads", "1"]
+SECONDS = 3
+
+
+def run(*flags):
+    begin = time.monotonic()
+    result = subprocess.run([PROGRAM, *flags, "--json"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert result.returncode == 0, result
+    return json.loads(result.stdout), result.stderr, time.monotonic() - begin
+
+
+# The program's own clock, from its start to the end of the last evaluation; a busy machine may take a step when it is not due.
+timed, said, wall = run(*RUN, "--time", f"{SECONDS}s", "--out", "timed")
+assert timed["complete"] and timed["seconds"] <= wall, (timed, wall)
+if timed["steps"] == 1:  # under a sanitizer, or on a machine that does all else
+    print("not judged: opening the data took all the time")
+else:
+    assert abs(timed["seconds"] - SECONDS) <= 0.1 * SECONDS, timed
+    assert re.search(r"^run: 10 classes, 640 training examples, 128 to test; \d+ steps in \d+ epochs, as many as fit into 00:0\d$", said, re.M), said
+assert re.search(rf"^time: [\d.]+ s of {SECONDS}.0 s, {timed['steps']} steps \({timed['step_plan']}\)$", said, re.M), said
+
+# Its config has the steps in place of the time.
+config = tomllib.loads(pathlib.Path("timed/config.toml").read_text())
+assert "time" not in config and str(config["steps"]) == timed["step_plan"], (config, timed)
+again, said, _ = run("train", "--config", "timed/config.toml", "--out", "again")
+assert (again["steps"], again["weights_sha256"], again["step_plan"]) == (timed["steps"], timed["weights_sha256"], timed["step_plan"]), (again, timed)
+assert re.search(r" steps in \d+ epochs, about 00:0\d$", said, re.M), said
+
+# A plan that changed twice, whatever the machine: by flag and by config.
+flags = ["--steps", "100,20:60,50:80", "--epochs", "2"]
+changed, _, _ = run(*RUN, *flags, "--out", "changed", "--quiet")
+assert changed["steps"] == 80 and changed["step_plan"] == "100,20:60,50:80", changed
+same, _, _ = run("train", "--config", "changed/config.toml", "--out", "same", "--quiet")
+assert same["weights_sha256"] == changed["weights_sha256"], (same, changed)
+plain, _, _ = run("train", "--config", "changed/config.toml", "--steps", "80", "--out", "plain", "--quiet")
+assert plain["steps"] == 80 and plain["weights_sha256"] != changed["weights_sha256"], plain
+wrong = subprocess.run([PROGRAM, *RUN, "--steps", "100,20:60,70:80", "--quiet", "--out", "wrong"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+assert wrong.returncode == 2 and "a change of the steps at step 70 to 80 does not fit a run of 60" in wrong.stderr, wrong
+assert len(wrong.stderr.splitlines()) == 2, wrong
+
+# The batches of a training, for another program.
+subprocess.run([PROGRAM, "data", "--limit-train", "640", "--resize", "16", "--recipe", "scratch", "--batch-size", "16", "--steps", "41",
+                "--save-batches", "batches.safetensors"], capture_output=True, timeout=TIMEOUT, check=True)
+data = pathlib.Path("batches.safetensors").read_bytes()
+header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+assert {key: header[key]["shape"] for key in ("0.images", "40.labels")} == {"0.images": [16, 1, 16, 16], "40.labels": [16]}, header.keys()
+assert len([key for key in header if key.endswith(".images")]) == 41 and not any("mix" in key for key in header)
+print("ok")

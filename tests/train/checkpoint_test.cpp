@@ -1,0 +1,553 @@
+// Checkpoints: whatever ends a run, it goes on bit for bit, with the run that it was and no other, and no
+// file that is damaged is taken for a whole one.
+#include "train/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <set>
+
+#include "base/random.h"
+#include "resnet/version.h"
+#include "support/message_of.h"
+#include "support/scratch_folder.h"
+#include "train/scripted_engine.h"
+
+namespace resnet {
+namespace {
+
+namespace fs = std::filesystem;
+using test::message_of;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::int64_t kSide = 8;
+
+// Pictures of noise, RGB, kSide x kSide, three classes.
+class Noise final : public data::Dataset::Source {
+ public:
+  Noise(std::int64_t size, std::uint64_t seed) : size_(size), stream_(seed, "noise") {}
+  std::int64_t size() const override { return size_; }
+  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 3); }
+  void image(std::int64_t i, data::Image& out) const override {
+    out.height = out.width = kSide;
+    out.channels = 3;
+    out.pixels.resize(kSide * kSide * 3);
+    for (std::size_t k = 0; k < out.pixels.size(); ++k) {
+      out.pixels[k] = static_cast<std::uint8_t>(
+          stream_.word(static_cast<std::uint64_t>(i) * 1000 + static_cast<std::uint64_t>(k)));
+    }
+  }
+
+ private:
+  std::int64_t size_;
+  RandomStream stream_;
+};
+
+data::Dataset noise(std::int64_t size, std::uint64_t seed) {
+  return {
+      std::make_shared<Noise>(size, seed), "noise", {"a", "b", "c"}, {.channels = 3}, Shape{3, kSide, kSide}};
+}
+
+const data::Dataset& training_set() {
+  static const data::Dataset set = noise(22, 1);
+  return set;
+}
+const data::Dataset& test_set() {
+  static const data::Dataset set = noise(9, 2);
+  return set;
+}
+
+// With all that a step carries on: running statistics, dropout's stream, momentum.
+nn::Sequential network() {
+  return nn::Sequential(nn::Conv2d{3, 4, {.kernel = 3, .padding = 1}}, nn::BatchNorm2d{4}, nn::ReLU{},
+                        nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Dropout{0.2}, nn::Linear{4, 3});
+}
+
+// Four batches an epoch, the last one short.
+FitOptions plain(std::int64_t epochs) {
+  FitOptions options{.epochs = epochs, .batch_size = 6, .lr = 0.1F, .seed = 7};
+  options.engine.threads = 1;
+  return options;
+}
+
+struct Kind {
+  std::string name;
+  std::function<void(FitOptions&)> change;
+};
+
+std::vector<Kind> kinds() {
+  return {
+      {"sgd", [](FitOptions&) {}},
+      {"momentum", [](FitOptions& o) { o.optimizer.method = SgdOptions{.momentum = 0.9, .dampening = 0.1}; }},
+      {"nesterov",
+       [](FitOptions& o) {
+         o.optimizer.method = SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01};
+         o.schedule = {.kind = ScheduleKind::one_cycle, .low_momentum = 0.8};
+       }},
+      {"adamw", [](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }},
+      {"average", [](FitOptions& o) { o.average = {.decay = 0.9, .every = 2}; }},
+      {"accumulate",
+       [](FitOptions& o) {
+         o.accumulate = 3;
+         o.clip_norm = 0.5;
+       }},
+      {"patience",
+       [](FitOptions& o) {
+         o.patience = 2;
+         o.schedule = {.kind = ScheduleKind::cosine, .warmup_epochs = 0.5};
+       }},
+      {"mixed",
+       [](FitOptions& o) {
+         o.augment = {data::Flip{}, data::RandomErasing{}, data::MixUp{}};
+         o.balanced = true;
+         o.loss.label_smoothing = 0.1;
+       }},
+  };
+}
+
+std::string text_of(const std::vector<CurvePoint>& points) {
+  std::string text;
+  for (const CurvePoint& p : points) {
+    for (const double number : {p.x, p.loss, p.train_acc, p.test_acc})
+      text += std::to_string(std::bit_cast<std::uint64_t>(number)) + " ";
+  }
+  return text;
+}
+
+class Points final : public Observer {
+ public:
+  void on_start(const RunInfo& run) override { points = run.curve; }
+  void on_point(const CurvePoint& point) override { points.push_back(point); }
+  std::vector<CurvePoint> points;
+};
+
+// All that a run gives which must not depend on where it was resumed.
+std::string outcome(FitOptions options) {
+  const auto points = std::make_shared<Points>();
+  options.observers.push_back(points);
+  nn::Sequential net = network();
+  const FitResult result = fit(net, training_set(), test_set(), options);
+  EXPECT_TRUE(result.complete);
+  return result.weights_sha256 + " " + std::to_string(result.loss) + " " + std::to_string(result.test_acc) +
+         " " + std::to_string(result.steps) + " " + std::to_string(result.epochs) + " " +
+         std::to_string(result.best_epoch) + " " + text_of(points->points);
+}
+
+class Checkpoints : public testing::Test {
+ protected:
+  ScratchFolder scratch_;
+};
+
+// Sets the stop that a signal would, after so many batches.
+class Stopper final : public Observer {
+ public:
+  explicit Stopper(std::int64_t batches) : left_(batches) {}
+  void on_step(const Progress&) override {
+    if (--left_ == 0) stop = true;
+  }
+  void on_evaluation(const Progress&, std::int64_t) override {
+    if (left_ <= 0) stop = true;
+  }
+  std::atomic<bool> stop{false};
+
+ private:
+  std::int64_t left_;
+};
+
+TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
+  for (const Kind& kind : kinds()) {
+    FitOptions options = plain(3);
+    kind.change(options);
+    const std::string undisturbed = outcome(options);
+
+    const fs::path all = scratch_ / kind.name;
+    const auto stopper = std::make_shared<Stopper>(12);  // before the last evaluation
+    options.checkpoints = {.folder = all, .every_steps = 1, .keep = 1000};
+    options.observers = {stopper};
+    options.stop = &stopper->stop;
+    nn::Sequential net = network();
+    fit(net, training_set(), test_set(), options);
+    options.observers.clear();
+    options.stop = nullptr;
+
+    const std::vector<fs::path> paths = checkpoints_in(all);
+    EXPECT_EQ(paths.size(), options.accumulate > 1 ? 6U : 12U) << kind.name;
+    for (const fs::path& path : paths) {
+      const fs::path folder = scratch_ / "one";
+      fs::create_directories(folder);
+      fs::copy_file(path, folder / path.filename());
+      options.checkpoints = {.folder = folder, .resume = true};
+      options.engine.threads = 2;  // which bits do not depend on
+      EXPECT_EQ(outcome(options), undisturbed) << kind.name << ", " << path.filename();
+      options.engine.threads = 1;
+      fs::remove_all(folder);
+    }
+  }
+}
+
+TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
+  for (const std::int64_t between : {1, 2, 3, 5}) {
+    FitOptions options = plain(3);
+    options.accumulate = 2;
+    options.optimizer.method = SgdOptions{.momentum = 0.9};
+    const std::string undisturbed = outcome(options);
+    options.checkpoints = {.folder = scratch_ / std::to_string(between), .resume = true};
+    bool complete = false;
+    int stops = 0;
+    while (!complete && stops < 50) {
+      const auto stopper = std::make_shared<Stopper>(between);
+      options.observers = {stopper};
+      options.stop = &stopper->stop;
+      nn::Sequential net = network();
+      complete = fit(net, training_set(), test_set(), options).complete;
+      ++stops;
+    }
+    EXPECT_GT(stops, 2);
+    options.observers.clear();
+    options.stop = nullptr;
+    EXPECT_EQ(outcome(options), undisturbed) << "a finished run says again what it found; every " << between;
+  }
+}
+
+// Stops at the n-th time that it is told of an evaluation.
+class EvaluationStopper final : public Observer {
+ public:
+  explicit EvaluationStopper(int times) : left_(times) {}
+  void on_evaluation(const Progress&, std::int64_t) override {
+    if (--left_ == 0) stop = true;
+  }
+  std::atomic<bool> stop{false};
+
+ private:
+  int left_;
+};
+
+TEST_F(Checkpoints, OfARunThatIsStoppedInAnEvaluationEndAsIfItHadNotBeen) {
+  FitOptions options = plain(3);
+  options.average = {.decay = 0.9, .every = 2};
+  options.patience = 5;
+  const std::string undisturbed = outcome(options);
+  for (int time = 1; time <= 9; ++time) {  // three times an epoch: before it and after each of two batches
+    options.checkpoints = {.folder = scratch_ / std::to_string(time), .resume = true};
+    const auto stopper = std::make_shared<EvaluationStopper>(time);
+    options.observers = {stopper};
+    options.stop = &stopper->stop;
+    nn::Sequential net = network();
+    fit(net, training_set(), test_set(), options);
+    options.observers.clear();
+    options.stop = nullptr;
+    EXPECT_EQ(outcome(options), undisturbed) << time;
+  }
+}
+
+TEST_F(Checkpoints, SkipAndRepeatNoExample) {
+  const auto log = std::make_shared<test::EngineLog>();
+  FitOptions options{.epochs = 3, .batch_size = 4};
+  options.engine_factory = [&](Network network, const EngineOptions&) {
+    return std::make_unique<test::ScriptedEngine>(std::move(network), log);
+  };
+  options.checkpoints = {.folder = scratch_ / "run", .resume = true};
+  bool complete = false;
+  for (int i = 0; !complete && i < 20; ++i) {
+    const auto stopper = std::make_shared<Stopper>(2);
+    options.observers = {stopper};
+    options.stop = &stopper->stop;
+    nn::Sequential net = test::tiny_network();
+    complete = fit(net, test::counted(10), test::counted(6), options).complete;
+  }
+  ASSERT_EQ(log->batches.size(), 9U);
+  for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+    std::multiset<int> seen;
+    for (std::size_t batch = 0; batch < 3; ++batch)
+      seen.insert(log->batches[3 * epoch + batch].begin(), log->batches[3 * epoch + batch].end());
+    EXPECT_THAT(seen, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)) << epoch;
+  }
+}
+
+TEST_F(Checkpoints, OfAFinishedRunLetItGrow) {
+  FitOptions options = plain(4);
+  const std::string four = outcome(options);
+  options = plain(2);
+  options.checkpoints = {.folder = scratch_ / "run"};
+  outcome(options);
+  options.epochs = 4;
+  options.checkpoints.resume = true;
+  EXPECT_EQ(outcome(options), four);
+}
+
+std::string bytes_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void put(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+// Two checkpoints of a run of three epochs: after steps 4 and 5.
+FitOptions two_checkpoints(const fs::path& folder) {
+  FitOptions options = plain(3);
+  options.checkpoints = {.folder = folder, .every_steps = 1};
+  const auto stopper = std::make_shared<Stopper>(5);
+  options.observers = {stopper};
+  options.stop = &stopper->stop;
+  nn::Sequential net = network();
+  fit(net, training_set(), test_set(), options);
+  options.observers.clear();
+  options.stop = nullptr;
+  options.checkpoints.resume = true;
+  return options;
+}
+
+TEST_F(Checkpoints, ThatAreDamagedArePassedOverAndNamed) {
+  const std::string undisturbed = outcome(plain(3));
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  const std::vector<fs::path> paths = checkpoints_in(folder);
+  ASSERT_GE(paths.size(), 2U);
+  const std::string whole = bytes_of(paths[0]);
+  std::vector<std::string> damaged = {"", whole.substr(0, 7), whole.substr(0, whole.size() / 2),
+                                      whole.substr(0, whole.size() - 1), std::string(whole.size(), '\0')};
+  for (std::size_t i = 0; i < whole.size(); i += 1 + whole.size() / 16) {  // a bit here and there
+    damaged.push_back(whole);
+    damaged.back()[i] = static_cast<char>(damaged.back()[i] ^ 4);
+  }
+  for (const std::string& bytes : damaged) {
+    fs::remove_all(scratch_ / "again");
+    fs::copy(folder, scratch_ / "again", fs::copy_options::recursive);
+    options.checkpoints.folder = scratch_ / "again";
+    put(options.checkpoints.folder / paths[0].filename(), bytes);
+    std::string notes;
+    options.checkpoints.note = [&](const std::string& line) { notes += line; };
+    EXPECT_EQ(outcome(options), undisturbed);
+    EXPECT_THAT(notes, HasSubstr("passed over: ")) << bytes.size();
+    EXPECT_THAT(notes, HasSubstr(paths[0].filename().string()));
+  }
+}
+
+TEST_F(Checkpoints, ThatAreAllDamagedAreAnErrorAndNotANewBeginning) {
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  for (const fs::path& path : checkpoints_in(folder)) put(path, "nothing");
+  nn::Sequential net = network();
+  EXPECT_THAT(message_of<FormatError>([&] { fit(net, training_set(), test_set(), options); }),
+              HasSubstr("no checkpoint that is whole"));
+}
+
+// One that is whole by its hash, but not what a run writes: somebody made it.
+TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
+  const std::string undisturbed = outcome(plain(3));
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  const fs::path newest = checkpoints_in(folder)[0];
+  const train::Checkpoint good = train::read_checkpoint(newest);
+  const std::vector<std::function<void(train::Checkpoint&)>> changes = {
+      [](train::Checkpoint& c) { c.state.pop_back(); },
+      [](train::Checkpoint& c) { c.state[0].second = Tensor(Shape{1}); },
+      [](train::Checkpoint& c) {
+        c.average = {{"0.weight", Tensor(Shape{1})}};
+      },
+      [](train::Checkpoint& c) {
+        c.best = {{"0.weight", Tensor(Shape{1})}};
+      },
+      [](train::Checkpoint& c) { c.run.best_epoch = 1; },
+      [](train::Checkpoint& c) { c.run.progress.epoch = std::numeric_limits<std::int64_t>::max(); },
+      [](train::Checkpoint& c) { c.run.progress.batch = -1; },
+      [](train::Checkpoint& c) { c.run.steps = 0; },
+  };
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    fs::remove_all(scratch_ / "again");
+    fs::copy(folder, scratch_ / "again", fs::copy_options::recursive);
+    options.checkpoints.folder = scratch_ / "again";
+    train::Checkpoint made = good;
+    changes[i](made);
+    train::write_checkpoint(options.checkpoints.folder / newest.filename(), made);
+    std::string notes;
+    options.checkpoints.note = [&](const std::string& line) { notes += line; };
+    EXPECT_EQ(outcome(options), undisturbed) << i;
+    EXPECT_THAT(notes, HasSubstr("passed over: ")) << i;
+  }
+}
+
+TEST_F(Checkpoints, OfAnotherFormatAreRefusedByName) {
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  const fs::path newest = checkpoints_in(folder)[0];
+  std::string bytes = bytes_of(newest);
+  const std::string key = "\"resnet.checkpoint\":\"";
+  bytes[bytes.find(key) + key.size()] = '7';
+  put(newest, bytes);
+  nn::Sequential net = network();
+  EXPECT_THAT(message_of<ConfigError>([&] { fit(net, training_set(), test_set(), options); }),
+              HasSubstr(newest.string() + " is a checkpoint of format 7"));
+}
+
+TEST_F(Checkpoints, OfAnotherRunAreNotWrittenBeside) {
+  FitOptions options = two_checkpoints(scratch_ / "run");
+  options.checkpoints.resume = false;
+  nn::Sequential net = network();
+  EXPECT_THAT(message_of<ConfigError>([&] { fit(net, training_set(), test_set(), options); }),
+              HasSubstr("holds the checkpoints of another run"));
+}
+
+TEST_F(Checkpoints, RefuseAnotherRunAndNameTheDifference) {
+  const fs::path folder = scratch_ / "run";
+  const FitOptions options = two_checkpoints(folder);
+  const auto refusal = [&](const std::function<void(FitOptions&)>& change) {
+    FitOptions other = options;
+    change(other);
+    nn::Sequential net = network();
+    return message_of<ConfigError>([&] { fit(net, training_set(), test_set(), other); });
+  };
+  EXPECT_THAT(refusal([](FitOptions& o) { o.lr = 0.2F; }), HasSubstr("has FitOptions::lr 0.1, this one 0.2"));
+  EXPECT_THAT(refusal([](FitOptions& o) { o.seed = 8; }), HasSubstr("FitOptions::seed 7, this one 8"));
+  EXPECT_THAT(refusal([](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }),
+              HasSubstr("FitOptions::optimizer sgd, this one adamw"));
+  EXPECT_THAT(refusal([](FitOptions& o) { o.engine.fuse = false; }),
+              HasSubstr("has fusion yes, this one no"));
+
+  nn::Sequential net = network();
+  EXPECT_THAT(message_of<ConfigError>([&] { fit(net, noise(22, 3), test_set(), options); }),
+              HasSubstr("has other training examples"));
+  EXPECT_THAT(message_of<ConfigError>([&] { fit(net, training_set(), noise(9, 3), options); }),
+              HasSubstr("has other test examples"));
+  nn::Sequential other(nn::Flatten{}, nn::Linear{3 * kSide * kSide, 3});
+  EXPECT_THAT(message_of<ConfigError>([&] { fit(other, training_set(), test_set(), options); }),
+              HasSubstr("has other network"));
+}
+
+// Every option that changes what a run computes is among its facts; one that a person forgets to add is one
+// with which a run would go on as another.
+TEST(Facts, DifferForEveryOptionThatChangesARun) {
+  const std::vector<std::pair<std::string, std::function<void(FitOptions&)>>> changes = {
+      {"batch_size", [](FitOptions& o) { o.batch_size = 5; }},
+      {"lr", [](FitOptions& o) { o.lr = 0.3F; }},
+      {"seed", [](FitOptions& o) { o.seed = 1; }},
+      {"precision", [](FitOptions& o) { o.engine.precision = Precision::bf16; }},
+      {"fuse", [](FitOptions& o) { o.engine.fuse = false; }},
+      {"method", [](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }},
+      {"momentum", [](FitOptions& o) { o.optimizer.method = SgdOptions{.momentum = 0.5}; }},
+      {"dampening", [](FitOptions& o) { o.optimizer.method = SgdOptions{.dampening = 0.5}; }},
+      {"nesterov", [](FitOptions& o) { o.optimizer.method = SgdOptions{.nesterov = true}; }},
+      {"weight_decay", [](FitOptions& o) { o.optimizer.method = SgdOptions{.weight_decay = 0.5}; }},
+      {"decay_norms_and_biases", [](FitOptions& o) { o.optimizer.decay_norms_and_biases = false; }},
+      {"groups", [](FitOptions& o) { o.optimizer.groups = {{.names = "*", .lr_factor = 2}}; }},
+      {"frozen", [](FitOptions& o) { o.optimizer.groups = {{.names = "*", .frozen = true}}; }},
+      {"label_smoothing", [](FitOptions& o) { o.loss.label_smoothing = 0.1; }},
+      {"class_weights",
+       [](FitOptions& o) {
+         o.loss.class_weights = {1, 2, 3};
+       }},
+      {"kind", [](FitOptions& o) { o.schedule.kind = ScheduleKind::cosine; }},
+      {"warmup_epochs", [](FitOptions& o) { o.schedule.warmup_epochs = 1; }},
+      {"start", [](FitOptions& o) { o.schedule.start = 0.5; }},
+      {"final", [](FitOptions& o) { o.schedule.final = 0.5; }},
+      {"peak", [](FitOptions& o) { o.schedule.peak = 0.5; }},
+      {"power", [](FitOptions& o) { o.schedule.power = 2; }},
+      {"gamma", [](FitOptions& o) { o.schedule.gamma = 0.5; }},
+      {"every_epochs", [](FitOptions& o) { o.schedule.every_epochs = 5; }},
+      {"low_momentum", [](FitOptions& o) { o.schedule.low_momentum = 0.5; }},
+      {"average", [](FitOptions& o) { o.average.decay = 0.5; }},
+      {"every", [](FitOptions& o) { o.average.every = 3; }},
+      {"views", [](FitOptions& o) { o.views = Views::flip; }},
+      {"accumulate", [](FitOptions& o) { o.accumulate = 2; }},
+      {"clip_norm", [](FitOptions& o) { o.clip_norm = 1; }},
+      {"balanced", [](FitOptions& o) { o.balanced = true; }},
+      {"patience", [](FitOptions& o) { o.patience = 1; }},
+      {"drop_last", [](FitOptions& o) { o.drop_last = true; }},
+      {"augment", [](FitOptions& o) { o.augment = {data::Flip{}}; }},
+  };
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, net.scheme(), 0);
+  const data::Dataset set = test::counted(4);
+  const Network network = network_of(net, Shape{4, 1, 4, 4});
+  const test::ScriptedEngine engine(network, std::make_shared<test::EngineLog>());
+  const auto facts = [&](const FitOptions& options) {
+    return train::facts_of(options, network, engine, set, set);
+  };
+  const train::Facts base = facts({});
+  for (const auto& [name, change] : changes) {
+    FitOptions options;
+    change(options);
+    EXPECT_NE(facts(options), base) << name;
+    EXPECT_THAT(message_of<ConfigError>([&] { train::check_facts("run", base, facts(options)); }),
+                testing::StartsWith("the run of run has "))
+        << name;
+  }
+  FitOptions longer{.epochs = 20, .steps = 7};
+  longer.engine.threads = 5;
+  longer.loader_threads = 3;
+  EXPECT_EQ(facts(longer), base) << "may change";
+}
+
+TEST_F(Checkpoints, KeepTheNewestTheBestAndWhatTheRunWentOnFrom) {
+  // Class 0 is answered for all but in the second epoch's evaluation... the best epoch is the first: all are
+  // equal.
+  FitOptions options = plain(6);
+  options.checkpoints = {.folder = scratch_ / "run", .every_steps = 2, .keep = 2};
+  const auto stopper = std::make_shared<Stopper>(19);
+  options.observers = {stopper};
+  options.stop = &stopper->stop;
+  nn::Sequential net = network();
+  fit(net, training_set(), test_set(), options);
+  std::vector<fs::path> left = checkpoints_in(scratch_ / "run");
+  const train::Checkpoint last = train::read_checkpoint(left.at(0));
+  EXPECT_EQ(last.run.steps, 19);
+  EXPECT_EQ(last.version, kVersion);
+  ASSERT_LE(left.size(), 3U);
+  ASSERT_GE(left.size(), 2U);
+  if (left.size() == 3) {
+    EXPECT_EQ(train::read_checkpoint(left[2]).run.steps, last.run.top_steps);
+  }
+}
+
+TEST_F(Checkpoints, LeaveNothingUnfinishedBehind) {
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  put(folder / ".resnet-0123456789abcdef.tmp", "half of a checkpoint, of a process that was killed");
+  outcome(options);
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  EXPECT_THAT(names, testing::Each(testing::StartsWith("step-")));
+}
+
+// Puts a file in the place of a folder.
+class Spoiler final : public Observer {
+ public:
+  explicit Spoiler(fs::path folder) : folder_(std::move(folder)) {}
+  void on_start(const RunInfo&) override {
+    fs::remove_all(folder_);
+    put(folder_, "in the way");
+  }
+
+ private:
+  fs::path folder_;
+};
+
+TEST_F(Checkpoints, ThatCannotBeWrittenDoNotEndTheRun) {
+  FitOptions options = plain(2);
+  const std::string undisturbed = outcome(options);
+  options.observers = {std::make_shared<Spoiler>(scratch_ / "run")};
+  options.checkpoints = {.folder = scratch_ / "run", .every_steps = 2};
+  std::string notes;
+  options.checkpoints.note = [&](const std::string& line) { notes += line + "\n"; };
+  EXPECT_EQ(outcome(options), undisturbed);
+  EXPECT_THAT(notes, HasSubstr("no checkpoint at step 2: cannot write"));
+}
+
+TEST_F(Checkpoints, RefuseOptionsThatCannotBe) {
+  const auto refusal = [](const CheckpointOptions& options) {
+    return message_of<ConfigError>([&] { check(options); });
+  };
+  EXPECT_THAT(refusal({.every_steps = -1}), HasSubstr("CheckpointOptions::every_steps"));
+  EXPECT_THAT(refusal({.every_seconds = -1}), HasSubstr("CheckpointOptions::every_seconds"));
+  EXPECT_THAT(refusal({.keep = 0}), HasSubstr("CheckpointOptions::keep"));
+  EXPECT_THAT(refusal({.resume = true}), HasSubstr("CheckpointOptions::folder"));
+}
+
+}  // namespace
+}  // namespace resnet

@@ -1,0 +1,268 @@
+// Runs that a time bounds, on machines with a clock of our own.
+#include "train/time_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "resnet/train.h"
+#include "train/scripted_engine.h"
+
+namespace resnet {
+namespace {
+
+using train::seconds_of;
+using train::steps_within;
+
+TEST(StepsWithin, FillTheTimeWithTheEvaluationsThatBelongToThem) {
+  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 0}, 10), 100);
+  EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 10}, 10), 50);
+  EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10}, 10), 55);
+  EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10, .end = 3}, 10), 52);
+  EXPECT_EQ(steps_within(0, {.step = 1, .evaluation = 10}, 10), 1);
+  EXPECT_EQ(steps_within(-5, {.step = 1, .evaluation = 10}, 10), 1);
+  EXPECT_EQ(steps_within(NAN, {.step = 1, .evaluation = 10}, 10), 1);
+  EXPECT_GT(steps_within(1e300, {.step = 1, .evaluation = 0}, 1 << 30), std::int64_t{1} << 39);
+}
+
+TEST(StepsWithin, LeaveOutAnEvaluationThatWouldEndTheRunEarly) {
+  EXPECT_EQ(steps_within(107, {.step = 1, .evaluation = 10}, 10), 57) << "not after 50, but after 57";
+}
+
+TEST(StepsWithin, GoOnFromWithinAnEpoch) {
+  const train::Pace pace{.step = 1, .evaluation = 10};
+  EXPECT_EQ(steps_within(15, pace, 10, 4), 9);
+  EXPECT_EQ(steps_within(16, pace, 10, 4), 10);
+  EXPECT_EQ(steps_within(31, pace, 10, 4), 15) << "6 steps, a test, 5 steps, a test";
+  EXPECT_EQ(steps_within(20, pace, 10, 10), 20) << "the test of the first ten is done";
+  for (std::int64_t done = 0; done < 30; ++done) {
+    for (std::int64_t steps = done + 1; steps < 60; ++steps)
+      EXPECT_EQ(steps_within(seconds_of(steps, pace, 10, done), pace, 10, done), steps) << done;
+  }
+}
+
+// A machine whose steps and evaluations take what it is told, by a clock that only they move.
+struct Machine {
+  double now = 5000;  // the clock's zero is anywhere
+  double begin = now;
+  std::function<double(double share)> slowness = [](double) { return 1.0; };  // by the share of the time
+  std::function<double(std::int64_t call)> test_seconds = [](std::int64_t) { return 0.25; };  // of an example
+  double budget = 1000, spent = 0, step = 1;
+  std::int64_t examples = 200, tests = 16;
+  std::int64_t inferred = 0;
+
+  struct Watch final : Observer {
+    RunInfo run;
+    std::int64_t replans = 0, evaluations = 0;
+    void on_start(const RunInfo& info) override { run = info; }
+    void on_replan(const RunInfo& info) override {
+      run = info;
+      ++replans;
+    }
+    void on_epoch(const Progress&, double test_acc) override { evaluations += test_acc >= 0 ? 1 : 0; }
+  };
+
+  struct Outcome {
+    FitResult result;
+    std::vector<float> rates;  // of the run's own steps
+    RunInfo run;
+    std::int64_t replans = 0, evaluations = 0, warmup = 0;
+  };
+
+  FitOptions options() {
+    FitOptions options{.epochs = 3, .batch_size = 4, .lr = 0.5F};
+    options.schedule = {.kind = ScheduleKind::triangular, .start = 0.2, .final = 0.07, .peak = 0.23};
+    options.clock = [this] { return now; };
+    return options;
+  }
+  double factor() const { return slowness((now - begin + spent) / budget); }
+
+  Outcome run(FitOptions options) {
+    const auto log = std::make_shared<test::EngineLog>();
+    log->stepping = [this](std::int64_t) { now += step * factor(); };
+    log->inferring = [this](std::int64_t count) {
+      now += static_cast<double>(count) * test_seconds(inferred++) * factor();
+    };
+    options.engine_factory = [&](Network network, const EngineOptions&) {
+      return std::make_unique<test::ScriptedEngine>(std::move(network), log);
+    };
+    const auto watch = std::make_shared<Watch>();
+    options.observers = {watch};
+    nn::Sequential net = test::tiny_network();
+    Outcome outcome;
+    outcome.result = fit(net, test::counted(examples), test::counted(tests), options);
+    const auto steps = static_cast<std::ptrdiff_t>(outcome.result.steps);
+    outcome.warmup = static_cast<std::int64_t>(log->rates.size()) - steps;
+    outcome.rates.assign(log->rates.end() - steps, log->rates.end());
+    outcome.run = watch->run;
+    outcome.replans = watch->replans;
+    outcome.evaluations = watch->evaluations;
+    return outcome;
+  }
+  Outcome run_in_time() {
+    FitOptions timed = options();
+    timed.seconds = budget;
+    timed.spent = spent;
+    return run(timed);
+  }
+};
+
+// It ends on time with the last rate of the schedule, and the steps that it had repeat it.
+Machine::Outcome expect_on_time(Machine machine, const char* what) {
+  SCOPED_TRACE(what);
+  Machine other = machine;
+  Machine::Outcome outcome = machine.run_in_time();
+  EXPECT_NEAR(outcome.result.seconds, machine.budget, 0.02 * machine.budget) << outcome.result.step_plan;
+  EXPECT_NEAR(machine.now - machine.begin + machine.spent, outcome.result.seconds, 1e-6);
+  EXPECT_EQ(outcome.run.steps, outcome.result.steps);
+  EXPECT_TRUE(outcome.result.complete);
+  const FitOptions options = machine.options();
+  const std::int64_t per_epoch = machine.examples / options.batch_size;
+  const Schedule planned(options.schedule, 0.5, 0, outcome.run.planned_steps, per_epoch);
+  EXPECT_EQ(outcome.rates.back(), planned.at(outcome.run.planned_steps - 1).lr);
+  EXPECT_EQ(outcome.result.step_plan, step_plan_text(outcome.run.planned_steps, outcome.run.step_changes));
+
+  FitOptions again = other.options();
+  again.epochs = outcome.run.epochs;
+  again.steps = outcome.run.planned_steps;
+  again.step_changes = outcome.run.step_changes;
+  const Machine::Outcome repeated = other.run(again);
+  EXPECT_EQ(repeated.rates, outcome.rates);
+  EXPECT_EQ(repeated.result.steps, outcome.result.steps);
+  EXPECT_EQ(repeated.warmup, 0);
+  return outcome;
+}
+
+TEST(Time, EndsOnTimeOnAMachineThatStaysAsItIs) {
+  const Machine::Outcome outcome = expect_on_time({}, "even");
+  EXPECT_EQ(outcome.replans, 0) << outcome.result.step_plan;
+  EXPECT_LE(outcome.warmup, 10) << "1 % of the steps";
+}
+
+TEST(Time, EndsOnTimeOnAMachineThatChanges) {
+  const auto slower_from = [](double when, double factor) {
+    return [=](double share) { return share < when ? 1.0 : factor; };
+  };
+  Machine machine;
+  machine.slowness = [](double share) { return share < 0.03 ? 5.0 : 1.0; };
+  EXPECT_GT(expect_on_time(machine, "a slow start").replans, 0);
+  for (const double when : {0.2, 0.5, 0.9, 0.97}) {
+    for (const double factor : {2.0, 0.5}) {
+      machine.slowness = slower_from(when, factor);
+      const Machine::Outcome outcome = expect_on_time(machine, factor > 1 ? "slower" : "faster");
+      EXPECT_LT(outcome.replans, 40) << outcome.result.step_plan;
+    }
+  }
+  machine.slowness = [](double share) {
+    return 1 + 0.5 * std::sin(40 * share) + 0.3 * std::sin(900 * share);
+  };
+  expect_on_time(machine, "restless");
+}
+
+TEST(Time, EndsOnTimeWhereEvaluationIsSlow) {
+  Machine machine;
+  machine.test_seconds = [](std::int64_t call) { return call < 2 ? 0.25 : 3.0; };  // 48 s, not 4
+  expect_on_time(machine, "slower than in the warm-up");
+  machine.test_seconds = [](std::int64_t) { return 4.0; };  // 64 s where an epoch takes 50
+  const Machine::Outcome outcome = expect_on_time(machine, "longer than an epoch");
+  EXPECT_LT(outcome.evaluations, 12);
+  machine.budget = 300;
+  expect_on_time(machine, "a fifth of the time");
+  machine.budget = 60 + 5 * 2 + 3 * 64;  // hardly time for the warm-up
+  machine.examples = 8;                  // two steps an epoch
+  expect_on_time(machine, "many epochs that nobody evaluates");
+}
+
+TEST(Time, CountsWhatWasSpentBefore) {
+  Machine machine;
+  machine.spent = 300;
+  EXPECT_LT(expect_on_time(machine, "data took 300 s to open").result.steps, 700);
+}
+
+// Time is up before the first step: there is one, at the schedule's last rate, and an evaluation.
+TEST(Time, TakesOneStepAtLeast) {
+  Machine machine;
+  machine.spent = 2000;
+  const Machine::Outcome outcome = machine.run_in_time();
+  EXPECT_EQ(outcome.result.steps, 1);
+  EXPECT_TRUE(outcome.result.complete);
+}
+
+TEST(Time, IsToldBeforeTheFirstStep) {
+  Machine machine;
+  EXPECT_NEAR(machine.run_in_time().run.seconds, 1000, 20);
+}
+
+TEST(Estimate, IsToldBeforeTheFirstStepOfALongRun) {
+  Machine machine;
+  machine.test_seconds = [](std::int64_t) { return 1.0 / 12; };  // a third of a step's
+  FitOptions options = machine.options();
+  EXPECT_EQ(machine.run(options).run.seconds, 0) << "only where it is asked for";
+  options.estimate = true;
+  const Machine::Outcome outcome = machine.run(options);
+  EXPECT_FALSE(outcome.run.bounded);
+  EXPECT_EQ(outcome.warmup, 2);
+  EXPECT_NEAR(outcome.run.seconds, 3 * (50 + 16.0 / 12), 0.01);
+  EXPECT_NEAR(outcome.run.seconds, outcome.result.seconds, 0.02 * outcome.result.seconds);
+  options.steps = 19;
+  const Machine::Outcome few = machine.run(options);
+  EXPECT_EQ(few.run.seconds, 0);
+  EXPECT_EQ(few.warmup, 0) << "two of nineteen would be too many";
+}
+
+// Rates of the steps of a plan.
+std::vector<float> rates_of(const Schedule& schedule) {
+  std::vector<float> rates;
+  for (std::int64_t step = 0; step < schedule.steps(); ++step) rates.push_back(schedule.at(step).lr);
+  return rates;
+}
+
+TEST(Schedule, IsStretchedAndCompressedToANewEnd) {
+  for (const ScheduleKind kind :
+       {ScheduleKind::cosine, ScheduleKind::one_cycle, ScheduleKind::triangular, ScheduleKind::polynomial}) {
+    const ScheduleOptions options{.kind = kind, .warmup_epochs = 1, .final = 0.01};
+    const Schedule original(options, 1, 0, 100, 10);
+    Schedule changed = original;
+    changed.change({40, 200});
+    changed.change({60, 90});
+    EXPECT_EQ(changed.steps(), 90);
+    for (std::int64_t step = 0; step <= 40; ++step) EXPECT_EQ(changed.at(step).lr, original.at(step).lr);
+    EXPECT_EQ(changed.at(89).lr, original.at(99).lr);
+    EXPECT_EQ(changed.at(200).lr, original.at(99).lr);
+    // A step of the slow part goes 59 / 159 of one, so that no rate jumps.
+    const double place = 40 + 20 * 59.0 / 159;
+    EXPECT_LE(changed.at(60).lr, original.at(static_cast<std::int64_t>(place)).lr);
+    EXPECT_GE(changed.at(60).lr, original.at(static_cast<std::int64_t>(place) + 1).lr);
+    for (std::int64_t step = 41; step < 90; ++step) EXPECT_LE(changed.at(step).lr, changed.at(step - 1).lr);
+  }
+}
+
+TEST(Schedule, OfAChangeThatChangesNothingHasTheSameBits) {
+  const ScheduleOptions options{.kind = ScheduleKind::one_cycle, .low_momentum = 0.8};
+  const Schedule original(options, 0.2, 0.9, 77, 10);
+  Schedule changed = original;
+  changed.change({30, 77});
+  EXPECT_EQ(rates_of(changed), rates_of(original));
+}
+
+TEST(Schedule, ChangedToOneMoreStepTakesTheLastOne) {
+  const Schedule original({.kind = ScheduleKind::cosine}, 1, 0, 100, 10);
+  Schedule changed = original;
+  changed.change({40, 41});
+  EXPECT_EQ(changed.at(40).lr, original.at(99).lr);
+  EXPECT_EQ(changed.steps(), 41);
+}
+
+TEST(Schedule, RefusesChangesThatDoNotFit) {
+  Schedule schedule({.kind = ScheduleKind::cosine}, 1, 0, 100, 10);
+  EXPECT_THROW(schedule.change({100, 200}), ConfigError);
+  EXPECT_THROW(schedule.change({40, 40}), ConfigError);
+  EXPECT_THROW(schedule.change({-1, 40}), ConfigError);
+  schedule.change({40, 50});
+  EXPECT_THROW(schedule.change({39, 60}), ConfigError);
+  EXPECT_THROW(schedule.change({50, 60}), ConfigError);
+}
+
+}  // namespace
+}  // namespace resnet
