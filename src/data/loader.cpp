@@ -42,7 +42,7 @@ struct Loader::Impl {
         augmenter(options.augment, options.seed, dataset.example_shape()) {
     slots.resize(static_cast<std::size_t>(options.prefetch) + 1);
     try {
-      makers.start(options.threads, [this](int) { make_batches(); });
+      workers.start(options.threads, [this](int) { make_batches(); });
     } catch (...) {
       join();
       throw;
@@ -57,11 +57,11 @@ struct Loader::Impl {
       stop = true;
     }
     changed.notify_all();
-    makers.join();
+    workers.join();
   }
 
-  void check_makers() const {
-    if (!makers.lost()) return;
+  void check_workers() const {
+    if (!workers.lost()) return;
     throw Error("the threads of this loader are in the process that this one was forked from",
                 "make a Loader in the child");
   }
@@ -71,9 +71,9 @@ struct Loader::Impl {
   }
 
   void start(std::vector<std::int64_t> new_order, std::int64_t new_epoch, std::int64_t first_batch) {
-    check_makers();
+    check_workers();
     std::unique_lock lock(mutex);
-    end = 0;  // makers begin nothing more of the epoch that is left
+    end = 0;  // workers begin nothing more of the epoch that is left
     changed.wait(lock, [this] { return making == 0; });
     order = std::move(new_order);
     again = repetitions(order, dataset.size());
@@ -92,7 +92,7 @@ struct Loader::Impl {
   }
 
   const Batch* next() {
-    check_makers();
+    check_workers();
     std::unique_lock lock(mutex);
     if (reading) {  // the batch given last is free from now on
       slot_of(next_to_read).ready = false;
@@ -194,7 +194,7 @@ struct Loader::Impl {
   int making = 0;
   bool reading = false;
   bool stop = false;
-  Threads makers;
+  Threads workers;
 };
 
 Loader::Loader(Dataset dataset, LoaderOptions options) {
@@ -214,7 +214,7 @@ Loader::Loader(Dataset dataset, LoaderOptions options) {
 // In a child of fork() it is left as it is: a condition variable that the parent's threads were waiting for
 // would wait for them at its end.
 void Loader::End::operator()(Impl* impl) const noexcept {
-  if (!impl->makers.lost()) delete impl;
+  if (!impl->workers.lost()) delete impl;
 }
 
 Loader::~Loader() = default;
