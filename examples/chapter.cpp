@@ -5,6 +5,8 @@
 // Usage: chapter [EXAMPLES]      (trains and tests on the first so many examples; default: on all)
 #include <resnet/resnet.h>
 
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 
@@ -46,7 +48,14 @@ nn::Sequential resnet_block(int in, int out, int residuals) {
   return blocks;
 }
 
+// Ctrl-C: the step is finished, the figures so far are shown and the network is saved; once more: the end.
+std::atomic<bool> interrupted{false};
+
 int main(int argc, char** argv) try {
+  std::signal(SIGINT, [](int) {
+    interrupted = true;
+    std::signal(SIGINT, SIG_DFL);
+  });
   const Tensor x = random_uniform({4, 3, 6, 6});
   Residual same{3, 3};
   std::cout << forward(same, x).shape() << '\n';
@@ -69,7 +78,12 @@ int main(int argc, char** argv) try {
   const auto train = data::fashion_mnist(data::Split::train, {.resize = 96, .limit = limit});
   const auto test = data::fashion_mnist(data::Split::test, {.resize = 96, .limit = limit});
   std::cout << fit(net, train, test,
-                   {.epochs = 10, .batch_size = 256, .lr = 0.05F, .observers = {progress(), curves()}});
+                   {.epochs = 10,
+                    .batch_size = 256,
+                    .lr = 0.05F,
+                    .observers = {progress(), curves()},
+                    .stop = &interrupted});
+  save_model("chapter.safetensors", net, train);
 } catch (const Error& error) {
   std::cerr << error.what() << '\n' << error.hint() << '\n';
   return 1;
