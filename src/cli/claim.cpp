@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "report/run_record.h"
 #include "resnet/error.h"
 #include "settings/settings.h"
@@ -31,7 +33,7 @@ RunClaim::RunClaim(const std::string& out, const std::string& model) {
   }
 }
 
-RunClaim::RunClaim(const fs::path& folder) : folder_(folder), kept_(true) {
+RunClaim::RunClaim(fs::path folder) : folder_(std::move(folder)), kept_(true) {
   lock_.emplace(folder_);
 }
 

@@ -29,7 +29,7 @@ class RunClaim {
   bool is_gone() const noexcept { return lock_->is_gone(folder_); }
 
  private:
-  explicit RunClaim(const std::filesystem::path& folder);
+  explicit RunClaim(std::filesystem::path folder);
   void claim_new(const std::string& model);
   void claim(const std::filesystem::path& folder);
 

@@ -12,6 +12,22 @@ std::string to_text(const data::Resize& resize) {
                            : fmt::format("{}x{}", resize.height, resize.width);
 }
 
+// Which examples a run uses.
+void add_examples(Table& table) {
+  for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
+                                     std::pair("test-sha256", &Settings::test_sha256)}) {
+    Option& hash =
+        table.text(name, "HEX", "sha256 of the examples that the run used, in its config.toml", member);
+    hash.flag = false;
+    hash.set = [name = name, member = member](Settings& s, const std::string& t) {
+      s.*member = parse_sha256(name, t);
+    };
+  }
+  table.number("limit-train", "use the first N training examples; 0: all", 0, kMostCount,
+               &Settings::limit_train);
+  table.number("limit-test", "use the first N test examples; 0: all", 0, kMostCount, &Settings::limit_test);
+}
+
 }  // namespace
 
 void add_data(Table& table) {
@@ -84,18 +100,7 @@ void add_data(Table& table) {
     parse_normalization("normalize", t);
     s.normalize = t;
   };
-  for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
-                                     std::pair("test-sha256", &Settings::test_sha256)}) {
-    Option& hash =
-        table.text(name, "HEX", "sha256 of the examples that the run used, in its config.toml", member);
-    hash.flag = false;
-    hash.set = [name = name, member = member](Settings& s, const std::string& t) {
-      s.*member = parse_sha256(name, t);
-    };
-  }
-  table.number("limit-train", "use the first N training examples; 0: all", 0, kMostCount,
-               &Settings::limit_train);
-  table.number("limit-test", "use the first N test examples; 0: all", 0, kMostCount, &Settings::limit_test);
+  add_examples(table);
 }
 
 }  // namespace resnet::settings

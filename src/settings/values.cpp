@@ -87,9 +87,9 @@ std::int64_t parse_size(std::string_view flag, const std::string& text) {
   constexpr std::string_view kUnits = "KMGT";
   constexpr double kMostBytes = 0x1p50;
   double value = 0;
-  const std::size_t unit = text.empty() ? kUnits.npos : kUnits.find(text.back());
+  const std::size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
   const std::string_view number = std::string_view(text).substr(0, text.empty() ? 0 : text.size() - 1);
-  if (unit == kUnits.npos || !parse(number, value) || !(value > 0)) value = kMostBytes;
+  if (unit == std::string_view::npos || !parse(number, value) || !(value > 0)) value = kMostBytes;
   for (std::size_t i = 0; i <= unit && value < kMostBytes; ++i) value *= 1024;
   if (!(value >= 1 && value < kMostBytes)) {
     reject(flag, text, "a size below 1024T with its unit, e.g. 512M or 4G");
