@@ -20,4 +20,10 @@ std::string Sha256::hex() const {
   return text.data();
 }
 
+std::string sha256_of(std::string_view text) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(text)));
+  return hash.hex();
+}
+
 }  // namespace resnet

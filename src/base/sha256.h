@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace resnet {
 
@@ -19,5 +20,8 @@ class Sha256 {
  private:
   SHA256_CTX context_{};
 };
+
+/// Of a text.
+std::string sha256_of(std::string_view text);
 
 }  // namespace resnet

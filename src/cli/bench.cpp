@@ -203,12 +203,11 @@ class Bench final : public Command {
     const data::CacheOptions cache = settings::cache_options(chosen);
     const data::Dataset training =
         data::cached(settings::open_data(chosen, data::Split::train, told_scan(json_)), cache);
-    const data::LoaderOptions options{.batch_size = chosen.batch_size,
-                                      .threads = chosen.loader_threads > 0
-                                                     ? chosen.loader_threads
-                                                     : train::loader_threads(default_threads()),
-                                      .layout = ImageLayout::nhwc,
-                                      .augment = settings::augmentation(chosen)};
+    const data::LoaderOptions options{
+        .batch_size = chosen.batch_size,
+        .threads = train::loader_threads(default_threads(), chosen.loader_threads),
+        .layout = ImageLayout::nhwc,
+        .augment = settings::augmentation(chosen)};
     if (const std::string note = data::cache_note({training, training.first(1)}, cache, options.augment);
         !note.empty()) {
       say("note: " + note);

@@ -18,12 +18,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view kHeading = "resnet pictures 1\n";
 constexpr std::size_t kDigits = 64;  // of a SHA-256
 
-std::string sha256_of(std::string_view text) {
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(text)));
-  return hash.hex();
-}
-
 // The text up to `end`, which is taken away with it; false where there is no `end`.
 bool take(std::string_view& text, char end, std::string_view& part) {
   const std::size_t at = text.find(end);

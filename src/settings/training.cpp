@@ -6,6 +6,7 @@
 #include "resnet/init.h"
 #include "resnet/model_file.h"
 #include "settings/option_table.h"
+#include "train/batches.h"
 
 namespace resnet::settings {
 namespace {
@@ -106,6 +107,19 @@ std::vector<double> balancing_weights(const data::Dataset& train) {
   return weights;
 }
 
+// What decides which batches a run has.
+FitOptions batch_options(const Settings& settings) {
+  FitOptions result;
+  result.batch_size = settings.batch_size;
+  result.seed = settings.seed;
+  result.drop_last = settings.drop_last;
+  result.augment = augmentation(settings);
+  result.loader_threads = settings.loader_threads;
+  result.engine = engine_options(settings);
+  result.balanced = settings.sampler == "balanced";
+  return result;
+}
+
 }  // namespace
 
 void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train) {
@@ -141,35 +155,23 @@ std::string chosen_text(const Settings& settings) {
 }
 
 data::Loader training_loader(const Settings& settings, const data::Dataset& train) {
-  return {train,
-          {.batch_size = settings.batch_size,
-           .threads = std::max(1, settings.loader_threads),
-           .drop_last = settings.drop_last,
-           .augment = augmentation(settings),
-           .seed = settings.seed}};
+  data::LoaderOptions options = train::loader_options(batch_options(settings));
+  options.layout = ImageLayout::nchw;
+  return {train, options};
 }
 
 data::Order training_order(const Settings& settings, const data::Dataset& train) {
-  if (settings.sampler != "balanced") return data::Order::shuffled(settings.seed);
-  std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < train.size(); ++i) labels.push_back(train.label(i));
-  return data::Order::balanced(settings.seed, std::move(labels));
+  return train::order_of(batch_options(settings), train);
 }
 
 FitOptions fit_options(const Settings& settings, const nn::Module& net, const data::Dataset& train) {
-  FitOptions result;
+  FitOptions result = batch_options(settings);
   result.epochs = settings.epochs;
-  result.batch_size = settings.batch_size;
   result.lr = settings.lr;
-  result.seed = settings.seed;
   result.steps = settings.steps;
   result.step_changes = settings.step_changes;
-  result.drop_last = settings.drop_last;
-  result.augment = augmentation(settings);
-  result.loader_threads = settings.loader_threads;
   result.seconds = settings.seconds;
   if (result.seconds > 0) result.step_changes.clear();
-  result.engine = engine_options(settings);
   result.optimizer = optimizer_of(settings, net);
   result.loss.label_smoothing = settings.label_smoothing;
   if (settings.class_weights == "auto") result.loss.class_weights = balancing_weights(train);
@@ -178,7 +180,6 @@ FitOptions fit_options(const Settings& settings, const nn::Module& net, const da
   result.views = settings.views;
   result.accumulate = settings.accumulate;
   result.clip_norm = settings.clip_norm;
-  result.balanced = settings.sampler == "balanced";
   result.patience = settings.patience;
   return result;
 }

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "base/machine.h"
 
 namespace resnet::train {
 
@@ -29,8 +33,25 @@ void check_batches(const nn::Module& net, const data::Dataset& train, std::int64
   }
 }
 
-int loader_threads(int threads) {
-  return std::clamp(threads / 4, 1, 8);
+int loader_threads(int engine_threads, int given) {
+  return given > 0 ? given : std::clamp(engine_threads / 4, 1, 8);
+}
+
+data::LoaderOptions loader_options(const FitOptions& options) {
+  const int engine_threads = options.engine.threads > 0 ? options.engine.threads : default_threads();
+  return {.batch_size = options.batch_size,
+          .threads = loader_threads(engine_threads, options.loader_threads),
+          .layout = ImageLayout::nhwc,
+          .drop_last = options.drop_last,
+          .augment = options.augment,
+          .seed = options.seed};
+}
+
+data::Order order_of(const FitOptions& options, const data::Dataset& train) {
+  if (!options.balanced) return data::Order::shuffled(options.seed);
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < train.size(); ++i) labels.push_back(train.label(i));
+  return data::Order::balanced(options.seed, std::move(labels));
 }
 
 }  // namespace resnet::train

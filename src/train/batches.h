@@ -3,8 +3,7 @@
 
 #include <cstdint>
 
-#include "resnet/data.h"
-#include "resnet/nn.h"
+#include "resnet/train.h"
 
 namespace resnet::train {
 
@@ -13,7 +12,11 @@ namespace resnet::train {
 void check_batches(const nn::Module& net, const data::Dataset& train, std::int64_t batch_size,
                    bool drop_last = false);
 
-/// Threads that make batches beside an engine of so many threads.
-int loader_threads(int threads);
+/// Threads that make batches: those given, or as suit an engine of so many threads.
+int loader_threads(int engine_threads, int given = 0);
+
+/// How fit() takes the batches of these options from `train`.
+data::LoaderOptions loader_options(const FitOptions& options);
+data::Order order_of(const FitOptions& options, const data::Dataset& train);
 
 }  // namespace resnet::train

@@ -8,6 +8,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/files.h"
 #include "resnet/version.h"
 
@@ -55,8 +56,7 @@ std::vector<std::int64_t> all_in(const fs::path& folder) {
   std::error_code error;
   const std::vector<fs::path> names = list_names(folder, error);
   if (error && error != std::errc::no_such_file_or_directory)
-    throw IoError(fmt::format("cannot read the folder {}: {}", folder.string(), error.message()),
-                  "check the path");
+    throw_io_error("read the folder", folder, error.value());
   for (const fs::path& name : names) {
     if (const std::int64_t steps = steps_of(name.string()); steps >= 0) found.push_back(steps);
   }

@@ -1,8 +1,7 @@
 // What must be the same when a run goes on. A new option of a run that changes its numbers is one line here;
-// the test Facts.EveryOptionThatChangesARunIsAmongThem says so.
+// the test Facts.DifferForEveryOptionThatChangesARun says so.
 #include <fmt/core.h>
 
-#include <span>
 #include <type_traits>
 
 #include "base/sha256.h"
@@ -26,12 +25,6 @@ class List {
 
   Facts facts;
 };
-
-std::string digest_of(const std::string& text) {
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(text)));
-  return hash.hex();
-}
 
 void add_optimizer(List& list, const OptimizerOptions& optimizer) {
   if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
@@ -75,7 +68,7 @@ void add_data(List& list, const data::Dataset& train, const data::Dataset& test)
   list.add("test examples", data::content_sha256(test.source(), test.size()));
   std::string classes;
   for (const std::string& name : train.classes()) classes += name + '\0';
-  list.add("class names", digest_of(classes));
+  list.add("class names", sha256_of(classes));
   list.add("preprocessing", to_json(train.preprocessing()));
 }
 
@@ -107,7 +100,7 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
   list.add("AverageOptions::decay", options.average.decay);
   list.add("steps between updates of the average", options.average.every);
   add_data(list, train, test);
-  list.add("network", digest_of(to_json(network.train ? *network.train : network.eval)));
+  list.add("network", sha256_of(to_json(network.train ? *network.train : network.eval)));
   return list.facts;
 }
 

@@ -7,7 +7,6 @@
 #include <limits>
 #include <optional>
 
-#include "base/machine.h"
 #include "io/model_hash.h"
 #include "resnet/train.h"
 #include "train/average.h"
@@ -29,12 +28,6 @@ Clock clock_of(const FitOptions& options) {
   };
 }
 
-std::vector<std::int32_t> labels_of(const data::Dataset& dataset) {
-  std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < dataset.size(); ++i) labels.push_back(dataset.label(i));
-  return labels;
-}
-
 // One run: what the loop carries from batch to batch.
 class Run {
  public:
@@ -43,17 +36,8 @@ class Run {
         train_(train),
         test_(test),
         options_(options),
-        order_(options.balanced ? data::Order::balanced(options.seed, labels_of(train))
-                                : data::Order::shuffled(options.seed)),
-        loader_(train, {.batch_size = options.batch_size,
-                        .threads = options.loader_threads > 0
-                                       ? options.loader_threads
-                                       : loader_threads(options.engine.threads > 0 ? options.engine.threads
-                                                                                   : default_threads()),
-                        .layout = ImageLayout::nhwc,
-                        .drop_last = options.drop_last,
-                        .augment = options.augment,
-                        .seed = options.seed}),
+        order_(order_of(options, train)),
+        loader_(train, loader_options(options)),
         stepper_(options.accumulate, options.clip_norm),
         average_(options.average) {
     check_batches(net, train, options.batch_size, options.drop_last);

@@ -75,11 +75,10 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
     return;
   }
   const data::Dataset dataset(source, "files", {"unknown"}, model.preprocessing(), *shape);
-  data::Loader loader(
-      dataset, {.batch_size = std::min(options.batch_size, source->size()),
-                .threads = options.threads > 0 ? options.threads
-                                               : train::loader_threads(model.engine().device().threads),
-                .layout = ImageLayout::nhwc});
+  data::Loader loader(dataset,
+                      {.batch_size = std::min(options.batch_size, source->size()),
+                       .threads = train::loader_threads(model.engine().device().threads, options.threads),
+                       .layout = ImageLayout::nhwc});
   loader.start();
   std::int64_t next = 0;
   while (const data::Batch* batch = loader.next()) {

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import struct
 import subprocess
@@ -60,6 +61,13 @@ def put_small_idx(folder, seed=0):
     """Eight examples of 40x40 in three classes, the same to train and to test on."""
     for split in ("train", "t10k"):
         put_idx(folder, split, ((7 * i + seed) % 251 for i in range(8 * 40 * 40)), (i % 3 for i in range(8)), 40)
+
+
+def put_noise(folder, examples, seed=0):
+    """As put_small_idx(), but pictures of 16x16 that are noise."""
+    pixels = random.Random(seed).randbytes(examples * 16 * 16)
+    for split in ("train", "t10k"):
+        put_idx(folder, split, pixels, (i % 3 for i in range(examples)), 16)
 
 
 def png(pixels, height, width, level=6):

@@ -9,29 +9,18 @@ import signal
 import subprocess
 import time
 
-from program import HERE, PROGRAM, TIMEOUT, run
+from program import HERE, PROGRAM, TIMEOUT, put_noise, run
 
 KILLS = int(os.environ.get("RESNET_KILLS", "6"))
 STOPS = int(os.environ.get("RESNET_STOPS", "6"))
-
-
-def write_data(folder, seed):
-    folder.mkdir()
-    examples, side = 48, 16
-    pixels = random.Random(seed).randbytes(examples * side * side)
-    extents = b"".join(n.to_bytes(4, "big") for n in (examples, side, side))
-    for split in ("train", "t10k"):
-        (folder / f"{split}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + extents + pixels)
-        (folder / f"{split}-labels-idx1-ubyte").write_bytes(
-            b"\0\0\x08\x01" + extents[:4] + bytes(i % 3 for i in range(examples)))
 
 
 def files_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-write_data(HERE / "own", 0)
-write_data(HERE / "other", 1)
+put_noise("own", 48)
+put_noise("other", 48, seed=1)
 RUN = ["--data", "idx:own", "--resize", "32", "--model", "resnet18", "--channels", "8,16", "--blocks", "1,1", "--batch-size", "8",
        "--epochs", "3", "--augment", "flip", "--momentum", "0.9", "--ema", "0.9", "--schedule", "cosine", "--threads",
        "1", "--quiet"]

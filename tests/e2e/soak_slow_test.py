@@ -1,20 +1,12 @@
 #!/usr/bin/env python3
 """Ten thousand steps with a checkpoint every hundred: memory, descriptors and files stay as they are."""
 import pathlib
-import random
 import subprocess
 import time
 
-from program import HERE, PROGRAM, TIMEOUT
+from program import HERE, PROGRAM, TIMEOUT, put_noise
 
-(HERE / "own").mkdir()
-EXAMPLES, SIDE = 640, 16
-extents = b"".join(n.to_bytes(4, "big") for n in (EXAMPLES, SIDE, SIDE))
-for split in ("train", "t10k"):
-    (HERE / "own" / f"{split}-images-idx3-ubyte").write_bytes(
-        b"\0\0\x08\x03" + extents + random.Random(0).randbytes(EXAMPLES * SIDE * SIDE))
-    (HERE / "own" / f"{split}-labels-idx1-ubyte").write_bytes(
-        b"\0\0\x08\x01" + extents[:4] + bytes(i % 3 for i in range(EXAMPLES)))
+put_noise("own", 640)
 
 process = subprocess.Popen(
     [PROGRAM, "train", "--data", "idx:own", "--resize", "32", "--model", "resnet18", "--channels", "8,16", "--blocks", "1,1",

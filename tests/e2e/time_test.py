@@ -1,20 +1,13 @@
 #!/usr/bin/env python3
 """A run that a time bounds ends on time and is repeated by its config.toml; what was decided is said before the first step."""
 import json
-import os
 import pathlib
 import re
-import shutil
-import subprocess
 import time
 import tomllib
 
-PROGRAM = os.environ["RESNET_PROGRAM"]
-TIMEOUT = int(os.environ["RESNET_TEST_TIMEOUT"])  # seconds; sanitizers have more
-HERE = pathlib.Path.cwd() / "files"
-shutil.rmtree(HERE, ignore_errors=True)
-HERE.mkdir()
-os.chdir(HERE)
+import program
+
 RUN = ["train", "--limit-train", "640", "--limit-test", "128", "--resize", "16", "--model", "resnet18", "--stem", "small", "--channels", "8,8",
        "--blocks", "1,1", "--batch-size", "16", "--recipe", "scratch", "--threads", "1"]
 SECONDS = 3
@@ -22,8 +15,7 @@ SECONDS = 3
 
 def run(*flags):
     begin = time.monotonic()
-    result = subprocess.run([PROGRAM, *flags, "--json"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert result.returncode == 0, result
+    result = program.run(*flags, "--json")
     return json.loads(result.stdout), result.stderr, time.monotonic() - begin
 
 
@@ -52,13 +44,13 @@ same, _, _ = run("train", "--config", "changed/config.toml", "--out", "same", "-
 assert same["weights_sha256"] == changed["weights_sha256"], (same, changed)
 plain, _, _ = run("train", "--config", "changed/config.toml", "--steps", "80", "--out", "plain", "--quiet")
 assert plain["steps"] == 80 and plain["weights_sha256"] != changed["weights_sha256"], plain
-wrong = subprocess.run([PROGRAM, *RUN, "--steps", "100,20:60,70:80", "--quiet", "--out", "wrong"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-assert wrong.returncode == 2 and "a change of the steps at step 70 to 80 does not fit a run of 60" in wrong.stderr, wrong
+wrong = program.run(*RUN, "--steps", "100,20:60,70:80", "--quiet", "--out", "wrong", code=2,
+                    says="a change of the steps at step 70 to 80 does not fit a run of 60")
 assert len(wrong.stderr.splitlines()) == 2, wrong
 
 # The batches of a training, for another program.
-subprocess.run([PROGRAM, "data", "--limit-train", "640", "--resize", "16", "--recipe", "scratch", "--batch-size", "16", "--steps", "41",
-                "--save-batches", "batches.safetensors"], capture_output=True, timeout=TIMEOUT, check=True)
+program.run("data", "--limit-train", "640", "--resize", "16", "--recipe", "scratch", "--batch-size", "16", "--steps", "41",
+            "--save-batches", "batches.safetensors")
 data = pathlib.Path("batches.safetensors").read_bytes()
 header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
 assert {key: header[key]["shape"] for key in ("0.images", "40.labels")} == {"0.images": [16, 1, 16, 16], "40.labels": [16]}, header.keys()

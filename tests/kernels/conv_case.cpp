@@ -400,14 +400,18 @@ double error_of_positive_sums(const ConvGeometry& g, ConvPass pass, const ConvMa
   return worst;
 }
 
+// One of low to high, or of these.
+std::int64_t drawn(std::mt19937_64& bits, std::int64_t low, std::int64_t high) {
+  return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
+}
+std::int64_t drawn(std::mt19937_64& bits, std::initializer_list<std::int64_t> values) {
+  return values.begin()[drawn(bits, 0, static_cast<std::int64_t>(values.size()) - 1)];
+}
+
 ConvGeometry random_geometry(std::uint64_t seed) {
   std::mt19937_64 bits(seed * 7919 + 17);
-  const auto between = [&bits](std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
-  };
-  const auto one_of = [&](std::initializer_list<std::int64_t> values) {
-    return values.begin()[between(0, static_cast<std::int64_t>(values.size()) - 1)];
-  };
+  const auto between = [&bits](std::int64_t low, std::int64_t high) { return drawn(bits, low, high); };
+  const auto one_of = [&bits](std::initializer_list<std::int64_t> values) { return drawn(bits, values); };
   while (true) {
     ConvGeometry g;
     g.groups = one_of({1, 1, 1, 1, 2, 3, 8});
@@ -433,9 +437,7 @@ ConvGeometry random_geometry(std::uint64_t seed) {
 
 ConvGeometry random_winograd_geometry(std::uint64_t seed) {
   std::mt19937_64 bits(seed * 7919 + 29);
-  const auto between = [&bits](std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
-  };
+  const auto between = [&bits](std::int64_t low, std::int64_t high) { return drawn(bits, low, high); };
   while (true) {
     ConvGeometry g;
     g.kh = g.kw = 3;
@@ -460,12 +462,8 @@ ConvGeometry random_parity_geometry(std::uint64_t seed) {
 // Groups of every width there is a network of, and odd ones; as many in as out, or not.
 ConvGeometry random_grouped_geometry(std::uint64_t seed) {
   std::mt19937_64 bits(seed * 7919 + 41);
-  const auto between = [&bits](std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>(low, high)(bits);
-  };
-  const auto one_of = [&](std::initializer_list<std::int64_t> values) {
-    return values.begin()[between(0, static_cast<std::int64_t>(values.size()) - 1)];
-  };
+  const auto between = [&bits](std::int64_t low, std::int64_t high) { return drawn(bits, low, high); };
+  const auto one_of = [&bits](std::initializer_list<std::int64_t> values) { return drawn(bits, values); };
   while (true) {
     ConvGeometry g;
     const std::int64_t in = one_of({1, 2, 3, 4, 8, 16, 32, between(1, 40)});

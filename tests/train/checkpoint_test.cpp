@@ -158,6 +158,15 @@ class Stopper final : public Observer {
   std::int64_t left_;
 };
 
+// A run that `stopper` may stop.
+template <class Observing>
+FitResult run_until(const std::shared_ptr<Observing>& stopper, FitOptions options) {
+  options.observers = {stopper};
+  options.stop = &stopper->stop;
+  nn::Sequential net = network();
+  return fit(net, training_set(), test_set(), options);
+}
+
 TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
   for (const Kind& kind : kinds()) {
     FitOptions options = plain(3);
@@ -167,12 +176,7 @@ TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
     const fs::path all = scratch_ / kind.name;
     const auto stopper = std::make_shared<Stopper>(12);  // before the last evaluation
     options.checkpoints = {.folder = all, .every_steps = 1, .keep = 1000};
-    options.observers = {stopper};
-    options.stop = &stopper->stop;
-    nn::Sequential net = network();
-    fit(net, training_set(), test_set(), options);
-    options.observers.clear();
-    options.stop = nullptr;
+    run_until(stopper, options);
 
     const std::vector<fs::path> paths = checkpoints_in(all);
     EXPECT_EQ(paths.size(), options.accumulate > 1 ? 6U : 12U) << kind.name;
@@ -200,15 +204,10 @@ TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
     int stops = 0;
     while (!complete && stops < 50) {
       const auto stopper = std::make_shared<Stopper>(between);
-      options.observers = {stopper};
-      options.stop = &stopper->stop;
-      nn::Sequential net = network();
-      complete = fit(net, training_set(), test_set(), options).complete;
+      complete = run_until(stopper, options).complete;
       ++stops;
     }
     EXPECT_GT(stops, 2);
-    options.observers.clear();
-    options.stop = nullptr;
     EXPECT_EQ(outcome(options), undisturbed) << "a finished run says again what it found; every " << between;
   }
 }
@@ -234,12 +233,7 @@ TEST_F(Checkpoints, OfARunThatIsStoppedInAnEvaluationEndAsIfItHadNotBeen) {
   for (int time = 1; time <= 9; ++time) {  // three times an epoch: before it and after each of two batches
     options.checkpoints = {.folder = scratch_ / std::to_string(time), .resume = true};
     const auto stopper = std::make_shared<EvaluationStopper>(time);
-    options.observers = {stopper};
-    options.stop = &stopper->stop;
-    nn::Sequential net = network();
-    fit(net, training_set(), test_set(), options);
-    options.observers.clear();
-    options.stop = nullptr;
+    run_until(stopper, options);
     EXPECT_EQ(outcome(options), undisturbed) << time;
   }
 }
@@ -293,12 +287,7 @@ FitOptions two_checkpoints(const fs::path& folder) {
   FitOptions options = plain(3);
   options.checkpoints = {.folder = folder, .every_steps = 1};
   const auto stopper = std::make_shared<Stopper>(5);
-  options.observers = {stopper};
-  options.stop = &stopper->stop;
-  nn::Sequential net = network();
-  fit(net, training_set(), test_set(), options);
-  options.observers.clear();
-  options.stop = nullptr;
+  run_until(stopper, options);
   options.checkpoints.resume = true;
   return options;
 }
@@ -490,10 +479,7 @@ TEST_F(Checkpoints, KeepTheNewestTheBestAndWhatTheRunWentOnFrom) {
   FitOptions options = plain(6);
   options.checkpoints = {.folder = scratch_ / "run", .every_steps = 2, .keep = 2};
   const auto stopper = std::make_shared<Stopper>(19);
-  options.observers = {stopper};
-  options.stop = &stopper->stop;
-  nn::Sequential net = network();
-  fit(net, training_set(), test_set(), options);
+  run_until(stopper, options);
   std::vector<fs::path> left = checkpoints_in(scratch_ / "run");
   const train::Checkpoint last = train::read_checkpoint(left.at(0));
   EXPECT_EQ(last.run.steps, 19);
