@@ -150,6 +150,9 @@ class Dataset {
   /// without examples here. Throws FormatError where one of these is not among them.
   Dataset with_classes(const std::vector<std::string>& classes) const;
 
+  /// content_sha256() of its examples, worked out once for it and its copies.
+  const std::string& content_sha256() const;
+
   const Source& source() const noexcept { return *source_; }
   PictureCache* cache() const noexcept { return cache_.get(); }  ///< of its loaders; null: none
 
@@ -157,7 +160,10 @@ class Dataset {
   friend Dataset cached(Dataset dataset, const CacheOptions& options);
   friend TrainTest cached(TrainTest sets, const CacheOptions& options);
 
+  struct Content;
+
   std::shared_ptr<const Source> source_;
+  std::shared_ptr<Content> content_;  // of source_
   std::shared_ptr<PictureCache> cache_;
   std::string name_;
   std::vector<std::string> classes_;

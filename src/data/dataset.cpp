@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <initializer_list>
+#include <mutex>
 
 #include "base/sha256.h"
 #include "base/text.h"
@@ -7,9 +8,15 @@
 
 namespace resnet::data {
 
+struct Dataset::Content {
+  std::once_flag known;
+  std::string sha256;
+};
+
 Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
                  Preprocessing preprocessing, Shape example, std::int64_t limit)
     : source_(std::move(source)),
+      content_(std::make_shared<Content>()),
       name_(std::move(name)),
       classes_(std::move(classes)),
       preprocessing_(std::move(preprocessing)),
@@ -98,6 +105,7 @@ Dataset Dataset::with_classes(const std::vector<std::string>& classes) const {
   }
   Dataset result = *this;
   result.source_ = std::make_shared<Relabelled>(source_, std::move(labels));
+  result.content_ = std::make_shared<Content>();  // labels are part of it
   result.classes_ = classes;
   return result;
 }
@@ -124,6 +132,11 @@ std::string content_sha256(const Dataset::Source& source, std::int64_t count) {
     hash.add(image);
   }
   return hash.hex();
+}
+
+const std::string& Dataset::content_sha256() const {
+  std::call_once(content_->known, [this] { content_->sha256 = data::content_sha256(*source_, size_); });
+  return content_->sha256;
 }
 
 ImageView Batch::view() const {

@@ -41,8 +41,8 @@ std::string recorded_folder(const char* flag, const std::string& folder) {
 }  // namespace
 
 Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test) {
-  settings.train_sha256 = data::content_sha256(train.source(), train.size());
-  settings.test_sha256 = data::content_sha256(test.source(), test.size());
+  settings.train_sha256 = train.content_sha256();
+  settings.test_sha256 = test.content_sha256();
   settings.data = data::full_name(settings.data);
   bool in_folder = false;  // whether the data set's name has its folder
   for (const data::DataSource& source : data::data_sources()) {
@@ -64,7 +64,9 @@ bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dat
   const std::string& known = train ? run.train_sha256 : run.test_sha256;
   const std::int64_t limit = train ? run.limit_train : run.limit_test;
   const data::Dataset::Source& source = dataset.source();
-  return known.empty() || known == data::content_sha256(source, limit > 0 ? limit : source.size());
+  const std::int64_t count = limit > 0 ? std::min(limit, source.size()) : source.size();
+  return known.empty() ||
+         known == (count == dataset.size() ? dataset.content_sha256() : data::content_sha256(source, count));
 }
 
 std::string to_toml(const Settings& settings) {

@@ -64,8 +64,8 @@ void add_schedule(List& list, const ScheduleOptions& schedule) {
 }
 
 void add_data(List& list, const data::Dataset& train, const data::Dataset& test) {
-  list.add("training examples", data::content_sha256(train.source(), train.size()));
-  list.add("test examples", data::content_sha256(test.source(), test.size()));
+  list.add("training examples", train.content_sha256());
+  list.add("test examples", test.content_sha256());
   std::string classes;
   for (const std::string& name : train.classes()) classes += name + '\0';
   list.add("class names", sha256_of(classes));

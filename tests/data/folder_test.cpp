@@ -238,6 +238,8 @@ TEST_F(PictureFolder, IsKnownByItsContent) {
   for (int i = 0; i < 30; ++i) put_picture((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm", i);
   const auto [train, test] = data::folder(dir());
   const std::string before = data::content_sha256(train.source(), train.size());
+  EXPECT_EQ(train.content_sha256(), before);
+  EXPECT_NE(train.first(1).content_sha256(), before);
   for (int i = 0; i < 30; ++i) {  // other names, other files
     fs::remove(dir() / ((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm"));
     put_picture((i % 2 == 0 ? "a/x" : "b/x") + std::to_string(97 * i % 31) + ".ppm", i, "again");
@@ -315,6 +317,7 @@ TEST_F(PictureFolder, HasItsClassesByNameAmongOthers) {
   put_picture("c/2.ppm", 2);
   const data::Dataset own = data::folder(dir(), {.val_split = 0}).train;
   const data::Dataset among = own.with_classes({"c", "b", "a"});
+  EXPECT_NE(among.content_sha256(), own.content_sha256()) << "labels are part of it";
   EXPECT_EQ(among.classes().size(), 3U);
   for (std::int64_t i = 0; i < 2; ++i) {
     EXPECT_EQ(among.classes()[static_cast<std::size_t>(among.label(i))],
