@@ -18,11 +18,11 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
 
 constexpr const char* kHelp = "Shows the flags of a command.";
 
-bool is_folder(const Argument& argument) {
+bool takes_folder(const Argument& argument) {
   return argument.placeholder == "DIR";
 }
 
-bool is_file(const Argument& argument) {
+bool takes_file(const Argument& argument) {
   return argument.placeholder == "FILE" || argument.name == "RUN";
 }
 
@@ -120,7 +120,7 @@ std::string bash(const Commands& commands) {
     for (const Argument& entry : entries(*command)) {
       if (entry.positional) {
         words += fmt::format("{}{}", words.empty() ? "" : " ", joined(entry.choices, " "));
-        if (is_file(entry)) files = "-f";
+        if (takes_file(entry)) files = "-f";
         continue;
       }
       own.push_back("--" + entry.name);
@@ -128,8 +128,8 @@ std::string bash(const Commands& commands) {
       std::string action = ":";  // a value that nobody can guess
       if (!entry.choices.empty()) {
         action = fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", joined(entry.choices, " "));
-      } else if (is_folder(entry) || is_file(entry)) {
-        action = fmt::format("COMPREPLY=($(compgen {} -- \"$word\"))", is_folder(entry) ? "-d" : "-f");
+      } else if (takes_folder(entry) || takes_file(entry)) {
+        action = fmt::format("COMPREPLY=($(compgen {} -- \"$word\"))", takes_folder(entry) ? "-d" : "-f");
       }
       text += fmt::format("    '{} --{}') {}; return ;;\n", name, entry.name, action);
     }
@@ -169,8 +169,8 @@ std::string zsh(const Commands& commands) {
       std::string action = " ";
       if (!entry.choices.empty()) {
         action = fmt::format("({})", zsh_quoted(joined(entry.choices, " ")));
-      } else if (is_folder(entry) || is_file(entry)) {
-        action = is_folder(entry) ? "_files -/" : "_files";
+      } else if (takes_folder(entry) || takes_file(entry)) {
+        action = takes_folder(entry) ? "_files -/" : "_files";
       }
       const std::string value = zsh_quoted(entry.placeholder);
       if (entry.positional) {
@@ -210,9 +210,9 @@ std::string fish(const Commands& commands) {
       if (!entry.positional) text += fmt::format(" -l {}", entry.name);
       if (!entry.positional && !entry.placeholder.empty()) text += choose ? " -x" : " -r";
       if (choose) text += fmt::format(" -a '{}'", joined(entry.choices, " "));
-      if (is_folder(entry)) {
+      if (takes_folder(entry)) {
         text += " -a '(__fish_complete_directories)'";
-      } else if (is_file(entry)) {
+      } else if (takes_file(entry)) {
         text += " -F";
       }
       text += fmt::format(" -d '{}'\n", fish_quoted(entry.help));
