@@ -208,7 +208,7 @@ std::string read_text(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-void write_file(const fs::path& path, Parts parts, Durability durability) {
+void write_file(const fs::path& path, Parts parts, Durability durability, const KnownFolder* known) {
   // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
   struct stat status {};
   const bool exists = uninterrupted([&] { return file_system().stat(path.c_str(), &status); }) == 0;
@@ -222,7 +222,9 @@ void write_file(const fs::path& path, Parts parts, Durability durability) {
   constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces
   Temporary temporary(folder, path, target.replaces ? kOwnersAlone : kNewFile);
   Descriptor fd(temporary.fd());
-  int error = target.replaces ? take_over(fd.get(), target.old) : 0;
+  // The temporary file is there: if its folder is exchanged from here on, it cannot be renamed.
+  int error = known != nullptr && known->is_gone() ? ENOENT : 0;
+  if (error == 0 && target.replaces) error = take_over(fd.get(), target.old);
   if (error == 0) error = write_all(fd.get(), parts);
   // An fsync that failed is not tried again: what it should have kept may be lost already.
   const bool flushed = durability != Durability::soon;
@@ -237,10 +239,10 @@ void write_file(const fs::path& path, Parts parts, Durability durability) {
     throw_io_error("flush the folder of", path, flushing);
 }
 
-void write_file(const fs::path& path, std::string_view text) {
+void write_file(const fs::path& path, std::string_view text, const KnownFolder* folder) {
   const std::array<std::span<const std::byte>, 1> parts = {
       std::as_bytes(std::span(text.data(), text.size()))};
-  write_file(path, parts);
+  write_file(path, parts, Durability::flushed, folder);
 }
 
 AppendedFile::AppendedFile(const fs::path& path) {

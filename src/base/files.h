@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace resnet {
@@ -47,16 +48,40 @@ std::string read_text(const std::filesystem::path& path);
 /// the old file; costs reading it, see docs/reliability.md.
 enum class Durability { soon, flushed, read_back };
 
+/// A folder that is known again, whatever its name leads to later: it is held open.
+class KnownFolder {
+ public:
+  KnownFolder() = default;  ///< none: always gone
+  /// Throws IoError. One that may be written to but not read is not held: any folder in its place is it.
+  explicit KnownFolder(std::filesystem::path path);
+  /// One that is open already, or -1: not held.
+  KnownFolder(std::filesystem::path path, int fd) noexcept : path_(std::move(path)), fd_(fd) {}
+  ~KnownFolder();
+  KnownFolder(KnownFolder&& other) noexcept;
+  KnownFolder& operator=(KnownFolder&& other) noexcept;
+
+  const std::filesystem::path& path() const noexcept { return path_; }  ///< where it was
+  /// Whether it is no longer there: moved, removed, or another one in its place.
+  bool is_gone() const noexcept;
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
 /// Writes the parts one after the other into a temporary file of the same folder, flushes it to the
 /// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if
 /// no other thread takes them. The temporary file is new (O_EXCL) and has a random name, so that nothing put
 /// there beforehand is written to. A file that is replaced keeps its permissions and, where the system allows
 /// it, its owner. A link is followed; a device or a pipe is written as it is. Only a regular file is read
 /// back. Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it
-/// was the folder that could not be flushed).
+/// was the folder that could not be flushed). With a `folder`, also where that is gone: nothing is left in
+/// one that stands in its place, not even if they are exchanged meanwhile.
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
-                Durability durability = Durability::flushed);
-void write_file(const std::filesystem::path& path, std::string_view text);
+                Durability durability = Durability::flushed, const KnownFolder* folder = nullptr);
+void write_file(const std::filesystem::path& path, std::string_view text,
+                const KnownFolder* folder = nullptr);
+
 /// A regular file that grows line by line while others read it.
 class AppendedFile {
  public:
@@ -80,19 +105,17 @@ class FolderLock {
  public:
   /// Makes the folder and those above it, if need be. Throws IoError, also where another one holds it.
   explicit FolderLock(const std::filesystem::path& folder);
-  ~FolderLock();
+  ~FolderLock() = default;
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
   bool made() const noexcept { return made_; }  ///< whether the folder was not there before
-  /// Whether `folder`, which this holds, is no longer where it was: moved, removed, or another one in its
-  /// place.
-  bool is_gone(const std::filesystem::path& folder) const noexcept;
+  const KnownFolder& folder() const noexcept { return folder_; }
   /// False on file systems that cannot lock a folder, such as NFS: then nothing is held.
   bool held() const noexcept { return held_; }
 
  private:
-  int fd_ = -1;
+  KnownFolder folder_;
   bool made_ = false, held_ = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "base/descriptor.h"
 #include "base/files.h"
@@ -87,13 +88,39 @@ int flush_folder(const fs::path& folder) noexcept {
   return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
 }
 
+KnownFolder::KnownFolder(fs::path path) : path_(std::move(path)) {
+  Descriptor fd(open_file(path_, O_RDONLY | O_DIRECTORY));
+  if (fd.get() < 0 && errno != EACCES) throw_io_error("open the folder", path_, errno);
+  fd_ = fd.release();
+}
+
+KnownFolder::~KnownFolder() {
+  const Descriptor closed(fd_);
+}
+
+KnownFolder::KnownFolder(KnownFolder&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+
+KnownFolder& KnownFolder::operator=(KnownFolder&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+bool KnownFolder::is_gone() const noexcept {
+  return fd_ >= 0 ? !is_at(fd_, path_) : !is_there(path_);
+}
+
 FolderLock::FolderLock(const fs::path& folder) {
   constexpr int kTries = 100;  // each time another process took the folder away between two calls
   for (int i = 0; i < kTries; ++i) {
     made_ = make_directories(folder);
     Descriptor fd(open_file(folder, O_RDONLY | O_DIRECTORY));
     if (fd.get() < 0 && errno == ENOENT) continue;
-    if (fd.get() < 0 && errno == EACCES) return;  // it may still be written to
+    if (fd.get() < 0 && errno == EACCES) {  // it may still be written to
+      folder_ = KnownFolder(folder, -1);
+      return;
+    }
     if (fd.get() < 0) throw_io_error("open the folder", folder, errno);
     held_ = uninterrupted([&] { return file_system().flock(fd.get(), LOCK_EX | LOCK_NB); }) == 0;
     if (!held_ && errno == EWOULDBLOCK) {
@@ -101,18 +128,10 @@ FolderLock::FolderLock(const fs::path& folder) {
                     "wait for it, or give another folder");
     }
     if (!is_at(fd.get(), folder)) continue;
-    fd_ = fd.release();
+    folder_ = KnownFolder(folder, fd.release());
     return;
   }
   throw_io_error("lock the folder", folder, ENOENT);
-}
-
-bool FolderLock::is_gone(const fs::path& folder) const noexcept {
-  return fd_ >= 0 ? !is_at(fd_, folder) : !is_there(folder);
-}
-
-FolderLock::~FolderLock() {
-  const Descriptor closed(fd_);
 }
 
 bool make_directories(const fs::path& path) {

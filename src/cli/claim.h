@@ -26,7 +26,8 @@ class RunClaim {
   const std::filesystem::path& folder() const noexcept { return folder_; }
   void keep() noexcept { kept_ = true; }  ///< there is something worth keeping
   /// Whether the folder was moved or removed since it was claimed, or another one put in its place.
-  bool is_gone() const noexcept { return lock_->is_gone(folder_); }
+  bool is_gone() const noexcept { return lock_->folder().is_gone(); }
+  const KnownFolder& known() const noexcept { return lock_->folder(); }
 
  private:
   explicit RunClaim(std::filesystem::path folder);

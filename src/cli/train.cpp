@@ -90,7 +90,7 @@ class ModelKeeper final : public Observer {
                     claim_.folder().string(), folder.string()));
     return folder;
   }
-  void write_config() const { write_file(claim_.folder() / report::kConfigFile, config_); }
+  void write_config() const { write_file(claim_.folder() / report::kConfigFile, config_, &claim_.known()); }
 
   RunClaim& claim_;
   std::string config_;

@@ -327,14 +327,14 @@ Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
 }
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                       const Metadata& metadata) {
+                       const Metadata& metadata, const KnownFolder* folder) {
   const std::string file = path.string();
   check_names(file, tensors);
   const std::vector<std::size_t> order = data_order(tensors);
   const std::string header = make_header(file, tensors, order, metadata);
   std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(header))};
   for (const std::size_t i : order) parts.emplace_back(tensors[i].second.raw(), tensors[i].second.bytes());
-  write_file(path, parts, Durability::read_back);
+  write_file(path, parts, Durability::read_back, folder);
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path) {

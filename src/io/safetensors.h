@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/files.h"
 #include "resnet/tensor.h"
 
 namespace resnet::io {
@@ -29,9 +30,10 @@ std::string_view safetensors_name(DType dtype);
 /// Writes the file, atomically, durably and read back. Equal arguments give equal bytes. The header names the
 /// tensors in the order given; their data lie widest dtype first, so that each is aligned to its
 /// elements, as other readers need. Throws FormatError for what the format cannot hold (two tensors
-/// of one name, names that are not UTF-8), IoError if writing fails; the old file is then still there.
+/// of one name, names that are not UTF-8), IoError if writing fails; the old file is then still there. With a
+/// `folder` as write_file().
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                       const Metadata& metadata = {});
+                       const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
 
 /// Reads a file of dtypes F32, F64, I32, I64 and U8. Throws IoError if it cannot be read, FormatError
 /// with the file's name if anything in it is not as the format demands, or if it exceeds our bounds: a header

@@ -25,6 +25,7 @@ class RunFolder : public Observer {
     series_.epochs = report::epochs_begun(run);
     series_.points = run.curve;
     make_directories(folder_);
+    known_ = KnownFolder(folder_);
     write_metrics();
     metrics_.emplace(folder_ / report::kMetricsFile);
   }
@@ -45,6 +46,7 @@ class RunFolder : public Observer {
 
   void on_finish(const FitResult& result) override {
     metrics_.reset();
+    known_ = KnownFolder(folder_);  // it may have been made again
     write_metrics();
     report::write_result(folder_ / report::kResultFile, result);
     write_curves();
@@ -54,11 +56,14 @@ class RunFolder : public Observer {
   void write_metrics() const {
     std::string text = report::metrics_header();
     for (const CurvePoint& point : series_.points) text += report::metrics_line(point);
-    write_file(folder_ / report::kMetricsFile, text);
+    write_file(folder_ / report::kMetricsFile, text, &known_);
   }
-  void write_curves() const { write_file(folder_ / report::kCurvesFile, curves_svg(std::span(&series_, 1))); }
+  void write_curves() const {
+    write_file(folder_ / report::kCurvesFile, curves_svg(std::span(&series_, 1)), &known_);
+  }
 
   std::filesystem::path folder_;
+  KnownFolder known_;  // not another one that took its place
   Series series_;
   std::optional<AppendedFile> metrics_;
 };

@@ -195,7 +195,7 @@ Checkpoint checkpoint_of(io::Safetensors file, const std::string& name) {
 
 }  // namespace
 
-void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint) {
+void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, const KnownFolder* folder) {
   io::NamedTensors tensors;
   const auto add = [&](std::string_view prefix, State& state) {
     for (auto& [name, tensor] : state)
@@ -210,7 +210,7 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint) 
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
   metadata[kHashKey] = hash_of(tensors, metadata);
-  io::write_safetensors(path, tensors, metadata);
+  io::write_safetensors(path, tensors, metadata, folder);
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/files.h"
 #include "resnet/engine.h"
 #include "resnet/train.h"
 
@@ -46,8 +47,9 @@ struct Checkpoint {
   std::string version;  // of the program that wrote it
 };
 
-/// Atomically and durably. Throws IoError.
-void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint);
+/// Atomically and durably; with a `folder` as write_file(). Throws IoError.
+void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint,
+                      const KnownFolder* folder = nullptr);
 
 /// Throws IoError, or FormatError for a file that is damaged or no checkpoint; ConfigError for a whole one of
 /// another version of the format.

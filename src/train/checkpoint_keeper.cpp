@@ -68,6 +68,7 @@ std::vector<std::int64_t> all_in(const fs::path& folder) {
 
 CheckpointKeeper::CheckpointKeeper(const CheckpointOptions& options) : options_(options) {
   make_directories(options_.folder);
+  folder_ = KnownFolder(options_.folder);
   remove_temporaries(options_.folder);
   if (options_.resume || all_in(options_.folder).empty()) return;
   throw ConfigError(fmt::format("{} holds the checkpoints of another run", options_.folder.string()),
@@ -157,7 +158,7 @@ void CheckpointKeeper::write_last(Checkpoint checkpoint) {
 
 void CheckpointKeeper::save(Checkpoint checkpoint) const {
   const std::int64_t steps = checkpoint.run.steps, top_steps = checkpoint.run.top_steps;
-  write_checkpoint(path_of(steps), std::move(checkpoint));
+  write_checkpoint(path_of(steps), std::move(checkpoint), &folder_);
   prune(steps, top_steps);
 }
 

@@ -46,6 +46,7 @@ class CheckpointKeeper {
   void wait();
 
   CheckpointOptions options_;
+  KnownFolder folder_;
   std::int64_t resumed_from_ = -1;  // steps
   std::int64_t last_steps_ = 0;     // of the last one
   std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();

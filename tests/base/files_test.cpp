@@ -13,10 +13,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 #include <thread>
 
 #include "resnet/error.h"
+#include "support/passed_on.h"
 #include "support/scratch_folder.h"
 
 namespace resnet {
@@ -307,16 +309,63 @@ TEST(FolderLock, KnowsThatItsFolderIsNoLongerThere) {
   const ScratchFolder folder;
   const fs::path run = folder / "run";
   const FolderLock lock(run);
-  EXPECT_FALSE(lock.is_gone(run));
+  EXPECT_FALSE(lock.folder().is_gone());
   fs::rename(run, folder / "moved");
-  EXPECT_TRUE(lock.is_gone(run));
+  EXPECT_TRUE(lock.folder().is_gone());
   fs::create_directory(run);  // another one in its place
-  EXPECT_EQ(lock.is_gone(run), lock.held());
+  EXPECT_EQ(lock.folder().is_gone(), lock.held());
   fs::remove(run);
   fs::rename(folder / "moved", run);
-  EXPECT_FALSE(lock.is_gone(run));
+  EXPECT_FALSE(lock.folder().is_gone());
   fs::remove(run);
-  EXPECT_TRUE(lock.is_gone(run));
+  EXPECT_TRUE(lock.folder().is_gone());
+}
+
+// Before the call with a number, counted from 0, another folder takes the place of the one that is written
+// to.
+class Exchanged final : public test::PassedOn {
+ public:
+  Exchanged(FileSystem& under, fs::path folder, int call)
+      : PassedOn(under), folder_(std::move(folder)), left_(call) {}
+  bool done() const { return left_ < 0; }
+
+ protected:
+  bool refuses(const char*) noexcept override {
+    if (left_-- != 0) return false;
+    fs::rename(folder_, folder_.string() + " moved");
+    fs::create_directory(folder_);
+    std::ofstream(folder_ / "file") << "another's";
+    return false;
+  }
+
+ private:
+  fs::path folder_;
+  int left_;
+};
+
+TEST(KnownFolder, AnotherInItsPlaceIsNotWrittenToWheneverItComes) {
+  int calls = 0;
+  for (bool exchanged = true; exchanged; ++calls) {
+    const ScratchFolder scratch;
+    const fs::path run = scratch / "run";
+    make_directories(run);
+    write_file(run / "file", "old");
+    const KnownFolder known(run);
+    bool failed = false;
+    {
+      Exchanged files(file_system(), run, calls);
+      const test::FilesReplaced replaced(files);
+      failed = !io_error([&] { write_file(run / "file", "new", &known); }).first.empty();
+      exchanged = files.done();
+    }
+    EXPECT_EQ(known.is_gone(), exchanged);
+    std::error_code error;
+    EXPECT_EQ(list_names(run, error).size(), 1U) << "call " << calls;
+    EXPECT_EQ(read_text(run / "file"), exchanged ? "another's" : "new") << "call " << calls;
+    if (!exchanged) EXPECT_FALSE(failed);
+    if (exchanged && !failed) EXPECT_EQ(read_text(scratch / "run moved" / "file"), "new") << "call " << calls;
+  }
+  EXPECT_GT(calls, 8);
 }
 
 TEST(FolderLock, IsReleasedByTheSystemWhenItsProcessIsKilled) {

@@ -97,6 +97,16 @@ TEST_F(RunFolderTest, DoesNotEndARunBecauseARecordFailsAndReportsItAtTheEnd) {
   EXPECT_EQ(read(report::kMetricsFile), csv({learning(1)[0]}));
 }
 
+TEST_F(RunFolderTest, WritesNothingIntoAnotherFolderThatTookItsPlace) {
+  const auto observer = run_folder(folder());
+  observer->on_start(small_run());
+  fs::rename(folder(), folder().string() + " moved");
+  fs::create_directories(folder());
+  observer->on_point(learning(1)[0]);
+  observer->on_epoch({}, 0.9);
+  EXPECT_TRUE(fs::is_empty(folder()));
+}
+
 TEST_F(RunFolderTest, IsReadBackForAPlot) {
   auto points = learning(3);
   points.back().loss = std::numeric_limits<double>::infinity();
