@@ -100,9 +100,9 @@ class Placement {
       buffer_of_[i] = add_buffer({Region::state, entry->offset, entry->bytes, 0, nodes});
     }
     for (const graph::Update& update : graph_.updates()) {
-      const std::int32_t maker = graph_.value(update.value).producer;
-      if (maker < last_read_[at(update.state)] ||
-          (maker == last_read_[at(update.state)] && !takes_over(maker, update.value, update.state))) {
+      const std::int32_t producer = graph_.value(update.value).producer;
+      if (producer < last_read_[at(update.state)] ||
+          (producer == last_read_[at(update.state)] && !takes_over(producer, update.value, update.state))) {
         throw FormatError("'" + graph_.value(update.state).name + "' is read after its update");
       }
       buffer_of_[at(update.value)] = buffer_of_[at(update.state)];

@@ -94,7 +94,7 @@ void Draft::remove_producer(ValueId id, std::size_t j) {
   if (id != kNone && producer(id) == j) uses_[at(id)].producer.reset();
 }
 
-std::optional<std::size_t> Draft::maker(ValueId id) const {
+std::optional<std::size_t> Draft::main_producer(ValueId id) const {
   const auto k = id == kNone ? std::nullopt : producer(id);
   return k && nodes_[*k]->outputs[ops::kMainOutput] == id ? k : std::nullopt;
 }

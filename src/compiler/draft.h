@@ -40,7 +40,7 @@ class Draft {
   bool leaves(graph::ValueId id) const { return use(id).leaves; }
   std::optional<std::size_t> producer(graph::ValueId id) const { return use(id).producer; }
   /// The node whose main output is `id`.
-  std::optional<std::size_t> maker(graph::ValueId id) const;
+  std::optional<std::size_t> main_producer(graph::ValueId id) const;
   /// A value that the graph does not have.
   graph::ValueId new_value(graph::ValueType type);
   const graph::ValueType& type(graph::ValueId id) const { return types_[at(id)]; }

@@ -35,7 +35,7 @@ class EvaluationPass : public Draft {
   void fuse_into_producer(std::size_t j) {
     const ops::BatchNormOptions options = op<BatchNorm>(j)->options();
     const ValueId x = node(j).inputs[Norm::x], z = node(j).outputs[NormOut::y];
-    const auto k = maker(x);
+    const auto k = main_producer(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
     if (conv == nullptr || conv->options().norm_epilogue || leaves(x) || consumers(x).size() != 1) return;
     const auto fused = [&](ops::ConvOptions& o) {

@@ -96,7 +96,7 @@ class FusePass : public Draft {
  private:
   // The mask of the ReLU that makes z as part of a norm, or kNone.
   ValueId mask_of(ValueId z) {
-    const auto k = maker(z);
+    const auto k = main_producer(z);
     const auto* norm = k ? op<BatchNorm>(*k) : nullptr;
     if (norm == nullptr) return kNone;
     const ops::BatchNormOptions& options = norm->options();
@@ -119,7 +119,7 @@ class FusePass : public Draft {
   bool fuse_into_producer(std::size_t j, std::size_t slot) {
     const Node& next = node(j);
     const ValueId value = next.inputs[slot];
-    const auto k = maker(value);
+    const auto k = main_producer(value);
     if (!k) return false;
     const Node& first = node(*k);
     const auto fusion = ops::operation(first).with_epilogue(ops::operation(next), slot);

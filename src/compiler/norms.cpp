@@ -65,7 +65,7 @@ class NormPass : public Draft {
     const Node& norm = node(j);
     const ops::BatchNormOptions options = op<BatchNorm>(j)->options();
     const ValueId x = norm.inputs[Norm::x], index = norm.outputs[NormOut::pool_index];
-    const auto k = maker(x);
+    const auto k = main_producer(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
     if (conv == nullptr || leaves(x) || conv->options().fuses()) return;
     const ops::Conv2dPooledOptions pooled{conv->options().window, *options.pool};
@@ -79,13 +79,13 @@ class NormPass : public Draft {
       if (!fuse_pool_gradient(g, pooled, node(*k), chosen, moments, norm)) return;
       set_input(j, Norm::moments, moments);
     }
-    Node maker = node(*k);
-    maker.op = result;
-    maker.inputs.resize(ops::Conv2dPooledInput::gamma + 1);
-    maker.inputs[ops::Conv2dPooledInput::gamma] = norm.inputs[Norm::gamma];
-    maker.outputs = {chosen, index, moments};
+    Node merged = node(*k);
+    merged.op = result;
+    merged.inputs.resize(ops::Conv2dPooledInput::gamma + 1);
+    merged.inputs[ops::Conv2dPooledInput::gamma] = norm.inputs[Norm::gamma];
+    merged.outputs = {chosen, index, moments};
     set_output(j, NormOut::pool_index, kNone);
-    replace(*k, std::move(maker));
+    replace(*k, std::move(merged));
     set_input(j, Norm::x, chosen);
     change<BatchNorm>(j, [&](ops::BatchNormOptions& o) {
       o.pool.reset();
@@ -148,7 +148,7 @@ class NormPass : public Draft {
     const ops::BatchNormOptions& norm = op<BatchNorm>(j)->options();
     if (!norm.training || norm.stats_from_producer) return;
     const ValueId x = node(j).inputs[Norm::x];
-    const auto k = maker(x);
+    const auto k = main_producer(x);
     const auto add = [](ops::ConvOptions& o) { o.statistics = true; };
     if (!k || op<Conv2d>(*k) == nullptr || op<Conv2d>(*k)->options().statistics || !could<Conv2d>(*k, add))
       return;
@@ -227,7 +227,7 @@ class NormPass : public Draft {
     const auto applies =
         options.coefficients_only ? consumers(gradient.outputs[GradientOut::dx]) : std::vector<std::size_t>{};
     if (consumers(dz).size() != 1 + applies.size() || leaves(dz)) return;
-    const auto k = maker(dz);
+    const auto k = main_producer(dz);
     const auto add = [&](ops::ConvInputGradientOptions& o) { o.sums = options.gate; };
     if (!k || op<Conv2dInputGradient>(*k) == nullptr ||
         op<Conv2dInputGradient>(*k)->options().sums != Gate::none || !could<Conv2dInputGradient>(*k, add))

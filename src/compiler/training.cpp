@@ -40,11 +40,11 @@ class Scope final : public ops::GradientScope {
     sum = sum == kNone ? gradient : emit(ops::make<ops::Add>(), {sum, gradient})[0];
   }
   bool sums_to_zero(ValueId id) const override {
-    const std::int32_t producer = graph_.value(id).producer;
-    if (producer < 0) return false;
-    const Node& maker = graph_.nodes()[static_cast<std::size_t>(producer)];
-    for (std::size_t i = 0; i < maker.outputs.size(); ++i) {
-      if (maker.outputs[i] == id) return ops::operation(maker).sums_to_zero(i);
+    const std::int32_t k = graph_.value(id).producer;
+    if (k < 0) return false;
+    const Node& producer = graph_.nodes()[static_cast<std::size_t>(k)];
+    for (std::size_t i = 0; i < producer.outputs.size(); ++i) {
+      if (producer.outputs[i] == id) return ops::operation(producer).sums_to_zero(i);
     }
     return false;
   }

@@ -136,14 +136,14 @@ class Reader {
       if (!joins(*node)) continue;
       graph::ValueId value = trunk_input(*node) == node->inputs[0] ? node->inputs[1] : node->inputs[0];
       Skip skip{0, place_[at(node->outputs[0])] - 1, {}};
-      const graph::Node* maker = producer(value);
-      while (maker != nullptr && place_[at(value)] == kNowhere) {
-        if (ops::as<ops::Flatten>(*maker) == nullptr) skip.boxes.push_back(box_of(graph_, *maker));
-        value = trunk_input(*maker);
-        maker = producer(value);
+      const graph::Node* source = producer(value);
+      while (source != nullptr && place_[at(value)] == kNowhere) {
+        if (ops::as<ops::Flatten>(*source) == nullptr) skip.boxes.push_back(box_of(graph_, *source));
+        value = trunk_input(*source);
+        source = producer(value);
       }
       std::reverse(skip.boxes.begin(), skip.boxes.end());
-      if (maker != nullptr) skip.from = place_[at(value)];
+      if (source != nullptr) skip.from = place_[at(value)];
       skips_.push_back(std::move(skip));
     }
   }

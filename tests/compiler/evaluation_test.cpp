@@ -45,7 +45,7 @@ TEST(FuseEvaluation, NormResidualAndReluAreTheEpilogueOfTheirConvolution) {
   for (const Isa isa : {Isa::avx2, Isa::avx512}) {
     const plan::Plan plan = plan_of(net, {1, 1, 96, 96}, isa);
     EXPECT_EQ(kernels_named(plan, "+apply", false), 16);
-    EXPECT_EQ(kernels_named(plan, "norm_eval/table", true), 16);
+    EXPECT_EQ(kernels_named(plan, "norm_eval/coefficients", true), 16);
     EXPECT_EQ(kernels_named(plan, "norm_eval", false), 1) << "behind the stem's pool";
     EXPECT_EQ(kernels_named(plan, "add/", false) + kernels_named(plan, "relu/", false), 0);
   }

@@ -58,18 +58,18 @@ struct ConvStorage {
 struct ConvFusion {
   bool norm = false;  // forward, weight gradient: x is what a norm reads, whose result the convolution sees,
   bool relu = false;  // behind a ReLU
-  bool moments = false;        // forward: gathers those of y
+  bool moments = false;        // forward: sums up those of y
   bool norm_epilogue = false;  // forward, without moments: y goes through a norm,
   bool add = false;            // input gradient: adds a to dx; forward: to the norm's result,
   bool relu_epilogue = false;  // forward: and through a ReLU
   // input gradient: dx (+ a) is the gradient dz of a norm behind a ReLU, is made zero where the norm's result
-  // is zero or less, and its sums are gathered. The gate follows from the norm's coefficients, or is a mask.
+  // is zero or less, and its sums are taken. The gate follows from the norm's coefficients, or is a mask.
   enum class Sums : std::uint8_t { none, by_coefficients, by_relu_mask } sums = Sums::none;
   bool norm_gradient = false;  // weight gradient: dy is made from the gradient dz of a norm
 
-  /// Whether it gathers sums of its results.
-  bool gathers() const noexcept { return moments || sums != Sums::none; }
-  bool any_norm() const noexcept { return norm || norm_gradient || norm_epilogue || gathers(); }
+  /// Whether it takes sums of its results.
+  bool any_stats() const noexcept { return moments || sums != Sums::none; }
+  bool any_norm() const noexcept { return norm || norm_gradient || norm_epilogue || any_stats(); }
 };
 
 /// Throws ShapeError if `g` is not a convolution: an extent below one, negative padding, channels that are no

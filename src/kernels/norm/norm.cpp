@@ -30,20 +30,20 @@ class NormForward : public NormKernel {
         applied_(pool_ ? pool_->g.n * pool_->g.ho() * pool_->g.wo() : geometry.rows(), geometry.c) {}
 
  protected:
-  enum Table : std::uint8_t { kMean, kScale, kOffset, kTables };
+  enum Vector : std::uint8_t { kMean, kScale, kOffset, kVectors };
 
   int outputs() const noexcept { return 5 + (g_.add ? 1 : 0) + (g_.stats_from_producer ? 1 : 0); }
 
   /// The mean is rounded to f32, so that x - mean is exact where they are close; what the rounding left
   /// goes into the offset.
-  /// `tables`: their memory.
-  void set_tables(const Call& call, std::byte* tables, Index channel, double mean,
-                  double inv_std) const noexcept {
+  /// `vectors`: their memory.
+  void set_coefficients(const Call& call, std::byte* vectors, Index channel, double mean,
+                        double inv_std) const noexcept {
     const double rounded = static_cast<double>(static_cast<float>(mean));
     const double scale = double{call.operand<const float>(1)[channel]} * inv_std;
-    put(call, tables, outputs(), kMean, channel, rounded);
-    put(call, tables, outputs(), kScale, channel, scale);
-    put(call, tables, outputs(), kOffset, channel,
+    put(call, vectors, outputs(), kMean, channel, rounded);
+    put(call, vectors, outputs(), kScale, channel, scale);
+    put(call, vectors, outputs(), kOffset, channel,
         double{call.operand<const float>(2)[channel]} - (mean - rounded) * scale);
   }
 
@@ -58,16 +58,16 @@ class NormForward : public NormKernel {
 
   Index apply_tasks() const noexcept { return applied_.chunks(); }
   /// `mask`: its operand, or -1.
-  void apply(const Call& call, std::byte* tables, Index task, int mask) const noexcept {
+  void apply(const Call& call, std::byte* vectors, Index task, int mask) const noexcept {
     const Index begin = applied_.begin(task);
     T* z = call.operand<T>(outputs()) + begin;
     functions_.apply({.x = pool_ ? z : call.operand<const T>(0) + begin,
                       .residual = g_.add ? call.operand<const T>(5) + begin : nullptr,
                       .count = applied_.count(task),
                       .period = applied_.period(),
-                      .mean = table(tables, kMean),
-                      .scale = table(tables, kScale),
-                      .offset = table(tables, kOffset),
+                      .mean = vector(vectors, kMean),
+                      .scale = vector(vectors, kScale),
+                      .offset = vector(vectors, kOffset),
                       .relu = g_.relu,
                       .z = z,
                       .relu_mask = mask < 0 ? nullptr : call.operand<std::uint8_t>(mask) + begin / 8});
@@ -87,23 +87,23 @@ class NormTrain final : public NormForward<T> {
       : NormForward<T>(geometry, isa),
         sums_(grid_.sums(kSums)),
         name_(std::string("norm_train/") + (geometry.stats_from_producer ? "" : "sums+") +
-              (geometry.coefficients_only ? "table" : "apply")) {}
+              (geometry.coefficients_only ? "coefficients" : "apply")) {}
   std::string_view name() const noexcept override { return name_; }
   int sweeps(std::size_t operand) const noexcept override {
     return operand != 0 ? 1 : (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index workspace_bytes() const noexcept override {
-    return table_bytes(kTables) + (g_.stats_from_producer ? 0 : sums_.bytes());
+    return vector_bytes(kVectors) + (g_.stats_from_producer ? 0 : sums_.bytes());
   }
   Index scratch_bytes() const noexcept override {
-    return g_.stats_from_producer ? 0 : table_bytes(kSums + 2);  // sums and their block
+    return g_.stats_from_producer ? 0 : vector_bytes(kSums + 2);  // sums and their block
   }
   int phases() const noexcept override {
     return 1 + (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index tasks(int phase) const noexcept override {
     switch (step(phase)) {
-      case Step::gather:
+      case Step::accumulate:
         return grid_.chunks();
       case Step::merge:
         return sums_.lines();
@@ -114,8 +114,8 @@ class NormTrain final : public NormForward<T> {
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     switch (step(phase)) {
-      case Step::gather:
-        return gather(call, task);
+      case Step::accumulate:
+        return accumulate(call, task);
       case Step::merge:
         return merge(call, task);
       default:
@@ -127,37 +127,37 @@ class NormTrain final : public NormForward<T> {
   using NormForward<T>::g_;
   using NormForward<T>::grid_;
   using NormForward<T>::functions_;
-  using NormForward<T>::table_bytes;
-  using NormForward<T>::table;
-  using NormForward<T>::kTables;
+  using NormForward<T>::vector_bytes;
+  using NormForward<T>::vector;
+  using NormForward<T>::kVectors;
   using NormForward<T>::outputs;
-  using NormForward<T>::set_tables;
+  using NormForward<T>::set_coefficients;
   using NormForward<T>::apply_tasks;
   using NormForward<T>::pool_;
   using NormForward<T>::choose;
   using NormForward<T>::apply;
 
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
-  enum class Step : std::uint8_t { gather, merge, apply };
+  enum class Step : std::uint8_t { accumulate, merge, apply };
 
   Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.stats_from_producer ? 1 : 0)); }
-  float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
+  float* sums(const Call& call) const noexcept { return vector(call.workspace, kVectors); }
 
-  void gather(const Call& call, Index chunk) const noexcept {
+  void accumulate(const Call& call, Index chunk) const noexcept {
     const T* x = call.operand<const T>(0) + grid_.begin(chunk);
-    float* shift = table(call.scratch, kShift);
+    float* shift = vector(call.scratch, kShift);
     choose_shift(x, grid_.rows(chunk), g_.c, shift);
     grid_.repeat(shift);
     functions_.sums({.x = x,
                      .count = grid_.count(chunk),
                      .period = grid_.period(),
                      .shift = shift,
-                     .sums = table(call.scratch, kSum),
-                     .block = table(call.scratch, kSums)});
+                     .sums = vector(call.scratch, kSum),
+                     .block = vector(call.scratch, kSums)});
     sums_.store(shift, sums(call), chunk, kShift);
-    grid_.store_sums(table(call.scratch, kSum), sums_, sums(call), chunk, kSum);
-    grid_.store_sums(table(call.scratch, kSquares), sums_, sums(call), chunk, kSquares);
-    if (pool_) choose(call, chunk, outputs() + 5, table(call.scratch, kSum));
+    grid_.store_sums(vector(call.scratch, kSum), sums_, sums(call), chunk, kSum);
+    grid_.store_sums(vector(call.scratch, kSquares), sums_, sums(call), chunk, kSquares);
+    if (pool_) choose(call, chunk, outputs() + 5, vector(call.scratch, kSum));
   }
 
   void merge(const Call& call, Index line) const noexcept {
@@ -180,7 +180,7 @@ class NormTrain final : public NormForward<T> {
   void finish(const Call& call, Index channel, double mean, double squares) const noexcept {
     const auto rows = static_cast<double>(g_.counted());
     const double inv_std = 1.0 / std::sqrt(squares / rows + g_.eps);
-    set_tables(call, call.workspace, channel, mean, inv_std);
+    set_coefficients(call, call.workspace, channel, mean, inv_std);
     call.operand<float>(outputs() + 1)[channel] = static_cast<float>(mean);
     call.operand<float>(outputs() + 2)[channel] = static_cast<float>(inv_std);
     const auto update = [&](int old, int updated, double value) {
@@ -202,16 +202,16 @@ class NormEval final : public NormForward<T> {
  public:
   using NormForward<T>::NormForward;
   std::string_view name() const noexcept override {
-    return g_.coefficients_only ? "norm_eval/table" : "norm_eval/apply";
+    return g_.coefficients_only ? "norm_eval/coefficients" : "norm_eval/apply";
   }
   int sweeps(std::size_t operand) const noexcept override {
     return operand == 0 && g_.coefficients_only ? 0 : 1;
   }
-  Index prepared_bytes() const noexcept override { return g_.coefficients_only ? 0 : table_bytes(kTables); }
+  Index prepared_bytes() const noexcept override { return g_.coefficients_only ? 0 : vector_bytes(kVectors); }
   Index prepare_tasks() const noexcept override { return g_.coefficients_only ? 0 : lines(); }
   bool prepares_from(std::size_t operand) const noexcept override { return operand >= 1 && operand <= 4; }
   int phases() const noexcept override { return g_.coefficients_only ? 1 : 2; }
-  Index scratch_bytes() const noexcept override { return pool_ ? table_bytes(1) : 0; }
+  Index scratch_bytes() const noexcept override { return pool_ ? vector_bytes(1) : 0; }
   Index tasks(int phase) const noexcept override {
     if (phase == 1) return apply_tasks();
     return lines() + (pool_ ? grid_.chunks() : 0);
@@ -220,17 +220,17 @@ class NormEval final : public NormForward<T> {
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return apply(call, call.prepared, task, -1);
     if (task < lines()) return prepare(call, task);
-    choose(call, task - lines(), outputs() + 1, table(call.scratch, 0));
+    choose(call, task - lines(), outputs() + 1, vector(call.scratch, 0));
   }
 
  private:
   using NormForward<T>::g_;
   using NormForward<T>::grid_;
-  using NormForward<T>::table;
-  using NormForward<T>::table_bytes;
-  using NormForward<T>::kTables;
+  using NormForward<T>::vector;
+  using NormForward<T>::vector_bytes;
+  using NormForward<T>::kVectors;
   using NormForward<T>::outputs;
-  using NormForward<T>::set_tables;
+  using NormForward<T>::set_coefficients;
   using NormForward<T>::apply_tasks;
   using NormForward<T>::pool_;
   using NormForward<T>::choose;
@@ -243,8 +243,8 @@ class NormEval final : public NormForward<T> {
     const Index first = channels.line_begin(line);
     for (Index channel = first; channel < first + channels.line_size(line); ++channel) {
       const double variance = double{call.operand<const float>(4)[channel]};
-      set_tables(call, call.prepared, channel, double{call.operand<const float>(3)[channel]},
-                 1.0 / std::sqrt(variance + g_.eps));
+      set_coefficients(call, call.prepared, channel, double{call.operand<const float>(3)[channel]},
+                       1.0 / std::sqrt(variance + g_.eps));
     }
   }
 };

@@ -22,7 +22,7 @@ class NormGradient final : public NormKernel {
         pooling_(max_pool_functions<T>(isa)),
         sums_(grid_.sums(kSums)),
         name_(std::string("norm_gradient/") + (geometry.stats_from_producer ? "" : "sums+") +
-              (geometry.coefficients_only ? "table" : "apply")) {
+              (geometry.coefficients_only ? "coefficients" : "apply")) {
     if (!pool_) return;
     for (Index chunk = 0; chunk < grid_.chunks(); ++chunk)
       made_ = std::max(made_, rows_of(chunk).size() * row());
@@ -33,9 +33,9 @@ class NormGradient final : public NormKernel {
     return (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
   Index workspace_bytes() const noexcept override {
-    return table_bytes(kTables) + (g_.stats_from_producer ? 0 : sums_.bytes());
+    return vector_bytes(kVectors) + (g_.stats_from_producer ? 0 : sums_.bytes());
   }
-  Index scratch_bytes() const noexcept override { return table_bytes(kScratch) + made_ * Index{sizeof(T)}; }
+  Index scratch_bytes() const noexcept override { return vector_bytes(kScratch) + made_ * Index{sizeof(T)}; }
   int phases() const noexcept override {
     return 1 + (g_.stats_from_producer ? 0 : 1) + (g_.coefficients_only ? 0 : 1);
   }
@@ -45,8 +45,8 @@ class NormGradient final : public NormKernel {
 
   void run(const Call& call, int phase, Index task) const noexcept override {
     switch (step(phase)) {
-      case Step::gather:
-        return gather(call, task);
+      case Step::accumulate:
+        return accumulate(call, task);
       case Step::merge:
         return merge(call, task);
       default:
@@ -56,14 +56,14 @@ class NormGradient final : public NormKernel {
 
  private:
   // The last two say, with the first, where z > 0.
-  enum Table : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kScale, kOffset, kTables };
+  enum Vector : std::uint8_t { kCentre, kScaleDz, kScaleX, kConstant, kScale, kOffset, kVectors };
   enum Sum : std::uint8_t { kSumDz, kSumDzX, kSumX, kSums };
-  enum class Step : std::uint8_t { gather, merge, apply };
+  enum class Step : std::uint8_t { accumulate, merge, apply };
   // In scratch: sums, their block, mean and gate, and what a pool's gradient spreads.
   enum Scratch : std::uint8_t { kMean = 2 * kSums, kGateScale, kGateOffset, kScratch };
 
   Step step(int phase) const noexcept { return static_cast<Step>(phase + (g_.stats_from_producer ? 1 : 0)); }
-  float* sums(const Call& call) const noexcept { return table(call.workspace, kTables); }
+  float* sums(const Call& call) const noexcept { return vector(call.workspace, kVectors); }
   int gate_at() const noexcept { return 5 + (pool_ ? 1 : 0); }
   int sums_at() const noexcept { return gate_at() + (g_.relu ? 1 : 0); }
   int moments_at() const noexcept { return sums_at() + (g_.stats_from_producer ? 1 : 0); }
@@ -94,7 +94,7 @@ class NormGradient final : public NormKernel {
       result.z = z != nullptr ? z + begin : nullptr;
       return result;
     }
-    auto* made = reinterpret_cast<T*>(table(call.scratch, kScratch));
+    auto* made = reinterpret_cast<T*>(vector(call.scratch, kScratch));
     const Range rows = rows_of(chunk);
     pooling_.max_gradient(*pool_, rows, dz, call.operand<const std::byte>(5), z, made,
                           call.operand<const T>(1) + rows.first * row());
@@ -104,7 +104,7 @@ class NormGradient final : public NormKernel {
 
   void sum(const Call& call, Index chunk, const float* mean) const noexcept {
     const Gradient from =
-        gradient(call, chunk, table(call.scratch, kGateScale), table(call.scratch, kGateOffset));
+        gradient(call, chunk, vector(call.scratch, kGateScale), vector(call.scratch, kGateOffset));
     functions_.gradient_sums({.dz = from.dz,
                               .x = call.operand<const T>(1) + grid_.begin(chunk),
                               .z = from.z,
@@ -114,8 +114,8 @@ class NormGradient final : public NormKernel {
                               .count = grid_.count(chunk),
                               .period = grid_.period(),
                               .mean = mean,
-                              .sums = table(call.scratch, 0),
-                              .block = table(call.scratch, kSums)});
+                              .sums = vector(call.scratch, 0),
+                              .block = vector(call.scratch, kSums)});
   }
 
   // Behind a pool only the chosen x have a dz.
@@ -125,13 +125,13 @@ class NormGradient final : public NormKernel {
                      .count = grid_.count(chunk),
                      .period = grid_.period(),
                      .shift = mean,
-                     .sums = table(call.scratch, kSumX),  // and squares, which nobody reads
-                     .block = table(call.scratch, kSums + 1)});
-    for (const Sum which : {kSumDz, kSumDzX}) std::fill_n(table(call.scratch, which), grid_.period(), 0.0F);
+                     .sums = vector(call.scratch, kSumX),  // and squares, which nobody reads
+                     .block = vector(call.scratch, kSums + 1)});
+    for (const Sum which : {kSumDz, kSumDzX}) std::fill_n(vector(call.scratch, which), grid_.period(), 0.0F);
     pooling_.chosen_sums(*pool_, windows_of(chunk), call.operand<const T>(0),
                          call.operand<const std::byte>(5),
                          g_.relu ? call.operand<const T>(gate_at()) : nullptr, x, mean,
-                         table(call.scratch, kSumDz), grid_.period(), table(call.scratch, kSums));
+                         vector(call.scratch, kSumDz), grid_.period(), vector(call.scratch, kSums));
   }
 
   Range rows_of(Index chunk) const noexcept {
@@ -139,20 +139,20 @@ class NormGradient final : public NormKernel {
     return {begin / row(), (begin + grid_.count(chunk) + row() - 1) / row()};
   }
 
-  void gather(const Call& call, Index chunk) const noexcept {
-    float* mean = table(call.scratch, kMean);
+  void accumulate(const Call& call, Index chunk) const noexcept {
+    float* mean = vector(call.scratch, kMean);
     std::copy_n(call.operand<const float>(3), g_.c, mean);
     grid_.repeat(mean);
     if (g_.gate_by_coefficients) {
       for (int i = 1; i < 3; ++i) {
-        float* gate = table(call.scratch, kMean + i);
+        float* gate = vector(call.scratch, kMean + i);
         std::copy_n(call.operand<const float>(gate_at()) + i * g_.c, g_.c, gate);
         grid_.repeat(gate);
       }
     }
     pool_ ? sum_chosen(call, chunk, mean) : sum(call, chunk, mean);
     for (int which = 0; which < kSums; ++which)
-      grid_.store_sums(table(call.scratch, which), sums_, sums(call), chunk, which);
+      grid_.store_sums(vector(call.scratch, which), sums_, sums(call), chunk, which);
   }
 
   void merge(const Call& call, Index line) const noexcept {
@@ -173,8 +173,8 @@ class NormGradient final : public NormKernel {
     if (!g_.gate_by_coefficients) return;
     const auto* gate = call.operand<const float>(gate_at());
     for (Index i = begin; i < begin + size; ++i) {
-      spread(table(call.workspace, kScale), i, double{gate[g_.c + i]});
-      spread(table(call.workspace, kOffset), i, double{gate[2 * g_.c + i]});
+      spread(vector(call.workspace, kScale), i, double{gate[g_.c + i]});
+      spread(vector(call.workspace, kOffset), i, double{gate[2 * g_.c + i]});
     }
   }
 
@@ -203,7 +203,7 @@ class NormGradient final : public NormKernel {
     const Index begin = grid_.begin(chunk);
     T* dresidual = g_.add ? call.operand<T>(outputs() + 3) : nullptr;
     const Gradient from =
-        gradient(call, chunk, table(call.workspace, kScale), table(call.workspace, kOffset));
+        gradient(call, chunk, vector(call.workspace, kScale), vector(call.workspace, kOffset));
     functions_.gradient_apply({.dz = from.dz,
                                .x = call.operand<const T>(1) + begin,
                                .z = from.z,
@@ -212,10 +212,10 @@ class NormGradient final : public NormKernel {
                                .gate_offset = from.offset,
                                .count = grid_.count(chunk),
                                .period = grid_.period(),
-                               .mean = table(call.workspace, kCentre),
-                               .scale_dz = table(call.workspace, kScaleDz),
-                               .scale_x = table(call.workspace, kScaleX),
-                               .offset = table(call.workspace, kConstant),
+                               .mean = vector(call.workspace, kCentre),
+                               .scale_dz = vector(call.workspace, kScaleDz),
+                               .scale_x = vector(call.workspace, kScaleX),
+                               .offset = vector(call.workspace, kConstant),
                                .dx = call.operand<T>(outputs()) + begin,
                                .dresidual = dresidual != nullptr ? dresidual + begin : nullptr});
   }

@@ -19,27 +19,27 @@ class NormKernel : public Kernel {
   }
 
  protected:
-  std::int64_t table_bytes(int tables) const noexcept {
-    return tables * grid_.period() * std::int64_t{sizeof(float)};
+  std::int64_t vector_bytes(int vectors) const noexcept {
+    return vectors * grid_.period() * std::int64_t{sizeof(float)};
   }
 
-  float* table(std::byte* memory, int i) const noexcept {
+  float* vector(std::byte* memory, int i) const noexcept {
     return reinterpret_cast<float*>(memory) + i * grid_.period();
   }
 
   /// Writes a number of a channel: into row i of the coefficients that are the result, or wherever the
-  /// channel stands in the period of vector i of `tables`.
-  void put(const Call& call, std::byte* tables, int result, int i, std::int64_t channel,
+  /// channel stands in the period of vector i of `vectors`.
+  void put(const Call& call, std::byte* vectors, int result, int i, std::int64_t channel,
            double value) const noexcept {
     if (g_.coefficients_only) {
       call.operand<float>(result)[i * g_.c + channel] = static_cast<float>(value);
     } else {
-      spread(table(tables, i), channel, value);
+      spread(vector(vectors, i), channel, value);
     }
   }
-  void spread(float* table, std::int64_t channel, double value) const noexcept {
+  void spread(float* vector, std::int64_t channel, double value) const noexcept {
     const auto rounded = static_cast<float>(value);
-    for (std::int64_t j = channel; j < grid_.period(); j += grid_.channels()) table[j] = rounded;
+    for (std::int64_t j = channel; j < grid_.period(); j += grid_.channels()) vector[j] = rounded;
   }
 
   /// Elements of a row of pixels.

@@ -97,7 +97,7 @@ void apply(const NormApply<T>& a) {
 }
 
 // What decides whether dz counts.
-enum class Gate : std::uint8_t { open, value, mask, table };
+enum class Gate : std::uint8_t { open, value, mask, coefficients };
 
 template <Gate gate, class Args>
 struct Masked {
@@ -106,7 +106,7 @@ struct Masked {
   template <class Access>
   HWY_INLINE Masked(const Args& args, const Access& at, Index j)
       : a(args), scale(hn::Zero(D())), offset(hn::Zero(D())) {
-    if constexpr (gate == Gate::table) {
+    if constexpr (gate == Gate::coefficients) {
       scale = at.load(a.gate_scale + j);
       offset = at.load(a.gate_offset + j);
     }
@@ -120,7 +120,7 @@ struct Masked {
       return hn::IfThenElseZero(hn::LoadMaskBits(D(), a.relu_mask + place / 8), dz);
     if constexpr (gate == Gate::value)
       return hn::IfThenZeroElse(hn::Le(at.load(a.z + place), hn::Zero(D())), dz);
-    if constexpr (gate == Gate::table)
+    if constexpr (gate == Gate::coefficients)
       return hn::IfThenZeroElse(hn::Le(hn::MulAdd(x, scale, offset), hn::Zero(D())), dz);
     return dz;
   }
@@ -157,7 +157,7 @@ void gradient_sums_gated(const NormGradientSums<T>& a) {
 
 template <class T>
 void gradient_sums(const NormGradientSums<T>& a) {
-  if (a.gate_scale != nullptr) return gradient_sums_gated<Gate::table>(a);
+  if (a.gate_scale != nullptr) return gradient_sums_gated<Gate::coefficients>(a);
   if (a.relu_mask != nullptr) return gradient_sums_gated<Gate::mask>(a);
   a.z != nullptr ? gradient_sums_gated<Gate::value>(a) : gradient_sums_gated<Gate::open>(a);
 }
@@ -191,7 +191,7 @@ void gradient_apply_gated(const NormGradientApply<T>& a) {
 
 template <class T>
 void gradient_apply(const NormGradientApply<T>& a) {
-  if (a.gate_scale != nullptr) return gradient_apply_gated<Gate::table>(a);
+  if (a.gate_scale != nullptr) return gradient_apply_gated<Gate::coefficients>(a);
   if (a.relu_mask != nullptr) return gradient_apply_gated<Gate::mask>(a);
   a.z != nullptr ? gradient_apply_gated<Gate::value>(a) : gradient_apply_gated<Gate::open>(a);
 }

@@ -45,7 +45,7 @@ class Direct final : public ConvAlgorithm {
   }
   /// It has norm statistics where groups is 1, and reads and writes nothing through a norm.
   bool fuses_in(const ConvGeometry& g, const ConvFusion& fusion) const noexcept override {
-    return !fusion.norm && !fusion.norm_gradient && (!fusion.gathers() || g.groups == 1);
+    return !fusion.norm && !fusion.norm_gradient && (!fusion.any_stats() || g.groups == 1);
   }
   std::unique_ptr<Kernel> make_served(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
                                       const ConvFusion& fusion) const override {

@@ -137,8 +137,8 @@ class DirectProduct final : public Kernel {
   }
 
   // From the channels [begin, end) of a block's result; `tables`: of the task.
-  void gather(const Call& call, std::int64_t number, std::int64_t begin, std::int64_t end,
-              float* tables) const noexcept {
+  void run_epilogue(const Call& call, std::int64_t number, std::int64_t begin, std::int64_t end,
+                    float* tables) const noexcept {
     const GemmPlan::Block block = plan_.block(number);
     const std::int64_t channels = problem_.out_c;
     for (int which = 0; which < StatsSums::kKinds; ++which)
@@ -152,7 +152,7 @@ class DirectProduct final : public Kernel {
     }
     const StatsArgs<Out> args = operands_.stats<Out>(fusion_, call, tables);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
-      gather_stats<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
+      apply_epilogue<Out>(isa_, args, result(call), rows, count, block.out, channels, begin, end);
     });
     stats_.store(call.workspace + chunk_sums_, tables, number, begin, end);
   }
@@ -223,8 +223,8 @@ class DirectProduct final : public Kernel {
                          .sums = piece<float>(call.scratch, sums_)});
       const std::int64_t first = panel * product_.columns();
       if (stats_.any()) {
-        gather(call, task % blocks, first, std::min(outputs, first + product_.columns()),
-               piece<float>(call.scratch, tables_));
+        run_epilogue(call, task % blocks, first, std::min(outputs, first + product_.columns()),
+                     piece<float>(call.scratch, tables_));
       }
       if (fusion_.norm_epilogue) {
         const std::int64_t begin = group * outputs + first;
@@ -238,7 +238,7 @@ class DirectProduct final : public Kernel {
                  std::int64_t end) const noexcept {
     const StatsArgs<Out> args = operands_.stats<Out>(fusion_, call, nullptr);
     for_rows(block, [&](const Row* rows, std::int64_t count) {
-      gather_stats<Out>(isa_, args, result(call), rows, count, block.out, problem_.out_c, begin, end);
+      apply_epilogue<Out>(isa_, args, result(call), rows, count, block.out, problem_.out_c, begin, end);
     });
   }
 

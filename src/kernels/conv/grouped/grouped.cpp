@@ -58,9 +58,9 @@ class Grouped final : public ConvAlgorithm {
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
     return {forward ? ci : co, forward ? co : ci, g.groups, kWidestVector};
   }
-  /// It gathers and reads nothing through a norm.
+  /// It takes no sums and reads nothing through a norm.
   bool fuses_in(const ConvGeometry&, const ConvFusion& fusion) const noexcept override {
-    return !fusion.norm && !fusion.norm_gradient && !fusion.gathers();
+    return !fusion.norm && !fusion.norm_gradient && !fusion.any_stats();
   }
   std::unique_ptr<Kernel> make_served(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage,
                                       const ConvFusion& fusion) const override {

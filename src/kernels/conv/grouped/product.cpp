@@ -199,8 +199,8 @@ class GroupedProduct final : public Kernel {
     const Range result_y = result_rows(spreading_.rows_of(strip));
     const std::int64_t first = panels_.first(panel);
     for (std::int64_t y = result_y.begin; y < result_y.end; ++y) {
-      gather_stats<float>(isa_, args, call.operand<float>(operands_.result), pixels_.data(), columns().out,
-                          row_at(image, y), channels(), first, first + panels_.width(panel));
+      apply_epilogue<float>(isa_, args, call.operand<float>(operands_.result), pixels_.data(), columns().out,
+                            row_at(image, y), channels(), first, first + panels_.width(panel));
     }
   }
 

@@ -34,9 +34,9 @@ struct Normalize {
     HWY_INLINE At(const StatsArgs<T>& g, std::int64_t count, const Access& to, std::int64_t c)
         : args(g),
           access(to),
-          mean(to.load(g.table + c)),
-          scale(to.load(g.table + count + c)),
-          offset(to.load(g.table + 2 * count + c)),
+          mean(to.load(g.coefficients + c)),
+          scale(to.load(g.coefficients + count + c)),
+          offset(to.load(g.coefficients + 2 * count + c)),
           floor(hn::Set(D(), g.floor)) {}
     template <int kOf>
     HWY_INLINE V apply(V v, std::int64_t at) {
@@ -99,9 +99,9 @@ struct GradientSumsEpilogue {
           access(to),
           sums(g.sums + c),
           channels(count),
-          mean(to.load(g.table + c)),
-          scale(kMask ? hn::Zero(D()) : to.load(g.table + count + c)),
-          offset(kMask ? hn::Zero(D()) : to.load(g.table + 2 * count + c)) {
+          mean(to.load(g.coefficients + c)),
+          scale(kMask ? hn::Zero(D()) : to.load(g.coefficients + count + c)),
+          offset(kMask ? hn::Zero(D()) : to.load(g.coefficients + 2 * count + c)) {
       sum_dz[0] = to.load(sums);
       sum_dz_x[0] = to.load(sums + count);
       sum_x[0] = to.load(sums + 2 * count);

@@ -31,9 +31,9 @@ template <class T>
 struct StatsArgs {
   Stats what = Stats::none;
   float* sums = nullptr;
-  const T* x = nullptr;          // of the image's shape; gradient: x, normalized: the addend or null
-  const float* table = nullptr;  // of coefficients; gradient: its first row, mean, always
-  float floor = 0;               // normalized: 0 or minus infinity
+  const T* x = nullptr;                 // of the image's shape; gradient: x, normalized: the addend or null
+  const float* coefficients = nullptr;  // of coefficients; gradient: its first row, mean, always
+  float floor = 0;                      // normalized: 0 or minus infinity
   const std::uint8_t* relu_mask = nullptr;
 };
 
@@ -57,14 +57,14 @@ struct FusedOperands {
     if (fusion.norm_epilogue) {
       return {.what = Stats::normalized,
               .x = fusion.add ? call.operand<const T>(epilogue + 1) : nullptr,
-              .table = call.operand<const float>(epilogue),
+              .coefficients = call.operand<const float>(epilogue),
               .floor = fusion.relu_epilogue ? 0.0F : -std::numeric_limits<float>::infinity()};
     }
     const bool by_relu_mask = fusion.sums == ConvFusion::Sums::by_relu_mask;
     return {.what = by_relu_mask ? Stats::gradient_by_relu_mask : Stats::gradient_by_coefficients,
             .sums = sums,
             .x = call.operand<const T>(norm),
-            .table = call.operand<const float>(norm + 1),
+            .coefficients = call.operand<const float>(norm + 1),
             .relu_mask = by_relu_mask ? call.operand<const std::uint8_t>(norm + 2) : nullptr};
   }
 };
@@ -72,16 +72,16 @@ struct FusedOperands {
 /// Statistics of `count` rows of an image tensor, the channels [begin, end) of elements `at` + rows[i].out;
 /// the numbers of a gradient are gated, and results normalized, where they stand. Adds to args.sums.
 template <class T>
-void gather_stats(Isa isa, const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
-                  std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);
+void apply_epilogue(Isa isa, const StatsArgs<T>& args, T* image, const Row* rows, std::int64_t count,
+                    std::int64_t at, std::int64_t channels, std::int64_t begin, std::int64_t end);
 template <>
-void gather_stats<float>(Isa isa, const StatsArgs<float>& args, float* image, const Row* rows,
-                         std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                         std::int64_t end);
+void apply_epilogue<float>(Isa isa, const StatsArgs<float>& args, float* image, const Row* rows,
+                           std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                           std::int64_t end);
 template <>
-void gather_stats<BFloat16>(Isa isa, const StatsArgs<BFloat16>& args, BFloat16* image, const Row* rows,
-                            std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
-                            std::int64_t end);
+void apply_epilogue<BFloat16>(Isa isa, const StatsArgs<BFloat16>& args, BFloat16* image, const Row* rows,
+                              std::int64_t count, std::int64_t at, std::int64_t channels, std::int64_t begin,
+                              std::int64_t end);
 
 /// The sums of all tasks, in a part of the workspace, and the operand that is made of them.
 class StatsSums {
@@ -89,7 +89,7 @@ class StatsSums {
   static constexpr int kKinds = 3;
   StatsSums(const ConvFusion& fusion, std::int64_t channels, std::int64_t chunks)
       : moments_(fusion.moments),
-        any_(fusion.gathers()),
+        any_(fusion.any_stats()),
         channels_(channels),
         chunks_(channels, chunks, kKinds) {}
 
@@ -100,10 +100,10 @@ class StatsSums {
     return any_ ? kKinds * channels_ * std::int64_t{sizeof(float)} : 0;
   }
   /// Keeps a chunk's statistics of the channels [begin, end), whole lines of them.
-  void store(std::byte* memory, const float* tables, std::int64_t chunk, std::int64_t begin,
+  void store(std::byte* memory, const float* sums, std::int64_t chunk, std::int64_t begin,
              std::int64_t end) const noexcept {
     for (int which = 0; which < kKinds; ++which) {
-      chunks_.store(tables + which * channels_, reinterpret_cast<float*>(memory), chunk, which,
+      chunks_.store(sums + which * channels_, reinterpret_cast<float*>(memory), chunk, which,
                     begin / ChunkSums::kLanes, ceil_div(end, ChunkSums::kLanes));
     }
   }

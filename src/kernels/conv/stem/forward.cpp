@@ -60,7 +60,7 @@ class ConvPool final : public PooledConv<X> {
   }
   void run(const Call& call, int phase, Index task) const noexcept override {
     if (phase == 1) return pool_strip(call, task);
-    if (phase == 2) return gathers(call) ? merge(call, task) : void();
+    if (phase == 2) return has_moments(call) ? merge(call, task) : void();
     product_.pack(call.operand<const float>(1), call.operand<const float>(2), call.prepared, task);
   }
 
@@ -77,7 +77,7 @@ class ConvPool final : public PooledConv<X> {
   enum Sum : std::uint8_t { kShift, kSum, kSquares, kSums };
 
   static float* sums(const Call& call) noexcept { return reinterpret_cast<float*>(call.workspace); }
-  static bool gathers(const Call& call) noexcept { return call.operand<float>(kMoments) != nullptr; }
+  static bool has_moments(const Call& call) noexcept { return call.operand<float>(kMoments) != nullptr; }
   Index counted_pixels(Index number) const noexcept {
     return (this->strip(number).end - this->strip(number).begin) * pool_.g.w;
   }
@@ -86,7 +86,7 @@ class ConvPool final : public PooledConv<X> {
     const T* x = this->template load_x<T>(call, number);
     for (Index panel = 0; panel < this->panels(); ++panel) {
       const float* y = make_y(call, x, number, panel);
-      if (gathers(call)) gather(call, number, panel, y);
+      if (has_moments(call)) sum_up(call, number, panel, y);
       windows_.choose({.pool = &pool_,
                        .windows = this->strip(number).windows,
                        .y = y,
@@ -109,7 +109,7 @@ class ConvPool final : public PooledConv<X> {
     return y;
   }
 
-  void gather(const Call& call, Index number, Index panel, const float* y) const noexcept {
+  void sum_up(const Call& call, Index number, Index panel, const float* y) const noexcept {
     float* shift = piece<float>(call.scratch, shift_);
     float* places = piece<float>(call.scratch, sums_);
     choose_shift(y, counted_pixels(number), f_.columns, shift);

@@ -32,7 +32,7 @@ HWY_NOINLINE void transform(const float* HWY_RESTRICT from, std::int64_t stride,
 
 // kStream: whole lines go past the caches, which saves reading them first. Who reads the result next starts
 // with what was written long ago.
-template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
+template <class T, int kOut, bool kAdd, bool kStream, class Epilogue>
 struct FromPoints {
   const TileSums<T>& args;
   Transform transform_tile;
@@ -62,14 +62,14 @@ struct FromPoints {
         access.store(v, args.image + place(i, j));
       }
     };
-    if constexpr (std::is_same_v<Gathering, NoStats>) {
+    if constexpr (std::is_same_v<Epilogue, NoStats>) {
       for_pixels<Access>([&](auto, int i, int j) HWY_ATTR { store(finished(i, j), i, j); });
     } else {
-      typename Gathering::template At<T, Access> gathering(args.stats, args.tiles.c, access, c);
+      typename Epilogue::template At<T, Access> epilogue(args.stats, args.tiles.c, access, c);
       for_pixels<Access>([&]<int kOf>(std::integral_constant<int, kOf>, int i, int j) HWY_ATTR {
-        store(gathering.template apply<kOf>(finished(i, j), place(i, j)), i, j);
+        store(epilogue.template apply<kOf>(finished(i, j), place(i, j)), i, j);
       });
-      gathering.store();
+      epilogue.store();
     }
   }
 
@@ -108,17 +108,17 @@ struct FromPoints {
         const std::int64_t at = first + i * line() + (j + kOut) * pixel() + c;
         if constexpr (kAdd) __builtin_prefetch(args.addend + at);
         if constexpr (!kStream) __builtin_prefetch(args.image + at, 1);
-        if constexpr (!std::is_same_v<Gathering, NoStats>) Gathering::prefetch(args.stats, at);
+        if constexpr (!std::is_same_v<Epilogue, NoStats>) Epilogue::prefetch(args.stats, at);
       }
     }
   }
 };
 
-template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
+template <class T, int kOut, bool kAdd, bool kStream, class Epilogue>
 HWY_NOINLINE void write_tile(const TileSums<T>& args, Transform transform_tile, std::int64_t t) {
   const Tiles& tiles = args.tiles;
   const Place place(tiles, tiles.begin + t, kOut);
-  const FromPoints<T, kOut, kAdd, kStream, Gathering> op = {
+  const FromPoints<T, kOut, kAdd, kStream, Epilogue> op = {
       args,
       transform_tile,
       args.points + t * args.row_stride,
@@ -147,32 +147,31 @@ void find_shift(const TileSums<T>& args, Transform transform_tile) {
   std::fill_n(sums + tiles.c, 2 * tiles.c, 0.0F);
 }
 
-template <class T, int kOut, bool kAdd, bool kStream, class Gathering>
+template <class T, int kOut, bool kAdd, bool kStream, class Epilogue>
 void write_from_points(const TileSums<T>& args, Transform transform_tile) {
-  if (Gathering::kSums) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
-  if constexpr (std::is_same_v<Gathering, MomentsEpilogue>)
-    find_shift<T, kOut, kStream>(args, transform_tile);
+  if (Epilogue::kSums) std::fill_n(args.stats.sums, 3 * args.tiles.c, 0.0F);
+  if constexpr (std::is_same_v<Epilogue, MomentsEpilogue>) find_shift<T, kOut, kStream>(args, transform_tile);
   for (std::int64_t t = 0; t < args.tiles.count; ++t)
-    write_tile<T, kOut, kAdd, kStream, Gathering>(args, transform_tile, t);
+    write_tile<T, kOut, kAdd, kStream, Epilogue>(args, transform_tile, t);
   if (kStream) hwy::FlushStream();
 }
 
-template <class T, int kOut, bool kAdd, class Gathering>
-void gather_from_points(const TileSums<T>& args, Transform transform_tile) {
+template <class T, int kOut, bool kAdd, class Epilogue>
+void results_from_points(const TileSums<T>& args, Transform transform_tile) {
   if constexpr (resnet::kernels::HWY_NAMESPACE::kStreams<T>) {
     if (args.tiles.c % kLanes == 0)
-      return write_from_points<T, kOut, kAdd, true, Gathering>(args, transform_tile);
+      return write_from_points<T, kOut, kAdd, true, Epilogue>(args, transform_tile);
   }
-  write_from_points<T, kOut, kAdd, false, Gathering>(args, transform_tile);
+  write_from_points<T, kOut, kAdd, false, Epilogue>(args, transform_tile);
 }
 
 template <class T, int kOut, bool kAdd>
 void add_from_points(const TileSums<T>& args, Transform transform_tile) {
   if (args.stats.what == Stats::gradient_by_coefficients)
-    return gather_from_points<T, kOut, kAdd, GradientSumsEpilogue<false>>(args, transform_tile);
+    return results_from_points<T, kOut, kAdd, GradientSumsEpilogue<false>>(args, transform_tile);
   if (args.stats.what == Stats::gradient_by_relu_mask)
-    return gather_from_points<T, kOut, kAdd, GradientSumsEpilogue<true>>(args, transform_tile);
-  gather_from_points<T, kOut, kAdd, NoStats>(args, transform_tile);
+    return results_from_points<T, kOut, kAdd, GradientSumsEpilogue<true>>(args, transform_tile);
+  results_from_points<T, kOut, kAdd, NoStats>(args, transform_tile);
 }
 
 template <class T, class F>
@@ -180,18 +179,18 @@ void from_points(const TileSums<T>& args) {
   constexpr int kOut = F::kOut;
   if constexpr (F::kForward) {
     if (args.stats.what == Stats::moments)
-      return gather_from_points<T, kOut, false, MomentsEpilogue>(args, &transform<F>);
+      return results_from_points<T, kOut, false, MomentsEpilogue>(args, &transform<F>);
     if (args.stats.what == Stats::normalized) {
       return args.stats.x != nullptr
-                 ? gather_from_points<T, kOut, false, Normalize<true>>(args, &transform<F>)
-                 : gather_from_points<T, kOut, false, Normalize<false>>(args, &transform<F>);
+                 ? results_from_points<T, kOut, false, Normalize<true>>(args, &transform<F>)
+                 : results_from_points<T, kOut, false, Normalize<false>>(args, &transform<F>);
     }
   }
   if constexpr (F::kGradient) {
     return args.addend != nullptr ? add_from_points<T, kOut, true>(args, &transform<F>)
                                   : add_from_points<T, kOut, false>(args, &transform<F>);
   }
-  gather_from_points<T, kOut, false, NoStats>(args, &transform<F>);
+  results_from_points<T, kOut, false, NoStats>(args, &transform<F>);
 }
 
 // Weights go past the caches where a vector is a line: other threads read most of them, and to fetch what is
