@@ -178,7 +178,7 @@ void check_accepted(Choices& choices, const ModelFile& model) {
     const auto engine = make_native_engine(network, {.threads = 1, .isa = "avx2"});
     const auto classes = std::max<std::int64_t>(1, static_cast<std::int64_t>(model.classes.size()));
     try {
-      const Evaluation figures = evaluate(*engine, pictures_for(model, one, classes), 2);
+      const Evaluation figures = evaluate(*engine, pictures_for(model, one, classes), {.batch_size = 2});
       if (figures.examples != 3) found("an evaluation of another number of examples");
     } catch (const Error& error) {
       check_message(error, "");

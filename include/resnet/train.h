@@ -143,7 +143,7 @@ struct FitOptions {
   LossOptions loss = {};
   ScheduleOptions schedule = {};  // of `lr` and the optimiser's momentum
   AverageOptions average = {};
-  Views views = Views::one;     // of evaluations
+  Views views = Views::one;     // of the last evaluation, and of all where `patience` compares them
   std::int64_t accumulate = 1;  // batches of a step: their gradients are added, each by its examples
   double clip_norm = 0;         // bound of the norm of all gradients of a step; 0: none
   bool balanced = false;        // data::Order::balanced() in place of shuffled()
@@ -192,18 +192,17 @@ struct Evaluation {
 
 struct EvaluateOptions {
   std::int64_t batch_size = 256;
-  EngineOptions engine = {};
-  EngineFactory engine_factory = make_engine;
   Views views = Views::one;
+  int loader_threads = 0;                   // as FitOptions::loader_threads
+  const std::atomic<bool>* stop = nullptr;  // set from elsewhere, ends it early: see Evaluation::examples
+  std::function<void(std::int64_t examples)> seen = {};  // called after every batch with those so far
+  EngineOptions engine = {};                             // of evaluate() of a module
+  EngineFactory engine_factory = make_engine;            // the same
 };
 
 /// Accuracy in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
-/// `stop`, set from elsewhere, ends it early: `examples` says how many were seen. `seen`, if any, is called
-/// after every batch with the number of examples so far.
-Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size = 256,
-                    const std::atomic<bool>* stop = nullptr,
-                    const std::function<void(std::int64_t examples)>& seen = {}, Views views = Views::one);
+Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOptions& options = {});
 /// The outputs for these images, over their views.
 Tensor infer(Engine& engine, const ImageView& images, Views views);
 

@@ -24,8 +24,8 @@ class Eval final : public Command {
          .target = &run_,
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
-    accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta", "threads",
-            "precision", "isa"});
+    accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta",
+            "loader-threads", "threads", "precision", "isa"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -100,6 +100,7 @@ class Eval final : public Command {
   static settings::Settings base(const settings::Settings& run) {
     settings::Settings base = run;
     base.threads = 0;
+    base.loader_threads = 0;
     return base;
   }
 
@@ -108,8 +109,11 @@ class Eval final : public Command {
                                const settings::Settings& settings) {
     Evaluation figures;
     try {
-      figures = evaluate(model.engine(), test, settings.batch_size, nullptr, test_progress(test.size()),
-                         settings.views);
+      figures = evaluate(model.engine(), test,
+                         {.batch_size = settings.batch_size,
+                          .views = settings.views,
+                          .loader_threads = settings.loader_threads,
+                          .seen = test_progress(test.size())});
     } catch (const ShapeError& error) {
       throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
     }

@@ -152,18 +152,19 @@ void add_loss(Table& table) {
               {"none", "auto"}, &Settings::class_weights)
       .fields = {"LossOptions::class_weights"};
   const std::vector<std::string> views = {"none", "flip", "flip-shift"};
-  table.add({"tta",
-             "KIND",
-             "test-time augmentation, of evaluations: none, flip (with mirror images) or flip-shift (by a "
-             "pixel too)",
-             true,
-             [=](Settings& s, const std::string& t) {
-               const auto at = std::ranges::find(views, parse_choice("tta", t, views)) - views.begin();
-               s.views = static_cast<Views>(at);
-             },
-             [=](const Settings& s) { return views.at(static_cast<std::size_t>(s.views)); },
-             {"FitOptions::views"},
-             views});
+  table.add(
+      {"tta",
+       "KIND",
+       "test-time augmentation, of the evaluation at the end: none, flip (with mirror images) or flip-shift "
+       "(by a pixel too); with --patience of all",
+       true,
+       [=](Settings& s, const std::string& t) {
+         const auto at = std::ranges::find(views, parse_choice("tta", t, views)) - views.begin();
+         s.views = static_cast<Views>(at);
+       },
+       [=](const Settings& s) { return views.at(static_cast<std::size_t>(s.views)); },
+       {"FitOptions::views"},
+       views});
 }
 
 void add_initialisation(Table& table) {

@@ -24,20 +24,19 @@ Answer answer_of(const float* logits, std::int64_t outputs, const kernels::Softm
 
 }  // namespace
 
-Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batch_size,
-                    const std::atomic<bool>* stop, const std::function<void(std::int64_t examples)>& seen,
-                    Views views) {
+Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOptions& options) {
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
   double loss_sum = 0;
   std::int64_t correct = 0;
-  data::Loader loader(test, {.batch_size = batch_size,
-                             .threads = train::loader_threads(engine.device().threads),
-                             .layout = ImageLayout::nhwc});
+  data::Loader loader(test,
+                      {.batch_size = options.batch_size,
+                       .threads = train::loader_threads(engine.device().threads, options.loader_threads),
+                       .layout = ImageLayout::nhwc});
   loader.start();
   while (const data::Batch* batch = loader.next()) {
-    if (stop != nullptr && stop->load()) break;
-    const Tensor logits = infer(engine, batch->view(), views);
+    if (options.stop != nullptr && options.stop->load()) break;
+    const Tensor logits = infer(engine, batch->view(), options.views);
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
       throw ShapeError(
           "expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
@@ -60,7 +59,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, std::int64_t batc
       result.answers.push_back(answer_of(row, outputs, softmax, label));
     }
     result.examples += batch->size();
-    if (seen) seen(result.examples);
+    if (options.seen) options.seen(result.examples);
   }
   if (result.examples == 0) return result;
   const auto examples = static_cast<double>(result.examples);
@@ -73,7 +72,7 @@ Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOp
   const Shape& example = test.example_shape();
   const auto engine = options.engine_factory(
       network_of(net, {options.batch_size, example[0], example[1], example[2]}), options.engine);
-  return evaluate(*engine, test, options.batch_size, nullptr, {}, options.views);
+  return evaluate(*engine, test, options);
 }
 
 }  // namespace resnet

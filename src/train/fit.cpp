@@ -265,8 +265,12 @@ class Run {
       own = engine_->state();
       engine_->set_state(average_.state(*engine_));
     }
-    const Evaluation evaluation =
-        evaluate(*engine_, test_, options_.batch_size, options_.stop, tell, options_.views);
+    const Evaluation evaluation = evaluate(*engine_, test_,
+                                           {.batch_size = options_.batch_size,
+                                            .views = stopped() ? options_.views : views_between(options_),
+                                            .loader_threads = options_.loader_threads,
+                                            .stop = options_.stop,
+                                            .seen = tell});
     if (options_.patience > 0 && evaluation.examples == test_.size() &&
         !(evaluation.test_acc <= at_.best_acc)) {
       at_.best_acc = evaluation.test_acc;

@@ -16,17 +16,29 @@ std::int64_t whole(double value) {
   return value > 0 ? static_cast<std::int64_t>(std::min(value, static_cast<double>(kMostSteps))) : 0;
 }
 
+double count(Views views) {
+  return views == Views::one ? 1 : views == Views::flip ? 2 : 6;
+}
+
+double last_factor(const FitOptions& options) {
+  return count(options.views) / count(views_between(options));
+}
+
 }  // namespace
+
+Views views_between(const FitOptions& options) noexcept {
+  return options.patience > 0 ? options.views : Views::one;
+}
 
 double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {
   const std::int64_t between = (steps - 1) / steps_per_epoch - done / steps_per_epoch;
-  return static_cast<double>(steps - done) * pace.step + static_cast<double>(between + 1) * pace.evaluation +
-         pace.end;
+  return static_cast<double>(steps - done) * pace.step + static_cast<double>(between) * pace.evaluation +
+         pace.last_evaluation() + pace.end;
 }
 
 std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {
   const double step = std::max(pace.step, 1e-9);
-  double left = seconds - pace.end - pace.evaluation;  // for steps, and evaluations between them
+  double left = seconds - pace.end - pace.last_evaluation();  // for steps, and evaluations between them
   const std::int64_t of_epoch = steps_per_epoch - done % steps_per_epoch;
   std::int64_t steps = whole(left / step);
   if (steps > of_epoch) {
@@ -49,7 +61,7 @@ TimePlan::TimePlan(double seconds, double end, const Pace& pace, std::int64_t st
       mark_(now) {}
 
 double TimePlan::left_for_steps(double now) const {
-  return std::max(0.0, end_ - now - pace_.evaluation - pace_.end);
+  return std::max(0.0, end_ - now - pace_.last_evaluation() - pace_.end);
 }
 
 double TimePlan::interval(double now) const {
@@ -77,7 +89,7 @@ std::optional<std::int64_t> TimePlan::look(double now, std::int64_t done, std::i
 
 // What steps_within() takes for granted at the end of an epoch.
 bool TimePlan::may_evaluate(double now) const {
-  return end_ - now >= 2 * pace_.evaluation + pace_.step + pace_.end;
+  return end_ - now >= pace_.evaluation + pace_.step + pace_.last_evaluation() + pace_.end;
 }
 
 std::optional<std::int64_t> TimePlan::evaluated(double begin, double now, std::int64_t done,
@@ -103,6 +115,7 @@ Pace PaceMeter::measure(const data::Order& order, double seconds) {
   Pace pace;
   pace.step = step_seconds(order, seconds, 2, 3);  // the first compiles, the second finds cold caches
   if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
+  pace.last_factor = last_factor(options_);
   engine_.set_state(before);
   pace.end = end_seconds(before);
   return pace;
@@ -114,8 +127,9 @@ Pace PaceMeter::estimate(const data::Order& order) {
   pace.step = step_seconds(order, 0, 1, 1);
   engine_.set_state(before);
   const double example = pace.step / static_cast<double>(options_.batch_size * options_.accumulate);
-  const int views = options_.views == Views::one ? 1 : options_.views == Views::flip ? 2 : 6;
-  pace.evaluation = example / 3 * views * static_cast<double>(test_.size());
+  const Views between = views_between(options_);
+  pace.evaluation = example / 3 * count(between) * static_cast<double>(test_.size());
+  pace.last_factor = last_factor(options_);
   return pace;
 }
 
@@ -144,19 +158,20 @@ double PaceMeter::step_seconds(const data::Order& order, double seconds, std::in
 
 double PaceMeter::evaluation_seconds(double seconds) {
   std::atomic<bool> enough{false};
-  // The first batch compiles.
-  evaluate(
-      engine_, test_, options_.batch_size, &enough, [&](std::int64_t) { enough = true; }, options_.views);
+  EvaluateOptions options{.batch_size = options_.batch_size,
+                          .views = views_between(options_),
+                          .loader_threads = options_.loader_threads,
+                          .stop = &enough,
+                          .seen = [&](std::int64_t) { enough = true; }};  // the first batch compiles
+  evaluate(engine_, test_, options);
   enough = false;
   const double begin = clock_();
   std::int64_t seen = 0;
-  evaluate(
-      engine_, test_, options_.batch_size, &enough,
-      [&](std::int64_t examples) {
-        seen = examples;
-        enough = clock_() - begin >= seconds || stopped();
-      },
-      options_.views);
+  options.seen = [&](std::int64_t examples) {
+    seen = examples;
+    enough = clock_() - begin >= seconds || stopped();
+  };
+  evaluate(engine_, test_, options);
   return (clock_() - begin) * static_cast<double>(test_.size()) /
          static_cast<double>(std::max<std::int64_t>(1, seen));
 }

@@ -12,10 +12,17 @@ using Clock = std::function<double()>;  // seconds
 
 /// Wall time, seconds.
 struct Pace {
-  double step = 0;        // with the wait for its batches
-  double evaluation = 0;  // of the whole test set
-  double end = 0;         // from the last evaluation on: hashing and saving
+  double step = 0;         // with the wait for its batches
+  double evaluation = 0;   // of the whole test set, between epochs
+  double last_factor = 1;  // the last evaluation takes so many times as long
+  double end = 0;          // from the last evaluation on: hashing and saving
+
+  double last_evaluation() const noexcept { return last_factor * evaluation; }
 };
+
+/// Views of the evaluations between epochs: early stopping compares them with the last one, nothing else
+/// does.
+Views views_between(const FitOptions& options) noexcept;
 
 /// How long steps `done` to `steps` take, with an evaluation after every epoch and after the last step.
 double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done = 0);

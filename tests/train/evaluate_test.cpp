@@ -27,7 +27,7 @@ TEST(Evaluate, CountsEveryExampleInTheConfusionMatrix) {
   const auto engine = answering({{3, 0, 0}, {0, 3, 0}, {0, 3, 0}, {0, 0, 3}, {3, 0, 0}});
   const data::Dataset set = test::levels_of({0, 1, 2, 3, 4}, {0, 1, 2, 2, 1}, 3);
   for (const std::int64_t batch : {1, 2, 5, 256}) {
-    const Evaluation result = evaluate(*engine, set, batch);
+    const Evaluation result = evaluate(*engine, set, {.batch_size = batch});
     EXPECT_EQ(result.examples, 5);
     EXPECT_DOUBLE_EQ(result.test_acc, 3 / 5.0);
     EXPECT_THAT(confusion_of(result, 3), ElementsAre(1, 0, 0,  //
@@ -40,7 +40,7 @@ TEST(Evaluate, LossIsTheMeanCrossEntropy) {
   const auto engine = answering({{1000, 0, 0}, {0, 0, 0}, {std::log(6.0F), std::log(3.0F), 0}});
   const data::Dataset set = test::levels_of({0, 1, 2}, {1, 2, 0}, 3);
   const double expected = (1000 + std::log(3.0) - std::log(0.6)) / 3;
-  EXPECT_NEAR(evaluate(*engine, set, 2).loss, expected, 1e-6);
+  EXPECT_NEAR(evaluate(*engine, set, {.batch_size = 2}).loss, expected, 1e-6);
 }
 
 TEST(Evaluate, LossOfEqualLogitsIsThatOfChanceHoweverLargeTheyAre) {
@@ -68,7 +68,8 @@ TEST(Evaluate, AnAnswerBeyondTheClassesOfTheDataIsWrong) {
 
 TEST(Evaluate, SaysOfEveryExampleWhatWasAnsweredAndHowSurely) {
   const auto engine = answering({{std::log(6.0F), std::log(3.0F), 0}, {1, 2, 2}});
-  const std::vector<Answer> answers = evaluate(*engine, test::levels_of({0, 1, 0}, {1, 2, 0}, 3), 2).answers;
+  const std::vector<Answer> answers =
+      evaluate(*engine, test::levels_of({0, 1, 0}, {1, 2, 0}, 3), {.batch_size = 2}).answers;
   ASSERT_EQ(answers.size(), 3U);
   EXPECT_EQ(answers[0].label, 1);
   EXPECT_EQ(answers[0].answer, 0);
@@ -94,7 +95,8 @@ TEST(Evaluate, RefusesLabelsBeyondTheClasses) {
 TEST(Evaluate, EndsEarlyWhenItIsToStop) {
   const auto engine = answering({{1, 0}});
   const std::atomic<bool> stop{true};
-  const Evaluation result = evaluate(*engine, test::levels_of({0, 0, 0}, {0, 0, 0}, 2), 1, &stop);
+  const Evaluation result =
+      evaluate(*engine, test::levels_of({0, 0, 0}, {0, 0, 0}, 2), {.batch_size = 1, .stop = &stop});
   EXPECT_EQ(result.examples, 0);
   EXPECT_TRUE(std::isnan(result.test_acc) && std::isnan(result.loss)) << "not measured is not zero";
 }

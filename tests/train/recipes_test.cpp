@@ -145,6 +145,21 @@ TEST(Fit, GivesTheEngineItsLoss) {
   EXPECT_EQ(run.log->options.loss.class_weights, (std::vector<double>{1, 2}));
 }
 
+TEST(Fit, TakesTheViewsOfTheLastEvaluationUnlessAllAreCompared) {
+  const auto inferred = [](std::int64_t patience) {
+    Scripted run;
+    FitOptions options = run.options(3);
+    options.views = Views::flip;
+    options.patience = patience;
+    std::int64_t examples = 0;
+    run.log->inferring = [&](std::int64_t count) { examples += count; };
+    fit(run.net, test::counted(8), test::counted(4), options);
+    return examples;
+  };
+  EXPECT_EQ(inferred(0), 4 + 4 + 2 * 4);
+  EXPECT_EQ(inferred(9), 3 * 2 * 4);
+}
+
 TEST(Average, IsTheOneOfItsFormula) {
   Scripted run;
   FitOptions options = run.options(3);

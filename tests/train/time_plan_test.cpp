@@ -20,6 +20,7 @@ TEST(StepsWithin, FillTheTimeWithTheEvaluationsThatBelongToThem) {
   EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 10}, 10), 50);
   EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10}, 10), 55);
   EXPECT_EQ(steps_within(115, {.step = 1, .evaluation = 10, .end = 3}, 10), 52);
+  EXPECT_EQ(steps_within(120, {.step = 1, .evaluation = 10, .last_factor = 2, .end = 3}, 10), 57);
   EXPECT_EQ(steps_within(0, {.step = 1, .evaluation = 10}, 10), 1);
   EXPECT_EQ(steps_within(-5, {.step = 1, .evaluation = 10}, 10), 1);
   EXPECT_EQ(steps_within(NAN, {.step = 1, .evaluation = 10}, 10), 1);
@@ -31,14 +32,17 @@ TEST(StepsWithin, LeaveOutAnEvaluationThatWouldEndTheRunEarly) {
 }
 
 TEST(StepsWithin, GoOnFromWithinAnEpoch) {
-  const train::Pace pace{.step = 1, .evaluation = 10};
+  train::Pace pace{.step = 1, .evaluation = 10};
   EXPECT_EQ(steps_within(15, pace, 10, 4), 9);
   EXPECT_EQ(steps_within(16, pace, 10, 4), 10);
   EXPECT_EQ(steps_within(31, pace, 10, 4), 15) << "6 steps, a test, 5 steps, a test";
   EXPECT_EQ(steps_within(20, pace, 10, 10), 20) << "the test of the first ten is done";
-  for (std::int64_t done = 0; done < 30; ++done) {
-    for (std::int64_t steps = done + 1; steps < 60; ++steps)
-      EXPECT_EQ(steps_within(seconds_of(steps, pace, 10, done), pace, 10, done), steps) << done;
+  for (const double last_factor : {1.0, 6.0}) {
+    pace.last_factor = last_factor;
+    for (std::int64_t done = 0; done < 30; ++done) {
+      for (std::int64_t steps = done + 1; steps < 60; ++steps)
+        EXPECT_EQ(steps_within(seconds_of(steps, pace, 10, done), pace, 10, done), steps) << done;
+    }
   }
 }
 
