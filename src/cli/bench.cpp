@@ -30,9 +30,9 @@ const std::vector<std::string>& flags_of_network() {
   return list;
 }
 const std::vector<std::string> kOfLoader = {
-    "data",        "data-dir", "resize",     "resize-filter", "crop",      "normalize", "jpeg",
-    "augment",     "jitter",   "erasing",    "cutout",        "mixup",     "cutmix",    "loader-threads",
-    "on-bad-file", "cache",    "cache-size", "limit-train",   "batch-size"};
+    "data",           "data-dir",     "resize", "resize-filter", "crop",        "normalize", "jpeg",
+    "augment",        "crop-padding", "jitter", "erasing",       "cutout",      "mixup",     "cutmix",
+    "loader-threads", "on-bad-file",  "cache",  "cache-size",    "limit-train", "batch-size"};
 
 class Bench final : public Command {
  public:

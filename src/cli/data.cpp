@@ -23,9 +23,10 @@ class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
     accept_data();
-    accept({"data",  "data-dir", "resize",     "resize-filter",  "crop",   "normalize", "val-split",
-            "seed",  "recipe",   "augment",    "augment-filter", "jitter", "erasing",   "cutout",
-            "mixup", "cutmix",   "batch-size", "drop-last",      "steps",  "sampler",   "limit-train"});
+    accept({"data",      "data-dir", "resize",  "resize-filter", "crop",         "normalize",
+            "val-split", "seed",     "recipe",  "augment",       "crop-padding", "augment-filter",
+            "jitter",    "erasing",  "cutout",  "mixup",         "cutmix",       "batch-size",
+            "drop-last", "steps",    "sampler", "limit-train"});
     argument("steps").help = "batches that --save-batches writes; 0: those of an epoch";
     add({.name = "save-batches",
          .placeholder = "FILE",

@@ -81,11 +81,12 @@ data::Augmentation augmentation(const Settings& settings) {
     for (std::size_t i = begin; i < end; ++i) {
       if (std::ranges::count(names, named()[i].name) == 0) continue;
       result.push_back(named()[i].transform);
-      const auto set_filter = [&](auto& transform) {
+      const auto set_options = [&](auto& transform) {
         if constexpr (requires { transform.bilinear; })
           transform.bilinear = settings.augment_filter == "bilinear";
+        if constexpr (requires { transform.padding; }) transform.padding = settings.crop_padding;
       };
-      std::visit(set_filter, result.back());
+      std::visit(set_options, result.back());
     }
   };
   constexpr std::size_t kGeometry = 5;  // crops and flips
@@ -110,6 +111,9 @@ void add_augment(Table& table) {
       table.text("augment", "NAME,...", "random changes of training images: " + names, &Settings::augment);
   augment.set = set_augment;
   augment.choices = {"none", "crop,flip", "resized-crop,flip", "crop,flip,trivial", "crop,flip,rand"};
+  constexpr std::int64_t kMostSide = 65535;
+  table.number("crop-padding", "pixels around a picture that --augment crop and reflect-crop may cut into", 0,
+               kMostSide, &Settings::crop_padding);
   table.choice("augment-filter", "KIND",
                "of rotate, trivial and rand, where they move pixels: nearest or bilinear, as Pillow's",
                {"nearest", "bilinear"}, &Settings::augment_filter);
@@ -126,7 +130,6 @@ void add_augment(Table& table) {
        [](const Settings& s) { return s.jitter; }});
   table.add(real("erasing", "probability of erasing a random rectangle of a training image", 1,
                  &Settings::erasing));
-  constexpr std::int64_t kMostSide = 65535;
   table.number("cutout", "erase a random square of so many pixels a side; 0: none", 0, kMostSide,
                &Settings::cutout);
   constexpr double kMostAlpha = 1000;

@@ -47,6 +47,7 @@ struct Settings {
   std::string jitter;  // "": none
   double erasing = 0, mixup = 0, cutmix = 0;
   std::int64_t cutout = 0;
+  std::int64_t crop_padding = 4;
   int loader_threads = 0;  // 0: as FitOptions::loader_threads
   std::uint64_t seed = 0;
   std::string optimizer = "sgd";

@@ -159,6 +159,8 @@ TEST(Settings, HaveOneFilterForAllThatMovesPixels) {
   for (std::size_t i = 0; i < 4; ++i) EXPECT_FALSE(is_bilinear(i)) << i;
   set_all({{"augment-filter", "bilinear"}}, settings);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(is_bilinear(i), i > 0) << i;
+  set_all({{"augment", "reflect-crop"}, {"crop-padding", "2"}}, settings);
+  EXPECT_EQ(std::get<data::PaddingCrop>(augmentation(settings)[0]).padding, 2);
 }
 
 TEST(Toml, NamesTheLineOfWhatIsNotToml) {
