@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Training gives the bits that it gave before: weights_sha256 of short runs in f32, of four networks, against
-tests/golden/hashes/<instruction set>.txt, with one thread and with two.
+"""Training gives the bits that it gave before: weights_sha256 of short runs of four networks in f32, and of two in bf16
+where the processor has it, against tests/golden/hashes/<instruction set>.txt, with one thread and with two.
 
 Usage: hashes_test.py [--record]   (writes the files of this machine's instruction sets; a change of arithmetic
                                     does that in a commit of its own that says why)
@@ -24,6 +24,7 @@ RUNS = [
     ("ragged", GRAY, ["--blocks", "1,2,1", "--channels", "24,40,72", "--block", "bottleneck", "--resize", "57x41",
                       "--batch-size", "11", "--epochs", "2"]),
 ]
+BF16_RUNS = [(f"{name}-bf16", data, [*flags, "--precision", "bf16"]) for name, data, flags in RUNS[:2]]
 
 
 def noise(count, seed):
@@ -60,7 +61,7 @@ def main():
     for isa in LEVELS:
         golden = GOLDEN / f"{isa}.txt"
         lines = []
-        for name, data, flags in RUNS:
+        for name, data, flags in RUNS + (BF16_RUNS if isa == "avx512_bf16" else []):
             hashes = {train(name, data, flags, isa, threads) for threads in (1, 2)}
             if hashes == {None}:
                 break
