@@ -159,7 +159,7 @@ const std::string& text_of(const io::Safetensors& file, const char* key) {
   return found->second;
 }
 
-Checkpoint checkpoint_of(io::Safetensors file, const std::string& name) {
+Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
   if (const std::string& format = text_of(file, kFormatKey); format != kFormat) {
     throw ConfigError(fmt::format("{} is a checkpoint of format {}; this is resnet {}, which reads format {}",
                                   name, shown(format, 20), kVersion, kFormat),

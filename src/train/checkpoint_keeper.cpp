@@ -66,7 +66,7 @@ std::vector<std::int64_t> all_in(const fs::path& folder) {
 
 }  // namespace
 
-CheckpointKeeper::CheckpointKeeper(const CheckpointOptions& options) : options_(options) {
+CheckpointKeeper::CheckpointKeeper(CheckpointOptions options) : options_(std::move(options)) {
   make_directories(options_.folder);
   folder_ = KnownFolder(options_.folder);
   remove_temporaries(options_.folder);

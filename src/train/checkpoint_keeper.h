@@ -18,7 +18,7 @@ class CheckpointKeeper {
  public:
   /// `folder` is this run's alone; what a writer left unfinished there is removed. Throws ConfigError where
   /// it holds another run's checkpoints, IoError.
-  explicit CheckpointKeeper(const CheckpointOptions& options);
+  explicit CheckpointKeeper(CheckpointOptions options);
   ~CheckpointKeeper();
   CheckpointKeeper(const CheckpointKeeper&) = delete;
   CheckpointKeeper& operator=(const CheckpointKeeper&) = delete;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Ten thousand steps with a checkpoint every hundred: memory, descriptors and files stay as they are."""
 import pathlib
+import statistics
 import subprocess
 import time
 
@@ -30,9 +31,10 @@ assert process.returncode == 0, error
 assert len(samples) > 40, samples
 quarter = len(samples) // 4
 early, late = samples[quarter:2 * quarter], samples[-quarter:]
-rss_early, rss_late = (max(s[0] for s in part) for part in (early, late))
-assert rss_late < rss_early + 1024, (rss_early, rss_late)
+# Not the most: writing a checkpoint takes a megabyte and more for some milliseconds, which a sample sees now and then.
+rss_early, rss_late = (statistics.median(s[0] for s in part) for part in (early, late))
+assert rss_late < rss_early + 512, samples
 assert max(s[1] for s in late) <= max(s[1] for s in early), samples
 assert max(s[2] for s in late) <= 5, samples  # two, the best, one that is being written, one not yet removed
-print(f"{len(samples)} samples: {rss_early} KiB at most in the second quarter, {rss_late} in the last; "
+print(f"{len(samples)} samples: {rss_early:.0f} KiB in the second quarter, {rss_late:.0f} in the last (medians); "
       f"{max(s[1] for s in late)} descriptors, {max(s[2] for s in late)} files")
