@@ -70,6 +70,24 @@ struct DeviceInfo {
                                   // (its quota), "affinity" or "cores"; "" where it is always the same
 };
 
+/// Where numbers of a step became NaN or infinite: the first place in the order of its operations.
+struct NonFinite {
+  enum class Place : std::uint8_t {
+    images,    // what the step was given
+    state,     // `name`, a value of state(StateScope::all), before the step
+    output,    // of a layer, or the loss
+    gradient,  // in a layer, on the way back
+    update     // `name`, a value of state(StateScope::all), after the step
+  };
+  Place place = Place::output;
+  std::string name;       // path of the layer, name of the value
+  std::string operation;  // "conv2d", where it is known
+  bool nan = true;        // false: infinite
+};
+
+/// "the output of layer1.0.conv1 (conv2d) is not a number (NaN)".
+std::string to_string(const NonFinite& found);
+
 /// Runs one network: forward, backward, update. It takes views, not loaders, and nothing outside needs to
 /// know which implementation it is. Images are f32 of shape [N,C,H,W], a view of a tensor of that shape or
 /// ImageView::nhwc() of one [N,H,W,C], with the same results; labels are i32 [N]. Every implementation
@@ -115,6 +133,15 @@ class Engine {
   /// algebra (a bias in front of a batch norm). Void after the next call but of apply(). Throws ConfigError
   /// if there are none.
   virtual std::vector<GradientSpan> gradient_spans() = 0;
+
+  /// Whether all of state(StateScope::all) is finite: after a step with a gradient that is not, it is not.
+  /// The native engine has seen it in its updates, so that asking after every step costs next to nothing;
+  /// others look at a copy.
+  virtual bool finite() const;
+  /// step() for a diagnosis, slowly: where the first number that is not finite comes from, if any does. The
+  /// state is void afterwards: set_state() all of it to go on.
+  virtual std::optional<NonFinite> find_nonfinite(const ImageView& images, const Targets& targets,
+                                                  const StepInputs& inputs);
 
   virtual DeviceInfo device() const = 0;
 };

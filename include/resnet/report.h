@@ -93,7 +93,8 @@ std::function<void(std::int64_t done, std::int64_t all)> scan_progress(
 std::shared_ptr<Observer> curves(ReportOptions options = {});
 
 /// Keeps the records of a run in `folder`, which is made if need be: metrics.csv as points come,
-/// curves.svg after every epoch, result.json at the end. Throws IoError.
+/// curves.svg after every epoch, diagnosis.json of the last step that was not finite, result.json at the end.
+/// Throws IoError.
 std::shared_ptr<Observer> run_folder(std::filesystem::path folder);
 
 /// The curves of one run.

@@ -77,9 +77,10 @@ struct FitResult {
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
-  std::string step_plan;        // step_plan_text() of the run
-  double seconds = 0;           // wall time of all of it, with FitOptions::spent, but for what observers of
-                                // on_finish() take
+  std::string step_plan;  // step_plan_text() of the run
+  double seconds = 0;     // wall time of all of it, with FitOptions::spent, but for what observers of
+                          // on_finish() take
+  std::int64_t skipped_steps = 0, rollbacks = 0;  // FitOptions::on_nan
   std::int64_t best_epoch = 0;  // from 1, the one whose network was kept (FitOptions::patience); 0: the last
   std::string optimizer;        // "sgd", "adamw"
   int threads = 0;
@@ -94,6 +95,32 @@ struct FitResult {
 /// figure without a value is "not measured".
 std::ostream& operator<<(std::ostream& out, const FitResult& result);
 
+/// What fit() does at a step that is not finite: its loss, a gradient, or a value that it left behind.
+///   stop      ends with an Error
+///   skip      leaves the step out, and ends with an Error after ten of them in a row
+///   rollback  goes back to the newest checkpoint (the beginning, if there is none) and on with half the
+///             learning rate, at most five times in all; then it ends with an Error
+enum class OnNan : std::uint8_t { stop, skip, rollback };
+
+/// A step that is not finite.
+struct Diagnosis {
+  std::int64_t step = 0;                    // of the run, from 1
+  std::int64_t epoch = 0;                   // from 0
+  std::int64_t batch = 0;                   // of the epoch, from 0
+  std::vector<std::int64_t> examples = {};  // of the batch: places in the training set
+  double lr = 0;                            // of the step
+  double loss = 0;                          // mean of the batch
+  double loss_before = kNotMeasured;        // of the epoch so far (Progress::loss)
+  std::optional<NonFinite> first = {};      // number in the order of the step; none: taken again, the step
+                                            // is finite, so that the machine is at fault
+  std::optional<NonFinite> left = {};       // the first value of the state that was not finite after it
+  std::int64_t skipped = 0, rollbacks = 0;  // so far, this one included
+  std::string outcome = {};                 // "stop", "skip", "rollback"
+};
+
+/// A line: "the loss is no longer finite at step 812: the output of layer1.0.conv1 (conv2d) is infinite".
+std::string to_string(const Diagnosis& diagnosis);
+
 /// Sees a run and cannot influence it. Called in the training thread, between steps.
 class Observer {
  public:
@@ -107,6 +134,8 @@ class Observer {
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
   /// The number of steps, and perhaps of epochs, changed (FitOptions::seconds).
   virtual void on_replan(const RunInfo&) {}
+  /// A step was not finite; what comes of it follows: an Error, the next step, or on_start() once more.
+  virtual void on_nonfinite(const Diagnosis&) {}
   virtual void on_finish(const FitResult&) {}  ///< the network has its trained values
 };
 
@@ -148,6 +177,7 @@ struct FitOptions {
   double clip_norm = 0;         // bound of the norm of all gradients of a step; 0: none
   bool balanced = false;        // data::Order::balanced() in place of shuffled()
   CheckpointOptions checkpoints = {};
+  OnNan on_nan = OnNan::stop;  // what a step does that is not finite
   std::int64_t patience =
       0;               // end after so many epochs without a better test accuracy, and keep the best; 0: never
   double seconds = 0;  // wall time of the run, its last evaluation and the saving of its model: the number of
@@ -179,6 +209,13 @@ struct FitOptions {
 /// the schedule's last rate. An evaluation between epochs for which there is no time is left out; with
 /// FitOptions::patience it is not, and the end may come late by it. What was done is repeated bit for bit by
 /// FitOptions::steps and step_changes of RunInfo::planned_steps and step_changes.
+///
+/// A loss, gradient, weight, running statistic or value of the optimiser that is NaN or infinite is noticed
+/// in the step where it arises, and told to observers with the place that it comes from; FitOptions::on_nan
+/// says what follows. The network of an Error has the values before that step. For that, a copy of the
+/// engine's state is kept, from which the steps since are repeated; it is made so rarely that it takes a
+/// thousandth of the time. A step that is left out counts as a step of the schedule, but not of the
+/// optimiser.
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
+#include <utility>
 
 #include "base/files.h"
 #include "cli/claim.h"
@@ -46,6 +47,7 @@ class ModelKeeper final : public Observer {
     write_config();
   }
   void on_step(const Progress&) override { keep(); }
+  void on_nonfinite(const Diagnosis&) override { claim_.keep(); }  // its diagnosis
   void on_finish(const FitResult&) override {
     if (!began_) return;
     const std::filesystem::path folder = save();
@@ -107,7 +109,7 @@ class Decisions final : public Observer {
       : settings_(std::move(settings)), keeper_(keeper), quiet_(quiet) {}
 
   void on_start(const RunInfo& run) override {
-    if (!quiet_) {
+    if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
       const std::string text = settings::chosen_text(settings_);
       say("settings: " + (text.empty() ? "the chapter's" : text));
       say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
@@ -117,6 +119,14 @@ class Decisions final : public Observer {
     if (settings_.seconds > 0) record(run);
   }
   void on_replan(const RunInfo& run) override { record(run); }
+  // What ends the run is its error.
+  void on_nonfinite(const Diagnosis& diagnosis) override {
+    if (diagnosis.outcome == "stop") return;
+    say(fmt::format("note: {}; {}", to_string(diagnosis),
+                    diagnosis.outcome == "skip" ? fmt::format("it is left out ({} so far)", diagnosis.skipped)
+                                                : fmt::format("going back, with a rate of 1/{}",
+                                                              std::int64_t{1} << diagnosis.rollbacks)));
+  }
 
  private:
   static std::string time_text(const RunInfo& run) {
@@ -134,7 +144,7 @@ class Decisions final : public Observer {
 
   settings::Settings settings_;
   ModelKeeper& keeper_;
-  bool quiet_;
+  bool quiet_, said_ = false;
 };
 
 class Train final : public Command {

@@ -192,11 +192,16 @@ std::vector<ValueId> inputs_of(const Node& node) {
 // Gives a call its operands, inputs and the outputs that are there, and the memory that its kernel needs
 // beside them. What the kernel prepares is kept where it follows from constants alone; else it stands at the
 // front of the workspace.
-void place_call(const Node& node, Placement& placement, int number, plan::Call& call) {
+void place_call(const Node& node, const StoredGraph& stored, Placement& placement, int number,
+                plan::Call& call) {
   const std::vector<ValueId> inputs = inputs_of(node);
   for (const ValueId id : inputs) call.operands.push_back(placement.buffer(id));
   for (const ValueId id : node.outputs) {
-    if (id != kNone) call.operands.push_back(placement.buffer(id));
+    if (id == kNone) continue;
+    call.operands.push_back(placement.buffer(id));
+    const graph::ValueType& type = stored.types[at(id)];
+    if (placement.buffer(id) >= 0)
+      call.outputs.push_back({placement.buffer(id), type.dtype, type.shape.elements()});
   }
   const kernels::Kernel& kernel = *call.kernel;
   call.constant = placement.constant(node);
@@ -236,7 +241,7 @@ Plan compile(const Graph& network, const Target& target, const plan::StateLayout
     call.node = node.name;
     call.reason = std::move(lowering.reason);
     call.flops = ops::operation(node).cost(types.signature()).flops;
-    place_call(node, placement, static_cast<int>(plan.calls.size()), call);
+    place_call(node, stored, placement, static_cast<int>(plan.calls.size()), call);
     plan.scratch_bytes =
         std::max(plan.scratch_bytes, plan::aligned(call.kernel->scratch_bytes(), target.alignment()));
     plan.calls.push_back(std::move(call));

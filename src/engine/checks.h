@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +40,10 @@ void check_state(const StateTypes& have, const State& given, DType floats = DTyp
 /// Labels must be one per image and within [0, classes), weights of mixed ones within [0, 1]. Throws
 /// ShapeError.
 void check_targets(const Targets& targets, std::int64_t examples, std::int64_t classes);
+
+/// The first of these that is not finite: a pixel, or a value before a step. The first of a state's values.
+std::optional<NonFinite> nonfinite_before(const State& state, const ImageView& images);
+std::optional<NonFinite> nonfinite_value(const State& state, NonFinite::Place place);
 
 /// Adds one to a count of steps or tracked batches (i64 scalar; others stay).
 void advance_count(Tensor& count);

@@ -60,9 +60,9 @@ class NativeEngine final : public PlannedEngine {
 
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("step()");
-    const StepResult result =
-        run_step(compiled(Kind::step, images.shape, targets.mixed()), images, targets, inputs);
-    state_.count_update();
+    exec::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
+    const StepResult result = run_step(executor, images, targets, inputs);
+    state_.count_update(executor.finite());
     return result;
   }
 
@@ -80,7 +80,7 @@ class NativeEngine final : public PlannedEngine {
     exec::Executor& executor = compiled(Kind::apply, {});
     write_inputs(executor, inputs);
     executor.run(pool_);
-    state_.count_update();
+    state_.count_update(executor.finite());
   }
 
   Tensor infer(const ImageView& images) override {
@@ -119,6 +119,20 @@ class NativeEngine final : public PlannedEngine {
     return state_.gradient_spans();
   }
 
+  bool finite() const override {
+    const Gate::Pass pass = gate_.read();
+    return state_.finite();
+  }
+  std::optional<NonFinite> find_nonfinite(const ImageView& images, const Targets& targets,
+                                          const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("find_nonfinite()");
+    if (auto found = engine::nonfinite_before(state_.values(StateScope::all), images)) return found;
+    exec::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
+    write_step(executor, images, targets, inputs);
+    const auto found = executor.run_until_nonfinite(pool_);
+    return found ? std::optional(place_of(executor.plan(), *found)) : std::nullopt;
+  }
+
   DeviceInfo device() const override {
     return {.kind = "cpu",
             .name = cpu_model(),
@@ -134,7 +148,7 @@ class NativeEngine final : public PlannedEngine {
     const plan::Plan& plan = executor.plan();
     std::vector<double> seconds(plan.calls.size(), 0.0);
     run_step(executor, images, targets, inputs, seconds.data());
-    state_.count_update();
+    state_.count_update(executor.finite());
     std::vector<CallTime> result;
     for (const plan::Call& call : plan.calls) {
       result.push_back({.op = call.op,
@@ -249,8 +263,8 @@ class NativeEngine final : public PlannedEngine {
       write(executor, *slot, stored.data());  // as many as it takes
   }
 
-  StepResult run_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
-                      const StepInputs& inputs, double* seconds = nullptr) {
+  void write_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
+                  const StepInputs& inputs) {
     const plan::Plan& plan = executor.plan();
     engine::check_targets(targets, images.shape[0], classes_of(plan));
     write_images(executor, images);
@@ -261,12 +275,31 @@ class NativeEngine final : public PlannedEngine {
     }
     write_inputs(executor, inputs);
     write_seed(executor);
+  }
+
+  StepResult run_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
+                      const StepInputs& inputs, double* seconds = nullptr) {
+    const plan::Plan& plan = executor.plan();
+    write_step(executor, images, targets, inputs);
     executor.run(pool_, seconds);
     state_.count_step();
     StepResult result;
     std::memcpy(&result.loss_sum, executor.data(*plan.output(compiler::kLossSum)), sizeof result.loss_sum);
     std::memcpy(&result.correct, executor.data(*plan.output(compiler::kCorrect)), sizeof result.correct);
     return result;
+  }
+
+  static NonFinite place_of(const plan::Plan& plan, const exec::Executor::Found& found) {
+    using Place = NonFinite::Place;
+    const plan::Call& call = plan.calls[found.call];
+    const bool nan = found.kind == NonFiniteKind::nan;
+    const auto first = static_cast<std::size_t>(call.outputs.at(0).buffer);
+    if (plan.buffers[first].region == plan::Region::state) return {Place::update, call.node, {}, nan};
+    const int loss = plan.output(compiler::kLossSum)->buffer;
+    const bool back =
+        std::any_of(plan.calls.begin(), plan.calls.begin() + static_cast<std::ptrdiff_t>(found.call),
+                    [&](const plan::Call& c) { return c.outputs.at(0).buffer == loss; });
+    return {back ? Place::gradient : Place::output, call.node, call.op, nan};
   }
 
   static std::int64_t classes_of(const plan::Plan& plan) { return plan.output(graph::kOutput)->shape[1]; }

@@ -1,10 +1,12 @@
 #include "engine/native_state.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "compiler/verify.h"
+#include "tensor/nonfinite.h"
 
 namespace resnet::engine {
 
@@ -19,7 +21,10 @@ NativeState::NativeState(Network& network, const OptimizerOptions& optimizer, in
   weights_ = compiler::weights_of(network.eval);
   if (network.train) weights_.merge(compiler::weights_of(*network.train));
   for (const auto& [name, type] : types_) {
-    if (type.dtype == DType::f32) layout_.add(name, type.shape);
+    if (type.dtype != DType::f32) continue;
+    const plan::StateLayout::Entry& entry = layout_.add(name, type.shape);
+    if (const auto role = roles_.find(name); role != roles_.end() && role->second == Role::buffer)
+      statistics_.push_back(&entry);
   }
   for (auto& slot : optimizer_slots(network, optimizer)) {
     layout_.add(slot.first, slot.second.shape);
@@ -66,6 +71,7 @@ State NativeState::values(StateScope scope) const {
 
 void NativeState::set_values(const State& given) {
   check_state(types_, given);
+  looked_at_ = false;
   arena_.state_has_changed();
   for (const auto& [name, value] : given) {
     if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
@@ -106,8 +112,24 @@ void NativeState::count_step() {
   }
 }
 
-void NativeState::count_update() {
+void NativeState::count_update(bool finite) {
   advance_count(counts_.find(kUpdates)->second);
+  finite_ = finite_ && finite;
+}
+
+bool NativeState::finite(const plan::StateLayout::Entry& entry) const noexcept {
+  return nonfinite_in(data(entry), DType::f32, entry.shape.elements()) == NonFiniteKind::none;
+}
+
+bool NativeState::finite() const {
+  if (!looked_at_) {
+    finite_ = std::ranges::all_of(types_, [&](const auto& value) {
+      const plan::StateLayout::Entry* const entry = layout_.find(value.first);
+      return entry == nullptr || finite(*entry);
+    });
+    looked_at_ = true;
+  }
+  return finite_ && std::ranges::all_of(statistics_, [&](const auto* entry) { return finite(*entry); });
 }
 
 }  // namespace resnet::engine

@@ -35,13 +35,18 @@ class NativeState {
   void count_step();
   /// Updates so far.
   std::int64_t updates() const { return count(kUpdates); }
-  void count_update();
+  /// `finite`: all that the update wrote is.
+  void count_update(bool finite);
+
+  /// Whether all values are finite. What updates wrote is known; running statistics are looked at.
+  bool finite() const;
 
   const plan::StateLayout& layout() const noexcept { return layout_; }
   exec::Arena& arena() noexcept { return arena_; }
   const exec::Arena& arena() const noexcept { return arena_; }
 
  private:
+  bool finite(const plan::StateLayout::Entry& entry) const noexcept;
   float* data(const plan::StateLayout::Entry& entry) const noexcept {
     return reinterpret_cast<float*>(arena_.state() + entry.offset);
   }
@@ -58,6 +63,10 @@ class NativeState {
   plan::StateLayout layout_;
   exec::Arena arena_;
   std::map<std::string, Tensor, std::less<>> counts_;  // of steps, updates, batches of a norm
+
+  std::vector<const plan::StateLayout::Entry*> statistics_;  // of norms
+  mutable bool looked_at_ = false;                           // all values, since they were given
+  mutable bool finite_ = true;                               // as far as it was looked at, and in all updates
 };
 
 }  // namespace resnet::engine

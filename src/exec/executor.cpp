@@ -54,6 +54,7 @@ void Executor::bind(Arena& arena) {
     bound.operands = next;
     bound.prepared = address(call.prepared);
     bound.workspace = address(call.workspace);
+    bound.nonfinite = &nonfinite_;
     if (const std::int64_t bytes = call.kernel->prepared_bytes(); call.prepared < 0 && bytes > 0) {
       bound.prepared = bound.workspace;
       bound.workspace += plan::aligned(bytes);
@@ -95,12 +96,28 @@ void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
   using Clock = std::chrono::steady_clock;
   if (!arena_->is_prepared_by(*this)) prepare(pool);
   arena_->run_by(*this);
+  nonfinite_.store(false, std::memory_order_relaxed);
   for (std::size_t i = 0; i < calls_.size(); ++i) {
     if (plan_.calls[i].constant) continue;
     const Clock::time_point begin = seconds != nullptr ? Clock::now() : Clock::time_point();
     run_phases(pool, i);
     if (seconds != nullptr) seconds[i] += std::chrono::duration<double>(Clock::now() - begin).count();
   }
+}
+
+std::optional<Executor::Found> Executor::run_until_nonfinite(ThreadPool& pool) const noexcept {
+  if (!arena_->is_prepared_by(*this)) prepare(pool);
+  arena_->run_by(*this);
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    if (plan_.calls[i].constant) continue;
+    run_phases(pool, i);
+    for (const plan::Output& output : plan_.calls[i].outputs) {
+      const NonFiniteKind kind =
+          nonfinite_in(addresses_[static_cast<std::size_t>(output.buffer)], output.dtype, output.elements);
+      if (kind != NonFiniteKind::none) return Found{i, kind};
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace resnet::exec

@@ -1,10 +1,13 @@
 // Runs a Plan out of one arena; decides nothing.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "plan/plan.h"
+#include "tensor/nonfinite.h"
 #include "tensor/thread_pool.h"
 
 namespace resnet::exec {
@@ -55,6 +58,17 @@ class Executor {
   /// Runs all calls in order, behind the preparations that are not kept from the last run. Allocates nothing.
   /// Where `seconds` is given, one number a call, the wall time of each is added to its number.
   void run(ThreadPool& pool, double* seconds = nullptr) const noexcept;
+  /// Whether the updates of the last run were (kernels::Call::nonfinite).
+  bool finite() const noexcept { return !nonfinite_.load(std::memory_order_relaxed); }
+
+  /// What a call wrote that is not finite.
+  struct Found {
+    std::size_t call = 0;
+    NonFiniteKind kind = NonFiniteKind::none;
+  };
+  /// As run(), but it looks at all that each call has written, and ends at the first where something is not
+  /// finite.
+  std::optional<Found> run_until_nonfinite(ThreadPool& pool) const noexcept;
 
   /// The memory of an input or output.
   std::byte* data(const plan::Slot& slot) const noexcept {
@@ -73,6 +87,7 @@ class Executor {
   std::vector<std::byte*> addresses_;  // of buffers
   std::vector<void*> operands_;        // of all calls, one after the other
   std::vector<kernels::Call> calls_;   // without scratch
+  mutable std::atomic<bool> nonfinite_{false};
 };
 
 }  // namespace resnet::exec

@@ -10,6 +10,7 @@
 // [kh][kw][ci][co], linear weights [in][out], everything per channel [C]; f32 unless said.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -18,15 +19,19 @@ namespace resnet::kernels {
 
 /// Where one run of a kernel finds its data.
 struct Call {
-  void* const* operands = nullptr;  ///< inputs, then outputs, in the order of the kernel's contract;
-                                    ///< null where the contract calls an operand optional
-  std::byte* prepared = nullptr;    ///< prepared_bytes(): what the preparing tasks have written
-  std::byte* workspace = nullptr;   ///< workspace_bytes(), shared by all tasks of the call
-  std::byte* scratch = nullptr;     ///< scratch_bytes(), of this task's thread alone
+  void* const* operands = nullptr;         ///< inputs, then outputs, in the order of the kernel's contract;
+                                           ///< null where the contract calls an operand optional
+  std::byte* prepared = nullptr;           ///< prepared_bytes(): what the preparing tasks have written
+  std::byte* workspace = nullptr;          ///< workspace_bytes(), shared by all tasks of the call
+  std::byte* scratch = nullptr;            ///< scratch_bytes(), of this task's thread alone
+  std::atomic<bool>* nonfinite = nullptr;  ///< set by updates of parameters that are not finite; may be null
 
   template <class T>
   T* operand(int i) const noexcept {
     return static_cast<T*>(operands[i]);
+  }
+  void expect_finite(bool finite) const noexcept {
+    if (!finite && nonfinite != nullptr) nonfinite->store(true, std::memory_order_relaxed);
   }
 };
 

@@ -24,15 +24,23 @@ struct Buffer {
   int first = 0, last = 0;  // calls of its life; state and what is prepared: all
 };
 
+/// The elements that a call writes.
+struct Output {
+  int buffer = -1;
+  DType dtype = DType::f32;  // as stored
+  std::int64_t elements = 0;
+};
+
 struct Call {
   std::shared_ptr<const kernels::Kernel> kernel;
   std::string op, node, reason;
-  std::vector<int> operands;  // buffers, -1: absent
-  int prepared = -1;          // buffer that is kept; -1: none, or at the front of the workspace, made anew
-                              // in every run
-  int workspace = -1;         // buffer, -1: none
-  double flops = 0;           // of the direct algorithm
-  bool constant = false;      // its operands follow from state alone: it runs when that has changed only
+  std::vector<int> operands;    // buffers, -1: absent
+  std::vector<Output> outputs;  // those of its operands that it writes
+  int prepared = -1;            // buffer that is kept; -1: none, or at the front of the workspace, made anew
+                                // in every run
+  int workspace = -1;           // buffer, -1: none
+  double flops = 0;             // of the direct algorithm
+  bool constant = false;        // its operands follow from state alone: it runs when that has changed only
 };
 
 /// A value that the engine reads or writes from outside.

@@ -44,6 +44,13 @@ class RunFolder : public Observer {
     }
   }
 
+  void on_nonfinite(const Diagnosis& diagnosis) override {
+    try {
+      write_file(folder_ / report::kDiagnosisFile, report::to_json(diagnosis) + "\n", &known_);
+    } catch (const IoError&) {  // what is said of the step must not be lost over its file
+    }
+  }
+
   void on_finish(const FitResult& result) override {
     metrics_.reset();
     known_ = KnownFolder(folder_);  // it may have been made again

@@ -47,7 +47,7 @@ bool is_other_file_of_run(const fs::path& path, const char* wanted) {
   if (path.filename() == wanted) return false;
   const bool model = path.extension() == fs::path(kModelFile).extension();
   return (model && wanted != std::string_view(kModelFile)) ||
-         std::ranges::any_of(std::array{kConfigFile, kMetricsFile, kCurvesFile, kResultFile},
+         std::ranges::any_of(std::array{kConfigFile, kMetricsFile, kCurvesFile, kResultFile, kDiagnosisFile},
                              [&](const char* name) { return path.filename() == name; });
 }
 
@@ -82,6 +82,8 @@ std::string to_json(const FitResult& result) {
                               {"epochs", result.epochs},
                               {"steps", result.steps},
                               {"step_plan", result.step_plan},
+                              {"skipped_steps", result.skipped_steps},
+                              {"rollbacks", result.rollbacks},
                               {"seconds", result.seconds},
                               {"best_epoch", result.best_epoch},
                               {"optimizer", result.optimizer},
@@ -97,6 +99,32 @@ std::string to_json(const FitResult& result) {
     object.add("overlaps", result.data->overlaps);
   }
   // The processor's name comes from the system, and need not be UTF-8.
+  return object.dump({.replace = true});
+}
+
+std::string to_json(const Diagnosis& d) {
+  const auto place = [](const std::optional<NonFinite>& found) {
+    if (!found) return Json();
+    static constexpr std::array kPlaces = {"images", "state", "output", "gradient", "update"};
+    return Json::object({{"place", kPlaces.at(static_cast<std::size_t>(found->place))},
+                         {"name", found->name},
+                         {"operation", found->operation},
+                         {"kind", found->nan ? "nan" : "infinite"}});
+  };
+  const Json object = Json::object({{"what", to_string(d)},
+                                    {"step", d.step},
+                                    {"epoch", d.epoch},
+                                    {"batch", d.batch},
+                                    {"first", place(d.first)},
+                                    {"left_in_state", place(d.left)},
+                                    {"lr", d.lr},
+                                    {"loss", d.loss},
+                                    {"loss_before", d.loss_before},
+                                    {"skipped_steps", d.skipped},
+                                    {"rollbacks", d.rollbacks},
+                                    {"outcome", d.outcome},
+                                    {"examples", d.examples},
+                                    {"version", kVersion}});
   return object.dump({.replace = true});
 }
 

@@ -7,6 +7,7 @@
 
 namespace resnet {
 struct CurvePoint;
+struct Diagnosis;
 struct FitResult;
 struct Series;
 }  // namespace resnet
@@ -18,6 +19,7 @@ inline constexpr const char* kConfigFile = "config.toml";
 inline constexpr const char* kMetricsFile = "metrics.csv";
 inline constexpr const char* kCurvesFile = "curves.svg";
 inline constexpr const char* kResultFile = "result.json";
+inline constexpr const char* kDiagnosisFile = "diagnosis.json";
 inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kCheckpoints = "checkpoints";  // a folder
 
@@ -29,9 +31,14 @@ std::string hint_for_run(const std::filesystem::path& path, const char* wanted, 
 bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted);
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, cpu_model, seed, epochs,
-/// steps, step_plan, seconds, best_epoch, optimizer, threads, threads_from, isa, weights_sha256, complete,
-/// version, and of a folder of pictures bad_files, duplicates, overlaps. A number that is not finite is null.
+/// steps, step_plan, skipped_steps, rollbacks, seconds, best_epoch, optimizer, threads, threads_from, isa,
+/// weights_sha256, complete, version, and of a folder of pictures bad_files, duplicates, overlaps. A number
+/// that is not finite is null.
 std::string to_json(const FitResult& result);
+/// One JSON object, a line: what (a sentence), step, epoch, batch, first and left_in_state (place, name,
+/// operation and kind of a number that is not finite, or null), lr, loss, loss_before, skipped_steps,
+/// rollbacks, outcome, examples, version.
+std::string to_json(const Diagnosis& diagnosis);
 /// Writes it, atomically and durably. Throws IoError.
 void write_result(const std::filesystem::path& path, const FitResult& result);
 

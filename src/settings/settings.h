@@ -64,6 +64,7 @@ struct Settings {
   std::int64_t accumulate = 1;
   double clip_norm = 0;
   std::string sampler = "shuffled";
+  std::string on_nan = "stop";
   std::int64_t patience = 0;
   Views views = Views::one;
   std::string init;  // "": none; a model file

@@ -181,6 +181,9 @@ FitOptions fit_options(const Settings& settings, const nn::Module& net, const da
   result.accumulate = settings.accumulate;
   result.clip_norm = settings.clip_norm;
   result.patience = settings.patience;
+  result.on_nan = settings.on_nan == "skip"       ? OnNan::skip
+                  : settings.on_nan == "rollback" ? OnNan::rollback
+                                                  : OnNan::stop;
   return result;
 }
 

@@ -51,6 +51,13 @@ void add_run(Table& table) {
       .number("accumulate", "batches of a step, whose gradients are added", 1, 1 << 20, &Settings::accumulate)
       .fields = {"FitOptions::accumulate"};
   table
+      .choice("on-nan", "POLICY",
+              "at a step that is not finite: stop; skip: leave it out, at most ten in a row; rollback: go "
+              "back to "
+              "the newest checkpoint and on with half the rate, at most five times",
+              {"stop", "skip", "rollback"}, &Settings::on_nan)
+      .fields = {"FitOptions::on_nan"};
+  table
       .number("patience", "end after N epochs without a better test accuracy and keep the best; 0: never", 0,
               kMostCount, &Settings::patience)
       .fields = {"FitOptions::patience"};

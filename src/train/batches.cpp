@@ -9,6 +9,19 @@
 
 namespace resnet::train {
 
+void check_data(const data::Dataset& train, const data::Dataset& test) {
+  if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
+  if (train.example_shape() == test.example_shape()) return;
+  throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
+                       to_string(test.example_shape()) + " differ",
+                   "give both the same DatasetOptions::resize");
+}
+
+Shape batch_shape(const FitOptions& options, const data::Dataset& train) {
+  const Shape& example = train.example_shape();
+  return {std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
+}
+
 void check_batches(const nn::Module& net, const data::Dataset& train, std::int64_t batch_size,
                    bool drop_last) {
   const Shape& example = train.example_shape();

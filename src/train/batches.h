@@ -7,6 +7,12 @@
 
 namespace resnet::train {
 
+/// Throws ConfigError for a data set without examples, ShapeError for two whose pictures differ.
+void check_data(const data::Dataset& train, const data::Dataset& test);
+
+/// Of the images of a batch.
+Shape batch_shape(const FitOptions& options, const data::Dataset& train);
+
 /// Throws what tracing the network throws for the batches of an epoch, the last short one included unless it
 /// is dropped; ConfigError where that leaves none.
 void check_batches(const nn::Module& net, const data::Dataset& train, std::int64_t batch_size,

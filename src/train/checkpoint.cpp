@@ -54,6 +54,9 @@ void for_each_number(Run& run, const Visit& visit) {
   visit("best_epoch", run.best_epoch);
   visit("top_acc", run.top_acc);
   visit("top_steps", run.top_steps);
+  visit("skipped", run.skipped);
+  visit("skipped_in_row", run.skipped_in_row);
+  visit("rollbacks", run.rollbacks);
   visit("elapsed", run.elapsed);
   visit("planned_steps", run.planned_steps);
 }
@@ -75,8 +78,11 @@ RunState run_from_json(const std::string& text) {
   constexpr std::int64_t kMost = std::int64_t{1} << 53U;  // beyond all counts of a run
   const Json json = parse_json(text);
   RunState run;
+  constexpr std::array<std::string_view, 3> kLater = {"skipped", "skipped_in_row", "rollbacks"};
   for_each_number(run, [&]<class T>(const char* name, T& value) {
     const Json* const found = json.find(name);
+    if (found == nullptr && std::ranges::count(kLater, name) > 0)
+      return;  // an earlier version's run has none
     if constexpr (std::is_integral_v<T>) {
       if (found == nullptr || !found->is_whole())
         refuse(fmt::format("{}: no whole number '{}'", kRunKey, name));

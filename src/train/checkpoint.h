@@ -30,6 +30,9 @@ struct RunState {
   std::int64_t best_epoch = 0;           // from 1; 0: none
   double top_acc = -1;                   // of the evaluations that have a checkpoint,
   std::int64_t top_steps = -1;           // the best of which has this one
+  std::int64_t skipped = 0;              // steps that were not finite, in all,
+  std::int64_t skipped_in_row = 0;       // and last
+  std::int64_t rollbacks = 0;            // each of which halved the learning rate
   double elapsed = 0;                    // wall time of the run
   std::int64_t planned_steps = 0;        // RunInfo's,
   std::vector<StepChange> step_changes;  // and what became of them

@@ -88,6 +88,7 @@ void CheckpointKeeper::note(const std::string& line) const {
 }
 
 std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Engine& engine) {
+  wait();
   const std::vector<std::int64_t> all = all_in(options_.folder);
   std::string last;
   for (const std::int64_t steps : all) {

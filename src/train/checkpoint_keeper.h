@@ -25,6 +25,7 @@ class CheckpointKeeper {
 
   /// The newest checkpoint that is whole; what was passed over is told. None if the folder has none. Throws
   /// FormatError where it has some and all are damaged, ConfigError as read_checkpoint() and check_facts().
+  /// One that is being written is waited for.
   std::optional<Checkpoint> newest(const Facts& facts, const Engine& engine);
 
   /// Whether it is time for one, at this number of steps.

@@ -2,7 +2,6 @@
 // the steps alone.
 #include <fmt/core.h>
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -12,21 +11,17 @@
 #include "train/average.h"
 #include "train/batches.h"
 #include "train/checkpoint_keeper.h"
+#include "train/diagnosis.h"
 #include "train/fit_options.h"
+#include "train/fit_result.h"
 #include "train/rate.h"
+#include "train/replay.h"
 #include "train/stepper.h"
 #include "train/time_plan.h"
 
 namespace resnet {
 namespace train {
 namespace {
-
-Clock clock_of(const FitOptions& options) {
-  if (options.clock) return options.clock;
-  return [] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  };
-}
 
 // One run: what the loop carries from batch to batch.
 class Run {
@@ -39,40 +34,49 @@ class Run {
         order_(order_of(options, train)),
         loader_(train, loader_options(options)),
         stepper_(options.accumulate, options.clip_norm),
+        replay_(options, loader_, order_),
         average_(options.average) {
     check_batches(net, train, options.batch_size, options.drop_last);
     nn::init_unset(net, net.scheme(), options.seed);
-    EngineOptions engine_options = options.engine;
-    engine_options.seed = options.seed;
-    engine_options.optimizer = options.optimizer;
-    engine_options.loss = options.loss;
-    const Shape& example = train.example_shape();
-    const Shape images{std::min(options.batch_size, train.size()), example[0], example[1], example[2]};
-    Network network = network_of(net, images);
-    if (options.checkpoints.folder.empty()) {
-      engine_ = options.engine_factory(std::move(network), engine_options);
-      return;
-    }
-    keeper_.emplace(options.checkpoints);
-    engine_ = options.engine_factory(network, engine_options);
-    facts_ = facts_of(options, network, *engine_, train, test);
+    if (!options.checkpoints.folder.empty()) keeper_.emplace(options.checkpoints);
+    make_engine();
+    if (!keeper_) return;
+    facts_ = facts_of(options, network_of(net, batch_shape(options, train)), *engine_, train, test);
     if (!options.checkpoints.resume) return;
-    if (std::optional<Checkpoint> found = keeper_->newest(facts_, *engine_)) restore(std::move(*found));
+    if (std::optional<Checkpoint> found = keeper_->newest(facts_, *engine_)) {
+      restore(std::move(*found));
+      spent_before_ += at_.elapsed;
+    }
   }
 
   FitResult execute() {
     try {
-      plan();
-      announce();
-      while (at_.progress.epoch < info_.epochs && (!stopped() || awaits_evaluation())) run_epoch();
+      while (!run_epochs()) roll_back();
     } catch (...) {
-      set_state(net_, engine_->state());
+      if (engine_) set_state(net_, engine_->state());
       throw;
     }
     return finish();
   }
 
  private:
+  void make_engine() {
+    engine_ =
+        options_.engine_factory(network_of(net_, batch_shape(options_, train_)), engine_options(options_));
+  }
+
+  // Gives false where it is to go back.
+  bool run_epochs() {
+    plan();
+    announce();
+    check_finite(*engine_);
+    replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
+    while (at_.progress.epoch < info_.epochs && (!stopped() || awaits_evaluation())) {
+      if (!run_epoch()) return false;
+    }
+    return true;
+  }
+
   std::int64_t steps_per_epoch() const {
     return (loader_.batches() + options_.accumulate - 1) / options_.accumulate;
   }
@@ -108,21 +112,13 @@ class Run {
     average_.restore(std::move(checkpoint.average), checkpoint.run.averages);
     best_ = std::move(checkpoint.best);
     at_ = std::move(checkpoint.run);
-    spent_before_ += at_.elapsed;
     info_.done = at_.progress;
     info_.done_steps = at_.steps;
     info_.curve = at_.curve;
   }
 
   void announce() {
-    info_.model = net_.title();
-    info_.dataset = train_.name();
-    info_.train_examples = train_.size();
-    info_.test_examples = test_.size();
-    info_.classes = static_cast<std::int64_t>(train_.classes().size());
     info_.batches = loader_.batches();
-    info_.batch_size = options_.batch_size;
-    info_.accumulate = options_.accumulate;
     info_.device = engine_->device().kind;
     info_.bounded = time_.has_value();
     follow_schedule();
@@ -156,26 +152,29 @@ class Run {
     return !interrupted() && at_.progress.batch > 0 && at_.evaluated_at != at_.steps;
   }
 
-  // From where it stands, which is the epoch's beginning but where the run was resumed.
-  void run_epoch() {
+  // From where it stands, which is the epoch's beginning but where the run was resumed. Gives false where it
+  // is to go back.
+  bool run_epoch() {
     epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
     const std::int64_t batches = loader_.batches();
     const std::int64_t every = std::max<std::int64_t>(1, batches / 5);  // the chapter's points
     loader_.start(order_, at_.progress.epoch, at_.progress.batch);
     while (const data::Batch* batch = stepper_.stepped() && stopped() ? nullptr : loader_.next()) {
-      const bool last = at_.progress.batch + 1 == batches;
-      take(*batch, last);
+      if (!take(*batch, at_.progress.batch + 1 == batches)) return false;
+      const bool last = at_.progress.batch == batches;
       for (const auto& observer : options_.observers) observer->on_step(at_.progress);
       if (!last && (!stopped() || interrupted()) && at_.progress.batch % every == 0) emit_point(-1);
       if (time_ && stepper_.stepped() && !last && !stopped())
         replan(time_->look(clock_(), at_.steps, schedule_->steps()));
       if (keeper_ && stepper_.stepped() && !last && !stopped() && keeper_->due(at_.steps)) keep();
+      if (stepper_.stepped() && replay_.due()) replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
     }
     if (at_.progress.batch == batches) at_.epochs = at_.progress.epoch + 1;
-    if (interrupted() || at_.progress.batch == 0) return;
-    if (!finish_epoch()) return;
+    if (interrupted() || at_.progress.batch == 0) return true;
+    if (!finish_epoch()) return true;
     if (at_.progress.batch == batches) begin_epoch(at_.progress.epoch + 1);
     if (keeper_ && !stopped() && keeper_->due_after_epoch(at_.steps)) keep();
+    return true;
   }
 
   void begin_epoch(std::int64_t epoch) {
@@ -224,11 +223,18 @@ class Run {
             .version = {}};
   }
 
-  // A batch: a step, or a part of one.
-  void take(const data::Batch& batch, bool last) {
+  StepInputs inputs() const { return slowed(schedule_->at(at_.steps), at_.rollbacks); }
+
+  // A batch: a step, or a part of one. Gives false where the run is to go back.
+  bool take(const data::Batch& batch, bool last) {
     const double begin = clock_();
-    const StepResult step = stepper_.take(*engine_, batch, schedule_->at(at_.steps), last);
+    if (stepper_.stepped()) step_begin_ = at_.progress.batch;
+    replay_.note(inputs(), stepper_.stepped());
+    const StepResult step = stepper_.take(*engine_, batch, inputs(), last);
+    if (!std::isfinite(step.loss_sum) || (stepper_.stepped() && !engine_->finite()))
+      return treat(step.loss_sum / static_cast<double>(batch.size()));
     if (stepper_.stepped()) {
+      at_.skipped_in_row = 0;
       average_.update(*engine_, ++at_.steps);
       if (time_) time_->count();
     }
@@ -236,22 +242,61 @@ class Run {
     at_.seconds += seconds;
     epoch_rate_.add(batch.size(), seconds);
     recent_.add(batch.size(), seconds);
-    if (!std::isfinite(step.loss_sum)) {
-      throw Error(
-          fmt::format("the loss is no longer finite at step {}", at_.steps + (stepper_.stepped() ? 0 : 1)),
-          "a smaller FitOptions::lr may help");
-    }
-    at_.examples += batch.size();
-    at_.epoch_loss += step.loss_sum;
-    at_.epoch_correct += step.correct;
-    at_.progress.batch += 1;
-    at_.progress.examples += batch.size();
-    at_.progress.loss = at_.epoch_loss / static_cast<double>(at_.progress.examples);
-    at_.progress.train_acc =
-        static_cast<double>(at_.epoch_correct) / static_cast<double>(at_.progress.examples);
+    count_batch(at_, step, batch.size());
     at_.progress.examples_per_second = epoch_rate_.value();
     at_.progress.recent_examples_per_second = recent_.value();
     at_.measured = at_.progress;
+    return true;
+  }
+
+  // Of a step that is not finite, which `loss` belongs to; gives whether it is left out, false where the run
+  // is to go back.
+  bool treat(double loss) {
+    Diagnosis d = diagnosis_of(at_, loss, inputs(), options_.batch_size, order_, train_.size());
+    d.left = left_by_step(*engine_);
+    d.first = replay_.back(*engine_);
+    stepper_ = Stepper(options_.accumulate, options_.clip_norm);
+    if (options_.on_nan == OnNan::skip && at_.skipped_in_row < kMostSkipped) {
+      leave_out(d);
+      return true;
+    }
+    const bool again = options_.on_nan == OnNan::rollback && at_.rollbacks < kMostRollbacks;
+    d.rollbacks += again ? 1 : 0;
+    d.outcome = again ? "rollback" : "stop";
+    for (const auto& observer : options_.observers) observer->on_nonfinite(d);
+    if (again) return false;
+    throw sick(d, options_.on_nan);
+  }
+
+  // All batches of the step.
+  void leave_out(Diagnosis& d) {
+    ++at_.skipped;
+    ++at_.skipped_in_row;
+    ++at_.steps;
+    at_.progress.batch = std::min(step_begin_ + options_.accumulate, loader_.batches());
+    loader_.start(order_, at_.progress.epoch, at_.progress.batch);
+    replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
+    d.skipped = at_.skipped;
+    d.outcome = "skip";
+    for (const auto& observer : options_.observers) observer->on_nonfinite(d);
+  }
+
+  // To the newest checkpoint, or to the beginning, with a smaller rate.
+  void roll_back() {
+    const std::int64_t rollbacks = at_.rollbacks + 1;
+    std::optional<Checkpoint> found;
+    if (keeper_) found = keeper_->newest(facts_, *engine_);
+    if (found) {
+      restore(std::move(*found));
+    } else {
+      engine_.reset();  // its memory goes before that of the next one comes
+      make_engine();
+      average_ = WeightAverage(options_.average);
+      best_.clear();
+      at_ = {};
+      info_ = info_of(net_, train_, test_, options_);
+    }
+    at_.rollbacks = rollbacks;
   }
 
   // Gives whether it was not interrupted.
@@ -299,37 +344,16 @@ class Run {
   }
 
   FitResult finish() {
-    FitResult result;
+    replay_.forget();  // copies of the state take the place of this one
     if (keeper_ && at_.steps > 0) keeper_->write_last(checkpoint());
     const DeviceInfo device = engine_->device();
-    result.device = device.kind;
-    result.cpu_model = device.name;
-    result.threads = device.threads;
-    result.threads_from = device.threads_from;
-    result.isa = device.target;
     const State state = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
     engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
     set_state(net_, state);
-    const bool evaluated = at_.evaluated_at == at_.steps;
-    if (at_.steps > 0) {
-      result.loss = at_.measured.loss;
-      result.train_acc = at_.measured.train_acc;
-      if (at_.best_epoch > 0) {
-        result.test_acc = at_.best_acc;
-      } else if (evaluated) {
-        result.test_acc = at_.test_acc;
-      }
-      if (at_.seconds > 0) result.examples_per_second = static_cast<double>(at_.examples) / at_.seconds;
-    }
+    FitResult result = result_of(at_, info_, options_, device);
     result.data = train_.source().counts();
-    result.seed = options_.seed;
-    result.epochs = at_.epochs;
-    result.steps = at_.steps;
-    result.step_plan = step_plan_text(info_.planned_steps, info_.step_changes);
-    result.best_epoch = at_.best_epoch;
-    result.optimizer = std::holds_alternative<SgdOptions>(options_.optimizer.method) ? "sgd" : "adamw";
     result.weights_sha256 = io::weights_sha256(state);
-    result.complete = evaluated && !interrupted();
+    result.complete = at_.evaluated_at == at_.steps && !interrupted();
     result.seconds = spent_before_ + clock_() - begin_;
     for (const auto& observer : options_.observers) observer->on_finish(result);
     return result;
@@ -345,11 +369,13 @@ class Run {
   data::Order order_;
   data::Loader loader_;
   Stepper stepper_;
+  std::int64_t step_begin_ = 0;  // the first batch of the step
+  Replay replay_;
   WeightAverage average_;
   std::unique_ptr<Engine> engine_;
   std::optional<Schedule> schedule_;
   std::optional<TimePlan> time_;
-  RunInfo info_;
+  RunInfo info_ = info_of(net_, train_, test_, options_);
 
   std::optional<CheckpointKeeper> keeper_;
   Facts facts_;
@@ -366,12 +392,7 @@ class Run {
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options) {
   train::check_options(options);
-  if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
-  if (!(train.example_shape() == test.example_shape())) {
-    throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
-                         to_string(test.example_shape()) + " differ",
-                     "give both the same DatasetOptions::resize");
-  }
+  train::check_data(train, test);
   return train::Run(net, train, test, options).execute();
 }
 

@@ -32,6 +32,14 @@ void check_options(const FitOptions& options) {
   check(options.checkpoints);
 }
 
+EngineOptions engine_options(const FitOptions& options) {
+  EngineOptions engine = options.engine;
+  engine.seed = options.seed;
+  engine.optimizer = options.optimizer;
+  engine.loss = options.loss;
+  return engine;
+}
+
 double momentum_of(const OptimizerOptions& optimizer) {
   const auto* sgd = std::get_if<SgdOptions>(&optimizer.method);
   return sgd != nullptr ? sgd->momentum : std::get<AdamWOptions>(optimizer.method).beta1;

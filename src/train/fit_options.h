@@ -8,6 +8,9 @@ namespace resnet::train {
 /// Throws ConfigError for options that no run can have.
 void check_options(const FitOptions& options);
 
+/// Of the run's engine.
+EngineOptions engine_options(const FitOptions& options);
+
 /// SgdOptions::momentum or AdamWOptions::beta1.
 double momentum_of(const OptimizerOptions& optimizer);
 

@@ -1,9 +1,9 @@
+#include "train/fit_result.h"
+
 #include <fmt/core.h>
 
 #include <cmath>
 #include <ostream>
-
-#include "resnet/train.h"
 
 namespace resnet {
 
@@ -18,4 +18,60 @@ std::ostream& operator<<(std::ostream& out, const FitResult& result) {
                             figure(result.train_acc), figure(result.test_acc), rate, result.device);
 }
 
+namespace train {
+
+RunInfo info_of(const nn::Module& net, const data::Dataset& train, const data::Dataset& test,
+                const FitOptions& options) {
+  RunInfo info;
+  info.model = net.title();
+  info.dataset = train.name();
+  info.train_examples = train.size();
+  info.test_examples = test.size();
+  info.classes = static_cast<std::int64_t>(train.classes().size());
+  info.batch_size = options.batch_size;
+  info.accumulate = options.accumulate;
+  return info;
+}
+
+void count_batch(RunState& run, const StepResult& step, std::int64_t examples) {
+  run.examples += examples;
+  run.epoch_loss += step.loss_sum;
+  run.epoch_correct += step.correct;
+  run.progress.batch += 1;
+  run.progress.examples += examples;
+  const auto all = static_cast<double>(run.progress.examples);
+  run.progress.loss = run.epoch_loss / all;
+  run.progress.train_acc = static_cast<double>(run.epoch_correct) / all;
+}
+
+FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options,
+                    const DeviceInfo& device) {
+  FitResult result;
+  result.device = device.kind;
+  result.cpu_model = device.name;
+  result.threads = device.threads;
+  result.threads_from = device.threads_from;
+  result.isa = device.target;
+  if (run.examples > 0) {
+    result.loss = run.measured.loss;
+    result.train_acc = run.measured.train_acc;
+    if (run.best_epoch > 0) {
+      result.test_acc = run.best_acc;
+    } else if (run.evaluated_at == run.steps) {
+      result.test_acc = run.test_acc;
+    }
+    if (run.seconds > 0) result.examples_per_second = static_cast<double>(run.examples) / run.seconds;
+  }
+  result.seed = options.seed;
+  result.epochs = run.epochs;
+  result.steps = run.steps;
+  result.step_plan = step_plan_text(info.planned_steps, info.step_changes);
+  result.skipped_steps = run.skipped;
+  result.rollbacks = run.rollbacks;
+  result.best_epoch = run.best_epoch;
+  result.optimizer = std::holds_alternative<SgdOptions>(options.optimizer.method) ? "sgd" : "adamw";
+  return result;
+}
+
+}  // namespace train
 }  // namespace resnet

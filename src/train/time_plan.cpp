@@ -1,6 +1,7 @@
 #include "train/time_plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "io/model_hash.h"
@@ -28,6 +29,13 @@ double last_factor(const FitOptions& options) {
 
 Views views_between(const FitOptions& options) noexcept {
   return options.patience > 0 ? options.views : Views::one;
+}
+
+Clock clock_of(const FitOptions& options) {
+  if (options.clock) return options.clock;
+  return [] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
 }
 
 double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {

@@ -9,6 +9,8 @@
 namespace resnet::train {
 
 using Clock = std::function<double()>;  // seconds
+/// FitOptions::clock, or the machine's.
+Clock clock_of(const FitOptions& options);
 
 /// Wall time, seconds.
 struct Pace {

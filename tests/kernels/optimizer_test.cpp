@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <string>
+#include <vector>
 
 #include "kernel_test_support.h"
 
@@ -156,6 +159,59 @@ TEST(AdamW, IsTheReferenceButForItsRounding) {
       });
     }
   }
+}
+
+// Whether a kernel tells that something it wrote is not finite; parameters, gradients and slots hold 0.5, but
+// for `value` at one place of one of them.
+bool tells(const Kernel& kernel, Index count, bool slots, std::size_t operand, Index place, float value) {
+  constexpr std::size_t kOperands = 8;
+  std::vector<AlignedBuffer> memory;
+  std::vector<void*> pointers;
+  for (std::size_t i = 0; i < kOperands; ++i) {
+    memory.emplace_back(static_cast<std::size_t>(count + StepValue::count) * sizeof(float));
+    pointers.push_back(memory.back().data());
+    auto* const values = reinterpret_cast<float*>(memory.back().data());
+    std::fill(values, values + count, 0.5F);
+    if (i == operand) values[place] = value;
+  }
+  auto* const step = static_cast<float*>(pointers[2]);
+  step[StepValue::lr] = 0.1F;
+  if (slots) {
+    step[StepValue::momentum] = 0.9F;
+    step[StepValue::update] = 2;
+  }
+  std::atomic<bool> nonfinite = false;
+  for (Index task = 0; task < kernel.tasks(0); ++task)
+    kernel.run({.operands = pointers.data(), .nonfinite = &nonfinite}, 0, task);
+  return nonfinite;
+}
+
+TEST(Updates, TellWhereverSomethingIsNotFinite) {
+  for_counts([](Isa isa, Index count) {
+    const auto sgd = make_sgd({}, count, isa), decay = make_sgd({.weight_decay = 0.1}, count, isa);
+    const auto momentum = make_sgd({.momentum = true}, count, isa), adamw = make_adamw({}, count, isa);
+    struct Case {
+      const Kernel& kernel;
+      bool slots;
+      std::vector<std::size_t> operands;  // parameter, gradient, slots
+    };
+    for (const Case& c : {Case{*sgd, false, {0, 1}},
+                          {*decay, false, {0, 1}},
+                          {*momentum, true, {0, 1, 3}},
+                          {*adamw, true, {0, 1, 3, 4}}}) {
+      for (const std::size_t operand : c.operands) {
+        EXPECT_FALSE(tells(c.kernel, count, c.slots, operand, 0, 0.25F)) << c.kernel.name();
+        for (const Index place : {Index{0}, count / 2, count - 1}) {
+          for (const double value : {kNan, kInf, -kInf}) {
+            EXPECT_TRUE(tells(c.kernel, count, c.slots, operand, place, static_cast<float>(value)))
+                << c.kernel.name() << ": " << value << " at " << place << " of operand " << operand;
+          }
+        }
+      }
+    }
+    // Its square overflows, and the weights stay finite.
+    EXPECT_TRUE(tells(*adamw, count, true, 1, count - 1, 1e30F));
+  });
 }
 
 }  // namespace

@@ -78,6 +78,13 @@ TEST_F(RunFolderTest, GoesOnAfterTheEarlierPointsOfAResumedRun) {
   EXPECT_EQ(read(report::kMetricsFile), csv({points.begin(), points.begin() + 6}));
 }
 
+TEST_F(RunFolderTest, HasTheDiagnosisOfTheLastStepThatWasNotFinite) {
+  const auto observer = run_folder(folder());
+  observer->on_start(small_run());
+  for (const std::int64_t step : {3, 4}) observer->on_nonfinite({.step = step, .outcome = "skip"});
+  EXPECT_EQ(read(report::kDiagnosisFile), report::to_json(Diagnosis{.step = 4, .outcome = "skip"}) + "\n");
+}
+
 TEST_F(RunFolderTest, RefusesAFolderThatCannotBe) {
   fs::create_directories(base_);
   std::ofstream(base_ / "runs") << "a file";

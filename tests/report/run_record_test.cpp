@@ -32,6 +32,8 @@ FitResult full_result() {
   result.epochs = 10;
   result.steps = 2350;
   result.step_plan = "2400,100:2350";
+  result.skipped_steps = 3;
+  result.rollbacks = 1;
   result.seconds = 480.25;
   result.best_epoch = 7;
   result.optimizer = "sgd";
@@ -49,7 +51,8 @@ TEST_F(RunRecord, ResultHasEveryFigureExactly) {
   EXPECT_EQ(text, std::string(R"({"loss":0.1,"train_acc":0.6666666666666666,"test_acc":0.9137,)"
                               R"("examples_per_second":1234.5678901234567,"device":"cpu",)"
                               R"("cpu_model":"A \"processor\"","seed":18446744073709551615,"epochs":10,)"
-                              R"("steps":2350,"step_plan":"2400,100:2350","seconds":480.25,)"
+                              R"("steps":2350,"step_plan":"2400,100:2350","skipped_steps":3,)"
+                              R"("rollbacks":1,"seconds":480.25,)"
                               R"("best_epoch":7,"optimizer":"sgd",)"
                               R"("threads":2,"threads_from":"cores","isa":"avx512",)"
                               R"("weights_sha256":"00ff",)"
@@ -67,6 +70,25 @@ TEST_F(RunRecord, ResultIsJsonWhateverHappened) {
   EXPECT_TRUE(object.at("loss").is_null());
   EXPECT_TRUE(object.at("examples_per_second").is_null());
   EXPECT_EQ(object.at("cpu_model"), "\xef\xbf\xbd");
+}
+
+TEST_F(RunRecord, DiagnosisSaysWhichStepAndWhere) {
+  Diagnosis d{.step = 812, .epoch = 3, .batch = 107, .examples = {5, 7}, .lr = 0.5, .loss = NAN};
+  d.loss_before = 1.25;
+  d.first = NonFinite{NonFinite::Place::output, "layer1.0.conv1", "conv2d", false};
+  d.left = NonFinite{NonFinite::Place::update, "fc.bias", "", true};
+  d.skipped = 2;
+  d.outcome = "skip";
+  EXPECT_EQ(to_json(d),
+            std::string(
+                R"({"what":"the loss is no longer finite at step 812: the output of layer1.0.conv1 (conv2d) )"
+                R"(is infinite","step":812,"epoch":3,"batch":107,"first":{"place":"output",)"
+                R"("name":"layer1.0.conv1","operation":"conv2d","kind":"infinite"},"left_in_state":)"
+                R"({"place":"update","name":"fc.bias","operation":"","kind":"nan"},"lr":0.5,"loss":null,)"
+                R"("loss_before":1.25,"skipped_steps":2,"rollbacks":0,"outcome":"skip","examples":[5,7],)"
+                R"("version":")") +
+                kVersion + "\"}");
+  EXPECT_TRUE(nlohmann::json::parse(to_json(Diagnosis{})).at("first").is_null());
 }
 
 TEST_F(RunRecord, ResultThatCannotBeWrittenLeavesTheOldOne) {

@@ -75,6 +75,7 @@ const std::map<std::string, Texts>& cases() {
       {"time", {{"90s", "0.5s"}, {"", "8", "m", "-1m", "0s", "nans", "600000m", "8 m"}}},
       {"sampler", {{"shuffled", "balanced"}, {"random"}}},
       {"accumulate", {{"1", "8"}, {"0", "-1", "1.5"}}},
+      {"on-nan", {{"stop", "skip", "rollback"}, {"", "go", "STOP"}}},
       {"patience", {{"0", "5"}, {"-1"}}},
       {"optimizer", {{"sgd", "adamw"}, {"", "adam"}}},
       {"momentum", {{"0", "0.9"}, {"", "-0.1", "nan", "high"}}},

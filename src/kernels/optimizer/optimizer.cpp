@@ -61,7 +61,8 @@ class Sgd final : public Update {
     const auto* step = call.operand<const float>(2);
     const auto lr = static_cast<float>(static_cast<double>(step[StepValue::lr]) * update_.lr_factor);
     if (!update_.momentum && update_.weight_decay == 0 && c.has_gradient())
-      return functions().sgd({.param = c.in(0), .grad = c.in(1), .updated = c.out(3), .lr = lr}, c.count);
+      return call.expect_finite(
+          functions().sgd({.param = c.in(0), .grad = c.in(1), .updated = c.out(3), .lr = lr}, c.count));
     SgdMomentumStep s{};
     s.param = c.in(0);
     s.grad = c.gradient();
@@ -70,7 +71,7 @@ class Sgd final : public Update {
     s.decay = static_cast<float>(update_.weight_decay);
     if (!update_.momentum) {
       s.updated = c.out(3);
-      return functions().sgd_decay(s, c.count);
+      return call.expect_finite(functions().sgd_decay(s, c.count));
     }
     const bool first = step[StepValue::update] == 1.0F;
     s.buffer = c.in(3);
@@ -80,7 +81,7 @@ class Sgd final : public Update {
     s.gain = first ? 1.0F : static_cast<float>(1.0 - update_.dampening);
     s.of_g = update_.nesterov ? 1.0F : 0.0F;
     s.of_b = update_.nesterov ? step[StepValue::momentum] : 1.0F;
-    functions().sgd_momentum(s, c.count);
+    call.expect_finite(functions().sgd_momentum(s, c.count));
   }
 
  private:
@@ -114,7 +115,7 @@ class AdamW final : public Update {
     s.gain2 = static_cast<float>(1.0 - update_.beta2);
     s.root_factor = static_cast<float>(1.0 / std::sqrt(1.0 - power(update_.beta2, t)));
     s.eps = static_cast<float>(update_.eps);
-    functions().adamw(s, c.count);
+    call.expect_finite(functions().adamw(s, c.count));
   }
 
  private:

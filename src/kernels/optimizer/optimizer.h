@@ -55,7 +55,8 @@ void reference_adamw(const AdamWUpdate& update, const AdamWOperands& operands);
 
 /// Native kernels in f32. Operands, in the order of the references' structs: inputs, then outputs, each of
 /// which may be the memory of its input; `step` is f32 [StepValue::read(momentum)]. Without momentum there
-/// is no buffer.
+/// is no buffer. They set Call::nonfinite where anything that they write is not finite, as it is wherever a
+/// gradient is not.
 std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements, Isa isa);
 std::unique_ptr<Kernel> make_adamw(const AdamWUpdate& update, std::int64_t elements, Isa isa);
 

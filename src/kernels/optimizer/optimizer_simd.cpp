@@ -19,13 +19,23 @@ HWY_INLINE V all(float value) {
   return hn::Set(D(), value);
 }
 
+// Zero as long as all that was added is finite, NaN from then on: a multiplication by zero tells.
+struct Finite {
+  V zeros;
+  HWY_INLINE void add(V v) { zeros = hn::MulAdd(v, hn::Zero(D()), zeros); }
+  HWY_INLINE bool all() const { return hn::AllTrue(D(), hn::Eq(zeros, zeros)); }
+};
+
 struct Sgd {
   const SgdStep& s;
+  Finite& finite;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index first, Index) const {
     for (int k = 0; k < K; ++k) {
       const Index i = first + k * lanes();
-      at.store(hn::Sub(at.load(s.param + i), hn::Mul(all(s.lr), at.load(s.grad + i))), s.updated + i);
+      const V updated = hn::Sub(at.load(s.param + i), hn::Mul(all(s.lr), at.load(s.grad + i)));
+      finite.add(updated);
+      at.store(updated, s.updated + i);
     }
   }
 };
@@ -33,6 +43,7 @@ struct Sgd {
 template <bool kMomentum>
 struct SgdMomentum {
   const SgdMomentumStep& s;
+  Finite& finite;  // what is in the buffer is in the parameter too
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index first, Index) const {
     for (int k = 0; k < K; ++k) {
@@ -45,13 +56,16 @@ struct SgdMomentum {
         direction = hn::Add(hn::Mul(all(s.of_g), g), hn::Mul(all(s.of_b), b));
         at.store(b, s.updated_buffer + i);
       }
-      at.store(hn::Sub(param, hn::Mul(all(s.lr), direction)), s.updated + i);
+      const V updated = hn::Sub(param, hn::Mul(all(s.lr), direction));
+      finite.add(updated);
+      at.store(updated, s.updated + i);
     }
   }
 };
 
 struct AdamW {
   const AdamWStep& s;
+  Finite& finite;
   template <int K, class Access>
   HWY_INLINE void run(const Access& at, Index first, Index) const {
     for (int k = 0; k < K; ++k) {
@@ -64,22 +78,33 @@ struct AdamW {
       const V kept = hn::Mul(all(s.shrink), at.load(s.param + i));
       at.store(m, s.updated_exp_avg + i);
       at.store(v, s.updated_exp_avg_sq + i);
-      at.store(hn::Sub(kept, hn::Mul(all(s.lr), hn::Div(m, root))), s.updated + i);
+      const V updated = hn::Sub(kept, hn::Mul(all(s.lr), hn::Div(m, root)));
+      finite.add(updated);
+      finite.add(v);  // an infinite one makes the step zero
+      at.store(updated, s.updated + i);
     }
   }
 };
 
-void sgd(const SgdStep& step, Index count) {
-  sweep_flat(Sgd{step}, count);
+bool sgd(const SgdStep& step, Index count) {
+  Finite finite{hn::Zero(D())};
+  sweep_flat(Sgd{step, finite}, count);
+  return finite.all();
 }
-void sgd_decay(const SgdMomentumStep& step, Index count) {
-  sweep_flat(SgdMomentum<false>{step}, count);
+bool sgd_decay(const SgdMomentumStep& step, Index count) {
+  Finite finite{hn::Zero(D())};
+  sweep_flat(SgdMomentum<false>{step, finite}, count);
+  return finite.all();
 }
-void sgd_momentum(const SgdMomentumStep& step, Index count) {
-  sweep_flat(SgdMomentum<true>{step}, count);
+bool sgd_momentum(const SgdMomentumStep& step, Index count) {
+  Finite finite{hn::Zero(D())};
+  sweep_flat(SgdMomentum<true>{step, finite}, count);
+  return finite.all();
 }
-void adamw(const AdamWStep& step, Index count) {
-  sweep_flat(AdamW{step}, count);
+bool adamw(const AdamWStep& step, Index count) {
+  Finite finite{hn::Zero(D())};
+  sweep_flat(AdamW{step, finite}, count);
+  return finite.all();
 }
 
 }  // namespace

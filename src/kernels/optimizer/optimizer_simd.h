@@ -1,5 +1,6 @@
 // The vector sweeps of the updates, each over one chunk. Products and sums are rounded one after the other,
-// as a reader computes them; every output may be the memory of its input.
+// as a reader computes them; every output may be the memory of its input. Each gives whether all that it
+// wrote is finite.
 #pragma once
 
 #include <cstdint>
@@ -37,10 +38,10 @@ struct AdamWStep {
 };
 
 struct OptimizerFunctions {
-  void (*sgd)(const SgdStep& step, std::int64_t count);
-  void (*sgd_decay)(const SgdMomentumStep& step, std::int64_t count);
-  void (*sgd_momentum)(const SgdMomentumStep& step, std::int64_t count);
-  void (*adamw)(const AdamWStep& step, std::int64_t count);
+  bool (*sgd)(const SgdStep& step, std::int64_t count);
+  bool (*sgd_decay)(const SgdMomentumStep& step, std::int64_t count);
+  bool (*sgd_momentum)(const SgdMomentumStep& step, std::int64_t count);
+  bool (*adamw)(const AdamWStep& step, std::int64_t count);
 };
 const OptimizerFunctions& optimizer_functions(Isa isa);
 

@@ -1,0 +1,74 @@
+#include "train/replay.h"
+
+namespace resnet::train {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr double kWorth = 1000;  // a copy takes at most one part in so many
+
+double seconds_since(Steady::time_point begin) {
+  return std::chrono::duration<double>(Steady::now() - begin).count();
+}
+
+}  // namespace
+
+void Replay::keep(const Engine& engine, std::int64_t epoch, std::int64_t batch) {
+  const auto begin = Steady::now();
+  state_.clear();  // its memory goes before the new one comes
+  state_ = engine.state(StateScope::all);
+  epoch_ = epoch;
+  batch_ = batch;
+  inputs_.clear();
+  step_ = 0;
+  kept_at_ = Steady::now();
+  cost_ = seconds_since(begin);
+}
+
+bool Replay::due() const {
+  return seconds_since(kept_at_) >= kWorth * cost_;
+}
+
+void Replay::note(const StepInputs& inputs, bool first) {
+  if (first) step_ = inputs_.size();
+  inputs_.push_back(inputs);
+}
+
+const data::Batch& Replay::next() {
+  if (at_batch_ == loader_.batches()) {
+    ++at_epoch_;
+    at_batch_ = 0;
+    loader_.start(order_, at_epoch_);
+  }
+  ++at_batch_;
+  return *loader_.next();
+}
+
+std::optional<NonFinite> Replay::back(Engine& engine) {
+  engine.set_state(state_);
+  at_epoch_ = epoch_;
+  at_batch_ = batch_;
+  loader_.start(order_, at_epoch_, at_batch_);
+  Stepper stepper(options_.accumulate, options_.clip_norm);
+  for (std::size_t i = 0; i < step_; ++i) {
+    const data::Batch& batch = next();
+    stepper.take(engine, batch, inputs_[i], at_batch_ == loader_.batches());
+  }
+  const State before = engine.state(StateScope::all);
+  std::optional<NonFinite> found = look(engine);
+  engine.set_state(before);
+  return found;
+}
+
+// Takes the step once more. Of all of its batches but the last the gradients alone: where those go bad,
+// theirs is the last that was noted.
+std::optional<NonFinite> Replay::look(Engine& engine) {
+  for (std::size_t i = step_; i + 1 < inputs_.size(); ++i) {
+    const data::Batch& batch = next();
+    engine.gradients(batch.view(), targets_of(batch));
+  }
+  const data::Batch& batch = next();
+  return engine.find_nonfinite(batch.view(), targets_of(batch), inputs_.back());
+}
+
+}  // namespace resnet::train
