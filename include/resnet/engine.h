@@ -13,6 +13,7 @@
 #include "resnet/graph.h"
 #include "resnet/image_view.h"
 #include "resnet/loss.h"
+#include "resnet/memory.h"
 #include "resnet/nn.h"
 #include "resnet/optimizer.h"
 #include "resnet/tensor.h"
@@ -34,6 +35,8 @@ struct EngineOptions {
   bool fuse = true;        // false: every operation by itself (for tests and explanation)
   OptimizerOptions optimizer = {};
   LossOptions loss = {};
+  std::int64_t memory = 0;  // bytes of this process that may be resident; what needs more is refused before
+                            // it begins (MemoryError). 0: what the machine and its control group have
 };
 
 /// What a training step reports, in train mode, before its update.
@@ -95,6 +98,7 @@ std::string to_string(const NonFinite& found);
 ///     native engine keeps the 16 plans used last, each for one shape, mixed or not, and step(), gradients()
 ///     or infer(), and prepared weights for the last plan alone: an engine for each shape spares those that
 ///     take turns;
+///   - throws MemoryError where a step needs more memory than there is, with its state as it was before;
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
 ///   - takes step() for gradients() followed by apply(), bit for bit;
@@ -154,6 +158,9 @@ struct CallTime {
   double seconds = 0;
 };
 
+/// What an engine does with images: step(), gradients() with apply(), or infer().
+enum class Work : std::uint8_t { step, gradients, infer };
+
 /// An engine that compiles its steps into plans: what tools that explain and measure it ask besides.
 class PlannedEngine : public Engine {
  public:
@@ -164,6 +171,11 @@ class PlannedEngine : public Engine {
                                         const StepInputs& inputs) = 0;
   /// Bytes of the arena: state and work.
   virtual std::int64_t arena_bytes() const = 0;
+  /// What this work needs of the arena, which is not made for it yet. `mixed`: with Targets::mixed_labels.
+  /// What was asked for so is taken at once, by the first call that needs any of it.
+  virtual ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed = false) = 0;
+  /// EngineOptions::memory.
+  virtual std::int64_t memory() const = 0;
 };
 
 /// What an engine needs to know of a network: its graph in both modes for some batch size, and its

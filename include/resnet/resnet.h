@@ -13,6 +13,7 @@
 #include "resnet/images.h"
 #include "resnet/init.h"
 #include "resnet/loss.h"
+#include "resnet/memory.h"
 #include "resnet/metrics.h"
 #include "resnet/model_file.h"
 #include "resnet/models.h"

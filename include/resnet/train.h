@@ -192,10 +192,23 @@ struct FitOptions {
   int loader_threads = 0;  // that make batches, which do not depend on them; 0: as the engine's allow
 };
 
+/// fit() for want of memory could not give the network what was trained, which is as it was before: in place
+/// of what was thrown first.
+class NotKept : public MemoryError {
+ public:
+  NotKept()
+      : MemoryError("there is not enough memory, not even to keep what was trained",
+                    "the last checkpoint has it; a smaller FitOptions::batch_size needs less memory") {}
+};
+
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
 /// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
 /// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
-/// trained.
+/// trained (or NotKept is thrown).
+///
+/// Memory: what a run needs is worked out before its first step, and where that is more than there is, or
+/// than EngineOptions::memory allows, it throws MemoryError with the number and with what would fit. Before
+/// that fewer batches are made ahead and fewer pictures kept in a data set's cache, which changes no number.
 ///
 /// With FitOptions::accumulate a step has the gradient of its whole batch, and where no norm looks at the
 /// batches one by one, that of one batch of that size up to rounding. FitOptions::clip_norm is
@@ -231,6 +244,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 256;
   Views views = Views::one;
   int loader_threads = 0;                   // as FitOptions::loader_threads
+  int prefetch = 0;                         // batches made ahead; 0: three, or fewer where memory asks for it
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere, ends it early: see Evaluation::examples
   std::function<void(std::int64_t examples)> seen = {};  // called after every batch with those so far
   EngineOptions engine = {};                             // of evaluate() of a module

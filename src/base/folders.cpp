@@ -3,6 +3,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -213,10 +214,14 @@ bool remove_folder(const fs::path& path) noexcept {
 }
 
 std::int64_t free_disk(fs::path folder) noexcept {
-  std::error_code error;
-  while (!is_there(folder) && folder.has_relative_path()) folder = folder.parent_path();
-  const fs::space_info space = fs::space(folder, error);
-  return error ? 0 : static_cast<std::int64_t>(space.available);
+  try {
+    std::error_code error;
+    while (!is_there(folder) && folder.has_relative_path()) folder = folder.parent_path();
+    const fs::space_info space = fs::space(folder, error);
+    return error ? 0 : static_cast<std::int64_t>(space.available);
+  } catch (const std::bad_alloc&) {
+    return 0;
+  }
 }
 
 std::string unexpanded(const fs::path& path) {

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <new>
 #include <utility>
 
 #include "report/run_record.h"
@@ -26,10 +27,19 @@ bool is_left_over(const fs::path& path, const std::string& name) {
 }  // namespace
 
 RunClaim::RunClaim(const std::string& out, const std::string& model) {
-  if (out.empty()) {
-    claim_new(model);
-  } else {
-    claim(out);
+  try {
+    if (out.empty()) {
+      claim_new(model);
+    } else {
+      claim(out);
+    }
+    for (const char* name :
+         {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
+      records_.push_back(folder_ / name);
+    checkpoints_ = folder_ / report::kCheckpoints;
+  } catch (const std::bad_alloc&) {
+    if (made_) remove_folder(folder_);
+    throw;
   }
 }
 
@@ -66,10 +76,8 @@ void RunClaim::claim(const fs::path& folder) {
 
 RunClaim::~RunClaim() {
   if (kept_ || is_gone()) return;
-  for (const char* name :
-       {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
-    remove_file(folder_ / name);
-  remove_folder(folder_ / report::kCheckpoints);
+  for (const fs::path& file : records_) remove_file(file);
+  remove_folder(checkpoints_);
   if (made_) remove_folder(folder_);
 }
 

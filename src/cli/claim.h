@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 
@@ -35,6 +36,9 @@ class RunClaim {
   void claim(const std::filesystem::path& folder);
 
   std::filesystem::path folder_;
+  std::vector<std::filesystem::path>
+      records_;                        // what goes where it came to nothing: named before memory ends
+  std::filesystem::path checkpoints_;  // likewise
   std::optional<FolderLock> lock_;
   bool made_ = false, kept_ = false;
 };

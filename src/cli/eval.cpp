@@ -25,7 +25,7 @@ class Eval final : public Command {
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
     accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta",
-            "loader-threads", "threads", "precision", "isa"});
+            "loader-threads", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -95,12 +95,13 @@ class Eval final : public Command {
     return settings::from_toml(read_text(config), config.string());
   }
 
-  // What an evaluation takes from there, so that its figures are the run's: all but the threads, which are
-  // this machine's.
+  // What an evaluation takes from there, so that its figures are the run's: all but threads and memory, which
+  // are this machine's.
   static settings::Settings base(const settings::Settings& run) {
     settings::Settings base = run;
     base.threads = 0;
     base.loader_threads = 0;
+    base.memory.clear();
     return base;
   }
 

@@ -112,6 +112,21 @@ void open_missing_streams() {
   }
 }
 
+// An error in two lines; std::bad_alloc is the caller's.
+int run_and_report(int argc, char** argv) {
+  try {
+    return run_to_stdout(argc, argv);
+  } catch (const Error& error) {
+    report(error.what(), error.hint());
+    return exit_code_of(error);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    report(error.what(), "");
+    return kFailed;
+  }
+}
+
 }  // namespace
 }  // namespace resnet::cli
 
@@ -123,15 +138,12 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file size is an error like a full disk
 #endif
   try {
-    return cli::run_to_stdout(argc, argv);
-  } catch (const Error& error) {
-    cli::report(error.what(), error.hint());
-    return cli::exit_code_of(error);
-  } catch (const std::bad_alloc&) {
-    cli::report("the machine has not enough memory", "a smaller --batch-size or --resize needs less");
-    return cli::kFailed;
-  } catch (const std::exception& error) {
-    cli::report(error.what(), "");
+    return cli::run_and_report(argc, argv);
+  } catch (const std::bad_alloc&) {  // also of a report: this one takes no memory
+    std::fputs(
+        "resnet: the machine has not enough memory\n"
+        "hint: a smaller --batch-size or --resize needs less\n",
+        stderr);
     return cli::kFailed;
   }
 }

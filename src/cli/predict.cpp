@@ -33,7 +33,7 @@ class Predict final : public Command {
          .help = "classes of an answer, the likeliest first",
          .default_text = "3",
          .target = &top_});
-    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa"});
+    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
     add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/memory.h"
 #include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/stop_signals.h"
@@ -15,6 +16,7 @@
 #include "resnet/model_file.h"
 #include "resnet/report.h"
 #include "train/batches.h"
+#include "train/memory.h"
 
 namespace resnet::cli {
 namespace {
@@ -65,7 +67,7 @@ class ModelKeeper final : public Observer {
     try {
       save();
     } catch (const std::exception& error) {
-      say(std::string("the model could not be saved either: ") + error.what());
+      say(std::string("the model could not be saved either: ") + reason(error));
     }
   }
 
@@ -192,6 +194,7 @@ class Train final : public Command {
     // What cannot run is found before a folder is made.
     check(settings::engine_options(chosen));
     train::check_batches(net, training, chosen.batch_size, chosen.drop_last);
+    train::check_parameters(net, settings::engine_options(chosen).memory);
     const bool begun =
         !resumed_.empty() && !checkpoints_in(fs::path(resumed_) / report::kCheckpoints).empty();
     if (!begun) settings::initialise(net, chosen, training);
@@ -221,6 +224,8 @@ class Train final : public Command {
     FitResult result;
     try {
       result = fit(net, training, test, options);
+    } catch (const NotKept&) {  // `net` is not what was trained
+      throw;
     } catch (...) {
       keeper->rescue();
       throw;

@@ -27,6 +27,11 @@ struct Budget {
     left += wanted;
     return false;
   }
+  void limit(std::int64_t most) noexcept {
+    std::int64_t now = left.load();
+    while (now > most && !left.compare_exchange_weak(now, most)) {
+    }
+  }
   const std::int64_t bytes;
   std::atomic<std::int64_t> left;
 };
@@ -62,6 +67,8 @@ class MemoryCache final : public PictureCache {
   }
 
   std::int64_t bytes() const noexcept override { return budget_->bytes; }
+  void limit(std::int64_t bytes) noexcept override { budget_->limit(bytes); }
+  const void* budget() const noexcept override { return budget_.get(); }
 
  private:
   enum class State : std::uint8_t { empty, filling, full };  // a child of fork() may see `filling` for good
@@ -107,6 +114,7 @@ class DiskCache final : public PictureCache {
   }
 
   std::int64_t bytes() const noexcept override { return budget_->bytes; }
+  const void* budget() const noexcept override { return budget_.get(); }
 
  private:
   // What a file begins with. The check sum is of the file's name, the sides, and the pixels behind them.

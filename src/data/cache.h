@@ -24,6 +24,10 @@ class PictureCache {
   virtual void keep(std::int64_t i, Form form, const Image& decoded, const Image& picture) noexcept = 0;
   /// Bytes that it may keep when it is empty, with those of the data set beside it.
   virtual std::int64_t bytes() const noexcept = 0;
+  /// From here on it takes at most so much memory more.
+  virtual void limit(std::int64_t bytes) noexcept { static_cast<void>(bytes); }
+  /// The same for caches that share their bytes.
+  virtual const void* budget() const noexcept = 0;
 };
 
 /// Example `i` of a data set, for Preprocessor::changed(): found in the data set's cache, or decoded and kept

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <set>
 
@@ -40,8 +40,6 @@ Seen look_at(const fs::path& path) {
     // The path is said beside it.
     if (const std::string front = path.string() + ": "; seen.why.starts_with(front))
       seen.why.erase(0, front.size());
-  } catch (const std::bad_alloc&) {
-    seen.why = "there is not enough memory for it";
   }
   return seen;
 }
@@ -70,6 +68,7 @@ class Looking {
       if (tell) tell(known + done, all);
       lock.lock();
     }
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
     if (tell) tell(all, all);
   }
 
@@ -79,8 +78,14 @@ class Looking {
       const std::size_t number = next_++;
       if (number >= todo_.size()) return;
       const std::size_t i = todo_[number];
-      seen_[i] = look_at(dir_ / files_[i].path);
+      std::exception_ptr failure;
+      try {
+        seen_[i] = look_at(dir_ / files_[i].path);
+      } catch (...) {  // too little memory is no damage to a picture
+        failure = std::current_exception();
+      }
       const std::lock_guard lock(mutex_);
+      if (failure != nullptr) failure_ = failure;
       if (++done_ == todo_.size()) changed_.notify_all();
     }
   }
@@ -93,6 +98,7 @@ class Looking {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t done_ = 0;
+  std::exception_ptr failure_;  // the last one
   Threads threads_;
 };
 

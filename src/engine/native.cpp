@@ -4,6 +4,7 @@
 
 #include "base/cores.h"
 #include "base/machine.h"
+#include "base/memory.h"
 #include "compiler/compile.h"
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
@@ -44,6 +45,8 @@ ThreadCount chosen_threads(const EngineOptions& options) {
 
 // What an engine keeps compiled; said in resnet/engine.h.
 constexpr std::size_t kMostPlans = 16;
+// Growth of the arena below which the system is not asked whether it has so much.
+constexpr std::int64_t kSmall = 16 << 20;
 
 class NativeEngine final : public PlannedEngine {
  public:
@@ -168,8 +171,28 @@ class NativeEngine final : public PlannedEngine {
 
   std::string plan_text(const Shape& images, Mode mode) override {
     const Gate::Pass pass = gate_.read();
-    return plan::to_string(compiled(mode == Mode::train ? Kind::step : Kind::infer, images).plan());
+    return plan::to_string(planned(mode == Mode::train ? Kind::step : Kind::infer, images).plan());
   }
+
+  ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed) override {
+    const Gate::Pass pass = gate_.read();
+    ArenaBytes bytes;
+    const auto add = [&](Kind kind, const Shape& shape, bool second) {
+      const plan::Plan& plan = planned(kind, shape, second).plan();
+      bytes.work = std::max(bytes.work, plan.work_bytes + plan.prepared_bytes);
+      bytes.scratch = std::max(bytes.scratch, plan::aligned(plan.scratch_bytes) * threads_.count);
+    };
+    if (work == Work::infer) {
+      add(Kind::infer, images, false);
+    } else {
+      add(work == Work::step ? Kind::step : Kind::gradients, images, mixed);
+    }
+    if (work == Work::gradients) add(Kind::apply, {}, false);
+    bytes.state = state_.layout().bytes();
+    return bytes;
+  }
+
+  std::int64_t memory() const override { return options_.memory; }
 
  private:
   enum class Kind : std::uint8_t { step, gradients, apply, infer };
@@ -198,9 +221,8 @@ class NativeEngine final : public PlannedEngine {
                                    options_.optimizer, {options_.loss, mixed});
   }
 
-  // With threads to run it.
-  exec::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
-    pool_.start();
+  // Compiled; it may not have memory to run in yet.
+  exec::Executor& planned(Kind kind, const Shape& images, bool mixed = false) {
     const auto found = std::ranges::find_if(compiled_, [&](const Compiled& c) {
       return c.kind == kind && c.images == images && c.mixed == mixed;
     });
@@ -216,21 +238,49 @@ class NativeEngine final : public PlannedEngine {
     auto executor = std::make_unique<exec::Executor>(
         compiler::compile(graph, target_, state_.layout(),
                           {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
-    const plan::Plan& plan = executor->plan();
-    try {
-      const bool moved = state_.arena().reserve(state_.layout().bytes(),
-                                                plan.work_bytes + plan.prepared_bytes, plan.scratch_bytes);
-      executor->bind(state_.arena());
-      if (moved) {
-        for (const Compiled& other : compiled_) other.executor->bind(state_.arena());
-      }
-    } catch (...) {  // not enough memory: what was bound to the old arena is void
-      compiled_.clear();
-      throw;
-    }
     if (compiled_.size() == kMostPlans) compiled_.pop_back();
     compiled_.insert(compiled_.begin(), {kind, images, mixed, std::move(executor)});
     return *compiled_.front().executor;
+  }
+
+  // With threads and memory to run it.
+  exec::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
+    pool_.start();
+    exec::Executor& executor = planned(kind, images, mixed);
+    if (executor.is_bound()) return executor;
+    try {
+      reserve(images);
+      executor.bind(state_.arena());
+    } catch (...) {  // not enough memory: others shall not ask for as much
+      compiled_.erase(compiled_.begin());
+      throw;
+    }
+    return executor;
+  }
+
+  // Room for all plans, so that it grows once.
+  void reserve(const Shape& images) {
+    exec::Arena& arena = state_.arena();
+    std::int64_t work = 0, scratch = 0;
+    for (const Compiled& c : compiled_) {
+      const plan::Plan& plan = c.executor->plan();
+      work = std::max(work, plan.work_bytes + plan.prepared_bytes);
+      scratch = std::max(scratch, plan.scratch_bytes);
+    }
+    const std::int64_t state = state_.layout().bytes();
+    if (const std::int64_t growth = arena.growth(state, work, scratch); growth > kSmall)
+      require_memory(growth, options_.memory, "a network's work on images " + to_string(images));
+    try {
+      if (!arena.reserve(state, work, scratch)) return;
+    } catch (...) {
+      unbind_all();
+      throw;
+    }
+    unbind_all();
+  }
+
+  void unbind_all() noexcept {
+    for (const Compiled& c : compiled_) c.executor->unbind();
   }
 
   static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {

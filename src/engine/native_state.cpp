@@ -1,6 +1,7 @@
 #include "engine/native_state.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "compiler/optimizer.h"
@@ -77,7 +78,7 @@ void NativeState::set_values(const State& given) {
     if (const plan::StateLayout::Entry* entry = layout_.find(name)) {
       state_to_native(order_of(name), value.view<float>(), data(*entry));
     } else {
-      counts_[name] = value;
+      std::memcpy(counts_.at(name).raw(), value.raw(), value.bytes());
     }
   }
 }

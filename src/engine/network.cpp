@@ -1,4 +1,5 @@
 // Between modules and engines.
+#include <cstring>
 #include <map>
 
 #include "engine/gate.h"
@@ -31,9 +32,22 @@ void set_state(nn::Module& module, const State& state) {
                        " " + to_string(tensor.shape()));
     }
   }
-  for (const auto& [name, tensor] : state) {
+  // All room first: where there is not enough, nothing changes.
+  std::vector<Tensor> fresh(state.size());
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    const auto& [name, tensor] = state[i];
+    const Tensor& value = parameters[name]->value;
+    if (value.raw() == nullptr || value.bytes() != tensor.bytes() || value.dtype() != tensor.dtype())
+      fresh[i] = tensor;
+  }
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    const auto& [name, tensor] = state[i];
     nn::Parameter& parameter = *parameters[name];
-    parameter.value = tensor;
+    if (!fresh[i].empty()) {
+      parameter.value = std::move(fresh[i]);
+    } else if (tensor.bytes() > 0) {
+      std::memcpy(parameter.value.raw(), tensor.raw(), tensor.bytes());
+    }
     parameter.set = true;
   }
 }

@@ -1,5 +1,6 @@
 #include "exec/executor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -21,6 +22,8 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
   }
   if (scratch_bytes > scratch_stride_) {
     const std::int64_t stride = plan::aligned(scratch_bytes);
+    scratch_ = AlignedBuffer();
+    scratch_stride_ = 0;
     scratch_ = AlignedBuffer(static_cast<std::size_t>(stride * threads_));
     scratch_stride_ = stride;
     moved = true;
@@ -28,8 +31,19 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
   return moved;
 }
 
+std::int64_t Arena::growth(std::int64_t state_bytes, std::int64_t work_bytes,
+                           std::int64_t scratch_bytes) const noexcept {
+  const auto have = [](const AlignedBuffer& buffer) { return static_cast<std::int64_t>(buffer.size()); };
+  // State is copied before the old one goes; work and scratch are not.
+  const std::int64_t state = state_bytes > have(state_) ? state_bytes : 0;
+  const std::int64_t work = std::max<std::int64_t>(0, work_bytes - have(work_));
+  const std::int64_t scratch =
+      std::max<std::int64_t>(0, plan::aligned(scratch_bytes) * threads_ - have(scratch_));
+  return std::max(state, state - (state > 0 ? have(state_) : 0) + work + scratch);
+}
+
 void Executor::bind(Arena& arena) {
-  arena_ = &arena;
+  unbind();
   arena.state_has_changed();  // nothing is prepared at the new addresses
   addresses_.clear();
   for (const plan::Buffer& buffer : plan_.buffers) {
@@ -62,6 +76,7 @@ void Executor::bind(Arena& arena) {
     calls_.push_back(bound);
     next += call.operands.size();
   }
+  arena_ = &arena;
 }
 
 void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,

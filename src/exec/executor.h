@@ -39,6 +39,9 @@ class Arena {
   std::int64_t bytes() const noexcept {
     return static_cast<std::int64_t>(state_.size() + work_.size() + scratch_.size());
   }
+  /// Bytes that reserve() would take at the most at a time, besides what is there.
+  std::int64_t growth(std::int64_t state_bytes, std::int64_t work_bytes,
+                      std::int64_t scratch_bytes) const noexcept;
 
  private:
   int threads_;
@@ -55,6 +58,9 @@ class Executor {
   const plan::Plan& plan() const noexcept { return plan_; }
   /// Takes the arena's addresses; again whenever they have moved.
   void bind(Arena& arena);
+  /// Forgets them.
+  void unbind() noexcept { arena_ = nullptr; }
+  bool is_bound() const noexcept { return arena_ != nullptr; }
   /// Runs all calls in order, behind the preparations that are not kept from the last run. Allocates nothing.
   /// Where `seconds` is given, one number a call, the wall time of each is added to its number.
   void run(ThreadPool& pool, double* seconds = nullptr) const noexcept;

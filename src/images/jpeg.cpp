@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <new>
 #include <string_view>
 
 // Needs FILE and size_t, which it does not include.
@@ -169,6 +170,7 @@ class JpegReader {
       refuse(kJpeg, "more than " + std::to_string(cinfo_.input_scan_number - 1) + " passes over its pixels",
              "save it anew with another program, or raise Limits::scan_pixels if it is to be trusted");
     }
+    if (errors_.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
     refuse(kJpeg, message_);
   }
 

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "images/decoders.h"
 #include "images/inflate.h"
@@ -99,7 +101,9 @@ Header png_header(Bytes file) {
 class PngReader {
  public:
   PngReader(Bytes file, const Header& header) : left_(file) {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+    png_ = png_create_read_struct_2(
+        PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {}, this, on_malloc,
+        [](png_structp, png_voidp p) { std::free(p); });
     if (png_ != nullptr) info_ = png_create_info_struct(png_);
     if (png_ == nullptr || info_ == nullptr) throw std::bad_alloc();
     try {
@@ -132,6 +136,7 @@ class PngReader {
   }
   void finish() {
     guarded([&] { png_read_end(png_, nullptr); });
+    if (no_memory_) throw std::bad_alloc();  // for a chunk that the library did without
   }
 
  private:
@@ -141,6 +146,11 @@ class PngReader {
     for (; n + 1 < sizeof(self.message_) && message[n] != 0; ++n) self.message_[n] = message[n];
     self.message_[n] = 0;
     std::longjmp(self.jump_, 1);
+  }
+  static png_voidp on_malloc(png_structp png, png_alloc_size_t bytes) {
+    png_voidp p = std::malloc(bytes);
+    if (p == nullptr) static_cast<PngReader*>(png_get_mem_ptr(png))->no_memory_ = true;
+    return p;
   }
   static void on_read(png_structp png, png_bytep out, std::size_t count) {
     auto& self = *static_cast<PngReader*>(png_get_io_ptr(png));
@@ -158,6 +168,7 @@ class PngReader {
       step();
       return;
     }
+    if (no_memory_) throw std::bad_alloc();
     if (cut_off_) refuse_cut_off(kPng);
     refuse(kPng, message_);
   }
@@ -184,7 +195,7 @@ class PngReader {
   png_infop info_ = nullptr;
   std::jmp_buf jump_{};
   char message_[128] = {};
-  bool cut_off_ = false;
+  bool cut_off_ = false, no_memory_ = false;
   int passes_ = 1;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <string_view>
@@ -256,15 +257,19 @@ Model load_model(const std::filesystem::path& path, const EngineOptions& options
 }
 
 void load_weights(nn::Module& net, const std::filesystem::path& path) {
-  const io::Safetensors file = io::read_safetensors(path);
+  io::Safetensors file = io::read_safetensors(path);
   std::vector<Wanted> wanted;
+  State left_out;  // counts that are nowhere
   nn::for_each_parameter(std::as_const(net), [&](const std::string& name, const nn::Parameter& parameter) {
     const bool count = parameter.kind == nn::ParameterKind::batches_tracked;
     wanted.push_back({name, count ? DType::i64 : DType::f32, parameter.shape});
+    if (count && !parameter.set &&
+        std::ranges::find(file.tensors, name, &State::value_type::first) == file.tensors.end())
+      left_out.emplace_back(name, Tensor(parameter.shape, DType::i64));
   });
   naming(path, [&] { check_tensors(file.tensors, wanted, "is it a file of this network?"); });
-  set_state(net, file.tensors);
-  nn::init_unset(net, net.scheme(), 0);  // counts that the file left out
+  std::ranges::move(left_out, std::back_inserter(file.tensors));
+  set_state(net, file.tensors);  // all at once, or nothing
 }
 
 }  // namespace resnet

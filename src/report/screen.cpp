@@ -9,6 +9,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "report/text.h"
@@ -83,7 +84,10 @@ Screen::Screen(Write write, Look look, Clock clock)
 
 Screen::~Screen() {
   impl_->panels = {};
-  if (!impl_->painted.empty()) impl_->paint({});
+  try {
+    if (!impl_->painted.empty()) impl_->paint({});
+  } catch (const std::bad_alloc&) {  // then what is painted stays
+  }
 }
 
 std::shared_ptr<Screen> Screen::of(int fd) {

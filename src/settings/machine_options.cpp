@@ -34,6 +34,16 @@ void add_machine(Table& table) {
       .choice("isa", "LEVEL", "use at most this instruction set: avx2, avx512 or avx512_bf16",
               {"avx2", "avx512", "avx512_bf16"}, &Settings::isa)
       .fields = {"EngineOptions::isa"};
+  Option& memory = table.text(
+      "memory", "SIZE",
+      "most that the program may have in memory, e.g. 4G; what needs more is refused before it begins, "
+      "with what would fit; default: what the machine or its control group has",
+      &Settings::memory);
+  memory.fields = {"EngineOptions::memory"};
+  memory.set = [](Settings& s, const std::string& t) {
+    parse_size("memory", t);
+    s.memory = t;
+  };
   Option& device = table.choice("device", "NAME", "auto or cpu", {"auto", "cpu"}, &Settings::device);
   device.set = [take = device.set](Settings& s, const std::string& t) {
     if (t.starts_with("gpu") || t.starts_with("cuda")) {

@@ -196,7 +196,8 @@ EngineOptions engine_options(const Settings& settings) {
   return {.threads = settings.threads,
           .isa = settings.isa,
           .precision = settings.precision,
-          .seed = settings.seed};
+          .seed = settings.seed,
+          .memory = settings.memory.empty() ? 0 : parse_size("memory", settings.memory)};
 }
 
 }  // namespace resnet::settings

@@ -70,8 +70,9 @@ struct Settings {
   std::string init;  // "": none; a model file
   bool dirac = false, zero_gamma = false, whiten = false;
 
-  int threads = 0;  // 0: as EngineOptions::threads
-  std::string isa;  // "": the strongest
+  int threads = 0;     // 0: as EngineOptions::threads
+  std::string isa;     // "": the strongest
+  std::string memory;  // "": the machine's
   Precision precision = Precision::f32;
   std::string device = "auto";
   std::string out;

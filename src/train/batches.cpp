@@ -50,9 +50,10 @@ int loader_threads(int engine_threads, int given) {
   return given > 0 ? given : std::clamp(engine_threads / 4, 1, 8);
 }
 
-data::LoaderOptions loader_options(const FitOptions& options) {
+data::LoaderOptions loader_options(const FitOptions& options, int prefetch) {
   const int engine_threads = options.engine.threads > 0 ? options.engine.threads : default_threads();
   return {.batch_size = options.batch_size,
+          .prefetch = prefetch,
           .threads = loader_threads(engine_threads, options.loader_threads),
           .layout = ImageLayout::nhwc,
           .drop_last = options.drop_last,

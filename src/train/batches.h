@@ -22,7 +22,7 @@ void check_batches(const nn::Module& net, const data::Dataset& train, std::int64
 int loader_threads(int engine_threads, int given = 0);
 
 /// How fit() takes the batches of these options from `train`.
-data::LoaderOptions loader_options(const FitOptions& options);
+data::LoaderOptions loader_options(const FitOptions& options, int prefetch = data::LoaderOptions{}.prefetch);
 data::Order order_of(const FitOptions& options, const data::Dataset& train);
 
 }  // namespace resnet::train

@@ -10,6 +10,7 @@
 
 #include "base/descriptor.h"
 #include "base/files.h"
+#include "base/memory.h"
 #include "resnet/version.h"
 
 namespace resnet {
@@ -129,6 +130,18 @@ bool CheckpointKeeper::due_after_epoch(std::int64_t steps) const {
          kMostShare * seconds_since(last_time_) >= write_seconds_ + held_seconds_;
 }
 
+void CheckpointKeeper::keep(std::int64_t steps, const std::function<Checkpoint()>& make, bool last) {
+  const auto begin = Steady::now();
+  wait();  // before there are two copies of the state
+  try {
+    if (last) return write_last(make());
+    write(make(), begin);
+  } catch (const std::exception& error) {  // too little memory, or no thread
+    note(fmt::format("no checkpoint at step {}: {}{}", steps, reason(error),
+                     last ? "" : "; training goes on"));
+  }
+}
+
 void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
   wait();
   last_steps_ = checkpoint.run.steps;
@@ -136,11 +149,10 @@ void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
   const auto shared = std::make_shared<Checkpoint>(std::move(checkpoint));
   writer_.start(1, [this, shared](int) {
     const auto started = Steady::now();
-    const std::int64_t steps = shared->run.steps;
     try {
       save(std::move(*shared));
-    } catch (const std::exception& error) {
-      failure_ = fmt::format("no checkpoint at step {}: {}; training goes on", steps, error.what());
+    } catch (...) {  // told where that can fail
+      failure_ = std::current_exception();
     }
     write_seconds_ = seconds_since(started);
   });
@@ -153,7 +165,7 @@ void CheckpointKeeper::write_last(Checkpoint checkpoint) {
   try {
     save(std::move(checkpoint));
   } catch (const std::exception& error) {
-    note(fmt::format("no checkpoint at step {}: {}", steps, error.what()));
+    note(fmt::format("no checkpoint at step {}: {}", steps, reason(error)));
   }
 }
 
@@ -174,7 +186,12 @@ void CheckpointKeeper::prune(std::int64_t steps, std::int64_t top_steps) const {
 
 void CheckpointKeeper::wait() {
   writer_.join();
-  if (!failure_.empty()) note(std::exchange(failure_, {}));
+  if (failure_ == nullptr) return;
+  try {
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  } catch (const std::exception& error) {
+    note(fmt::format("no checkpoint at step {}: {}; training goes on", last_steps_, reason(error)));
+  }
 }
 
 }  // namespace train

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +35,8 @@ class CheckpointKeeper {
   /// The same after the evaluation of an epoch.
   bool due_after_epoch(std::int64_t steps) const;
 
+  /// Writes the one that `make` gives, the last one here and now. What goes wrong is told, and no more.
+  void keep(std::int64_t steps, const std::function<Checkpoint()>& make, bool last);
   /// Waits for the one before and begins to write this one. `begin`: since when the run has been waiting.
   void write(Checkpoint checkpoint, std::chrono::steady_clock::time_point begin);
   /// Writes the last one, here and now.
@@ -53,7 +57,7 @@ class CheckpointKeeper {
   std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();
 
   Threads writer_;
-  std::string failure_;  // of the writer, read when it has ended
+  std::exception_ptr failure_;  // of the writer, read when it has ended
   std::atomic<double> write_seconds_ = 0;
   double held_seconds_ = 0;  // in which training waited for the last one
 };

@@ -4,6 +4,7 @@
 #include "kernels/loss/softmax.h"
 #include "resnet/train.h"
 #include "train/batches.h"
+#include "train/memory.h"
 
 namespace resnet {
 namespace {
@@ -29,8 +30,11 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOpt
   Evaluation result;
   double loss_sum = 0;
   std::int64_t correct = 0;
+  const int prefetch =
+      options.prefetch > 0 ? options.prefetch : train::fit_into_memory(engine, test, options);
   data::Loader loader(test,
                       {.batch_size = options.batch_size,
+                       .prefetch = prefetch,
                        .threads = train::loader_threads(engine.device().threads, options.loader_threads),
                        .layout = ImageLayout::nhwc});
   loader.start();

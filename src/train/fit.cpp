@@ -1,7 +1,5 @@
 // The chapter's training loop: running train-mode averages, evaluation once an epoch, a timer around
 // the steps alone.
-#include <fmt/core.h>
-
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -14,6 +12,7 @@
 #include "train/diagnosis.h"
 #include "train/fit_options.h"
 #include "train/fit_result.h"
+#include "train/memory.h"
 #include "train/rate.h"
 #include "train/replay.h"
 #include "train/stepper.h"
@@ -37,9 +36,12 @@ class Run {
         replay_(options, loader_, order_),
         average_(options.average) {
     check_batches(net, train, options.batch_size, options.drop_last);
+    check_parameters(net, options.engine.memory);
     nn::init_unset(net, net.scheme(), options.seed);
     if (!options.checkpoints.folder.empty()) keeper_.emplace(options.checkpoints);
     make_engine();
+    prefetch_ = fit_into_memory(options, *engine_, net, train, test);
+    loader_ = data::Loader(train, loader_options(options, prefetch_));
     if (!keeper_) return;
     facts_ = facts_of(options, network_of(net, batch_shape(options, train)), *engine_, train, test);
     if (!options.checkpoints.resume) return;
@@ -50,13 +52,20 @@ class Run {
   }
 
   FitResult execute() {
+    State result;
     try {
       while (!run_epochs()) roll_back();
+      replay_.forget();  // copies of the state take the place of this one
+      if (keeper_ && at_.steps > 0) keep(true);
+      result = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
     } catch (...) {
-      if (engine_) set_state(net_, engine_->state());
+      replay_.forget();  // its memory may be what is needed
+      if (engine_) keep_trained(net_, *engine_);
       throw;
     }
-    return finish();
+    engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
+    keep_trained(net_, result);
+    return finish(result);
   }
 
  private:
@@ -88,7 +97,7 @@ class Run {
     if (options_.steps > 0)
       info_.planned_steps =
           options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
-    PaceMeter meter(*engine_, loader_, test_, options_, clock_);
+    PaceMeter meter(*engine_, loader_, test_, options_, clock_, prefetch_);
     if (options_.seconds > 0) {
       constexpr double kMeasured = 0.005;  // of the time
       const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
@@ -119,7 +128,8 @@ class Run {
 
   void announce() {
     info_.batches = loader_.batches();
-    info_.device = engine_->device().kind;
+    device_ = engine_->device();
+    info_.device = device_.kind;
     info_.bounded = time_.has_value();
     follow_schedule();
     for (const auto& observer : options_.observers) observer->on_start(info_);
@@ -196,14 +206,9 @@ class Run {
     return true;
   }
 
-  // Writes a checkpoint beside the training.
-  void keep() {
-    const auto begin = std::chrono::steady_clock::now();
-    try {
-      keeper_->write(checkpoint(), begin);
-    } catch (const std::exception& error) {  // too little memory, or no thread
-      keeper_->note(fmt::format("no checkpoint at step {}: {}; training goes on", at_.steps, error.what()));
-    }
+  void keep(bool last = false) {
+    keeper_->keep(
+        at_.steps, [this] { return checkpoint(); }, last);
   }
 
   Checkpoint checkpoint() {
@@ -314,6 +319,7 @@ class Run {
                                            {.batch_size = options_.batch_size,
                                             .views = stopped() ? options_.views : views_between(options_),
                                             .loader_threads = options_.loader_threads,
+                                            .prefetch = prefetch_,
                                             .stop = options_.stop,
                                             .seen = tell});
     if (options_.patience > 0 && evaluation.examples == test_.size() &&
@@ -343,14 +349,8 @@ class Run {
     for (const auto& observer : options_.observers) observer->on_point(point);
   }
 
-  FitResult finish() {
-    replay_.forget();  // copies of the state take the place of this one
-    if (keeper_ && at_.steps > 0) keeper_->write_last(checkpoint());
-    const DeviceInfo device = engine_->device();
-    const State state = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
-    engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
-    set_state(net_, state);
-    FitResult result = result_of(at_, info_, options_, device);
+  FitResult finish(const State& state) {
+    FitResult result = result_of(at_, info_, options_, device_);
     result.data = train_.source().counts();
     result.weights_sha256 = io::weights_sha256(state);
     result.complete = at_.evaluated_at == at_.steps && !interrupted();
@@ -367,12 +367,14 @@ class Run {
   double begin_ = clock_();
   double spent_before_ = options_.spent;  // of the run's time
   data::Order order_;
+  int prefetch_ = 0;
   data::Loader loader_;
   Stepper stepper_;
   std::int64_t step_begin_ = 0;  // the first batch of the step
   Replay replay_;
   WeightAverage average_;
   std::unique_ptr<Engine> engine_;
+  DeviceInfo device_;
   std::optional<Schedule> schedule_;
   std::optional<TimePlan> time_;
   RunInfo info_ = info_of(net_, train_, test_, options_);

@@ -6,6 +6,7 @@
 
 #include "io/model_hash.h"
 #include "train/average.h"
+#include "train/batches.h"
 #include "train/stepper.h"
 
 namespace resnet::train {
@@ -169,6 +170,7 @@ double PaceMeter::evaluation_seconds(double seconds) {
   EvaluateOptions options{.batch_size = options_.batch_size,
                           .views = views_between(options_),
                           .loader_threads = options_.loader_threads,
+                          .prefetch = prefetch_,
                           .stop = &enough,
                           .seen = [&](std::int64_t) { enough = true; }};  // the first batch compiles
   evaluate(engine_, test_, options);

@@ -70,9 +70,15 @@ class TimePlan {
 /// Measures the pace of an engine with steps that train nothing: its state is as before then.
 class PaceMeter {
  public:
+  /// `prefetch`: of evaluations.
   PaceMeter(Engine& engine, data::Loader& loader, const data::Dataset& test, const FitOptions& options,
-            Clock clock)
-      : engine_(engine), loader_(loader), test_(test), options_(options), clock_(std::move(clock)) {}
+            Clock clock, int prefetch)
+      : engine_(engine),
+        loader_(loader),
+        test_(test),
+        options_(options),
+        clock_(std::move(clock)),
+        prefetch_(prefetch) {}
   /// Steps and a part of an evaluation, for about `seconds`, each at least a few times.
   Pace measure(const data::Order& order, double seconds);
   /// Two steps; a picture's evaluation is taken for a third of its step, once for each view.
@@ -89,6 +95,7 @@ class PaceMeter {
   const data::Dataset& test_;
   const FitOptions& options_;
   Clock clock_;
+  int prefetch_;
 };
 
 }  // namespace resnet::train

@@ -8,7 +8,7 @@
 #include <functional>
 #include <new>
 
-#include "fault/failing_new.h"
+#include "fault/failing_memory.h"
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/models.h"
@@ -23,20 +23,13 @@ using testing::HasSubstr;
 // Lets one allocation after the other fail until none does; gives how often the threads were what failed.
 int failed_starts(const std::function<void()>& make) {
   int failures = 0;
-  for (std::int64_t number = 1;; ++number) {
-    test::fail_allocation(number);
-    try {
-      make();
-      if (test::fail_allocation(0)) return failures;  // a stream may have kept the failure to itself
-    } catch (const IoError& error) {
-      test::fail_allocation(0);
-      EXPECT_THAT(error.what(), HasSubstr("cannot start"));
-      EXPECT_THAT(error.hint(), HasSubstr("fewer threads"));
-      ++failures;
-    } catch (const std::bad_alloc&) {  // of something else
-      test::fail_allocation(0);
-    }
-  }
+  test::for_each_allocation([] {}, make,
+                            [&](const test::TriedMemory& tried) {
+                              if (tried.done || tried.what == "bad_alloc") return;  // of something else
+                              EXPECT_THAT(tried.what, HasSubstr("cannot start"));
+                              ++failures;
+                            });
+  return failures;
 }
 
 TEST(Threads, OfAPoolEndWhereMemoryDoes) {

@@ -1,0 +1,238 @@
+#include "train/memory.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <new>
+#include <vector>
+
+#include "base/memory.h"
+#include "compiler/optimizer.h"
+#include "data/augment.h"
+#include "data/cache.h"
+#include "train/batches.h"
+
+namespace resnet::train {
+namespace {
+
+constexpr std::int64_t kMiB = 1 << 20;
+
+std::int64_t bytes_of(const nn::Module& net, bool unset_alone = false) {
+  std::int64_t bytes = 0;
+  nn::for_each_parameter(net, [&](const std::string&, const nn::Parameter& parameter) {
+    if (!unset_alone || !parameter.set) bytes += parameter.shape.elements() * std::int64_t{sizeof(float)};
+  });
+  return bytes;
+}
+
+// The sizes of the batches of an epoch: the full one, and a shorter last one.
+std::vector<std::int64_t> batch_sizes(std::int64_t examples, std::int64_t batch_size,
+                                      bool drop_last = false) {
+  std::vector<std::int64_t> sizes = {std::min(batch_size, examples)};
+  if (examples > batch_size && examples % batch_size != 0 && !drop_last)
+    sizes.push_back(examples % batch_size);
+  return sizes;
+}
+
+// Of the batches of a loader that makes some ahead.
+std::int64_t ring_bytes(const data::Dataset& set, std::int64_t batch_size, bool drop_last, int prefetch) {
+  constexpr std::int64_t kTargets = 12;  // two labels and a weight
+  const std::vector<std::int64_t> sizes = batch_sizes(set.size(), batch_size, drop_last);
+  const std::int64_t full =
+      std::min<std::int64_t>(prefetch + 1, std::max<std::int64_t>(1, set.size() / batch_size));
+  const std::int64_t examples = full * sizes.front() + (sizes.size() > 1 ? sizes.back() : 0);
+  return examples * (set.example_shape().elements() * std::int64_t{sizeof(float)} + kTargets);
+}
+
+// What a loader's thread holds of the largest picture that it decodes.
+std::int64_t decoding_bytes(const data::Dataset& set) {
+  if (set.source().in_memory()) return 0;
+  constexpr std::int64_t kOfAPixel =
+      16;  // RGB as read and as held, a progressive JPEG's coefficients, the file
+  std::int64_t pixels = 0;
+  for (std::int64_t i = 0; i < set.size(); ++i) {
+    if (const auto facts = set.source().facts(i)) pixels = std::max(pixels, facts->height * facts->width);
+  }
+  return kOfAPixel * pixels;
+}
+
+Shape images_of(const data::Dataset& set, std::int64_t count) {
+  const Shape& example = set.example_shape();
+  return {count, example[0], example[1], example[2]};
+}
+
+// What the arena grows by for this work, on batches of these sizes.
+class ArenaNeed {
+ public:
+  explicit ArenaNeed(Engine& engine) : engine_(dynamic_cast<PlannedEngine*>(&engine)) {}
+  void add(const data::Dataset& set, const std::vector<std::int64_t>& sizes, Work work, bool mixed) {
+    if (engine_ == nullptr) return;
+    for (const std::int64_t size : sizes) {
+      const ArenaBytes bytes = engine_->planned_bytes(images_of(set, size), work, mixed);
+      most_.state = std::max(most_.state, bytes.state);
+      most_.work = std::max(most_.work, bytes.work);
+      most_.scratch = std::max(most_.scratch, bytes.scratch);
+    }
+  }
+  std::int64_t growth() const {
+    return engine_ == nullptr ? 0 : std::max<std::int64_t>(0, most_.total() - engine_->arena_bytes());
+  }
+
+ private:
+  PlannedEngine* engine_;
+  ArenaBytes most_;
+};
+
+std::int64_t rest_of(std::int64_t threads, std::int64_t train, std::int64_t test) {
+  // Pages of the program and of the libraries that were not touched yet, and what malloc keeps: measured.
+  constexpr std::int64_t kCode = 6 * kMiB, kOfAThread = kMiB / 4;
+  constexpr std::int64_t kOfATrained = 24, kOfATested = 64;  // orders; answers, as their list grows
+  return kCode + kOfAThread * threads + kOfATrained * train + kOfATested * test;
+}
+
+std::string text_of(const MemoryNeed& need) {
+  return fmt::format("engine {}, batches {}, copies for checkpoints {}, other copies {}, rest {}",
+                     bytes_text(need.engine), bytes_text(need.batches), bytes_text(need.checkpoint),
+                     bytes_text(need.copies), bytes_text(need.rest));
+}
+
+std::string left_text(std::int64_t left, std::int64_t most) {
+  return most > 0 ? fmt::format("{} are left of {}", bytes_text(left), bytes_text(most))
+                  : fmt::format("{} are free", bytes_text(left));
+}
+
+// What would fit: a step of the same examples in smaller batches, or a run without checkpoints.
+std::string hint_for(const FitOptions& options, Engine& engine, const nn::Module& net,
+                     const data::Dataset& train, const data::Dataset& test, const MemoryNeed& need,
+                     std::int64_t left) {
+  if (need.total() - need.checkpoint <= left) {
+    return fmt::format("without checkpoints (CheckpointOptions::every_seconds 0) it needs {}",
+                       bytes_text(need.total() - need.checkpoint));
+  }
+  FitOptions less = options;
+  std::int64_t parts = 2;
+  while (parts < options.batch_size && need.total() / (2 * parts) > left) parts *= 2;
+  for (; options.batch_size / parts >= 1; parts *= 2) {
+    less.batch_size = options.batch_size / parts;
+    less.accumulate = options.accumulate * parts;
+    const std::int64_t bytes = need_of(less, engine, net, train, test, 1).total();
+    if (bytes > left) continue;
+    return fmt::format("FitOptions::batch_size {} with FitOptions::accumulate {} needs {}", less.batch_size,
+                       less.accumulate, bytes_text(bytes));
+  }
+  return "no batch is small enough: a smaller network or smaller images need less";
+}
+
+// Pictures are kept where there is room besides.
+void limit_caches(const data::Dataset& train, const data::Dataset& test, std::int64_t left) {
+  const bool apart = train.cache() != nullptr && test.cache() != nullptr &&
+                     train.cache()->budget() != test.cache()->budget();
+  for (const data::Dataset* set : {&train, &test}) {
+    if (set->cache() != nullptr) set->cache()->limit(apart ? left / 2 : left);
+  }
+}
+
+}  // namespace
+
+MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& net,
+                   const data::Dataset& train, const data::Dataset& test, int prefetch) {
+  const bool parts = options.accumulate > 1 || options.clip_norm > 0;
+  const bool mixed = data::Augmenter(options.augment, options.seed, train.example_shape()).mixes();
+  ArenaNeed arena(engine);
+  arena.add(test, batch_sizes(test.size(), options.batch_size), Work::infer, false);
+  arena.add(train, batch_sizes(train.size(), options.batch_size, options.drop_last),
+            parts ? Work::gradients : Work::step, mixed);
+
+  const data::LoaderOptions loading = loader_options(options);
+  const std::int64_t evaluating = loader_threads(engine.device().threads, options.loader_threads);
+  const std::int64_t values = bytes_of(net);
+  const auto slots = static_cast<std::int64_t>(compiler::slots_of(options.optimizer).size());
+  const std::int64_t all = values * (1 + slots);
+  const std::int64_t averages = options.average.decay > 0 ? 1 : 0, best = options.patience > 0 ? 1 : 0;
+  const std::int64_t sums = options.accumulate > 1 ? 1 : 0;
+  const bool checkpoints = !options.checkpoints.folder.empty();
+  const bool measured = options.seconds > 0 || options.estimate;
+
+  MemoryNeed need;
+  need.engine = arena.growth();
+  need.batches = ring_bytes(train, options.batch_size, options.drop_last, prefetch) +
+                 ring_bytes(test, options.batch_size, false, prefetch) +
+                 loading.threads * decoding_bytes(train) + evaluating * decoding_bytes(test);
+  if (options.views != Views::one) need.batches += ring_bytes(test, options.batch_size, false, 0);
+  need.checkpoint = std::max(checkpoints ? all + (averages + best) * values : 0,
+                             measured ? all + (2 * averages + sums) * values : 0);
+  // The state some steps ago; the average and its next value or the network's own, what is best and its
+  // successor; at the end a copy of what the network gets.
+  need.copies = all + (3 * averages + 2 * best + sums + 1) * values;
+  need.rest = rest_of(engine.device().threads + loading.threads + evaluating + 1, train.size(), test.size());
+  if (options.checkpoints.resume) {  // what is read, and the engine's beside it to compare; no step ran yet
+    const std::int64_t read = 2 * all + (1 + averages + best) * values;
+    need.copies +=
+        std::max<std::int64_t>(0, read - need.engine - need.batches - need.checkpoint - need.copies);
+  }
+  return need;
+}
+
+int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module& net,
+                    const data::Dataset& train, const data::Dataset& test) {
+  int prefetch = data::LoaderOptions{}.prefetch;
+  MemoryNeed need = need_of(options, engine, net, train, test, prefetch);
+  const std::int64_t most = options.engine.memory;
+  const std::int64_t left = memory_left(most);  // the plans have theirs
+  while (need.total() > left && prefetch > 1) need = need_of(options, engine, net, train, test, --prefetch);
+  if (need.total() > left) {
+    throw MemoryError(fmt::format("the run needs {} more ({}); {}", bytes_text(need.total()), text_of(need),
+                                  left_text(left, most)),
+                      hint_for(options, engine, net, train, test, need, left));
+  }
+  if (most > 0) limit_caches(train, test, left - need.total());
+  return prefetch;
+}
+
+int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOptions& options) {
+  const std::int64_t batch_size = options.batch_size;
+  int prefetch = data::LoaderOptions{}.prefetch;
+  const auto* const planned = dynamic_cast<const PlannedEngine*>(&engine);
+  if (planned == nullptr || test.size() == 0 || batch_size < 1) return prefetch;
+  ArenaNeed arena(engine);
+  arena.add(test, batch_sizes(test.size(), batch_size), Work::infer, false);
+  const std::int64_t threads = loader_threads(engine.device().threads, options.loader_threads);
+  const std::int64_t fixed = arena.growth() + threads * decoding_bytes(test) +
+                             (options.views != Views::one ? ring_bytes(test, batch_size, false, 0) : 0) +
+                             rest_of(engine.device().threads + threads, 0, test.size());
+  const std::int64_t left = memory_left(planned->memory());
+  const auto need = [&] { return fixed + ring_bytes(test, batch_size, false, prefetch); };
+  while (need() > left && prefetch > 1) --prefetch;
+  if (need() <= left) return prefetch;
+  throw MemoryError(
+      fmt::format("the evaluation needs {} more; {}", bytes_text(need()), left_text(left, planned->memory())),
+      "a smaller EvaluateOptions::batch_size gives the same figures");
+}
+
+void check_parameters(const nn::Module& net, std::int64_t most) {
+  constexpr std::int64_t kCopies = 2;  // the engine's, and the one that it is made of
+  const std::int64_t bytes = kCopies * bytes_of(net) + bytes_of(net, true);
+  if (bytes > kMiB)
+    require_memory(bytes, most, fmt::format("a network of {} of parameters", bytes_text(bytes_of(net))),
+                   "a smaller network needs less");
+}
+
+void keep_trained(nn::Module& net, const State& trained) {
+  try {
+    set_state(net, trained);
+  } catch (const std::bad_alloc&) {
+    throw NotKept();
+  }
+}
+
+void keep_trained(nn::Module& net, const Engine& engine) {
+  State state;
+  try {
+    state = engine.state();
+  } catch (const std::bad_alloc&) {
+    throw NotKept();
+  }
+  keep_trained(net, state);
+}
+
+}  // namespace resnet::train
