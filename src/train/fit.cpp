@@ -1,5 +1,4 @@
-// The chapter's training loop: running train-mode averages, evaluation once an epoch, a timer around
-// the steps alone.
+// The chapter's training loop: running train-mode averages, evaluation once an epoch, steps that are timed.
 #include <cmath>
 #include <limits>
 #include <optional>
