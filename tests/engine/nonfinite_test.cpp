@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iostream>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include "base/machine.h"
@@ -87,6 +88,25 @@ TEST(NotFinite, LeavesNoFiniteGradient) {
         finite += std::isfinite(actual[k].second.values()[i]) && !std::isfinite(tensor.values()[i]) ? 1 : 0;
       EXPECT_EQ(finite, 0) << name_of(isa) << ": " << name << " of " << tensor.values().size();
     }
+  }
+}
+
+// A variance of 1e50: the norm's output and the loss are finite.
+TEST(NotFinite, RunningStatisticsAreSeenWhereTheLossSaysNothing) {
+  test::Examples e = test::examples({4, 1, 6, 6}, 3);
+  for (float& value : e.images.values()) value *= 1e25F;
+  nn::Sequential net(nn::BatchNorm2d{1}, nn::Flatten{}, nn::Linear{36, 3});
+  nn::init(net, net.scheme(), 0);
+  for (const bool native : {true, false}) {
+    const Network network = network_of(net, e.images.shape());
+    std::unique_ptr<Engine> engine = native ? make_engine(network) : make_reference_engine(network);
+    EXPECT_TRUE(engine->finite());
+    const StepResult result =
+        engine->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.01F});
+    EXPECT_TRUE(std::isfinite(result.loss_sum));
+    if (native) EXPECT_FALSE(engine->finite());  // the reference has them in double
+    engine->set_state(network.state);
+    EXPECT_TRUE(engine->finite());
   }
 }
 
