@@ -38,7 +38,8 @@ class Run {
         average_(options.average) {
     check_batches(net, train, options.batch_size, options.drop_last);
     nn::init_unset(net, net.scheme(), options.seed);
-    if (!options.checkpoints.folder.empty()) keeper_.emplace(options.checkpoints);
+    if (!options.checkpoints.folder.empty())
+      keeper_.emplace(options.checkpoints, loader_.batches(), options.accumulate);
     make_engine();
     if (!keeper_) return;
     facts_ = facts_of(options, network_of(net, batch_shape(options, train)), *engine_, train, test);
@@ -220,7 +221,8 @@ class Run {
             .state = engine_->state(StateScope::all),
             .average = average_.average(),
             .best = best_,
-            .version = {}};
+            .version = {},
+            .libraries = {}};
   }
 
   StepInputs inputs() const { return slowed(schedule_->at(at_.steps), at_.rollbacks); }
@@ -284,8 +286,7 @@ class Run {
   // To the newest checkpoint, or to the beginning, with a smaller rate.
   void roll_back() {
     const std::int64_t rollbacks = at_.rollbacks + 1;
-    std::optional<Checkpoint> found;
-    if (keeper_) found = keeper_->newest(facts_, *engine_);
+    std::optional<Checkpoint> found = keeper_ ? keeper_->newest(facts_, *engine_) : std::nullopt;
     if (found) {
       restore(std::move(*found));
     } else {
