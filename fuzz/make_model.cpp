@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <string>
 
 #include "base/files.h"
@@ -13,6 +12,7 @@
 #include "ops/operation.h"
 #include "resnet/data.h"
 #include "resnet/graph.h"
+#include "target.h"
 
 namespace resnet::fuzz {
 namespace {
@@ -193,22 +193,15 @@ std::size_t count_of(const Json& value) {
   return count;
 }
 
-std::vector<std::string> words(const std::string& text) {
-  std::vector<std::string> list;
-  std::istringstream stream(text);
-  for (std::string word; stream >> word;) list.push_back(word);
-  return list;
-}
-
 // What a file may say, and what it must not.
-const std::vector<std::string> kWords = words(
+const std::vector<std::string> kWords = words_of(
     "conv2d linear batch_norm relu add mul concat sigmoid silu gelu max_pool avg_pool global_avg_pool "
     "flatten dropout "
     "conv2d_pooled conv2d_weight_gradient batch_norm_gradient slice sgd cross_entropy unflatten images "
     "output input "
     "parameter buffer f32 f64 i64 u8 bf16 num_batches_tracked \x1b[2J");
 const std::vector<std::string> kOptions =
-    words("signs sums table_only given pool_kernel statistics norm_prologue training stride groups");
+    words_of("signs sums table_only given pool_kernel statistics norm_prologue training stride groups");
 
 Json random_value(Choices& choices) {
   constexpr std::array<std::int64_t, 14> kNumbers = {-1,

@@ -1,33 +1,25 @@
 // Structure-aware fuzzing of model files. Of every file: it is refused in one line, by a resnet::Error that
 // begins with its name; or it is planned and run, fused and not, with one thread and two, by the native and
 // by the reference engine, with the same answer, evaluated, and written back as it was read.
-#include "model_fuzz.h"
-
 #include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
 
 #include "base/files.h"
 #include "base/random.h"
-#include "base/text.h"
+#include "found.h"
 #include "make_model.h"
 #include "resnet/model_file.h"
 #include "resnet/train.h"
+#include "target.h"
 
 namespace resnet::fuzz {
 namespace {
-
-[[noreturn]] void found(const std::string& what) {
-  fmt::print(stderr, "FOUND {}\n", what);
-  std::abort();
-}
 
 std::filesystem::path file_named(const std::string& name) {
   static const std::filesystem::path folder = [] {
@@ -37,14 +29,6 @@ std::filesystem::path file_named(const std::string& name) {
     return path;
   }();
   return folder / name;
-}
-
-// What a message may be: one line for a person.
-void check_message(const Error& error, const std::string& begin) {
-  const std::string what = error.what(), hint = error.hint();
-  if (what.empty() || what.size() > 300 || hint.size() > 300) found("a message of another length: " + what);
-  if (printable(what) != what || printable(hint) != hint) found("a message that is not printable");
-  if (!what.starts_with(begin)) found("a message without the file's name: " + what);
 }
 
 Tensor random_images(Choices& choices, const Shape& shape) {
@@ -186,10 +170,8 @@ void check_accepted(Choices& choices, const ModelFile& model) {
   }
 }
 
-}  // namespace
-
-bool run_one(std::span<const std::uint8_t> bytes) {
-  Choices choices(bytes);
+bool run(std::string_view input) {
+  Choices choices(bytes_of(input));
   const std::filesystem::path path = file_named("m.safetensors");
   try {
     write_random_model(choices, path);
@@ -214,6 +196,12 @@ bool run_one(std::span<const std::uint8_t> bytes) {
     found("another graph is read back");
   check_accepted(choices, model);
   return true;
+}
+
+}  // namespace
+
+Target model_target() {
+  return {"model", run};
 }
 
 }  // namespace resnet::fuzz

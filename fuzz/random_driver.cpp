@@ -1,57 +1,141 @@
-// A driver for every compiler: random inputs, numbered, so that one can be run again.
+// A driver for every compiler: the inputs of a corpus, then numbered ones, so that one can be run again.
 //
-// Usage: model_fuzz [--first N] [--runs N] [--seconds N]
-// Before each input its number goes to standard error's last line if it takes more than 10 s: a hang.
+// Usage: fuzz TARGET [--first N] [--runs N] [--seconds N]    the corpus if N is 0 or not given, then inputs
+// from N on
+//        fuzz all [--seconds N]                              every target for so long
+//        fuzz TARGET --unpack FOLDER | --pack FOLDER         the corpus as files, for libFuzzer, and back
+// An input that takes more than 10 s, or memory that comes to more than 2 GB, is found like a crash.
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/random.h"
-#include "model_fuzz.h"
+#include "corpus.h"
+#include "found.h"
+#include "mutate.h"
 
 namespace {
 
-std::atomic<std::uint64_t> g_number{0};
+using namespace resnet::fuzz;
 
-std::vector<std::uint8_t> bytes_of(std::uint64_t number) {
-  const resnet::RandomStream random(number, "fuzz");
-  std::vector<std::uint8_t> bytes(1024);
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(random.word(i));
-  return bytes;
-}
+constexpr unsigned kMostSeconds = 10;    // of an input
+constexpr long kMostMemory = 2L << 20U;  // KiB, of all
+
+std::string g_target;
+std::atomic<std::uint64_t> g_number{0};
+std::atomic<bool> g_corpus{false};
 
 extern "C" void on_end(int signal) {
-  fmt::print(stderr, "{} in input {}: model_fuzz --first {} --runs 1\n", signal == SIGALRM ? "10 s" : "abort",
-             g_number.load(), g_number.load());
+  fmt::print(stderr, "{} in {} {}: fuzz {} --first {} --runs 1\n", signal == SIGALRM ? "too long" : "abort",
+             g_corpus ? "the corpus' input" : "input", g_number.load(), g_target, g_number.load());
   std::_Exit(1);
+}
+
+std::string input_of(const Target& target, std::uint64_t number) {
+  constexpr std::size_t kWords = 256;
+  const resnet::RandomStream random(number, "fuzz");
+  std::string bytes;
+  for (std::size_t i = 0; i < kWords; ++i) {
+    const std::uint32_t word = random.word(i);
+    for (const unsigned shift : {0U, 8U, 16U, 24U}) bytes += static_cast<char>(word >> shift);
+  }
+  if (target.seeds.empty()) return bytes;
+  Choices choices(bytes_of(bytes));
+  return mutated(choices, target);
+}
+
+struct Bounds {
+  std::uint64_t first = 0, runs = std::numeric_limits<std::uint64_t>::max();
+  double seconds = 1e9;
+};
+
+struct Count {
+  std::uint64_t done = 0, accepted = 0;
+};
+
+void run(const Target& target, const std::string& input, Count& count) {
+  ::alarm(kMostSeconds);
+  count.accepted += target.run(input) ? 1 : 0;
+  ++count.done;
+  ::alarm(0);
+#if !defined(__SANITIZE_ADDRESS__)
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  if (usage.ru_maxrss > kMostMemory) found("too much memory");
+#endif
+}
+
+void run_all(Target target, const Bounds& bounds) {
+  g_target = target.name;
+  Count count;
+  const std::vector<std::string> corpus = read_corpus(target.name);
+  if (bounds.first == 0) {
+    g_corpus = true;
+    for (g_number = 0; g_number < corpus.size(); ++g_number) run(target, corpus[g_number], count);
+    for (const std::string& seed : target.seeds) run(target, seed, count);
+    g_corpus = false;
+  }
+  if (!target.seeds.empty()) target.seeds.insert(target.seeds.end(), corpus.begin(), corpus.end());
+  const std::uint64_t replayed = count.done;
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  for (std::uint64_t i = 0;
+       i < bounds.runs && std::chrono::duration<double>(Clock::now() - begin).count() < bounds.seconds; ++i) {
+    g_number = bounds.first + i;
+    run(target, input_of(target, g_number), count);
+  }
+  fmt::print("{}: {} inputs of the corpus, {} from number {} on; {} accepted\n", target.name, replayed,
+             count.done - replayed, bounds.first, count.accepted);
+}
+
+void unpack(const Target& target, const std::filesystem::path& folder) {
+  std::vector<std::string> inputs = read_corpus(target.name);
+  inputs.insert(inputs.end(), target.seeds.begin(), target.seeds.end());
+  std::filesystem::create_directories(folder);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    std::ofstream(folder / fmt::format("{:04}", i), std::ios::binary) << inputs[i];
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint64_t first = 0, runs = ~std::uint64_t{0}, accepted = 0, done = 0;
-  double seconds = 1e9;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  Bounds bounds;
+  std::string from, to;
+  for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
-    if (flag == "--first") first = std::strtoull(argv[i + 1], nullptr, 10);
-    if (flag == "--runs") runs = std::strtoull(argv[i + 1], nullptr, 10);
-    if (flag == "--seconds") seconds = std::strtod(argv[i + 1], nullptr);
+    if (flag == "--first") bounds.first = std::strtoull(argv[i + 1], nullptr, 10);
+    if (flag == "--runs") bounds.runs = std::strtoull(argv[i + 1], nullptr, 10);
+    if (flag == "--seconds") bounds.seconds = std::strtod(argv[i + 1], nullptr);
+    if (flag == "--pack") from = argv[i + 1];
+    if (flag == "--unpack") to = argv[i + 1];
   }
   for (const int signal : {SIGALRM, SIGABRT, SIGSEGV, SIGFPE, SIGBUS, SIGILL}) std::signal(signal, on_end);
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  for (; done < runs && std::chrono::duration<double>(Clock::now() - begin).count() < seconds; ++done) {
-    g_number = first + done;
-    constexpr unsigned kHang = 10;  // seconds
-    ::alarm(kHang);
-    accepted += resnet::fuzz::run_one(bytes_of(g_number)) ? 1 : 0;
+  bool known = false;
+  for (const auto& target : kTargets) {
+    if (target.name != name && name != "all") continue;
+    known = true;
+    if (!from.empty()) {
+      write_corpus(std::string(name), from);
+    } else if (!to.empty()) {
+      unpack(target.make(), to);
+    } else {
+      run_all(target.make(), bounds);
+    }
   }
-  fmt::print("{} inputs from number {}, {} networks accepted and run\n", done, first, accepted);
-  return 0;
+  if (known) return 0;
+  fmt::print(
+      stderr,
+      "usage: fuzz TARGET|all [--first N] [--runs N] [--seconds N] [--pack FOLDER] [--unpack FOLDER]\n");
+  for (const auto& target : kTargets) fmt::print(stderr, "  {}\n", target.name);
+  return 2;
 }

@@ -8,14 +8,18 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "images/libraries.h"
 
 namespace resnet::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Another version decodes otherwise, or writes other lines.
-constexpr std::string_view kHeading = "resnet pictures 1\n";
+// Another version, or another decoder, decodes otherwise, or writes other lines.
+const std::string& heading() {
+  static const std::string kHeading = fmt::format("resnet pictures 1, {}\n", images::libraries());
+  return kHeading;
+}
 constexpr std::size_t kDigits = 64;  // of a SHA-256
 
 // The text up to `end`, which is taken away with it; false where there is no `end`.
@@ -61,11 +65,11 @@ void ScanCache::read() {
   if (!path_exists(path_)) return;
   const std::vector<std::byte> bytes = read_file(path_, kMost);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.size() < kHeading.size() + kDigits || !text.starts_with(kHeading)) return;
+  if (text.size() < heading().size() + kDigits || !text.starts_with(heading())) return;
   const std::string_view sum = text.substr(text.size() - kDigits);
   text.remove_suffix(kDigits);
   if (sha256_of(text) != sum) return;
-  text.remove_prefix(kHeading.size());
+  text.remove_prefix(heading().size());
   while (!text.empty()) {
     Known known{};
     std::string_view digest;
@@ -90,7 +94,7 @@ const Dataset::Source::Facts* ScanCache::find(const ListedFile& file) const {
 void ScanCache::write(const std::vector<Entry>& entries) const noexcept {
   if (path_.empty()) return;
   try {
-    std::string text(kHeading);
+    std::string text = heading();
     for (const auto& [file, facts] : entries) {
       if (facts == nullptr) continue;
       text +=

@@ -11,7 +11,8 @@
 namespace resnet::data {
 
 /// The facts of a folder's pictures by name, size and time, in a file of the user's cache; where that is
-/// missing, damaged or of another version, nothing is known. It may be deleted at any time.
+/// missing, damaged or of another version, also of a decoder, nothing is known. It may be deleted at any
+/// time.
 class ScanCache {
  public:
   /// Reads what there is.

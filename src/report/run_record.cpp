@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/toml.h"
+#include "images/libraries.h"
 #include "resnet/report.h"
 #include "resnet/version.h"
 
@@ -92,7 +93,8 @@ std::string to_json(const FitResult& result) {
                               {"isa", result.isa},
                               {"weights_sha256", result.weights_sha256},
                               {"complete", result.complete},
-                              {"version", kVersion}});
+                              {"version", kVersion},
+                              {"libraries", images::libraries()}});
   if (result.data) {
     object.add("bad_files", result.data->bad_files);
     object.add("duplicates", result.data->duplicates);

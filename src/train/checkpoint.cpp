@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "images/libraries.h"
 #include "io/model_hash.h"
-#include "io/safetensors.h"
 #include "resnet/version.h"
 
 namespace resnet::train {
@@ -21,9 +21,9 @@ namespace {
 constexpr const char* kFormatKey = "resnet.checkpoint";
 constexpr const char* kFormat = "1";
 constexpr const char* kVersionKey = "resnet.version";
+constexpr const char* kLibrariesKey = "resnet.libraries";
 constexpr const char* kRunKey = "resnet.run";
 constexpr const char* kFactsKey = "resnet.facts";
-constexpr const char* kHashKey = "resnet.sha256";
 constexpr const char* kCurve = "curve";  // F64 [points,4]
 constexpr std::int64_t kPointNumbers = 4;
 constexpr std::string_view kState = "state/", kAverage = "average/", kBest = "best/";
@@ -87,7 +87,9 @@ RunState run_from_json(const std::string& text) {
       if (found == nullptr || !found->is_whole())
         refuse(fmt::format("{}: no whole number '{}'", kRunKey, name));
       value = found->whole();
-      if (value < -1 || value > kMost) refuse(fmt::format("{}: '{}' is out of range", kRunKey, name));
+      const bool may_be_none = &value == &run.evaluated_at || &value == &run.top_steps;
+      if (value < (may_be_none ? -1 : 0) || value > kMost)
+        refuse(fmt::format("{}: '{}' is out of range", kRunKey, name));
     } else {
       if (found == nullptr || !(found->is_float() || found->is_whole()))
         refuse(fmt::format("{}: no number '{}'", kRunKey, name));
@@ -100,9 +102,10 @@ RunState run_from_json(const std::string& text) {
     if (!change.is_list() || change.size() != 2 || !change[0].is_whole() || !change[1].is_whole())
       refuse(fmt::format("{}: a change of steps that is none", kRunKey));
     run.step_changes.push_back({change[0].whole(), change[1].whole()});
+    const auto& [from, steps] = run.step_changes.back();
+    if (from < 0 || steps < 0 || from > kMost || steps > kMost)
+      refuse(fmt::format("{}: a change of steps that is out of range", kRunKey));
   }
-  if (run.progress.epoch < 0 || run.progress.batch < 0 || run.steps < 1 || run.epochs < 0)
-    refuse(fmt::format("{}: a place that no run can be at", kRunKey));
   return run;
 }
 
@@ -147,18 +150,6 @@ std::vector<CurvePoint> curve_of(const Tensor& tensor) {
   return curve;
 }
 
-// Of all that the file says.
-std::string hash_of(const io::NamedTensors& tensors, const io::Metadata& metadata) {
-  Sha256 hash;
-  const auto add = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
-  for (const auto& [key, text] : metadata) {
-    if (key == kHashKey) continue;
-    add(key + '\0' + text + '\0');
-  }
-  add(io::weights_sha256(tensors));
-  return hash.hex();
-}
-
 const std::string& text_of(const io::Safetensors& file, const char* key) {
   const auto found = file.metadata.find(key);
   if (found == file.metadata.end()) refuse(fmt::format("no '{}' in its metadata", key));
@@ -171,12 +162,14 @@ Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
                                   name, shown(format, 20), kVersion, kFormat),
                       "go on with the program that wrote it");
   }
-  if (hash_of(file.tensors, file.metadata) != text_of(file, kHashKey))
+  if (content_hash(file.tensors, file.metadata) != text_of(file, kHashKey))
     refuse("its contents are not what was written");
   Checkpoint checkpoint;
   checkpoint.run = run_from_json(text_of(file, kRunKey));
   checkpoint.facts = facts_from_json(text_of(file, kFactsKey));
   checkpoint.version = text_of(file, kVersionKey);
+  if (const auto known = file.metadata.find(kLibrariesKey); known != file.metadata.end())
+    checkpoint.libraries = known->second;
   bool has_curve = false;
   for (auto& [tensor_name, tensor] : file.tensors) {
     if (tensor_name == kCurve) {
@@ -201,6 +194,17 @@ Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
 
 }  // namespace
 
+std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata) {
+  Sha256 hash;
+  const auto add = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
+  for (const auto& [key, text] : metadata) {
+    if (key == kHashKey) continue;
+    add(key + '\0' + text + '\0');
+  }
+  add(io::weights_sha256(tensors));
+  return hash.hex();
+}
+
 void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, const KnownFolder* folder) {
   io::NamedTensors tensors;
   const auto add = [&](std::string_view prefix, State& state) {
@@ -213,9 +217,10 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, 
   tensors.emplace_back(kCurve, tensor_of(checkpoint.run.curve));
   io::Metadata metadata = {{kFormatKey, kFormat},
                            {kVersionKey, kVersion},
+                           {kLibrariesKey, images::libraries()},
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
-  metadata[kHashKey] = hash_of(tensors, metadata);
+  metadata[kHashKey] = content_hash(tensors, metadata);
   io::write_safetensors(path, tensors, metadata, folder);
 }
 
@@ -227,6 +232,19 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
     const std::string what = error.what();
     throw FormatError(what.starts_with(file) ? what : fmt::format("{}: {}", file, what), error.hint());
   }
+}
+
+void check_place(const std::filesystem::path& path, const RunState& run, std::int64_t batches,
+                 std::int64_t accumulate) {
+  const std::int64_t per_epoch = (batches + accumulate - 1) / accumulate;
+  const std::int64_t in_epoch = run.progress.batch == batches ? per_epoch : run.progress.batch / accumulate;
+  if (run.steps >= 1 && run.progress.batch <= batches && in_epoch <= run.steps &&
+      (run.steps - in_epoch) % per_epoch == 0 && (run.steps - in_epoch) / per_epoch == run.progress.epoch)
+    return;
+  throw FormatError(
+      fmt::format("{}: a place that no such run can be at, batch {} of {} in epoch {} at step {}",
+                  path.string(), run.progress.batch, batches, run.progress.epoch, run.steps),
+      "it is damaged, or another program wrote it");
 }
 
 void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint, const Engine& engine) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "io/safetensors.h"
 #include "resnet/engine.h"
 #include "resnet/train.h"
 
@@ -45,12 +46,18 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 struct Checkpoint {
   RunState run;
   Facts facts;
-  State state;          // StateScope::all
-  State average, best;  // may be empty
-  std::string version;  // of the program that wrote it
+  State state;            // StateScope::all
+  State average, best;    // may be empty
+  std::string version;    // of the program that wrote it
+  std::string libraries;  // images::libraries() then; "": not known
 };
 
-/// Atomically and durably; with a `folder` as write_file(). Throws IoError.
+inline constexpr const char* kHashKey = "resnet.sha256";  // of a checkpoint's metadata
+/// What stands there: the SHA-256 of all else that the file says.
+std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata);
+
+/// With this program's version and libraries, atomically and durably; with a `folder` as write_file(). Throws
+/// IoError.
 void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint,
                       const KnownFolder* folder = nullptr);
 
@@ -60,6 +67,11 @@ Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 /// Throws FormatError where the tensors are not those of the engine's network: the rest of a run trusts them.
 void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint, const Engine& engine);
+
+/// Throws FormatError where its place is none of a run with so many batches an epoch, of which so many make a
+/// step: the loop over epochs would not end.
+void check_place(const std::filesystem::path& path, const RunState& run, std::int64_t batches,
+                 std::int64_t accumulate);
 
 /// Throws ConfigError that names the first of `now` that is not as it was in the run of `path`.
 void check_facts(const std::filesystem::path& path, const Facts& then, const Facts& now);

@@ -11,6 +11,7 @@
 #include "base/descriptor.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "images/libraries.h"
 #include "resnet/version.h"
 
 namespace resnet {
@@ -67,7 +68,8 @@ std::vector<std::int64_t> all_in(const fs::path& folder) {
 
 }  // namespace
 
-CheckpointKeeper::CheckpointKeeper(CheckpointOptions options) : options_(std::move(options)) {
+CheckpointKeeper::CheckpointKeeper(CheckpointOptions options, std::int64_t batches, std::int64_t accumulate)
+    : options_(std::move(options)), batches_(batches), accumulate_(accumulate) {
   make_directories(options_.folder);
   folder_ = KnownFolder(options_.folder);
   remove_temporaries(options_.folder);
@@ -98,9 +100,13 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Eng
       Checkpoint checkpoint = read_checkpoint(path);
       check_facts(path, checkpoint.facts, facts);
       check_state(path, checkpoint, engine);
-      if (checkpoint.version != kVersion) {
-        note(fmt::format("{} was written by resnet {}; this is {}, whose numbers may differ", path.string(),
-                         checkpoint.version, kVersion));
+      check_place(path, checkpoint.run, batches_, accumulate_);
+      for (const auto& [then, now] :
+           {std::pair(fmt::format("resnet {}", checkpoint.version), fmt::format("resnet {}", kVersion)),
+            std::pair(checkpoint.libraries, images::libraries())}) {
+        if (!then.empty() && then != now)
+          note(fmt::format("{} was written with {}; this is {}: last bits may differ", path.string(), then,
+                           now));
       }
       note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
                        checkpoint.run.progress.epoch + 1, steps));

@@ -18,9 +18,10 @@ namespace resnet::train {
 
 class CheckpointKeeper {
  public:
-  /// `folder` is this run's alone; what a writer left unfinished there is removed. Throws ConfigError where
-  /// it holds another run's checkpoints, IoError.
-  explicit CheckpointKeeper(CheckpointOptions options);
+  /// `batches` are those of an epoch, `accumulate` of which make a step. `folder` is this run's alone; what a
+  /// writer left unfinished there is removed. Throws ConfigError where it holds another run's checkpoints,
+  /// IoError.
+  CheckpointKeeper(CheckpointOptions options, std::int64_t batches, std::int64_t accumulate);
   ~CheckpointKeeper();
   CheckpointKeeper(const CheckpointKeeper&) = delete;
   CheckpointKeeper& operator=(const CheckpointKeeper&) = delete;
@@ -51,6 +52,7 @@ class CheckpointKeeper {
   void wait();
 
   CheckpointOptions options_;
+  std::int64_t batches_, accumulate_;
   KnownFolder folder_;
   std::int64_t resumed_from_ = -1;  // steps
   std::int64_t last_steps_ = 0;     // of the last one

@@ -37,7 +37,8 @@ class Run {
     check_batches(net, train, options.batch_size, options.drop_last);
     check_parameters(net, options.engine.memory);
     nn::init_unset(net, net.scheme(), options.seed);
-    if (!options.checkpoints.folder.empty()) keeper_.emplace(options.checkpoints);
+    if (!options.checkpoints.folder.empty())
+      keeper_.emplace(options.checkpoints, loader_.batches(), options.accumulate);
     make_engine();
     prefetch_ = fit_into_memory(options, *engine_, net, train, test);
     loader_ = data::Loader(train, loader_options(options, prefetch_));
@@ -224,7 +225,8 @@ class Run {
             .state = engine_->state(StateScope::all),
             .average = average_.average(),
             .best = best_,
-            .version = {}};
+            .version = {},
+            .libraries = {}};
   }
 
   StepInputs inputs() const { return slowed(schedule_->at(at_.steps), at_.rollbacks); }
@@ -288,8 +290,7 @@ class Run {
   // To the newest checkpoint, or to the beginning, with a smaller rate.
   void roll_back() {
     const std::int64_t rollbacks = at_.rollbacks + 1;
-    std::optional<Checkpoint> found;
-    if (keeper_) found = keeper_->newest(facts_, *engine_);
+    std::optional<Checkpoint> found = keeper_ ? keeper_->newest(facts_, *engine_) : std::nullopt;
     if (found) {
       restore(std::move(*found));
     } else {

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/files.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "support/scratch_folder.h"
 
@@ -280,6 +281,14 @@ TEST_F(PictureFolder, IsScannedOnce) {
   write_file(cache, whole.substr(0, whole.size() / 2));
   EXPECT_TRUE(looks());
   fs::remove(cache);
+  EXPECT_TRUE(looks());
+  EXPECT_FALSE(looks());
+  std::string other = read_text(cache);  // of another decoder
+  const std::size_t version = other.find("libpng 1") + std::string("libpng ").size();
+  ASSERT_LT(version, other.find('\n'));
+  other[version] = '9';
+  other.resize(other.size() - 64);
+  write_file(cache, other + sha256_of(other));
   EXPECT_TRUE(looks());
   EXPECT_FALSE(looks());
   put_picture("a/1.ppm", 3);  // another time

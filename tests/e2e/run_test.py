@@ -27,7 +27,7 @@ assert {p.name for p in (HERE / "first").iterdir()} == {"config.toml", "metrics.
                                                         "model.safetensors", "checkpoints"}
 result = result_of("first")
 assert set(result) >= {"loss", "train_acc", "test_acc", "examples_per_second", "device", "seed", "epochs", "threads",
-                       "weights_sha256", "complete", "version"}
+                       "weights_sha256", "complete", "version", "libraries"}
 assert result["complete"] is True and result["epochs"] == 2 and result["steps"] == 10
 xml.etree.ElementTree.parse(HERE / "first" / "curves.svg")
 points = (HERE / "first" / "metrics.csv").read_text().splitlines()

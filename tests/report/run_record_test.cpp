@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "images/libraries.h"
 #include "io/folder_test.h"
 #include "resnet/train.h"
 #include "resnet/version.h"
@@ -57,7 +58,7 @@ TEST_F(RunRecord, ResultHasEveryFigureExactly) {
                               R"("threads":2,"threads_from":"cores","isa":"avx512",)"
                               R"("weights_sha256":"00ff",)"
                               R"("complete":true,"version":")") +
-                      kVersion + "\"}\n");
+                      kVersion + R"(","libraries":")" + images::libraries() + "\"}\n");
   EXPECT_EQ(nlohmann::json::parse(text).at("seed"), std::numeric_limits<std::uint64_t>::max());
 }
 

@@ -39,14 +39,15 @@ struct Writer {
                                  .state = engine->state(StateScope::all),
                                  .average = {},
                                  .best = {},
-                                 .version = {}};
-    checkpoint.run.steps = steps;
+                                 .version = {},
+                                 .libraries = {}};
+    checkpoint.run.steps = checkpoint.run.progress.epoch = steps;
     checkpoint.run.curve.resize(static_cast<std::size_t>(steps));
     return checkpoint;
   }
   // The steps of the newest one that is whole; 0: there is none.
   std::int64_t newest() {
-    train::CheckpointKeeper keeper(options(true));
+    train::CheckpointKeeper keeper(options(true), 1, 1);
     const std::optional<train::Checkpoint> found = keeper.newest(kFacts, *engine);
     return found ? found->run.steps : 0;
   }
@@ -61,12 +62,12 @@ TEST(CheckpointFaults, LeaveTheNewestOneOrTheOneBefore) {
         make_directories(kFolder);
         std::error_code error;
         for (const fs::path& name : list_names(kFolder, error)) remove_file(kFolder / name);
-        train::CheckpointKeeper keeper(writer.options(false));
+        train::CheckpointKeeper keeper(writer.options(false), 1, 1);
         for (const std::int64_t steps : {1, 2, 3}) keeper.write_last(writer.at(steps));
         writer.notes.clear();
       },
       [&] {
-        train::CheckpointKeeper keeper(writer.options(true));
+        train::CheckpointKeeper keeper(writer.options(true), 1, 1);
         keeper.write_last(writer.at(4));
       },
       [&](const test::Tried& tried) {
@@ -85,7 +86,7 @@ TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {
       [&](test::SimulatedDisk& disk) {
         make_directories(kFolder);
         disk.settle();
-        train::CheckpointKeeper keeper(writer.options(false));
+        train::CheckpointKeeper keeper(writer.options(false), 1, 1);
         for (std::int64_t steps = 1; steps <= 5; ++steps) {
           keeper.write_last(writer.at(steps));
           EXPECT_EQ(writer.notes, "");

@@ -10,186 +10,40 @@
 #include <limits>
 #include <set>
 
-#include "base/random.h"
 #include "resnet/version.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
+#include "train/checkpoint_case.h"
 #include "train/scripted_engine.h"
 
 namespace resnet {
 namespace {
 
 namespace fs = std::filesystem;
+using test::kSide;
 using test::message_of;
+using test::network;
+using test::noise;
+using test::outcome;
+using test::plain;
+using test::run_until;
+using test::Stopper;
+using test::test_set;
+using test::training_set;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr std::int64_t kSide = 8;
-
-// Pictures of noise, RGB, kSide x kSide, three classes.
-class Noise final : public data::Dataset::Source {
- public:
-  Noise(std::int64_t size, std::uint64_t seed) : size_(size), stream_(seed, "noise") {}
-  std::int64_t size() const override { return size_; }
-  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 3); }
-  void image(std::int64_t i, data::Image& out) const override {
-    out.height = out.width = kSide;
-    out.channels = 3;
-    out.pixels.resize(kSide * kSide * 3);
-    for (std::size_t k = 0; k < out.pixels.size(); ++k) {
-      out.pixels[k] = static_cast<std::uint8_t>(
-          stream_.word(static_cast<std::uint64_t>(i) * 1000 + static_cast<std::uint64_t>(k)));
-    }
-  }
-
- private:
-  std::int64_t size_;
-  RandomStream stream_;
-};
-
-data::Dataset noise(std::int64_t size, std::uint64_t seed) {
-  return {
-      std::make_shared<Noise>(size, seed), "noise", {"a", "b", "c"}, {.channels = 3}, Shape{3, kSide, kSide}};
-}
-
-const data::Dataset& training_set() {
-  static const data::Dataset set = noise(22, 1);
-  return set;
-}
-const data::Dataset& test_set() {
-  static const data::Dataset set = noise(9, 2);
-  return set;
-}
-
-// With all that a step carries on: running statistics, dropout's stream, momentum.
-nn::Sequential network() {
-  return nn::Sequential(nn::Conv2d{3, 4, {.kernel = 3, .padding = 1}}, nn::BatchNorm2d{4}, nn::ReLU{},
-                        nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Dropout{0.2}, nn::Linear{4, 3});
-}
-
-// Four batches an epoch, the last one short.
-FitOptions plain(std::int64_t epochs) {
-  FitOptions options{.epochs = epochs, .batch_size = 6, .lr = 0.1F, .seed = 7};
-  options.engine.threads = 1;
-  return options;
-}
-
-struct Kind {
-  std::string name;
-  std::function<void(FitOptions&)> change;
-};
-
-std::vector<Kind> kinds() {
-  return {
-      {"sgd", [](FitOptions&) {}},
-      {"momentum", [](FitOptions& o) { o.optimizer.method = SgdOptions{.momentum = 0.9, .dampening = 0.1}; }},
-      {"nesterov",
-       [](FitOptions& o) {
-         o.optimizer.method = SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01};
-         o.schedule = {.kind = ScheduleKind::one_cycle, .low_momentum = 0.8};
-       }},
-      {"adamw", [](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }},
-      {"average", [](FitOptions& o) { o.average = {.decay = 0.9, .every = 2}; }},
-      {"accumulate",
-       [](FitOptions& o) {
-         o.accumulate = 3;
-         o.clip_norm = 0.5;
-       }},
-      {"patience",
-       [](FitOptions& o) {
-         o.patience = 2;
-         o.schedule = {.kind = ScheduleKind::cosine, .warmup_epochs = 0.5};
-       }},
-      {"mixed",
-       [](FitOptions& o) {
-         o.augment = {data::Flip{}, data::RandomErasing{}, data::MixUp{}};
-         o.balanced = true;
-         o.loss.label_smoothing = 0.1;
-       }},
-  };
-}
-
-std::string text_of(const std::vector<CurvePoint>& points) {
-  std::string text;
-  for (const CurvePoint& p : points) {
-    for (const double number : {p.x, p.loss, p.train_acc, p.test_acc})
-      text += std::to_string(std::bit_cast<std::uint64_t>(number)) + " ";
-  }
-  return text;
-}
-
-class Points final : public Observer {
- public:
-  void on_start(const RunInfo& run) override { points = run.curve; }
-  void on_point(const CurvePoint& point) override { points.push_back(point); }
-  std::vector<CurvePoint> points;
-};
-
-// All that a run gives which must not depend on where it was resumed.
-std::string outcome(FitOptions options) {
-  const auto points = std::make_shared<Points>();
-  options.observers.push_back(points);
-  nn::Sequential net = network();
-  const FitResult result = fit(net, training_set(), test_set(), options);
-  EXPECT_TRUE(result.complete);
-  return result.weights_sha256 + " " + std::to_string(result.loss) + " " + std::to_string(result.test_acc) +
-         " " + std::to_string(result.steps) + " " + std::to_string(result.epochs) + " " +
-         std::to_string(result.best_epoch) + " " + text_of(points->points);
-}
 
 class Checkpoints : public testing::Test {
  protected:
   ScratchFolder scratch_;
 };
 
-// Sets the stop that a signal would, after so many batches.
-class Stopper final : public Observer {
- public:
-  explicit Stopper(std::int64_t batches) : left_(batches) {}
-  void on_step(const Progress&) override {
-    if (--left_ == 0) stop = true;
-  }
-  void on_evaluation(const Progress&, std::int64_t) override {
-    if (left_ <= 0) stop = true;
-  }
-  std::atomic<bool> stop{false};
-
- private:
-  std::int64_t left_;
-};
-
-// A run that `stopper` may stop.
-template <class Observing>
-FitResult run_until(const std::shared_ptr<Observing>& stopper, FitOptions options) {
-  options.observers = {stopper};
-  options.stop = &stopper->stop;
-  nn::Sequential net = network();
-  return fit(net, training_set(), test_set(), options);
-}
-
 TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
-  for (const Kind& kind : kinds()) {
-    FitOptions options = plain(3);
-    kind.change(options);
-    const std::string undisturbed = outcome(options);
-
-    const fs::path all = scratch_ / kind.name;
-    const auto stopper = std::make_shared<Stopper>(12);  // before the last evaluation
-    options.checkpoints = {.folder = all, .every_steps = 1, .keep = 1000};
-    run_until(stopper, options);
-
-    const std::vector<fs::path> paths = checkpoints_in(all);
-    EXPECT_EQ(paths.size(), options.accumulate > 1 ? 6U : 12U) << kind.name;
-    for (const fs::path& path : paths) {
-      const fs::path folder = scratch_ / "one";
-      fs::create_directories(folder);
-      fs::copy_file(path, folder / path.filename());
-      options.checkpoints = {.folder = folder, .resume = true};
-      options.engine.threads = 2;  // which bits do not depend on
-      EXPECT_EQ(outcome(options), undisturbed) << kind.name << ", " << path.filename();
-      options.engine.threads = 1;
-      fs::remove_all(folder);
-    }
+  for (const test::Kind& kind : test::kinds()) {
+    const test::Run run(kind, {});
+    std::size_t turn = 0;  // of the numbers of threads, on which bits do not depend
+    for (const fs::path& path : run.stepped_in(scratch_ / kind.name))
+      run.expect_same_from(path, test::kThreads[turn++ % std::size(test::kThreads)]);
   }
 }
 
@@ -346,6 +200,14 @@ TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
       [](train::Checkpoint& c) { c.run.best_epoch = 1; },
       [](train::Checkpoint& c) { c.run.progress.epoch = std::numeric_limits<std::int64_t>::max(); },
       [](train::Checkpoint& c) { c.run.progress.batch = -1; },
+      [](train::Checkpoint& c) { c.run.progress.batch = 5; },  // of 4: the epoch would never end
+      [](train::Checkpoint& c) { c.run.progress.batch = 2; },  // and the step says another place
+      [](train::Checkpoint& c) { c.run.progress.epoch = 0; },
+      [](train::Checkpoint& c) { c.run.steps += 4; },
+      [](train::Checkpoint& c) { c.run.averages = -1; },
+      [](train::Checkpoint& c) {
+        c.run.step_changes = {{-5, 3}};
+      },
       [](train::Checkpoint& c) { c.run.steps = 0; },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -373,6 +235,33 @@ TEST_F(Checkpoints, OfAnotherFormatAreRefusedByName) {
   nn::Sequential net = network();
   EXPECT_THAT(message_of<ConfigError>([&] { fit(net, training_set(), test_set(), options); }),
               HasSubstr(newest.string() + " is a checkpoint of format 7"));
+}
+
+// What may change last bits, and what a resume says of it.
+TEST_F(Checkpoints, OfOtherLibrariesOrAnotherVersionAreTold) {
+  const std::string undisturbed = outcome(plain(3));
+  const fs::path folder = scratch_ / "run";
+  FitOptions options = two_checkpoints(folder);
+  const fs::path newest = checkpoints_in(folder)[0];
+  EXPECT_THAT(train::read_checkpoint(newest).libraries, HasSubstr(", glibc "));
+  const auto notes_with = [&](const char* key, const char* text) {
+    io::Safetensors file = io::read_safetensors(newest);
+    EXPECT_EQ(file.metadata.count(key), 1U);
+    file.metadata[key] = text;
+    file.metadata[train::kHashKey] = train::content_hash(file.tensors, file.metadata);
+    fs::remove_all(scratch_ / "again");
+    fs::copy(folder, scratch_ / "again", fs::copy_options::recursive);
+    options.checkpoints.folder = scratch_ / "again";
+    io::write_safetensors(options.checkpoints.folder / newest.filename(), file.tensors, file.metadata);
+    std::string notes;
+    options.checkpoints.note = [&](const std::string& line) { notes += line + "\n"; };
+    EXPECT_EQ(outcome(options), undisturbed);
+    return notes;
+  };
+  EXPECT_THAT(notes_with("resnet.libraries", "g++ 1.0.0"),
+              HasSubstr("was written with g++ 1.0.0; this is g++"));
+  EXPECT_THAT(notes_with("resnet.version", "0.0.1"),
+              HasSubstr(std::string("was written with resnet 0.0.1; this is resnet ") + kVersion + ":"));
 }
 
 TEST_F(Checkpoints, OfAnotherRunAreNotWrittenBeside) {
