@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "images/libraries.h"
 #include "resnet/version.h"
+#include "train/rate.h"
 
 namespace resnet {
 
@@ -33,10 +34,6 @@ using Steady = std::chrono::steady_clock;
 
 constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
 constexpr double kMostShare = 0.01;  // of the time, for checkpoints of epochs
-
-double seconds_since(Steady::time_point begin) {
-  return std::chrono::duration<double>(Steady::now() - begin).count();
-}
 
 // The steps in the name of a checkpoint's file; -1: it is none.
 std::int64_t steps_of(const std::string& name) {

@@ -378,7 +378,6 @@ class Run {
   std::optional<Schedule> schedule_;
   std::optional<TimePlan> time_;
   RunInfo info_ = info_of(net_, train_, test_, options_);
-
   std::optional<CheckpointKeeper> keeper_;
   Facts facts_;
 

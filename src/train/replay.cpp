@@ -1,15 +1,13 @@
 #include "train/replay.h"
 
+#include "train/rate.h"
+
 namespace resnet::train {
 namespace {
 
 using Steady = std::chrono::steady_clock;
 
 constexpr double kWorth = 1000;  // a copy takes at most one part in so many
-
-double seconds_since(Steady::time_point begin) {
-  return std::chrono::duration<double>(Steady::now() - begin).count();
-}
 
 }  // namespace
 
