@@ -174,8 +174,11 @@ int trials_of(const OptimizerOptions& optimizer, const Isa isa, DType activation
     if (!loss_is_finite() || !executor.finite() || !statistics_are()) {
       ++caught;
     } else {
-      // What a ReLU's mask cuts off: the step is the sound one, but for rounding.
-      EXPECT_LE(distance_of(after), 1e-6) << where << ", " << value;
+      // What a ReLU's mask cuts off has no effect. Of the sums for a norm's gradient the third, of x - mean,
+      // corrects the mean's rounding alone, and is left out where it is larger than that (norm_gradient.cpp).
+      const bool correction = chosen.kernel->name().ends_with("+sums") && &output == &chosen.outputs.back() &&
+                              element >= 2 * output.elements / 3;
+      EXPECT_LE(distance_of(after), correction ? 1e-6 : 0) << where << ", " << value;
       ++without_effect;
     }
     spoiling.call = made.calls.size();
