@@ -26,7 +26,7 @@ std::int64_t nanoseconds() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-void say(std::string_view text) {
+void write_line(std::string_view text) {
   if (::write(STDERR_FILENO, text.data(), text.size()) < 0) {
     // nobody is there to read it
   }
@@ -35,7 +35,7 @@ void say(std::string_view text) {
 std::atomic<bool> g_terminal{false};  // whether stderr is one, where a bar may stand in the line
 
 extern "C" void end_at_signal(int signal) {
-  say(g_terminal.load() ? "\nresnet: interrupted; no file is half-written\n"
+  write_line(g_terminal.load() ? "\nresnet: interrupted; no file is half-written\n"
                         : "resnet: interrupted; no file is half-written\n");
   ::_exit(kSignalBase + signal);
 }
@@ -47,9 +47,9 @@ extern "C" void on_signal(int signal) {
   if (g_first.compare_exchange_strong(first, now)) {
     g_signal.store(signal);
     g_stop.store(true);
-    say("\nresnet: finishing the step and saving; once more to give up\n");
+    write_line("\nresnet: finishing the step and saving; once more to give up\n");
   } else if (now - first >= g_burst.load()) {
-    say("\nresnet: ended at once; what was not saved before is lost\n");
+    write_line("\nresnet: ended at once; what was not saved before is lost\n");
     std::signal(signal, SIG_DFL);
     static_cast<void>(std::raise(signal));  // delivered when this handler returns
   }
