@@ -36,7 +36,7 @@ std::atomic<bool> g_terminal{false};  // whether stderr is one, where a bar may 
 
 extern "C" void end_at_signal(int signal) {
   write_line(g_terminal.load() ? "\nresnet: interrupted; no file is half-written\n"
-                        : "resnet: interrupted; no file is half-written\n");
+                               : "resnet: interrupted; no file is half-written\n");
   ::_exit(kSignalBase + signal);
 }
 
