@@ -41,11 +41,13 @@ constexpr int kOtherBytes = -1;
 int read_back(int fd, Parts parts) {
   file_system().drop_cache(fd);
   constexpr std::size_t kPiece = 1 << 20;
-  std::vector<std::byte> piece(kPiece);
+  std::size_t longest = 0;
+  for (const std::span<const std::byte> bytes : parts) longest = std::max(longest, bytes.size());
+  std::vector<std::byte> piece(std::min(longest, kPiece));
   off_t at = 0;
   for (std::span<const std::byte> bytes : parts) {
     while (!bytes.empty()) {
-      const std::size_t want = std::min(bytes.size(), kPiece);
+      const std::size_t want = std::min(bytes.size(), piece.size());
       const ssize_t got = uninterrupted([&] { return file_system().pread(fd, piece.data(), want, at); });
       if (got < 0) return errno;
       const auto count = static_cast<std::size_t>(got);

@@ -31,7 +31,7 @@ assert process.returncode == 0, error
 assert len(samples) > 40, samples
 quarter = len(samples) // 4
 early, late = samples[quarter:2 * quarter], samples[-quarter:]
-# Not the most: writing a checkpoint takes a megabyte and more for some milliseconds, which a sample sees now and then.
+# Not the most, which the buffers of a moment make.
 rss_early, rss_late = (statistics.median(s[0] for s in part) for part in (early, late))
 assert rss_late < rss_early + 512, samples
 assert max(s[1] for s in late) <= max(s[1] for s in early), samples
