@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "base/variant.h"
 #include "resnet/error.h"
 
 namespace resnet {
@@ -197,12 +198,7 @@ Json::Json(double value) : value_(value) {}
 Json::Json(std::string value) : value_(std::move(value)) {}
 Json::Json(std::string_view value) : value_(std::string(value)) {}
 Json::Json(const char* value) : value_(std::string(value)) {}
-// std::variant's own copy of g++ 12's library destroys what was never made where memory ends in the middle of
-// it.
-Json::Json(const Json& other) {
-  std::visit([this](const auto& value) { value_.emplace<std::decay_t<decltype(value)>>(value); },
-             other.value_);
-}
+Json::Json(const Json& other) : value_(copied(other.value_)) {}
 Json::Json(Json&&) noexcept = default;
 Json& Json::operator=(const Json& other) {
   return *this = Json(other);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/variant.h"
 #include "resnet/graph.h"
 
 namespace resnet::graph {
@@ -19,7 +21,11 @@ class Attributes {
  public:
   using Entry = std::variant<std::int64_t, double, std::vector<std::int64_t>>;
   Attributes() = default;
-  Attributes(std::initializer_list<std::pair<const std::string, Entry>> entries) : entries_(entries) {}
+  Attributes(std::initializer_list<std::pair<const std::string, Entry>> entries) {
+    for (const auto& [name, entry] : entries) entries_.emplace(name, copied(entry));
+  }
+  Attributes(Attributes&&) = default;
+  Attributes& operator=(Attributes&&) = default;
 
   void set(const std::string& name, Entry entry) { entries_[name] = std::move(entry); }
   const std::map<std::string, Entry>& entries() const noexcept { return entries_; }
