@@ -13,6 +13,7 @@
 #include "resnet/models.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
+#include "train/checkpoint_case.h"
 #include "train/diagnosis.h"
 #include "train/scripted_engine.h"
 
@@ -22,29 +23,9 @@ namespace {
 using test::message_of;
 using testing::HasSubstr;
 
-constexpr std::int64_t kSide = 8;
-
-// Pictures of noise in three classes.
-class Noise final : public data::Dataset::Source {
- public:
-  explicit Noise(std::int64_t size) : size_(size) {}
-  std::int64_t size() const override { return size_; }
-  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 3); }
-  void image(std::int64_t i, data::Image& out) const override {
-    out.height = out.width = kSide;
-    out.channels = 3;
-    out.pixels.resize(kSide * kSide * 3);
-    for (std::size_t k = 0; k < out.pixels.size(); ++k)
-      out.pixels[k] = static_cast<std::uint8_t>(stream_.word(static_cast<std::uint64_t>(i) * 1000 + k));
-  }
-
- private:
-  std::int64_t size_;
-  RandomStream stream_{1, "noise"};
-};
-
+// Noise in three classes.
 data::Dataset noise(std::int64_t size) {
-  return {std::make_shared<Noise>(size), "noise", {"a", "b", "c"}, {.channels = 3}, Shape{3, kSide, kSide}};
+  return test::noise(size, 1);
 }
 
 nn::Sequential network() {
