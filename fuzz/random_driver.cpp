@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "corpus.h"
 #include "found.h"
@@ -86,10 +87,8 @@ void run_all(Target target, const Bounds& bounds) {
   }
   if (!target.seeds.empty()) target.seeds.insert(target.seeds.end(), corpus.begin(), corpus.end());
   const std::uint64_t replayed = count.done;
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  for (std::uint64_t i = 0;
-       i < bounds.runs && std::chrono::duration<double>(Clock::now() - begin).count() < bounds.seconds; ++i) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 0; i < bounds.runs && resnet::seconds_since(begin) < bounds.seconds; ++i) {
     g_number = bounds.first + i;
     run(target, input_of(target, g_number), count);
   }

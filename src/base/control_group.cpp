@@ -75,7 +75,7 @@ double quota_of(const fs::path& group, bool v2) {
 
 // What a limit of memory leaves; "max" is no number, and no limit. Files of the page cache make room when it
 // is needed.
-double memory_left(const fs::path& group, bool v2) {
+double left_in_group(const fs::path& group, bool v2) {
   double limit = 0, used = 0;
   if (!(std::ifstream(group / (v2 ? "memory.max" : "memory.limit_in_bytes")) >> limit)) return kUnlimited;
   std::ifstream(group / (v2 ? "memory.current" : "memory.usage_in_bytes")) >> used;
@@ -128,7 +128,7 @@ double control_group_cores(const fs::path& root) {
 
 std::int64_t control_group_memory(const fs::path& root) {
   constexpr double kMost = 0x1p62;
-  return static_cast<std::int64_t>(std::min(kMost, least_of(root, "memory", memory_left)));
+  return static_cast<std::int64_t>(std::min(kMost, least_of(root, "memory", left_in_group)));
 }
 
 }  // namespace resnet

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/machine.h"
 #include "base/random.h"
 #include "compiler/training.h"
@@ -26,10 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kWarmUp = 2;   // steps that do not count
 constexpr std::int64_t kBatches = 4;  // in turn
 constexpr float kLearningRate = 0.02F;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Images that a network can tell apart: a wave for each class under noise; another batch each step.
 data::Batch make_batch(const Shape& images, std::int64_t classes, std::int64_t step) {

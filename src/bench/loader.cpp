@@ -2,6 +2,7 @@
 #include <chrono>
 #include <set>
 
+#include "base/clock.h"
 #include "bench/bench.h"
 #include "data/augment.h"
 #include "data/cache.h"
@@ -11,10 +12,6 @@ namespace resnet::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
 
 // As the loader does it, example by example.
 void time_parts(const data::Dataset& dataset, const data::LoaderOptions& options, double seconds,

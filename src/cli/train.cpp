@@ -5,6 +5,7 @@
 #include <iostream>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/memory.h"
 #include "cli/claim.h"
@@ -23,12 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Clock = std::chrono::steady_clock;
-const Clock::time_point kProgramStart = Clock::now();
-
-double seconds_since_start() {
-  return std::chrono::duration<double>(Clock::now() - kProgramStart).count();
-}
+const SteadyTime kProgramStart = std::chrono::steady_clock::now();
 
 // Saves the model before the records say that the run is finished, or when the run fails. A run that was
 // stopped before its first step has no model, and leaves no folder.
@@ -41,7 +37,7 @@ class ModelKeeper final : public Observer {
     if (!resumed) write_config();
   }
   void on_start(const RunInfo& run) override {
-    write_config();
+    if (!config_written_) write_config();
     if (run.done_steps > 0) keep();
   }
   void set_config(std::string config) {
@@ -94,13 +90,16 @@ class ModelKeeper final : public Observer {
                     claim_.folder().string(), folder.string()));
     return folder;
   }
-  void write_config() const { write_file(claim_.folder() / report::kConfigFile, config_, &claim_.known()); }
+  void write_config() {
+    write_file(claim_.folder() / report::kConfigFile, config_, &claim_.known());
+    config_written_ = true;
+  }
 
   RunClaim& claim_;
   std::string config_;
   const nn::Module& net_;
   const data::Dataset& dataset_;
-  bool began_ = false, saved_ = false;
+  bool config_written_ = false, began_ = false, saved_ = false;
 };
 
 // Says what was decided before the first step. A run that a time decided is recorded by its steps, which
@@ -213,7 +212,7 @@ class Train final : public Command {
     options.checkpoints.note = [](const std::string& line) { say("note: " + line); };
     options.stop = &stop_requested();
     options.estimate = !quiet_;
-    options.spent = seconds_since_start();
+    options.spent = seconds_since(kProgramStart);
     options.observers.push_back(std::make_shared<Decisions>(record, *keeper, quiet_));
     if (!quiet_) {
       options.observers.push_back(curves());
@@ -232,8 +231,8 @@ class Train final : public Command {
     }
 
     if (!quiet_ && chosen.seconds > 0) {
-      say(fmt::format("time: {:.1f} s of {:.1f} s, {} steps ({})", seconds_since_start(), chosen.seconds,
-                      result.steps, result.step_plan));
+      say(fmt::format("time: {:.1f} s of {:.1f} s, {} steps ({})", seconds_since(kProgramStart),
+                      chosen.seconds, result.steps, result.step_plan));
     }
     if (!quiet_ && stop_signal() == 0) say("run: " + folder.string());
     if (json_) {

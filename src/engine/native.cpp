@@ -45,8 +45,6 @@ ThreadCount chosen_threads(const EngineOptions& options) {
 
 // What an engine keeps compiled; said in resnet/engine.h.
 constexpr std::size_t kMostPlans = 16;
-// Growth of the arena below which the system is not asked whether it has so much.
-constexpr std::int64_t kSmall = 16 << 20;
 
 class NativeEngine final : public PlannedEngine {
  public:
@@ -268,7 +266,7 @@ class NativeEngine final : public PlannedEngine {
       scratch = std::max(scratch, plan.scratch_bytes);
     }
     const std::int64_t state = state_.layout().bytes();
-    if (const std::int64_t growth = arena.growth(state, work, scratch); growth > kSmall)
+    if (const std::int64_t growth = arena.growth(state, work, scratch); growth > kSmallMemory)
       require_memory(growth, options_.memory, "a network's work on images " + to_string(images));
     try {
       if (!arena.reserve(state, work, scratch)) return;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/clock.h"
+
 namespace resnet::exec {
 
 bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int64_t scratch_bytes) {
@@ -116,7 +118,7 @@ void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
     if (plan_.calls[i].constant) continue;
     const Clock::time_point begin = seconds != nullptr ? Clock::now() : Clock::time_point();
     run_phases(pool, i);
-    if (seconds != nullptr) seconds[i] += std::chrono::duration<double>(Clock::now() - begin).count();
+    if (seconds != nullptr) seconds[i] += seconds_since(begin);
   }
 }
 

@@ -84,8 +84,8 @@ void init_unset(Module& module, Scheme scheme, std::uint64_t seed) {
   for_each_parameter(std::as_const(module), [&](const std::string&, const Parameter& parameter) {
     if (!parameter.set) bytes += parameter.shape.elements() * std::int64_t{sizeof(float)};
   });
-  constexpr std::int64_t kSmall = 16 << 20;  // which the system is not asked for
-  if (bytes > kSmall) require_memory(bytes, 0, "the values of a network", "a smaller network needs less");
+  if (bytes > kSmallMemory)
+    require_memory(bytes, 0, "the values of a network", "a smaller network needs less");
   for_each_parameter(module, [&](const std::string& name, Parameter& parameter) {
     if (!parameter.set) initialise(name, parameter, scheme, seed);
   });

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <map>
 #include <mutex>
 #include <new>
 #include <utility>
 
+#include "base/clock.h"
 #include "report/text.h"
 #include "resnet/report.h"
 
@@ -36,10 +36,6 @@ bool write_all(int fd, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
-}
-
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 /// Rows that `lines` take on a terminal that has become `width` wide and wraps what was written

@@ -8,12 +8,12 @@
 #include <functional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/files.h"
 #include "base/memory.h"
 #include "images/libraries.h"
 #include "resnet/version.h"
-#include "train/rate.h"
 
 namespace resnet {
 
@@ -137,7 +137,7 @@ void CheckpointKeeper::keep(std::int64_t steps, const std::function<Checkpoint()
   const auto begin = Steady::now();
   wait();  // before there are two copies of the state
   try {
-    if (last) return write_last(make());
+    if (last) return save(make());
     write(make(), begin);
   } catch (const std::exception& error) {  // too little memory, or no thread
     note(fmt::format("no checkpoint at step {}: {}{}", steps, reason(error),
@@ -146,7 +146,6 @@ void CheckpointKeeper::keep(std::int64_t steps, const std::function<Checkpoint()
 }
 
 void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
-  wait();
   last_steps_ = checkpoint.run.steps;
   last_time_ = Steady::now();
   const auto shared = std::make_shared<Checkpoint>(std::move(checkpoint));
@@ -160,16 +159,6 @@ void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
     write_seconds_ = seconds_since(started);
   });
   held_seconds_ = seconds_since(begin);
-}
-
-void CheckpointKeeper::write_last(Checkpoint checkpoint) {
-  wait();
-  const std::int64_t steps = checkpoint.run.steps;
-  try {
-    save(std::move(checkpoint));
-  } catch (const std::exception& error) {
-    note(fmt::format("no checkpoint at step {}: {}", steps, reason(error)));
-  }
 }
 
 void CheckpointKeeper::save(Checkpoint checkpoint) const {

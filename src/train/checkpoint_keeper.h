@@ -36,17 +36,16 @@ class CheckpointKeeper {
   /// The same after the evaluation of an epoch.
   bool due_after_epoch(std::int64_t steps) const;
 
-  /// Writes the one that `make` gives, the last one here and now. What goes wrong is told, and no more.
+  /// Waits for the one before and begins to write the one that `make` gives; the last one is written here and
+  /// now. What goes wrong is told, and no more.
   void keep(std::int64_t steps, const std::function<Checkpoint()>& make, bool last);
-  /// Waits for the one before and begins to write this one. `begin`: since when the run has been waiting.
-  void write(Checkpoint checkpoint, std::chrono::steady_clock::time_point begin);
-  /// Writes the last one, here and now.
-  void write_last(Checkpoint checkpoint);
 
   void note(const std::string& line) const;  ///< a line for people
 
  private:
   std::filesystem::path path_of(std::int64_t steps) const;
+  /// In a thread of its own. `begin`: since when the run has been waiting.
+  void write(Checkpoint checkpoint, std::chrono::steady_clock::time_point begin);
   void save(Checkpoint checkpoint) const;
   void prune(std::int64_t steps, std::int64_t top_steps) const;
   void wait();

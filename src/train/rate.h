@@ -1,15 +1,10 @@
-// Examples a second, and seconds.
+// Examples a second.
 #pragma once
 
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 
 namespace resnet::train {
-
-inline double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 /// An average of which the older examples count less: after `memory` seconds 1/e.
 class Rate {

@@ -1,6 +1,6 @@
 #include "train/replay.h"
 
-#include "train/rate.h"
+#include "base/clock.h"
 
 namespace resnet::train {
 namespace {

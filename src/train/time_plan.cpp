@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/clock.h"
 #include "io/model_hash.h"
 #include "train/average.h"
 #include "train/batches.h"
@@ -33,10 +34,7 @@ Views views_between(const FitOptions& options) noexcept {
 }
 
 Clock clock_of(const FitOptions& options) {
-  if (options.clock) return options.clock;
-  return [] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  };
+  return options.clock ? options.clock : steady_seconds;
 }
 
 double seconds_of(std::int64_t steps, const Pace& pace, std::int64_t steps_per_epoch, std::int64_t done) {

@@ -45,6 +45,10 @@ struct Writer {
     checkpoint.run.curve.resize(static_cast<std::size_t>(steps));
     return checkpoint;
   }
+  void write(train::CheckpointKeeper& keeper, std::int64_t steps) const {
+    keeper.keep(
+        steps, [&] { return at(steps); }, true);
+  }
   // The steps of the newest one that is whole; 0: there is none.
   std::int64_t newest() {
     train::CheckpointKeeper keeper(options(true), 1, 1);
@@ -63,12 +67,12 @@ TEST(CheckpointFaults, LeaveTheNewestOneOrTheOneBefore) {
         std::error_code error;
         for (const fs::path& name : list_names(kFolder, error)) remove_file(kFolder / name);
         train::CheckpointKeeper keeper(writer.options(false), 1, 1);
-        for (const std::int64_t steps : {1, 2, 3}) keeper.write_last(writer.at(steps));
+        for (const std::int64_t steps : {1, 2, 3}) writer.write(keeper, steps);
         writer.notes.clear();
       },
       [&] {
         train::CheckpointKeeper keeper(writer.options(true), 1, 1);
-        keeper.write_last(writer.at(4));
+        writer.write(keeper, 4);
       },
       [&](const test::Tried& tried) {
         const bool told = !writer.notes.empty() || !tried.done;
@@ -88,7 +92,7 @@ TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {
         disk.settle();
         train::CheckpointKeeper keeper(writer.options(false), 1, 1);
         for (std::int64_t steps = 1; steps <= 5; ++steps) {
-          keeper.write_last(writer.at(steps));
+          writer.write(keeper, steps);
           EXPECT_EQ(writer.notes, "");
           disk.report();
         }
