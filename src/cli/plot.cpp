@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "cli/command.h"
+#include "report/seeds.h"
 #include "resnet/report.h"
 
 namespace resnet::cli {
@@ -14,7 +15,7 @@ class Plot final : public Command {
  public:
   Plot() : Command("plot", "Curves of one run or several.") {
     add({.name = "RUN",
-         .help = "folders of runs",
+         .help = "folders of runs, or of seeds' runs",
          .target = &runs_,
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
@@ -23,9 +24,12 @@ class Plot final : public Command {
 
   int run() override {
     std::vector<Series> series;
-    for (const std::string& run : runs_) series.push_back(load_series(run));
+    for (const std::string& given : runs_) {
+      for (const std::filesystem::path& run : report::runs_in(given)) series.push_back(load_series(run));
+    }
     if (!svg_.empty()) {
-      write_file(svg_, curves_svg(series));
+      const bool seeds = runs_.size() == 1 && series.size() > 1;
+      write_file(svg_, seeds ? report::band_svg(series) : curves_svg(series));
       return kDone;
     }
     const Terminal terminal = terminal_of(STDOUT_FILENO);

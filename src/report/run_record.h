@@ -41,6 +41,9 @@ std::string to_json(const FitResult& result);
 std::string to_json(const Diagnosis& diagnosis);
 /// Writes it, atomically and durably. Throws IoError.
 void write_result(const std::filesystem::path& path, const FitResult& result);
+/// What a result.json says; a key that is not there, as earlier versions wrote it, keeps its first value.
+/// Throws IoError, or FormatError for what is no result.
+FitResult read_result(const std::filesystem::path& path);
 
 /// Header line of metrics.csv, and a point as a line of it; test_acc is empty where it was not measured.
 /// Numbers are the shortest that read back as the same double.

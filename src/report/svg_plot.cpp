@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "report/plot.h"
+#include "report/seeds.h"
 #include "report/svg.h"
 #include "report/text.h"
 
@@ -41,6 +42,8 @@ constexpr const char* kStyleSheet = R"(
   .grid { stroke: #d8dee4; stroke-width: 1; fill: none; shape-rendering: crispEdges }
   .axis { stroke: #8c959f; stroke-width: 1; fill: none; shape-rendering: crispEdges }
   .line { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round }
+  .thin { fill: none; stroke-width: 1; stroke-linejoin: round; opacity: .45 }
+  .band { stroke: none; opacity: .16 } .band.loss { fill: #1668b8 } .band.train { fill: #b3169e } .band.test { fill: #15803d }
   .line.train { stroke-dasharray: 7 5 }
   .line.test { stroke-dasharray: 10 4.5 .1 4.5 }
   .loss { stroke: #1668b8 } .train { stroke: #b3169e } .test { stroke: #15803d }
@@ -53,14 +56,17 @@ constexpr const char* kStyleSheet = R"(
     text { fill: #9aa4af } .title, .name { fill: #f0f3f6 }
     .page { fill: #0d1117 } .grid { stroke: #262c36 } .axis { stroke: #656c76 }
     .loss { stroke: #6cb6ff } .train { stroke: #f78df0 } .test { stroke: #57d364 }
-    .dot.loss, text.loss { fill: #6cb6ff } .dot.train, text.train { fill: #f78df0 } .dot.test, text.test { fill: #57d364 }
+    .dot.loss, .band.loss, text.loss { fill: #6cb6ff } .dot.train, .band.train, text.train { fill: #f78df0 }
+    .dot.test, .band.test, text.test { fill: #57d364 }
     .ring { fill: #0d1117 } .mark { fill: #9aa4af }
   }
 )";
 
 class Drawing {
  public:
-  Drawing(std::span<const Series> runs) : runs_(runs), ranges_(report::ranges_of(runs)) {}
+  /// With a `band` the runs are thin lines around its mean.
+  explicit Drawing(std::span<const Series> runs, const report::Band* band = nullptr)
+      : runs_(runs), band_(band), ranges_(report::ranges_of(runs)) {}
 
   std::string text() {
     const double height =
@@ -80,8 +86,12 @@ class Drawing {
     add("<text class=\"title\" x=\"{}\" y=\"38\">{}</text>\n", kFieldLeft, title);
     legend();
     axes();
-    for (std::size_t run = 0; run < runs_.size(); ++run) curves(run);
-    if (runs_.size() == 1) final_values();
+    if (band_ != nullptr) {
+      spread();
+    } else {
+      for (std::size_t run = 0; run < runs_.size(); ++run) curves(run);
+    }
+    if (runs_.size() == 1) final_values(runs_[0]);
     if (runs_.size() > 1) table();
     out_ += "</svg>\n";
     return std::move(out_);
@@ -150,20 +160,45 @@ class Drawing {
 
   void curves(std::size_t run) {
     add("<g clip-path=\"url(#field)\" opacity=\"{}\">\n", pixel(opacity(run)));
-    for (std::size_t i = 0; i < kCurves.size(); ++i) {
-      std::string path;
-      for (const std::vector<XY>& piece : report::pieces(kCurves[i], runs_[run])) {
-        char step = 'M';
-        for (const XY& point : piece) {
-          path += fmt::format("{}{} {}", step, pixel(x_of(point.x)), pixel(y_of(point.y)));
-          step = 'L';
-        }
-        if (piece.size() == 1) path += "h0";  // the round cap makes it a dot
-      }
-      if (!path.empty()) add("<path class=\"line {}\" d=\"{}\"/>\n", kClass[i], path);
-    }
+    for (std::size_t i = 0; i < kCurves.size(); ++i) line(i, runs_[run], "line");
     marks(run);
     out_ += "</g>\n";
+  }
+
+  void line(std::size_t curve, const Series& run, const char* style) {
+    std::string path;
+    for (const std::vector<XY>& piece : report::pieces(kCurves[curve], run)) {
+      path += through(piece, 'M');
+      if (piece.size() == 1) path += "h0";  // the round cap makes it a dot
+    }
+    if (!path.empty()) add("<path class=\"{} {}\" d=\"{}\"/>\n", style, kClass[curve], path);
+  }
+
+  template <class Points>
+  std::string through(const Points& points, char step) const {
+    std::string path;
+    for (const XY& point : points) {
+      path += fmt::format("{}{} {}", step, pixel(x_of(point.x)), pixel(y_of(point.y)));
+      step = 'L';
+    }
+    return path;
+  }
+
+  /// The runs, what they have in common, and the last values of their mean.
+  void spread() {
+    out_ += "<g clip-path=\"url(#field)\">\n";
+    for (std::size_t i = 0; i < kCurves.size(); ++i) {
+      const auto low = report::pieces(kCurves[i], band_->low), high = report::pieces(kCurves[i], band_->high);
+      for (std::size_t p = 0; p < std::min(low.size(), high.size()); ++p) {
+        add("<path class=\"band {}\" d=\"{}{}z\"/>\n", kClass[i], through(low[p], 'M'),
+            through(std::vector<XY>(high[p].rbegin(), high[p].rend()), 'L'));
+      }
+      for (const Series& run : runs_) line(i, run, "thin");
+      line(i, band_->mean, "line");
+    }
+    out_ += "</g>\n";
+    add("<text class=\"end\" x=\"{}\" y=\"68.5\">mean ± deviation</text>\n", kFieldRight);
+    final_values(band_->mean);
   }
 
   /// Where epochs end and where the test accuracy was measured: markers that tell the runs apart, and
@@ -213,7 +248,7 @@ class Drawing {
   }
 
   /// The last values at the right, each beside the end of its curve, moved apart where they would touch.
-  void final_values() {
+  void final_values(const Series& run) {
     struct Label {
       std::size_t curve;
       double y;
@@ -221,7 +256,7 @@ class Drawing {
     };
     std::vector<Label> labels;
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
-      const Last last = report::last_of(kCurves[i], runs_[0]);
+      const Last last = report::last_of(kCurves[i], run);
       if (!last.measured) continue;
       const double y = std::isfinite(last.value) ? y_of(std::min(last.value, ranges_.y)) : kFieldTop;
       labels.push_back({i, y, report::figure(last.value)});
@@ -248,9 +283,11 @@ class Drawing {
     }
     for (std::size_t run = 0; run < runs_.size(); ++run) {
       y += kRunLine;
-      add("<g opacity=\"{}\">\n", pixel(opacity(run)));
-      marker(run, nullptr, kFieldLeft + 5, y - 4.5);
-      out_ += "</g>\n";
+      if (band_ == nullptr) {
+        add("<g opacity=\"{}\">\n", pixel(opacity(run)));
+        marker(run, nullptr, kFieldLeft + 5, y - 4.5);
+        out_ += "</g>\n";
+      }
       const std::string name = report::shorten(printable(runs_[run].name), 44);
       add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", kFieldLeft + 20, pixel(y), xml_text(name));
       for (std::size_t i = 0; i < kCurves.size(); ++i) {
@@ -262,6 +299,7 @@ class Drawing {
   }
 
   std::span<const Series> runs_;
+  const report::Band* band_;
   Ranges ranges_;
   std::string out_;
 };
@@ -270,6 +308,11 @@ class Drawing {
 
 std::string curves_svg(std::span<const Series> runs) {
   return Drawing(runs).text();
+}
+
+std::string report::band_svg(std::span<const Series> runs) {
+  const Band band = band_of(runs);
+  return Drawing(runs, runs.size() < 2 ? nullptr : &band).text();
 }
 
 }  // namespace resnet

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/files.h"
 #include "base/nearest.h"
@@ -43,6 +44,10 @@ std::string recorded_folder(const char* flag, const std::string& folder) {
 Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test) {
   settings.train_sha256 = train.content_sha256();
   settings.test_sha256 = test.content_sha256();
+  return with_whole_paths(std::move(settings));
+}
+
+Settings with_whole_paths(Settings settings) {
   settings.data = data::full_name(settings.data);
   bool in_folder = false;  // whether the data set's name has its folder
   for (const data::DataSource& source : data::data_sources()) {

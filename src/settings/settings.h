@@ -50,6 +50,7 @@ struct Settings {
   std::int64_t crop_padding = 4;
   int loader_threads = 0;  // 0: as FitOptions::loader_threads
   std::uint64_t seed = 0;
+  std::int64_t seeds = 1;  // runs, of `seed` and those that follow
   std::string optimizer = "sgd";
   double momentum = 0, beta1 = 0.9, beta2 = 0.999;
   bool nesterov = false;
@@ -90,10 +91,11 @@ void set_all(const Given& given, Settings& settings);
 /// How every config.toml of to_toml() begins.
 inline constexpr const char* kTomlHeading = "# A run of resnet train;";
 
-/// The settings as a run's config.toml keeps them, so that they mean the same from everywhere: folders are
-/// absolute, one that $RESNET_DATA_DIR gave is named, and the examples are known by their content. A
-/// folder of data whose path is not UTF-8, which TOML cannot hold, is a ConfigError; such an `out`, which
-/// nothing depends on, is left out.
+/// The settings so that they mean the same from everywhere: folders are absolute, and one that
+/// $RESNET_DATA_DIR gave is named. A folder of data whose path is not UTF-8, which TOML cannot hold, is a
+/// ConfigError; such an `out`, which nothing depends on, is left out.
+Settings with_whole_paths(Settings settings);
+/// The same as a run's config.toml keeps them: the examples are known by their content too.
 Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test);
 /// Whether `dataset` has the examples that `run` used of this split; true where `run` does not say.
 bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset);

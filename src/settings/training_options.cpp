@@ -43,6 +43,13 @@ void add_run(Table& table) {
              [](Settings& s, const std::string& t) { s.seed = parse_seed("seed", t); },
              [](const Settings& s) { return std::to_string(s.seed); },
              {"FitOptions::seed"}});
+  constexpr std::int64_t kMostSeeds = 1000;
+  table
+      .number("seeds",
+              "runs, with --seed and the seeds that follow it, each in a folder of its own, and what they "
+              "have in common; default 1",
+              1, kMostSeeds, &Settings::seeds)
+      .get = [](const Settings& s) { return s.seeds == 1 ? "" : std::to_string(s.seeds); };
   table
       .choice("sampler", "KIND", "shuffled, or balanced: as many examples of each class in an epoch",
               {"shuffled", "balanced"}, &Settings::sampler)

@@ -1,0 +1,233 @@
+// One run of `resnet train`.
+#include "cli/training.h"
+
+#include <fmt/core.h>
+
+#include <csignal>
+#include <utility>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "cli/claim.h"
+#include "cli/command.h"
+#include "cli/stop_signals.h"
+#include "data/cache.h"
+#include "report/run_record.h"
+#include "report/text.h"
+#include "resnet/model_file.h"
+#include "resnet/report.h"
+#include "train/batches.h"
+#include "train/memory.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Saves the model before the records say that the run is finished, or when the run fails. A run that was
+// stopped before its first step has no model, and leaves no folder.
+class ModelKeeper final : public Observer {
+ public:
+  /// `resumed`: there is a run already, which nothing may change before it is known to go on.
+  ModelKeeper(RunClaim& claim, bool resumed, std::string config, const nn::Module& net,
+              const data::Dataset& dataset)
+      : claim_(claim), config_(std::move(config)), net_(net), dataset_(dataset) {
+    if (!resumed) write_config();
+  }
+  void on_start(const RunInfo& run) override {
+    if (!config_written_) write_config();
+    if (run.done_steps > 0) keep();
+  }
+  void set_config(std::string config) {
+    config_ = std::move(config);
+    write_config();
+  }
+  void on_step(const Progress&) override { keep(); }
+  void on_nonfinite(const Diagnosis&) override { claim_.keep(); }  // its diagnosis
+  void on_finish(const FitResult&) override {
+    if (!began_) return;
+    const std::filesystem::path folder = save();
+    if (folder == claim_.folder()) return;
+    throw IoError(
+        fmt::format("{} was moved or removed, and another folder is there", claim_.folder().string()),
+        "the model is in " + folder.string());
+  }
+  bool saved() const noexcept { return saved_; }
+
+  // What was trained is saved as well if the records, the memory or an evaluation fail; a run that never
+  // began leaves no folder.
+  void rescue() {
+    if (!began_ || saved_) return;
+    try {
+      save();
+    } catch (const std::exception& error) {
+      say(std::string("the model could not be saved either: ") + reason(error));
+    }
+  }
+
+ private:
+  void keep() {
+    began_ = true;
+    claim_.keep();
+  }
+  std::filesystem::path save() {
+    const std::filesystem::path folder = folder_that_is_there();
+    save_model(folder / report::kModelFile, net_, dataset_);
+    saved_ = true;
+    return folder;
+  }
+  // A folder that was moved or removed while the run went on is made again; where another one has taken its
+  // place, which may be another run's, a new one stands in.
+  std::filesystem::path folder_that_is_there() {
+    std::filesystem::path folder = claim_.folder();
+    if (!claim_.is_gone()) return folder;
+    for (int n = 2; !make_directories(folder); ++n)
+      folder = fmt::format("{}-{}", claim_.folder().string(), n);
+    write_file(folder / report::kConfigFile, config_);
+    say(fmt::format("note: {} was moved or removed while the run went on; its model is in {}",
+                    claim_.folder().string(), folder.string()));
+    return folder;
+  }
+  void write_config() {
+    write_file(claim_.folder() / report::kConfigFile, config_, &claim_.known());
+    config_written_ = true;
+  }
+
+  RunClaim& claim_;
+  std::string config_;
+  const nn::Module& net_;
+  const data::Dataset& dataset_;
+  bool config_written_ = false, began_ = false, saved_ = false;
+};
+
+// Says what was decided before the first step. A run that a time decided is recorded by its steps, which
+// repeat it.
+class Decisions final : public Observer {
+ public:
+  Decisions(settings::Settings settings, ModelKeeper& keeper, bool quiet)
+      : settings_(std::move(settings)), keeper_(keeper), quiet_(quiet) {}
+
+  void on_start(const RunInfo& run) override {
+    if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
+      const std::string text = settings::chosen_text(settings_);
+      say("settings: " + (text.empty() ? "the chapter's" : text));
+      say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
+                      run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
+                      time_text(run)));
+    }
+    if (settings_.seconds > 0) record(run);
+  }
+  void on_replan(const RunInfo& run) override { record(run); }
+  // What ends the run is its error.
+  void on_nonfinite(const Diagnosis& diagnosis) override {
+    if (diagnosis.outcome == "stop") return;
+    say(fmt::format("note: {}; {}", to_string(diagnosis),
+                    diagnosis.outcome == "skip" ? fmt::format("it is left out ({} so far)", diagnosis.skipped)
+                                                : fmt::format("going back, with a rate of 1/{}",
+                                                              std::int64_t{1} << diagnosis.rollbacks)));
+  }
+
+ private:
+  static std::string time_text(const RunInfo& run) {
+    if (run.seconds == 0) return "";
+    return fmt::format(", {} {}", run.bounded ? "as many as fit into" : "about",
+                       report::interval(run.seconds));
+  }
+  void record(const RunInfo& run) {
+    settings_.seconds = 0;
+    settings_.epochs = run.epochs;
+    settings_.steps = run.planned_steps;
+    settings_.step_changes = run.step_changes;
+    keeper_.set_config(settings::to_toml(settings_));
+  }
+
+  settings::Settings settings_;
+  ModelKeeper& keeper_;
+  bool quiet_, said_ = false;
+};
+
+data::TrainTest open_for(const Training& run) {
+  data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
+  const auto& [training, test] = sets;
+  if (!run.other_data && !(settings::is_data_of(run.earlier, data::Split::train, training) &&
+                           settings::is_data_of(run.earlier, data::Split::test, test))) {
+    throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
+                                  run.resumed.empty() ? run.config : run.resumed),
+                      run.resumed.empty()
+                          ? "give --data or --data-dir to train on these"
+                          : "a run goes on with the data it began with; begin a new one with these");
+  }
+  if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
+  if (const std::string note = data::cache_note({training, test}, settings::cache_options(run.chosen),
+                                                settings::augmentation(run.chosen));
+      !note.empty() && !run.quiet) {
+    say("note: " + note);
+  }
+  return sets;
+}
+
+nn::Sequential network_for(const Training& run, const data::Dataset& training) {
+  const Shape& example = training.example_shape();
+  nn::Sequential net =
+      settings::make_model(run.chosen, example[0], static_cast<std::int64_t>(training.classes().size()));
+  // What cannot run is found before a folder is made.
+  check(settings::engine_options(run.chosen));
+  train::check_batches(net, training, run.chosen.batch_size, run.chosen.drop_last);
+  train::check_parameters(net, settings::engine_options(run.chosen).memory);
+  const bool begun =
+      !run.resumed.empty() && !checkpoints_in(fs::path(run.resumed) / report::kCheckpoints).empty();
+  if (!begun) settings::initialise(net, run.chosen, training);
+  return net;
+}
+
+}  // namespace
+
+Trained train_run(const Training& run) {
+  std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
+  const settings::Settings& chosen = run.chosen;
+  const auto [training, test] = open_for(run);
+  nn::Sequential net = network_for(run, training);
+  FitOptions options = settings::fit_options(chosen, net, training);
+
+  stop_at_signals();
+  RunClaim claim = run.resumed.empty() ? RunClaim(chosen.out, chosen.model) : RunClaim::of_run(run.resumed);
+  const fs::path& folder = claim.folder();
+  const settings::Settings record = settings::recorded(chosen, training, test);
+  const auto keeper =
+      std::make_shared<ModelKeeper>(claim, !run.resumed.empty(), settings::to_toml(record), net, training);
+  if (!run.quiet && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
+
+  options.checkpoints = settings::checkpoint_options(chosen, folder);
+  options.checkpoints.resume = !run.resumed.empty();
+  options.checkpoints.note = [](const std::string& line) { say("note: " + line); };
+  options.stop = &stop_requested();
+  options.estimate = !run.quiet;
+  options.spent = seconds_since(run.begin);
+  options.observers.push_back(std::make_shared<Decisions>(record, *keeper, run.quiet));
+  if (!run.quiet) {
+    options.observers.push_back(curves());
+    options.observers.push_back(progress());
+  }
+  options.observers.push_back(keeper);
+  options.observers.push_back(run_folder(folder));
+  Trained trained;
+  try {
+    trained.result = fit(net, training, test, options);
+  } catch (const NotKept&) {  // `net` is not what was trained
+    throw;
+  } catch (...) {
+    keeper->rescue();
+    throw;
+  }
+  trained.folder = folder;
+  trained.saved = keeper->saved();
+  trained.resumable = !options.checkpoints.folder.empty();
+  if (!run.quiet && chosen.seconds > 0) {
+    say(fmt::format("time: {:.1f} s of {:.1f} s, {} steps ({})", seconds_since(run.begin), chosen.seconds,
+                    trained.result.steps, trained.result.step_plan));
+  }
+  if (!run.quiet && stop_signal() == 0) say("run: " + folder.string());
+  return trained;
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,34 @@
+// One run of `resnet train`: from its settings to its folder.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/clock.h"
+#include "resnet/train.h"
+#include "settings/settings.h"
+
+namespace resnet::cli {
+
+struct Training {
+  settings::Settings chosen;
+  settings::Settings earlier = {};  // of `resumed` or `config`: the data must be theirs,
+  bool other_data = false;          // unless other data was asked for
+  std::string resumed = {};         // the folder of the run that goes on; "": a new one
+  std::string config = {};          // the file that the settings came from; "": none
+  bool quiet = false;               // no progress bar, no curves
+  SteadyTime begin = {};            // of its time
+};
+
+struct Trained {
+  FitResult result;
+  std::filesystem::path folder;
+  bool saved = false;      // false: it was stopped before its first step, and nothing is kept
+  bool resumable = false;  // it has checkpoints
+};
+
+/// Trains and keeps everything in the run's folder. Ends early, with what was done, where a signal asks for
+/// it (stop_signals.h). Throws what fit() and the records throw; what was trained is then in the folder.
+Trained train_run(const Training& run);
+
+}  // namespace resnet::cli

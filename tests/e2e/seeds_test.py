@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Runs of several seeds: their folders, summary.json and the last lines, any one of them repeated bit for bit, what goes
+on with them, and what is refused."""
+import json
+import re
+import shutil
+import signal
+import statistics
+import time
+import xml.etree.ElementTree
+
+from program import HERE, put_noise, result_of, run, start
+
+put_noise("data", 40)
+SMALL = ["--data", "idx:data", "--resize", 16, "--batch-size", 8, "--channels", "8", "--blocks", "1", "--quiet"]
+FIGURES = ["loss", "train_acc", "test_acc", "examples_per_second", "seconds"]
+
+
+def same_weights(summary, other):
+    pairs = [[(of["seed"], of["weights_sha256"]) for of in text["runs"]] for text in (summary, other)]
+    assert pairs[0] == pairs[1], pairs
+
+
+# Three seeds from 7 on: a folder each, what they have in common last and as JSON.
+shown = run("train", *SMALL, "--epochs", 2, "--seed", 7, "--seeds", 3, "--out", "three").stdout
+assert re.fullmatch(r"loss \d\.\d{3} ± \d\.\d{3}, train acc \d\.\d{3} ± \d\.\d{3}, test acc \d\.\d{3} ± \d\.\d{3}\n"
+                    r"\d+\.\d ± \d+\.\d examples/sec on cpu\n", shown), shown
+three = json.loads((HERE / "three" / "summary.json").read_text())
+assert set(three) == {"seeds", "complete", "command", "version", "runs", "mean", "deviation", "min", "max"}, three.keys()
+assert three["seeds"] == 3 and three["complete"] is True
+assert [(of["seed"], of["folder"]) for of in three["runs"]] == [(7, "seed-7"), (8, "seed-8"), (9, "seed-9")]
+for of in three["runs"]:
+    result = result_of(f"three/{of['folder']}")
+    assert all(of[key] == result[key] for key in [*FIGURES, "seed", "weights_sha256", "epochs", "steps"]), (of, result)
+for key in FIGURES:
+    values = [of[key] for of in three["runs"]]
+    assert abs(three["mean"][key] - statistics.mean(values)) < 1e-9 * max(1, *values), key
+    assert abs(three["deviation"][key] - statistics.stdev(values)) < 1e-9 * max(1, *values), key
+    assert (three["min"][key], three["max"][key]) == (min(values), max(values)), key
+assert len({of["weights_sha256"] for of in three["runs"]}) == 3, "the seed changes nothing"
+xml.etree.ElementTree.parse(HERE / "three" / "curves.svg")
+
+# Any one of them by its own folder alone; all of them by the folder around; and by the command that summary.json has.
+for seed in (7, 9):
+    run("train", "--config", f"three/seed-{seed}/config.toml", "--out", f"again-{seed}", "--quiet")
+    assert result_of(f"again-{seed}")["weights_sha256"] == result_of(f"three/seed-{seed}")["weights_sha256"], seed
+words = three["command"].split()
+assert words[:2] == ["resnet", "train"] and words[-1] == "DIR", words
+same_weights(three, json.loads(run(*words[1:-1], "all", "--json", "--quiet").stdout))
+
+# Plots and other commands of such a folder.
+text = run("plot", "three").stdout
+assert all(f"three/seed-{seed}" in text for seed in (7, 8, 9)), text
+run("plot", "three", "--svg", "three.svg")
+assert "seed-8" in (HERE / "three.svg").read_text() and "band loss" in (HERE / "three.svg").read_text()
+run("eval", "three", code=1, says="give one of them, e.g. three/seed-7")
+
+# More of them, and one that is missing; those that have ended stay as they are.
+before = (HERE / "three" / "seed-7" / "result.json").read_bytes()
+shutil.rmtree(HERE / "three" / "seed-8")
+more = json.loads(run("train", "--resume", "three", "--seeds", 4, "--json", "--quiet").stdout)
+assert more["seeds"] == 4 and more["complete"] and [of["seed"] for of in more["runs"]] == [7, 8, 9, 10]
+same_weights(three, more | {"runs": more["runs"][:3]})
+assert (HERE / "three" / "seed-7" / "result.json").read_bytes() == before
+assert "seeds = 4\n" in (HERE / "three" / "config.toml").read_text()
+longer = json.loads(run("train", "--resume", "three", "--epochs", 3, "--json", "--quiet").stdout)
+assert [of["epochs"] for of in longer["runs"]] == [3] * 4, longer
+whole = json.loads(run("train", *SMALL, "--epochs", 3, "--seed", 7, "--seeds", 4, "--json", "--out", "whole").stdout)
+same_weights(longer, whole)
+
+# Refused, and nothing changes.
+config = (HERE / "three" / "config.toml").read_bytes()
+for flags, says in ((["--lr", 0.1], "have --lr 0.05, these have 0.1"), (["--seeds", 2], "may become more, not fewer"),
+                    (["--seed", 3], "have --seed 7, these have 3")):
+    run("train", "--resume", "three", "--quiet", *flags, code=2, says=says)
+run("train", "--resume", "three/seed-7", "--seeds", 2, "--quiet", code=2, says="is one run")
+run("train", *SMALL, "--seeds", 2, "--out", "three", code=1, says="three already holds a run")
+run("train", *SMALL, "--seeds", 2, "--seed", 2**64 - 1, "--out", "beyond", code=2, says="go beyond 2^64-1")
+run("train", *SMALL, "--seeds", 2, "--data", "idx:nowhere", "--out", "beyond", code=1, says="nowhere")
+assert (HERE / "three" / "config.toml").read_bytes() == config and not (HERE / "beyond").exists()
+
+# Ctrl-C in the second seed ends all of them, and says how to go on; --resume does, to the same weights.
+LONG = [*SMALL, "--epochs", 30, "--seeds", 3]
+undisturbed = json.loads(run("train", *LONG, "--json", "--out", "undisturbed").stdout)
+process = start("train", *LONG, "--out", "stopped")
+while not (HERE / "stopped" / "seed-1" / "metrics.csv").exists():
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.002)
+process.send_signal(signal.SIGINT)
+_, error = process.communicate(timeout=60)
+assert process.returncode == 130 and "stopped after 1 of 3 seeds; resnet train --resume stopped goes on" in error, error
+assert json.loads((HERE / "stopped" / "summary.json").read_text())["complete"] is False
+resumed = json.loads(run("train", "--resume", "stopped", "--json", "--quiet").stdout)
+assert resumed["complete"]
+same_weights(undisturbed, resumed)
