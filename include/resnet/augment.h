@@ -26,6 +26,7 @@ struct PaddingCrop {
 
 // Of the bytes of the cropped picture, in Pillow's arithmetic, in the order of the list.
 
+/// The mirror image, by chance.
 struct Flip {
   double probability = 0.5;  // of the mirror image
 };
@@ -79,6 +80,7 @@ struct CutMix {
   double alpha = 1;
 };
 
+/// One of the changes above.
 using Transform = std::variant<RandomResizedCrop, PaddingCrop, Flip, AlternatingFlip, ColorJitter, Rotation,
                                RandAugment, TrivialAugment, RandomErasing, Cutout, MixUp, CutMix>;
 

@@ -72,7 +72,9 @@ Shape preprocessed_shape(const Preprocessing& preprocessing, std::int64_t height
 void preprocess(const Preprocessing& preprocessing, const Image& image, std::span<float> out,
                 ImageLayout layout = ImageLayout::nchw);
 
+/// The part of a data set.
 enum class Split { train, test };
+/// What becomes of files that cannot be read: the run stops, or goes on without them.
 enum class BadFiles { stop, skip };
 struct FolderScan;  // folder.h
 

@@ -20,14 +20,14 @@
 
 namespace resnet {
 
-enum class Precision : std::uint8_t { f32, bf16 };
+enum class Precision : std::uint8_t { f32, bf16 };  // what activations are stored as and multiplied in
 
 /// What activations are stored as; its name is the precision's.
 constexpr DType storage_of(Precision precision) {
   return precision == Precision::bf16 ? DType::bf16 : DType::f32;
 }
 
-struct EngineOptions {
+struct EngineOptions {   // how an engine computes
   int threads = 0;       // 0: OMP_NUM_THREADS, else the cores that affinity and control groups leave
   std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
   Precision precision = Precision::f32;
@@ -48,6 +48,7 @@ struct StepResult {
 /// Named tensors in the public layout, in the order of PyTorch's state_dict.
 using State = std::vector<std::pair<std::string, Tensor>>;
 
+/// How much of an engine's state is meant.
 enum class StateScope : std::uint8_t {
   network,  // parameters, running statistics, counts of batches: what a model file holds
   all,      // everything that later steps depend on; besides the network's values
@@ -200,6 +201,13 @@ void check(const EngineOptions& options);
 
 /// The fast engine of the CPU. Throws ConfigError if the machine cannot run what the options ask for.
 std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options = {});
+/// The fast engine for answers alone. Any number of threads may call infer(), and as many calls as the
+/// machine has cores for (usable cores / EngineOptions::threads, at least one) run at the same time, others
+/// wait for their turn. Weights, plans and what kernels prepare of the weights are there once; threads and
+/// memory for activations each call under way has for itself, and they are kept for the next. Answers have
+/// the bits that make_native_engine() gives. The state stays: what trains or changes it throws ConfigError. A
+/// child of fork() goes on with what was not in use.
+std::unique_ptr<PlannedEngine> make_inference_engine(Network network, const EngineOptions& options = {});
 /// The oracle: the same graph, unfused, in double, one readable kernel at a time.
 std::unique_ptr<Engine> make_reference_engine(Network network, const EngineOptions& options = {});
 

@@ -24,8 +24,9 @@ namespace graph {
 
 /// Number of a value in its graph; kNone where an optional input is absent.
 using ValueId = std::int32_t;
-inline constexpr ValueId kNone = -1;
+inline constexpr ValueId kNone = -1;  // no value
 
+/// Shape and elements of a value.
 struct ValueType {
   Shape shape;  // public layout: images [N,C,H,W], convolution weights [Co,Ci/groups,Kh,Kw]
   DType dtype = DType::f32;
@@ -60,6 +61,7 @@ class OpRules {
 /// One operation with its options.
 using Op = std::shared_ptr<const OpRules>;
 
+/// What a graph knows of a value.
 struct ValueInfo {
   std::string name;  // of a state value: its PyTorch name; of an input: the caller's
   ValueType type;
@@ -67,6 +69,7 @@ struct ValueInfo {
   std::int32_t producer = -1;  // node, if computed
 };
 
+/// An operation on values.
 struct Node {
   Op op;
   std::string name;                      // path of the module that made it, for messages and printing

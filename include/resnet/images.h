@@ -58,7 +58,7 @@ Image read(const std::filesystem::path& path, const Limits& limits = {}, const D
 /// Throws ShapeError if `image` is not what Image says.
 std::vector<std::uint8_t> encode_png(const Image& image);
 
-enum class Filter { bilinear, bicubic };
+enum class Filter { bilinear, bicubic };  // the weights of a resize
 
 /// The bytes of `image` at height x width, equal to PIL's resize() with BILINEAR or BICUBIC byte for byte:
 /// that of Pillow up to 12, whose horizontal pass comes first. Where Pillow 13 differs (by 1 in some bytes of

@@ -1,8 +1,11 @@
 // Model files: a trained network with all that using it takes, and weights in PyTorch's names.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,27 +40,38 @@ void save_model(const std::filesystem::path& path, const nn::Module& net, const 
 /// file's name and what does not fit.
 ModelFile read_model(const std::filesystem::path& path);
 
-/// A network ready to answer. It needs no C++ of the modules that built it. Several threads may call infer()
-/// and classify(), one after the other; for answers at the same time each thread has a Model of its own. In a
-/// child of fork() it works as its Engine does.
+/// The same for a file's bytes in memory; `name` stands for them in messages.
+ModelFile parse_model(std::span<const std::byte> bytes, const std::string& name);
+
+/// A network ready to answer. It needs no C++ of the modules that built it. Any number of threads may call
+/// the functions of one Model, and calls run at the same time on one copy of the weights, with the bits of a
+/// call by itself: as many as the usable cores allow, each with EngineOptions::threads threads
+/// (make_inference_engine()). For the most answers a second with many callers, give it one thread:
+/// EngineOptions{.threads = 1}; for the quickest single answer leave it at all cores, where calls take turns.
+/// A child of fork() may use it too.
 class Model {
  public:
   explicit Model(ModelFile file, const EngineOptions& options = {});
 
   /// Images [N,C,H,W], preprocessed -> the network's output, [N,classes] for a classifier.
-  Tensor infer(const ImageView& images) { return engine_->infer(images); }
+  Tensor infer(const ImageView& images) const { return engine_->infer(images); }
 
   /// Class and probability (softmax) of a picture, the likeliest first. Outputs beyond the named
   /// classes have their number as a name. Throws ShapeError if the network is no classifier.
-  std::vector<std::pair<std::string, float>> classify(const data::Image& image);
+  std::vector<std::pair<std::string, float>> classify(const data::Image& image) const;
 
-  /// The same of row `n` of what infer() gave, the `most` likeliest.
+  /// Number and probability of the `most` likeliest outputs in row `n` of what infer() gave.
+  std::vector<std::pair<std::size_t, float>> ranked(const Tensor& logits, std::int64_t n,
+                                                    std::int64_t most) const;
+
+  /// The same with their names, as classify().
   std::vector<std::pair<std::string, float>> top_of(const Tensor& logits, std::int64_t n,
                                                     std::int64_t most) const;
 
   const graph::Graph& graph() const noexcept { return graph_; }
   const data::Preprocessing& preprocessing() const noexcept { return preprocessing_; }
   const std::vector<std::string>& classes() const noexcept { return classes_; }
+  /// For evaluate() and infer() of views; it does not train.
   Engine& engine() noexcept { return *engine_; }
 
  private:

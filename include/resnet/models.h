@@ -11,7 +11,7 @@
 
 namespace resnet::models {
 
-enum class Block : std::uint8_t { basic, bottleneck };
+enum class Block : std::uint8_t { basic, bottleneck };  // what stages are made of
 
 /// What comes before the first stage: 7x7 at stride 2 and a 3x3 max-pool at stride 2, as the paper has it
 /// for pictures of 224x224; 3x3 at stride 1 alone, for pictures of about 32x32; or three 3x3, the first at

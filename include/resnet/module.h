@@ -34,6 +34,7 @@ enum class ParameterKind : std::uint8_t {
   batches_tracked,  // i64 scalar, 0
 };
 
+/// A tensor of a module, and what it is for.
 struct Parameter {
   std::string name;  // within its module, e.g. "weight"
   ParameterKind kind = ParameterKind::weight;
@@ -69,6 +70,7 @@ class Module {
   /// The class, as PyTorch prints it.
   virtual std::string kind() const { return "Module"; }
 
+  /// A module within a module, by its name in paths.
   struct Child {
     std::string name;
     std::unique_ptr<Module> module;

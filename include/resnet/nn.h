@@ -336,7 +336,7 @@ class PreActBasic : public ResidualBlock {
   BatchNorm2d* norm2_;
   Conv2d* conv2_;
 };
-
+/// The same with the three convolutions of a Bottleneck.
 class PreActBottleneck : public ResidualBlock {
  public:
   PreActBottleneck(std::int64_t in, std::int64_t width, BlockOptions options = {});

@@ -17,7 +17,7 @@
 
 namespace resnet {
 
-enum class DType : std::uint8_t { f32, f64, i32, i64, u8, bf16 };
+enum class DType : std::uint8_t { f32, f64, i32, i64, u8, bf16 };  // the type of a tensor's elements
 
 /// Bytes of one element.
 std::size_t size_of(DType dtype);
@@ -85,7 +85,7 @@ struct BFloat16 {
 };
 
 template <class T>
-constexpr DType dtype_of() = delete;
+constexpr DType dtype_of() = delete;  // of a C++ type
 template <>
 constexpr DType dtype_of<float>() {
   return DType::f32;

@@ -232,6 +232,7 @@ class NotKept : public MemoryError {
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
               const FitOptions& options = {});
 
+/// What evaluate() measured.
 struct Evaluation {
   std::int64_t examples = 0;
   double test_acc = kNotMeasured;  // without examples, as the loss

@@ -3,6 +3,6 @@
 
 namespace resnet {
 
-inline constexpr const char* kVersion = "0.1.0";
+inline constexpr const char* kVersion = "0.1.0";  // MAJOR.MINOR.PATCH (docs/versioning.md)
 
 }  // namespace resnet

@@ -195,6 +195,12 @@ Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t chann
   return {options.resize, channels, options.filter, options.crop, options.normalization, options.jpeg_draft};
 }
 
+std::optional<Shape> fixed_shape(const Preprocessing& preprocessing) {
+  const Shape wide = preprocessed_shape(preprocessing, 300, 600);
+  const Shape tall = preprocessed_shape(preprocessing, 500, 400);
+  return wide == tall ? std::optional(wide) : std::nullopt;
+}
+
 images::Draft draft_of(const Preprocessing& preprocessing) {
   const Resize& resize = preprocessing.resize;
   if (!preprocessing.jpeg_draft || resize.height == 0) return {};

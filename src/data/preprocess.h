@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,6 +20,9 @@ Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t chann
 /// Height and width of a picture behind the resize.
 std::pair<std::int64_t, std::int64_t> resized_size(const Preprocessing& preprocessing, std::int64_t height,
                                                    std::int64_t width);
+
+/// [C,H,W] of every picture behind it; none where that depends on the picture.
+std::optional<Shape> fixed_shape(const Preprocessing& preprocessing);
 
 /// What it says of decoding.
 images::Draft draft_of(const Preprocessing& preprocessing);

@@ -4,17 +4,12 @@
 
 #include <string>
 
-#include "resnet/error.h"
-
 namespace resnet::engine {
-namespace {
 
 Error used_while_forked() {
   return Error("another thread used this engine when the process was forked",
                "fork while no call is under way, or make the engine in the child");
 }
-
-}  // namespace
 
 Gate::Pass::Pass(Gate& gate, const char* change) : gate_(gate), changes_(change != nullptr) {
   const pid_t self = ::getpid();

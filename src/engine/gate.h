@@ -5,7 +5,12 @@
 
 #include <atomic>
 
+#include "resnet/error.h"
+
 namespace resnet::engine {
+
+/// What a child of fork() is told where it cannot go on with what another thread of its parent was at.
+Error used_while_forked();
 
 /// Lets one call in at a time. A child of fork() has a copy; where a call was under way in the parent, the
 /// child's copy of what it guards is half done, and nobody is let in.

@@ -11,8 +11,9 @@
 #include "cpu/target.h"
 #include "engine/checks.h"
 #include "engine/gate.h"
-#include "engine/layout.h"
+#include "engine/native_options.h"
 #include "engine/native_state.h"
+#include "engine/transfer.h"
 #include "exec/executor.h"
 #include "graph/names.h"
 #include "resnet/engine.h"
@@ -22,38 +23,17 @@ namespace {
 
 using compiler::StepKind;
 using engine::Gate;
+using engine::kMostPlans;
 using graph::Graph;
-
-Isa chosen_isa(const EngineOptions& options) {
-  const Isa best = best_isa();
-  if (options.isa.empty()) return best;
-  const std::optional<Isa> wanted = isa_named(options.isa);
-  if (!wanted)
-    throw ConfigError("EngineOptions::isa cannot be '" + options.isa + "'",
-                      "use avx2, avx512 or avx512_bf16");
-  if (*wanted > best) {
-    throw ConfigError("this processor has no " + options.isa + " (" + cpu_model() + ")",
-                      "its strongest level is " + std::string(name_of(best)));
-  }
-  return *wanted;
-}
-
-ThreadCount chosen_threads(const EngineOptions& options) {
-  if (options.threads < 0) throw ConfigError("EngineOptions::threads cannot be negative", "use 1 or more");
-  return options.threads == 0 ? threads_wanted() : ThreadCount{options.threads, "given"};
-}
-
-// What an engine keeps compiled; said in resnet/engine.h.
-constexpr std::size_t kMostPlans = 16;
 
 class NativeEngine final : public PlannedEngine {
  public:
   NativeEngine(Network network, const EngineOptions& options)
       : network_(std::move(network)),
         options_(options),
-        isa_(chosen_isa(options)),
+        isa_(engine::isa_of(options)),
         target_(isa_),
-        threads_(chosen_threads(options)),
+        threads_(engine::threads_of(options)),
         pool_(threads_.count),
         state_(network_, options_.optimizer, threads_.count) {
     compiled_.reserve(kMostPlans);
@@ -87,17 +67,7 @@ class NativeEngine final : public PlannedEngine {
   Tensor infer(const ImageView& images) override {
     const Gate::Pass pass = gate_.read();
     exec::Executor& executor = compiled(Kind::infer, images.shape);
-    write_images(executor, images);
-    write_seed(executor);
-    executor.run(pool_);
-    const plan::Slot& slot = *executor.plan().output(graph::kOutput);
-    Tensor result(slot.shape);
-    const auto* from = reinterpret_cast<const float*>(executor.data(slot));
-    float* to = result.values().data();
-    pool_.parallel_for(slot.shape[0], [&](std::int64_t n, int) {
-      engine::activation_from_native(slot.shape, from, to, n, n + 1);
-    });
-    return result;
+    return engine::answer(executor, pool_, images, {options_.seed, state_.steps()});
   }
 
   State state(StateScope scope) const override {
@@ -281,48 +251,27 @@ class NativeEngine final : public PlannedEngine {
     for (const Compiled& c : compiled_) c.executor->unbind();
   }
 
-  static void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
-    std::memcpy(executor.data(slot), from,
-                static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
-  }
-
-  void write_images(exec::Executor& executor, const ImageView& images) {
-    const plan::Slot& slot = *executor.plan().input(graph::kImages);
-    auto* to = reinterpret_cast<float*>(executor.data(slot));
-    pool_.parallel_for(images.shape[0],
-                       [&](std::int64_t n, int) { engine::images_to_native(images, to, n, n + 1); });
-  }
-
-  // What dropout draws its numbers from.
-  void write_seed(exec::Executor& executor) const {
-    if (const plan::Slot* slot = executor.plan().input(graph::kSeedStep)) {
-      const std::array<std::int64_t, 2> seed_step = {static_cast<std::int64_t>(options_.seed),
-                                                     state_.steps()};
-      write(executor, *slot, seed_step.data());
-    }
-  }
-
   // What changes from update to update.
   void write_inputs(const exec::Executor& executor, const StepInputs& inputs) const {
     const auto values = compiler::step_values(options_.optimizer, inputs, state_.updates() + 1);
     std::array<float, kernels::StepValue::count> stored{};
     std::ranges::transform(values, stored.begin(), [](double value) { return static_cast<float>(value); });
     if (const plan::Slot* slot = executor.plan().input(compiler::kStepInputs))
-      write(executor, *slot, stored.data());  // as many as it takes
+      engine::write(executor, *slot, stored.data());  // as many as it takes
   }
 
   void write_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
                   const StepInputs& inputs) {
     const plan::Plan& plan = executor.plan();
     engine::check_targets(targets, images.shape[0], classes_of(plan));
-    write_images(executor, images);
-    write(executor, *plan.input(compiler::kLabels), targets.labels.data);
+    engine::write_images(executor, pool_, images);
+    engine::write(executor, *plan.input(compiler::kLabels), targets.labels.data);
     if (targets.mixed()) {
-      write(executor, *plan.input(compiler::kMixedLabels), targets.mixed_labels.data);
-      write(executor, *plan.input(compiler::kMix), targets.mix.data);
+      engine::write(executor, *plan.input(compiler::kMixedLabels), targets.mixed_labels.data);
+      engine::write(executor, *plan.input(compiler::kMix), targets.mix.data);
     }
     write_inputs(executor, inputs);
-    write_seed(executor);
+    engine::write_seed(executor, {options_.seed, state_.steps()});
   }
 
   StepResult run_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
@@ -366,19 +315,6 @@ class NativeEngine final : public PlannedEngine {
 };
 
 }  // namespace
-
-void check(const EngineOptions& options) {
-  check(options.loss);
-  const Isa isa = chosen_isa(options);
-  if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
-    const std::string which =
-        isa == best_isa() ? "this processor (" + cpu_model() + ")" : "EngineOptions::isa";
-    throw ConfigError("EngineOptions::precision bf16 needs avx512_bf16, and " + which + " gives " +
-                          std::string(name_of(isa)),
-                      "use EngineOptions::precision f32");
-  }
-  static_cast<void>(chosen_threads(options));
-}
 
 std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options) {
   check(options);

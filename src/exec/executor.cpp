@@ -44,25 +44,30 @@ std::int64_t Arena::growth(std::int64_t state_bytes, std::int64_t work_bytes,
   return std::max(state, state - (state > 0 ? have(state_) : 0) + work + scratch);
 }
 
-void Executor::bind(Arena& arena) {
+void Executor::bind(Arena& arena, std::span<std::byte* const> prepared) {
   unbind();
   arena.state_has_changed();  // nothing is prepared at the new addresses
+  prepared_outside_ = !prepared.empty();
   addresses_.clear();
-  for (const plan::Buffer& buffer : plan_.buffers) {
+  for (const plan::Buffer& buffer : plan().buffers) {
+    if (prepared_outside_ && buffer.region == plan::Region::prepared) {
+      addresses_.push_back(prepared[addresses_.size()]);
+      continue;
+    }
     std::byte* const base = buffer.region == plan::Region::state  ? arena.state()
                             : buffer.region == plan::Region::work ? arena.work()
-                                                                  : arena.work() + plan_.work_bytes;
+                                                                  : arena.work() + plan().work_bytes;
     addresses_.push_back(base + buffer.offset);
   }
   operands_.clear();
-  for (const plan::Call& call : plan_.calls) {
+  for (const plan::Call& call : plan().calls) {
     for (const int buffer : call.operands) {
       operands_.push_back(buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)]);
     }
   }
   calls_.clear();
   void* const* next = operands_.data();
-  for (const plan::Call& call : plan_.calls) {
+  for (const plan::Call& call : plan().calls) {
     const auto address = [&](int buffer) {
       return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
     };
@@ -83,7 +88,7 @@ void Executor::bind(Arena& arena) {
 
 void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,
                          std::int64_t end) const noexcept {
-  const kernels::Kernel& kernel = *plan_.calls[call].kernel;
+  const kernels::Kernel& kernel = *plan().calls[call].kernel;
   pool.parallel_for(end - first, [&](std::int64_t task, int thread) {
     kernels::Call bound = calls_[call];
     bound.scratch = arena_->scratch(thread);
@@ -92,30 +97,35 @@ void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int
 }
 
 void Executor::run_phases(ThreadPool& pool, std::size_t call) const noexcept {
-  const kernels::Kernel& kernel = *plan_.calls[call].kernel;
+  const kernels::Kernel& kernel = *plan().calls[call].kernel;
   for (int phase = 0; phase < kernel.phases(); ++phase) {
-    const bool kept = phase == 0 && plan_.calls[call].prepared >= 0;
+    const bool kept = phase == 0 && plan().calls[call].prepared >= 0;
     run_tasks(pool, call, phase, kept ? kernel.prepare_tasks() : 0, kernel.tasks(phase));
   }
 }
 
 void Executor::prepare(ThreadPool& pool) const noexcept {
   for (std::size_t i = 0; i < calls_.size(); ++i) {
-    if (plan_.calls[i].constant) {
+    if (plan().calls[i].constant) {
       run_phases(pool, i);
-    } else if (plan_.calls[i].prepared >= 0) {
-      run_tasks(pool, i, 0, 0, plan_.calls[i].kernel->prepare_tasks());
+    } else if (plan().calls[i].prepared >= 0) {
+      run_tasks(pool, i, 0, 0, plan().calls[i].kernel->prepare_tasks());
     }
   }
 }
 
-void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
-  using Clock = std::chrono::steady_clock;
+void Executor::prepare_if_needed(ThreadPool& pool) const noexcept {
+  if (prepared_outside_) return;
   if (!arena_->is_prepared_by(*this)) prepare(pool);
   arena_->run_by(*this);
+}
+
+void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
+  using Clock = std::chrono::steady_clock;
+  prepare_if_needed(pool);
   nonfinite_.store(false, std::memory_order_relaxed);
   for (std::size_t i = 0; i < calls_.size(); ++i) {
-    if (plan_.calls[i].constant) continue;
+    if (plan().calls[i].constant) continue;
     const Clock::time_point begin = seconds != nullptr ? Clock::now() : Clock::time_point();
     run_phases(pool, i);
     if (seconds != nullptr) seconds[i] += seconds_since(begin);
@@ -123,12 +133,11 @@ void Executor::run(ThreadPool& pool, double* seconds) const noexcept {
 }
 
 std::optional<Executor::Found> Executor::run_until_nonfinite(ThreadPool& pool) const noexcept {
-  if (!arena_->is_prepared_by(*this)) prepare(pool);
-  arena_->run_by(*this);
+  prepare_if_needed(pool);
   for (std::size_t i = 0; i < calls_.size(); ++i) {
-    if (plan_.calls[i].constant) continue;
+    if (plan().calls[i].constant) continue;
     run_phases(pool, i);
-    for (const plan::Output& output : plan_.calls[i].outputs) {
+    for (const plan::Output& output : plan().calls[i].outputs) {
       const NonFiniteKind kind =
           nonfinite_in(addresses_[static_cast<std::size_t>(output.buffer)], output.dtype, output.elements);
       if (kind != NonFiniteKind::none) return Found{i, kind};

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "plan/plan.h"
@@ -20,6 +21,8 @@ class Executor;
 class Arena {
  public:
   explicit Arena(int threads) : threads_(threads) {}
+  /// With the state of another, which stays as it is as long as this one is used.
+  Arena(int threads, const Arena& state) : threads_(threads), shared_(&state) {}
 
   /// Makes room; state keeps its content and new state is zero. Gives true if anything moved.
   bool reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int64_t scratch_bytes);
@@ -31,7 +34,7 @@ class Arena {
   /// To be called at every run: it takes the work memory over.
   void run_by(const Executor& executor) noexcept { prepared_by_ = &executor; }
 
-  std::byte* state() const noexcept { return state_.data(); }
+  std::byte* state() const noexcept { return shared_ != nullptr ? shared_->state() : state_.data(); }
   std::byte* work() const noexcept { return work_.data(); }
   std::byte* scratch(int thread) const noexcept {
     return scratch_.data() + static_cast<std::int64_t>(thread) * scratch_stride_;
@@ -45,6 +48,7 @@ class Arena {
 
  private:
   int threads_;
+  const Arena* shared_ = nullptr;
   AlignedBuffer state_, work_, scratch_;
   std::int64_t scratch_stride_ = 0;
   const Executor* prepared_by_ = nullptr;
@@ -53,14 +57,19 @@ class Arena {
 /// A plan bound to an arena: every address is known.
 class Executor {
  public:
-  explicit Executor(plan::Plan plan) : plan_(std::move(plan)) {}
+  explicit Executor(plan::Plan plan) : Executor(std::make_shared<const plan::Plan>(std::move(plan))) {}
+  /// Executors on arenas of their own may share a plan, and run at the same time.
+  explicit Executor(std::shared_ptr<const plan::Plan> plan) : plan_(std::move(plan)) {}
 
-  const plan::Plan& plan() const noexcept { return plan_; }
-  /// Takes the arena's addresses; again whenever they have moved.
-  void bind(Arena& arena);
+  const plan::Plan& plan() const noexcept { return *plan_; }
+  /// Takes the arena's addresses; again whenever they have moved. With `prepared`, an address for each buffer
+  /// of the plan, those of Region::prepared lie there, outside the arena: prepare() fills them, no run does.
+  void bind(Arena& arena, std::span<std::byte* const> prepared = {});
   /// Forgets them.
   void unbind() noexcept { arena_ = nullptr; }
   bool is_bound() const noexcept { return arena_ != nullptr; }
+  /// Makes of the state what the plan keeps of it.
+  void prepare(ThreadPool& pool) const noexcept;
   /// Runs all calls in order, behind the preparations that are not kept from the last run. Allocates nothing.
   /// Where `seconds` is given, one number a call, the wall time of each is added to its number.
   void run(ThreadPool& pool, double* seconds = nullptr) const noexcept;
@@ -86,10 +95,11 @@ class Executor {
   void run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,
                  std::int64_t end) const noexcept;
   void run_phases(ThreadPool& pool, std::size_t call) const noexcept;
-  void prepare(ThreadPool& pool) const noexcept;
+  void prepare_if_needed(ThreadPool& pool) const noexcept;
 
-  plan::Plan plan_;
+  std::shared_ptr<const plan::Plan> plan_;
   Arena* arena_ = nullptr;
+  bool prepared_outside_ = false;
   std::vector<std::byte*> addresses_;  // of buffers
   std::vector<void*> operands_;        // of all calls, one after the other
   std::vector<kernels::Call> calls_;   // without scratch

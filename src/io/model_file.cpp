@@ -194,10 +194,11 @@ void save_model(const std::filesystem::path& path, const nn::Module& net, const 
               dataset.preprocessing(), dataset.classes()});
 }
 
-ModelFile read_model(const std::filesystem::path& path) {
-  io::Safetensors file = io::read_safetensors(path);
+namespace {
+
+ModelFile model_of(io::Safetensors file, const std::filesystem::path& name) {
   ModelFile model;
-  naming(path, [&] {
+  naming(name, [&] {
     if (const std::string& format = metadata(file, kFormatKey); format != kFormat) {
       throw FormatError(fmt::format("{} {}, this program reads {}", kFormatKey,
                                     Json(format).dump({.replace = true}), kFormat),
@@ -213,12 +214,22 @@ ModelFile read_model(const std::filesystem::path& path) {
   return model;
 }
 
-Model::Model(ModelFile file, const EngineOptions& options)
-    : graph_(file.graph), preprocessing_(file.preprocessing), classes_(std::move(file.classes)) {
-  engine_ = make_native_engine({std::move(file.graph), std::nullopt, std::move(file.state)}, options);
+}  // namespace
+
+ModelFile read_model(const std::filesystem::path& path) {
+  return model_of(io::read_safetensors(path), path);
 }
 
-std::vector<std::pair<std::string, float>> Model::classify(const data::Image& image) {
+ModelFile parse_model(std::span<const std::byte> bytes, const std::string& name) {
+  return model_of(io::parse_safetensors(bytes, name), name);
+}
+
+Model::Model(ModelFile file, const EngineOptions& options)
+    : graph_(file.graph), preprocessing_(file.preprocessing), classes_(std::move(file.classes)) {
+  engine_ = make_inference_engine({std::move(file.graph), std::nullopt, std::move(file.state)}, options);
+}
+
+std::vector<std::pair<std::string, float>> Model::classify(const data::Image& image) const {
   const Shape example = data::preprocessed_shape(preprocessing_, image.height, image.width);
   Tensor images(Shape{1, example[1], example[2], example[0]});
   data::preprocess(preprocessing_, image, images.values(), ImageLayout::nhwc);
@@ -226,7 +237,7 @@ std::vector<std::pair<std::string, float>> Model::classify(const data::Image& im
   return top_of(logits, 0, std::numeric_limits<std::int64_t>::max());
 }
 
-std::vector<std::pair<std::string, float>> Model::top_of(const Tensor& logits, std::int64_t n,
+std::vector<std::pair<std::size_t, float>> Model::ranked(const Tensor& logits, std::int64_t n,
                                                          std::int64_t most) const {
   if (logits.shape().rank() != 2 || logits.empty()) {
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
@@ -243,12 +254,19 @@ std::vector<std::pair<std::string, float>> Model::top_of(const Tensor& logits, s
   std::partial_sort(order.begin(), order.begin() + count, order.end(),
                     [&](std::size_t a, std::size_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
   order.resize(static_cast<std::size_t>(count));
-  std::vector<std::pair<std::string, float>> result;
+  std::vector<std::pair<std::size_t, float>> result;
   for (const std::size_t k : order) {
     const double probability = std::exp(static_cast<double>(row[k]) - softmax.largest) / softmax.exp_sum;
-    result.emplace_back(k < classes_.size() ? classes_[k] : std::to_string(k),
-                        static_cast<float>(probability));
+    result.emplace_back(k, static_cast<float>(probability));
   }
+  return result;
+}
+
+std::vector<std::pair<std::string, float>> Model::top_of(const Tensor& logits, std::int64_t n,
+                                                         std::int64_t most) const {
+  std::vector<std::pair<std::string, float>> result;
+  for (const auto& [k, probability] : ranked(logits, n, most))
+    result.emplace_back(k < classes_.size() ? classes_[k] : std::to_string(k), probability);
   return result;
 }
 

@@ -37,13 +37,6 @@ class Files final : public data::Dataset::Source {
                                              // the batch is handed over
 };
 
-// [C,H,W] of every picture after `preprocessing`; none where that depends on the picture.
-std::optional<Shape> fixed_shape(const data::Preprocessing& preprocessing) {
-  const Shape wide = data::preprocessed_shape(preprocessing, 300, 600);
-  const Shape tall = data::preprocessed_shape(preprocessing, 500, 400);
-  return wide == tall ? std::optional(wide) : std::nullopt;
-}
-
 // The answer for a picture by itself.
 Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {
   const Shape shape = data::preprocessed_shape(model.preprocessing(), image.height, image.width);
@@ -61,7 +54,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
     throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
   }
   const auto source = std::make_shared<Files>(files, data::draft_of(model.preprocessing()));
-  const std::optional<Shape> shape = fixed_shape(model.preprocessing());
+  const std::optional<Shape> shape = data::fixed_shape(model.preprocessing());
   if (!shape) {
     for (std::int64_t i = 0; i < source->size(); ++i) {
       data::Image image;

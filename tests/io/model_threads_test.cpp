@@ -1,6 +1,7 @@
 // A Model that several threads use, or a child of fork().
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -51,6 +52,29 @@ TEST(ModelThreads, ClassifyAtOnceAsOneAfterTheOther) {
     for (std::thread& caller : callers) caller.join();
     EXPECT_EQ(wrong, 0) << "of 400, " << threads << " threads of the engine";
   }
+}
+
+// A picture's probability may be other bits in another batch, but not by another thread at the same time.
+TEST(ModelThreads, InferBatchesOfManySizesAtOnceAsOneAfterTheOther) {
+  const Model shared = model(1);
+  std::vector<Tensor> batches, expected;
+  for (std::int64_t size = 1; size <= 5; ++size) {
+    batches.push_back(random_uniform({size, 1, 16, 24}, static_cast<std::uint64_t>(size)));
+    expected.push_back(model(2).infer(batches.back().view<float>()));
+  }
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < 5; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (std::size_t i = 0; i < 60; ++i) {
+        const std::size_t at = (caller + i) % batches.size();
+        const Tensor got = shared.infer(batches[at].view<float>());
+        if (!std::ranges::equal(got.values(), expected[at].values())) ++wrong;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0) << "of 300";
 }
 
 TEST(ModelThreads, ClassifyInAChild) {

@@ -1,0 +1,42 @@
+#include "engine/native_options.h"
+
+#include <optional>
+
+namespace resnet {
+namespace engine {
+
+Isa isa_of(const EngineOptions& options) {
+  const Isa best = best_isa();
+  if (options.isa.empty()) return best;
+  const std::optional<Isa> wanted = isa_named(options.isa);
+  if (!wanted)
+    throw ConfigError("EngineOptions::isa cannot be '" + options.isa + "'",
+                      "use avx2, avx512 or avx512_bf16");
+  if (*wanted > best) {
+    throw ConfigError("this processor has no " + options.isa + " (" + cpu_model() + ")",
+                      "its strongest level is " + std::string(name_of(best)));
+  }
+  return *wanted;
+}
+
+ThreadCount threads_of(const EngineOptions& options) {
+  if (options.threads < 0) throw ConfigError("EngineOptions::threads cannot be negative", "use 1 or more");
+  return options.threads == 0 ? threads_wanted() : ThreadCount{options.threads, "given"};
+}
+
+}  // namespace engine
+
+void check(const EngineOptions& options) {
+  check(options.loss);
+  const Isa isa = engine::isa_of(options);
+  if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
+    const std::string which =
+        isa == best_isa() ? "this processor (" + cpu_model() + ")" : "EngineOptions::isa";
+    throw ConfigError("EngineOptions::precision bf16 needs avx512_bf16, and " + which + " gives " +
+                          std::string(name_of(isa)),
+                      "use EngineOptions::precision f32");
+  }
+  static_cast<void>(engine::threads_of(options));
+}
+
+}  // namespace resnet
