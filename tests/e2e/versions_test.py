@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Files that earlier versions wrote are read, and mean what they meant: their answers, their accuracy, their runs."""
+import json
+import shutil
+
+from program import HERE, SOURCE, result_of, run
+
+kept = sorted((SOURCE / "tests/golden/files").iterdir())
+assert kept, "no files of earlier versions"
+for version in kept:
+    shutil.copytree(version, HERE / version.name)
+    then = json.loads((version / "expected.json").read_text())
+    model, picture = f"{version.name}/model.safetensors", f"{version.name}/picture.pgm"
+
+    # The answers that the program of that time gave: to the last digits, which may differ by instruction set.
+    now, old = json.loads(run("predict", model, picture, "--json").stdout)[0]["top"], then["predict"]["top"]
+    assert [c["label"] for c in now] == [c["label"] for c in old], (version, now)
+    assert all(abs(a["probability"] - b["probability"]) < 1e-5 for a, b in zip(now, old, strict=True)), (version, now, old)
+    figures = json.loads(run("eval", model, "--data", f"idx:{version.name}/data", "--json").stdout)
+    assert figures["examples"] == then["eval"]["examples"] and figures["test_acc"] == then["eval"]["test_acc"], figures
+    assert abs(figures["loss"] - then["eval"]["loss"]) < 1e-5, figures
+
+    # A run goes on from its checkpoint, with its settings, to the end that it had.
+    if (version / "run").is_dir():
+        config = HERE / version.name / "run" / "config.toml"
+        config.write_text(config.read_text().replace("@HERE@", str(HERE / version.name)))
+        said = run("train", "--resume", f"{version.name}/run").stderr
+        assert "epoch 2/2" in said and "epoch 1/2" not in said, said
+        result = result_of(f"{version.name}/run")
+        assert result["complete"] and abs(result["loss"] - then["train"]["loss"]) < 1e-4, (version, result, then)
+        assert "<svg" in (HERE / version.name / "run" / "curves.svg").read_text()
