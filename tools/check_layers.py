@@ -33,8 +33,9 @@ HOUSE = {
     "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
     "report":   (9, ["evaluation_files.h", "report.h"], ["train"]),
     "bench":    (9, [],                         ["train"]),
+    "serve":    (9, ["serve.h"],                ["train"]),
     "settings": (10, [],                        ["report"]),
-    "cli":      (11, [],                        ["settings", "bench"]),
+    "cli":      (11, [],                        ["settings", "bench", "serve"]),
 }
 
 # Inside src/kernels/. room: (rank, its front: what the rest of the house may include, neighbours)
@@ -154,9 +155,10 @@ KERNELS_FRONT = {f"src/kernels/{header}" for _, headers, _ in KERNELS.values() f
 FRONT = {header: room for room, (_, headers, _) in HOUSE.items() for header in headers}
 
 
-# Flags are the program's words; a library names its fields. Only the rooms that know flags may.
+# Flags are the program's words; a library names its fields. Only the rooms that know flags may. The colours of a page's
+# style, `--text: #111` and `var(--text)`, are none.
 MAY_NAME_FLAGS = ["settings", "cli"]
-FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+FLAG = re.compile(r"(?<![\w-])(?<!var\()--[a-z][\w-]*(?![\w-]|: #)")
 
 
 class Checker:

@@ -23,6 +23,7 @@
 #include "resnet/predict.h"
 #include "resnet/report.h"
 #include "resnet/schedule.h"
+#include "resnet/serve.h"
 #include "resnet/tensor.h"
 #include "resnet/train.h"
 #include "resnet/version.h"

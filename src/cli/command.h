@@ -108,6 +108,7 @@ void report(const std::string& message, const std::string& hint);
 std::unique_ptr<Command> make_train();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_predict();
+std::unique_ptr<Command> make_serve();
 std::unique_ptr<Command> make_data();
 std::unique_ptr<Command> make_summary();
 std::unique_ptr<Command> make_plan();

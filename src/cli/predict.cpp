@@ -3,12 +3,12 @@
 #include <fmt/core.h>
 
 #include "base/files.h"
-#include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "data/listing.h"
 #include "resnet/images.h"
 #include "resnet/report.h"
+#include "train/prediction.h"
 
 namespace resnet::cli {
 namespace {
@@ -133,19 +133,7 @@ class Predict final : public Command {
   }
 
   void show_json(const Prediction& prediction) const {
-    Json object = Json::object({{"file", prediction.file.string()}});
-    if (!prediction.error.empty()) {
-      object.add("error", prediction.error);
-    } else {
-      Json top = Json::list();
-      for (const auto& [label, probability] : prediction.top) {
-        top.push_back(Json::object({{"label", label}, {"probability", static_cast<double>(probability)}}));
-      }
-      object.add("label", prediction.top.front().first);
-      object.add("probability", static_cast<double>(prediction.top.front().second));
-      object.add("top", top);
-    }
-    fmt::print("{}\n{}", shown_ > 1 ? "," : "", object.dump({.replace = true}));
+    fmt::print("{}\n{}", shown_ > 1 ? "," : "", train::json_of(prediction).dump({.replace = true}));
   }
 
   void show_csv(const Prediction& prediction) const {

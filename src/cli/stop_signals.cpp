@@ -16,6 +16,7 @@ std::atomic<bool> g_stop{false};
 std::atomic<int> g_signal{0};
 std::atomic<std::int64_t> g_first{0};  // when it came, in nanoseconds
 std::atomic<std::int64_t> g_burst{0};  // nanoseconds
+std::atomic<const char*> g_line{""};   // that the first one writes
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
                   std::atomic<int>::is_always_lock_free,
               "a signal handler may take no lock");
@@ -47,7 +48,7 @@ extern "C" void on_signal(int signal) {
   if (g_first.compare_exchange_strong(first, now)) {
     g_signal.store(signal);
     g_stop.store(true);
-    write_line("\nresnet: finishing the step and saving; once more to give up\n");
+    write_line(g_line.load());
   } else if (now - first >= g_burst.load()) {
     write_line("\nresnet: ended at once; what was not saved before is lost\n");
     std::signal(signal, SIG_DFL);
@@ -76,7 +77,8 @@ void end_at_signals() {
   handle(end_at_signal);
 }
 
-void stop_at_signals(std::chrono::milliseconds burst) {
+void stop_at_signals(std::chrono::milliseconds burst, const char* line) {
+  g_line.store(line);
   g_burst.store(std::chrono::nanoseconds(burst).count());
   handle(on_signal);
 }

@@ -14,11 +14,12 @@ inline constexpr int kSignalBase = 128;
 /// is ignored, as nohup does, stays so.
 void end_at_signals();
 
-/// From now on the first of them sets stop_requested(), and says so on stderr; one that
+/// From now on the first of them sets stop_requested(), and says on stderr what is done now; one that
 /// comes later than `burst` behind it, whichever it is, ends the program as the system does. What comes
 /// sooner is the same request: coreutils' timeout sends its signal twice, a terminal that closes sends
-/// several. One that is ignored, as nohup does, stays so.
-void stop_at_signals(std::chrono::milliseconds burst = std::chrono::milliseconds(500));
+/// several. One that is ignored, as nohup does, stays so. `line` is a literal.
+void stop_at_signals(std::chrono::milliseconds burst = std::chrono::milliseconds(500),
+                     const char* line = "\nresnet: finishing the step and saving; once more to give up\n");
 
 const std::atomic<bool>& stop_requested() noexcept;
 /// The signal that came first; 0: none.

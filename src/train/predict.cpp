@@ -7,6 +7,7 @@
 #include "data/preprocess.h"
 #include "resnet/images.h"
 #include "train/batches.h"
+#include "train/prediction.h"
 
 namespace resnet {
 namespace {
@@ -47,6 +48,26 @@ Prediction answer(Model& model, const data::Image& image, const PredictOptions& 
 }
 
 }  // namespace
+
+namespace train {
+
+Json json_of(const Prediction& prediction) {
+  Json object = Json::object({{"file", prediction.file.string()}});
+  if (!prediction.error.empty()) {
+    object.add("error", prediction.error);
+    return object;
+  }
+  Json top = Json::list();
+  for (const auto& [label, probability] : prediction.top) {
+    top.push_back(Json::object({{"label", label}, {"probability", static_cast<double>(probability)}}));
+  }
+  object.add("label", prediction.top.front().first);
+  object.add("probability", static_cast<double>(prediction.top.front().second));
+  object.add("top", top);
+  return object;
+}
+
+}  // namespace train
 
 void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done) {

@@ -1,0 +1,121 @@
+// `resnet serve`: a page and answers over HTTP.
+#include "resnet/serve.h"
+
+#include <fmt/core.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/stop_signals.h"
+#include "settings/values.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Serve final : public Command {
+ public:
+  Serve()
+      : Command("serve",
+                "A trained network behind HTTP: a page to drop pictures on, POST /predict for programs.") {
+    add({.name = "RUN",
+         .help = "a run's folder or a .safetensors file",
+         .target = &run_,
+         .positional = true,
+         .example = "runs/resnet18-1"});
+    add({.name = "host",
+         .placeholder = "ADDRESS",
+         .help = "where to listen: 127.0.0.1 is this machine alone, 0.0.0.0 or :: all of its networks",
+         .default_text = options_.host,
+         .target = &options_.host});
+    add({.name = "port",
+         .placeholder = "N",
+         .help = "0: one that is free, which is said",
+         .default_text = std::to_string(options_.port),
+         .target = [this](const std::string& text) {
+           options_.port = static_cast<int>(settings::parse_count("port", text, 0, 65535));
+         }});
+    add({.name = "top",
+         .placeholder = "K",
+         .help = "classes of an answer, where a request asks for no other number",
+         .default_text = std::to_string(options_.top),
+         .target = count("top", options_.top)});
+    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa", "memory"});
+    argument("batch-size").help = "pictures that go through the network together, where so many wait";
+    argument("batch-size").default_text = std::to_string(options_.batch_size);
+    argument("loader-threads").help = "threads that decode; 0: as many as --threads";
+    add({.name = "connections",
+         .placeholder = "N",
+         .help = "open at once; more wait",
+         .default_text = std::to_string(options_.connections),
+         .target = [this](const std::string& text) {
+           options_.connections = static_cast<int>(settings::parse_count("connections", text, 1, 10000));
+         }});
+    add({.name = "waiting",
+         .placeholder = "N",
+         .help = "pictures that wait at once; more are refused with status 503",
+         .default_text = std::to_string(options_.waiting),
+         .target = count("waiting", options_.waiting)});
+    add({.name = "max-body",
+         .placeholder = "SIZE",
+         .help = "bytes of a request at most: 512K, 32M",
+         .default_text = "32M",
+         .target = [this](const std::string& text) {
+           options_.body = settings::parse_size("max-body", text);
+         }});
+    add({.name = "timeout",
+         .placeholder = "TIME",
+         .help = "for a request to arrive and for its answer to be taken: 90s, 2m",
+         .default_text = "60s",
+         .target = [this](const std::string& text) {
+           options_.seconds = settings::parse_time("timeout", text);
+         }});
+  }
+
+  int run() override {
+    settings::Settings base;
+    base.batch_size = options_.batch_size;
+    const settings::Settings chosen = from_flags(base);
+    const fs::path file = model_path(run_);
+    options_.batch_size = chosen.batch_size;
+    options_.threads = chosen.loader_threads;
+    options_.views = chosen.views;
+    options_.title = title_of(file);
+    Model model = load_model(file, settings::engine_options(chosen));
+    stop_at_signals(std::chrono::milliseconds(500),
+                    "\nresnet: answering what was asked; once more to end at once\n");
+    try {
+      Server server(model, options_);
+      say(fmt::format("serving {} at {}; Ctrl-C ends it", file.string(), server.address()));
+      server.run(stop_requested());
+    } catch (
+        const ShapeError& error) {  // the network comes from a file: what does not fit is the file's error
+      throw FormatError(fmt::format("{}: {}", file.string(), error.what()), error.hint());
+    }
+    return kSignalBase + stop_signal();
+  }
+
+ private:
+  static Argument::Target count(const char* flag, std::int64_t& value) {
+    return [flag, &value](const std::string& text) {
+      value = settings::parse_count(flag, text, 1, std::int64_t{1} << 20);
+    };
+  }
+
+  // A run is called as its folder, a file as itself.
+  static std::string title_of(const fs::path& file) {
+    const fs::path folder = fs::absolute(file).parent_path().filename();
+    return file.filename() == "model.safetensors" && !folder.empty() ? folder.string() : file.stem().string();
+  }
+
+  std::string run_;
+  ServeOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_serve() {
+  return std::make_unique<Serve>();
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,203 @@
+#include "serve/batcher.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/machine.h"
+#include "base/memory.h"
+#include "data/preprocess.h"
+#include "resnet/images.h"
+
+namespace resnet::serve {
+namespace {
+
+std::span<const std::uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+Prediction without_answer(std::string why) {
+  Prediction prediction;
+  prediction.error = std::move(why);
+  return prediction;
+}
+
+// The largest power of two up to `count`.
+std::int64_t batch_of(std::int64_t count) {
+  return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)));
+}
+
+}  // namespace
+
+Batcher::Batcher(Model& model, const ServeOptions& options, Metrics& metrics, Done done)
+    : options_(options),
+      metrics_(metrics),
+      done_(std::move(done)),
+      model_(model),
+      most_(data::fixed_shape(model.preprocessing()) ? options.batch_size : 1) {
+  warm_up();
+  const int threads = model_.engine().device().threads;
+  try {
+    decoders_.start(options_.threads > 0 ? options_.threads : threads, [this](int) { decode(); });
+    classifiers_.start(std::max(1, usable_cores() / threads), [this](int) { classify(); });
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+Batcher::~Batcher() {
+  stop();
+}
+
+void Batcher::stop() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    stop_ = true;
+  }
+  files_changed_.notify_all();
+  pictures_changed_.notify_all();
+  room_made_.notify_all();
+  decoders_.join();
+  classifiers_.join();
+}
+
+// The first requests shall not wait until plans are compiled; and what is no classifier is told now.
+void Batcher::warm_up() {
+  const data::Image image{64, 64, 3, std::vector<std::uint8_t>(std::size_t{64} * 64 * 3)};
+  const Shape shape = data::preprocessed_shape(model_.preprocessing(), image.height, image.width);
+  Picture picture{{}, Tensor(Shape{1, shape[1], shape[2], shape[0]})};
+  data::preprocess(model_.preprocessing(), image, picture.input.values(), ImageLayout::nhwc);
+  const Tensor logits = outputs_of({&picture, 1});
+  static_cast<void>(model_.top_of(logits, 0, 1));
+  classes_ = logits.shape()[1];
+  for (std::int64_t size = most_; size > 1; size = batch_of(size - 1))
+    outputs_of(std::vector<Picture>(static_cast<std::size_t>(size), picture));
+}
+
+void Batcher::add(std::shared_ptr<Ask> ask) {
+  {
+    const std::scoped_lock lock(mutex_);
+    ask->left = ask->files.size();
+    ask->answers.resize(ask->left);
+    waiting_ += std::ssize(ask->files);
+    for (std::size_t i = 0; i < ask->files.size(); ++i) files_.push_back({ask, i});
+  }
+  files_changed_.notify_all();
+}
+
+std::int64_t Batcher::waiting() const {
+  const std::scoped_lock lock(mutex_);
+  return waiting_;
+}
+
+std::optional<Batcher::File> Batcher::next_file() {
+  std::unique_lock lock(mutex_);
+  files_changed_.wait(lock, [&] { return stop_ || !files_.empty(); });
+  if (stop_) return std::nullopt;
+  File file = std::move(files_.front());
+  files_.pop_front();
+  return file;
+}
+
+void Batcher::decode() {
+  const data::Preprocessing& preprocessing = model_.preprocessing();
+  std::optional<data::Preprocessor> preprocessor;
+  while (const std::optional<File> file = next_file()) {
+    if (file->ask->abandoned) {
+      finish(*file, without_answer("nobody waits for it"));
+      continue;
+    }
+    Picture picture{*file, {}};
+    try {
+      if (!preprocessor) preprocessor.emplace(preprocessing);
+      const data::Image image =
+          images::decode(bytes_of(file->ask->files[file->number].content), {}, data::draft_of(preprocessing));
+      const Shape shape = data::preprocessed_shape(preprocessing, image.height, image.width);
+      picture.input = Tensor(Shape{1, shape[1], shape[2], shape[0]});
+      preprocessor->write(preprocessor->changed(image), ImageLayout::nhwc, picture.input.values());
+    } catch (const MemoryError& error) {
+      finish(*file, without_answer(error.what()), true);
+      continue;
+    } catch (const Error& error) {
+      metrics_.count_bad_picture();
+      finish(*file, without_answer(error.what()));
+      continue;
+    } catch (const std::exception& error) {
+      finish(*file, without_answer(reason(error)), true);
+      continue;
+    }
+    std::unique_lock lock(mutex_);
+    room_made_.wait(lock, [&] { return stop_ || std::ssize(pictures_) < 2 * most_; });
+    if (stop_) return;
+    pictures_.push_back(std::move(picture));
+    lock.unlock();
+    pictures_changed_.notify_one();
+  }
+}
+
+// What is there, as far as it makes a batch.
+std::vector<Batcher::Picture> Batcher::next_pictures() {
+  std::vector<Picture> result;
+  std::unique_lock lock(mutex_);
+  pictures_changed_.wait(lock, [&] { return stop_ || !pictures_.empty(); });
+  if (stop_) return result;
+  const std::int64_t there = std::ssize(pictures_), size = there >= most_ ? most_ : batch_of(there);
+  for (std::int64_t i = 0; i < size; ++i) {
+    result.push_back(std::move(pictures_.front()));
+    pictures_.pop_front();
+  }
+  lock.unlock();
+  room_made_.notify_all();
+  return result;
+}
+
+Tensor Batcher::outputs_of(std::span<const Picture> pictures) {
+  const Tensor* input = &pictures[0].input;
+  Tensor batch;
+  if (pictures.size() > 1) {
+    const Shape& shape = input->shape();
+    batch = Tensor(Shape{std::ssize(pictures), shape[1], shape[2], shape[3]});
+    float* to = batch.values().data();
+    for (const Picture& picture : pictures) to = std::ranges::copy(picture.input.values(), to).out;
+    input = &batch;
+  }
+  return infer(model_.engine(), ImageView::nhwc(input->view<float>()), options_.views);
+}
+
+void Batcher::classify() {
+  for (;;) {
+    const std::vector<Picture> pictures = next_pictures();
+    if (pictures.empty()) return;
+    try {
+      answer(pictures);
+    } catch (const std::exception& error) {
+      for (const Picture& picture : pictures) finish(picture.of, without_answer(reason(error)), true);
+    }
+  }
+}
+
+void Batcher::answer(const std::vector<Picture>& pictures) {
+  const Tensor logits = outputs_of(pictures);
+  std::vector<Prediction> answers(pictures.size());
+  for (std::size_t n = 0; n < pictures.size(); ++n) {
+    answers[n].top = model_.top_of(logits, static_cast<std::int64_t>(n), pictures[n].of.ask->top);
+  }
+  metrics_.count_pictures(std::ssize(pictures));
+  for (std::size_t n = 0; n < pictures.size(); ++n) finish(pictures[n].of, std::move(answers[n]));
+}
+
+void Batcher::finish(const File& file, Prediction prediction, bool failed) {
+  Ask& ask = *file.ask;
+  {
+    const std::scoped_lock lock(mutex_);
+    prediction.file = ask.files[file.number].file;
+    ask.answers[file.number] = std::move(prediction);
+    ask.failed = ask.failed || failed;
+    --waiting_;
+    if (--ask.left > 0) return;
+  }
+  done_(file.ask);
+}
+
+}  // namespace resnet::serve

@@ -1,0 +1,237 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "resnet/serve.h"
+#include "resnet/version.h"
+#include "serve/batcher.h"
+#include "serve/loop.h"
+#include "serve/page.h"
+#include "train/prediction.h"
+
+namespace resnet {
+namespace {
+
+using serve::Ask;
+using serve::Refusal;
+using serve::Request;
+using serve::Response;
+
+constexpr const char* kPredict = "/predict";
+constexpr std::size_t kMostFiles = 64;     // of a request
+constexpr std::int64_t kMostBatch = 1024;  // a model keeps 16 plans
+
+// What a path takes; "" for one that there is not.
+const char* methods_of(std::string_view path) {
+  if (path == kPredict) return "POST";
+  return path == "/" || path == "/health" || path == "/metrics" ? "GET, HEAD" : "";
+}
+
+bool takes(std::string_view methods, const std::string& method) {
+  return methods == method || (methods.starts_with("GET") && (method == "GET" || method == "HEAD"));
+}
+
+// Whether a name of a host, perhaps with a port, can only be this machine's own.
+bool is_loopback_name(std::string_view host) {
+  const std::string name =
+      serve::lower(host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':')));
+  const bool is_number = name.find_first_not_of("0123456789.") == std::string::npos;
+  return name == "localhost" || name == "[::1]" || (is_number && name.starts_with("127."));
+}
+
+// Whether the request comes from a page of this address, or from no page: browsers send Origin with POST.
+bool is_of_own_page(const Request& request) {
+  const std::string* origin = request.field("origin");
+  if (origin == nullptr) return true;
+  const std::size_t scheme = origin->find("://");
+  return scheme != std::string::npos &&
+         serve::lower(origin->substr(scheme + 3)) == serve::lower(request.host);
+}
+
+bool is_form(const Request& request) {
+  const std::string* type = request.field("content-type");
+  return type != nullptr &&
+         serve::lower(serve::trimmed(type->substr(0, type->find(';')))) == "multipart/form-data";
+}
+
+// The number that "top=" of a query gives.
+std::int64_t top_of(const Request& request, std::int64_t otherwise, std::int64_t most) {
+  std::string_view rest = request.query;
+  while (!rest.empty()) {
+    const std::string_view item = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(item.size() + 1, rest.size()));
+    if (!item.starts_with("top=")) continue;
+    const std::string_view text = item.substr(4);
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
+      throw Refusal(400, fmt::format("top is a number from 1 to {}", most));
+    }
+    return value;
+  }
+  return std::min(otherwise, most);
+}
+
+Response overloaded(const std::string& why) {
+  Response response = serve::refused(503, why);
+  response.fields.emplace_back("Retry-After", "1");
+  return response;
+}
+
+// An array with an object for each picture, as `resnet predict --json` prints it.
+Response response_of(const Ask& ask) {
+  Response response;
+  const bool none = std::ranges::all_of(ask.answers, [](const Prediction& p) { return !p.error.empty(); });
+  if (none) response.status = ask.failed ? 500 : 422;
+  response.body = "[";
+  for (const Prediction& prediction : ask.answers) {
+    response.body += response.body.size() > 1 ? ",\n" : "\n";
+    response.body += train::json_of(prediction).dump({.replace = true});
+  }
+  response.body += "\n]\n";
+  return response;
+}
+
+const ServeOptions& checked(const ServeOptions& options) {
+  const bool fits = options.top >= 1 && options.batch_size >= 1 && options.batch_size <= kMostBatch &&
+                    options.threads >= 0 && options.connections >= 1 && options.waiting >= 1 &&
+                    options.body >= 1 && options.seconds > 0 && std::isfinite(options.seconds);
+  if (!fits) {
+    throw ConfigError(
+        "ServeOptions: top, batch_size (up to 1024), connections, waiting and body must be at least 1, "
+        "seconds "
+        "above 0 and threads at least 0");
+  }
+  return options;
+}
+
+}  // namespace
+
+struct Server::Impl final : serve::Handler {
+  Impl(Model& model, const ServeOptions& its)
+      : options(checked(its)),
+        page(serve::page_of(options.title)),
+        loop({.host = options.host,
+              .port = options.port,
+              .connections = options.connections,
+              .limits = {.body = options.body},
+              .bodies = 8 * options.body,
+              .seconds = options.seconds},
+             *this),
+        address("http://" + loop.address()),
+        batcher(model, options, metrics,
+                [this](const std::shared_ptr<Ask>& ask) { loop.complete(ask->client, response_of(*ask)); }) {}
+
+  std::optional<Response> refuse(const Request& request) override {
+    if (loop.is_loopback() && !request.host.empty() && !is_loopback_name(request.host)) {
+      return serve::refused(421, "this server answers to localhost alone");
+    }
+    if (!is_of_own_page(request))
+      return serve::refused(403, "pages of other origins may not ask this server");
+    const std::string_view methods = methods_of(request.path);
+    if (methods.empty()) return serve::refused(404, "there is no such path; GET / shows the page");
+    if (!takes(methods, request.method)) {
+      Response response = serve::refused(405, fmt::format("{} takes {}", request.path, methods));
+      response.fields.emplace_back("Allow", methods);
+      return response;
+    }
+    return request.path == kPredict ? refuse_pictures(request) : std::nullopt;
+  }
+
+  std::optional<Response> handle(Request& request, std::uint64_t client) override {
+    if (request.path == kPredict) return ask(request, client);
+    if (request.path == "/") {
+      return Response{
+          .type = "text/html; charset=utf-8",
+          .body = page.html,
+          .fields = {{"Content-Security-Policy", page.policy}, {"Referrer-Policy", "no-referrer"}}};
+    }
+    if (request.path == "/metrics") {
+      return Response{.type = "text/plain; version=0.0.4; charset=utf-8",
+                      .body = metrics.text({loop.connections(), batcher.waiting()})};
+    }
+    return Response{.status = loop.is_stopping() ? 503 : 200,
+                    .body = Json::object({{"status", loop.is_stopping() ? "stopping" : "ok"},
+                                          {"title", options.title},
+                                          {"classes", batcher.classes()},
+                                          {"version", kVersion}})
+                                .dump({.replace = true}) +
+                            "\n"};
+  }
+
+  void abandon(std::uint64_t client) override {
+    const auto found = asked.find(client);
+    if (found == asked.end()) return;
+    found->second->abandoned = true;
+    asked.erase(found);
+  }
+
+  void responded(std::uint64_t client, const Request& request, int status) override {
+    metrics.count_request(*methods_of(request.path) != '\0' ? request.path : "other", status);
+    const auto found = asked.find(client);
+    if (found == asked.end()) return;
+    metrics.count_answer(seconds_since(found->second->came));
+    asked.erase(found);
+  }
+
+  // What can be said of pictures before they are here.
+  std::optional<Response> refuse_pictures(const Request& request) const {
+    if (request.field("content-length") == nullptr && request.field("transfer-encoding") == nullptr) {
+      Response response = serve::refused(411, "a picture has a Content-Length");
+      response.close = true;  // what follows may be the picture
+      return response;
+    }
+    if (const std::string* coding = request.field("content-encoding");
+        coding && serve::lower(*coding) != "identity") {
+      return serve::refused(415, "pictures are compressed as they are: no Content-Encoding here");
+    }
+    if (batcher.waiting() >= options.waiting) return overloaded("too many pictures are waiting");
+    return std::nullopt;
+  }
+
+  std::optional<Response> ask(Request& request, std::uint64_t client) {
+    auto made = std::make_shared<Ask>();
+    made->client = client;
+    made->top = top_of(request, options.top, batcher.classes());
+    made->body = std::move(request.body);
+    if (is_form(request)) {
+      made->files = serve::files_of_form(made->body, *request.field("content-type"), kMostFiles);
+    } else if (!made->body.empty()) {
+      made->files.push_back({"-", made->body});  // as `resnet predict RUN -` calls it
+    }
+    if (made->files.empty()) return serve::refused(400, "the request has no picture");
+    const std::int64_t others = batcher.waiting();
+    if (others > 0 && others + std::ssize(made->files) > options.waiting)
+      return overloaded("too many pictures are waiting");
+    asked[client] = made;
+    batcher.add(std::move(made));
+    return std::nullopt;
+  }
+
+  ServeOptions options;
+  serve::Metrics metrics;
+  serve::Page page;
+  serve::Loop loop;
+  std::string address;
+  std::map<std::uint64_t, std::shared_ptr<Ask>> asked;  // by clients that wait
+  serve::Batcher batcher;                               // its threads use what stands above
+};
+
+Server::Server(Model& model, const ServeOptions& options) : impl_(std::make_unique<Impl>(model, options)) {}
+Server::~Server() = default;
+
+const std::string& Server::address() const noexcept {
+  return impl_->address;
+}
+
+void Server::run(const std::atomic<bool>& stop) {
+  impl_->loop.run(stop);
+}
+
+}  // namespace resnet

@@ -1,0 +1,90 @@
+// A server in the process that asks it; the program is tested in tests/e2e/serve_test.py.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <thread>
+
+#include "resnet/serve.h"
+#include "support/message_of.h"
+#include "support/networks.h"
+
+namespace resnet {
+namespace {
+
+Model small_model() {
+  const models::ResNetOptions options{.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {8}};
+  Network network = network_of(test::random_network("d2l_resnet18", options), {1, 1, 8, 8});
+  return Model({std::move(network.state), std::move(network.eval), {.resize = {8, 8}, .channels = 1}, {}},
+               {.threads = 1});
+}
+
+int port_of(const std::string& address) {
+  return std::stoi(address.substr(address.rfind(':') + 1));
+}
+
+// All that comes back for these bytes.
+std::string answer_to(int port, std::string_view bytes) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string result;
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+      ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) == std::ssize(bytes)) {
+    std::array<char, 4096> buffer{};
+    for (ssize_t n = 0; (n = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;)
+      result.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  ::close(fd);
+  return result;
+}
+
+constexpr const char* kGet = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+TEST(Server, AnswersWhatCameBeforeItRanAndUntilItIsStopped) {
+  Model model = small_model();
+  Server server(model, {.port = 0, .seconds = 5});
+  std::string first, second;
+  std::atomic<bool> stop{false};
+  std::thread early([&] { first = answer_to(port_of(server.address()), kGet); });
+  std::thread running([&] { server.run(stop); });
+  early.join();
+  second = answer_to(port_of(server.address()), kGet);
+  stop = true;
+  running.join();
+  EXPECT_TRUE(first.starts_with("HTTP/1.1 200 OK\r\n")) << first;
+  EXPECT_TRUE(second.starts_with("HTTP/1.1 200 OK\r\n")) << second;
+  EXPECT_EQ(answer_to(port_of(server.address()), kGet), "") << "nobody listens any more";
+}
+
+TEST(Server, RefusesWhatCannotBe) {
+  Model model = small_model();
+  const Server server(model, {.port = 0});
+  const int port = port_of(server.address());
+  EXPECT_NE(
+      test::message_of<IoError>([&] { Server(model, {.port = port}); }).find("port " + std::to_string(port)),
+      std::string::npos);
+  EXPECT_THROW(Server(model, {.port = -1}), ConfigError);
+  EXPECT_THROW(Server(model, {.host = "localhost.example", .port = 0}), ConfigError);
+  EXPECT_THROW(Server(model, {.port = 0, .batch_size = 0}), ConfigError);
+  EXPECT_THROW(Server(model, {.port = 0, .seconds = 0}), ConfigError);
+}
+
+TEST(Server, ListensAtAddressesOfBothKinds) {
+  Model model = small_model();
+  EXPECT_TRUE(Server(model, {.host = "localhost", .port = 0}).address().starts_with("http://127.0.0.1:"));
+  try {
+    EXPECT_TRUE(Server(model, {.host = "::1", .port = 0}).address().starts_with("http://[::1]:"));
+  } catch (const IoError&) {
+    GTEST_SKIP() << "this machine has no IPv6";
+  }
+}
+
+}  // namespace
+}  // namespace resnet
