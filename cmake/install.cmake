@@ -1,20 +1,49 @@
-# What `cmake --install` puts where: the library with its headers and its CMake package, the program
-# with its manual and completions.
+# What `cmake --install` puts where, and which of Debian's packages `cpack` makes of it:
+#   library      the shared library                          libresnet<soversion>
+#   development  headers, static library, CMake, pkg-config  libresnet-dev
+#   program      the program, its manual and completions     resnet
 include(CMakePackageConfigHelpers)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/resnet)
-install(TARGETS resnet EXPORT resnetTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(EXPORT resnetTargets NAMESPACE resnet:: DESTINATION ${package})
+install(TARGETS resnet EXPORT resnetTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+install(EXPORT resnetTargets NAMESPACE resnet:: DESTINATION ${package} COMPONENT development)
+if(TARGET resnet_shared)
+  install(TARGETS resnet_shared EXPORT resnetSharedTargets
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
+  install(EXPORT resnetSharedTargets NAMESPACE resnet:: DESTINATION ${package} COMPONENT development)
+endif()
+
+set(RESNET_DEBIAN_PACKAGES "libfmt-dev, zlib1g-dev, libmd-dev, libjpeg-dev, libpng-dev, libwebp-dev")
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/resnetConfig.cmake.in resnetConfig.cmake
                               INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(resnetConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/resnetConfig.cmake ${PROJECT_BINARY_DIR}/resnetConfigVersion.cmake
-        DESTINATION ${package})
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+        DESTINATION ${package} COMPONENT development)
+
+# For pkg-config, with places relative to the files, so that the folder may be moved.
+set(pkgconfig ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH RESNET_PC_PREFIX /${pkgconfig} /)
+list(JOIN RESNET_MODULES " " RESNET_PC_MODULES)
+foreach(pc resnet resnet-static)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/${pc}.pc.in ${PROJECT_BINARY_DIR}/${pc}.pc @ONLY)
+endforeach()
+install(FILES ${PROJECT_BINARY_DIR}/resnet-static.pc DESTINATION ${pkgconfig} COMPONENT development)
+if(TARGET resnet_shared)
+  install(FILES ${PROJECT_BINARY_DIR}/resnet.pc DESTINATION ${pkgconfig} COMPONENT development)
+endif()
+
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet-dev RENAME copyright
+        COMPONENT development)
+if(TARGET resnet_shared)
+  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet${RESNET_SOVERSION}
+          RENAME copyright COMPONENT library)
+endif()
 
 if(TARGET resnet_cli)
-  install(TARGETS resnet_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS resnet_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
+  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/resnet RENAME copyright
+          COMPONENT program)
   # The program writes its own manual and completions, from the options that it takes.
   set(manuals ${PROJECT_BINARY_DIR}/manual)
   file(MAKE_DIRECTORY ${manuals})
@@ -23,8 +52,41 @@ if(TARGET resnet_cli)
                        DEPENDS resnet_cli COMMENT "Writing the manual: ${form}" VERBATIM)
   endforeach()
   add_custom_target(resnet_manual ALL DEPENDS ${manuals}/man ${manuals}/bash ${manuals}/zsh ${manuals}/fish)
-  install(FILES ${manuals}/man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME resnet.1)
-  install(FILES ${manuals}/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME resnet)
-  install(FILES ${manuals}/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _resnet)
-  install(FILES ${manuals}/fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME resnet.fish)
+  install(FILES ${manuals}/man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME resnet.1 COMPONENT program)
+  install(FILES ${manuals}/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME resnet
+          COMPONENT program)
+  install(FILES ${manuals}/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _resnet COMPONENT program)
+  install(FILES ${manuals}/fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME resnet.fish
+          COMPONENT program)
 endif()
+
+# Debian's packages: `cpack --config build/release/CPackConfig.cmake`. What the binaries need dpkg-shlibdeps reads
+# from them.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_VENDOR "resnet.cpp")
+set(CPACK_PACKAGE_CONTACT "the maintainers of resnet.cpp <maintainers@resnet.invalid>")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_COMPONENTS_ALL development)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libresnet-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Residual networks, trained natively on the CPU (development files)")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${RESNET_DEBIAN_PACKAGES}")
+if(TARGET resnet_shared)
+  list(APPEND CPACK_COMPONENTS_ALL library)
+  set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libresnet${RESNET_SOVERSION})
+  set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+  set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "Residual networks, trained natively on the CPU (library)")
+  string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+         ", libresnet${RESNET_SOVERSION} (= ${PROJECT_VERSION})")
+endif()
+if(TARGET resnet_cli)
+  list(APPEND CPACK_COMPONENTS_ALL program)
+  set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME resnet)
+  set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
+  set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Residual networks, trained natively on the CPU (program)")
+endif()
+include(CPack)

@@ -30,6 +30,7 @@ HOUSE = {
     "cpu":      (5, [],                         ["compiler"]),
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "exec"]),
     "io":       (7, ["model_file.h"],           ["engine", "data"]),
+    "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface
     "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
     "report":   (9, ["evaluation_files.h", "report.h"], ["train"]),
     "bench":    (9, [],                         ["train"]),
@@ -67,6 +68,11 @@ MOST_LINES = 400
 
 # For users alone; nothing of ours includes it.
 UMBRELLA = "resnet.h"
+
+# For programs in C, beside the folder of those for C++, with the room that implements it.
+C_HEADER = ("include", "resnet.h")
+C_ROOM = "c"
+C_LIBRARY = ("stddef.h", "stdint.h")
 
 # Third-party headers that only some rooms may see: (pattern, whose, rooms).
 GUARDED = [
@@ -174,6 +180,8 @@ class Checker:
         parts = path.parts
         if parts[:2] == ("include", "resnet") and len(parts) == 3:
             return "umbrella" if parts[2] == UMBRELLA else FRONT.get(parts[2])
+        if parts == C_HEADER:
+            return C_ROOM
         if parts[0] == "src" and len(parts) > 2:
             return parts[1] if parts[1] in HOUSE else None
         return None
@@ -193,7 +201,7 @@ class Checker:
             for pattern, whose, rooms in GUARDED:
                 if re.match(pattern, name) and room not in rooms:
                     return self.say(file, line, f"'{room}' may not include '{name}': {whose} belongs to {', '.join(rooms)}")
-            if public and re.search(r"[/.]", name):
+            if public and re.search(r"[/.]", name) and not (room == C_ROOM and name in C_LIBRARY):
                 self.say(file, line, f"a public header includes the standard library and public headers, not '{name}'")
             return None
         if public and target.parts[0] == "src":

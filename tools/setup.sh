@@ -11,7 +11,7 @@ set -eu
 train="g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
        libtomlplusplus-dev zlib1g-dev libmd-dev libjpeg-dev libpng-dev libwebp-dev dataset-fashion-mnist"
 test="libgtest-dev libgmock-dev libbenchmark-dev clang-format python3"
-full="clang-tidy valgrind chromium-headless-shell wrk"
+full="clang clang-tidy valgrind doxygen debootstrap umoci chromium-headless-shell wrk"
 
 case "${1:-}" in
   train) wanted="$train" ;;
