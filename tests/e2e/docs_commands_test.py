@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""The commands in README.md and docs/: each `resnet ...` is one that the program takes, those of RUN do what the text says, in
+its order, on a small folder of pictures; of the others what they name exists. A command that is in none of the tables below
+fails. Compiling, packages and containers are the business of package/* and products_slow_test.py.
+
+What a command of resnet that is only parsed does: it ends at its data or files, which are not there, and not at its flags.
+"""
+import json
+import os
+import pathlib
+import random
+import re
+import shlex
+import subprocess
+
+from program import HERE, PROGRAM, SOURCE, png, put, run
+
+PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
+NO_DATA = {**os.environ, "RESNET_DATA_DIR": str(HERE / "none")}
+SECONDS = 1  # for a command that has what it needs and begins to work
+
+# Commands that run here, in this order, with what makes them small.
+SMALL = ["--epochs", "1", "--resize", "32", "--crop", "32", "--batch-size", "4", "--channels", "8,16", "--blocks", "1,1"]
+RUN = {
+    "build/release/resnet train photos/ --recipe scratch --model resnet18": [*SMALL, "--out", "runs/resnet18-1"],
+    "build/release/resnet eval runs/resnet18-1 --mistakes wrong.svg": [],
+    "build/release/resnet predict runs/resnet18-1 new.jpg": [],
+    "resnet data photos --resize 96 --augment crop,flip,trivial --sheet sheet.png": [],
+}
+LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png"]
+
+# Programs of others, and what of their commands can be checked: files that they name.
+OTHERS = ["cmake", "cpack", "g++", "apt-get", "podman", "python3", "srun", "scontrol", "CCACHE_DISABLE=1", "if", "systemctl",
+          "journalctl", "tools/", "bench/", "build/", "examples/", "./", "build/ci/fuzz/fuzz"]
+PRESETS = {preset["name"] for preset in json.loads((SOURCE / "CMakePresets.json").read_text())["configurePresets"]}
+
+
+def commands(text):
+    """(line, command) of every command in a page: lines of a block of shell, and code within lines that begins with resnet."""
+    fence, before = None, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := re.match(r"```(\w*)", line):
+            fence = None if fence is not None else match[1]
+        elif fence in ("sh", "bash", "console") or (fence is None and line.startswith("    ") and not before.startswith(("- ", "  "))):
+            for part in re.split(r"\s(?:&&|;|\|)\s", line.strip()):
+                yield number, part.split("  #")[0].strip(), True
+        elif fence is None:
+            for match in re.finditer(r"`(resnet [a-z][^`]*)`", line):
+                yield number, match[1], False
+        if line.strip() and not line.startswith("    "):
+            before = line
+        elif not line.strip():
+            before = ""
+
+
+def is_of_shell(command):
+    """Blocks hold output and code too."""
+    word = command.split(" ")[0]
+    return re.fullmatch(r"(build/\w+/|\./)?(resnet|train\.sh|test\.sh)", word) is not None or word.startswith(tuple(OTHERS))
+
+
+def parse(where, command, block):
+    """Of a command that is shown with dots or choices the part before them counts."""
+    command = re.split(r"\s\.\.\.|…|\s[\[(|]", command)[0]
+    words = [re.sub(r"^N$", "1", word.rstrip(",.:;")) for word in shlex.split(command, comments=True)][1:]
+    if words[:1] == ["COMMAND"] or not words:
+        return
+    if len(words) == 1 and words[0].isalpha() and not block:
+        run(words[0], "--help")  # a command by its name alone
+        return
+    if words[0] == "help" or words[-1].startswith("--") and words[-1] not in ("--json", "--csv", "--svg", "--help", "--layers"):
+        words = [*words[:1], "--help"]  # a flag by its name alone: the help must have it
+        wanted = command.split()[-1]
+        assert wanted in run(*words).stdout, f"{where}: `{command}`: the help has no {wanted}"
+        return
+    try:
+        result = subprocess.run([PROGRAM, *words], capture_output=True, env=NO_DATA, timeout=SECONDS, check=False,
+                                stdin=subprocess.DEVNULL, cwd=HERE / "empty")
+    except subprocess.TimeoutExpired:
+        return
+    said = result.stderr.decode()
+    assert result.returncode in (0, 1) or "there is no data set" in said, f"{where}: `{command}`: exit code {result.returncode}: {said}"
+
+
+def check_other(where, command):
+    for name in re.findall(r"(?<![\w/.$-])(?:tools|bench|reference|packaging|examples|\.)/[\w./-]+\.(?:py|sh|txt)|packaging/\w+", command):
+        assert (SOURCE / name).exists(), f"{where}: there is no {name}"
+    for name in re.findall(r"--preset (\w[\w-]*)", command):
+        assert name in PRESETS, f"{where}: there is no preset '{name}'"
+
+
+(HERE / "empty").mkdir()
+counts = {"run": 0, "parsed": 0, "looked at": 0}
+pending = dict(RUN)
+noise = random.Random(1)
+for kind in ("cat", "dog"):
+    for i in range(12):
+        put(f"photos/{kind}/{i}.png", png(noise.randbytes(40 * 48 * 3), 40, 48))
+put("new.jpg", png(noise.randbytes(40 * 48 * 3), 40, 48))  # a picture's name does not matter
+
+for page in PAGES:
+    for line, command, block in commands(page.read_text(encoding="utf-8")):
+        where = f"{page.relative_to(SOURCE)}:{line}"
+        if block and not is_of_shell(command):
+            continue
+        if command in pending:
+            run(*shlex.split(command)[1:], *pending.pop(command))
+            counts["run"] += 1
+        elif re.match(r"(build/\w+/)?resnet ", command):
+            parse(where, command, block)
+            counts["parsed"] += 1
+        elif command.startswith("./train.sh"):
+            parse(where, "resnet train" + command.removeprefix("./train.sh"), block)
+            counts["parsed"] += 1
+        else:
+            check_other(where, command)
+            counts["looked at"] += 1
+assert not pending, f"no page has these commands any more: {list(pending)}"
+for file in LEAVES:
+    assert (HERE / file).exists(), f"no {file}"
+print(counts)
+assert counts["parsed"] > 20, counts
