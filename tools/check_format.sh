@@ -21,4 +21,4 @@ folders=
 for folder in src include tests bench examples fuzz; do
   if [ -d $folder ]; then folders="$folders $folder"; fi
 done
-find $folders -name '*.h' -o -name '*.cpp' | sort | xargs "$tool" --style=file $mode
+find $folders -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort | xargs "$tool" --style=file $mode

@@ -21,6 +21,9 @@ HOUSE = {
     "kernels":  (2, [],                         ["tensor"]),
     "graph":    (2, ["graph.h"],                ["tensor"]),
     "images":   (2, ["images.h"],               ["tensor"]),
+    "device":   (2, [],                         []),
+    "emulator": (3, [],                         ["device"]),
+    "cuda":     (3, [],                         ["device"]),  # the plugin alone; the library holds none of it
     "data":     (3, ["augment.h", "data.h", "folder.h"], ["images"]),
     "ops":      (3, [],                         ["graph", "kernels"]),
     "plan":     (3, [],                         ["kernels"]),
@@ -28,7 +31,8 @@ HOUSE = {
     "compiler": (4, ["loss.h", "optimizer.h"],  ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
     "cpu":      (5, [],                         ["compiler"]),
-    "engine":   (6, ["engine.h"],               ["nn", "cpu", "exec"]),
+    "gpu":      (5, [],                         ["compiler", "device"]),
+    "engine":   (6, ["engine.h"],               ["nn", "cpu", "gpu", "exec"]),
     "io":       (7, ["model_file.h"],           ["engine", "data"]),
     "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface
     "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
@@ -84,6 +88,7 @@ GUARDED = [
     (r"(?:jpeglib|jerror)\.h", "libjpeg", ["images"]),
     (r"png\.h", "libpng", ["images"]),
     (r"webp/", "libwebp", ["images"]),
+    (r"cuda", "CUDA", ["cuda"]),
 ]
 
 # The library never prints, exits or aborts; only these rooms may.
@@ -281,7 +286,7 @@ class Checker:
 
     def run(self):
         files = [f for top in ("src", "include") for f in sorted((self.root / top).rglob("*"))
-                 if f.suffix in (".h", ".hpp", ".cpp", ".cc", ".inc")]
+                 if f.suffix in (".h", ".hpp", ".cpp", ".cc", ".cu", ".inc")]
         for file in files:
             self.check_file(file)
         if not files:

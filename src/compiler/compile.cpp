@@ -203,7 +203,7 @@ void place_call(const Node& node, const StoredGraph& stored, Placement& placemen
     if (placement.buffer(id) >= 0)
       call.outputs.push_back({placement.buffer(id), type.dtype, type.shape.elements()});
   }
-  const kernels::Kernel& kernel = *call.kernel;
+  const kernels::PlannedKernel& kernel = *call.kernel;
   call.constant = placement.constant(node);
   const std::int64_t prepared = kernel.prepared_bytes();
   bool kept = prepared > 0 && !call.constant;

@@ -14,7 +14,7 @@ namespace resnet::compiler {
 
 /// The kernel chosen for a node, and why: for the printed plan.
 struct Lowering {
-  std::unique_ptr<kernels::Kernel> kernel;
+  std::unique_ptr<kernels::PlannedKernel> kernel;
   std::string reason;
 };
 

@@ -1,31 +1,20 @@
 #include "cpu/target.h"
 
-#include <string>
-#include <unordered_map>
-
 #include "cpu/rules.h"
 #include "kernels/simd/storage.h"
 
 namespace resnet::cpu {
 namespace {
 
-const std::unordered_map<std::string_view, const Rules*>& all_rules() {
-  static const auto kRules = [] {
-    std::unordered_map<std::string_view, const Rules*> rules;
-    for (const RulesList& list : {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(),
-                                  product_rules(), loss_rules(), optimizer_rules()}) {
-      for (const Rules* of_one : list) rules.emplace(of_one->kind(), of_one);
-    }
-    return rules;
-  }();
+const compiler::RuleBook<Machine>& rules() {
+  static const compiler::RuleBook<Machine> kRules(
+      "the CPU", {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(), product_rules(),
+                  loss_rules(), optimizer_rules()});
   return kRules;
 }
 
 const Rules& rules_of(const Operation& operation) {
-  const auto found = all_rules().find(operation.name());
-  if (found == all_rules().end())
-    throw ConfigError("the CPU has no kernel for operation '" + std::string(operation.name()) + "'");
-  return *found->second;
+  return rules().of(operation);
 }
 
 }  // namespace
@@ -34,7 +23,7 @@ Target::Target(Isa isa) : isa_(isa), choices_(std::make_unique<ConvChoices>()) {
 Target::~Target() = default;
 
 bool Target::knows(std::string_view kind) {
-  return all_rules().contains(kind);
+  return rules().knows(kind);
 }
 
 std::string_view Target::name() const {

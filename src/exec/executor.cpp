@@ -3,10 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <string>
 
 #include "base/clock.h"
+#include "resnet/error.h"
 
 namespace resnet::exec {
+namespace {
+
+// bind() has seen that it is one.
+const kernels::Kernel& cpu_kernel(const plan::Call& call) noexcept {
+  return static_cast<const kernels::Kernel&>(*call.kernel);
+}
+
+}  // namespace
 
 bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int64_t scratch_bytes) {
   bool moved = false;
@@ -68,6 +78,8 @@ void Executor::bind(Arena& arena, std::span<std::byte* const> prepared) {
   calls_.clear();
   void* const* next = operands_.data();
   for (const plan::Call& call : plan().calls) {
+    if (dynamic_cast<const kernels::Kernel*>(call.kernel.get()) == nullptr)
+      throw ConfigError("kernel '" + std::string(call.kernel->name()) + "' does not run on the CPU");
     const auto address = [&](int buffer) {
       return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
     };
@@ -88,7 +100,7 @@ void Executor::bind(Arena& arena, std::span<std::byte* const> prepared) {
 
 void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int64_t first,
                          std::int64_t end) const noexcept {
-  const kernels::Kernel& kernel = *plan().calls[call].kernel;
+  const kernels::Kernel& kernel = cpu_kernel(plan().calls[call]);
   pool.parallel_for(end - first, [&](std::int64_t task, int thread) {
     kernels::Call bound = calls_[call];
     bound.scratch = arena_->scratch(thread);
@@ -97,7 +109,7 @@ void Executor::run_tasks(ThreadPool& pool, std::size_t call, int phase, std::int
 }
 
 void Executor::run_phases(ThreadPool& pool, std::size_t call) const noexcept {
-  const kernels::Kernel& kernel = *plan().calls[call].kernel;
+  const kernels::Kernel& kernel = cpu_kernel(plan().calls[call]);
   for (int phase = 0; phase < kernel.phases(); ++phase) {
     const bool kept = phase == 0 && plan().calls[call].prepared >= 0;
     run_tasks(pool, call, phase, kept ? kernel.prepare_tasks() : 0, kernel.tasks(phase));
@@ -109,7 +121,7 @@ void Executor::prepare(ThreadPool& pool) const noexcept {
     if (plan().calls[i].constant) {
       run_phases(pool, i);
     } else if (plan().calls[i].prepared >= 0) {
-      run_tasks(pool, i, 0, 0, plan().calls[i].kernel->prepare_tasks());
+      run_tasks(pool, i, 0, 0, cpu_kernel(plan().calls[i]).prepare_tasks());
     }
   }
 }

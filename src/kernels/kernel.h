@@ -1,4 +1,4 @@
-// The contract of every native kernel.
+// The contract of every kernel of the CPU, and what plans know of the kernels of any machine.
 //
 // A kernel is prepared once for its shapes and its instruction set, is immutable from then on, and
 // runs any number of times. Its work is a few phases, each a grid of numbered tasks; all tasks of a
@@ -35,39 +35,46 @@ struct Call {
   }
 };
 
-class Kernel {
+/// What a plan knows of a kernel, on whichever machine it runs: its name and its memory.
+class PlannedKernel {
  public:
-  virtual ~Kernel() = default;
+  virtual ~PlannedKernel() = default;
 
   /// Family and algorithm, e.g. "conv_forward/patch6x16", in the printed plan.
   virtual std::string_view name() const noexcept = 0;
-  /// What the kernel makes of its constants (packed or transformed weights, a norm's coefficients): the first
-  /// prepare_tasks() tasks of phase 0 write it to Call::prepared. They read no operand but those of which
-  /// prepares_from() is true, and nothing else writes there. As long as these operands keep their values, a
-  /// plan may keep the bytes and leave those tasks out.
+  /// What the kernel makes of its constants (packed or transformed weights, a norm's coefficients). It reads
+  /// no operand for it but those of which prepares_from() is true, and nothing else writes there. As long as
+  /// these operands keep their values, a plan may keep the bytes.
   virtual std::int64_t prepared_bytes() const noexcept { return 0; }
-  virtual std::int64_t prepare_tasks() const noexcept { return 0; }
   virtual bool prepares_from(std::size_t operand) const noexcept {
     static_cast<void>(operand);
     return false;
   }
   virtual std::int64_t workspace_bytes() const noexcept { return 0; }
   virtual std::int64_t scratch_bytes() const noexcept { return 0; }
-  virtual int phases() const noexcept { return 1; }
-  virtual std::int64_t tasks(int phase) const noexcept = 0;
   /// How often the kernel goes over operand i: for the printed plan.
   virtual int sweeps(std::size_t operand) const noexcept {
     static_cast<void>(operand);
     return 1;
   }
+
+ protected:
+  PlannedKernel() = default;
+  PlannedKernel(const PlannedKernel&) = default;
+  PlannedKernel& operator=(const PlannedKernel&) = default;
+};
+
+/// A kernel of the CPU.
+class Kernel : public PlannedKernel {
+ public:
+  /// The first so many tasks of phase 0 write prepared_bytes() to Call::prepared; a plan that keeps these
+  /// leaves them out.
+  virtual std::int64_t prepare_tasks() const noexcept { return 0; }
+  virtual int phases() const noexcept { return 1; }
+  virtual std::int64_t tasks(int phase) const noexcept = 0;
   /// Runs one task. Allocates nothing, decides nothing, never fails: everything was proven when
   /// the kernel was made. All buffers are aligned to 64 bytes.
   virtual void run(const Call& call, int phase, std::int64_t task) const noexcept = 0;
-
- protected:
-  Kernel() = default;
-  Kernel(const Kernel&) = default;
-  Kernel& operator=(const Kernel&) = default;
 };
 
 }  // namespace resnet::kernels

@@ -32,7 +32,7 @@ struct Output {
 };
 
 struct Call {
-  std::shared_ptr<const kernels::Kernel> kernel;
+  std::shared_ptr<const kernels::PlannedKernel> kernel;
   std::string op, node, reason;
   std::vector<int> operands;    // buffers, -1: absent
   std::vector<Output> outputs;  // those of its operands that it writes

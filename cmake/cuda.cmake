@@ -1,0 +1,44 @@
+# The plugin for NVIDIA's GPUs, libresnet_cuda.so, which the program loads at run time if it is there. The library and
+# the program hold nothing of CUDA: without a toolkit they are the same.
+#
+#   RESNET_CUDA=AUTO|ON|OFF     AUTO: where nvcc is found; ON: an error where it is not
+#   RESNET_CUDA_ARCHITECTURES   as CMAKE_CUDA_ARCHITECTURES; a number also serves later cards, by its PTX
+set(RESNET_CUDA AUTO CACHE STRING "Build the plugin for NVIDIA's GPUs: AUTO, ON or OFF")
+set_property(CACHE RESNET_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(RESNET_CUDA_ARCHITECTURES "80;90a-real" CACHE STRING "Compute capabilities that the plugin is built for")
+
+if(RESNET_CUDA STREQUAL "AUTO" OR RESNET_CUDA)
+  find_package(CUDAToolkit 12.8 QUIET)
+  if(NOT CUDAToolkit_FOUND AND NOT RESNET_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "RESNET_CUDA is ON, but there is no CUDA toolkit of version 12.8 or later: put nvcc on the "
+                        "path, set CUDAToolkit_ROOT, or use RESNET_CUDA=AUTO")
+  endif()
+endif()
+if(NOT CUDAToolkit_FOUND)
+  message(STATUS "No CUDA toolkit, or RESNET_CUDA=OFF: the plugin for GPUs is not built")
+  return()
+endif()
+
+set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+set(CMAKE_CUDA_ARCHITECTURES ${RESNET_CUDA_ARCHITECTURES})
+enable_language(CUDA)
+foreach(kind STANDARD EXTENSION)  # which Debian's CMake 3.25 does not know
+  if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
+    set(CMAKE_CUDA20_${kind}_COMPILE_OPTION -std=c++20)
+  endif()
+endforeach()
+message(STATUS "The plugin for GPUs is built for ${RESNET_CUDA_ARCHITECTURES} by CUDA ${CUDAToolkit_VERSION}")
+
+add_library(resnet_cuda MODULE ${PROJECT_SOURCE_DIR}/src/cuda/device.cu ${PROJECT_SOURCE_DIR}/src/cuda/kernels.cu)
+target_include_directories(resnet_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+set_target_properties(resnet_cuda PROPERTIES
+  CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
+  UNITY_BUILD OFF)
+# A product and a sum are fused where the code says so and nowhere else, as on the CPU. A kernel that spills registers,
+# or keeps an array in memory, is an error.
+target_compile_options(resnet_cuda PRIVATE -fmad=false -Xptxas=-warn-spills,-warn-lmem-usage,-Werror
+                                           $<$<BOOL:${RESNET_WERROR}>:-Werror=all-warnings>)
+target_link_options(resnet_cuda PRIVATE -Wl,-z,relro,-z,now,-z,noexecstack)
+if(RESNET_INSTALL)
+  install(TARGETS resnet_cuda LIBRARY DESTINATION lib/resnet)  # where the program looks, beside its own folder
+endif()

@@ -1,0 +1,218 @@
+// device/api.h over the CUDA runtime: the plugin libresnet_cuda.so.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "cuda/kernels.h"
+#include "device/api.h"
+#include "device/kernels.h"
+
+struct resnet_stream {
+  cudaStream_t stream = nullptr;
+  int device = 0;
+};
+struct resnet_event {
+  cudaEvent_t event = nullptr;
+};
+struct resnet_graph {
+  cudaGraphExec_t graph = nullptr;
+};
+
+namespace resnet::cuda {
+namespace {
+
+thread_local char last_error[512] = "";
+
+int failed(const char* message) {
+  std::snprintf(last_error, sizeof last_error, "%s", message);
+  return 1;
+}
+int checked(cudaError_t status) {
+  if (status == cudaSuccess) return 0;
+  std::snprintf(last_error, sizeof last_error, "%s (%s)", cudaGetErrorString(status),
+                cudaGetErrorName(status));
+  static_cast<void>(cudaGetLastError());  // it was told
+  return static_cast<int>(status);
+}
+
+/// All work of a stream is asked for on its device, whichever thread does so.
+int on(const resnet_stream* stream) {
+  return checked(cudaSetDevice(stream->device));
+}
+
+const char* error() {
+  return last_error;
+}
+int count(std::int32_t* devices) {
+  *devices = 0;
+  int found = 0;
+  const int status = checked(cudaGetDeviceCount(&found));
+  *devices = found;
+  return status;
+}
+int facts(std::int32_t device, resnet_device_facts* facts) {
+  std::memset(facts, 0, sizeof *facts);
+  cudaDeviceProp properties{};
+  if (const int status = checked(cudaGetDeviceProperties(&properties, device))) return status;
+  std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
+  facts->architecture = properties.major * 10 + properties.minor;
+  facts->multiprocessors = properties.multiProcessorCount;
+  facts->shared_bytes = static_cast<std::int32_t>(properties.sharedMemPerBlockOptin);
+  std::size_t free_bytes = 0, all_bytes = 0;
+  if (const int status = checked(cudaMemGetInfo(&free_bytes, &all_bytes))) return status;
+  facts->memory_bytes = static_cast<std::int64_t>(all_bytes);
+  facts->free_bytes = static_cast<std::int64_t>(free_bytes);
+  if (const int status = checked(cudaDriverGetVersion(&facts->driver))) return status;
+  return checked(cudaRuntimeGetVersion(&facts->runtime));
+}
+int use(std::int32_t device) {
+  return checked(cudaSetDevice(device));
+}
+
+int allocate(std::uint64_t bytes, void** memory) {
+  return checked(cudaMalloc(memory, bytes));
+}
+void release(void* memory) {
+  static_cast<void>(checked(cudaFree(memory)));
+}
+int allocate_pinned(std::uint64_t bytes, void** memory) {
+  return checked(cudaMallocHost(memory, bytes));
+}
+void release_pinned(void* memory) {
+  static_cast<void>(checked(cudaFreeHost(memory)));
+}
+
+int make_stream(resnet_stream** stream) {
+  auto* made = new (std::nothrow) resnet_stream;
+  if (made == nullptr) return failed("out of memory");
+  int status = checked(cudaGetDevice(&made->device));
+  if (status == 0) status = checked(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking));
+  if (status != 0) {
+    delete made;
+    return status;
+  }
+  *stream = made;
+  return 0;
+}
+void end_stream(resnet_stream* stream) {
+  if (stream == nullptr) return;
+  static_cast<void>(checked(cudaStreamDestroy(stream->stream)));
+  delete stream;
+}
+int synchronize(resnet_stream* stream) {
+  return checked(cudaStreamSynchronize(stream->stream));
+}
+int copy(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->stream));
+}
+int fill(resnet_stream* stream, void* memory, std::int32_t byte, std::uint64_t bytes) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaMemsetAsync(memory, byte, bytes, stream->stream));
+}
+int launch(resnet_stream* stream, const resnet_launch* launch) {
+  if (launch->kernel >= static_cast<std::uint32_t>(device::KernelId::count))
+    return failed("there is no such kernel");
+  const device::KernelFacts& kernel = device::facts_of(static_cast<device::KernelId>(launch->kernel));
+  if (launch->args_bytes != static_cast<std::uint32_t>(kernel.args_bytes))
+    return failed("a kernel was given other arguments than it takes");
+  if (const int status = on(stream)) return status;
+  const void* const entry = entry_of(launch->kernel);
+  constexpr std::uint32_t kAlways = 48 * 1024;  // more than that a kernel has to ask for
+  if (launch->shared_bytes > kAlways) {
+    const int status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                    static_cast<int>(launch->shared_bytes)));
+    if (status != 0) return status;
+  }
+  void* args[] = {const_cast<void*>(launch->args)};
+  return checked(cudaLaunchKernel(entry, dim3(launch->blocks), dim3(static_cast<unsigned>(kernel.threads)),
+                                  args, launch->shared_bytes, stream->stream));
+}
+
+int make_event(resnet_event** event) {
+  auto* made = new (std::nothrow) resnet_event;
+  if (made == nullptr) return failed("out of memory");
+  if (const int status = checked(cudaEventCreate(&made->event))) {
+    delete made;
+    return status;
+  }
+  *event = made;
+  return 0;
+}
+void end_event(resnet_event* event) {
+  if (event == nullptr) return;
+  static_cast<void>(checked(cudaEventDestroy(event->event)));
+  delete event;
+}
+int record(resnet_stream* stream, resnet_event* event) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaEventRecord(event->event, stream->stream));
+}
+int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
+  if (const int status = checked(cudaEventSynchronize(last->event))) return status;
+  return checked(cudaEventElapsedTime(milliseconds, first->event, last->event));
+}
+
+int begin_capture(resnet_stream* stream) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeThreadLocal));
+}
+int end_capture(resnet_stream* stream, resnet_graph** graph) {
+  cudaGraph_t captured = nullptr;
+  if (const int status = checked(cudaStreamEndCapture(stream->stream, &captured))) return status;
+  auto* made = new (std::nothrow) resnet_graph;
+  const int status =
+      made == nullptr ? failed("out of memory") : checked(cudaGraphInstantiate(&made->graph, captured, 0));
+  static_cast<void>(checked(cudaGraphDestroy(captured)));
+  if (status != 0) {
+    delete made;
+    return status;
+  }
+  *graph = made;
+  return 0;
+}
+int launch_graph(resnet_stream* stream, resnet_graph* graph) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaGraphLaunch(graph->graph, stream->stream));
+}
+void end_graph(resnet_graph* graph) {
+  if (graph == nullptr) return;
+  static_cast<void>(checked(cudaGraphExecDestroy(graph->graph)));
+  delete graph;
+}
+
+}  // namespace
+}  // namespace resnet::cuda
+
+extern "C" __attribute__((visibility("default"))) const resnet_device_api* resnet_device() {
+  using namespace resnet::cuda;
+  static const resnet_device_api kApi = {RESNET_DEVICE_API_VERSION,
+                                         sizeof(resnet_device_api),
+                                         resnet::device::kernels_hash(),
+                                         "cuda",
+                                         &error,
+                                         &count,
+                                         &facts,
+                                         &use,
+                                         &allocate,
+                                         &release,
+                                         &allocate_pinned,
+                                         &release_pinned,
+                                         &make_stream,
+                                         &end_stream,
+                                         &synchronize,
+                                         &copy,
+                                         &fill,
+                                         &launch,
+                                         &make_event,
+                                         &end_event,
+                                         &record,
+                                         &elapsed,
+                                         &begin_capture,
+                                         &end_capture,
+                                         &launch_graph,
+                                         &end_graph};
+  return &kApi;
+}

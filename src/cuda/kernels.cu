@@ -1,0 +1,32 @@
+// The kernels of kernels.def for CUDA's devices.
+#include "cuda/kernels.h"
+#include "device/kernels/elementwise.h"
+#include "device/kernels/gemm.h"
+#include "device/kernels/loss.h"
+#include "device/kernels/norm.h"
+#include "device/kernels/optimizer.h"
+#include "device/kernels/pool.h"
+
+namespace resnet::device {
+namespace {
+
+#define RESNET_KERNEL(name, threads, Args, ...)                                                 \
+  __global__ void __launch_bounds__(threads) name##_kernel(const __grid_constant__ Args args) { \
+    __VA_ARGS__(args);                                                                          \
+  }
+#include "device/kernels.def"
+
+}  // namespace
+}  // namespace resnet::device
+
+namespace resnet::cuda {
+
+const void* entry_of(std::uint32_t kernel) {
+  static const void* const kEntries[] = {
+#define RESNET_KERNEL(name, threads, Args, ...) reinterpret_cast<const void*>(&device::name##_kernel),
+#include "device/kernels.def"
+  };
+  return kEntries[kernel];
+}
+
+}  // namespace resnet::cuda

@@ -1,0 +1,159 @@
+// The arguments of kernels, by value: device addresses and numbers, at most 256 bytes. Host code fills them;
+// kernels/*.h says what a kernel makes of them. Activations are NHWC, weights [kh][kw][ci][co], as on the
+// CPU.
+#pragma once
+
+#include <cstdint>
+
+namespace resnet::device {
+
+inline constexpr int kThreads = 256;  // of a block, where kernels.def names no other number
+inline constexpr int kGemmThreads = 128;
+
+/// Element by element.
+struct SweepArgs {
+  const void *a = nullptr, *b = nullptr;
+  void* y = nullptr;
+  std::int64_t elements = 0;
+};
+
+/// x [n][pixels][c], and a number for each [n][c].
+struct GateArgs {
+  const void *x = nullptr, *gate = nullptr;  // of the gradient: dy, x
+  void* y = nullptr;
+  std::int64_t n = 0, pixels = 0, c = 0;
+};
+
+/// [rows][c] <-> channels [first, first + c) of [rows][all].
+struct ChannelsArgs {
+  const void* from = nullptr;
+  void* to = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t from_all = 0, from_first = 0, to_all = 0, to_first = 0, c = 0;
+};
+
+/// [n][pixels][c] <-> [n][c][pixels].
+struct FlattenArgs {
+  const void* from = nullptr;
+  void* to = nullptr;
+  std::int64_t n = 0, pixels = 0, c = 0;
+};
+
+struct DropoutArgs {
+  const void* x = nullptr;
+  const std::int64_t* seed_step = nullptr;  // {seed, number of the step}
+  void* y = nullptr;
+  std::uint64_t layer = 0;
+  double p = 0;
+  std::int64_t n = 0, pixels = 0, c = 0;
+};
+
+/// Sums over rows, by channel: blocks are (share of the rows, 32 channels).
+struct SumsArgs {
+  const void *x = nullptr, *dz = nullptr;
+  const void* gate = nullptr;  // values, or bits (mask)
+  const float* mean = nullptr;
+  double* parts = nullptr;  // [share][sums][c]
+  std::int64_t rows = 0, c = 0;
+  std::int64_t shares = 0;
+};
+
+struct ChannelSumArgs {
+  const double* parts = nullptr;  // [share][1][c]
+  float* sum = nullptr;
+  std::int64_t c = 0, shares = 0;
+};
+
+/// The numbers of a norm by channel.
+struct NormTableArgs {
+  const double* parts = nullptr;  // train: [share][2][c], sums of x and its square; null in evaluation
+  const float *gamma = nullptr, *beta = nullptr, *running_mean = nullptr, *running_var = nullptr;
+  float *mean = nullptr, *inv_std = nullptr;                      // train
+  float *new_running_mean = nullptr, *new_running_var = nullptr;  // or null
+  float* table = nullptr;                                         // [3][c]: mean, scale, offset
+  std::int32_t* nonfinite = nullptr;  // becomes 1 where new running statistics are not finite
+  double eps = 0, momentum = 0;
+  std::int64_t rows = 0, c = 0, shares = 0;
+};
+
+/// z = relu((x - mean) * scale + offset + residual), and where z > 0 as bits.
+struct NormApplyArgs {
+  const void *x = nullptr, *residual = nullptr;
+  const float* table = nullptr;
+  void* z = nullptr;
+  std::uint8_t* mask = nullptr;
+  std::int64_t rows = 0, c = 0;
+  std::int32_t relu = 0;
+};
+
+struct NormGradientTableArgs {
+  const double* parts = nullptr;  // [share][2][c]: sums of dz and of dz * (x - mean)
+  const float *gamma = nullptr, *mean = nullptr, *inv_std = nullptr;
+  float *dgamma = nullptr, *dbeta = nullptr;
+  float* table = nullptr;  // [4][c]: mean, scale_dz, scale_x, offset
+  std::int64_t rows = 0, c = 0, shares = 0;
+};
+
+/// dx = dz * scale_dz + ((x - mean) * scale_x + offset), of the gated dz.
+struct NormGradientApplyArgs {
+  const void *x = nullptr, *dz = nullptr, *gate = nullptr;
+  const float* table = nullptr;
+  void *dx = nullptr, *dresidual = nullptr;
+  std::int64_t rows = 0, c = 0;
+};
+
+struct PoolArgs {
+  const void* x = nullptr;      // of a gradient: dy
+  void* y = nullptr;            // of a gradient: dx
+  void* index = nullptr;        // of the maximum in its window, u8 or i32; read by the gradient; may be null
+  std::int32_t wide_index = 0;  // i32
+  std::int32_t count_padding = 1;
+  std::int32_t n = 0, c = 0, h = 0, w = 0, ho = 0, wo = 0;
+  std::int32_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0;
+};
+
+struct LossArgs {
+  const float* logits = nullptr;
+  const std::int32_t *labels = nullptr, *mixed_labels = nullptr;
+  const float* mix = nullptr;
+  const double* class_weights = nullptr;  // [classes], or null
+  double* parts = nullptr;                // [block][3]: loss, right answers, weights
+  double* loss_sum = nullptr;
+  std::int64_t* correct = nullptr;
+  float* dlogits = nullptr;
+  double smoothing = 0;
+  std::int64_t n = 0, classes = 0, parts_count = 0;
+};
+
+struct UpdateArgs {
+  const float *parameter = nullptr, *gradient = nullptr, *step = nullptr;
+  const float *slot0 = nullptr, *slot1 = nullptr;  // momentum; the two moments of AdamW
+  float *updated = nullptr, *updated0 = nullptr, *updated1 = nullptr;
+  std::int32_t* nonfinite = nullptr;  // becomes 1 where something that is written is not finite
+  double dampening = 0, weight_decay = 0, lr_factor = 1, beta2 = 0, eps = 0;
+  std::int64_t elements = 0;
+  std::int32_t momentum = 0, nesterov = 0;
+};
+
+/// A convolution's pass as an implicit GEMM.
+struct GemmArgs {
+  const void *a = nullptr, *b = nullptr;  // x, w | dy, w | x, dy
+  const float* bias = nullptr;            // forward; may be null
+  const void* addend = nullptr;           // input gradient; may be null
+  void* y = nullptr;                      // y | dx | dw, or parts of dw [share][kh][kw][ci][co]
+  std::int32_t n = 0, h = 0, w = 0, ci = 0, ho = 0, wo = 0, co = 0;
+  std::int32_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0, dh = 0, dw = 0;
+  std::int32_t groups = 1;
+  std::int32_t row_tiles = 0, column_tiles = 0;  // of a group
+  std::int32_t shares = 1;                       // weight gradient: of the pixels
+  std::int64_t share = 0;                        // pixels of one
+};
+
+/// sum[i] of the parts in their order.
+struct MergeArgs {
+  const float* parts = nullptr;  // [shares][elements]
+  float* sum = nullptr;
+  std::int64_t elements = 0, shares = 0;
+};
+
+}  // namespace resnet::device

@@ -1,0 +1,216 @@
+#include "emulator/emulator.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "emulator/kernels.h"
+
+// Work that was captured: copies, fills and launches with their arguments.
+struct resnet_graph {
+  std::vector<std::function<int()>> work;
+};
+struct resnet_stream {
+  resnet_graph* captures = nullptr;
+};
+struct resnet_event {
+  std::chrono::steady_clock::time_point at;
+};
+
+namespace resnet::emulator {
+namespace {
+
+constexpr std::uint64_t kAlignment = 256;
+constexpr std::int32_t kSharedBytes = 227 * 1024;  // of a block, as on sm_90
+
+thread_local std::string last_error;
+thread_local Order order = Order::forward;
+thread_local Statistics statistics;
+
+int failed(std::string message) {
+  last_error = std::move(message);
+  return 1;
+}
+
+// Does work now, or keeps it for the graph that the stream captures.
+int submit(resnet_stream* stream, std::function<int()> work) {
+  if (stream->captures == nullptr) return work();
+  stream->captures->work.push_back(std::move(work));
+  return 0;
+}
+
+int launch(const resnet_launch& launch, const std::vector<std::byte>& args) {
+  const auto id = static_cast<device::KernelId>(launch.kernel);
+  const device::KernelFacts& facts = device::facts_of(id);
+  const Function function = function_of(id);
+  const std::string fault = run(
+      static_cast<int>(launch.blocks), facts.threads, static_cast<int>(launch.shared_bytes),
+      [&] { function(args.data()); }, order, &statistics);
+  return fault.empty() ? 0 : failed(std::string(facts.name) + ", " + fault);
+}
+
+const char* error() {
+  return last_error.c_str();
+}
+int count(std::int32_t* devices) {
+  *devices = 1;
+  return 0;
+}
+int facts(std::int32_t device, resnet_device_facts* facts) {
+  if (device != 0) return failed("there is one emulated device, number 0");
+  *facts = {};
+  std::snprintf(facts->name, sizeof facts->name, "emulated");
+  facts->multiprocessors = 1;
+  facts->memory_bytes = facts->free_bytes = std::int64_t{1} << 40;
+  facts->shared_bytes = kSharedBytes;
+  return 0;
+}
+int use(std::int32_t device) {
+  return device == 0 ? 0 : failed("there is one emulated device, number 0");
+}
+
+int allocate(std::uint64_t bytes, void** memory) {
+  *memory = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  if (*memory == nullptr) return failed("out of memory");
+  std::memset(*memory, 0xff, bytes);
+  return 0;
+}
+void release(void* memory) {
+  ::operator delete (memory, std::align_val_t{kAlignment});
+}
+
+int make_stream(resnet_stream** stream) {
+  *stream = new resnet_stream;
+  return 0;
+}
+void end_stream(resnet_stream* stream) {
+  delete stream;
+}
+int synchronize(resnet_stream* stream) {
+  return stream->captures == nullptr ? 0 : failed("waits for a stream that captures");
+}
+int copy(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes) {
+  return submit(stream, [=] {
+    std::memcpy(to, from, bytes);
+    return 0;
+  });
+}
+int fill(resnet_stream* stream, void* memory, std::int32_t byte, std::uint64_t bytes) {
+  return submit(stream, [=] {
+    std::memset(memory, byte, bytes);
+    return 0;
+  });
+}
+int submit_launch(resnet_stream* stream, const resnet_launch* given) {
+  if (given->kernel >= static_cast<std::uint32_t>(device::KernelId::count))
+    return failed("there is no such kernel");
+  const device::KernelFacts& facts = device::facts_of(static_cast<device::KernelId>(given->kernel));
+  const std::string name(facts.name);
+  if (given->args_bytes != static_cast<std::uint32_t>(facts.args_bytes))
+    return failed(name + " takes other arguments");
+  if (given->blocks == 0) return failed(name + " is launched without blocks");
+  if (given->shared_bytes > static_cast<std::uint32_t>(kSharedBytes))
+    return failed(name + " asks for more shared memory than a block has");
+  const auto* bytes = static_cast<const std::byte*>(given->args);
+  return submit(stream, [launched = *given, args = std::vector<std::byte>(bytes, bytes + given->args_bytes)] {
+    return launch(launched, args);
+  });
+}
+
+int make_event(resnet_event** event) {
+  *event = new resnet_event;
+  return 0;
+}
+void end_event(resnet_event* event) {
+  delete event;
+}
+int record(resnet_stream* stream, resnet_event* event) {
+  return submit(stream, [=] {
+    event->at = std::chrono::steady_clock::now();
+    return 0;
+  });
+}
+int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
+  *milliseconds = std::chrono::duration<float, std::milli>(last->at - first->at).count();
+  return 0;
+}
+
+int begin_capture(resnet_stream* stream) {
+  if (stream->captures != nullptr) return failed("captures already");
+  stream->captures = new resnet_graph;
+  return 0;
+}
+int end_capture(resnet_stream* stream, resnet_graph** graph) {
+  if (stream->captures == nullptr) return failed("captures nothing");
+  *graph = std::exchange(stream->captures, nullptr);
+  return 0;
+}
+int launch_graph(resnet_stream* stream, resnet_graph* graph) {
+  return submit(stream, [=] {
+    for (const auto& work : graph->work)
+      if (const int status = work()) return status;
+    return 0;
+  });
+}
+void end_graph(resnet_graph* graph) {
+  delete graph;
+}
+
+}  // namespace
+
+std::string run(int blocks, int threads, int shared_bytes, const std::function<void()>& kernel, Order turns,
+                Statistics* counts) {
+  Statistics own;
+  for (int i = 0; i < blocks; ++i) {
+    const int number = turns == Order::forward ? i : blocks - 1 - i;
+    Block block({number, blocks, threads, shared_bytes}, turns, counts != nullptr ? *counts : own);
+    std::string fault = block.run(kernel);
+    if (!fault.empty()) return fault;
+  }
+  return "";
+}
+
+const resnet_device_api& api() {
+  static const resnet_device_api kApi = {
+      .version = RESNET_DEVICE_API_VERSION,
+      .bytes = sizeof(resnet_device_api),
+      .kernels = device::kernels_hash(),
+      .name = "emulator",
+      .error = &error,
+      .count = &count,
+      .facts = &facts,
+      .use = &use,
+      .allocate = &allocate,
+      .release = &release,
+      .allocate_pinned = &allocate,
+      .release_pinned = &release,
+      .make_stream = &make_stream,
+      .end_stream = &end_stream,
+      .synchronize = &synchronize,
+      .copy = &copy,
+      .fill = &fill,
+      .launch = &submit_launch,
+      .make_event = &make_event,
+      .end_event = &end_event,
+      .record = &record,
+      .elapsed = &elapsed,
+      .begin_capture = &begin_capture,
+      .end_capture = &end_capture,
+      .launch_graph = &launch_graph,
+      .end_graph = &end_graph,
+  };
+  return kApi;
+}
+
+void set_order(Order turns) {
+  order = turns;
+}
+Statistics take_statistics() {
+  return std::exchange(statistics, {});
+}
+
+}  // namespace resnet::emulator

@@ -1,0 +1,28 @@
+// A device that is none: the kernels of kernels.def run on this processor, a block after the other, and what
+// a GPU would let pass is an error of launch(): bank conflicts are counted; misaligned, unwritten and
+// raced-for shared memory, unequal barriers, and copies without their wait are found. New memory is NaN, so
+// that an output that nobody writes is seen.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "device/api.h"
+#include "emulator/block.h"
+
+namespace resnet::emulator {
+
+/// Runs a kernel that stands in no table: for tests of the emulator. Gives what went wrong, or "".
+std::string run(int blocks, int threads, int shared_bytes, const std::function<void()>& kernel,
+                Order order = Order::forward, Statistics* statistics = nullptr);
+
+/// The device's functions. Memory is the host's, work is done when it is asked for, captured work when its
+/// graph is launched.
+const resnet_device_api& api();
+
+/// Of all later launches of this thread.
+void set_order(Order order);
+/// Since the last call, of this thread.
+Statistics take_statistics();
+
+}  // namespace resnet::emulator

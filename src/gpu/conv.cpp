@@ -1,0 +1,247 @@
+// conv2d and linear and their gradients, as implicit GEMMs.
+#include <array>
+#include <limits>
+
+#include "gpu/rules.h"
+#include "ops/conv2d.h"
+#include "ops/conv2d_pooled.h"
+#include "resnet/error.h"
+
+namespace resnet::gpu {
+namespace {
+
+using device::GemmArgs;
+using kernels::ConvGeometry;
+
+constexpr std::int64_t kTile = 64;         // rows and columns of a block, as gemm_tiles.h has them
+constexpr std::int64_t kLeastShare = 256;  // pixels of a share of a weight gradient
+constexpr std::int64_t kBlocks = 2 * 132;  // that fill a card
+
+// Shared memory of a block: two stages of both operands' tiles (GemmShared of device/kernels/gemm.h, which
+// only what compiles kernels may include; gemm_test compares).
+constexpr std::int64_t gemm_shared_bytes(bool bf16, bool a_inner_depth, bool b_inner_depth) {
+  const std::int64_t element = bf16 ? 2 : 4, depth = bf16 ? 32 : 16;
+  const auto tile = [&](bool inner_depth) {
+    const std::int64_t elements = inner_depth ? kTile * (depth + 16 / element) : depth * (kTile + 8);
+    return (elements * element + 127) / 128 * 128;
+  };
+  return 2 * (tile(a_inner_depth) + tile(b_inner_depth));
+}
+
+// Rows, columns and depth of a pass for one group.
+struct Extents {
+  std::int64_t rows, columns, depth;
+};
+
+std::int32_t narrow(std::int64_t value) {
+  if (value > std::numeric_limits<std::int32_t>::max() / 2)
+    throw ShapeError("a convolution has too many pixels or weights for the GPU's kernels",
+                     "use a smaller batch or smaller images");
+  return static_cast<std::int32_t>(value);
+}
+
+GemmArgs args_of(const ConvGeometry& g, const Extents& e) {
+  static_cast<void>(narrow(e.rows));
+  static_cast<void>(narrow(e.depth));
+  return {.n = narrow(g.n),
+          .h = narrow(g.h),
+          .w = narrow(g.w),
+          .ci = narrow(g.ci),
+          .ho = narrow(g.ho()),
+          .wo = narrow(g.wo()),
+          .co = narrow(g.co),
+          .kh = narrow(g.kh),
+          .kw = narrow(g.kw),
+          .sh = narrow(g.sh),
+          .sw = narrow(g.sw),
+          .ph = narrow(g.ph),
+          .pw = narrow(g.pw),
+          .dh = narrow(g.dh),
+          .dw = narrow(g.dw),
+          .groups = narrow(g.groups),
+          .row_tiles = narrow(divided(e.rows, kTile)),
+          .column_tiles = narrow(divided(e.columns, kTile))};
+}
+
+std::int64_t tiles_of(const GemmArgs& args) {
+  return std::int64_t{args.row_tiles} * args.column_tiles * args.groups;
+}
+
+// Whether both sides' channels come in chunks of 16 bytes of what is multiplied.
+bool wide(const ConvGeometry& g, bool bf16) {
+  const std::int64_t chunk = bf16 ? 8 : 4;
+  return g.ci / g.groups % chunk == 0 && g.co / g.groups % chunk == 0;
+}
+
+/// The kernels of a pass: each stands before its twin for chunks of channels.
+struct PassKernels {
+  KernelId f32, tf32, bf16, bf16_of_f32;  // the last: where x is f32 and the other activation bf16
+};
+
+KernelId chosen(const PassKernels& kernels, const ConvGeometry& g, DType x, DType other, Products products) {
+  const KernelId kernel = other == DType::bf16 ? (x == DType::bf16 ? kernels.bf16 : kernels.bf16_of_f32)
+                          : products == Products::tf32 ? kernels.tf32
+                                                       : kernels.f32;
+  return static_cast<KernelId>(static_cast<std::uint32_t>(kernel) +
+                               (wide(g, other == DType::bf16) ? 1U : 0U));
+}
+
+std::string tiles_reason(const GemmArgs& args) {
+  return "implicit GEMM, " + std::to_string(args.row_tiles) + "x" + std::to_string(args.column_tiles) +
+         " tiles" + (args.groups > 1 ? " of " + std::to_string(args.groups) + " groups" : "") +
+         (args.shares > 1 ? ", " + std::to_string(args.shares) + " shares" : "");
+}
+
+std::string name_of(KernelId kernel) {
+  return std::string(device::facts_of(kernel).name);
+}
+
+template <bool kLinear>
+class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
+  using Operation = ops::ConvForward<kLinear>;
+  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
+    return !operation.options().fuses();
+  }
+  Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    const ConvGeometry g = operation.geometry(s);
+    const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
+    const GemmArgs args = args_of(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
+    constexpr PassKernels kKernels = {KernelId::gemm_forward_f32, KernelId::gemm_forward_tf32,
+                                      KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
+    const DType y = s.outputs[ops::ConvOutput::y].dtype;
+    const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
+    const std::int64_t shared = gemm_shared_bytes(y == DType::bf16, true, false);
+    return lowered({.name = name_of(kernel),
+                    .record =
+                        [=](Recorder& r) {
+                          GemmArgs a = args;
+                          a.a = r.operand(0);
+                          a.b = r.operand(1);
+                          a.bias = r.operand<const float>(2);
+                          a.y = r.operand(3);
+                          r.launch(kernel, tiles_of(a), a, shared);
+                        }},
+                   tiles_reason(args));
+  }
+  Bf16Operands bf16_of(const Operation&) const override {
+    if (kLinear) return {};
+    return {.inputs = {ops::ConvInput::x}, .outputs = {ops::ConvOutput::y}, .or_f32 = {ops::ConvInput::x}};
+  }
+};
+
+template <bool kLinear>
+class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
+  using Operation = ops::ConvInputGradient<kLinear>;
+  using In = ops::ConvInputGradientInput;
+  using Out = ops::ConvInputGradientOutput;
+  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
+    return operation.options().sums == ops::Gate::none;
+  }
+  Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    const ConvGeometry g = operation.geometry(s);
+    const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
+    const GemmArgs args = args_of(g, {g.n * g.h * g.w, ci, g.kh * g.kw * co});
+    constexpr PassKernels kKernels = {KernelId::gemm_input_gradient_f32, KernelId::gemm_input_gradient_tf32,
+                                      KernelId::gemm_input_gradient_bf16, KernelId::gemm_input_gradient_bf16};
+    const DType dx = s.outputs[Out::dx].dtype;
+    const KernelId kernel = chosen(kKernels, g, s.inputs[In::dy]->dtype, dx, machine.products);
+    const std::int64_t shared = gemm_shared_bytes(dx == DType::bf16, true, true);
+    const bool add = operation.options().add;
+    return lowered({.name = name_of(kernel) + (add ? "+add" : ""),
+                    .record =
+                        [=](Recorder& r) {
+                          GemmArgs a = args;
+                          a.a = r.operand(0);
+                          a.b = r.operand(1);
+                          a.addend = add ? r.operand(2) : nullptr;
+                          a.y = r.operand(add ? 3 : 2);
+                          r.launch(kernel, tiles_of(a), a, shared);
+                        }},
+                   tiles_reason(args));
+  }
+  Bf16Operands bf16_of(const Operation& operation) const override {
+    if (kLinear) return {};
+    Bf16Operands operands{.inputs = {In::dy}, .outputs = {Out::dx}};
+    if (operation.options().add) operands.inputs.push_back(In::addend);
+    return operands;
+  }
+  std::vector<std::size_t> in_place_of(const Operation& operation, std::size_t output) const override {
+    if (output == Out::dx && operation.options().add) return {In::addend};
+    return {};
+  }
+};
+
+template <bool kLinear>
+class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
+  using Operation = ops::ConvWeightGradient<kLinear>;
+  using In = ops::ConvWeightGradientInput;
+  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
+    const ops::ConvWeightGradientOptions& o = operation.options();
+    return !o.norm_prologue && !o.norm_gradient_prologue;
+  }
+  Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    const ConvGeometry g = operation.geometry(s);
+    const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups, pixels = g.n * g.ho() * g.wo();
+    GemmArgs args = args_of(g, {g.kh * g.kw * ci, co, pixels});
+    const std::int64_t shares =
+        std::clamp(std::min(kBlocks / tiles_of(args), pixels / kLeastShare), std::int64_t{1}, kBlocks);
+    args.share = divided(pixels, shares);
+    args.shares = narrow(divided(pixels, args.share));
+    constexpr PassKernels kKernels = {KernelId::gemm_weight_gradient_f32, KernelId::gemm_weight_gradient_tf32,
+                                      KernelId::gemm_weight_gradient_bf16,
+                                      KernelId::gemm_weight_gradient_bf16_of_f32};
+    const DType dy = s.inputs[In::dy]->dtype;
+    const KernelId kernel = chosen(kKernels, g, s.inputs[In::x]->dtype, dy, machine.products);
+    const std::int64_t shared = gemm_shared_bytes(dy == DType::bf16, false, false);
+    const std::int64_t weights = g.kh * g.kw * ci * g.co;
+    const bool parts = args.shares > 1;
+    return lowered(
+        {.name = name_of(kernel),
+         .record =
+             [=](Recorder& r) {
+               GemmArgs a = args;
+               a.a = r.operand(0);
+               a.b = r.operand(1);
+               a.y = parts ? r.workspace<float>() : r.operand<float>(2);
+               r.launch(kernel, tiles_of(a) * a.shares, a, shared);
+               if (!parts) return;
+               r.launch(KernelId::merge_parts, sweep_blocks(weights),
+                        device::MergeArgs{r.workspace<float>(), r.operand<float>(2), weights, a.shares});
+             },
+         .workspace_bytes = parts ? args.shares * weights * std::int64_t{sizeof(float)} : 0},
+        tiles_reason(args));
+  }
+  Bf16Operands bf16_of(const Operation&) const override {
+    if (kLinear) return {};
+    return {.inputs = {In::x, In::dy}, .or_f32 = {In::x}};
+  }
+};
+
+// A stem's convolution and pool in one: the GPU has convolution, norm and pool apart, so that the compiler
+// makes none of these.
+template <class O>
+class Unserved final : public RulesOf<O> {
+  bool serves_this(const O&, const Signature&, const Machine&) const override { return false; }
+  Lowering lower_this(const O&, const Signature&, const Machine&) const override {
+    throw ShapeError("no kernel computes this convolution and its pool as one");
+  }
+};
+
+}  // namespace
+
+RulesList conv_rules() {
+  static const Forward<false> conv2d;
+  static const InputGradient<false> conv2d_input_gradient;
+  static const WeightGradient<false> conv2d_weight_gradient;
+  static const Forward<true> linear;
+  static const InputGradient<true> linear_input_gradient;
+  static const WeightGradient<true> linear_weight_gradient;
+  static const Unserved<ops::Conv2dPooled> pooled;
+  static const Unserved<ops::Conv2dPooledWeightGradient> pooled_weight_gradient;
+  static const std::array<const Rules*, 8> list = {&conv2d, &conv2d_input_gradient, &conv2d_weight_gradient,
+                                                   &linear, &linear_input_gradient, &linear_weight_gradient,
+                                                   &pooled, &pooled_weight_gradient};
+  return list;
+}
+
+}  // namespace resnet::gpu

@@ -1,0 +1,85 @@
+// A device behind its table of C functions: errors as exceptions, memory with an owner.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "device/api.h"
+#include "gpu/kernel.h"
+
+namespace resnet::gpu {
+
+/// Whether these functions are of this version and run these kernels.
+bool fits(const resnet_device_api* api) noexcept;
+
+/// A device and the one stream on which all work of an engine is done, in the order in which it is asked for.
+class Device {
+ public:
+  /// Throws Error if the functions are those of another version or of other kernels, or the device fails.
+  explicit Device(const resnet_device_api& api, int number = 0);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const resnet_device_facts& facts() const noexcept { return facts_; }
+  /// Its name among devices: "cuda:0".
+  std::string name() const;
+
+  /// All these throw Error if the device fails. Copies are between any two of host and device; those to the
+  /// host are there after synchronize().
+  void copy(void* to, const void* from, std::int64_t bytes);
+  void fill(void* memory, int byte, std::int64_t bytes);
+  void launch(const Launch& launch);
+  void synchronize();
+
+  /// Work that is asked for between these does not run; it is kept, and launched as one.
+  void begin_capture();
+  using Graph = std::unique_ptr<resnet_graph, void (*)(resnet_graph*)>;
+  Graph end_capture();
+  void launch(const Graph& graph);
+
+  const resnet_device_api& api() const noexcept { return api_; }
+  /// Throws MemoryError.
+  void* allocate(std::int64_t bytes);
+
+ private:
+  void expect(int status, const char* what) const;
+
+  const resnet_device_api& api_;
+  int number_;
+  resnet_device_facts facts_{};
+  resnet_stream* stream_ = nullptr;
+};
+
+/// Memory of a device, which outlives it.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(Device& device, std::int64_t bytes)
+      : api_(&device.api()), data_(static_cast<std::byte*>(device.allocate(bytes))), bytes_(bytes) {}
+  Memory(Memory&& other) noexcept { swap(other); }
+  Memory& operator=(Memory&& other) noexcept {
+    Memory taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
+  ~Memory() {
+    if (data_ != nullptr) api_->release(data_);
+  }
+  std::byte* data() const noexcept { return data_; }
+  std::int64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  void swap(Memory& other) noexcept {
+    std::swap(api_, other.api_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
+  const resnet_device_api* api_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace resnet::gpu

@@ -1,0 +1,157 @@
+#include "gpu/executor.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "resnet/error.h"
+
+namespace resnet::gpu {
+namespace {
+
+constexpr std::int64_t kMarkBytes = 256;  // the mark of what is not finite, and what aligns the rest
+
+std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + kMarkBytes - 1) / kMarkBytes * kMarkBytes;
+}
+
+}  // namespace
+
+bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes) {
+  bool moved = false;
+  if (state_bytes > state_.bytes()) {
+    Memory larger(device_, state_bytes);
+    device_.copy(larger.data(), state_.data(), state_.bytes());
+    device_.fill(larger.data() + state_.bytes(), 0, state_bytes - state_.bytes());
+    device_.synchronize();
+    state_ = std::move(larger);
+    moved = true;
+  }
+  if (work_bytes > work_.bytes()) {
+    device_.synchronize();
+    work_ = Memory();  // the old one goes before the new one comes: work is void between steps
+    work_ = Memory(device_, work_bytes);
+    moved = true;
+  }
+  return moved;
+}
+
+Executor::Executor(plan::Plan plan, Device& device) : plan_(std::move(plan)), device_(device) {
+  std::int64_t bytes = kMarkBytes;
+  for (const plan::Call& call : plan_.calls) {
+    const auto* kernel = dynamic_cast<const Kernel*>(call.kernel.get());
+    if (kernel == nullptr)
+      throw ConfigError("kernel '" + std::string(call.kernel->name()) + "' does not run on a GPU");
+    kernels_.push_back(kernel);
+    constants_at_.push_back(bytes);
+    bytes += aligned(static_cast<std::int64_t>(kernel->constants().size()));
+  }
+  constants_ = Memory(device_, bytes);
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    const auto given = kernels_[i]->constants();
+    device_.copy(constants_.data() + constants_at_[i], given.data(), static_cast<std::int64_t>(given.size()));
+  }
+  device_.synchronize();
+}
+
+void Executor::bind(Arena& arena) {
+  unbind();
+  graph_.reset();
+  arena.state_has_changed();  // nothing is prepared at the new addresses
+  addresses_.clear();
+  for (const plan::Buffer& buffer : plan_.buffers) {
+    std::byte* const base = buffer.region == plan::Region::state  ? arena.state()
+                            : buffer.region == plan::Region::work ? arena.work()
+                                                                  : arena.work() + plan_.work_bytes;
+    addresses_.push_back(base + buffer.offset);
+  }
+  const auto address = [&](int buffer) {
+    return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
+  };
+  launches_.clear();
+  std::vector<std::byte*> operands;
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    const plan::Call& call = plan_.calls[i];
+    operands.clear();
+    for (const int buffer : call.operands) operands.push_back(address(buffer));
+    launches_.push_back(
+        kernel(i).launches({.operands = operands,
+                            .workspace = address(call.workspace),
+                            .constants = constants_.data() + constants_at_[i],
+                            .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data())}));
+  }
+  arena_ = &arena;
+}
+
+void Executor::launch_call(std::size_t call) {
+  for (const Launch& launch : launches_[call]) device_.launch(launch);
+}
+
+void Executor::prepare() {
+  if (!arena_->is_prepared_by(*this)) {
+    for (std::size_t i = 0; i < launches_.size(); ++i)
+      if (plan_.calls[i].constant) launch_call(i);
+  }
+  arena_->run_by(*this);
+}
+
+void Executor::run() {
+  prepare();
+  if (graph_ == nullptr) {
+    device_.begin_capture();
+    device_.fill(constants_.data(), 0, sizeof(std::int32_t));
+    for (std::size_t i = 0; i < launches_.size(); ++i)
+      if (!plan_.calls[i].constant) launch_call(i);
+    graph_ = device_.end_capture();
+  }
+  device_.launch(graph_);
+}
+
+void Executor::run_timed(std::vector<double>& seconds) {
+  prepare();
+  device_.fill(constants_.data(), 0, sizeof(std::int32_t));
+  device_.synchronize();
+  for (std::size_t i = 0; i < launches_.size(); ++i) {
+    if (plan_.calls[i].constant) continue;
+    const auto begin = std::chrono::steady_clock::now();
+    launch_call(i);
+    device_.synchronize();
+    seconds[i] += seconds_since(begin);
+  }
+}
+
+bool Executor::finite() {
+  std::int32_t mark = 0;
+  device_.copy(&mark, constants_.data(), sizeof mark);
+  device_.synchronize();
+  return mark == 0;
+}
+
+std::optional<Executor::Found> Executor::run_until_nonfinite() {
+  prepare();
+  for (std::size_t i = 0; i < launches_.size(); ++i) {
+    if (plan_.calls[i].constant) continue;
+    launch_call(i);
+    for (const plan::Output& output : plan_.calls[i].outputs) {
+      std::vector<std::byte> values(static_cast<std::size_t>(output.elements) * size_of(output.dtype));
+      device_.copy(values.data(), addresses_[static_cast<std::size_t>(output.buffer)],
+                   static_cast<std::int64_t>(values.size()));
+      device_.synchronize();
+      const NonFiniteKind kind = nonfinite_in(values.data(), output.dtype, output.elements);
+      if (kind != NonFiniteKind::none) return Found{i, kind};
+    }
+  }
+  return std::nullopt;
+}
+
+void Executor::write(const plan::Slot& slot, const void* from) {
+  device_.copy(addresses_[static_cast<std::size_t>(slot.buffer)], from, bytes_of(slot));
+}
+
+void Executor::read(const plan::Slot& slot, void* to) {
+  device_.copy(to, addresses_[static_cast<std::size_t>(slot.buffer)], bytes_of(slot));
+  device_.synchronize();
+}
+
+}  // namespace resnet::gpu

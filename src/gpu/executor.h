@@ -1,0 +1,92 @@
+// Runs a Plan on a device: its launches, captured once as a graph.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "gpu/device.h"
+#include "plan/plan.h"
+#include "tensor/nonfinite.h"
+
+namespace resnet::gpu {
+
+class Executor;
+
+/// The device's memory of an engine: state, and work that all its plans share. It only grows, and only while
+/// plans are made.
+class Arena {
+ public:
+  explicit Arena(Device& device) : device_(device) {}
+
+  /// Makes room; state keeps its content and new state is zero. Gives true if anything moved.
+  bool reserve(std::int64_t state_bytes, std::int64_t work_bytes);
+  std::byte* state() const noexcept { return state_.data(); }
+  std::byte* work() const noexcept { return work_.data(); }
+  std::int64_t bytes() const noexcept { return state_.bytes() + work_.bytes(); }
+
+  /// As exec::Arena has them: what a plan has made of the state stands behind its work.
+  void state_has_changed() noexcept { prepared_by_ = nullptr; }
+  bool is_prepared_by(const Executor& executor) const noexcept { return prepared_by_ == &executor; }
+  void run_by(const Executor& executor) noexcept { prepared_by_ = &executor; }
+
+ private:
+  Device& device_;
+  Memory state_, work_;
+  const Executor* prepared_by_ = nullptr;
+};
+
+/// A plan bound to an arena: every launch is known.
+class Executor {
+ public:
+  /// Throws ConfigError for a plan of another target.
+  Executor(plan::Plan plan, Device& device);
+
+  const plan::Plan& plan() const noexcept { return plan_; }
+  /// Takes the arena's addresses; again whenever they have moved.
+  void bind(Arena& arena);
+  void unbind() noexcept { arena_ = nullptr; }
+  bool is_bound() const noexcept { return arena_ != nullptr; }
+
+  /// Asks for all calls in order, and comes back before they are done. Throws Error if the device fails.
+  void run();
+  /// The same call by call; the time of each, waited for, is added to its number.
+  void run_timed(std::vector<double>& seconds);
+  /// Whether the updates and statistics of the last run were. Waits for it.
+  bool finite();
+
+  /// What a call wrote that is not finite.
+  struct Found {
+    std::size_t call = 0;
+    NonFiniteKind kind = NonFiniteKind::none;
+  };
+  /// As run(), but it looks at all that each call has written, and ends at the first where something is not
+  /// finite.
+  std::optional<Found> run_until_nonfinite();
+
+  /// Fills an input, from as many bytes as it has.
+  void write(const plan::Slot& slot, const void* from);
+  /// An output, once the run is done.
+  void read(const plan::Slot& slot, void* to);
+
+ private:
+  static std::int64_t bytes_of(const plan::Slot& slot) {
+    return slot.shape.elements() * static_cast<std::int64_t>(size_of(slot.dtype));
+  }
+  const Kernel& kernel(std::size_t call) const { return *kernels_[call]; }
+  void launch_call(std::size_t call);
+  void prepare();
+
+  plan::Plan plan_;
+  Device& device_;
+  std::vector<const Kernel*> kernels_;  // of the plan's calls
+  std::vector<std::int64_t> constants_at_;
+  Memory constants_;  // of all kernels, behind the mark of what is not finite
+  Arena* arena_ = nullptr;
+  std::vector<std::byte*> addresses_;          // of buffers
+  std::vector<std::vector<Launch>> launches_;  // of calls
+  Device::Graph graph_{nullptr, nullptr};
+};
+
+}  // namespace resnet::gpu

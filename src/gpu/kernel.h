@@ -1,0 +1,93 @@
+// A kernel of a plan on a GPU: launches of the kernels of kernels.def, in order on one stream.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "device/kernels.h"
+#include "kernels/kernel.h"
+
+namespace resnet::gpu {
+
+struct Launch {
+  device::KernelId kernel{};
+  std::uint32_t blocks = 0, shared_bytes = 0;
+  alignas(16) std::array<std::byte, device::kMostArgs> args{};
+};
+
+/// Where one call of a plan finds its data, on the device.
+struct Addresses {
+  std::span<std::byte* const> operands;  // inputs, then outputs, null where they are absent
+  std::byte* workspace = nullptr;        // Kernel::workspace_bytes()
+  const std::byte* constants = nullptr;  // Kernel::constants()
+  std::int32_t* nonfinite = nullptr;     // becomes 1 where an update wrote something that is not finite
+};
+
+/// Takes the launches of a call down, each address known.
+class Recorder {
+ public:
+  explicit Recorder(const Addresses& at) : at_(at) {}
+
+  template <class T = void>
+  T* operand(std::size_t i) const {
+    return i < at_.operands.size() ? static_cast<T*>(static_cast<void*>(at_.operands[i])) : nullptr;
+  }
+  template <class T>
+  T* workspace(std::int64_t bytes = 0) const {
+    return at_.workspace == nullptr ? nullptr : static_cast<T*>(static_cast<void*>(at_.workspace + bytes));
+  }
+  template <class T>
+  const T* constants() const {
+    return static_cast<const T*>(static_cast<const void*>(at_.constants));
+  }
+  std::int32_t* nonfinite() const { return at_.nonfinite; }
+
+  template <class Args>
+  void launch(device::KernelId kernel, std::int64_t blocks, const Args& args, std::int64_t shared_bytes = 0) {
+    static_assert(std::is_trivially_copyable_v<Args> && sizeof(Args) <= device::kMostArgs);
+    Launch& launch = launches_.emplace_back();
+    launch.kernel = kernel;
+    launch.blocks = static_cast<std::uint32_t>(blocks);
+    launch.shared_bytes = static_cast<std::uint32_t>(shared_bytes);
+    std::memcpy(launch.args.data(), &args, sizeof args);
+  }
+
+  std::vector<Launch> take() { return std::move(launches_); }
+
+ private:
+  Addresses at_;
+  std::vector<Launch> launches_;
+};
+
+class Kernel final : public kernels::PlannedKernel {
+ public:
+  struct Parts {
+    std::string name = {};
+    std::function<void(Recorder&)> record = {};
+    std::int64_t workspace_bytes = 0;
+    std::vector<std::byte> constants = {};  // that the device holds for it
+  };
+  explicit Kernel(Parts parts) : parts_(std::move(parts)) {}
+
+  std::string_view name() const noexcept override { return parts_.name; }
+  std::int64_t workspace_bytes() const noexcept override { return parts_.workspace_bytes; }
+  std::span<const std::byte> constants() const noexcept { return parts_.constants; }
+  std::vector<Launch> launches(const Addresses& at) const {
+    Recorder recorder(at);
+    parts_.record(recorder);
+    return recorder.take();
+  }
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace resnet::gpu

@@ -1,0 +1,81 @@
+// How a GPU computes each kind of operation.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "compiler/rules.h"
+#include "gpu/kernel.h"
+#include "gpu/target.h"
+#include "resnet/tensor.h"
+
+namespace resnet::gpu {
+
+using compiler::Bf16Operands;
+using compiler::Lowering;
+using device::KernelId;
+using ops::Operation;
+using ops::Signature;
+
+/// What the rules may ask.
+struct Machine {
+  Products products;
+};
+
+using Rules = compiler::Rules<Machine>;
+template <class O>
+using RulesOf = compiler::RulesOf<O, Machine>;
+using RulesList = compiler::RulesList<Machine>;
+
+/// One list a file; target.cpp has them all.
+RulesList conv_rules();
+RulesList norm_rules();
+RulesList pool_rules();
+RulesList elementwise_rules();
+RulesList loss_rules();
+RulesList optimizer_rules();
+
+/// A kernel of this storage, given that of f32, whose neighbour it is.
+constexpr KernelId kernel_of(KernelId f32, DType storage) {
+  return static_cast<KernelId>(static_cast<std::uint32_t>(f32) + (storage == DType::bf16 ? 1U : 0U));
+}
+
+inline std::int64_t divided(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Rounds up, so that what follows stands at a multiple of 256 bytes.
+constexpr std::int64_t aligned_bytes(std::int64_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
+
+/// Most blocks of a sweep, each of which goes on at so many more: eight for each of 132 multiprocessors. A
+/// constant, so that a plan does not hang on the card.
+inline constexpr std::int64_t kSweepBlocks = 8 * 132;
+
+/// Blocks of a sweep whose threads take `each` elements at a time.
+inline std::int64_t sweep_blocks(std::int64_t elements, std::int64_t each = 1) {
+  return std::clamp(divided(elements, each * device::kThreads), std::int64_t{1}, kSweepBlocks);
+}
+
+/// Elements of 16 bytes.
+inline std::int64_t pack_of(DType storage) {
+  return 16 / static_cast<std::int64_t>(size_of(storage));
+}
+
+inline Lowering lowered(Kernel::Parts parts, std::string reason) {
+  return {std::make_unique<Kernel>(std::move(parts)), std::move(reason)};
+}
+
+/// A kernel of one launch, named as in kernels.def.
+template <class Fill>
+Lowering one_launch(KernelId kernel, std::int64_t blocks, const Fill& fill) {
+  return lowered({.name = std::string(device::facts_of(kernel).name),
+                  .record = [=](Recorder& r) { r.launch(kernel, blocks, fill(r)); }},
+                 "one sweep, " + std::to_string(blocks) + (blocks == 1 ? " block" : " blocks"));
+}
+
+}  // namespace resnet::gpu

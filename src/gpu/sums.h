@@ -1,0 +1,41 @@
+// Sums over the rows of a map, by channel: how they are spread over blocks.
+#pragma once
+
+#include <string>
+
+#include "gpu/rules.h"
+
+namespace resnet::gpu {
+
+struct RowSums {
+  std::int64_t rows, c, sums;  // `sums` of each channel
+  std::int64_t shares;         // of the rows, each with parts of its own
+
+  RowSums(std::int64_t row_count, std::int64_t channels, std::int64_t sum_count)
+      : rows(row_count), c(channels), sums(sum_count), shares(share_count()) {}
+
+  std::int64_t bytes() const { return shares * sums * c * std::int64_t{sizeof(double)}; }
+  std::int64_t groups() const { return divided(c, kChannels); }
+  std::string reason() const {
+    return "sums in double, " + std::to_string(shares) + (shares == 1 ? " share" : " shares") +
+           " of the rows";
+  }
+  /// Writes the parts to the front of the workspace.
+  void launch(Recorder& r, KernelId kernel, device::SumsArgs args) const {
+    args.parts = r.workspace<double>();
+    args.rows = rows;
+    args.c = c;
+    args.shares = shares;
+    r.launch(kernel, shares * groups(), args, device::kThreads * sums * std::int64_t{sizeof(double)});
+  }
+
+ private:
+  static constexpr std::int64_t kChannels = 32, kLeastRows = 64;
+  static constexpr std::int64_t kBlocks = 4 * 132;  // enough to fill a card of 132 multiprocessors
+
+  std::int64_t share_count() const {
+    return std::clamp(std::min(divided(rows, kLeastRows), kBlocks / groups()), std::int64_t{1}, kBlocks);
+  }
+};
+
+}  // namespace resnet::gpu

@@ -1,0 +1,37 @@
+// A GPU as a target: which kernels compute an operation, what they can fuse, what is stored as what. It knows
+// no card: plans follow from shapes alone, and are made and printed on any machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/target.h"
+
+namespace resnet::gpu {
+
+/// What numbers stored as f32 are rounded to where a convolution or a linear layer multiplies them.
+enum class Products : std::uint8_t { f32, tf32 };
+
+class Target final : public compiler::Target {
+ public:
+  explicit Target(Products products = Products::f32) : products_(products) {}
+
+  /// Whether it has rules for operations of this kind.
+  static bool knows(std::string_view kind);
+
+  std::string_view name() const override { return "cuda"; }
+  void check(DType activations) const override;
+  std::int64_t alignment() const override { return 256; }
+  bool serves(const ops::Operation& operation, const ops::Signature& signature) const override;
+  compiler::Lowering lower(const graph::Node& node, const ops::Signature& signature) const override;
+  compiler::Bf16Operands bf16_operands(const ops::Operation& operation) const override;
+  std::vector<std::size_t> in_place(const ops::Operation& operation, std::size_t output) const override;
+  bool optional_output(const ops::Operation& operation, std::size_t output) const override;
+
+ private:
+  Products products_;
+};
+
+}  // namespace resnet::gpu

@@ -1,0 +1,230 @@
+// The engine of GPUs on the emulated device: small networks of every kind in the zoo, at ragged sizes,
+// against the reference engine; and what every engine promises.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "emulator/emulator.h"
+#include "engine/gpu.h"
+#include "gpu/executor.h"
+#include "gpu/tested_device.h"
+#include "support/oracle.h"
+
+namespace resnet {
+namespace {
+
+using gpu::Products;
+using test::Examples;
+
+std::unique_ptr<PlannedEngine> emulated(const Network& network, const EngineOptions& options = {},
+                                        Products products = Products::f32) {
+  return engine::make_gpu_engine(network, options, test::tested_device(), 0, products);
+}
+
+StepResult step(Engine& engine, const Examples& e, float lr = 0.05F) {
+  return engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), {lr});
+}
+
+void expect_same_bits(const State& a, const State& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_EQ(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()), 0) << a[i].first;
+}
+
+struct SmallCase {
+  std::string model;
+  Shape images;
+  models::ResNetOptions options = {};
+};
+void PrintTo(const SmallCase& c, std::ostream* out) {
+  *out << c.model << ' ' << c.images;
+}
+
+// A name's network in two stages of one block and few channels.
+Network network_of(const SmallCase& c) {
+  models::ResNetOptions options = c.options;
+  options.in_channels = c.images[1];
+  options.classes = 5;
+  options.blocks = {1, 1};
+  options.channels = {8, 12};
+  options.stem_channels = 8;
+  return network_of(test::random_network(c.model, options), c.images);
+}
+
+const Shape kImages{3, 2, 23, 26};
+
+class EmulatedGpu : public ::testing::TestWithParam<SmallCase> {};
+
+// The sizes of rounding: sums of K products in f32 are off by a few 2^-24; tf32 has 11 bits, bf16 8.
+TEST_P(EmulatedGpu, ComputesTheGradientsOfTheReference) {
+  const Network network = network_of(GetParam());
+  const Examples e = test::examples(GetParam().images, 5);
+  {
+    SCOPED_TRACE("f32");
+    test::Oracle(network, e, 0x1p-22).expect_near(test::computed_by(*emulated(network), e), true);
+  }
+  {
+    SCOPED_TRACE("tf32");
+    test::Oracle(network, e, 0x1p-10)
+        .expect_near(test::computed_by(*emulated(network, {}, Products::tf32), e), false);
+  }
+  SCOPED_TRACE("bf16");
+  test::Oracle(network, e, 0x1p-8)
+      .expect_near(test::computed_by(*emulated(network, {.precision = Precision::bf16}), e), false);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Zoo, EmulatedGpu,
+    ::testing::Values(SmallCase{"d2l_resnet18", {3, 1, 31, 26}}, SmallCase{"resnet18", kImages},
+                      SmallCase{"resnet50", kImages}, SmallCase{"resnet18d", kImages},
+                      SmallCase{"seresnet18", kImages}, SmallCase{"resnetv2_18", kImages},
+                      SmallCase{"resnet50", {2, 3, 9, 11}, {.stem = models::Stem::small, .groups = 2}},
+                      SmallCase{"resnet18", {4, 2, 23, 26}, {.drop_path = 0.4}}),
+    [](const auto& tested) { return tested.param.model + "_" + std::to_string(tested.index); });
+
+const SmallCase kCase{"d2l_resnet18", {3, 1, 19, 22}};
+
+TEST(EmulatedGpuEngine, GivesTheSameBitsInTwoRunsAndInBothOrdersOfThreads) {
+  const Network network = network_of(kCase);
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    State states[2];
+    for (const auto order : {emulator::Order::forward, emulator::Order::reverse}) {
+      emulator::set_order(order);
+      const auto engine = emulated(network, {.precision = precision});
+      for (std::uint64_t i = 0; i < 3; ++i) step(*engine, test::examples(kCase.images, 5, i));
+      states[order == emulator::Order::forward ? 0 : 1] = engine->state(StateScope::all);
+    }
+    emulator::set_order(emulator::Order::forward);
+    expect_same_bits(states[0], states[1]);
+  }
+}
+
+TEST(EmulatedGpuEngine, TrainsAsTheReferenceDoes) {
+  const Network network = network_of(kCase);
+  for (const OptimizerOptions& optimizer : {OptimizerOptions{.method = SgdOptions{.momentum = 0.9}},
+                                            OptimizerOptions{.method = AdamWOptions{}}}) {
+    const EngineOptions options{.optimizer = optimizer};
+    const auto ours = emulated(network, options);
+    const auto reference = make_reference_engine(network, options);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const Examples e = test::examples(kCase.images, 5, i);
+      const StepResult a = step(*ours, e, 0.01F), b = step(*reference, e, 0.01F);
+      EXPECT_NEAR(a.loss_sum, b.loss_sum, 1e-3 * b.loss_sum);
+      EXPECT_EQ(a.correct, b.correct);
+    }
+    test::expect_states_near(ours->state(), reference->state(), 1e-3);
+    EXPECT_TRUE(ours->finite());
+  }
+}
+
+TEST(EmulatedGpuEngine, FusionChangesNoGradientBeyondRounding) {
+  const Network network = network_of(kCase);
+  const Examples e = test::examples(kCase.images, 5);
+  const auto fused = emulated(network), plain = emulated(network, {.fuse = false});
+  for (const auto& engine : {fused.get(), plain.get()})
+    engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  test::expect_states_near(fused->gradient_values(), plain->gradient_values(), 1e-4);
+  EXPECT_NE(fused->plan_text(kCase.images, Mode::train), plain->plan_text(kCase.images, Mode::train));
+}
+
+TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
+  const Network network = network_of(kCase);
+  const Examples e = test::examples(kCase.images, 5);
+  const auto whole = emulated(network), parts = emulated(network), lent = emulated(network);
+  step(*whole, e);
+  parts->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  parts->apply({0.05F});
+  expect_same_bits(parts->state(StateScope::all), whole->state(StateScope::all));
+  // What is written to the spans is what apply() takes.
+  lent->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  for (const GradientSpan& span : lent->gradient_spans()) std::ranges::fill(span.values, 0.0F);
+  lent->apply({0.05F});
+  const State before = emulated(network)->state(), after = lent->state();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].first.find("running_") != std::string::npos || before[i].second.dtype() != DType::f32)
+      continue;
+    EXPECT_EQ(std::memcmp(before[i].second.raw(), after[i].second.raw(), before[i].second.bytes()), 0)
+        << before[i].first;
+  }
+}
+
+TEST(EmulatedGpuEngine, GoesOnFromAStateThatWasGivenBack) {
+  const Network network = network_of(kCase);
+  const EngineOptions options{.optimizer = {.method = SgdOptions{.momentum = 0.9}}};
+  const auto first = emulated(network, options), second = emulated(network, options);
+  step(*first, test::examples(kCase.images, 5, 1));
+  second->set_state(first->state(StateScope::all));
+  for (const auto& engine : {first.get(), second.get()}) step(*engine, test::examples(kCase.images, 5, 2));
+  expect_same_bits(first->state(StateScope::all), second->state(StateScope::all));
+}
+
+TEST(EmulatedGpuEngine, SeesNumbersThatAreNotFinite) {
+  const Network network = network_of(kCase);
+  Examples e = test::examples(kCase.images, 5);
+  const auto engine = emulated(network);
+  step(*engine, e);
+  EXPECT_TRUE(engine->finite());
+  const State good = engine->state(StateScope::all);
+  step(*engine, e, std::numeric_limits<float>::infinity());
+  EXPECT_FALSE(engine->finite());
+  engine->set_state(good);
+  EXPECT_TRUE(engine->finite());
+  // Only running statistics become infinite where there is no update.
+  e.images.values()[5] = std::numeric_limits<float>::infinity();
+  engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  EXPECT_FALSE(engine->finite());
+  engine->set_state(good);
+  const auto found = engine->find_nonfinite(e.images.view<float>(), e.labels.view<std::int32_t>(), {0.05F});
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->place, NonFinite::Place::images);
+}
+
+TEST(EmulatedGpuEngine, AnswersInSeveralShapesAndAfterTraining) {
+  const Network network = network_of(kCase);
+  const auto ours = emulated(network);
+  const auto reference = make_reference_engine(network);
+  for (const Shape& shape :
+       {Shape{3, 1, 19, 22}, Shape{1, 1, 19, 22}, Shape{3, 1, 19, 22}, Shape{2, 1, 25, 17}}) {
+    const Examples e = test::examples(shape, 5, static_cast<std::uint64_t>(shape[0]));
+    const Tensor a = ours->infer(e.images.view<float>()), b = reference->infer(e.images.view<float>());
+    EXPECT_LE(test::distance(a, b), 1e-5 * test::norm(b));
+    step(*ours, e);
+    step(*reference, e);
+  }
+}
+
+TEST(EmulatedGpuEngine, RefusesFunctionsOfAnotherVersionAndDevicesThatAreNotThere) {
+  const Network network = network_of(kCase);
+  resnet_device_api other = emulator::api();
+  ++other.kernels;
+  EXPECT_THROW(engine::make_gpu_engine(network, {}, other), ConfigError);
+  EXPECT_THROW(engine::make_gpu_engine(network, {}, emulator::api(), 1), ConfigError);
+}
+
+TEST(EmulatedGpuEngine, SaysWhatTheDeviceSaysWhereItFails) {
+  const Network network = network_of(kCase);
+  static bool broken = false;
+  resnet_device_api failing = emulator::api();
+  failing.launch_graph = [](resnet_stream* stream, resnet_graph* graph) {
+    return broken ? 7 : emulator::api().launch_graph(stream, graph);
+  };
+  failing.error = [] { return "the device fell off the bus"; };
+  const auto engine = engine::make_gpu_engine(network, {}, failing);
+  const Examples e = test::examples(kCase.images, 5);
+  step(*engine, e);
+  broken = true;
+  try {
+    step(*engine, e);
+    ADD_FAILURE() << "it did not throw";
+  } catch (const Error& error) {
+    EXPECT_NE(
+        std::string(error.what()).find("emulator:0 failed while computing: the device fell off the bus"),
+        std::string::npos)
+        << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace resnet

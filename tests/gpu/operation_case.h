@@ -1,0 +1,31 @@
+// One operation, as the GPU's target lowers it and the emulator runs it, beside its readable reference.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <vector>
+
+#include "gpu/target.h"
+#include "ops/operation.h"
+
+namespace resnet::test {
+
+struct OperationCase {
+  std::shared_ptr<const ops::Operation> op;
+  std::vector<std::optional<ops::ValueType>>
+      inputs;                                    // public shapes; f32, or a type that is not stored otherwise
+  std::vector<std::vector<double>> values = {};  // of the inputs, where they are not random; or empty
+  DType storage = DType::f32;                    // of the operands that the target stores as bf16 then
+  gpu::Products products = gpu::Products::f32;
+  // Where an addition is fused: what is left without it, and the input that is added to output 0.
+  std::shared_ptr<const ops::Operation> unfused = nullptr;
+  std::size_t addend = 0;
+};
+void PrintTo(const OperationCase& c, std::ostream* out);
+
+/// Every output is within its rounding of the reference, written in full and nothing beside it; in place and
+/// in the other order of threads and blocks the bits are the same; and no matrix load has a bank conflict.
+void expect_matches_reference(const OperationCase& c);
+
+}  // namespace resnet::test
