@@ -63,8 +63,8 @@ class Executor {
 
   const plan::Plan& plan() const noexcept { return *plan_; }
   /// Takes the arena's addresses; again whenever they have moved. With `prepared`, an address for each buffer
-  /// of the plan, those of Region::prepared lie there, outside the arena: prepare() fills them, no run does. Throws
-  /// ConfigError for a plan of another machine than the CPU.
+  /// of the plan, those of Region::prepared lie there, outside the arena: prepare() fills them, no run does.
+  /// Throws ConfigError for a plan of another machine than the CPU.
   void bind(Arena& arena, std::span<std::byte* const> prepared = {});
   /// Forgets them.
   void unbind() noexcept { arena_ = nullptr; }
