@@ -36,7 +36,7 @@ HOUSE = {
     "io":       (7, ["model_file.h"],           ["engine", "data"]),
     "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface
     "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
-    "report":   (9, ["evaluation_files.h", "report.h"], ["train"]),
+    "report":   (9, ["evaluation_files.h", "html_report.h", "report.h"], ["train"]),
     "bench":    (9, [],                         ["train"]),
     "serve":    (9, ["serve.h"],                ["train"]),
     "settings": (10, [],                        ["report"]),

@@ -9,6 +9,7 @@
 #include "resnet/folder.h"
 #include "resnet/functional.h"
 #include "resnet/graph.h"
+#include "resnet/html_report.h"
 #include "resnet/image_view.h"
 #include "resnet/images.h"
 #include "resnet/init.h"

@@ -103,7 +103,8 @@ Rounding rounding_of(Precision precision) {
   return precision == Precision::bf16 ? Rounding{0x1p-9, 1.5, 1.5} : Rounding{0x1p-20, 4, 0.25};
 }
 
-// FLOPs of the direct convolutions and linear layers of one step.
+}  // namespace
+
 double step_flops(const nn::Module& net, const Shape& images, Work work) {
   const graph::Graph graph =
       work == Work::infer
@@ -117,8 +118,6 @@ double step_flops(const nn::Module& net, const Shape& images, Work work) {
   }
   return flops;
 }
-
-}  // namespace
 
 double peak_gflops(int threads, const std::string& isa, Precision precision) {
   const DType type = storage_of(precision);

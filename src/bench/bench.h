@@ -20,6 +20,9 @@ double memory_gbytes(int threads, const std::string& isa);
 
 enum class Work : std::uint8_t { train, infer };
 
+/// FLOPs of the direct convolutions and linear layers of one step on `images` [N,C,H,W].
+double step_flops(const nn::Module& net, const Shape& images, Work work);
+
 struct StepBench {
   double examples_per_second = 0;  // from the median step
   double median_ms = 0, min_ms = 0, max_ms = 0;

@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
-#include "report/run_record.h"
+#include "cli/evaluation.h"
 #include "resnet/evaluation_files.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
@@ -43,8 +43,8 @@ class Eval final : public Command {
   }
 
   int run() override {
-    const settings::Settings run = settings_of_run();
-    settings::Settings chosen = from_flags(base(run));
+    const settings::Settings run = settings_of_run(run_);
+    settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
     chosen.resize = model.preprocessing().resize;
@@ -58,7 +58,7 @@ class Eval final : public Command {
       }
       say("note: " + what);
     }
-    const Evaluation figures = figures_of(model, file.string(), test, chosen);
+    const Evaluation figures = evaluate_model(model, file.string(), test, chosen);
     const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
     write_files(figures, metrics, test);
     if (json_) {
@@ -70,61 +70,6 @@ class Eval final : public Command {
   }
 
  private:
-  // The data set with the network's classes, found by their names: of some there may be no example.
-  static data::Dataset with_classes_of(const Model& model, const data::Dataset& test) {
-    const std::vector<std::string>&ours = model.classes(), &theirs = test.classes();
-    const std::string hint = "give the data set that it was trained for with --data";
-    if (ours.size() < theirs.size()) {
-      throw FormatError(
-          fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
-          hint);
-    }
-    for (std::size_t k = 0; k < theirs.size(); ++k) {
-      if (std::find(ours.begin(), ours.end(), theirs[k]) != ours.end()) continue;
-      throw FormatError(
-          fmt::format("the network knows a class '{}' where {} has '{}'", ours[k], test.name(), theirs[k]),
-          hint);
-    }
-    return test.with_classes(ours);
-  }
-
-  // What the run was trained with, where RUN is its folder.
-  settings::Settings settings_of_run() const {
-    const std::filesystem::path config = std::filesystem::path(run_) / report::kConfigFile;
-    if (!is_there(config)) return {};
-    return settings::from_toml(read_text(config), config.string());
-  }
-
-  // What an evaluation takes from there, so that its figures are the run's: all but threads and memory, which
-  // are this machine's.
-  static settings::Settings base(const settings::Settings& run) {
-    settings::Settings base = run;
-    base.threads = 0;
-    base.loader_threads = 0;
-    base.memory.clear();
-    return base;
-  }
-
-  // The network comes from a file: what does not fit in it is the file's error and no flag's.
-  static Evaluation figures_of(Model& model, const std::string& file, const data::Dataset& test,
-                               const settings::Settings& settings) {
-    Evaluation figures;
-    try {
-      figures = evaluate(model.engine(), test,
-                         {.batch_size = settings.batch_size,
-                          .views = settings.views,
-                          .loader_threads = settings.loader_threads,
-                          .seen = test_progress(test.size())});
-    } catch (const ShapeError& error) {
-      throw FormatError(fmt::format("{}: {}", file, error.what()), error.hint());
-    }
-    if (!figures.finite) {
-      throw FormatError(fmt::format("{}: the network's output is not finite", file),
-                        "its training may have diverged");
-    }
-    return figures;
-  }
-
   void write_files(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) const {
     const std::vector<std::string>& names = test.classes();
     const std::string of = fmt::format("{} on {}", run_, test.name());

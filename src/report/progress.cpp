@@ -10,6 +10,7 @@
 
 #include "report/bar.h"
 #include "report/text.h"
+#include "resnet/html_report.h"
 #include "resnet/report.h"
 
 namespace resnet {
@@ -243,6 +244,10 @@ std::function<void(std::int64_t)> test_progress(std::int64_t examples, std::shar
 
 std::function<void(std::int64_t)> predict_progress(std::int64_t pictures, std::shared_ptr<Screen> screen) {
   return counting("Predicting", "pictures", "predicting", pictures, std::move(screen));
+}
+
+std::function<void(std::int64_t)> picture_progress(std::int64_t pictures, std::shared_ptr<Screen> screen) {
+  return counting("Drawing", "pictures", "drawing", pictures, std::move(screen));
 }
 
 std::function<void(std::int64_t, std::int64_t)> scan_progress(std::shared_ptr<Screen> screen) {

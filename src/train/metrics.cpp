@@ -1,12 +1,12 @@
 #include "resnet/metrics.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
 
 #include "resnet/error.h"
+#include "train/calibration.h"
 
 namespace resnet {
 namespace {
@@ -17,26 +17,28 @@ double ratio(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? kNone : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// Expected calibration error: bins of equal width, ( 0, 1/15 ], ..., ( 14/15, 1 ].
+// Expected calibration error.
 double calibration_error(std::span<const Answer> answers) {
-  constexpr std::size_t kBins = 15;
-  struct Bin {
-    double probability = 0;
-    std::int64_t hits = 0;
-  };
-  std::array<Bin, kBins> bins{};
-  for (const Answer& answer : answers) {
-    const double place = std::ceil(static_cast<double>(answer.probability) * kBins) - 1;
-    Bin& bin = bins[static_cast<std::size_t>(std::clamp(place, 0.0, kBins - 1.0))];
-    bin.probability += static_cast<double>(answer.probability);
-    bin.hits += answer.answer == answer.label ? 1 : 0;
-  }
   double apart = 0;
-  for (const Bin& bin : bins) apart += std::fabs(bin.probability - static_cast<double>(bin.hits));
+  for (const train::CalibrationBin& bin : train::calibration_of(answers))
+    apart += std::fabs(bin.probability_sum - static_cast<double>(bin.hits));
   return answers.empty() ? kNone : apart / static_cast<double>(answers.size());
 }
 
 }  // namespace
+
+std::vector<train::CalibrationBin> train::calibration_of(std::span<const Answer> answers) {
+  constexpr std::size_t kBins = 15;
+  std::vector<CalibrationBin> bins(kBins);
+  for (const Answer& answer : answers) {
+    const double place = std::ceil(static_cast<double>(answer.probability) * kBins) - 1;
+    CalibrationBin& bin = bins[static_cast<std::size_t>(std::clamp(place, 0.0, kBins - 1.0))];
+    ++bin.examples;
+    bin.hits += answer.answer == answer.label ? 1 : 0;
+    bin.probability_sum += static_cast<double>(answer.probability);
+  }
+  return bins;
+}
 
 Interval wilson_95(std::int64_t hits, std::int64_t count) {
   if (count <= 0) return {kNone, kNone};

@@ -1,0 +1,126 @@
+// `resnet report`: runs as one page.
+#include "resnet/report.h"
+
+#include <fmt/core.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/files.h"
+#include "bench/bench.h"
+#include "cli/command.h"
+#include "cli/evaluation.h"
+#include "report/run_record.h"
+#include "report/seeds.h"
+#include "resnet/html_report.h"
+#include "resnet/model_file.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Report final : public Command {
+ public:
+  Report()
+      : Command("report",
+                "One HTML page of a run or several: curves, settings, data, mistakes, calibration.") {
+    add({.name = "RUN",
+         .help = "folders of runs, or of seeds' runs",
+         .target = &runs_,
+         .positional = true,
+         .example = "runs/d2l_resnet18-1"});
+    add({.name = "out",
+         .placeholder = "FILE",
+         .help = "the page; default RUN/report.html, of several runs ./report.html",
+         .target = &out_});
+    add({.name = "peak",
+         .help = "measure what this machine can do at most, beside the speed of the runs; takes a second",
+         .target = &peak_});
+    accept({"data", "data-dir", "on-bad-file", "batch-size", "loader-threads", "threads", "isa", "memory"});
+    argument("data").help =
+        "the data set that the runs had, where it is elsewhere now: " + argument("data").help;
+  }
+
+  int run() override {
+    std::vector<ReportedRun> reported;
+    for (const std::string& given : runs_) {
+      for (const fs::path& folder : report::runs_in(given)) {
+        ReportedRun& run = reported.emplace_back(load_run(folder));
+        if (runs_.size() == 1 && folder != given) run.curves.name = folder.filename().string();
+        add_answers(folder, run);
+      }
+    }
+    const fs::path out = !out_.empty()       ? fs::path(out_)
+                         : runs_.size() == 1 ? fs::path(runs_.front()) / "report.html"
+                                             : fs::path("report.html");
+    std::shared_ptr<std::function<void(std::int64_t)>> bar;
+    const std::string page =
+        html_report(reported, {.seen = [&](std::int64_t done, std::int64_t all) {
+                      if (!bar)
+                        bar = std::make_shared<std::function<void(std::int64_t)>>(picture_progress(all));
+                      (*bar)(done);
+                    }});
+    bar.reset();
+    write_file(out, page);
+    fmt::print("{}\n", out.string());
+    return kDone;
+  }
+
+ private:
+  bool other_data() const { return argument("data").given || argument("data-dir").given; }
+
+  // What its network says of its test set, and its pictures. Without a model, or where the data is no longer
+  // what it was, the page goes without.
+  void add_answers(const fs::path& folder, ReportedRun& run) {
+    const std::string without = "; the page of it has no answers and no pictures";
+    if (!is_there(folder / report::kConfigFile) || !is_there(folder / report::kModelFile)) {
+      say(fmt::format("note: {} has no {} yet{}", folder.string(), report::kModelFile, without));
+      return;
+    }
+    const settings::Settings trained = settings_of_run(folder.string());
+    const settings::Settings chosen = from_flags(settings_to_evaluate(trained));
+    std::optional<data::TrainTest> sets;
+    try {
+      sets = settings::open_data(chosen, told_scan(false));
+    } catch (const IoError& error) {
+      if (other_data()) throw;
+      say(fmt::format("note: {}: {}; --data says where it is now{}", folder.string(), error.what(), without));
+      return;
+    }
+    if (!settings::is_data_of(trained, data::Split::test, sets->test)) {
+      if (other_data())
+        throw FormatError(fmt::format("{} has other test examples than the run of {} had", sets->test.name(),
+                                      folder.string()));
+      say(fmt::format(
+          "note: {} has other test examples than the run of {} had; --data says where they are now{}",
+          sets->test.name(), folder.string(), without));
+      return;
+    }
+    const fs::path file = folder / report::kModelFile;
+    Model model = load_model(file, settings::engine_options(chosen));
+    run.data = data::TrainTest{sets->train, with_classes_of(model, sets->test)};
+    run.evaluation = evaluate_model(model, file.string(), run.data->test, chosen);
+    const Shape& example = sets->train.example_shape();
+    const nn::Sequential net =
+        settings::make_model(trained, example[0], static_cast<std::int64_t>(model.classes().size()));
+    constexpr std::int64_t kBatch = 2;  // a batch norm needs two
+    run.flops =
+        bench::step_flops(net, {kBatch, example[0], example[1], example[2]}, bench::Work::train) / kBatch;
+    if (peak_ && run.result)
+      run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, trained.precision);
+  }
+
+  std::vector<std::string> runs_;
+  std::string out_;
+  bool peak_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_report() {
+  return std::make_unique<Report>();
+}
+
+}  // namespace resnet::cli

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""`resnet report`: where its page goes, what it says of runs without a model, without their data, or damaged. What the page
+looks like, report_slow_test.py asks a browser."""
+import json
+import shutil
+
+from program import HERE, put_noise, run
+
+put_noise("data", 40)
+SMALL = ["--data", "idx:data", "--resize", 16, "--batch-size", 8, "--channels", "8", "--blocks", "1", "--quiet"]
+run("train", *SMALL, "--epochs", 2, "--seeds", 2, "--out", "two")
+run("train", *SMALL, "--epochs", 1, "--out", "one")
+
+
+def page_of(path):
+    text = (HERE / path).read_text()
+    begin = text.index('id="data">') + len('id="data">')
+    return json.loads(text[begin:text.index("</script>", begin)])
+
+
+# A page in the run's folder, with the figures of eval; of several beside the caller, or where he wants it.
+assert run("report", "one").stdout == "one/report.html\n"
+one = page_of("one/report.html")["runs"][0]
+figures = json.loads(run("eval", "one", "--json").stdout)
+assert abs(one["evaluation"]["accuracy"] - figures["test_acc"]) < 1e-5 and one["result"]["complete"]
+assert abs(one["evaluation"]["calibration"] - figures["calibration_error"]) < 1e-5
+assert sum(cell[2] for cell in one["evaluation"]["cells"]) == figures["examples"]
+assert one["flops"] > 0 and "peak" not in one, "nothing is measured unasked"
+assert ["lr", "0.05"] in one["settings"]
+assert run("report", "two").stdout == "two/report.html\n"
+assert [of["name"] for of in page_of("two/report.html")["runs"]] == ["seed-0", "seed-1"]
+assert run("report", "one", "two").stdout == "report.html\n" and len(page_of("report.html")["runs"]) == 3
+assert run("report", "two", "--out", "elsewhere.html", "--peak").stdout == "elsewhere.html\n"
+assert all(of["peak"] > 0 for of in page_of("elsewhere.html")["runs"])
+assert len(page_of("elsewhere.html")["sets"]) == 1, "two runs of the same data share its pictures"
+
+# A run that goes on, and data that is elsewhere: said in a line, and the page is there.
+shutil.copytree(HERE / "one", HERE / "going")
+for name in ("result.json", "model.safetensors"):
+    (HERE / "going" / name).unlink()
+run("report", "going", says="note: going has no model.safetensors yet; the page of it has no answers and no pictures")
+assert "evaluation" not in page_of("going/report.html")["runs"][0]
+(HERE / "data").rename(HERE / "moved")
+run("report", "one", says="--data says where it is now")
+assert "evaluation" not in page_of("one/report.html")["runs"][0] and page_of("one/report.html")["sets"] == []
+run("report", "one", "--data", "idx:moved")
+assert "evaluation" in page_of("one/report.html")["runs"][0]
+put_noise("data", 40, seed=1)
+run("report", "one", says="has other test examples than the run of one had")
+run("report", "one", "--data", "idx:data", code=1, says="has other test examples than the run of one had")
+
+# No runs, and damaged ones: one line of what, one of hint.
+(HERE / "empty").mkdir()
+(HERE / "damaged").mkdir()
+shutil.copy(HERE / "one" / "metrics.csv", HERE / "damaged")
+(HERE / "damaged" / "result.json").write_text('{"loss": "high"}')
+for path, says in (("nowhere", "there is no file or folder 'nowhere'"), ("empty", "empty holds no metrics.csv"),
+                   ("one/result.json", "it is another file of a run: give one"),
+                   ("damaged", "damaged/result.json: 'loss' is not what a result has there")):
+    assert run("report", path, code=1, says=says).stderr.count("\n") == 2, path
+assert not (HERE / "empty" / "report.html").exists() and not (HERE / "damaged" / "report.html").exists()
+run("report", "one", "--out", "nowhere/page.html", "--data", "idx:moved", code=1, says="nowhere/page.html")
