@@ -60,7 +60,8 @@ ReportedRun judged(std::int64_t examples, std::int32_t classes, Pictures::Kind k
   run.result->test_acc = 0.5;
   run.result->complete = true;
   run.data = data::TrainTest{set, set};
-  run.evaluation = Evaluation{.examples = examples};
+  run.evaluation.emplace();
+  run.evaluation->examples = examples;
   for (std::int64_t i = 0; i < examples; ++i) {
     const std::int32_t label = set.label(i), answer = i % 3 == 0 ? (label + 1) % classes : label;
     run.evaluation->answers.push_back(
