@@ -29,7 +29,7 @@ namespace {
 using report::MatrixCell;
 
 constexpr std::size_t kMostReported = 32;                                                       // runs
-constexpr std::size_t kMostCells = 20'000;                                                      // of a matrix
+constexpr std::size_t kMostOfMatrix = 20'000;                                                   // of a matrix
 constexpr std::size_t kMostOfCell = 12, kMostWorst = 48, kMostSamples = 240, kMostOfClass = 8;  // pictures
 
 // Text that files chose, for a page: no longer than a line, without marks that change how others read.
@@ -60,9 +60,9 @@ class Page {
   Page(std::span<const ReportedRun> runs, const HtmlReportOptions& options) : runs_(runs), options_(options) {
     for (const ReportedRun& run : runs) {
       set_of_.push_back(place_of(run));
-      cells_.push_back(
-          run.evaluation ? report::cells_of(run.evaluation->answers, classes_of(run), kMostCells, kMostOfCell)
-                         : std::vector<MatrixCell>());
+      cells_.push_back(run.evaluation ? report::cells_of(run.evaluation->answers, classes_of(run),
+                                                         kMostOfMatrix, kMostOfCell)
+                                      : std::vector<MatrixCell>());
       worst_.push_back(run.evaluation ? worst_mistakes(run.evaluation->answers, kMostWorst)
                                       : std::vector<std::int64_t>());
     }
