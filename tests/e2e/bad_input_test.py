@@ -194,6 +194,8 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you m
                                 ("train --out", 2, "--out needs a value", "folder of the run"),
                                 ("eval", 2, "resnet eval needs RUN", "e.g. resnet eval runs/"),
                                 ("plot", 2, "resnet plot needs RUN", "e.g. resnet plot runs/"),
+                                ("report", 2, "resnet report needs RUN", "e.g. resnet report runs/"),
+                                ("report nothing", 1, "there is no file or folder 'nothing'", "folder of a run"),
                                 ("plot nothing", 1, "there is no file or folder 'nothing'", "folder of a run"),
                                 ("predict x", 2, "resnet predict needs FILE", "photo.jpg"),
                                 ("classify x", 2, "no command 'classify'", "did you mean resnet predict?"),
