@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "resnet/error.h"
+#include "train/calibration.h"
 
 namespace resnet {
 namespace {
@@ -105,6 +106,19 @@ TEST(Metrics, TheWorstMistakesAreTheSurestFirstOfEqualsFirst) {
   EXPECT_THAT(worst_mistakes(answers, 64), ElementsAre(2, 0, 3));
   EXPECT_THAT(worst_mistakes(answers, 1), ElementsAre(2));
   EXPECT_TRUE(worst_mistakes(answers, -1).empty());
+}
+
+TEST(Metrics, CalibrationBinsHaveTheirUpperEnd) {
+  const std::vector<Answer> answers = {
+      {0, 0, 0, 1.0F, 1.0F}, {0, 1, 1, 0.99F, 0.01F}, {1, 1, 0, 0.5F, 0.5F}, {1, 1, 0, 0.0F, 0.0F}};
+  const std::vector<train::CalibrationBin> bins = train::calibration_of(answers);
+  ASSERT_EQ(bins.size(), 15U);
+  EXPECT_EQ(bins[14].examples, 2);
+  EXPECT_EQ(bins[14].hits, 1);
+  EXPECT_NEAR(bins[14].probability_sum, 1.99, 1e-6);
+  EXPECT_EQ(bins[7].examples, 1) << "7/15 < 0.5 <= 8/15";
+  EXPECT_EQ(bins[0].examples, 1) << "0 belongs to the first";
+  EXPECT_NEAR(metrics_of(answers, 2).calibration_error, (0.99 + 0.5 + 1) / 4, 1e-6);
 }
 
 }  // namespace
