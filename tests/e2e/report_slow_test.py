@@ -3,10 +3,11 @@
 keyboard. Screenshots are left in the test's folder; RESNET_SCREENSHOTS=DIR takes them elsewhere."""
 import os
 import pathlib
+import random
 import re
 
 from browser import Browser
-from program import HERE, run
+from program import HERE, png, put, run
 
 SHOTS = pathlib.Path(os.environ.get("RESNET_SCREENSHOTS", HERE))
 SMALL = ["--limit-train", 1000, "--limit-test", 500, "--resize", 28, "--channels", "16,32", "--blocks", "1,1", "--batch-size", 50, "--lr", 0.1, "--quiet"]
@@ -135,4 +136,22 @@ with Browser() as browser:
                 page.screenshot(SHOTS / f"{what}.png")
                 quiet(page, what)
                 page.close()
-print("12 pages looked at")
+# Photographs of classes and files whose names are meant to break a page.
+CLASSES = ["</script><script>alert(1)</script>".replace("/", "\u2215"), "<img src=x onerror=alert(1)>", "a&amp;b \"'", "\u202eevil"]
+noise = random.Random(2)
+for k, name in enumerate(CLASSES):
+    for i in range(8):
+        put(f"strange/{name}/<b>{i}\u202e.png", png(bytes(min(255, 50 * k + noise.randrange(60)) for _ in range(120 * 150 * 3)), 120, 150))
+run("train", "strange", "--resize", 24, "--channels", 8, "--blocks", 1, "--batch-size", 4, "--epochs", 1, "--val-split", 0.5, "--quiet", "--out", "odd")
+run("report", "odd")
+with Browser() as browser:
+    page = browser.open(f"file://{HERE / 'odd/report.html'}", width=390, height=844)
+    page.evaluate("document.querySelectorAll('img').forEach((image) => image.loading = 'eager')")
+    page.wait(DRAWN)
+    names = page.evaluate("[...document.querySelectorAll('#data tbody th')].map((th) => th.textContent)")
+    assert sorted(names) == sorted([*CLASSES[:3], "\\u202eevil"]), names
+    assert "\u202e" not in page.evaluate("document.documentElement.outerHTML")
+    assert page.evaluate("document.querySelector('#data img').src").startswith("data:image/webp;base64,")
+    check(page, "odd")
+    quiet(page, "odd")
+print("13 pages looked at")
