@@ -149,7 +149,9 @@ Band band_of(std::span<const Series> runs) {
     }
   }
   Band band;
-  for (const auto& [x, values] : by_epoch) {
+  for (const auto& at_epoch : by_epoch) {
+    const double x = at_epoch.first;
+    const Values& values = at_epoch.second;
     std::array<Spread, std::tuple_size_v<decltype(kCurves)>> spreads;
     for (std::size_t i = 0; i < spreads.size(); ++i) {
       spreads[i] = spread_of(values.of[i]);

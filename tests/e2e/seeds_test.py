@@ -9,7 +9,7 @@ import statistics
 import time
 import xml.etree.ElementTree
 
-from program import HERE, put_noise, result_of, run, start
+from program import HERE, TIMEOUT, put_noise, result_of, run, start
 
 put_noise("data", 40)
 SMALL = ["--data", "idx:data", "--resize", 16, "--batch-size", 8, "--channels", "8", "--blocks", "1", "--quiet"]
@@ -87,7 +87,7 @@ while not (HERE / "stopped" / "seed-1" / "metrics.csv").exists():
     assert process.poll() is None, process.communicate()
     time.sleep(0.002)
 process.send_signal(signal.SIGINT)
-_, error = process.communicate(timeout=60)
+_, error = process.communicate(timeout=TIMEOUT)
 assert process.returncode == 130 and "stopped after 1 of 3 seeds; resnet train --resume stopped goes on" in error, error
 assert json.loads((HERE / "stopped" / "summary.json").read_text())["complete"] is False
 resumed = json.loads(run("train", "--resume", "stopped", "--json", "--quiet").stdout)
