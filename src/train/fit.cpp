@@ -235,8 +235,9 @@ class Run {
   bool take(const data::Batch& batch, bool last) {
     const double begin = clock_();
     if (stepper_.stepped()) step_begin_ = at_.progress.batch;
-    replay_.note(inputs(), stepper_.stepped());
-    const StepResult step = stepper_.take(*engine_, batch, inputs(), last);
+    const StepInputs given = inputs();
+    replay_.note(given, stepper_.stepped());
+    const StepResult step = stepper_.take(*engine_, batch, given, last);
     if (!std::isfinite(step.loss_sum) || (stepper_.stepped() && !engine_->finite()))
       return treat(step.loss_sum / static_cast<double>(batch.size()));
     if (stepper_.stepped()) {
@@ -251,6 +252,8 @@ class Run {
     count_batch(at_, step, batch.size());
     at_.progress.examples_per_second = epoch_rate_.value();
     at_.progress.recent_examples_per_second = recent_.value();
+    at_.progress.step = at_.steps;
+    at_.progress.lr = given.lr;
     at_.measured = at_.progress;
     return true;
   }
