@@ -63,21 +63,20 @@ bool run(std::string_view input) {
 Target http_target() {
   const std::string form =
       "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\n\r\nx\r\n--b--\r\n";
-  return {
+  Target target{
       "http",
       run,
       {"\3GET /predict?top=3 HTTP/1.1\r\nHost: localhost:80\r\nConnection: keep-alive, close\r\n\r\n",
        "\1POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: x\r\n\r\n",
        "\7POST /predict HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: multipart/form-data; "
-       "boundary=\"b\"\r\n"
-       "Content-Length: " +
+       "boundary=\"b\"\r\nContent-Length: " +
            std::to_string(form.size()) + "\r\n\r\n" + form,
        "\2\r\nGET http://a/ HTTP/1.0\r\n\r\n"},
       words_of("GET POST HEAD HTTP/1.0 HTTP/1.1 HTTP/2.0 Host: Content-Length: Transfer-Encoding: chunked "
-               "Connection: Expect: "
-               "100-continue Content-Type: multipart/form-data; boundary= --b filename= 0 1 7fffffffffffffff "
-               "; : , \" \\ \r\n "
-               "\r\n\r\n \r \n \t")};
+               "Connection: Expect: 100-continue Content-Type: multipart/form-data; boundary= --b filename= "
+               "0 1 7fffffffffffffff ; : , \" \\")};
+  for (const char* end : {"\r\n", "\r\n\r\n", "\r", "\n", "\t", "\r\n--b"}) target.words.emplace_back(end);
+  return target;
 }
 
 }  // namespace resnet::fuzz

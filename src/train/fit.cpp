@@ -246,20 +246,17 @@ class Run {
       if (time_) time_->count();
     }
     const double seconds = clock_() - begin;
-    at_.seconds += seconds;
     epoch_rate_.add(batch.size(), seconds);
     recent_.add(batch.size(), seconds);
-    count_batch(at_, step, batch.size());
+    at_.seconds += seconds;
+    count_batch(at_, step, batch.size(), given.lr);
     at_.progress.examples_per_second = epoch_rate_.value();
     at_.progress.recent_examples_per_second = recent_.value();
-    at_.progress.step = at_.steps;
-    at_.progress.lr = given.lr;
     at_.measured = at_.progress;
     return true;
   }
 
-  // Of a step that is not finite, which `loss` belongs to; gives whether it is left out, false where the run
-  // is to go back.
+  // Of a step that is not finite, with this loss: whether it is left out; false where the run is to go back.
   bool treat(double loss) {
     Diagnosis d = diagnosis_of(at_, loss, inputs(), options_.batch_size, order_, train_.size());
     d.left = left_by_step(*engine_);
