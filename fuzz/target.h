@@ -24,6 +24,7 @@ struct Target {
 Target arguments_target();
 Target checkpoint_target();
 Target cifar_target();
+Target http_target();
 Target idx_target();
 Target image_target();
 Target json_target();
@@ -44,6 +45,7 @@ inline constexpr NamedTarget kTargets[] = {
     {"arguments", arguments_target},
     {"checkpoint", checkpoint_target},
     {"cifar", cifar_target},
+    {"http", http_target},
     {"idx", idx_target},
     {"image", image_target},
     {"json", json_target},

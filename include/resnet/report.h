@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "resnet/images.h"
 #include "resnet/train.h"
 
 namespace resnet {
@@ -96,6 +98,18 @@ std::shared_ptr<Observer> curves(ReportOptions options = {});
 /// curves.svg after every epoch, diagnosis.json of the last step that was not finite, result.json at the end.
 /// Throws IoError.
 std::shared_ptr<Observer> run_folder(std::filesystem::path folder);
+
+struct TensorboardOptions {
+  std::string settings = {};                   // shown as they are under "Text"; "": none
+  std::optional<images::Image> pictures = {};  // shown under "Images", such as data of the run
+};
+
+/// Writes what TensorBoard shows to `folder`, which is made if need be: events.out.tfevents.<time>.<host>
+/// with loss, accuracies, learning rate, speed and epoch of every point of the curves at its step. A run that
+/// is resumed, or goes back to a checkpoint, voids what was said of later steps. A disk that fails ends no
+/// training: what it does not take is tried again with the next point. Throws IoError at the start, and at
+/// the end if something is still missing.
+std::shared_ptr<Observer> tensorboard(std::filesystem::path folder, TensorboardOptions options = {});
 
 /// The curves of one run.
 struct Series {

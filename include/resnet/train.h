@@ -30,6 +30,8 @@ struct Progress {
   double loss = 0, train_acc = 0;
   double examples_per_second = 0;         // over the steps of this epoch so far
   double recent_examples_per_second = 0;  // over the last steps, some ten seconds of them
+  std::int64_t step = 0;                  // optimiser steps of the run that are done
+  double lr = 0;                          // of the last one, or of the one under way
 };
 
 /// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too.

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/stop_signals.h"
 #include "data/cache.h"
+#include "data/contact_sheet.h"
 #include "report/run_record.h"
 #include "report/text.h"
 #include "resnet/model_file.h"
@@ -180,6 +181,17 @@ nn::Sequential network_for(const Training& run, const data::Dataset& training) {
   return net;
 }
 
+// What TensorBoard shows besides the curves; a run that goes on has said it.
+TensorboardOptions shown_of(const Training& run, const data::Dataset& training,
+                            const settings::Settings& record) {
+  if (!run.resumed.empty()) return {};
+  constexpr std::int64_t kColumns = 4;
+  return {.settings = settings::to_toml(record),
+          .pictures = data::contact_sheet(
+              training,
+              {.columns = kColumns, .augment = settings::augmentation(run.chosen), .seed = run.chosen.seed})};
+}
+
 }  // namespace
 
 Trained train_run(const Training& run) {
@@ -210,6 +222,7 @@ Trained train_run(const Training& run) {
   }
   options.observers.push_back(keeper);
   options.observers.push_back(run_folder(folder));
+  if (chosen.tensorboard) options.observers.push_back(tensorboard(folder, shown_of(run, training, record)));
   Trained trained;
   try {
     trained.result = fit(net, training, test, options);

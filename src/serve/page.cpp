@@ -31,9 +31,9 @@ h1 { font-size: 1.5rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
 button { font: inherit; min-height: 44px; padding: .5rem 1.25rem; border-radius: 8px; border: 1px solid var(--accent);
   background: var(--accent); color: var(--on-accent); cursor: pointer; }
 button.plain { background: transparent; color: var(--accent); }
-button:focus-visible, article:focus-visible, #drop:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
+button:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 #photo { display: none; }
-@media (pointer: coarse) { #photo { display: inline-block; } }
+@media (pointer: coarse) { #photo { display: inline-block; } #drop p { display: none; } }
 .bar { display: flex; justify-content: space-between; align-items: center; gap: 1rem; min-height: 44px; margin: 1rem 0 .5rem; }
 #status { margin: 0; color: var(--quiet); }
 article { display: grid; grid-template-columns: 9rem 1fr; gap: 1rem; padding: 1rem 0; border-top: 1px solid var(--line); }

@@ -60,7 +60,7 @@ bool is_form(const Request& request) {
          serve::lower(serve::trimmed(type->substr(0, type->find(';')))) == "multipart/form-data";
 }
 
-// The number that "top=" of a query gives.
+// The number that "top=" of a query gives; all classes where there are fewer.
 std::int64_t top_of(const Request& request, std::int64_t otherwise, std::int64_t most) {
   std::string_view rest = request.query;
   while (!rest.empty()) {
@@ -70,10 +70,10 @@ std::int64_t top_of(const Request& request, std::int64_t otherwise, std::int64_t
     const std::string_view text = item.substr(4);
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most) {
-      throw Refusal(400, fmt::format("top is a number from 1 to {}", most));
+    if (error != std::errc() || end != text.data() + text.size() || value < 1) {
+      throw Refusal(400, "top is a number of classes, at least 1");
     }
-    return value;
+    return std::min(value, most);
   }
   return std::min(otherwise, most);
 }

@@ -53,6 +53,8 @@ void add_machine(Table& table) {
     take(s, t);
   };
   table.text("out", "DIR", "folder of the run; default runs/<model>-<n>", &Settings::out);
+  table.flag("tensorboard", "also write event files for TensorBoard into the run's folder",
+             &Settings::tensorboard);
   table.add({"checkpoint-every",
              "TIME|N",
              "a checkpoint after so long, e.g. 5m, or so many steps, and after an epoch; 0: none",

@@ -77,6 +77,7 @@ struct Settings {
   Precision precision = Precision::f32;
   std::string device = "auto";
   std::string out;
+  bool tensorboard = false;
   std::int64_t checkpoint_steps = 0;  // both 0: no checkpoints
   double checkpoint_seconds = CheckpointOptions{}.every_seconds;
   std::int64_t keep = CheckpointOptions{}.keep;

@@ -235,8 +235,9 @@ class Run {
   bool take(const data::Batch& batch, bool last) {
     const double begin = clock_();
     if (stepper_.stepped()) step_begin_ = at_.progress.batch;
-    replay_.note(inputs(), stepper_.stepped());
-    const StepResult step = stepper_.take(*engine_, batch, inputs(), last);
+    const StepInputs given = inputs();
+    replay_.note(given, stepper_.stepped());
+    const StepResult step = stepper_.take(*engine_, batch, given, last);
     if (!std::isfinite(step.loss_sum) || (stepper_.stepped() && !engine_->finite()))
       return treat(step.loss_sum / static_cast<double>(batch.size()));
     if (stepper_.stepped()) {
@@ -245,18 +246,17 @@ class Run {
       if (time_) time_->count();
     }
     const double seconds = clock_() - begin;
-    at_.seconds += seconds;
     epoch_rate_.add(batch.size(), seconds);
     recent_.add(batch.size(), seconds);
-    count_batch(at_, step, batch.size());
+    at_.seconds += seconds;
+    count_batch(at_, step, batch.size(), given.lr);
     at_.progress.examples_per_second = epoch_rate_.value();
     at_.progress.recent_examples_per_second = recent_.value();
     at_.measured = at_.progress;
     return true;
   }
 
-  // Of a step that is not finite, which `loss` belongs to; gives whether it is left out, false where the run
-  // is to go back.
+  // Of a step that is not finite, with this loss: whether it is left out; false where the run is to go back.
   bool treat(double loss) {
     Diagnosis d = diagnosis_of(at_, loss, inputs(), options_.batch_size, order_, train_.size());
     d.left = left_by_step(*engine_);

@@ -33,7 +33,7 @@ RunInfo info_of(const nn::Module& net, const data::Dataset& train, const data::D
   return info;
 }
 
-void count_batch(RunState& run, const StepResult& step, std::int64_t examples) {
+void count_batch(RunState& run, const StepResult& step, std::int64_t examples, double lr) {
   run.examples += examples;
   run.epoch_loss += step.loss_sum;
   run.epoch_correct += step.correct;
@@ -42,6 +42,8 @@ void count_batch(RunState& run, const StepResult& step, std::int64_t examples) {
   const auto all = static_cast<double>(run.progress.examples);
   run.progress.loss = run.epoch_loss / all;
   run.progress.train_acc = static_cast<double>(run.epoch_correct) / all;
+  run.progress.step = run.steps;
+  run.progress.lr = lr;
 }
 
 FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options,

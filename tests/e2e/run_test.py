@@ -30,6 +30,8 @@ assert set(result) >= {"loss", "train_acc", "test_acc", "examples_per_second", "
                        "weights_sha256", "complete", "version", "libraries"}
 assert result["complete"] is True and result["epochs"] == 2 and result["steps"] == 10
 xml.etree.ElementTree.parse(HERE / "first" / "curves.svg")
+events = run("train", *CHAPTER, "--epochs", 1, "--tensorboard", "--quiet", "--out", "events") and list((HERE / "events").glob("events.out.tfevents.*"))
+assert len(events) == 1 and b"brain.Event:2" in events[0].read_bytes()[:64] and b"loss/train" in events[0].read_bytes()
 points = (HERE / "first" / "metrics.csv").read_text().splitlines()
 assert points[0] == "epoch,train_loss,train_acc,test_acc" and len(points) == 1 + 2 * 5, points
 

@@ -75,7 +75,8 @@ void simulate(Stage& stage, const std::vector<std::shared_ptr<Observer>>& observ
     for (std::int64_t batch = 1; batch <= run.batches; ++batch) {
       before_step(epoch, batch);
       stage.now += 1;
-      progress = {epoch, batch, batch * run.batch_size, point->loss, point->train_acc, 256, 256};
+      progress = {epoch, batch, batch * run.batch_size,      point->loss, point->train_acc,
+                  256,   256,   epoch * run.batches + batch, 0.1};
       for (const auto& observer : observers) observer->on_step(progress);
       if (batch % (run.batches / 5) != 0) continue;
       for (const auto& observer : observers) observer->on_point(*point);

@@ -79,6 +79,13 @@ TEST(HttpRequest, ThatCouldBeReadAnotherWayIsRefused) {
   EXPECT_EQ(read(post + "Transfer-Encoding: xchunked\r\n\r\n"), "501");
 }
 
+// Nobody shall wait for the end of what will never have one.
+TEST(HttpRequest, ThatIsNoneIsRefusedAtOnce) {
+  EXPECT_EQ(read("GET / HTTP/1.1\nHost: x\n"), "400");
+  EXPECT_EQ(read("\x16\x03\x01"), "400") << "TLS";
+  EXPECT_EQ(read("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /? 1.1 a stays [] then []");
+}
+
 TEST(HttpRequest, IsLimitedBeforeItIsThere) {
   const HttpLimits limits{.target = 10, .head = 100, .fields = 3, .body = 5};
   const auto refused = [&](const std::string& bytes) { return read(bytes, bytes.size(), limits); };

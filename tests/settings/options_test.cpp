@@ -39,6 +39,7 @@ const std::map<std::string, Texts>& cases() {
        {{"1K", "512M", "1.5G", "2T"}, {"", "G", "0G", "-1G", "4", "4GB", "1024T", "nanG", "0.0001K"}}},
       {"memory", {{"512M", "4G", "1.5T"}, {"", "4", "0G", "-1G", "4GB"}}},
       {"drop-last", {{"yes", "no"}, {"", "1", "true"}}},
+      {"tensorboard", {{"yes", "no"}, {"", "1", "true"}}},
       {"resize-filter", {{"bilinear", "bicubic"}, {"", "nearest"}}},
       {"crop", {{"24x24", "96x128"}, {"", "0", "3x", "70000"}}},
       {"normalize",
