@@ -26,6 +26,7 @@
 #ifndef RESNET_C_H
 #define RESNET_C_H
 
+/* NOLINTBEGIN(modernize-*): it is C */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -128,5 +129,6 @@ resnet_status resnet_predict_batch(const resnet_model* model, const resnet_pictu
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(modernize-*) */
 
 #endif

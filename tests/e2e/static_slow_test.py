@@ -37,11 +37,11 @@ root = HERE / "root"
 shutil.copy(program, root / "resnet")
 put_small_idx("root/data")
 put("root/new.png", png(bytes(range(256)) * 4, 32, 32))
-as_root = [] if os.getuid() == 0 else ["unshare", "--map-root-user"]
+as_root = [] if os.getuid() == 0 else [shutil.which("unshare"), "--map-root-user"]
 
 
 def inside(*arguments):
-    return sh(*as_root, "chroot", root, "/resnet", *arguments, env={})
+    return sh(*as_root, shutil.which("chroot") or "/usr/sbin/chroot", root, "/resnet", *arguments, env={})
 
 
 said = inside("train", "--data", "idx:/data", "--resize", 32, "--batch-size", 4, "--steps", 2, "--blocks", "1,1", "--channels", "8,16",
