@@ -75,7 +75,7 @@ struct Target {
 Target followed(const fs::path& path) {
   constexpr int kMostLinks = 40;  // as Linux
   Target target{path};
-  for (int links = 0; links < kMostLinks; ++links) {
+  for (int links = 0; links <= kMostLinks; ++links) {
     const char* name = target.path.c_str();
     target.replaces = uninterrupted([&] { return file_system().lstat(name, &target.old); }) == 0;
     if (!target.replaces && errno != ENOENT) fail_to_write(path, errno);

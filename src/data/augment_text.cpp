@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "base/json.h"
 #include "resnet/augment.h"
@@ -88,10 +89,16 @@ Transform transform_called(const std::string& name) {
 
 template <class T>
 void set(T& member, const Json& value, const std::string& what) {
-  if (!value.is_whole() && !(std::is_same_v<T, double> && value.is_float())) {
-    throw FormatError("augmentation: " + what + " is " + value.dump());
+  if constexpr (std::is_same_v<T, double>) {
+    if (value.is_whole() || value.is_float()) {
+      member = value.number();
+      return;
+    }
+  } else if (value.is_whole() && std::in_range<std::int32_t>(value.whole())) {
+    member = static_cast<T>(value.whole());
+    return;
   }
-  member = static_cast<T>(value.number());
+  throw FormatError("augmentation: " + what + " is " + value.dump());
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "resnet/error.h"
+#include "support/in_child.h"
 #include "support/passed_on.h"
 #include "support/scratch_folder.h"
 
@@ -281,9 +282,9 @@ TEST(AppendedFile, DoesNotBecomeAStandardStreamThatIsClosed) {
         AppendedFile log(folder / "log");
         const InputFile input(folder / "log");
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-          if (::write(stream, "for people", 10) >= 0) std::_Exit(1);
+          if (::write(stream, "for people", 10) >= 0) test::leave_child(1);
         }
-        std::_Exit(log.append("figures") ? 0 : 2);
+        test::leave_child(log.append("figures") ? 0 : 2);
       },
       testing::ExitedWithCode(0), "");
   EXPECT_EQ(read_text(folder / "log"), "figures");

@@ -192,19 +192,35 @@ TEST(Augmentation, IsTextAndBack) {
             R"({"version":1,"transforms":[{"name":"rotation","degrees":15.0},)"
             R"({"name":"rotation","degrees":30.0,"bilinear":1},{"name":"trivial_augment"}]})")
       << "as before where it is as before";
-  for (const char* bad :
-       {"", "[]", "{}", R"({"version":2,"transforms":[]})", R"({"version":1,"transforms":[{}]})",
-        R"({"version":1,"transforms":[{"name":"flop"}]})",
-        R"({"version":1,"transforms":[{"name":"flip","p":1}]})",
-        R"({"version":1,"transforms":[{"name":"flip","probability":2}]})",
-        R"({"version":1,"transforms":[{"name":"flip","probability":"1"}]})",
-        R"({"version":1,"transforms":[{"name":"cutout","side":1.5}]})",
-        R"({"version":1,"transforms":[{"name":"flip"},{"name":"padding_crop"}]})"}) {
+  for (const char* bad : {"",
+                          "[]",
+                          "{}",
+                          R"({"version":2,"transforms":[]})",
+                          R"({"version":1,"transforms":[{}]})",
+                          R"({"version":1,"transforms":[{"name":"flop"}]})",
+                          R"({"version":1,"transforms":[{"name":"flip","p":1}]})",
+                          R"({"version":1,"transforms":[{"name":"flip","probability":2}]})",
+                          R"({"version":1,"transforms":[{"name":"flip","probability":"1"}]})",
+                          R"({"version":1,"transforms":[{"name":"flip","probability":null}]})",
+                          R"({"version":1,"transforms":[{"name":"cutout","side":1.5}]})",
+                          R"({"version":1,"transforms":[{"name":"cutout","side":99999999999}]})",
+                          R"({"version":1,"transforms":[{"name":"cutout","side":4294967297}]})",
+                          R"({"version":1,"transforms":[{"name":"cutout","side":18446744073709551615}]})",
+                          R"({"version":1,"transforms":[{"name":7}]})",
+                          R"({"version":1,"transforms":[7]})",
+                          R"({"version":1,"transforms":{}})",
+                          R"({"version":"1","transforms":[]})",
+                          R"({"version":1,"transforms":[],"more":0})",
+                          R"({"version":1})",
+                          R"({"transforms":[]})",
+                          R"({"version":1,"transforms":[{"name":"flip"},{"name":"padding_crop"}]})"}) {
     EXPECT_THROW(augmentation_from_json(bad), FormatError) << bad;
   }
 }
 
 TEST(Augmentation, RefusesWhatHasNoMeaning) {
+  EXPECT_THROW(check(Augmentation(33, Flip{})), ConfigError);
+  EXPECT_NO_THROW(check(Augmentation(32, Flip{})));
   for (const Augmentation& bad : {Augmentation{Flip{-0.1}},
                                   {Flip{std::numeric_limits<double>::quiet_NaN()}},
                                   {Flip{}, RandomResizedCrop{}},

@@ -3,122 +3,20 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <fstream>
 #include <map>
 
+#include "images/made_pictures.h"
 #include "resnet/error.h"
 #include "resnet/images.h"
+#include "support/in_child.h"
 #include "support/scratch_folder.h"
 
 namespace resnet::images {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-
-Bytes operator+(Bytes a, const Bytes& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-Bytes text(std::string_view s) {
-  return {s.begin(), s.end()};
-}
-Bytes repeated(const Bytes& part, int times) {
-  Bytes out;
-  for (int i = 0; i < times; ++i) out.insert(out.end(), part.begin(), part.end());
-  return out;
-}
-Bytes number(std::uint32_t value, int bytes, bool big) {
-  Bytes out;
-  for (int i = 0; i < bytes; ++i) {
-    out.push_back(static_cast<std::uint8_t>(value >> 8 * (big ? bytes - 1 - i : i)));
-  }
-  return out;
-}
-Bytes big(std::uint32_t value, int bytes = 4) {
-  return number(value, bytes, true);
-}
-Bytes little(std::uint32_t value, int bytes = 4) {
-  return number(value, bytes, false);
-}
-Bytes cut(const Bytes& file, std::size_t size) {
-  return {file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)};
-}
-
-// ---- PNG
-
-Bytes deflated(const Bytes& raw) {
-  Bytes out(::compressBound(static_cast<uLong>(raw.size())));
-  uLongf length = static_cast<uLongf>(out.size());
-  EXPECT_EQ(::compress2(out.data(), &length, raw.data(), static_cast<uLong>(raw.size()), 9), Z_OK);
-  out.resize(length);
-  return out;
-}
-Bytes chunk(std::string_view type, const Bytes& data) {
-  const Bytes body = text(type) + data;
-  return big(static_cast<std::uint32_t>(data.size())) + body +
-         big(static_cast<std::uint32_t>(::crc32(0, body.data(), static_cast<uInt>(body.size()))));
-}
-Bytes png_header(std::uint32_t width, std::uint32_t height, std::uint8_t depth, std::uint8_t color,
-                 std::uint8_t interlaced = 0) {
-  return text({"\x89PNG\r\n\x1a\n", 8}) +
-         chunk("IHDR", big(width) + big(height) + Bytes{depth, color, 0, 0, interlaced});
-}
-Bytes png(std::uint32_t width, std::uint32_t height, std::uint8_t depth, std::uint8_t color, const Bytes& raw,
-          const Bytes& before = {}, std::uint8_t interlaced = 0) {
-  return png_header(width, height, depth, color, interlaced) + before + chunk("IDAT", deflated(raw)) +
-         chunk("IEND", {});
-}
-const Bytes kRows = repeated({0, 1, 2, 3, 4, 5, 6}, 3);  // RGB 2x3
-
-// ---- JPEG, gray: one block, and scans that say nothing
-
-Bytes segment(std::uint8_t marker, const Bytes& data) {
-  return Bytes{0xFF, marker} + big(static_cast<std::uint32_t>(data.size() + 2), 2) + data;
-}
-Bytes jpeg(std::uint32_t width, std::uint32_t height, bool progressive, const Bytes& scans,
-           const Bytes& before = {}) {
-  // Tables: every coefficient divided by 1; one code of one bit, for category 0, or a run to the end of the
-  // band.
-  const Bytes tables =
-      segment(0xDB, Bytes{0} + Bytes(64, 1)) + segment(0xC4, Bytes{0, 1} + Bytes(15, 0) + Bytes{0}) +
-      segment(0xC4, Bytes{0x10, 1} + Bytes(15, 0) + Bytes{static_cast<std::uint8_t>(progressive ? 0xE0 : 0)});
-  return Bytes{0xFF, 0xD8} + before + tables +
-         segment(progressive ? 0xC2 : 0xC0,
-                 Bytes{8} + big(height, 2) + big(width, 2) + Bytes{1, 1, 0x11, 0}) +
-         scans + Bytes{0xFF, 0xD9};
-}
-Bytes scan(std::uint8_t first, std::uint8_t last, const Bytes& data) {
-  return segment(0xDA, {1, 1, 0, first, last, 0}) + data;
-}
-const Bytes kFlat = jpeg(8, 8, false, scan(0, 63, {0x3F}));
-
-// ---- BMP and WebP
-
-Bytes bmp(std::uint32_t width, std::uint32_t height, std::uint32_t bits, const Bytes& rows,
-          std::uint32_t compression = 0, std::uint32_t colors = 0, std::uint32_t start = 54,
-          std::uint32_t header = 40) {
-  return text("BM") + little(0) + little(0) + little(start) + little(header) + little(width) +
-         little(height) + little(1, 2) + little(bits, 2) + little(compression) + little(0) + little(0) +
-         little(0) + little(colors) + little(0) + rows;
-}
-Bytes riff(const Bytes& chunks) {
-  return text("RIFF") + little(static_cast<std::uint32_t>(chunks.size() + 4)) + text("WEBP") + chunks;
-}
-Bytes webp_chunk(std::string_view name, const Bytes& data) {
-  return text(name) + little(static_cast<std::uint32_t>(data.size())) + data + Bytes(data.size() % 2, 0);
-}
-Bytes vp8x(std::uint32_t width, std::uint32_t height, std::uint8_t flags = 0) {
-  return webp_chunk("VP8X", Bytes{flags, 0, 0, 0} + little(width - 1, 3) + little(height - 1, 3));
-}
-Bytes vp8l(std::uint32_t width, std::uint32_t height, const Bytes& data) {
-  return webp_chunk("VP8L", Bytes{0x2F} + little((width - 1) | (height - 1) << 14U) + data);
-}
-Bytes vp8(std::uint32_t width, std::uint32_t height, const Bytes& data) {
-  return webp_chunk("VP8 ",
-                    Bytes{0x10, 0x20, 0, 0x9D, 1, 0x2A} + little(width, 2) + little(height, 2) + data);
-}
+using namespace made;
 
 enum class Expect { refused, read };
 struct Hostile {
@@ -342,7 +240,8 @@ TEST(Hostile, IsRefusedInASecondAndIn64MB) {
     const pid_t child = ::fork();
     if (child == 0) {
       const std::string problem = outcome(hostile);
-      _exit(::write(ends[1], problem.data(), problem.size()) == static_cast<ssize_t>(problem.size()) ? 0 : 2);
+      test::leave_child(
+          ::write(ends[1], problem.data(), problem.size()) == static_cast<ssize_t>(problem.size()) ? 0 : 2);
     }
     ::close(ends[1]);
     std::string problem(1000, '\0');
@@ -363,6 +262,16 @@ TEST(Hostile, EveryTruncationIsRefusedAndNoChangedByteHarms) {
       {"png", png(2, 3, 8, 2, kRows, chunk("eXIf", exif))},
       {"jpeg", jpeg(8, 8, false, scan(0, 63, {0x3F}), segment(0xE1, exif))},
       {"bmp", bmp(3, 2, 24, Bytes(24, 7))},
+      {"bmp of runs",
+       bmp(4, 4, 8, Bytes(1024, 9) + Bytes{4, 1, 0, 0, 0, 4, 1, 2, 3, 4, 0, 0, 0, 2, 1, 0, 3, 3, 0, 1}, 1,
+           256, 1078)},
+      {"bmp of runs of four bits",
+       bmp(5, 1, 4, Bytes(64, 9) + Bytes{2, 0x12, 0, 3, 0x34, 0x50, 0, 1}, 2, 16, 118)},
+      {"bmp of masks", bmp(2, 2, 16, little(0xF800) + little(0x7E0) + little(0x1F) + Bytes(8, 7), 3, 0, 66)},
+      {"png of a palette", png(2, 3, 4, 3, repeated({0, 0x12}, 3), chunk("PLTE", Bytes(9, 1)))},
+      {"png of 16 bits", png(2, 1, 16, 4, Bytes{0, 1, 2, 3, 4, 5, 6, 7, 8})},
+      {"pbm", text("P4 9 1\n\xAA\x80")},
+      {"pgm of 16 bits", text({"P5 2 1 300\n\0\1\1\0", 15})},
       {"ppm", text("P6 2 1 255\nabcdef")},
   };
   for (const auto& [name, file] : files) {

@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
 #include "images/libraries.h"
 #include "io/folder_test.h"
+#include "resnet/report.h"
 #include "resnet/train.h"
 #include "resnet/version.h"
 
@@ -181,6 +183,74 @@ TEST_F(RunRecord, MetricsThatAreNoneAreRefusedWithTheirLine) {
   EXPECT_THAT(error(metrics_header() + "1,2,3,4x\n"), HasSubstr("'4x' is not a number"));
   EXPECT_THAT(error(metrics_header() + "1, 2,3,4\n"), HasSubstr("' 2' is not a number"));
   EXPECT_THROW(static_cast<void>(read_metrics(file("none"))), IoError);
+}
+
+// What a person may have given in the place of a run's file, and what is hinted at.
+TEST_F(RunRecord, HintsAtTheRunThatWasMeant) {
+  namespace fs = std::filesystem;
+  const auto put = [&](const fs::path& path) {
+    fs::create_directories(path.parent_path());
+    write(path, "x");
+  };
+  for (const char* name : {kConfigFile, kMetricsFile, kModelFile, "mine.csv"}) put(file("run") / name);
+  put(file("begun") / kConfigFile);
+  put(file("runs") / "a" / "notes");
+  put(file("runs") / "b" / kMetricsFile);
+  put(file("runs") / "c" / kMetricsFile);
+  fs::create_directories(file("empty"));
+  const auto hint = [&](const fs::path& path, const char* wanted = kMetricsFile) {
+    return hint_for_run(path, wanted, "otherwise");
+  };
+  const std::string run = file("run").string();
+  EXPECT_EQ(hint("~/run"), unexpanded("~/run"));
+  EXPECT_EQ(hint(run), "give " + run + "/metrics.csv");
+  EXPECT_EQ(hint(run + "/"), "give " + run + "/metrics.csv");
+  EXPECT_EQ(hint(file("runs")),
+            "it is a folder of runs: give one of them, e.g. " + (file("runs") / "b").string());
+  EXPECT_EQ(hint(file("begun")), "the run in it goes on, or was ended at once");
+  EXPECT_EQ(hint(file("empty")), "otherwise");
+  EXPECT_EQ(hint(file("none")), "otherwise");
+  for (const char* other : {kConfigFile, kModelFile})
+    EXPECT_EQ(hint(file("run") / other), "it is another file of a run: give " + run) << other;
+  EXPECT_EQ(hint(file("run") / kModelFile, kConfigFile),
+            "it is another file of a run: give " + run + "/config.toml");
+  EXPECT_EQ(hint(file("run") / kModelFile, kModelFile), "otherwise") << "it is the file itself";
+  EXPECT_EQ(hint(file("run") / "mine.csv"), "otherwise");
+  EXPECT_EQ(hint(file("begun") / kConfigFile), "otherwise") << "no metrics beside it";
+  EXPECT_EQ(hint(run + "/metrics.csv/"), "it is a file: give " + run + "/metrics.csv");
+  const fs::path before = fs::current_path();
+  fs::current_path(file("run"));
+  EXPECT_EQ(hint(kConfigFile), "it is another file of a run: give .");
+  fs::current_path(before);
+}
+
+TEST_F(RunRecord, ResultSaysWhatAFolderHeld) {
+  FitResult result = full_result();
+  result.data = data::Dataset::Source::Counts{.bad_files = 2, .duplicates = 3, .overlaps = 4};
+  const auto object = nlohmann::json::parse(to_json(result));
+  EXPECT_EQ(object.at("bad_files"), 2);
+  EXPECT_EQ(object.at("duplicates"), 3);
+  EXPECT_EQ(object.at("overlaps"), 4);
+}
+
+TEST_F(RunRecord, ConfigGivesASeriesItsNames) {
+  const auto series = [&](const std::string& text) {
+    write(file("config.toml"), text);
+    Series found;
+    read_config(file("config.toml"), found);
+    return found;
+  };
+  Series s = series("model = 'resnet18'\ndata = 'cifar10'\nepochs = 7\nsteps = 0\nquiet = true\n");
+  EXPECT_EQ(s.model, "resnet18");
+  EXPECT_EQ(s.dataset, "cifar10");
+  EXPECT_EQ(s.epochs, 7);
+  s = series(
+      "epochs = 7\nsteps = '40,20:30'\n[model]\nname = 'd2l_resnet18'\nblocks = [1, 1]\n[notes]\nname = "
+      "'x'\n");
+  EXPECT_EQ(s.model, "d2l_resnet18");
+  EXPECT_EQ(s.epochs, 0) << "the steps may end it before";
+  EXPECT_THROW(series("epochs = 1.5\n"), FormatError);
+  EXPECT_THROW(series("epochs = 'many'\n"), FormatError);
 }
 
 }  // namespace
