@@ -160,8 +160,12 @@ TEST_F(WeightsTest, APrefixThatTheNetworkHasStays) {
 TEST_F(WeightsTest, EveryNetworkOfTheZooIsRecognised) {
   const std::vector<std::int64_t> narrow = {16, 32, 64, 128};  // 1/16 of the numbers
   for (const std::string& name : models::names()) {
-    const nn::Sequential net = fresh(name, {.classes = 7, .channels = narrow});
-    const Recognition found = recognise({"m", state_of(net)});
+    Weights weights{"m", {}};
+    nn::for_each_parameter(models::make(name, {.classes = 7, .channels = narrow}),
+                           [&](const std::string& tensor, const nn::Parameter& parameter) {
+                             weights.tensors.emplace_back(tensor, Tensor(parameter.shape));
+                           });
+    const Recognition found = recognise(weights);
     EXPECT_EQ(found.model, name);
     EXPECT_EQ(found.own_options, "channels 16,32,64,128, stem-channels 16") << name;
     EXPECT_THAT(found.differences, IsEmpty()) << name;
