@@ -30,6 +30,7 @@ Target image_target();
 Target json_target();
 Target metrics_target();
 Target model_target();
+Target pth_target();
 Target safetensors_target();
 Target toml_target();
 
@@ -51,6 +52,7 @@ inline constexpr NamedTarget kTargets[] = {
     {"json", json_target},
     {"metrics", metrics_target},
     {"model", model_target},
+    {"pth", pth_target},
     {"safetensors", safetensors_target},
     {"toml", toml_target},
 };

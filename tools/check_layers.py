@@ -33,7 +33,7 @@ HOUSE = {
     "cpu":      (5, [],                         ["compiler"]),
     "gpu":      (5, [],                         ["compiler", "device"]),
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "gpu", "exec"]),
-    "io":       (7, ["model_file.h"],           ["engine", "data"]),
+    "io":       (7, ["model_file.h", "weights.h"], ["engine", "data"]),
     "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface
     "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
     "report":   (9, ["evaluation_files.h", "html_report.h", "report.h"], ["train"]),
@@ -89,6 +89,7 @@ GUARDED = [
     (r"png\.h", "libpng", ["images"]),
     (r"webp/", "libwebp", ["images"]),
     (r"cuda", "CUDA", ["cuda"]),
+    (r"minizip/", "minizip", ["io"]),
 ]
 
 # The library never prints, exits or aborts; only these rooms may.

@@ -1,4 +1,4 @@
-// Model files: a trained network with all that using it takes, and weights in PyTorch's names.
+// Model files: a trained network with all that using it takes. Weights alone: resnet/weights.h.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +36,8 @@ void save_model(const std::filesystem::path& path, const ModelFile& model);
 void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset);
 
 /// Reads a model file. The graph is verified like any graph, and its state values must be exactly the
-/// file's tensors (`num_batches_tracked` may be absent). Throws IoError, or FormatError with the
-/// file's name and what does not fit.
+/// file's tensors (`num_batches_tracked` may be absent; F16 and BF16 become f32). Throws IoError, or
+/// FormatError with the file's name and what does not fit.
 ModelFile read_model(const std::filesystem::path& path);
 
 /// The same for a file's bytes in memory; `name` stands for them in messages.
@@ -83,14 +83,5 @@ class Model {
 
 /// read_model() on the native engine.
 Model load_model(const std::filesystem::path& path, const EngineOptions& options = {});
-
-/// Fills a network from a safetensors file, ours or PyTorch's, whose tensors must be exactly the
-/// network's by name, shape and dtype (`num_batches_tracked` may be absent). Throws IoError, or
-/// FormatError that names the first tensor that differs; the network is then untouched.
-void load_weights(nn::Module& net, const std::filesystem::path& path);
-
-/// The same, but for the last linear layer where that of the file has another shape, as for other classes: it
-/// stays as it is. Gives whether it does.
-bool load_backbone(nn::Module& net, const std::filesystem::path& path);
 
 }  // namespace resnet

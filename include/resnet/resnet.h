@@ -28,3 +28,4 @@
 #include "resnet/tensor.h"
 #include "resnet/train.h"
 #include "resnet/version.h"
+#include "resnet/weights.h"

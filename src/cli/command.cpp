@@ -37,6 +37,8 @@ constexpr Foreign kForeign[] = {
     {"workers", "did you mean --threads?"},
     {"gpu", "this build computes on the CPU alone; leave the flag out"},
     {"cuda", "this build computes on the CPU alone; leave the flag out"},
+    {"convert", "did you mean resnet import?"},
+    {"weights", "did you mean --init FILE?"},
     {"infer", "did you mean resnet predict?"},
     {"classify", "did you mean resnet predict?"},
     {"export", "comes with 0.2; the file model.safetensors of a run has PyTorch's parameter names already"},

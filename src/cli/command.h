@@ -110,6 +110,7 @@ std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_predict();
 std::unique_ptr<Command> make_serve();
 std::unique_ptr<Command> make_data();
+std::unique_ptr<Command> make_import();
 std::unique_ptr<Command> make_summary();
 std::unique_ptr<Command> make_plan();
 std::unique_ptr<Command> make_bench();

@@ -177,7 +177,10 @@ nn::Sequential network_for(const Training& run, const data::Dataset& training) {
   train::check_parameters(net, settings::engine_options(run.chosen).memory);
   const bool begun =
       !run.resumed.empty() && !checkpoints_in(fs::path(run.resumed) / report::kCheckpoints).empty();
-  if (!begun) settings::initialise(net, run.chosen, training);
+  if (begun) return net;
+  for (const std::string& decision : settings::initialise(net, run.chosen, training)) {
+    if (!run.quiet) say("init: " + decision);
+  }
   return net;
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
 #include <numeric>
 #include <string_view>
@@ -15,7 +14,9 @@
 #include "base/text.h"
 #include "compiler/verify.h"
 #include "graph/names.h"
+#include "io/model_metadata.h"
 #include "io/safetensors.h"
+#include "io/state_names.h"
 #include "kernels/loss/softmax.h"
 #include "ops/operation.h"
 
@@ -24,30 +25,20 @@ namespace {
 
 constexpr const char* kFormatKey = "resnet.format";
 constexpr const char* kFormat = "1";
-constexpr const char* kGraphKey = "resnet.graph";
 constexpr const char* kPreprocessingKey = "resnet.preprocessing";
 constexpr const char* kClassesKey = "resnet.classes";
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
 
-// PyTorch's count of training batches, i64, which nothing here depends on; files may lack it.
-bool is_count(const std::string& name) {
-  return name == "num_batches_tracked" || name.ends_with(".num_batches_tracked");
-}
-
 bool is_state(const graph::ValueInfo& value) {
   return value.role == graph::Role::parameter || value.role == graph::Role::buffer;
 }
 
-std::string described(DType dtype, const Shape& shape) {
-  return fmt::format("{} {}", io::safetensors_name(dtype), to_string(shape));
-}
-
-const std::string& metadata(const io::Safetensors& file, const char* key) {
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) {
+const std::string& text_of(const io::Metadata& metadata, const char* key) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) {
     throw FormatError(fmt::format("no '{}' in its metadata", key),
-                      "it may hold weights alone; load_weights() puts those into a network");
+                      "it may hold weights alone: resnet import makes a model of them (import_model)");
   }
   return found->second;
 }
@@ -81,9 +72,9 @@ void check_graph(const ModelFile& model) {
   const graph::ValueInfo& result = model.graph.value(model.graph.output(graph::kOutput));
   const Shape& output = result.type.shape;
   if (result.role != graph::Role::computed) {
-    throw FormatError(
-        fmt::format("its output is {}, a computed F32 was expected", described(result.type.dtype, output)),
-        kDamaged);
+    throw FormatError(fmt::format("its output is {}, a computed F32 was expected",
+                                  io::described(result.type.dtype, output)),
+                      kDamaged);
   }
   const auto classes = static_cast<std::int64_t>(model.classes.size());
   if (classes > 0 && (output.rank() != 2 || output[1] < classes)) {
@@ -105,24 +96,24 @@ void check_tensors(const State& given, const std::vector<Wanted>& wanted, const 
   for (const Wanted& want : wanted) {
     const auto found = left.find(want.name);
     if (found == left.end()) {
-      if (is_count(want.name) && want.dtype == DType::i64) continue;
+      if (io::is_count(want.name) && want.dtype == DType::i64) continue;
       throw FormatError(
-          fmt::format("tensor '{}' {} is missing", want.name, described(want.dtype, want.shape)), hint);
+          fmt::format("tensor '{}' {} is missing", want.name, io::described(want.dtype, want.shape)), hint);
     }
     const Tensor& tensor = *found->second;
     if (tensor.dtype() != want.dtype || !(tensor.shape() == want.shape)) {
       throw FormatError(
           fmt::format("tensor '{}' is {}, the network has {}", want.name,
-                      described(tensor.dtype(), tensor.shape()), described(want.dtype, want.shape)),
+                      io::described(tensor.dtype(), tensor.shape()), io::described(want.dtype, want.shape)),
           hint);
     }
     left.erase(found);
   }
   for (const auto& [name, tensor] : given) {
-    if (!left.contains(name) || is_count(name)) continue;
-    throw FormatError(
-        fmt::format("tensor '{}' {} is not in the network", name, described(tensor.dtype(), tensor.shape())),
-        hint);
+    if (!left.contains(name) || io::is_count(name)) continue;
+    throw FormatError(fmt::format("tensor '{}' {} is not in the network", name,
+                                  io::described(tensor.dtype(), tensor.shape())),
+                      hint);
   }
 }
 
@@ -149,7 +140,7 @@ graph::Graph stored_graph(const ModelFile& model) {
     if (is_state(value)) named.insert(value.name);
   }
   for (const auto& [name, tensor] : model.state) {
-    if (named.contains(name) || is_count(name)) continue;
+    if (named.contains(name) || io::is_count(name)) continue;
     graph.add_state(graph::Role::buffer, name, {tensor.shape(), tensor.dtype()});
   }
   return graph;
@@ -172,7 +163,7 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
     check_graph(stored);  // nothing is written that read_model() would refuse
     check_tensors(model.state, state_of(stored.graph), "");
     try {
-      metadata[kGraphKey] = graph::to_json(stored.graph);
+      metadata[io::kGraphKey] = graph::to_json(stored.graph);
       metadata[kPreprocessingKey] = data::to_json(model.preprocessing);
       metadata[kClassesKey] = Json(model.classes).dump();
     } catch (const FormatError&) {
@@ -181,7 +172,7 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
       throw FormatError(fmt::format("the name of {} is not UTF-8, which the file could not hold", what),
                         "give it a name in UTF-8; nothing was written");
     }
-    static_cast<void>(parse_json(metadata[kGraphKey]));  // within the limits of reading
+    static_cast<void>(parse_json(metadata[io::kGraphKey]));  // within the limits of reading
     static_cast<void>(parse_json(metadata[kClassesKey]));
   });
   io::write_safetensors(path, model.state, metadata);
@@ -194,34 +185,38 @@ void save_model(const std::filesystem::path& path, const nn::Module& net, const 
               dataset.preprocessing(), dataset.classes()});
 }
 
+ModelFile io::model_of(State tensors, const io::Metadata& metadata) {
+  ModelFile model;
+  if (const std::string& format = text_of(metadata, kFormatKey); format != kFormat) {
+    throw FormatError(fmt::format("{} {}, this program reads {}", kFormatKey,
+                                  Json(format).dump({.replace = true}), kFormat),
+                      "a newer version of this program wrote it");
+  }
+  model.graph = graph::from_json(text_of(metadata, io::kGraphKey), ops::read);
+  model.preprocessing = data::preprocessing_from_json(text_of(metadata, kPreprocessingKey));
+  model.classes = classes_from_json(text_of(metadata, kClassesKey));
+  check_graph(model);
+  check_tensors(tensors, state_of(model.graph), kDamaged);
+  model.state = std::move(tensors);
+  return model;
+}
+
 namespace {
 
 ModelFile model_of(io::Safetensors file, const std::filesystem::path& name) {
   ModelFile model;
-  naming(name, [&] {
-    if (const std::string& format = metadata(file, kFormatKey); format != kFormat) {
-      throw FormatError(fmt::format("{} {}, this program reads {}", kFormatKey,
-                                    Json(format).dump({.replace = true}), kFormat),
-                        "a newer version of this program wrote it");
-    }
-    model.graph = graph::from_json(metadata(file, kGraphKey), ops::read);
-    model.preprocessing = data::preprocessing_from_json(metadata(file, kPreprocessingKey));
-    model.classes = classes_from_json(metadata(file, kClassesKey));
-    check_graph(model);
-    check_tensors(file.tensors, state_of(model.graph), kDamaged);
-  });
-  model.state = std::move(file.tensors);
+  naming(name, [&] { model = io::model_of(std::move(file.tensors), file.metadata); });
   return model;
 }
 
 }  // namespace
 
 ModelFile read_model(const std::filesystem::path& path) {
-  return model_of(io::read_safetensors(path), path);
+  return model_of(io::read_safetensors(path, io::StoredTypes::all), path);
 }
 
 ModelFile parse_model(std::span<const std::byte> bytes, const std::string& name) {
-  return model_of(io::parse_safetensors(bytes, name), name);
+  return model_of(io::parse_safetensors(bytes, name, io::StoredTypes::all), name);
 }
 
 Model::Model(ModelFile file, const EngineOptions& options)
@@ -272,22 +267,6 @@ std::vector<std::pair<std::string, float>> Model::top_of(const Tensor& logits, s
 
 Model load_model(const std::filesystem::path& path, const EngineOptions& options) {
   return Model(read_model(path), options);
-}
-
-void load_weights(nn::Module& net, const std::filesystem::path& path) {
-  io::Safetensors file = io::read_safetensors(path);
-  std::vector<Wanted> wanted;
-  State left_out;  // counts that are nowhere
-  nn::for_each_parameter(std::as_const(net), [&](const std::string& name, const nn::Parameter& parameter) {
-    const bool count = parameter.kind == nn::ParameterKind::batches_tracked;
-    wanted.push_back({name, count ? DType::i64 : DType::f32, parameter.shape});
-    if (count && !parameter.set &&
-        std::ranges::find(file.tensors, name, &State::value_type::first) == file.tensors.end())
-      left_out.emplace_back(name, Tensor(parameter.shape, DType::i64));
-  });
-  naming(path, [&] { check_tensors(file.tensors, wanted, "is it a file of this network?"); });
-  std::ranges::move(left_out, std::back_inserter(file.tensors));
-  set_state(net, file.tensors);  // all at once, or nothing
 }
 
 }  // namespace resnet

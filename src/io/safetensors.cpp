@@ -15,6 +15,8 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "io/file_kind.h"
+#include "io/stored_type.h"
 
 namespace resnet::io {
 namespace {
@@ -30,17 +32,25 @@ constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr JsonLimits kHeaderLimits = {.bytes = kMostHeader, .text = kMostHeader};  // a graph is one text
 
 struct Name {
-  DType dtype;
+  StoredType type;
   std::string_view text;
 };
-constexpr std::array<Name, 5> kNames = {
-    {{DType::f32, "F32"}, {DType::f64, "F64"}, {DType::i32, "I32"}, {DType::i64, "I64"}, {DType::u8, "U8"}}};
+constexpr std::size_t kOwn = 5;  // types that tensors have
+constexpr std::array<Name, 10> kNames = {{{StoredType::f32, "F32"},
+                                          {StoredType::f64, "F64"},
+                                          {StoredType::i32, "I32"},
+                                          {StoredType::i64, "I64"},
+                                          {StoredType::u8, "U8"},
+                                          {StoredType::f16, "F16"},
+                                          {StoredType::bf16, "BF16"},
+                                          {StoredType::i16, "I16"},
+                                          {StoredType::i8, "I8"},
+                                          {StoredType::boolean, "BOOL"}}};
 
-std::optional<DType> dtype_named(std::string_view text) {
-  for (const Name& name : kNames) {
-    if (name.text == text) return name.dtype;
-  }
-  return std::nullopt;
+const Name* type_named(std::string_view text, StoredTypes types) {
+  const auto names = std::span(kNames).first(types == StoredTypes::own ? kOwn : kNames.size());
+  const auto found = std::ranges::find(names, text, &Name::text);
+  return found == names.end() ? nullptr : &*found;
 }
 
 constexpr std::size_t kMostShown = 100;  // bytes, in a message
@@ -127,7 +137,7 @@ std::string make_header(const std::string& file, const NamedTensors& tensors,
 
 struct Entry {
   std::string name;
-  DType dtype = DType::f32;
+  Name type = kNames.front();
   Shape shape;
   std::uint64_t begin = 0, end = 0;  // in the data
 };
@@ -137,7 +147,8 @@ struct Entry {
 template <class Source>
 class Reader {
  public:
-  Reader(Source& source, std::string file) : source_(source), file_(std::move(file)) {}
+  Reader(Source& source, std::string file, StoredTypes types)
+      : source_(source), file_(std::move(file)), types_(types) {}
 
   Safetensors read() {
     const Json header = read_header();
@@ -155,9 +166,9 @@ class Reader {
       result.tensors.emplace_back(entry.name, Tensor());
     }
     for (const std::size_t i : data_order_of(entries)) {
-      Tensor tensor(entries[i].shape, entries[i].dtype);
-      fill({tensor.raw(), tensor.bytes()});
-      result.tensors[i].second = std::move(tensor);
+      const Name& type = entries[i].type;
+      result.tensors[i].second = read_tensor(entries[i]);
+      if (is_widened(type.type)) ++result.widened[std::string(type.text)];
     }
     return result;
   }
@@ -172,21 +183,58 @@ class Reader {
     if (source_.read(bytes) != bytes.size()) fail("it ended while it was being read");
   }
 
+  // Of what is no safetensors file, and begins with `head`; a file of another kind is called by its name.
+  [[noreturn]] void fail_to_begin(std::string head, const std::string& what) {
+    if (head.size() < kKindBytes) {
+      const std::size_t had = head.size();
+      head.resize(kKindBytes);
+      head.resize(had + source_.read(std::as_writable_bytes(std::span(head).subspan(had))));
+    }
+    if (const std::optional<FileKind> kind = kind_of(head))
+      throw FormatError(fmt::format("{} is {}", file_, kind->what), kind->hint);
+    fail(what);
+  }
+
+  Tensor read_tensor(const Entry& entry) {
+    const StoredType type = entry.type.type;
+    Tensor tensor(entry.shape, widened(type));
+    if (!is_widened(type)) {
+      fill({tensor.raw(), tensor.bytes()});
+      return tensor;
+    }
+    constexpr std::size_t kPiece = std::size_t{1} << 16U;
+    std::vector<std::byte> piece(std::min<std::size_t>(kPiece, entry.end - entry.begin));
+    std::size_t left = entry.end - entry.begin;
+    for (std::byte* to = tensor.raw(); left > 0;) {
+      const auto bytes = std::span(piece).first(std::min(left, piece.size()));
+      fill(bytes);
+      widen(type, bytes, to);
+      to += bytes.size() / size_of(type) * size_of(tensor.dtype());
+      left -= bytes.size();
+    }
+    return tensor;
+  }
+
   Json read_header() {
     const auto size = static_cast<std::uint64_t>(source_.size());
-    if (size < kLengthBytes) fail(fmt::format("{} bytes are too few for a safetensors file", size));
+    std::string head(std::min<std::uint64_t>(size, kLengthBytes), '\0');
+    fill(std::as_writable_bytes(std::span(head)));
+    if (size < kLengthBytes)
+      fail_to_begin(head, fmt::format("{} bytes are too few for a safetensors file", size));
     std::uint64_t length = 0;
-    fill(std::as_writable_bytes(std::span(&length, 1)));
+    std::memcpy(&length, head.data(), sizeof length);
     if (length > size - kLengthBytes) {
-      fail(fmt::format("its header would have {} bytes, the file has {}", length, size));
+      fail_to_begin(head, fmt::format("its header would have {} bytes, the file has {}", length, size));
     }
-    if (length > kMostHeader) fail(fmt::format("a header of {} bytes; at most {}", length, kMostHeader));
+    if (length > kMostHeader)
+      fail_to_begin(head, fmt::format("a header of {} bytes; at most {}", length, kMostHeader));
     std::string text(length, '\0');
     fill(std::as_writable_bytes(std::span(text)));
     data_bytes_ = size - kLengthBytes - length;
+    if (!text.starts_with('{'))
+      fail_to_begin(head + text.substr(0, kKindBytes), "the header does not begin with '{' and end with '}'");
     text.resize(text.find_last_not_of(' ') + 1);  // padding
-    if (!text.starts_with('{') || !text.ends_with('}'))
-      fail("the header does not begin with '{' and end with '}'");
+    if (!text.ends_with('}')) fail("the header does not begin with '{' and end with '}'");
     try {
       return parse_json(text, kHeaderLimits);
     } catch (const FormatError& error) {
@@ -215,10 +263,10 @@ class Reader {
     }
     Entry entry;
     entry.name = name;
-    entry.dtype = dtype_of(who, *dtype);
+    entry.type = type_of(who, *dtype);
     entry.shape = shape_of(who, *shape);
     std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.dtype),
+    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.type.type),
                                &bytes)) {
       fail(fmt::format("{}: the size of shape {} overflows 64 bits", who, to_string(entry.shape)));
     }
@@ -229,7 +277,7 @@ class Reader {
     entry.begin = offsets[0].natural();
     entry.end = offsets[1].natural();
     if (entry.end < entry.begin || entry.end - entry.begin != bytes) {
-      fail(fmt::format("{}: {} {} takes {} bytes, data_offsets are {}", who, safetensors_name(entry.dtype),
+      fail(fmt::format("{}: {} {} takes {} bytes, data_offsets are {}", who, entry.type.text,
                        to_string(entry.shape), bytes, shown(offsets)));
     }
     if (entry.end > data_bytes_) {
@@ -238,15 +286,15 @@ class Reader {
     return entry;
   }
 
-  DType dtype_of(const std::string& who, const Json& value) const {
+  Name type_of(const std::string& who, const Json& value) const {
     if (!value.is_text()) fail(fmt::format("{}: dtype is not a text: {}", who, shown(value)));
     const std::string& text = value.text();
-    const std::optional<DType> dtype = dtype_named(text);
-    if (!dtype) {
-      fail(fmt::format("{}: dtype {} is not supported", who, quoted(text)),
-           "F32, F64, I32, I64 and U8 are; in PyTorch, tensor.float() makes F32 of F16 and BF16");
-    }
-    return *dtype;
+    if (const Name* type = type_named(text, types_)) return *type;
+    fail(fmt::format("{}: dtype {} is not supported", who, quoted(text)),
+         types_ == StoredTypes::own
+             ? "F32, F64, I32, I64 and U8 are; in PyTorch, tensor.float() makes F32 of F16 and BF16"
+             : "F16, BF16, F32, F64, I8 to I64, U8 and BOOL are; in PyTorch, tensor.float() makes F32 of "
+               "others");
   }
 
   Shape shape_of(const std::string& who, const Json& value) const {
@@ -294,6 +342,7 @@ class Reader {
 
   Source& source_;
   std::string file_;
+  StoredTypes types_;
   std::uint64_t data_bytes_ = 0;  // behind the header
 };
 
@@ -315,15 +364,19 @@ class MemorySource {
 }  // namespace
 
 std::string_view safetensors_name(DType dtype) {
-  for (const Name& name : kNames) {
-    if (name.dtype == dtype) return name.text;
+  for (const Name& name : std::span(kNames).first(kOwn)) {
+    if (widened(name.type) == dtype) return name.text;
   }
   return "?";
 }
 
-Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
+std::string described(DType dtype, const Shape& shape) {
+  return fmt::format("{} {}", safetensors_name(dtype), to_string(shape));
+}
+
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name, StoredTypes types) {
   MemorySource source(bytes);
-  return Reader(source, name).read();
+  return Reader(source, name, types).read();
 }
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
@@ -337,9 +390,9 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   write_file(path, parts, Durability::read_back, folder);
 }
 
-Safetensors read_safetensors(const std::filesystem::path& path) {
+Safetensors read_safetensors(const std::filesystem::path& path, StoredTypes types) {
   InputFile file(path);
-  return Reader(file, path.string()).read();
+  return Reader(file, path.string(), types).read();
 }
 
 }  // namespace resnet::io

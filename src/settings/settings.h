@@ -68,7 +68,7 @@ struct Settings {
   std::string on_nan = "stop";
   std::int64_t patience = 0;
   Views views = Views::one;
-  std::string init;  // "": none; a model file
+  std::string init;  // "": none; a file of weights
   bool dirac = false, zero_gamma = false, whiten = false;
 
   int threads = 0;     // 0: as EngineOptions::threads
@@ -117,8 +117,8 @@ data::CacheOptions cache_options(const Settings& settings);
 data::Augmentation augmentation(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
-/// settings say. Throws as load_backbone().
-void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train);
+/// settings say. Gives what was decided about the file that they name, a line each. Throws as load_weights().
+std::vector<std::string> initialise(nn::Module& net, const Settings& settings, const data::Dataset& train);
 /// Those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
 std::string chosen_text(const Settings& settings);
 /// Batches and their order as fit() with fit_options() has them, in NCHW.

@@ -4,7 +4,7 @@
 
 #include "base/nearest.h"
 #include "resnet/init.h"
-#include "resnet/model_file.h"
+#include "resnet/weights.h"
 #include "settings/option_table.h"
 #include "train/batches.h"
 
@@ -24,16 +24,6 @@ std::vector<std::string> parts_of(const std::string& list) {
     begin = end + 1;
   }
   return parts;
-}
-
-// The path of the network's last linear layer, which is its head.
-std::string head_of(const nn::Module& net) {
-  std::string head;
-  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
-    if (parameter.kind == nn::ParameterKind::weight && parameter.shape.rank() == 2)
-      head = name.substr(0, name.rfind('.'));
-  });
-  return head;
 }
 
 std::string first_convolution_of(const nn::Module& net) {
@@ -122,7 +112,7 @@ FitOptions batch_options(const Settings& settings) {
 
 }  // namespace
 
-void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train) {
+std::vector<std::string> initialise(nn::Module& net, const Settings& settings, const data::Dataset& train) {
   nn::init_unset(net, net.scheme(), settings.seed);
   if (settings.dirac) nn::init_dirac(net);
   if (settings.zero_gamma) nn::init_zero_gamma(net);
@@ -132,7 +122,9 @@ void initialise(nn::Module& net, const Settings& settings, const data::Dataset& 
     loader.start(data::Order::shuffled(settings.seed));
     nn::init_whitening(net, loader.next()->images);
   }
-  if (!settings.init.empty()) load_backbone(net, settings.init);
+  if (settings.init.empty()) return {};
+  return load_weights(net, std::filesystem::path(settings.init), {.replace_head = true, .adapt_input = true})
+      .decisions;
 }
 
 std::string chosen_text(const Settings& settings) {

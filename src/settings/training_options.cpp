@@ -182,8 +182,10 @@ void add_loss(Table& table) {
 }
 
 void add_initialisation(Table& table) {
-  table.text("init", "FILE", "begin with the weights of a model file; a head of other classes begins anew",
-             &Settings::init);
+  table.text(
+      "init", "FILE",
+      "begin with the weights of a file, ours, torchvision's or timm's; a head of other classes begins anew",
+      &Settings::init);
   table.yes_no("dirac", "convolutions begin as the identity of as many channels as they can",
                &Settings::dirac);
   table.yes_no("zero-gamma", "the last norm of each block begins with weight 0", &Settings::zero_gamma);

@@ -180,7 +180,8 @@ TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
 
 Commands program_commands() {
   Commands commands;
-  for (const auto make : {make_train, make_eval, make_data, make_summary, make_plan, make_bench, make_plot}) {
+  for (const auto make :
+       {make_train, make_eval, make_data, make_import, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
   return commands;

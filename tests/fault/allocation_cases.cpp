@@ -17,6 +17,7 @@
 #include "resnet/images.h"
 #include "resnet/model_file.h"
 #include "resnet/train.h"
+#include "resnet/weights.h"
 #include "support/networks.h"
 #include "support/paths.h"
 #include "support/scratch_folder.h"

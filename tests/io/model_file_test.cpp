@@ -14,6 +14,7 @@
 #include "io/safetensors.h"
 #include "ops/avg_pool.h"
 #include "ops/max_pool.h"
+#include "resnet/weights.h"
 #include "support/networks.h"
 
 namespace resnet {

@@ -13,6 +13,7 @@
 #include "resnet/model_file.h"
 #include "resnet/models.h"
 #include "resnet/nn.h"
+#include "resnet/weights.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
 

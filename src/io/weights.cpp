@@ -1,0 +1,224 @@
+#include "resnet/weights.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "io/file_kind.h"
+#include "io/pth/pth.h"
+#include "io/safetensors.h"
+#include "io/state_names.h"
+
+namespace resnet {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostNote = 100;  // bytes of a file's text in a note
+
+// As many tensors as a whole file may have.
+constexpr std::size_t kMostOfParts = std::size_t{1} << 14U;
+
+std::string first_bytes(const fs::path& path) {
+  InputFile file(path);
+  std::string head(io::kKindBytes, '\0');
+  head.resize(file.read(std::as_writable_bytes(std::span(head))));
+  return head;
+}
+
+// A safetensors file has zeros there, in its header's length.
+bool is_json(std::string_view head) {
+  constexpr std::size_t kLength = 8;
+  return head.starts_with('{') && head.substr(0, kLength).find('\0') == std::string_view::npos;
+}
+
+void note_widened(Weights& weights, const std::map<std::string, std::int64_t>& widened) {
+  for (const auto& [type, count] : widened) {
+    const bool whole = type.front() == 'i' || type.front() == 'I';
+    weights.notes.push_back(
+        fmt::format("{} tensors of {} became {}, exactly", count, type, whole ? "i32" : "f32"));
+  }
+}
+
+// ---- a safetensors file in parts
+
+// The parts' names by tensor, as the index says.
+std::map<std::string, std::string> weight_map_of(const fs::path& path) {
+  const auto refuse = [&](const std::string& what) {
+    throw FormatError(fmt::format("{}: {}", path.string(), what),
+                      "an index has \"weight_map\", with the file of each tensor's name");
+  };
+  Json index;
+  try {
+    index = parse_json(read_text(path));
+  } catch (const FormatError& error) {
+    refuse(error.what());
+  }
+  const Json* map = index.find("weight_map");
+  if (map == nullptr || !map->is_object() || map->size() == 0) refuse("it has no \"weight_map\"");
+  if (map->size() > kMostOfParts) refuse(fmt::format("more than {} tensors", kMostOfParts));
+  std::map<std::string, std::string> parts;
+  for (const auto& [name, part] : map->members()) {
+    if (!part.is_text()) refuse(fmt::format("the file of '{}' is no text", shown(name, kMostNote)));
+    const fs::path file(part.text());
+    if (part.text().empty() || file != file.filename() || part.text() == "." || part.text() == "..")
+      refuse(fmt::format("the file '{}' is not beside it", shown(part.text(), kMostNote)));
+    parts.emplace(name, part.text());
+  }
+  return parts;
+}
+
+void read_parts(const fs::path& path, Weights& weights) {
+  const std::map<std::string, std::string> parts = weight_map_of(path);
+  std::set<std::string> files;
+  for (const auto& [name, file] : parts) files.insert(file);
+  std::map<std::string, std::int64_t> widened;
+  for (const std::string& file : files) {
+    const fs::path part = path.parent_path() / file;
+    io::Safetensors content = io::read_safetensors(part, io::StoredTypes::all);
+    for (auto& [name, tensor] : content.tensors) {
+      const auto found = parts.find(name);
+      if (found == parts.end() || found->second != file) {
+        throw FormatError(fmt::format("{}: it has '{}', which {} does not say", part.string(),
+                                      shown(name, kMostNote), path.filename().string()),
+                          "index and parts are of different files");
+      }
+      weights.tensors.emplace_back(name, std::move(tensor));
+    }
+    for (const auto& [type, count] : content.widened) widened[type] += count;
+  }
+  if (weights.tensors.size() != parts.size()) {
+    for (const auto& [name, file] : parts) {
+      if (std::ranges::find(weights.tensors, name, &State::value_type::first) != weights.tensors.end())
+        continue;
+      throw FormatError(
+          fmt::format("{}: it has no '{}'", (path.parent_path() / file).string(), shown(name, kMostNote)),
+          "index and parts are of different files");
+    }
+  }
+  weights.notes.push_back(fmt::format("{} tensors in {} files, by their index", parts.size(), files.size()));
+  note_widened(weights, widened);
+}
+
+// ---- names and numbers
+
+// What trainings put in front of all names: DataParallel, torch.compile(), Lightning, and nested modules.
+constexpr std::array<std::string_view, 9> kPrefixes = {"module.",    "_orig_mod.", "model.",
+                                                       "model_ema.", "ema_model.", "state_dict.",
+                                                       "net.",       "network.",   "backbone."};
+
+// AveragedModel and torchvision's moving averages count their updates beside "module.".
+void drop_count_of_average(Weights& weights) {
+  const auto count = std::ranges::find(weights.tensors, "n_averaged", &State::value_type::first);
+  if (count == weights.tensors.end() || count->second.shape().elements() != 1 || weights.tensors.size() < 2)
+    return;
+  weights.tensors.erase(count);
+  weights.notes.emplace_back("'n_averaged' was left out: the weights are averages");
+}
+
+void take_off_prefixes(Weights& weights) {
+  for (bool found = !weights.tensors.empty(); found;) {
+    found = false;
+    for (const std::string_view prefix : kPrefixes) {
+      const auto has_it = [&](const auto& entry) {
+        return entry.first.size() > prefix.size() && entry.first.starts_with(prefix);
+      };
+      if (!std::ranges::all_of(weights.tensors, has_it)) continue;
+      for (auto& [name, tensor] : weights.tensors) name.erase(0, prefix.size());
+      weights.prefix += prefix;
+      found = true;
+      break;
+    }
+  }
+  if (!weights.prefix.empty())
+    weights.notes.push_back(fmt::format("'{}' was taken off all names", weights.prefix));
+}
+
+// f64 rounded to f32; whether that changed a number.
+bool round_to_f32(Tensor& tensor) {
+  Tensor rounded(tensor.shape());
+  const auto from = std::as_const(tensor).view<double>().span();
+  const auto to = rounded.values();
+  bool changed = false;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    to[i] = static_cast<float>(from[i]);
+    changed = changed || (static_cast<double>(to[i]) != from[i] && !std::isnan(from[i]));
+  }
+  tensor = std::move(rounded);
+  return changed;
+}
+
+// A count as i64, where it is one whole number of another type; a model that was cast has it in floating
+// point.
+void make_count(Tensor& tensor) {
+  if (tensor.shape().elements() != 1 || tensor.dtype() == DType::i64) return;
+  constexpr float kMost = 0x1p62F;
+  std::int64_t value = 0;
+  if (tensor.dtype() == DType::i32) {
+    value = *tensor.view<std::int32_t>().data;
+  } else if (const float given = tensor.dtype() == DType::f32 ? tensor.values()[0] : -1;
+             given >= 0 && given < kMost && std::floor(given) == given) {
+    value = static_cast<std::int64_t>(given);
+  } else {
+    return;
+  }
+  Tensor count(tensor.shape(), DType::i64);
+  *count.view<std::int64_t>().data = value;
+  tensor = std::move(count);
+}
+
+void convert_numbers(Weights& weights) {
+  std::int64_t doubles = 0, rounded = 0;
+  for (auto& [name, tensor] : weights.tensors) {
+    if (tensor.dtype() == DType::f64) {
+      ++doubles;
+      rounded += round_to_f32(tensor) ? 1 : 0;
+    }
+    if (io::is_count(name)) make_count(tensor);
+  }
+  if (doubles == 0) return;
+  weights.notes.push_back(
+      rounded == 0 ? fmt::format("{} tensors of f64 became f32, exactly", doubles)
+                   : fmt::format("{} tensors of f64 became f32, {} of them with rounding", doubles, rounded));
+}
+
+void read_pth_file(const fs::path& path, Weights& weights) {
+  const std::vector<std::byte> bytes = read_file(path);
+  try {
+    io::PthFile content = io::read_pth(bytes);
+    weights.tensors = std::move(content.tensors);
+    weights.notes = std::move(content.notes);
+    note_widened(weights, content.widened);
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("{}: {}", path.string(), error.what()), error.hint());
+  }
+}
+
+}  // namespace
+
+Weights read_weights(const fs::path& path) {
+  Weights weights{path.string(), {}};
+  const std::string head = first_bytes(path);
+  if (io::is_zip(head)) {
+    read_pth_file(path, weights);
+  } else if (is_json(head)) {
+    read_parts(path, weights);
+  } else {
+    io::Safetensors content = io::read_safetensors(path, io::StoredTypes::all);
+    weights.tensors = std::move(content.tensors);
+    weights.metadata = std::move(content.metadata);
+    note_widened(weights, content.widened);
+  }
+  drop_count_of_average(weights);
+  take_off_prefixes(weights);
+  convert_numbers(weights);
+  return weights;
+}
+
+}  // namespace resnet

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Weights in: `resnet import` and `train --init` with safetensors and PyTorch's files, what is printed of them, and files
+that are no weights, named wherever a model is given."""
+import io
+import json
+import pickle
+import struct
+import sys
+import types
+import zipfile
+
+from program import HERE, SOURCE, put, put_noise, run
+
+GOLDEN = SOURCE / "tests/golden/pth"
+
+
+# ---- PyTorch's format, without PyTorch: pickles that name its callables
+
+class Storage:
+    def __init__(self, kind, key, count):
+        self.id = ("storage", kind, key, "cpu", count)
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        return obj.id if isinstance(obj, Storage) else None
+
+
+class Call:
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def callable_of(module, name):
+    home = sys.modules.setdefault(module, types.ModuleType(module))
+    made = type(name, (), {"__module__": module})
+    setattr(home, name, made)
+    return made
+
+
+torch_utils = sys.modules.setdefault("torch", types.ModuleType("torch"))
+rebuild = callable_of("torch._utils", "_rebuild_tensor_v2")
+kinds = {"F32": callable_of("torch", "FloatStorage"), "I64": callable_of("torch", "LongStorage")}
+
+
+def read_safetensors(path):
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + length])
+    metadata = header.pop("__metadata__", {})
+    data = content[8 + length:]
+    return {name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])]) for name, entry in header.items()}, metadata
+
+
+def safetensors(tensors):
+    header, data = {}, b""
+    for name, (dtype, shape, content) in sorted(tensors.items(), key=lambda item: item[1][0] != "I64"):
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def pth(tensors, wrap):
+    """A .pth of `tensors`, pickled as what `wrap` makes of their dict."""
+    state, archive = {}, io.BytesIO()
+    for key, (name, (dtype, shape, content)) in enumerate(tensors.items()):
+        count, strides = 1, []
+        for extent in reversed(shape):
+            strides.insert(0, count)
+            count *= extent
+        state[name] = Call(rebuild, Storage(kinds[dtype], str(key), count), 0, tuple(shape), tuple(strides), False, {})
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump(wrap(state))
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("model/data.pkl", stream.getvalue())
+        for key, (_, _, content) in enumerate(tensors.values()):
+            files.writestr(f"model/data/{key}", content)
+    return archive.getvalue()
+
+
+# ---- a small network and its weights in every form
+
+put_noise("data", 24)
+SMALL = ["--data", f"idx:{HERE / 'data'}", "--resize", "24", "--batch-size", "8", "--epochs", "1", "--model", "resnet18", "--channels", "8,8",
+         "--blocks", "1,1"]
+run("train", *SMALL, "--quiet", "--out", "trained")
+TRAINED = HERE / "trained/model.safetensors"
+weights, meta = read_safetensors(TRAINED)
+put("plain.safetensors", safetensors(weights))
+put("checkpoint.pth", pth(weights, lambda state: {"epoch": 3, "model": {"module." + name: value for name, value in state.items()}}))
+
+IS = "torchvision resnet18 with blocks 1,1, channels 8,8, stem-channels 8, 3 classes, 1 input channel"
+for name, told in (("plain.safetensors", ()),
+                   ("checkpoint.pth", ("'model' was taken of 'epoch', 'model'", "'module.' was taken off all names"))):
+    said = run("import", name, "--resize", "24", "--out", "again.safetensors").stdout
+    for text in (f"{name}: {IS}", "strides are not in a file of weights", "wrote again.safetensors", *told):
+        assert text in said, said
+    again, _ = read_safetensors(HERE / "again.safetensors")
+    assert again == weights, name
+
+    found = json.loads(run("import", name, "--json").stdout)
+    assert (found["recognised"], found["model"], found["classes"], found["in_channels"]) == (True, "resnet18", 3, 1), found
+    assert found["preprocessing"]["resize"] == [256, 0] and found["preprocessing"]["crop"] == [224, 224], found
+
+# The model that comes of it answers as the one that was trained, under the names that were given.
+(HERE / "names.txt").write_text("0\n1\n2\n")
+run("import", "checkpoint.pth", "--resize", "24", "--crop", "24", "--classes", "names.txt", "--out", "again.safetensors")
+figures = [json.loads(run("eval", model, "--data", f"idx:{HERE / 'data'}", "--json").stdout)
+           for model in (TRAINED, "again.safetensors")]
+assert figures[0]["confusion"] == figures[1]["confusion"] and figures[0]["loss"] == figures[1]["loss"], figures
+(HERE / "two.txt").write_text("cat\ndog\n")
+run("import", "checkpoint.pth", "--classes", "two.txt", "--out", "never.safetensors", code=1, says="2 names for the 3 classes")
+assert not (HERE / "never.safetensors").exists()
+
+# A model file stays what it is.
+assert "a model file of this program" in run("import", TRAINED, "--out", "copy.safetensors").stdout
+assert (HERE / "copy.safetensors").read_bytes() == TRAINED.read_bytes()
+run("import", TRAINED, "--resize", "32", code=2, says="are for weights without a model")
+
+# Training begins with it; what does not fit is told.
+put_noise("two", 24)
+(HERE / "two/train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1" + struct.pack(">I", 24) + bytes(i % 2 for i in range(24)))
+(HERE / "two/t10k-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1" + struct.pack(">I", 24) + bytes(i % 2 for i in range(24)))
+said = run("train", *SMALL, "--data", f"idx:{HERE / 'two'}", "--init", "checkpoint.pth", "--steps", "1", "--out", "init").stderr
+for text in ("init: 'module.' was taken off all names", "init: the head 'fc' begins anew: 3 outputs in the file, 2 here"):
+    assert text in said, said
+run("train", *SMALL, "--channels", "8,16", "--init", "plain.safetensors", "--out", "never", code=1,
+    says="hint: the file holds torchvision resnet18 with blocks 1,1, channels 8,8")
+assert not (HERE / "never").exists()
+
+# What is not recognised is listed, with the nearest network.
+odd = dict(weights)
+odd["layer1.0.attention.weight"] = ("F32", [1], b"\0\0\0\0")
+put("odd.safetensors", safetensors(odd))
+refused = run("import", "odd.safetensors", "--out", "never.safetensors", code=1, says="is not torchvision resnet18")
+assert "tensor 'layer1.0.attention.weight' F32 [1] is not in the network" in refused.stdout, refused.stdout
+assert not json.loads(run("import", "odd.safetensors", "--json", code=1).stdout)["recognised"]
+assert not (HERE / "never.safetensors").exists()
+
+# Whole models, scripts and old files: refused by name, with what to do.
+for name, says in (("whole_model.pth", "torch.save(model.state_dict(), FILE)"), ("script.pt", "TorchScript"),
+                   ("namespace.pth", "'argparse.Namespace'"), ("old.pth", "from before PyTorch 1.6")):
+    for command in (["import", GOLDEN / name], ["train", *SMALL, "--init", GOLDEN / name, "--out", "never"]):
+        run(*command, code=1, says=says)
+
+# What is no model says what it is, wherever one is given.
+FILES = {"pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 44\n", "is a git-lfs pointer"),
+         "page": (b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n", "is a web page"),
+         "network.onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.0.0:\x00", "is an ONNX model"),
+         "packed.gz": (b"\x1f\x8b\x08" + bytes(30), "is a gzip file"),
+         "packed.tar": (bytes(257) + b"ustar\0" + bytes(300), "is a tar archive"),
+         "empty": (b"", "is empty"),
+         "photo.png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "is a picture (PNG)")}
+for name, (content, says) in FILES.items():
+    put(name, content)
+    for command in (["predict", name, "photo.png"], ["eval", name, "--data", f"idx:{HERE / 'data'}"], ["import", name],
+                    ["train", *SMALL, "--init", name, "--out", "never"]):
+        lines = run(*command, code=1, says=f"{name} {says}").stderr.splitlines()
+        assert [line[:5] for line in lines if not line.startswith("device:")] == ["resne", "hint:"], lines
+run("predict", "checkpoint.pth", "photo.png", code=1, says="hint: resnet import makes a model of it")
+run("eval", "plain.safetensors", "--data", f"idx:{HERE / 'data'}", code=1, says="hint: it may hold weights alone: resnet import")
