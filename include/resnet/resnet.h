@@ -6,6 +6,7 @@
 #include "resnet/engine.h"
 #include "resnet/error.h"
 #include "resnet/evaluation_files.h"
+#include "resnet/export.h"
 #include "resnet/folder.h"
 #include "resnet/functional.h"
 #include "resnet/graph.h"

@@ -39,7 +39,7 @@ constexpr Foreign kForeign[] = {
     {"cuda", "this build computes on the CPU alone; leave the flag out"},
     {"infer", "did you mean resnet predict?"},
     {"classify", "did you mean resnet predict?"},
-    {"export", "comes with 0.2; the file model.safetensors of a run has PyTorch's parameter names already"},
+    {"convert", "did you mean resnet export?"},
     {"test", "did you mean resnet eval?"},
     {"validate", "did you mean resnet eval?"},
     {"fit", "did you mean resnet train?"},

@@ -35,6 +35,17 @@ std::string_view safetensors_name(DType dtype);
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
 
+/// A tensor as it is to lie in a file.
+struct StoredTensor {
+  std::string_view name, dtype;  // "F16"
+  std::size_t element = 4;       // bytes
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+/// The same, also of dtypes that no tensor here has.
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+                       const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
+
 /// Reads a file of dtypes F32, F64, I32, I64 and U8. Throws IoError if it cannot be read, FormatError
 /// with the file's name if anything in it is not as the format demands, or if it exceeds our bounds: a header
 /// of 8 MB, 16,384 tensors, 1,024 texts of metadata, names of 1,024 bytes. Memory: the tensors and some six
