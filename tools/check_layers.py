@@ -35,7 +35,7 @@ HOUSE = {
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "gpu", "exec"]),
     "io":       (7, ["export.h", "model_file.h"], ["engine", "data"]),
     "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface
-    "train":    (8, ["checkpoint.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
+    "train":    (8, ["checkpoint.h", "compare.h", "metrics.h", "predict.h", "schedule.h", "train.h"], ["io"]),
     "report":   (9, ["evaluation_files.h", "report.h"], ["train"]),
     "bench":    (9, [],                         ["train"]),
     "serve":    (9, ["serve.h"],                ["train"]),

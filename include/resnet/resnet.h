@@ -2,6 +2,7 @@
 #pragma once
 
 #include "resnet/augment.h"
+#include "resnet/compare.h"
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/error.h"

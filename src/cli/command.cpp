@@ -40,6 +40,7 @@ constexpr Foreign kForeign[] = {
     {"infer", "did you mean resnet predict?"},
     {"classify", "did you mean resnet predict?"},
     {"convert", "did you mean resnet export?"},
+    {"diff", "did you mean resnet compare?"},
     {"test", "did you mean resnet eval?"},
     {"validate", "did you mean resnet eval?"},
     {"fit", "did you mean resnet train?"},

@@ -66,7 +66,7 @@ int run(int argc, char** argv) {
       version_text()};
   Commands commands;
   for (const auto make : {make_train, make_eval, make_predict, make_serve, make_data, make_export,
-                          make_summary, make_plan, make_bench, make_plot}) {
+                          make_compare, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
   const std::vector<std::string> names = names_of(commands);

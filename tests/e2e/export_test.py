@@ -1,10 +1,22 @@
 #!/usr/bin/env python3
-"""A trained network handed over by `export`: ONNX and safetensors."""
+"""A trained network handed over: ONNX and safetensors by `export`, and `compare` with activations of another program."""
 import json
 import random
 import struct
 
 from program import HERE, png, put, put_noise, run
+
+
+def safetensors(path, tensors):
+    """Tensors {name: (shape, floats)} as F32."""
+    header, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        body = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(body)]}
+        data += body
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    put(path, struct.pack("<Q", len(text)) + text + data)
 
 
 def header_of(path):
@@ -48,3 +60,20 @@ run("export", "run", "--onnx", "x.onnx", "--dtype", "f16", code=2, says="--dtype
 run("export", "run", "--safetensors", "x", "--dtype", "f8", code=2, says="--dtype cannot be 'f8'")
 run("export", "run", "--onnx", "no/folder/x.onnx", code=1, says="no/folder")
 assert not (HERE / "x.onnx").exists() and not (HERE / "x").exists()
+
+# Layer by layer: a convolution of zeros, of which all is known.
+parameters = header_of("copy.safetensors")
+shape = parameters["conv1.weight"]["shape"]
+side, out = 24, 12
+zeros = {"input": ([1, 1, side, side], [0.0] * side**2), "conv1": ([1, shape[0], out, out], [0.0] * shape[0] * out**2)}
+safetensors("agrees.safetensors", zeros)
+said = run("compare", "run", "agrees.safetensors").stdout
+assert "1 layers agree" in said and "conv1" in said, said
+safetensors("differs.safetensors", {**zeros, "conv1": ([1, shape[0], out, out], [1.0] + [0.0] * (shape[0] * out**2 - 1)), "gone": ([1], [0.0])})
+said = run("compare", "run", "differs.safetensors", code=1, says="the first difference is in conv1")
+assert "is no module here" in said.stdout, said.stdout
+found = json.loads(run("compare", "run", "differs.safetensors", "--json", code=1).stdout)
+assert found["first_difference"] == "conv1" and found["unknown"] == ["gone"] and found["layers"][0]["absolute"] == 1, found
+safetensors("empty.safetensors", {"conv1": zeros["conv1"]})
+run("compare", "run", "empty.safetensors", code=1, says="a reference has the network's 'input'")
+run("compare", "run", "nowhere.safetensors", code=1, says="nowhere.safetensors")
