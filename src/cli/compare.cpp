@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/joined.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -61,8 +62,11 @@ class Compare final : public Command {
                  to_string(layer.shape), layer.largest, layer.absolute, layer.relative, layer.tolerance,
                  layer.differs() ? "  differs" : "");
     }
-    for (const std::string& name : found.unknown)
-      fmt::print("{:<32} is no module here, and not compared\n", shown_name(name));
+    constexpr std::size_t kMostBytes = 200;
+    if (!found.unknown.empty()) {
+      fmt::print("not compared, for there is no such module here: {} ({})\n",
+                 shown(joined(found.unknown, ", "), kMostBytes), found.unknown.size());
+    }
   }
 
   static void print_json(const Comparison& found) {

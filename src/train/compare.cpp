@@ -15,7 +15,6 @@ namespace resnet {
 namespace {
 
 using graph::Graph;
-using graph::kNone;
 using graph::ValueId;
 
 constexpr const char* kInput = "input";
@@ -24,13 +23,14 @@ constexpr double kMargin = 16;  // see the header
 
 // The value that a module gives: of its own node, else of the last in it.
 ValueId value_of(const Graph& graph, const std::string& name) {
-  ValueId own = kNone, inside = kNone;
+  ValueId own = graph::kNone, inside = graph::kNone;
   for (const graph::Node& node : graph.nodes()) {
     if (node.name == name) own = node.outputs[0];
     if (node.name.starts_with(name + ".")) inside = node.outputs[0];
   }
-  if (own == kNone && inside == kNone && name == graph::kOutput) return graph.output(graph::kOutput);
-  return own == kNone ? inside : own;
+  if (own == graph::kNone && inside == graph::kNone && name == graph::kOutput)
+    return graph.output(graph::kOutput);
+  return own == graph::kNone ? inside : own;
 }
 
 // All that `last` is computed from, with it as the output.
@@ -38,16 +38,17 @@ Graph cut_behind(const Graph& graph, ValueId last) {
   std::vector<bool> needed(graph.values().size(), false);
   needed[static_cast<std::size_t>(last)] = true;
   for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
-    const bool wanted = std::ranges::any_of(
-        node->outputs, [&](ValueId id) { return id != kNone && needed[static_cast<std::size_t>(id)]; });
+    const bool wanted = std::ranges::any_of(node->outputs, [&](ValueId id) {
+      return id != graph::kNone && needed[static_cast<std::size_t>(id)];
+    });
     for (const ValueId id : node->inputs) {
-      if (wanted && id != kNone) needed[static_cast<std::size_t>(id)] = true;
+      if (wanted && id != graph::kNone) needed[static_cast<std::size_t>(id)] = true;
     }
   }
   Graph result;
-  std::vector<ValueId> renumbered(graph.values().size(), kNone);
+  std::vector<ValueId> renumbered(graph.values().size(), graph::kNone);
   const auto mapped = [&](ValueId id) {
-    return id == kNone ? kNone : renumbered[static_cast<std::size_t>(id)];
+    return id == graph::kNone ? graph::kNone : renumbered[static_cast<std::size_t>(id)];
   };
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
     const graph::ValueInfo& value = graph.values()[i];
@@ -55,7 +56,7 @@ Graph cut_behind(const Graph& graph, ValueId last) {
       renumbered[i] = result.add_state(value.role, value.name, value.type);
   }
   for (const graph::Node& node : graph.nodes()) {
-    if (node.outputs[0] == kNone || !needed[static_cast<std::size_t>(node.outputs[0])]) continue;
+    if (node.outputs[0] == graph::kNone || !needed[static_cast<std::size_t>(node.outputs[0])]) continue;
     std::vector<ValueId> inputs;
     for (const ValueId id : node.inputs) inputs.push_back(mapped(id));
     renumbered[static_cast<std::size_t>(node.outputs[0])] = result.add_node(node.op, node.name, inputs)[0];
@@ -79,9 +80,9 @@ State state_for(const Graph& graph, const State& state) {
 double terms_of(const Graph& graph) {
   double terms = 0;
   for (const graph::Node& node : graph.nodes()) {
-    const ValueId w = node.inputs.size() > ops::ConvInput::w ? node.inputs[ops::ConvInput::w] : kNone;
+    const ValueId w = node.inputs.size() > ops::ConvInput::w ? node.inputs[ops::ConvInput::w] : graph::kNone;
     const bool sums = ops::as<ops::Conv2d>(node) != nullptr || ops::as<ops::Linear>(node) != nullptr;
-    if (!sums || w == kNone) {
+    if (!sums || w == graph::kNone) {
       terms += 1;
       continue;
     }
@@ -156,7 +157,7 @@ Comparison compare_layers(const ModelFile& model, const State& activations, cons
   for (const auto& entry : activations) {
     if (entry.first == kInput) continue;
     const ValueId id = value_of(graph, entry.first);
-    if (id == kNone) {
+    if (id == graph::kNone) {
       result.unknown.push_back(entry.first);
     } else {
       by_value.emplace(id, &entry);
@@ -166,7 +167,7 @@ Comparison compare_layers(const ModelFile& model, const State& activations, cons
     throw FormatError("the reference has no output of a module that is in the network",
                       "its tensors are called as the modules: layer1.0.conv1, or output");
   }
-  ValueId computed = kNone;
+  ValueId computed = graph::kNone;
   Tensor here;
   double tolerance = 0;
   for (const auto& [id, entry] : by_value) {

@@ -71,7 +71,7 @@ said = run("compare", "run", "agrees.safetensors").stdout
 assert "1 layers agree" in said and "conv1" in said, said
 safetensors("differs.safetensors", {**zeros, "conv1": ([1, shape[0], out, out], [1.0] + [0.0] * (shape[0] * out**2 - 1)), "gone": ([1], [0.0])})
 said = run("compare", "run", "differs.safetensors", code=1, says="the first difference is in conv1")
-assert "is no module here" in said.stdout, said.stdout
+assert "no such module here: gone (1)" in said.stdout, said.stdout
 found = json.loads(run("compare", "run", "differs.safetensors", "--json", code=1).stdout)
 assert found["first_difference"] == "conv1" and found["unknown"] == ["gone"] and found["layers"][0]["absolute"] == 1, found
 safetensors("empty.safetensors", {"conv1": zeros["conv1"]})

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/files.h"
 #include "graph/names.h"
@@ -14,8 +13,6 @@
 namespace resnet {
 namespace io::onnx {
 namespace {
-
-constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();
 
 Tensor seen_by_model(const data::Preprocessing& preprocessing, const images::Image& picture) {
   const Shape shape = data::preprocessed_shape(preprocessing, picture.height, picture.width);
@@ -58,7 +55,7 @@ void compare(OnnxDeviation& result, const Tensor& given, const Tensor& got) {
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options) {
   using namespace io::onnx;
-  const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+  const std::vector<std::byte> bytes = read_file(path, kMostFile);
   const Shape& images = model.graph.value(model.graph.input(graph::kImages)).type.shape;
   Read file = read_network({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, images[2], images[3]);
   const auto ours = make_engine({model.graph, {}, model.state}, options);

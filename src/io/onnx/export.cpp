@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <limits>
 #include <memory>
 #include <unordered_map>
 
@@ -25,8 +24,6 @@ namespace io::onnx {
 namespace {
 
 using graph::ValueId;
-
-constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a protobuf message
 
 void set_type(schema::ValueInfoProto& value, DType dtype, const std::vector<std::string>& extents,
               const std::vector<const char*>& meanings) {
@@ -200,7 +197,7 @@ void check_representable(const ModelFile& model, const graph::Graph& graph, cons
 
 std::string serialized(const schema::ModelProto& proto) {
   const std::size_t bytes = proto.ByteSizeLong();
-  if (bytes > kMostBytes) {
+  if (bytes > kMostFile) {
     throw FormatError(fmt::format("{} bytes are more than an ONNX file holds, 2^31 - 1", bytes),
                       "safetensors have no such bound");
   }
@@ -227,7 +224,7 @@ OnnxFacts write_model(const std::filesystem::path& path, const ModelFile& model,
   const Folded network = prepared(model, options.fold_norms);
   check_representable(model, network.graph, options);
   const std::int64_t parameters = count_parameters(network.state);
-  if (parameters > kMostBytes / 4) {  // before memory is taken
+  if (parameters > kMostFile / 4) {  // before memory is taken
     throw FormatError(fmt::format("{} parameters are more than an ONNX file of 2 GB holds", parameters),
                       "safetensors have no such bound");
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -10,6 +11,9 @@
 #include "resnet/graph.h"
 
 namespace resnet::io::onnx {
+
+/// Bytes that a message of protobuf has at most.
+inline constexpr std::int64_t kMostFile = std::numeric_limits<std::int32_t>::max();
 
 struct Read {
   schema::ModelProto proto;
