@@ -14,7 +14,7 @@ if(TARGET resnet_shared)
   install(EXPORT resnetSharedTargets NAMESPACE resnet:: DESTINATION ${package} COMPONENT development)
 endif()
 
-set(RESNET_DEBIAN_PACKAGES "libfmt-dev, zlib1g-dev, libmd-dev, libjpeg-dev, libpng-dev, libwebp-dev, libminizip-dev")
+set(RESNET_DEBIAN_PACKAGES "libfmt-dev, zlib1g-dev, libmd-dev, libjpeg-dev, libpng-dev, libwebp-dev, libminizip-dev, libprotobuf-dev")
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/resnetConfig.cmake.in resnetConfig.cmake
                               INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(resnetConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -9,7 +9,8 @@
 set -eu
 
 train="g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
-       libtomlplusplus-dev zlib1g-dev libmd-dev libjpeg-dev libpng-dev libwebp-dev libminizip-dev dataset-fashion-mnist"
+       libtomlplusplus-dev zlib1g-dev libmd-dev libjpeg-dev libpng-dev libwebp-dev libminizip-dev
+       libonnx-dev libprotobuf-dev protobuf-compiler dataset-fashion-mnist"
 test="libgtest-dev libgmock-dev libbenchmark-dev clang-format python3"
 full="clang clang-tidy valgrind doxygen debootstrap umoci chromium-headless-shell wrk"
 

@@ -29,6 +29,9 @@ struct ModelFile {
   std::vector<std::string> classes;  // by output; may be empty, or fewer than there are outputs
 };
 
+/// A network, and the data set that it was trained for, as a model file holds them.
+ModelFile model_of(const nn::Module& net, const data::Dataset& dataset);
+
 /// Writes a model file, atomically and durably: if it fails (IoError), what was there is still there.
 void save_model(const std::filesystem::path& path, const ModelFile& model);
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "resnet/augment.h"
+#include "resnet/compare.h"
 #include "resnet/data.h"
 #include "resnet/engine.h"
 #include "resnet/error.h"
 #include "resnet/evaluation_files.h"
+#include "resnet/export.h"
 #include "resnet/folder.h"
 #include "resnet/functional.h"
 #include "resnet/graph.h"

@@ -116,6 +116,8 @@ std::unique_ptr<Command> make_plan();
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_plot();
 std::unique_ptr<Command> make_report();
+std::unique_ptr<Command> make_export();
+std::unique_ptr<Command> make_compare();
 /// Hidden: prints the manual page or a shell's completion of `commands`, which must outlive it.
 std::unique_ptr<Command> make_manual(const Commands& commands);
 

@@ -65,8 +65,9 @@ int run(int argc, char** argv) {
       "last line on stderr says what was saved).",
       version_text()};
   Commands commands;
-  for (const auto make : {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import,
-                          make_summary, make_plan, make_bench, make_plot}) {
+  for (const auto make :
+       {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import, make_export,
+        make_compare, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
   const std::vector<std::string> names = names_of(commands);

@@ -25,8 +25,8 @@ namespace {
 
 constexpr const char* kFormatKey = "resnet.format";
 constexpr const char* kFormat = "1";
-constexpr const char* kPreprocessingKey = "resnet.preprocessing";
-constexpr const char* kClassesKey = "resnet.classes";
+using io::kClassesKey;
+using io::kPreprocessingKey;
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
 
@@ -156,8 +156,8 @@ std::vector<Wanted> state_of(const graph::Graph& graph) {
 
 }  // namespace
 
-void save_model(const std::filesystem::path& path, const ModelFile& model) {
-  io::Metadata metadata = {{"format", "pt"}, {kFormatKey, kFormat}};
+io::Metadata io::metadata_of(const ModelFile& model, const std::filesystem::path& path) {
+  Metadata metadata = {{"format", "pt"}, {kFormatKey, kFormat}};
   naming(path, [&] {
     const ModelFile stored{{}, stored_graph(model), model.preprocessing, model.classes};
     check_graph(stored);  // nothing is written that read_model() would refuse
@@ -175,14 +175,21 @@ void save_model(const std::filesystem::path& path, const ModelFile& model) {
     static_cast<void>(parse_json(metadata[io::kGraphKey]));  // within the limits of reading
     static_cast<void>(parse_json(metadata[kClassesKey]));
   });
-  io::write_safetensors(path, model.state, metadata);
+  return metadata;
+}
+
+void save_model(const std::filesystem::path& path, const ModelFile& model) {
+  io::write_safetensors(path, model.state, io::metadata_of(model, path));
+}
+
+ModelFile model_of(const nn::Module& net, const data::Dataset& dataset) {
+  const Shape& example = dataset.example_shape();
+  return {resnet::state_of(net), nn::trace(net, {1, example[0], example[1], example[2]}, Mode::eval),
+          dataset.preprocessing(), dataset.classes()};
 }
 
 void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset) {
-  const Shape& example = dataset.example_shape();
-  save_model(path,
-             {resnet::state_of(net), nn::trace(net, {1, example[0], example[1], example[2]}, Mode::eval),
-              dataset.preprocessing(), dataset.classes()});
+  save_model(path, model_of(net, dataset));
 }
 
 ModelFile io::model_of(State tensors, const io::Metadata& metadata) {

@@ -67,20 +67,20 @@ std::string quoted(const std::string& name) {
 // ---- writing
 
 // The tensors' places in the file: widest elements first, otherwise as given.
-std::vector<std::size_t> data_order(const NamedTensors& tensors) {
+std::vector<std::size_t> data_order(std::span<const StoredTensor> tensors) {
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return size_of(tensors[a].second.dtype()) > size_of(tensors[b].second.dtype());
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return tensors[a].element > tensors[b].element; });
   return order;
 }
 
-void check_names(const std::string& file, const NamedTensors& tensors) {
+void check_names(const std::string& file, std::span<const StoredTensor> tensors) {
   std::unordered_set<std::string_view> seen;
-  for (const auto& [name, tensor] : tensors) {
+  for (const StoredTensor& tensor : tensors) {
+    const std::string name(tensor.name);
     if (name == kMetadataKey) throw FormatError(fmt::format("{}: a tensor cannot be called {}", file, name));
-    if (!seen.insert(name).second) {
+    if (!seen.insert(tensor.name).second) {
       throw FormatError(fmt::format("{}: two tensors are called {}", file, quoted(name)));
     }
   }
@@ -91,13 +91,13 @@ void check_names(const std::string& file, const NamedTensors& tensors) {
 }
 
 // The length and the header, padded so that the data begin aligned.
-std::string make_header(const std::string& file, const NamedTensors& tensors,
+std::string make_header(const std::string& file, std::span<const StoredTensor> tensors,
                         const std::vector<std::size_t>& order, const Metadata& metadata) {
   std::vector<std::uint64_t> begins(tensors.size());
   std::uint64_t end = 0;
   for (const std::size_t i : order) {
     begins[i] = end;
-    end += tensors[i].second.bytes();
+    end += tensors[i].bytes.size();
   }
   Json header = Json::object();
   if (!metadata.empty()) {
@@ -106,11 +106,11 @@ std::string make_header(const std::string& file, const NamedTensors& tensors,
     header.add(std::string(kMetadataKey), std::move(texts));
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto& [name, tensor] = tensors[i];
-    header.add(name, Json::object(
-                         {{"dtype", safetensors_name(tensor.dtype())},
-                          {"shape", Json::list(tensor.shape())},
-                          {"data_offsets", Json::list(std::array{begins[i], begins[i] + tensor.bytes()})}}));
+    const StoredTensor& tensor = tensors[i];
+    const std::array offsets = {begins[i], begins[i] + tensor.bytes.size()};
+    header.add(std::string(tensor.name), Json::object({{"dtype", tensor.dtype},
+                                                       {"shape", Json::list(tensor.shape)},
+                                                       {"data_offsets", Json::list(offsets)}}));
   }
   std::string text;
   try {
@@ -379,15 +379,28 @@ Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
   return Reader(source, name, types).read();
 }
 
-void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
                        const Metadata& metadata, const KnownFolder* folder) {
   const std::string file = path.string();
   check_names(file, tensors);
   const std::vector<std::size_t> order = data_order(tensors);
   const std::string header = make_header(file, tensors, order, metadata);
   std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(header))};
-  for (const std::size_t i : order) parts.emplace_back(tensors[i].second.raw(), tensors[i].second.bytes());
+  for (const std::size_t i : order) parts.push_back(tensors[i].bytes);
   write_file(path, parts, Durability::read_back, folder);
+}
+
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const Metadata& metadata, const KnownFolder* folder) {
+  std::vector<StoredTensor> stored;
+  for (const auto& [name, tensor] : tensors) {
+    stored.push_back({name,
+                      safetensors_name(tensor.dtype()),
+                      size_of(tensor.dtype()),
+                      tensor.shape(),
+                      {tensor.raw(), tensor.bytes()}});
+  }
+  write_safetensors(path, stored, metadata, folder);
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path, StoredTypes types) {

@@ -43,6 +43,17 @@ std::string described(DType dtype, const Shape& shape);
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
 
+/// A tensor as it is to lie in a file.
+struct StoredTensor {
+  std::string_view name, dtype;  // "F16"
+  std::size_t element = 4;       // bytes
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+/// The same, also of dtypes that no tensor here has.
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+                       const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
+
 /// Reads a file. Throws IoError if it cannot be read, FormatError with the file's name if anything in it is
 /// not as the format demands, with what it is if it is something else that is known, or if it exceeds our
 /// bounds: a header of 8 MB, 16,384 tensors, 1,024 texts of metadata, names of 1,024 bytes. Memory: the

@@ -25,9 +25,11 @@ RUN = {
     "build/release/resnet train photos/ --recipe scratch --model resnet18": [*SMALL, "--out", "runs/resnet18-1"],
     "build/release/resnet eval runs/resnet18-1 --mistakes wrong.svg": [],
     "build/release/resnet predict runs/resnet18-1 new.jpg": [],
+    "resnet export runs/resnet18-1 --onnx photos.onnx --with-preprocessing": [],
+    "resnet export runs/resnet18-1 --safetensors photos.safetensors --dtype f16": [],
     "resnet data photos --resize 96 --augment crop,flip,trivial --sheet sheet.png": [],
 }
-LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png"]
+LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors"]
 
 # Programs of others, and what of their commands can be checked: files that they name.
 OTHERS = ["cmake", "cpack", "g++", "apt-get", "podman", "python3", "srun", "scontrol", "CCACHE_DISABLE=1", "if", "systemctl",

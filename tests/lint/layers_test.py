@@ -87,6 +87,10 @@ class Layers(unittest.TestCase):
         self.refused("src/ops/relu.cpp", "#include <hwy/highway.h>\n", "Highway belongs to kernels")
         self.refused("src/exec/run.cpp", "#include <libxsmm.h>\n", "libxsmm belongs to kernels")
 
+    def test_a_header_that_belongs_to_a_folder_of_a_room(self):
+        self.refused("src/io/model_file.cpp", "#include <onnx_schema.pb.h>\n", "ONNX's schema belongs to io/onnx")
+        self.assertEqual(self.run_on({"src/io/onnx/schema.h": "#include <onnx_schema.pb.h>\n"})[0], 0)
+
     def test_the_command_line_stays_in_the_program(self):
         self.refused("src/train/options.cpp", "#include <CLI/CLI.hpp>\n", "CLI11 belongs to cli")
 

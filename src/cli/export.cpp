@@ -1,0 +1,179 @@
+#include "resnet/export.h"
+
+#include <fmt/core.h>
+
+#include "base/json.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "data/listing.h"
+#include "graph/names.h"
+#include "resnet/images.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostChecked = 64;  // pictures of a folder, evenly chosen
+
+std::string size_text(std::int64_t bytes) {
+  constexpr std::int64_t kMillion = 1'000'000;
+  const auto count = static_cast<double>(bytes);
+  return bytes < kMillion ? fmt::format("{:.1f} kB", count / 1e3) : fmt::format("{:.1f} MB", count / 1e6);
+}
+
+// Noise, which shows every rounding, of sizes that the network takes.
+std::vector<images::Image> made_pictures(const ModelFile& model) {
+  const data::Preprocessing& p = model.preprocessing;
+  const Shape& shape = model.graph.value(model.graph.input(graph::kImages)).type.shape;
+  std::vector<std::pair<std::int64_t, std::int64_t>> sizes = {{224, 224}, {61, 61},   {333, 333}, {256, 256},
+                                                              {120, 200}, {375, 500}, {500, 301}, {33, 260}};
+  if (p.resize.height == 0 && p.crop.height == 0) sizes.assign(4, {shape[2], shape[3]});
+  if (p.resize.height != 0 && p.resize.width == 0 && p.crop.height == 0) sizes.resize(4);  // square ones
+  std::vector<images::Image> pictures;
+  for (const auto& [height, width] : sizes) {
+    images::Image picture{height, width, p.channels == 1 ? 1 : 3, {}};
+    const RandomStream random(pictures.size(), "export");
+    for (std::int64_t i = 0; i < height * width * picture.channels; ++i)
+      picture.pixels.push_back(static_cast<std::uint8_t>(random.word(static_cast<std::uint64_t>(i)) & 0xffU));
+    pictures.push_back(std::move(picture));
+  }
+  return pictures;
+}
+
+std::vector<images::Image> pictures_of(const fs::path& folder) {
+  const data::Listing inside = data::list_folder(folder);
+  if (inside.files.empty())
+    throw IoError(fmt::format("{} holds no pictures", folder.string()), "JPEG, PNG, WebP, BMP or PPM");
+  std::vector<images::Image> pictures;
+  const std::size_t count = std::min(inside.files.size(), kMostChecked);
+  for (std::size_t i = 0; i < count; ++i)
+    pictures.push_back(images::read(folder / inside.files[i * inside.files.size() / count].path));
+  return pictures;
+}
+
+class Export final : public Command {
+ public:
+  Export() : Command("export", "A trained network as a file for other programs: ONNX, safetensors.") {
+    add({.name = "RUN",
+         .help = "a run's folder or a .safetensors file",
+         .target = &run_,
+         .positional = true,
+         .example = "runs/resnet18-1 --onnx photos.onnx"});
+    add({.name = "onnx", .placeholder = "FILE", .help = "write ONNX", .target = &onnx_});
+    add({.name = "opset",
+         .placeholder = "N",
+         .help = "version of ONNX's operators",
+         .default_text = "17",
+         .target = &opset_,
+         .choices = {"17", "18"}});
+    add({.name = "with-preprocessing",
+         .help = "take pictures' bytes [N,H,W,C] of any size: resize, crop and normalise inside ONNX",
+         .target = &preprocessing_});
+    add({.name = "softmax", .help = "give probabilities in place of logits, in ONNX", .target = &softmax_});
+    add({.name = "no-fold",
+         .help = "leave batch norms beside their convolutions in ONNX",
+         .target = &no_fold_});
+    add({.name = "check",
+         .placeholder = "DIR",
+         .help = "measure the ONNX file's deviation on pictures of this folder, 64 at most",
+         .default_text = "noise",
+         .target = &check_});
+    add({.name = "safetensors",
+         .placeholder = "FILE",
+         .help = "write weights with PyTorch's names, and all that a model file has",
+         .target = &safetensors_});
+    add({.name = "dtype",
+         .placeholder = "TYPE",
+         .help = "of the safetensors' floats",
+         .default_text = "f32",
+         .target = &dtype_,
+         .choices = {"f32", "f16", "bf16"}});
+    accept({"threads", "isa", "memory"});
+    add({.name = "json", .help = "print what was written as a JSON object", .target = &json_});
+  }
+
+  int run() override {
+    check_flags();
+    const WeightType type = weight_type();
+    const fs::path file = model_path(run_);
+    const ModelFile model = read_model(file);
+    Json written = Json::object();
+    if (!onnx_.empty()) write_onnx(model, written);
+    if (!safetensors_.empty()) {
+      const std::int64_t bytes = export_safetensors(safetensors_, model, type);
+      written.add("safetensors",
+                  Json::object({{"file", safetensors_}, {"dtype", dtype_}, {"weight_bytes", bytes}}));
+      if (!json_)
+        fmt::print("{}: {} of weights in {}, with PyTorch's names; read back\n", printable(safetensors_),
+                   size_text(bytes), dtype_);
+    }
+    if (json_) fmt::print("{}\n", written.dump({.replace = true}));
+    return kDone;
+  }
+
+ private:
+  void check_flags() const {
+    if (onnx_.empty() && safetensors_.empty())
+      throw ConfigError("export has nothing to write", "give --onnx FILE, --safetensors FILE or both");
+    if (onnx_ == safetensors_)
+      throw ConfigError(fmt::format("--onnx and --safetensors are both '{}'", onnx_), "give two files");
+    for (const char* flag : {"opset", "with-preprocessing", "softmax", "no-fold", "check"}) {
+      if (onnx_.empty() && argument(flag).given)
+        throw ConfigError(fmt::format("--{} is of ONNX, which is not written", flag), "give --onnx FILE too");
+    }
+    if (safetensors_.empty() && argument("dtype").given)
+      throw ConfigError("--dtype is of safetensors, which are not written", "give --safetensors FILE too");
+    if (opset_ != 17 && opset_ != 18)
+      throw ConfigError(fmt::format("--opset cannot be {}", opset_), "give 17 or 18");
+  }
+
+  WeightType weight_type() const {
+    if (dtype_ == "f32") return WeightType::f32;
+    if (dtype_ == "f16") return WeightType::f16;
+    if (dtype_ == "bf16") return WeightType::bf16;
+    throw ConfigError(fmt::format("--dtype cannot be '{}'", dtype_), "give f32, f16 or bf16");
+  }
+
+  void write_onnx(const ModelFile& model, Json& written) const {
+    const std::vector<images::Image> pictures = check_.empty() ? made_pictures(model) : pictures_of(check_);
+    const OnnxFacts facts = export_onnx(onnx_, model,
+                                        {.opset = static_cast<int>(opset_),
+                                         .fold_norms = !no_fold_,
+                                         .softmax = softmax_,
+                                         .with_preprocessing = preprocessing_});
+    const settings::Settings chosen = from_flags();
+    const OnnxDeviation found = onnx_deviation(onnx_, model, pictures, settings::engine_options(chosen));
+    written.add("onnx", Json::object({{"file", onnx_},
+                                      {"bytes", facts.bytes},
+                                      {"opset", opset_},
+                                      {"nodes", facts.nodes},
+                                      {"parameters", facts.parameters},
+                                      {"folded_norms", facts.folded},
+                                      {"pictures", found.pictures},
+                                      {"same_top1", found.same_top1},
+                                      {"input_deviation", found.input},
+                                      {"output_deviation", found.output},
+                                      {"largest_output", found.largest}}));
+    if (json_) return;
+    fmt::print("{}: {}, opset {}, {} nodes, {} parameters, {} norms folded{}; read back\n", printable(onnx_),
+               size_text(facts.bytes), opset_, facts.nodes, facts.parameters, facts.folded,
+               preprocessing_ ? ", preprocessing inside" : "");
+    fmt::print("deviation on {} pictures {}: input {:.2g}, output {:.2g} of {:.4g}, the same answer for {}\n",
+               found.pictures, check_.empty() ? "of noise" : "of " + printable(check_), found.input,
+               found.output, found.largest, found.same_top1);
+  }
+
+  std::string run_, onnx_, safetensors_, check_, dtype_ = "f32";
+  std::int64_t opset_ = 17;
+  bool preprocessing_ = false, softmax_ = false, no_fold_ = false, json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_export() {
+  return std::make_unique<Export>();
+}
+
+}  // namespace resnet::cli

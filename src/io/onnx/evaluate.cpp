@@ -1,0 +1,396 @@
+#include "io/onnx/evaluate.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/text.h"
+#include "io/onnx/graph_writer.h"
+
+namespace resnet::io::onnx {
+namespace {
+
+using Extents = std::vector<std::int64_t>;
+
+constexpr std::int64_t kMostElements = std::int64_t{1} << 28U;  // of a value, 2 GB
+
+// Numbers of any type as doubles, which hold all that a preprocessing has: whole numbers to 2^53.
+struct Value {
+  int type = schema::TensorProto::DOUBLE;
+  Extents shape;
+  std::vector<double> numbers;
+};
+
+[[noreturn]] void refuse(const schema::NodeProto& node, const std::string& what) {
+  throw FormatError(
+      fmt::format("its node '{}' ({}) {}", shown(node.name(), 100), shown(node.op_type(), 30), what),
+      "it was not written by this program, or is damaged");
+}
+
+std::int64_t count(const Extents& shape) {
+  std::int64_t result = 1;
+  for (const std::int64_t extent : shape) {
+    if (extent < 0 || __builtin_mul_overflow(result, extent, &result) || result > kMostElements)
+      throw FormatError("its preprocessing makes a value that is too large");
+  }
+  return result;
+}
+
+// A number as its type holds it.
+double as_type(int type, double x) {
+  switch (type) {
+    case schema::TensorProto::FLOAT:
+      return double{static_cast<float>(x)};
+    case schema::TensorProto::DOUBLE:
+      return x;
+    case schema::TensorProto::UINT8:
+      return std::clamp(std::trunc(x), 0.0, 255.0);
+    default:
+      return std::trunc(x);
+  }
+}
+
+template <class T>
+void append(const std::string& raw, std::vector<double>& to) {
+  for (std::size_t at = 0; at + sizeof(T) <= raw.size(); at += sizeof(T)) {
+    T value{};
+    std::memcpy(&value, raw.data() + at, sizeof(T));
+    to.push_back(static_cast<double>(value));
+  }
+}
+
+Value constant(const schema::TensorProto& tensor) {
+  Value value{tensor.data_type(), {tensor.dims().begin(), tensor.dims().end()}, {}};
+  switch (tensor.data_type()) {
+    case schema::TensorProto::FLOAT:
+      append<float>(tensor.raw_data(), value.numbers);
+      break;
+    case schema::TensorProto::DOUBLE:
+      append<double>(tensor.raw_data(), value.numbers);
+      break;
+    case schema::TensorProto::INT32:
+      append<std::int32_t>(tensor.raw_data(), value.numbers);
+      break;
+    case schema::TensorProto::INT64:
+      append<std::int64_t>(tensor.raw_data(), value.numbers);
+      break;
+    default:
+      append<std::uint8_t>(tensor.raw_data(), value.numbers);
+  }
+  return value;
+}
+
+// Steps of an operand along the axes of a result, 0 where it is repeated.
+Extents steps(const Extents& shape, const Extents& result) {
+  Extents to(result.size(), 0);
+  std::int64_t step = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const std::size_t axis = shape.size() - 1 - i;
+    if (shape[axis] != 1) to[result.size() - 1 - i] = step;
+    step *= shape[axis];
+  }
+  return to;
+}
+
+// Calls body(i, offsets of the operands) for each element of `shape`.
+template <std::size_t kOperands, class Body>
+void for_each(const Extents& shape, const std::array<Extents, kOperands>& steps_of, const Body& body) {
+  const std::int64_t elements = count(shape);
+  Extents at(shape.size(), 0);
+  std::array<std::int64_t, kOperands> offsets{};
+  for (std::int64_t i = 0; i < elements; ++i) {
+    body(i, offsets);
+    for (std::size_t axis = shape.size(); axis-- > 0;) {
+      for (std::size_t k = 0; k < kOperands; ++k) offsets[k] += steps_of[k][axis];
+      if (++at[axis] < shape[axis]) break;
+      for (std::size_t k = 0; k < kOperands; ++k) offsets[k] -= steps_of[k][axis] * shape[axis];
+      at[axis] = 0;
+    }
+  }
+}
+
+Extents broadcast(const schema::NodeProto& node, const Extents& a, const Extents& b) {
+  const Extents& longer = a.size() >= b.size() ? a : b;
+  const Extents& shorter = a.size() >= b.size() ? b : a;
+  Extents result = longer;
+  for (std::size_t i = 0; i < shorter.size(); ++i) {
+    std::int64_t& extent = result[result.size() - 1 - i];
+    const std::int64_t other = shorter[shorter.size() - 1 - i];
+    if (extent != other && extent != 1 && other != 1) refuse(node, "has operands that do not fit");
+    extent = extent == 1 ? other : extent;
+  }
+  return result;
+}
+
+class Evaluator {
+ public:
+  explicit Evaluator(const schema::GraphProto& graph) : graph_(graph) {
+    for (const schema::TensorProto& tensor : graph.initializer()) constants_.emplace(tensor.name(), &tensor);
+  }
+
+  Value run(int nodes, Value picture) {
+    std::unordered_map<std::string, int> last_reader;
+    for (int i = 0; i < nodes; ++i) {
+      for (const std::string& input : graph_.node(i).input()) last_reader[input] = i;
+    }
+    values_[graph_.input(0).name()] = std::move(picture);
+    for (int i = 0; i < nodes; ++i) {
+      const schema::NodeProto& node = graph_.node(i);
+      values_[node.output(0)] = result_of(node);
+      for (const std::string& input : node.input()) {
+        if (last_reader[input] == i) values_.erase(input);  // a photograph takes 300 MB as doubles
+      }
+    }
+    return std::move(values_[graph_.node(nodes - 1).output(0)]);
+  }
+
+ private:
+  const Value& operand(const schema::NodeProto& node, int i) {
+    if (i >= node.input_size()) refuse(node, "lacks an operand");
+    const auto found = values_.find(node.input(i));
+    if (found != values_.end()) return found->second;
+    const auto stored = constants_.find(node.input(i));
+    if (stored == constants_.end()) refuse(node, "reads what is not there");
+    return values_[node.input(i)] = constant(*stored->second);
+  }
+
+  static std::int64_t whole(const schema::NodeProto& node, const char* name) {
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.name() == name) return attribute.i();
+    }
+    refuse(node, fmt::format("has no {}", name));
+  }
+
+  template <class F>
+  Value each(const schema::NodeProto& node, const F& f) {
+    Value result = operand(node, 0);
+    for (double& x : result.numbers) x = as_type(result.type, f(x));
+    return result;
+  }
+
+  template <class F>
+  Value pairs(const schema::NodeProto& node, const F& f, bool truth = false) {
+    const Value &a = operand(node, 0), &b = operand(node, 1);
+    Value result{truth ? int{schema::TensorProto::BOOL} : a.type, broadcast(node, a.shape, b.shape), {}};
+    result.numbers.resize(static_cast<std::size_t>(count(result.shape)));
+    for_each<2>(result.shape, {steps(a.shape, result.shape), steps(b.shape, result.shape)},
+                [&](std::int64_t i, const std::array<std::int64_t, 2>& at) {
+                  result.numbers[static_cast<std::size_t>(i)] =
+                      as_type(result.type, f(a.numbers[static_cast<std::size_t>(at[0])],
+                                             b.numbers[static_cast<std::size_t>(at[1])]));
+                });
+    return result;
+  }
+
+  Value where(const schema::NodeProto& node) {
+    const Value &chosen = operand(node, 0), &a = operand(node, 1), &b = operand(node, 2);
+    Value result{a.type, broadcast(node, chosen.shape, broadcast(node, a.shape, b.shape)), {}};
+    result.numbers.resize(static_cast<std::size_t>(count(result.shape)));
+    for_each<3>(
+        result.shape,
+        {steps(chosen.shape, result.shape), steps(a.shape, result.shape), steps(b.shape, result.shape)},
+        [&](std::int64_t i, const std::array<std::int64_t, 3>& at) {
+          result.numbers[static_cast<std::size_t>(i)] = chosen.numbers[static_cast<std::size_t>(at[0])] != 0
+                                                            ? a.numbers[static_cast<std::size_t>(at[1])]
+                                                            : b.numbers[static_cast<std::size_t>(at[2])];
+        });
+    return result;
+  }
+
+  Value shape(const schema::NodeProto& node) {
+    const Value& x = operand(node, 0);
+    return {schema::TensorProto::INT64,
+            {static_cast<std::int64_t>(x.shape.size())},
+            {x.shape.begin(), x.shape.end()}};
+  }
+
+  Value cast(const schema::NodeProto& node) {
+    Value result = operand(node, 0);
+    result.type = static_cast<int>(whole(node, "to"));
+    for (double& x : result.numbers) x = as_type(result.type, x);
+    return result;
+  }
+
+  Value range(const schema::NodeProto& node) {
+    const double limit = operand(node, 1).numbers.at(0);
+    Value result{operand(node, 0).type, {static_cast<std::int64_t>(limit)}, {}};
+    for (std::int64_t i = 0; i < count(result.shape); ++i) result.numbers.push_back(static_cast<double>(i));
+    return result;
+  }
+
+  Value unsqueeze(const schema::NodeProto& node) {
+    Value result = operand(node, 0);
+    const double axis = operand(node, 1).numbers.at(0);
+    if (axis < 0 || axis > static_cast<double>(result.shape.size()))
+      refuse(node, "has an axis that is not there");
+    result.shape.insert(result.shape.begin() + static_cast<std::ptrdiff_t>(axis), 1);
+    return result;
+  }
+
+  Value gather(const schema::NodeProto& node) {
+    const Value &x = operand(node, 0), &indices = operand(node, 1);
+    const std::int64_t axis = whole(node, "axis");
+    if (axis < 0 || axis >= static_cast<std::int64_t>(x.shape.size()))
+      refuse(node, "has an axis that is not there");
+    const auto split = x.shape.begin() + axis;
+    const std::int64_t before = count({x.shape.begin(), split}), inner = count({split + 1, x.shape.end()});
+    Value result{x.type, {x.shape.begin(), split}, {}};
+    result.shape.insert(result.shape.end(), indices.shape.begin(), indices.shape.end());
+    result.shape.insert(result.shape.end(), split + 1, x.shape.end());
+    static_cast<void>(count(result.shape));
+    for (std::int64_t i = 0; i < before; ++i) {
+      for (const double index : indices.numbers) {
+        if (index < 0 || index >= static_cast<double>(*split)) refuse(node, "has an index that is not there");
+        const auto from = x.numbers.begin() + (i * *split + static_cast<std::int64_t>(index)) * inner;
+        result.numbers.insert(result.numbers.end(), from, from + inner);
+      }
+    }
+    return result;
+  }
+
+  // Over the last axis but `behind`, which stays with extent 1.
+  Value reduce_sum(const schema::NodeProto& node) {
+    const Value& x = operand(node, 0);
+    const auto axis = static_cast<std::size_t>(operand(node, 1).numbers.at(0));
+    if (axis >= x.shape.size() || axis + 1 != x.shape.size())
+      refuse(node, "sums over another axis than the last");
+    Value result{x.type, x.shape, {}};
+    result.shape.back() = 1;
+    for (auto at = x.numbers.begin(); at != x.numbers.end(); at += x.shape.back()) {
+      double sum = 0;
+      for (auto i = at; i != at + x.shape.back(); ++i) sum = as_type(x.type, sum + *i);
+      result.numbers.push_back(sum);
+    }
+    return result;
+  }
+
+  Value transpose(const schema::NodeProto& node) {
+    const Value& x = operand(node, 0);
+    Value result{x.type, {}, std::vector<double>(x.numbers.size())};
+    const auto& perm = node.attribute(0).ints();
+    const Extents all = [&] {
+      Extents each(x.shape.size(), 1);
+      for (std::size_t axis = x.shape.size(); axis-- > 1;) each[axis - 1] = each[axis] * x.shape[axis];
+      return each;
+    }();
+    Extents step;
+    if (static_cast<std::size_t>(perm.size()) != x.shape.size())
+      refuse(node, "permutes another number of axes");
+    for (const std::int64_t axis : perm) {
+      result.shape.push_back(x.shape.at(static_cast<std::size_t>(axis)));
+      step.push_back(all.at(static_cast<std::size_t>(axis)));
+    }
+    for_each<1>(result.shape, {step}, [&](std::int64_t i, const std::array<std::int64_t, 1>& at) {
+      result.numbers[static_cast<std::size_t>(i)] = x.numbers.at(static_cast<std::size_t>(at[0]));
+    });
+    return result;
+  }
+
+  // Of matrices, one of which may be many: [...,M,K] [K,N] or [M,K] [...,K,N].
+  Value matmul(const schema::NodeProto& node) {
+    const Value &a = operand(node, 0), &b = operand(node, 1);
+    const Value& many = a.shape.size() >= b.shape.size() ? a : b;
+    if (a.shape.size() < 2 || b.shape.size() < 2 || (a.shape.size() != 2 && b.shape.size() != 2) ||
+        a.shape.back() != b.shape[b.shape.size() - 2])
+      refuse(node, "has operands that do not fit");
+    const std::int64_t m = a.shape[a.shape.size() - 2], k = a.shape.back(), n = b.shape.back();
+    Value result{a.type, {many.shape.begin(), many.shape.end() - 2}, {}};
+    const std::int64_t batch = count(result.shape);
+    result.shape.insert(result.shape.end(), {m, n});
+    result.numbers.resize(static_cast<std::size_t>(count(result.shape)));
+    const double* left = a.numbers.data();
+    const double* right = b.numbers.data();
+    double* to = result.numbers.data();
+    for (std::int64_t i = 0; i < batch; ++i) {
+      multiply(left + (a.shape.size() > 2 ? i * m * k : 0), right + (b.shape.size() > 2 ? i * k * n : 0),
+               to + i * m * n, m, k, n);
+    }
+    return result;
+  }
+
+  // Weights are nearly all zero, on the left and on the right.
+  static void multiply(const double* a, const double* b, double* to, std::int64_t m, std::int64_t k,
+                       std::int64_t n) {
+    std::vector<std::pair<std::int64_t, std::int64_t>> filled;  // columns of each row of b
+    for (std::int64_t i = 0; i < k; ++i) {
+      std::int64_t begin = 0, end = n;
+      while (begin < end && b[i * n + begin] == 0) ++begin;
+      while (end > begin && b[i * n + end - 1] == 0) --end;
+      filled.emplace_back(begin, end);
+    }
+    for (std::int64_t row = 0; row < m; ++row) {
+      for (std::int64_t i = 0; i < k; ++i) {
+        const double factor = a[row * k + i];
+        if (factor == 0) continue;
+        const auto [begin, end] = filled[static_cast<std::size_t>(i)];
+        for (std::int64_t column = begin; column < end; ++column)
+          to[row * n + column] += factor * b[i * n + column];
+      }
+    }
+  }
+
+  Value result_of(const schema::NodeProto& node) {
+    using Member = Value (Evaluator::*)(const schema::NodeProto&);
+    static const std::unordered_map<std::string, Member> kMembers = {
+        {"Where", &Evaluator::where},         {"Shape", &Evaluator::shape},
+        {"Cast", &Evaluator::cast},           {"Range", &Evaluator::range},
+        {"Unsqueeze", &Evaluator::unsqueeze}, {"Gather", &Evaluator::gather},
+        {"MatMul", &Evaluator::matmul},       {"Transpose", &Evaluator::transpose},
+        {"ReduceSum", &Evaluator::reduce_sum}};
+    using One = double (*)(double);
+    static const std::unordered_map<std::string, One> kOnes = {
+        {"Identity", [](double x) { return x; }},
+        {"Abs", [](double x) { return std::abs(x); }},
+        {"Floor", [](double x) { return std::floor(x); }},
+        {"Ceil", [](double x) { return std::ceil(x); }},
+        {"Round", [](double x) { return std::nearbyint(x); }},
+        {"Sign", [](double x) { return x > 0   ? 1.0
+                                       : x < 0 ? -1.0
+                                               : x; }}};
+    using Two = double (*)(double, double);
+    static const std::unordered_map<std::string, Two> kTwos = {
+        {"Add", [](double a, double b) { return a + b; }},
+        {"Sub", [](double a, double b) { return a - b; }},
+        {"Mul", [](double a, double b) { return a * b; }},
+        {"Div", [](double a, double b) { return a / b; }},
+        {"Min", [](double a, double b) { return std::min(a, b); }},
+        {"Max", [](double a, double b) { return std::max(a, b); }}};
+    static const std::unordered_map<std::string, Two> kTruths = {
+        {"Less", [](double a, double b) { return a < b ? 1.0 : 0.0; }},
+        {"GreaterOrEqual", [](double a, double b) { return a >= b ? 1.0 : 0.0; }},
+        {"Or", [](double a, double b) { return a != 0 || b != 0 ? 1.0 : 0.0; }}};
+    const std::string& op = node.op_type();
+    if (const auto found = kMembers.find(op); found != kMembers.end()) return (this->*found->second)(node);
+    if (const auto found = kOnes.find(op); found != kOnes.end()) return each(node, found->second);
+    if (const auto found = kTwos.find(op); found != kTwos.end()) return pairs(node, found->second);
+    if (const auto found = kTruths.find(op); found != kTruths.end()) return pairs(node, found->second, true);
+    refuse(node, "is no operator of a preprocessing");
+  }
+
+  const schema::GraphProto& graph_;
+  std::unordered_map<std::string, const schema::TensorProto*> constants_;
+  std::unordered_map<std::string, Value> values_;
+};
+
+}  // namespace
+
+Tensor evaluate(const schema::GraphProto& graph, int nodes, const images::Image& picture) {
+  Value bytes{schema::TensorProto::UINT8,
+              {1, picture.height, picture.width, picture.channels},
+              {picture.pixels.begin(), picture.pixels.end()}};
+  const Value value = Evaluator(graph).run(nodes, std::move(bytes));
+  Tensor result(Shape(value.shape));
+  if (result.values().size() != value.numbers.size()) throw FormatError("its preprocessing makes no picture");
+  std::ranges::transform(value.numbers, result.values().begin(),
+                         [](double x) { return static_cast<float>(x); });
+  return result;
+}
+
+}  // namespace resnet::io::onnx
