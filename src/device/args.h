@@ -149,6 +149,27 @@ struct GemmArgs {
   std::int64_t share = 0;                        // pixels of one
 };
 
+inline constexpr int kGemmTile = 64;  // rows and columns of a block
+inline constexpr int kGemmStages = 2;
+
+/// Elements of the product's operands that a stage holds of each row: 64 bytes.
+constexpr int gemm_depth(int element_bytes) {
+  return 64 / element_bytes;
+}
+/// Between rows of a tile that lies with its rows (columns) innermost: eight elements more than there are.
+inline constexpr int kGemmPitch = kGemmTile + 8;
+
+/// Bytes of a tile of an operand: with the depth innermost, or the rows.
+constexpr int gemm_tile_bytes(int element_bytes, bool depth_inner) {
+  return (depth_inner ? kGemmTile * gemm_depth(element_bytes) : gemm_depth(element_bytes) * kGemmPitch) *
+         element_bytes;
+}
+/// Shared memory of a block.
+constexpr int gemm_shared_bytes(int element_bytes, bool a_depth_inner, bool b_depth_inner) {
+  return kGemmStages *
+         (gemm_tile_bytes(element_bytes, a_depth_inner) + gemm_tile_bytes(element_bytes, b_depth_inner));
+}
+
 /// sum[i] of the parts in their order.
 struct MergeArgs {
   const float* parts = nullptr;  // [shares][elements]

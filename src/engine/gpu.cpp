@@ -14,6 +14,7 @@
 #include "engine/checks.h"
 #include "engine/gate.h"
 #include "engine/layout.h"
+#include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "gpu/executor.h"
 #include "graph/names.h"
@@ -23,9 +24,6 @@ namespace {
 
 using compiler::StepKind;
 using graph::Graph;
-
-// Plans that are kept; said in resnet/engine.h.
-constexpr std::size_t kMostGpuPlans = 16;
 
 class GpuEngine final : public PlannedEngine {
  public:
@@ -37,7 +35,7 @@ class GpuEngine final : public PlannedEngine {
         device_(api, number),
         state_(network_, options_.optimizer, 1),
         arena_(device_) {
-    compiled_.reserve(kMostGpuPlans);
+    compiled_.reserve(kMostPlans);
   }
 
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
@@ -241,7 +239,7 @@ class GpuEngine final : public PlannedEngine {
         compiler::compile(graph, target_, state_.layout(),
                           {.activations = storage_of(options_.precision), .fuse = options_.fuse}),
         device_);
-    if (compiled_.size() == kMostGpuPlans) compiled_.pop_back();
+    if (compiled_.size() == kMostPlans) compiled_.pop_back();
     compiled_.insert(compiled_.begin(), {kind, images, mixed, std::move(executor)});
     return *compiled_.front().executor;
   }

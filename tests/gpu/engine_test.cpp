@@ -10,6 +10,7 @@
 #include "engine/gpu.h"
 #include "gpu/executor.h"
 #include "gpu/tested_device.h"
+#include "support/in_child.h"
 #include "support/oracle.h"
 
 namespace resnet {
@@ -201,6 +202,19 @@ TEST(EmulatedGpuEngine, RefusesFunctionsOfAnotherVersionAndDevicesThatAreNotTher
   ++other.kernels;
   EXPECT_THROW(engine::make_gpu_engine(network, {}, other), ConfigError);
   EXPECT_THROW(engine::make_gpu_engine(network, {}, emulator::api(), 1), ConfigError);
+}
+
+TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
+  const Network network = network_of(kCase);
+  const auto engine = emulated(network);
+  const Examples e = test::examples(kCase.images, 5);
+  step(*engine, e);
+  EXPECT_EQ(test::in_child([&] {
+              step(*engine, e);
+              return true;
+            }),
+            test::Child::threw);
+  step(*engine, e);
 }
 
 TEST(EmulatedGpuEngine, SaysWhatTheDeviceSaysWhereItFails) {

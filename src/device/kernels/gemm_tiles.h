@@ -7,30 +7,32 @@
 
 namespace resnet::device {
 
-inline constexpr int kTile = 64;  // rows and columns of a block
+inline constexpr int kTile = kGemmTile;
 inline constexpr int kSums = 32;  // of a thread: kTile * kTile / kGemmThreads
 
 /// How a tile [kTile][depth] of an operand lies: with the depth innermost, or with the rows (columns).
 enum class Inner : int { depth, row };
 
-/// A tile of T with a pitch that keeps ldmatrix and the fragments' loads free of bank conflicts.
-template <class T, int kDepth, Inner kInner>
+/// A tile of T. Depth innermost: a row is four chunks of 16 bytes, which pairs of rows turn so that neither
+/// ldmatrix (eight rows, one chunk) nor stores (two rows, all chunks) have bank conflicts. Rows innermost: a
+/// pitch of nine chunks (bf16).
+template <class T, Inner kInner>
 struct Tile {
   static constexpr Inner kOrder = kInner;
+  static constexpr int kDepth = gemm_depth(sizeof(T));
   static constexpr int kInnerExtent = kInner == Inner::depth ? kDepth : kTile;
-  static constexpr int kPitch =
-      kInner == Inner::depth ? kDepth + 16 / static_cast<int>(sizeof(T)) : kTile + 8;
-  static constexpr int kElements = kPitch * (kInner == Inner::depth ? kTile : kDepth);
-  static constexpr int kBytes = (kElements * static_cast<int>(sizeof(T)) + 127) / 128 * 128;
+  static constexpr int kBytes = gemm_tile_bytes(sizeof(T), kInner == Inner::depth);
   RESNET_WORD static int at(int row, int k) {
-    return kInner == Inner::depth ? row * kPitch + k : k * kPitch + row;
+    if constexpr (kInner == Inner::row) return k * kGemmPitch + row;
+    constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
+    return row * kDepth + (k / kChunk ^ row / 2 % 4) * kChunk + k % kChunk;
   }
 };
 
 /// Exact products in f32: a thread has rows thread / 16 + 8 i and columns thread % 16 + 16 j.
 struct Ffma {
   using Element = float;
-  static constexpr int kDepth = 16;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 4;  // neighbours of 16 bytes, loaded as one where channels allow it
   RESNET_WORD static int row(int i) { return thread() / 16 + 8 * (i / 4); }
   RESNET_WORD static int column(int i) { return thread() % 16 + 16 * (i % 4); }
@@ -66,7 +68,7 @@ struct WarpSums {
 /// f32 rounded to tf32 as it is read.
 struct Tf32 : WarpSums {
   using Element = float;
-  static constexpr int kDepth = 16;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 4;  // neighbours of 16 bytes, loaded as one where channels allow it
 
   template <class A, class B>
@@ -96,7 +98,7 @@ struct Tf32 : WarpSums {
 
 struct Bf16Products : WarpSums {
   using Element = Bf16;
-  static constexpr int kDepth = 32;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 8;
 
   /// Four 8x8 matrices of an operand: rows first .. +8 and +8 .. +16, of depth k .. +8 and +8 .. +16.
