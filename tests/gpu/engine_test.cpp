@@ -130,6 +130,16 @@ TEST(EmulatedGpuEngine, FusionChangesNoGradientBeyondRounding) {
   EXPECT_NE(fused->plan_text(kCase.images, Mode::train), plain->plan_text(kCase.images, Mode::train));
 }
 
+TEST(EmulatedGpuEngine, HasThePlansThatAreMadeWithoutADevice) {
+  const Network network = network_of(kCase);
+  const EngineOptions options{.precision = Precision::bf16};
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    const std::string text = engine::gpu_plan_text(network, options, kCase.images, mode);
+    EXPECT_EQ(text, emulated(network, options)->plan_text(kCase.images, mode));
+    EXPECT_NE(text.find("gemm_forward_bf16"), std::string::npos);
+  }
+}
+
 TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   const Network network = network_of(kCase);
   const Examples e = test::examples(kCase.images, 5);
