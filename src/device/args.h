@@ -48,7 +48,7 @@ struct DropoutArgs {
   std::int64_t n = 0, pixels = 0, c = 0;
 };
 
-/// Sums over rows, by channel: blocks are (share of the rows, 32 channels).
+/// Sums over rows, by channel: blocks are (share of the rows, group of channels).
 struct SumsArgs {
   const void *x = nullptr, *dz = nullptr;
   const void* gate = nullptr;  // values, or bits (mask)

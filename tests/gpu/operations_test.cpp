@@ -72,6 +72,7 @@ std::vector<OperationCase> sweeps() {
       {make<ops::ChannelSum>(), {map}},
       {make<ops::ChannelSum>(), {f32({3, 70})}},
       {make<ops::ChannelSum>(), {f32({2, 33, 9, 11})}},
+      {make<ops::ChannelSum>(), {f32({2, 72, 9, 11})}},
   };
 }
 
@@ -251,8 +252,24 @@ TEST(GpuOperations, PoolsMatchTheirReference) {
 TEST(GpuOperations, NormsMatchTheirReference) {
   check(norms(), true);
 }
+// Those of a pass, by the end of their operations' names.
+std::vector<OperationCase> convolutions_of(std::string_view pass) {
+  std::vector<OperationCase> cases = convolutions();
+  std::erase_if(cases, [&](const OperationCase& c) {
+    const std::string_view name = c.op->name();
+    return pass.empty() ? name.ends_with("gradient") : !name.ends_with(pass);
+  });
+  return cases;
+}
+
 TEST(GpuOperations, ConvolutionsMatchTheirReference) {
-  check(convolutions(), true);
+  check(convolutions_of(""), true);
+}
+TEST(GpuOperations, InputGradientsMatchTheirReference) {
+  check(convolutions_of("input_gradient"), true);
+}
+TEST(GpuOperations, WeightGradientsMatchTheirReference) {
+  check(convolutions_of("weight_gradient"), true);
 }
 TEST(GpuOperations, ConvolutionsInTf32MatchTheirReferenceOfRoundedOperands) {
   for (OperationCase& c : convolutions()) {
