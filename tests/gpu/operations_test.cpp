@@ -202,6 +202,11 @@ std::vector<OperationCase> losses() {
     cases.push_back({make<ops::CrossEntropyGradient>(options), plain, {{}, labels}});
     cases.push_back({make<ops::CrossEntropyGradient>(options), both, {{}, labels, mixed, mix}});
   }
+  // The first of equal ones is the answer, and NaN is the largest.
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  cases.push_back({make<ops::CrossEntropy>(),
+                   {f32({4, 5}), i32({4}), std::nullopt, std::nullopt},
+                   {{3, 1, 3, 0, 0, 1, 2, 2, 2, 0, 0, 0, 0, 0, 4, 9, 1, nan, nan, 0}, {0, 1, 4, 2}}});
   return cases;
 }
 
