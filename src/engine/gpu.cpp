@@ -46,10 +46,10 @@ plan::Plan compiled_plan(const Graph& graph, const gpu::Target& target, const pl
 
 class GpuEngine final : public PlannedEngine {
  public:
-  GpuEngine(Network network, const EngineOptions& options, const resnet_device_api& api, int number,
+  GpuEngine(Network network, EngineOptions options, const resnet_device_api& api, int number,
             gpu::Products products)
       : network_(std::move(network)),
-        options_(options),
+        options_(std::move(options)),
         target_(products),
         device_(api, number),
         state_(network_, options_.optimizer, 1),

@@ -47,8 +47,10 @@ struct Ffma {
       RESNET_UNROLL
       for (int j = 0; j < 4; ++j) columns[j] = b.load(B::at(thread() % 16 + 16 * j, k));
       RESNET_UNROLL
-      for (int i = 0; i < 8; ++i) RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+      for (int i = 0; i < 8; ++i) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+      }
     }
   }
 };
@@ -78,19 +80,25 @@ struct Tf32 : WarpSums {
     for (int k = 0; k < kDepth; k += 8) {
       std::uint32_t rows[2][4], columns[4][2];
       RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
-      for (int r = 0; r < 4; ++r)
-        rows[m][r] =
-            to_tf32(a.load(A::at(first_row() + m * 16 + lane / 4 + r % 2 * 8, k + lane % 4 + r / 2 * 4)));
+      for (int m = 0; m < 2; ++m) {
+        const int row = first_row() + m * 16 + lane / 4;
+        RESNET_UNROLL
+        for (int r = 0; r < 4; ++r)
+          rows[m][r] = to_tf32(a.load(A::at(row + r % 2 * 8, k + lane % 4 + r / 2 * 4)));
+      }
       RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) RESNET_UNROLL
-      for (int r = 0; r < 2; ++r)
-        columns[j][r] = to_tf32(b.load(B::at(first_column() + j * 8 + lane / 4, k + lane % 4 + r * 4)));
-      RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
       for (int j = 0; j < 4; ++j) {
-        float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
-        mma_tf32(d, rows[m], columns[j][0], columns[j][1]);
+        const int column = first_column() + j * 8 + lane / 4;
+        RESNET_UNROLL
+        for (int r = 0; r < 2; ++r) columns[j][r] = to_tf32(b.load(B::at(column, k + lane % 4 + r * 4)));
+      }
+      RESNET_UNROLL
+      for (int m = 0; m < 2; ++m) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
+          mma_tf32(d, rows[m], columns[j][0], columns[j][1]);
+        }
       }
     }
   }
@@ -124,10 +132,12 @@ struct Bf16Products : WarpSums {
       RESNET_UNROLL
       for (int j = 0; j < 2; ++j) load<B, B::kOrder>(columns[j], b, first_column() + j * 16, k, false);
       RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
-        mma_bf16(d, rows[m], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1]);
+      for (int m = 0; m < 2; ++m) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
+          mma_bf16(d, rows[m], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1]);
+        }
       }
     }
   }
