@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include "cli/command.h"
+#include "engine/gpu.h"
 
 namespace resnet::cli {
 namespace {
@@ -19,6 +20,11 @@ class Plan final : public Command {
          .help = "classes of the network",
          .default_text = "10",
          .target = &classes_});
+    add({.name = "device",
+         .placeholder = "NAME",
+         .help = "of the plan: cpu or cuda, which need not be there",
+         .default_text = "cpu",
+         .target = &device_});
     add({.name = "no-fuse", .help = "every operation by itself", .target = &no_fuse_});
   }
 
@@ -28,19 +34,25 @@ class Plan final : public Command {
     if (mode_ != "train" && mode_ != "eval") {
       throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
     }
+    if (device_ != "cpu" && device_ != "cuda") {
+      throw ConfigError(fmt::format("--device cannot be '{}'", device_), "give cpu or cuda");
+    }
     nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     EngineOptions options = settings::engine_options(chosen);
     options.fuse = !no_fuse_;
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
-    const auto engine = make_native_engine(std::move(network), options);
-    fmt::print("{}", engine->plan_text(images, mode_ == "train" ? Mode::train : Mode::eval));
+    const Mode mode = mode_ == "train" ? Mode::train : Mode::eval;
+    const std::string text = device_ == "cuda"
+                                 ? engine::gpu_plan_text(std::move(network), options, images, mode)
+                                 : make_native_engine(std::move(network), options)->plan_text(images, mode);
+    fmt::print("{}", text);
     return kDone;
   }
 
  private:
-  std::string mode_ = "train";
+  std::string mode_ = "train", device_ = "cpu";
   std::int64_t classes_ = 10;
   bool no_fuse_ = false;
 };

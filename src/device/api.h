@@ -1,79 +1,73 @@
-/* What an engine asks of a device: a table of C functions. The plugin libresnet_cuda.so has one, the emulator
-   another (src/emulator/emulator.h). Only C types cross this border, so that neither side minds the other's
-   compiler. Functions that return int give 0, or a number of their own choice with a line about it in
-   error(). */
-#ifndef RESNET_DEVICE_API_H
-#define RESNET_DEVICE_API_H
+// What an engine asks of a device: a table of C functions. The plugin libresnet_cuda.so has one, the emulator
+// another (src/emulator/emulator.h). Only C types cross this border, so that neither side minds the other's
+// compiler. Functions that return int give 0, or a number of their own choice with a line about it in
+// error().
+#pragma once
 
-#include <stdint.h>
+#include <cstdint>
 
-#ifdef __cplusplus
 extern "C" {
-#endif
 
-/* Raised whenever a struct, a function or the meaning of one changes. */
+// Raised whenever a struct, a function or the meaning of one changes.
 #define RESNET_DEVICE_API_VERSION 1
 
-typedef struct resnet_device_facts {
-  char name[128];       /* as the device calls itself */
-  int32_t architecture; /* compute capability: 90 is 9.0; 0: emulated */
-  int32_t multiprocessors;
-  int64_t memory_bytes, free_bytes;
-  int32_t shared_bytes;    /* most of a block */
-  int32_t driver, runtime; /* CUDA's numbers: 13000 is 13.0 */
-} resnet_device_facts;
+struct resnet_device_facts {
+  char name[128];             // as the device calls itself
+  std::int32_t architecture;  // compute capability: 90 is 9.0; 0: emulated
+  std::int32_t multiprocessors;
+  std::int64_t memory_bytes, free_bytes;
+  std::int32_t shared_bytes;     // most of a block
+  std::int32_t driver, runtime;  // CUDA's numbers: 13000 is 13.0
+};
 
-typedef struct resnet_launch {
-  uint32_t kernel; /* its line in kernels.def */
-  uint32_t blocks;
-  uint32_t shared_bytes;
-  uint32_t args_bytes;
-  const void* args; /* device addresses and numbers, by value */
-} resnet_launch;
+struct resnet_launch {
+  std::uint32_t kernel;  // its line in kernels.def
+  std::uint32_t blocks;
+  std::uint32_t shared_bytes;
+  std::uint32_t args_bytes;
+  const void* args;  // device addresses and numbers, by value
+};
 
-typedef struct resnet_stream resnet_stream; /* work in order, asked for by any thread, one at a time */
-typedef struct resnet_event resnet_event;   /* a moment in it */
-typedef struct resnet_graph resnet_graph;   /* captured work, to be launched as one */
+struct resnet_stream;  // work in order, asked for by any thread, one at a time
+struct resnet_event;   // a moment in it
+struct resnet_graph;   // captured work, to be launched as one
 
-typedef struct resnet_device_api {
-  uint32_t version; /* RESNET_DEVICE_API_VERSION */
-  uint32_t bytes;   /* sizeof of this struct */
-  uint64_t kernels; /* kernels_hash() of the kernels that it was built with */
-  const char* name; /* "cuda", "emulator" */
+struct resnet_device_api {
+  std::uint32_t version;  // RESNET_DEVICE_API_VERSION
+  std::uint32_t bytes;    // sizeof of this struct
+  std::uint64_t kernels;  // kernels_hash() of the kernels that it was built with
+  const char* name;       // "cuda", "emulator"
 
-  const char* (*error)(void); /* of the last call of this thread that failed */
-  int (*count)(int32_t* devices);
-  int (*facts)(int32_t device, resnet_device_facts* facts);
-  int (*use)(int32_t device); /* of this thread, from here on */
+  const char* (*error)();  // of the last call of this thread that failed
+  int (*count)(std::int32_t* devices);
+  int (*facts)(std::int32_t device, resnet_device_facts* facts);
+  int (*use)(std::int32_t device);  // of this thread, from here on
 
-  int (*allocate)(uint64_t bytes, void** memory); /* of the device, at a multiple of 256 */
+  int (*allocate)(std::uint64_t bytes, void** memory);  // of the device, at a multiple of 256
   void (*release)(void* memory);
-  int (*allocate_pinned)(uint64_t bytes, void** memory); /* of the host, for copies beside other work */
+  int (*allocate_pinned)(std::uint64_t bytes, void** memory);  // of the host, for copies beside other work
   void (*release_pinned)(void* memory);
 
   int (*make_stream)(resnet_stream** stream);
   void (*end_stream)(resnet_stream* stream);
-  int (*synchronize)(resnet_stream* stream); /* waits, and gives the error of what has run */
+  int (*synchronize)(resnet_stream* stream);  // waits, and gives the error of what has run
   int (*copy)(resnet_stream* stream, void* to, const void* from,
-              uint64_t bytes); /* of the device or the host */
-  int (*fill)(resnet_stream* stream, void* memory, int32_t byte, uint64_t bytes);
+              std::uint64_t bytes);  // of the device or the host
+  int (*fill)(resnet_stream* stream, void* memory, std::int32_t byte, std::uint64_t bytes);
   int (*launch)(resnet_stream* stream, const resnet_launch* launch);
 
   int (*make_event)(resnet_event** event);
   void (*end_event)(resnet_event* event);
   int (*record)(resnet_stream* stream, resnet_event* event);
-  int (*elapsed)(resnet_event* first, resnet_event* last, float* milliseconds); /* once both have passed */
+  int (*elapsed)(resnet_event* first, resnet_event* last, float* milliseconds);  // once both have passed
 
-  int (*begin_capture)(resnet_stream* stream); /* what follows is captured and does not run */
+  int (*begin_capture)(resnet_stream* stream);  // what follows is captured and does not run
   int (*end_capture)(resnet_stream* stream, resnet_graph** graph);
   int (*launch_graph)(resnet_stream* stream, resnet_graph* graph);
   void (*end_graph)(resnet_graph* graph);
-} resnet_device_api;
+};
 
-/* The plugin's only symbol. */
-typedef const resnet_device_api* (*resnet_device_entry)(void);
+// The plugin's only symbol.
+using resnet_device_entry = const resnet_device_api* (*)();
 
-#ifdef __cplusplus
-}
-#endif
-#endif
+}  // extern "C"

@@ -48,7 +48,7 @@ struct DropoutArgs {
   std::int64_t n = 0, pixels = 0, c = 0;
 };
 
-/// Sums over rows, by channel: blocks are (share of the rows, 32 channels).
+/// Sums over rows, by channel: blocks are (share of the rows, group of channels).
 struct SumsArgs {
   const void *x = nullptr, *dz = nullptr;
   const void* gate = nullptr;  // values, or bits (mask)
@@ -148,6 +148,27 @@ struct GemmArgs {
   std::int32_t shares = 1;                       // weight gradient: of the pixels
   std::int64_t share = 0;                        // pixels of one
 };
+
+inline constexpr int kGemmTile = 64;  // rows and columns of a block
+inline constexpr int kGemmStages = 2;
+
+/// Elements of the product's operands that a stage holds of each row: 64 bytes.
+constexpr int gemm_depth(int element_bytes) {
+  return 64 / element_bytes;
+}
+/// Between rows of a tile that lies with its rows (columns) innermost: eight elements more than there are.
+inline constexpr int kGemmPitch = kGemmTile + 8;
+
+/// Bytes of a tile of an operand: with the depth innermost, or the rows.
+constexpr int gemm_tile_bytes(int element_bytes, bool depth_inner) {
+  return (depth_inner ? kGemmTile * gemm_depth(element_bytes) : gemm_depth(element_bytes) * kGemmPitch) *
+         element_bytes;
+}
+/// Shared memory of a block.
+constexpr int gemm_shared_bytes(int element_bytes, bool a_depth_inner, bool b_depth_inner) {
+  return kGemmStages *
+         (gemm_tile_bytes(element_bytes, a_depth_inner) + gemm_tile_bytes(element_bytes, b_depth_inner));
+}
 
 /// sum[i] of the parts in their order.
 struct MergeArgs {

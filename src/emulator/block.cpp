@@ -69,6 +69,7 @@ std::string Block::run(const std::function<void()>& body) {
                (barrier.arrived > 0 ? " (" + std::to_string(barrier.arrived) + " at sync())" : "");
     }
   }
+  count_wide();
   running_block = outer;
   return fault_;
 }
@@ -96,7 +97,35 @@ void Block::arrive(Barrier& barrier, int members, std::string_view word) {
 }
 
 void Block::sync() {
+  if (all_.arrived + 1 == place_.threads) count_wide();
+  me().wide = 0;
   arrive(all_, place_.threads, "sync()");
+}
+
+void Block::note_wide(std::int64_t offset) {
+  auto& wide = warp().wide;
+  const std::size_t number = me().wide++;
+  if (number == wide.size()) wide.emplace_back().fill(-1);
+  wide[number][static_cast<std::size_t>(thread() % kLanes)] = offset;
+}
+
+void Block::count_wide() {
+  for (Warp& of : warps_) {
+    for (const auto& places : of.wide) {
+      for (std::size_t quarter = 0; quarter < kLanes; quarter += kBankRows) {
+        for (std::size_t i = quarter; i < quarter + kBankRows; ++i) {
+          const auto same = [&](std::int64_t other) {
+            return other >= 0 && other != places[i] &&
+                   other / kRow % kBankRows == places[i] / kRow % kBankRows;
+          };
+          const auto begin = places.begin() + static_cast<std::ptrdiff_t>(quarter);
+          if (places[i] >= 0 && std::any_of(begin, places.begin() + static_cast<std::ptrdiff_t>(i), same))
+            ++statistics_.bank_conflicts;
+        }
+      }
+    }
+    of.wide.clear();
+  }
 }
 
 int Block::warp_members() const {
@@ -162,12 +191,14 @@ void Block::check_write(std::int64_t offset, int bytes, bool written) {
 const unsigned char* Block::checked_load(std::int64_t offset, int bytes) {
   check_place(offset, bytes, "reads");
   check_read(offset, bytes);
+  if (bytes == kRow) note_wide(offset);
   return memory_.data() + offset;
 }
 
 unsigned char* Block::checked_store(std::int64_t offset, int bytes) {
   check_place(offset, bytes, "writes");
   check_write(offset, bytes, true);
+  if (bytes == kRow) note_wide(offset);
   return memory_.data() + offset;
 }
 
@@ -176,6 +207,7 @@ void Block::copy_async(std::int64_t offset, const void* from, bool valid) {
   if (reinterpret_cast<std::uintptr_t>(from) % kRow != 0)
     fail("copies 16 bytes from an address that is no multiple");
   check_write(offset, kRow, false);
+  note_wide(offset);
   me().copies.push_back({offset, from, valid, me().groups});
 }
 

@@ -18,7 +18,10 @@ namespace resnet::emulator {
 enum class Order : std::uint8_t { forward, reverse };
 
 struct Statistics {
-  std::int64_t bank_conflicts = 0;  // rows of ldmatrix that have to wait for another of their matrix
+  // Rows of ldmatrix, and stores, loads and asynchronous copies of 16 bytes, that have to wait for another
+  // that the same bank serves: by matrices and by quarters of a warp. Accesses of lanes belong together by
+  // their number since the last barrier.
+  std::int64_t bank_conflicts = 0;
 };
 
 class Block {
@@ -63,6 +66,8 @@ class Block {
   struct Warp {
     Barrier barrier;
     std::array<std::array<Slots, kLanes>, 2> slots{};
+    std::vector<std::array<std::int64_t, kLanes>>
+        wide;  // places of accesses of 16 bytes; -1: none of this lane
   };
   // What is known of four bytes of shared memory.
   struct Cell {
@@ -80,7 +85,7 @@ class Block {
     std::vector<Copy> copies;
     int groups = 0;                // committed
     std::int64_t collectives = 0;  // words of the warp so far
-    bool waiting = false;
+    std::size_t wide = 0;          // accesses of 16 bytes since the last barrier
   };
   static constexpr int kMany = -2;
 
@@ -95,6 +100,8 @@ class Block {
   void check_write(std::int64_t offset, int bytes, bool written);
   void count_conflicts(const std::array<Slots, kLanes>& rows);
   void land(const Copy& copy);
+  void note_wide(std::int64_t offset);
+  void count_wide();
   void run_thread(const std::function<void()>& body);
   void pause();
 

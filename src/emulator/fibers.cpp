@@ -63,7 +63,8 @@ struct Fibers::Stack {
 
   // A stack pointer from which resnet_emulator_switch returns into `entry`.
   void* prepared(void (*entry)()) const {
-    const auto top = (reinterpret_cast<std::uintptr_t>(memory.get()) + kStackBytes) / 16 * 16;
+    unsigned char* top = memory.get() + kStackBytes;
+    top -= reinterpret_cast<std::uintptr_t>(top) % 16;
     auto* const at = reinterpret_cast<std::uintptr_t*>(top) - 2;  // entry sees a stack as after a call
     at[1] = 0;
     at[0] = reinterpret_cast<std::uintptr_t>(entry);

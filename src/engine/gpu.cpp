@@ -14,6 +14,7 @@
 #include "engine/checks.h"
 #include "engine/gate.h"
 #include "engine/layout.h"
+#include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "gpu/executor.h"
 #include "graph/names.h"
@@ -24,20 +25,36 @@ namespace {
 using compiler::StepKind;
 using graph::Graph;
 
-// Plans that are kept; said in resnet/engine.h.
-constexpr std::size_t kMostGpuPlans = 16;
+Graph step_graph(const Network& network, const EngineOptions& options, const Shape& images, StepKind kind,
+                 bool mixed) {
+  if (!network.train) {
+    throw ConfigError("this network cannot be trained: it was made for inference",
+                      "build it from its module and load the weights into that");
+  }
+  return compiler::training_step(reshaped(*network.train, images), kind, options.optimizer,
+                                 {options.loss, mixed});
+}
+Graph answer_graph(const Network& network, const Shape& images) {
+  return reshaped(network.eval, images).without_updates();
+}
+
+plan::Plan compiled_plan(const Graph& graph, const gpu::Target& target, const plan::StateLayout& layout,
+                         const EngineOptions& options) {
+  return compiler::compile(graph, target, layout,
+                           {.activations = storage_of(options.precision), .fuse = options.fuse});
+}
 
 class GpuEngine final : public PlannedEngine {
  public:
-  GpuEngine(Network network, const EngineOptions& options, const resnet_device_api& api, int number,
+  GpuEngine(Network network, EngineOptions options, const resnet_device_api& api, int number,
             gpu::Products products)
       : network_(std::move(network)),
-        options_(options),
+        options_(std::move(options)),
         target_(products),
         device_(api, number),
         state_(network_, options_.optimizer, 1),
         arena_(device_) {
-    compiled_.reserve(kMostGpuPlans);
+    compiled_.reserve(kMostPlans);
   }
 
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
@@ -213,14 +230,9 @@ class GpuEngine final : public PlannedEngine {
 
   Graph graph_of(Kind kind, const Shape& images, bool mixed) {
     if (kind == Kind::apply) return *apply_graph_;
-    if (kind == Kind::infer) return reshaped(network_.eval, images).without_updates();
-    if (!network_.train) {
-      throw ConfigError("this network cannot be trained: it was made for inference",
-                        "build it from its module and load the weights into that");
-    }
-    return compiler::training_step(reshaped(*network_.train, images),
-                                   kind == Kind::step ? StepKind::update : StepKind::gradients,
-                                   options_.optimizer, {options_.loss, mixed});
+    if (kind == Kind::infer) return answer_graph(network_, images);
+    return step_graph(network_, options_, images, kind == Kind::step ? StepKind::update : StepKind::gradients,
+                      mixed);
   }
 
   // Compiled; it may not have memory to run in yet.
@@ -237,11 +249,9 @@ class GpuEngine final : public PlannedEngine {
       state_.place(graph);
       apply_graph_ = compiler::apply_step(graph, options_.optimizer);
     }
-    auto executor = std::make_unique<gpu::Executor>(
-        compiler::compile(graph, target_, state_.layout(),
-                          {.activations = storage_of(options_.precision), .fuse = options_.fuse}),
-        device_);
-    if (compiled_.size() == kMostGpuPlans) compiled_.pop_back();
+    auto executor =
+        std::make_unique<gpu::Executor>(compiled_plan(graph, target_, state_.layout(), options_), device_);
+    if (compiled_.size() == kMostPlans) compiled_.pop_back();
     compiled_.insert(compiled_.begin(), {kind, images, mixed, std::move(executor)});
     return *compiled_.front().executor;
   }
@@ -373,6 +383,14 @@ std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOpti
                                                gpu::Products products) {
   check(options.loss);
   return std::make_unique<GpuEngine>(std::move(network), options, api, number, products);
+}
+
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
+                          gpu::Products products) {
+  const NativeState state(network, options.optimizer, 1);  // its places
+  const Graph graph = mode == Mode::train ? step_graph(network, options, images, StepKind::update, false)
+                                          : answer_graph(network, images);
+  return plan::to_string(compiled_plan(graph, gpu::Target(products), state.layout(), options));
 }
 
 }  // namespace resnet::engine

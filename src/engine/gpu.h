@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "device/api.h"
 #include "gpu/target.h"
@@ -15,5 +16,9 @@ namespace resnet::engine {
 std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOptions& options,
                                                const resnet_device_api& api, int number = 0,
                                                gpu::Products products = gpu::Products::f32);
+
+/// What plan_text() of such an engine gives, on a machine without a device.
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
+                          gpu::Products products = gpu::Products::f32);
 
 }  // namespace resnet::engine

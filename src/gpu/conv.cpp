@@ -13,20 +13,9 @@ namespace {
 using device::GemmArgs;
 using kernels::ConvGeometry;
 
-constexpr std::int64_t kTile = 64;         // rows and columns of a block, as gemm_tiles.h has them
+constexpr std::int64_t kTile = device::kGemmTile;
 constexpr std::int64_t kLeastShare = 256;  // pixels of a share of a weight gradient
 constexpr std::int64_t kBlocks = 2 * 132;  // that fill a card
-
-// Shared memory of a block: two stages of both operands' tiles (GemmShared of device/kernels/gemm.h, which
-// only what compiles kernels may include; gemm_test compares).
-constexpr std::int64_t gemm_shared_bytes(bool bf16, bool a_inner_depth, bool b_inner_depth) {
-  const std::int64_t element = bf16 ? 2 : 4, depth = bf16 ? 32 : 16;
-  const auto tile = [&](bool inner_depth) {
-    const std::int64_t elements = inner_depth ? kTile * (depth + 16 / element) : depth * (kTile + 8);
-    return (elements * element + 127) / 128 * 128;
-  };
-  return 2 * (tile(a_inner_depth) + tile(b_inner_depth));
-}
 
 // Rows, columns and depth of a pass for one group.
 struct Extents {
@@ -86,6 +75,11 @@ KernelId chosen(const PassKernels& kernels, const ConvGeometry& g, DType x, DTyp
                                (wide(g, other == DType::bf16) ? 1U : 0U));
 }
 
+// Of what is multiplied, where an activation is stored so.
+int element_bytes(DType storage) {
+  return static_cast<int>(size_of(storage));
+}
+
 std::string tiles_reason(const GemmArgs& args) {
   return "implicit GEMM, " + std::to_string(args.row_tiles) + "x" + std::to_string(args.column_tiles) +
          " tiles" + (args.groups > 1 ? " of " + std::to_string(args.groups) + " groups" : "") +
@@ -110,7 +104,7 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
     const DType y = s.outputs[ops::ConvOutput::y].dtype;
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
-    const std::int64_t shared = gemm_shared_bytes(y == DType::bf16, true, false);
+    const std::int64_t shared = device::gemm_shared_bytes(element_bytes(y), true, false);
     return lowered({.name = name_of(kernel),
                     .record =
                         [=](Recorder& r) {
@@ -145,7 +139,7 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
                                       KernelId::gemm_input_gradient_bf16, KernelId::gemm_input_gradient_bf16};
     const DType dx = s.outputs[Out::dx].dtype;
     const KernelId kernel = chosen(kKernels, g, s.inputs[In::dy]->dtype, dx, machine.products);
-    const std::int64_t shared = gemm_shared_bytes(dx == DType::bf16, true, true);
+    const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dx), true, true);
     const bool add = operation.options().add;
     return lowered({.name = name_of(kernel) + (add ? "+add" : ""),
                     .record =
@@ -192,7 +186,7 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
                                       KernelId::gemm_weight_gradient_bf16_of_f32};
     const DType dy = s.inputs[In::dy]->dtype;
     const KernelId kernel = chosen(kKernels, g, s.inputs[In::x]->dtype, dy, machine.products);
-    const std::int64_t shared = gemm_shared_bytes(dy == DType::bf16, false, false);
+    const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dy), false, false);
     const std::int64_t weights = g.kh * g.kw * ci * g.co;
     const bool parts = args.shares > 1;
     return lowered(

@@ -1,6 +1,7 @@
 #include "gpu/device.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "resnet/error.h"
 #include "resnet/memory.h"
@@ -12,7 +13,7 @@ bool fits(const resnet_device_api* api) noexcept {
          api->bytes == sizeof(resnet_device_api) && api->kernels == device::kernels_hash();
 }
 
-Device::Device(const resnet_device_api& api, int number) : api_(api), number_(number) {
+Device::Device(const resnet_device_api& api, int number) : api_(api), number_(number), process_(getpid()) {
   if (!fits(&api)) {
     throw ConfigError("the plugin for GPUs is of another version than this library",
                       "build both of one source, or take both from one package");
@@ -30,7 +31,7 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
 }
 
 Device::~Device() {
-  api_.end_stream(stream_);
+  if (getpid() == process_) api_.end_stream(stream_);
 }
 
 std::string Device::name() const {
@@ -43,7 +44,15 @@ void Device::expect(int status, const char* what) const {
               "see whether the device is well and free of other work, or compute on the CPU");
 }
 
+void Device::expect_own_process() const {
+  if (getpid() != process_) {
+    throw Error("a child of fork() cannot use " + name() + ", which its parent has opened",
+                "make the engine in the process that uses it");
+  }
+}
+
 void* Device::allocate(std::int64_t bytes) {
+  expect_own_process();
   void* memory = nullptr;
   expect(api_.use(number_), "taking the device");
   if (api_.allocate(static_cast<std::uint64_t>(bytes), &memory) != 0) {
@@ -54,6 +63,7 @@ void* Device::allocate(std::int64_t bytes) {
 }
 
 void Device::copy(void* to, const void* from, std::int64_t bytes) {
+  expect_own_process();
   if (bytes > 0) expect(api_.copy(stream_, to, from, static_cast<std::uint64_t>(bytes)), "copying");
 }
 
@@ -74,6 +84,7 @@ void Device::synchronize() {
 }
 
 void Device::begin_capture() {
+  expect_own_process();
   expect(api_.use(number_), "taking the device");
   expect(api_.begin_capture(stream_), "capturing a graph");
 }
@@ -85,6 +96,7 @@ Device::Graph Device::end_capture() {
 }
 
 void Device::launch(const Graph& graph) {
+  expect_own_process();
   expect(api_.launch_graph(stream_, graph.get()), "computing");
 }
 

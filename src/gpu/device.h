@@ -1,6 +1,8 @@
 // A device behind its table of C functions: errors as exceptions, memory with an owner.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,8 +29,8 @@ class Device {
   /// Its name among devices: "cuda:0".
   std::string name() const;
 
-  /// All these throw Error if the device fails. Copies are between any two of host and device; those to the
-  /// host are there after synchronize().
+  /// All these throw Error if the device fails, or in a child of fork(), which has no part in it. Copies are
+  /// between any two of host and device; those to the host are there after synchronize().
   void copy(void* to, const void* from, std::int64_t bytes);
   void fill(void* memory, int byte, std::int64_t bytes);
   void launch(const Launch& launch);
@@ -46,9 +48,11 @@ class Device {
 
  private:
   void expect(int status, const char* what) const;
+  void expect_own_process() const;
 
   const resnet_device_api& api_;
   int number_;
+  pid_t process_;
   resnet_device_facts facts_{};
   resnet_stream* stream_ = nullptr;
 };

@@ -15,7 +15,7 @@ struct RowSums {
       : rows(row_count), c(channels), sums(sum_count), shares(share_count()) {}
 
   std::int64_t bytes() const { return shares * sums * c * std::int64_t{sizeof(double)}; }
-  std::int64_t groups() const { return divided(c, kChannels); }
+  std::int64_t groups() const { return divided(c, c % kEight == 0 ? 8 * kEight : kLanes); }
   std::string reason() const {
     return "sums in double, " + std::to_string(shares) + (shares == 1 ? " share" : " shares") +
            " of the rows";
@@ -26,11 +26,14 @@ struct RowSums {
     args.rows = rows;
     args.c = c;
     args.shares = shares;
-    r.launch(kernel, shares * groups(), args, device::kThreads * sums * std::int64_t{sizeof(double)});
+    const std::int64_t of_thread = c % kEight == 0 ? 2 : 1;  // numbers that a thread leaves of each sum
+    r.launch(kernel, shares * groups(), args,
+             device::kThreads * of_thread * sums * std::int64_t{sizeof(double)});
   }
 
  private:
-  static constexpr std::int64_t kChannels = 32, kLeastRows = 64;
+  // Eight channels of a row a lane where there are whole eights, else one.
+  static constexpr std::int64_t kEight = 8, kLanes = 32, kLeastRows = 64;
   static constexpr std::int64_t kBlocks = 4 * 132;  // enough to fill a card of 132 multiprocessors
 
   std::int64_t share_count() const {

@@ -95,6 +95,7 @@ assert "11,178,378 parameters" in walk[8]
 assert "1.0.conv1" in run("summary", "--depth", "layer", "--svg", "net.svg").stdout
 xml.etree.ElementTree.parse(HERE / "net.svg")
 assert "conv_forward" in run("plan", "--input", "4x1x32x32").stdout
+assert "gemm_forward_bf16" in run("plan", "--input", "4x1x32x32", "--device", "cuda", "--precision", "bf16").stdout
 run("plot", "first", "other", "--svg", "two.svg")
 xml.etree.ElementTree.parse(HERE / "two.svg")
 bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "--check", "--json").stdout)

@@ -174,6 +174,38 @@ TEST(Emulator, CountsBankConflictsOfMatrixLoads) {
   EXPECT_EQ(conflicts(40), 0);
 }
 
+TEST(Emulator, CountsBankConflictsOfSixteenBytesByQuartersOfAWarp) {
+  struct alignas(16) Row {
+    float v[4];
+  };
+  alignas(16) static const Row from = {};
+  const auto conflicts = [](int pitch, bool copies) {
+    Statistics statistics;
+    const std::string fault = run(
+        1, kWarp, 32 * 128 + 128,
+        [&] {
+          const Shared<Row> to = shared<Row>(0) + thread() * pitch;
+          if (copies) {
+            device::copy16_async(to, &from, true);
+            device::commit();
+            device::wait<0>();
+          } else {
+            to.store(0, from);
+          }
+          sync();
+        },
+        Order::forward, &statistics);
+    EXPECT_EQ(fault, "");
+    return statistics.bank_conflicts;
+  };
+  for (const bool copies : {false, true}) {
+    EXPECT_EQ(conflicts(1, copies), 0);
+    EXPECT_EQ(conflicts(5, copies), 0);
+    EXPECT_EQ(conflicts(8, copies), 4 * 7);
+    EXPECT_EQ(conflicts(4, copies), 4 * 6);
+  }
+}
+
 // c = a * b for a [16][depth], b [depth][8], a whole warp, by fragments as the PTX ISA has them.
 template <class Fragments>
 void expect_products(int depth, const Fragments& fragments) {

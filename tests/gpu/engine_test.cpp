@@ -10,6 +10,7 @@
 #include "engine/gpu.h"
 #include "gpu/executor.h"
 #include "gpu/tested_device.h"
+#include "support/in_child.h"
 #include "support/oracle.h"
 
 namespace resnet {
@@ -129,6 +130,16 @@ TEST(EmulatedGpuEngine, FusionChangesNoGradientBeyondRounding) {
   EXPECT_NE(fused->plan_text(kCase.images, Mode::train), plain->plan_text(kCase.images, Mode::train));
 }
 
+TEST(EmulatedGpuEngine, HasThePlansThatAreMadeWithoutADevice) {
+  const Network network = network_of(kCase);
+  const EngineOptions options{.precision = Precision::bf16};
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    const std::string text = engine::gpu_plan_text(network, options, kCase.images, mode);
+    EXPECT_EQ(text, emulated(network, options)->plan_text(kCase.images, mode));
+    EXPECT_NE(text.find("gemm_forward_bf16"), std::string::npos);
+  }
+}
+
 TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   const Network network = network_of(kCase);
   const Examples e = test::examples(kCase.images, 5);
@@ -201,6 +212,19 @@ TEST(EmulatedGpuEngine, RefusesFunctionsOfAnotherVersionAndDevicesThatAreNotTher
   ++other.kernels;
   EXPECT_THROW(engine::make_gpu_engine(network, {}, other), ConfigError);
   EXPECT_THROW(engine::make_gpu_engine(network, {}, emulator::api(), 1), ConfigError);
+}
+
+TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
+  const Network network = network_of(kCase);
+  const auto engine = emulated(network);
+  const Examples e = test::examples(kCase.images, 5);
+  step(*engine, e);
+  EXPECT_EQ(test::in_child([&] {
+              step(*engine, e);
+              return true;
+            }),
+            test::Child::threw);
+  step(*engine, e);
 }
 
 TEST(EmulatedGpuEngine, SaysWhatTheDeviceSaysWhereItFails) {

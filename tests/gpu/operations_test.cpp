@@ -72,6 +72,7 @@ std::vector<OperationCase> sweeps() {
       {make<ops::ChannelSum>(), {map}},
       {make<ops::ChannelSum>(), {f32({3, 70})}},
       {make<ops::ChannelSum>(), {f32({2, 33, 9, 11})}},
+      {make<ops::ChannelSum>(), {f32({2, 72, 9, 11})}},
   };
 }
 
@@ -201,6 +202,11 @@ std::vector<OperationCase> losses() {
     cases.push_back({make<ops::CrossEntropyGradient>(options), plain, {{}, labels}});
     cases.push_back({make<ops::CrossEntropyGradient>(options), both, {{}, labels, mixed, mix}});
   }
+  // The first of equal ones is the answer, and NaN is the largest.
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  cases.push_back({make<ops::CrossEntropy>(),
+                   {f32({4, 5}), i32({4}), std::nullopt, std::nullopt},
+                   {{3, 1, 3, 0, 0, 1, 2, 2, 2, 0, 0, 0, 0, 0, 4, 9, 1, nan, nan, 0}, {0, 1, 4, 2}}});
   return cases;
 }
 
@@ -251,8 +257,24 @@ TEST(GpuOperations, PoolsMatchTheirReference) {
 TEST(GpuOperations, NormsMatchTheirReference) {
   check(norms(), true);
 }
+// Those of a pass, by the end of their operations' names.
+std::vector<OperationCase> convolutions_of(std::string_view pass) {
+  std::vector<OperationCase> cases = convolutions();
+  std::erase_if(cases, [&](const OperationCase& c) {
+    const std::string_view name = c.op->name();
+    return pass.empty() ? name.ends_with("gradient") : !name.ends_with(pass);
+  });
+  return cases;
+}
+
 TEST(GpuOperations, ConvolutionsMatchTheirReference) {
-  check(convolutions(), true);
+  check(convolutions_of(""), true);
+}
+TEST(GpuOperations, InputGradientsMatchTheirReference) {
+  check(convolutions_of("input_gradient"), true);
+}
+TEST(GpuOperations, WeightGradientsMatchTheirReference) {
+  check(convolutions_of("weight_gradient"), true);
 }
 TEST(GpuOperations, ConvolutionsInTf32MatchTheirReferenceOfRoundedOperands) {
   for (OperationCase& c : convolutions()) {

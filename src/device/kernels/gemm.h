@@ -117,13 +117,12 @@ struct GemmOperands {
   }
 };
 
-/// Shared memory of a block.
+/// The tiles of a pass in shared memory.
 template <class P, Pass kPass>
 struct GemmShared {
   using S = typename P::Element;
-  using A = Tile<S, P::kDepth, kPass == Pass::weight_gradient ? Inner::row : Inner::depth>;
-  using B = Tile<S, P::kDepth, kPass == Pass::input_gradient ? Inner::depth : Inner::row>;
-  static constexpr int kBytes = 2 * (A::kBytes + B::kBytes);
+  using A = Tile<S, kPass == Pass::weight_gradient ? Inner::row : Inner::depth>;
+  using B = Tile<S, kPass == Pass::input_gradient ? Inner::depth : Inner::row>;
 };
 
 /// TA: x or dy of the left operand; TB: weights or dy of the right one; TY: the result. kCount neighbours are

@@ -7,30 +7,32 @@
 
 namespace resnet::device {
 
-inline constexpr int kTile = 64;  // rows and columns of a block
+inline constexpr int kTile = kGemmTile;
 inline constexpr int kSums = 32;  // of a thread: kTile * kTile / kGemmThreads
 
 /// How a tile [kTile][depth] of an operand lies: with the depth innermost, or with the rows (columns).
 enum class Inner : int { depth, row };
 
-/// A tile of T with a pitch that keeps ldmatrix and the fragments' loads free of bank conflicts.
-template <class T, int kDepth, Inner kInner>
+/// A tile of T. Depth innermost: a row is four chunks of 16 bytes, which pairs of rows turn so that neither
+/// ldmatrix (eight rows, one chunk) nor stores (two rows, all chunks) have bank conflicts. Rows innermost: a
+/// pitch of nine chunks (bf16).
+template <class T, Inner kInner>
 struct Tile {
   static constexpr Inner kOrder = kInner;
+  static constexpr int kDepth = gemm_depth(sizeof(T));
   static constexpr int kInnerExtent = kInner == Inner::depth ? kDepth : kTile;
-  static constexpr int kPitch =
-      kInner == Inner::depth ? kDepth + 16 / static_cast<int>(sizeof(T)) : kTile + 8;
-  static constexpr int kElements = kPitch * (kInner == Inner::depth ? kTile : kDepth);
-  static constexpr int kBytes = (kElements * static_cast<int>(sizeof(T)) + 127) / 128 * 128;
+  static constexpr int kBytes = gemm_tile_bytes(sizeof(T), kInner == Inner::depth);
   RESNET_WORD static int at(int row, int k) {
-    return kInner == Inner::depth ? row * kPitch + k : k * kPitch + row;
+    if constexpr (kInner == Inner::row) return k * kGemmPitch + row;
+    constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
+    return row * kDepth + (k / kChunk ^ row / 2 % 4) * kChunk + k % kChunk;
   }
 };
 
 /// Exact products in f32: a thread has rows thread / 16 + 8 i and columns thread % 16 + 16 j.
 struct Ffma {
   using Element = float;
-  static constexpr int kDepth = 16;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 4;  // neighbours of 16 bytes, loaded as one where channels allow it
   RESNET_WORD static int row(int i) { return thread() / 16 + 8 * (i / 4); }
   RESNET_WORD static int column(int i) { return thread() % 16 + 16 * (i % 4); }
@@ -45,8 +47,10 @@ struct Ffma {
       RESNET_UNROLL
       for (int j = 0; j < 4; ++j) columns[j] = b.load(B::at(thread() % 16 + 16 * j, k));
       RESNET_UNROLL
-      for (int i = 0; i < 8; ++i) RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+      for (int i = 0; i < 8; ++i) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+      }
     }
   }
 };
@@ -66,7 +70,7 @@ struct WarpSums {
 /// f32 rounded to tf32 as it is read.
 struct Tf32 : WarpSums {
   using Element = float;
-  static constexpr int kDepth = 16;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 4;  // neighbours of 16 bytes, loaded as one where channels allow it
 
   template <class A, class B>
@@ -76,19 +80,25 @@ struct Tf32 : WarpSums {
     for (int k = 0; k < kDepth; k += 8) {
       std::uint32_t rows[2][4], columns[4][2];
       RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
-      for (int r = 0; r < 4; ++r)
-        rows[m][r] =
-            to_tf32(a.load(A::at(first_row() + m * 16 + lane / 4 + r % 2 * 8, k + lane % 4 + r / 2 * 4)));
+      for (int m = 0; m < 2; ++m) {
+        const int row = first_row() + m * 16 + lane / 4;
+        RESNET_UNROLL
+        for (int r = 0; r < 4; ++r)
+          rows[m][r] = to_tf32(a.load(A::at(row + r % 2 * 8, k + lane % 4 + r / 2 * 4)));
+      }
       RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) RESNET_UNROLL
-      for (int r = 0; r < 2; ++r)
-        columns[j][r] = to_tf32(b.load(B::at(first_column() + j * 8 + lane / 4, k + lane % 4 + r * 4)));
-      RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
       for (int j = 0; j < 4; ++j) {
-        float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
-        mma_tf32(d, rows[m], columns[j][0], columns[j][1]);
+        const int column = first_column() + j * 8 + lane / 4;
+        RESNET_UNROLL
+        for (int r = 0; r < 2; ++r) columns[j][r] = to_tf32(b.load(B::at(column, k + lane % 4 + r * 4)));
+      }
+      RESNET_UNROLL
+      for (int m = 0; m < 2; ++m) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
+          mma_tf32(d, rows[m], columns[j][0], columns[j][1]);
+        }
       }
     }
   }
@@ -96,7 +106,7 @@ struct Tf32 : WarpSums {
 
 struct Bf16Products : WarpSums {
   using Element = Bf16;
-  static constexpr int kDepth = 32;
+  static constexpr int kDepth = gemm_depth(sizeof(Element));
   static constexpr int kChunk = 8;
 
   /// Four 8x8 matrices of an operand: rows first .. +8 and +8 .. +16, of depth k .. +8 and +8 .. +16.
@@ -122,10 +132,12 @@ struct Bf16Products : WarpSums {
       RESNET_UNROLL
       for (int j = 0; j < 2; ++j) load<B, B::kOrder>(columns[j], b, first_column() + j * 16, k, false);
       RESNET_UNROLL
-      for (int m = 0; m < 2; ++m) RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
-        mma_bf16(d, rows[m], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1]);
+      for (int m = 0; m < 2; ++m) {
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          float(&d)[4] = reinterpret_cast<float(&)[4]>(sums[(m * 4 + j) * 4]);
+          mma_bf16(d, rows[m], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1]);
+        }
       }
     }
   }

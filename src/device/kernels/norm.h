@@ -9,39 +9,109 @@
 
 namespace resnet::device {
 
-inline constexpr int kSumRows = kThreads / kWarp;  // a warp takes every eighth row of a block's share
+/// The rows of a block's share.
+struct Share {
+  std::int64_t number, first, last;
+  RESNET_WORD Share(const SumsArgs& g, std::int64_t share) : number(share) {
+    const std::int64_t rows = (g.rows + g.shares - 1) / g.shares;
+    first = share * rows;
+    last = first + rows < g.rows ? first + rows : g.rows;
+  }
+};
 
-/// Sums of kSums numbers that f(sums, row, channel) adds, over a block's share of the rows, for 32 channels.
-/// Blocks: [share][32 channels]. Shared memory: kThreads * kSums doubles.
+/// Blocks: [share][32 channels], a warp a row at a time.
 template <int kSums, class F>
-RESNET_WORD void sum_rows(const SumsArgs& g, const F& f) {
+RESNET_WORD void sum_rows_by_one(const SumsArgs& g, const F& f) {
+  constexpr int kWarps = kThreads / kWarp;
   const int lane = thread() % kWarp, warp = thread() / kWarp;
   const auto groups = static_cast<int>((g.c + kWarp - 1) / kWarp);
-  const std::int64_t share = block() / groups,
-                     channel = static_cast<std::int64_t>(block() % groups) * kWarp + lane;
-  const std::int64_t rows = (g.rows + g.shares - 1) / g.shares;
-  const std::int64_t first = share * rows;
-  const std::int64_t last = first + rows < g.rows ? first + rows : g.rows;
+  const Share share(g, block() / groups);
+  const std::int64_t channel = static_cast<std::int64_t>(block() % groups) * kWarp + lane;
   double sums[kSums] = {};
   if (channel < g.c)
-    for (std::int64_t row = first + warp; row < last; row += kSumRows) f(sums, row, channel);
+    for (std::int64_t row = share.first + warp; row < share.last; row += kWarps)
+      f.one(sums, row * g.c + channel, channel);
   const Shared<double> all = shared<double>(0);
   RESNET_UNROLL
-  for (int k = 0; k < kSums; ++k) all.store((k * kSumRows + warp) * kWarp + lane, sums[k]);
+  for (int k = 0; k < kSums; ++k) all.store((k * kWarps + warp) * kWarp + lane, sums[k]);
   sync();
   if (warp < kSums && channel < g.c) {
     double sum = 0;
-    for (int r = 0; r < kSumRows; ++r) sum += all.load((warp * kSumRows + r) * kWarp + lane);
-    g.parts[(share * kSums + warp) * g.c + channel] = sum;
+    for (int w = 0; w < kWarps; ++w) sum += all.load((warp * kWarps + w) * kWarp + lane);
+    g.parts[(share.number * kSums + warp) * g.c + channel] = sum;
   }
 }
 
+/// Blocks: [share][64 channels], a warp four rows at a time, a lane eight channels.
+template <int kSums, class F>
+RESNET_WORD void sum_rows_by_eight(const SumsArgs& g, const F& f) {
+  constexpr int kWarps = kThreads / kWarp, kChannels = 64, kRows = 4;
+  const int lane = thread() % kWarp, warp = thread() / kWarp;
+  const auto groups = static_cast<int>((g.c + kChannels - 1) / kChannels);
+  const Share share(g, block() / groups);
+  const std::int64_t first = static_cast<std::int64_t>(block() % groups) * kChannels;
+  const std::int64_t channel = first + lane % 8 * 8;
+  double sums[kSums][8] = {};
+  if (channel < g.c) {
+    for (std::int64_t row = share.first + warp * kRows + lane / 8; row < share.last; row += kWarps * kRows)
+      f.eight(sums, row * g.c + channel, channel);
+  }
+  const Shared<double> all = shared<double>(0);
+  RESNET_UNROLL
+  for (int k = 0; k < kSums; ++k) {
+    RESNET_UNROLL
+    for (int e = 0; e < 8; ++e) {
+      double v = sums[k][e];
+      v += shuffle_xor(v, 8);
+      v += shuffle_xor(v, 16);
+      if (lane < 8) all.store((k * kWarps + warp) * kChannels + lane * 8 + e, v);
+    }
+  }
+  sync();
+  static_assert(kSums * kChannels <= kThreads);
+  const int k = thread() / kChannels, c = thread() % kChannels;
+  if (k < kSums && first + c < g.c) {
+    double sum = 0;
+    for (int w = 0; w < kWarps; ++w) sum += all.load((k * kWarps + w) * kChannels + c);
+    g.parts[(share.number * kSums + k) * g.c + first + c] = sum;
+  }
+}
+
+/// Sums over a block's share of the rows, by channel: f adds an element's numbers, or those of eight
+/// neighbours.
+template <int kSums, class F>
+RESNET_WORD void sum_rows(const SumsArgs& g, const F& f) {
+  if (g.c % 8 == 0) {
+    sum_rows_by_eight<kSums>(g, f);
+  } else {
+    sum_rows_by_one<kSums>(g, f);
+  }
+}
+
+/// Of x, and where kSquares of its squares.
+template <class T, bool kSquares>
+struct MomentSums {
+  const T* x;
+  static constexpr int kSums = kSquares ? 2 : 1;
+  RESNET_WORD void one(double (&sums)[kSums], std::int64_t i, std::int64_t) const {
+    const auto v = static_cast<double>(to_float(x[i]));
+    sums[0] += v;
+    if constexpr (kSquares) sums[1] += v * v;
+  }
+  RESNET_WORD void eight(double (&sums)[kSums][8], std::int64_t i, std::int64_t) const {
+    const Eight v = load_eight(x + i);
+    RESNET_UNROLL
+    for (int e = 0; e < 8; ++e) {
+      const auto d = static_cast<double>(v.v[e]);
+      sums[0][e] += d;
+      if constexpr (kSquares) sums[1][e] += d * d;
+    }
+  }
+};
+
 template <class T>
 RESNET_WORD void channel_sums(const SumsArgs& g) {
-  const auto* x = static_cast<const T*>(g.x);
-  sum_rows<1>(g, [&](double* sums, std::int64_t row, std::int64_t c) {
-    sums[0] += static_cast<double>(to_float(x[row * g.c + c]));
-  });
+  sum_rows<1>(g, MomentSums<T, false>{static_cast<const T*>(g.x)});
 }
 
 RESNET_WORD double merged(const double* parts, std::int64_t shares, std::int64_t stride) {
@@ -57,12 +127,7 @@ RESNET_WORD void channel_sum_merge(const ChannelSumArgs& g) {
 
 template <class T>
 RESNET_WORD void norm_moments(const SumsArgs& g) {
-  const auto* x = static_cast<const T*>(g.x);
-  sum_rows<2>(g, [&](double* sums, std::int64_t row, std::int64_t c) {
-    const auto v = static_cast<double>(to_float(x[row * g.c + c]));
-    sums[0] += v;
-    sums[1] += v * v;
-  });
+  sum_rows<2>(g, MomentSums<T, true>{static_cast<const T*>(g.x)});
 }
 
 /// A thread a channel.
@@ -159,33 +224,6 @@ RESNET_WORD bool passes(const void* gate, std::int64_t i) {
   return true;
 }
 
-template <class T, GateKind kGate>
-RESNET_WORD void norm_gradient_sums(const SumsArgs& g) {
-  const auto* x = static_cast<const T*>(g.x);
-  const auto* dz = static_cast<const T*>(g.dz);
-  sum_rows<2>(g, [&](double* sums, std::int64_t row, std::int64_t c) {
-    const std::int64_t i = row * g.c + c;
-    const double d = passes<T, kGate>(g.gate, i) ? static_cast<double>(to_float(dz[i])) : 0.0;
-    sums[0] += d;
-    sums[1] += d * (static_cast<double>(to_float(x[i])) - static_cast<double>(g.mean[c]));
-  });
-}
-
-RESNET_WORD void norm_gradient_table(const NormGradientTableArgs& g) {
-  const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
-  if (c >= g.c) return;
-  const double sum = merged(g.parts + c, g.shares, 2 * g.c);
-  const double product = merged(g.parts + g.c + c, g.shares, 2 * g.c);
-  const auto inv_std = static_cast<double>(g.inv_std[c]);
-  const double scale = inv_std * static_cast<double>(g.gamma[c]), rows = static_cast<double>(g.rows);
-  g.dgamma[c] = static_cast<float>(product * inv_std);
-  g.dbeta[c] = static_cast<float>(sum);
-  g.table[c] = g.mean[c];
-  g.table[g.c + c] = static_cast<float>(scale);
-  g.table[2 * g.c + c] = static_cast<float>(-scale * inv_std * inv_std * product / rows);
-  g.table[3 * g.c + c] = static_cast<float>(-scale * sum / rows);
-}
-
 /// Eight neighbours of dz, of which those count that the gate lets pass.
 template <class T, GateKind kGate>
 RESNET_WORD Eight gated_eight(const T* dz, const void* gate, std::int64_t first) {
@@ -201,6 +239,49 @@ RESNET_WORD Eight gated_eight(const T* dz, const void* gate, std::int64_t first)
     for (int k = 0; k < 8; ++k) d.v[k] = (bits >> static_cast<unsigned>(k) & 1U) == 0 ? 0.0F : d.v[k];
   }
   return d;
+}
+
+/// Of the gated dz, and of dz * (x - mean).
+template <class T, GateKind kGate>
+struct GradientSums {
+  const SumsArgs& g;
+  RESNET_WORD void one(double (&sums)[2], std::int64_t i, std::int64_t c) const {
+    const double d =
+        passes<T, kGate>(g.gate, i) ? static_cast<double>(to_float(static_cast<const T*>(g.dz)[i])) : 0.0;
+    sums[0] += d;
+    sums[1] +=
+        d * (static_cast<double>(to_float(static_cast<const T*>(g.x)[i])) - static_cast<double>(g.mean[c]));
+  }
+  RESNET_WORD void eight(double (&sums)[2][8], std::int64_t i, std::int64_t c) const {
+    const Eight d = gated_eight<T, kGate>(static_cast<const T*>(g.dz), g.gate, i);
+    const Eight x = load_eight(static_cast<const T*>(g.x) + i), mean = load_eight(g.mean + c);
+    RESNET_UNROLL
+    for (int e = 0; e < 8; ++e) {
+      sums[0][e] += static_cast<double>(d.v[e]);
+      sums[1][e] +=
+          static_cast<double>(d.v[e]) * (static_cast<double>(x.v[e]) - static_cast<double>(mean.v[e]));
+    }
+  }
+};
+
+template <class T, GateKind kGate>
+RESNET_WORD void norm_gradient_sums(const SumsArgs& g) {
+  sum_rows<2>(g, GradientSums<T, kGate>{g});
+}
+
+RESNET_WORD void norm_gradient_table(const NormGradientTableArgs& g) {
+  const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
+  if (c >= g.c) return;
+  const double sum = merged(g.parts + c, g.shares, 2 * g.c);
+  const double product = merged(g.parts + g.c + c, g.shares, 2 * g.c);
+  const auto inv_std = static_cast<double>(g.inv_std[c]);
+  const double scale = inv_std * static_cast<double>(g.gamma[c]), rows = static_cast<double>(g.rows);
+  g.dgamma[c] = static_cast<float>(product * inv_std);
+  g.dbeta[c] = static_cast<float>(sum);
+  g.table[c] = g.mean[c];
+  g.table[g.c + c] = static_cast<float>(scale);
+  g.table[2 * g.c + c] = static_cast<float>(-scale * inv_std * inv_std * product / rows);
+  g.table[3 * g.c + c] = static_cast<float>(-scale * sum / rows);
 }
 
 /// dx may be x or dz, dresidual dz. A thread takes eight neighbours at a time.
