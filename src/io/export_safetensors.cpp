@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "io/half.h"
-#include "io/safetensors.h"
 #include "io/model_metadata.h"
+#include "io/safetensors.h"
 #include "resnet/export.h"
 
 namespace resnet {
