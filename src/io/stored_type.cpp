@@ -84,9 +84,11 @@ void widen(StoredType type, std::span<const std::byte> bytes, std::byte* out) no
     case StoredType::bf16:
       return convert_all<BFloat16, float>(bytes, out, [](BFloat16 x) { return static_cast<float>(x); });
     case StoredType::i16:
-      return convert_all<std::int16_t, std::int32_t>(bytes, out, [](std::int16_t x) { return x; });
+      return convert_all<std::int16_t, std::int32_t>(
+          bytes, out, [](std::int16_t x) { return static_cast<std::int32_t>(x); });
     case StoredType::i8:
-      return convert_all<std::int8_t, std::int32_t>(bytes, out, [](std::int8_t x) { return x; });
+      return convert_all<std::int8_t, std::int32_t>(
+          bytes, out, [](std::int8_t x) { return static_cast<std::int32_t>(x); });
     default:
       if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
   }

@@ -211,7 +211,7 @@ struct ZipArchive::Impl {
       throw FormatError(fmt::format("entry {} of the zip archive has other bytes than its checksum is of",
                                     quoted_entry(entry.name)),
                         "the file is damaged, or was saved after "
-                        "torch.serialization.set_crc32_options(False): save it with them");
+                        "torch.serialization.set_crc32_options(False): save it with checksums");
     }
     return bytes;
   }
