@@ -44,9 +44,11 @@ bool load_backbone(nn::Module& net, const std::filesystem::path& path) {
     } else if (owner_of(name) == head && tensor.dtype() == DType::f32) {
       own_head = true;
     } else {
-      throw FormatError(fmt::format("{}: '{}' is {}, the network's is {}", path.string(), name,
-                                    to_string(tensor.shape()), to_string(parameter.shape)),
-                        hint);
+      throw FormatError(
+          fmt::format("{}: '{}' is {} {}, the network's is {} {}", path.string(), name,
+                      io::safetensors_name(tensor.dtype()), to_string(tensor.shape()),
+                      io::safetensors_name(count ? DType::i64 : DType::f32), to_string(parameter.shape)),
+          hint);
     }
     tensors.erase(found);
   });

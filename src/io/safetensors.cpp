@@ -36,6 +36,8 @@ struct Name {
 constexpr std::array<Name, 5> kNames = {
     {{DType::f32, "F32"}, {DType::f64, "F64"}, {DType::i32, "I32"}, {DType::i64, "I64"}, {DType::u8, "U8"}}};
 
+constexpr std::string_view kNoName = "?";  // of what no file holds
+
 std::optional<DType> dtype_named(std::string_view text) {
   for (const Name& name : kNames) {
     if (name.text == text) return name.dtype;
@@ -72,6 +74,10 @@ void check_names(const std::string& file, const NamedTensors& tensors) {
     if (name == kMetadataKey) throw FormatError(fmt::format("{}: a tensor cannot be called {}", file, name));
     if (!seen.insert(name).second) {
       throw FormatError(fmt::format("{}: two tensors are called {}", file, quoted(name)));
+    }
+    if (safetensors_name(tensor.dtype()) == kNoName) {
+      throw FormatError(fmt::format("{}: tensor {} is {}", file, quoted(name), name_of(tensor.dtype())),
+                        "F32, F64, I32, I64 and U8 are written");
     }
   }
   if (tensors.size() > kMostTensors) {
@@ -113,10 +119,8 @@ std::string make_header(const std::string& file, const NamedTensors& tensors,
   } catch (const FormatError& error) {
     throw FormatError(fmt::format("{}: header: {}", file, error.what()), "a name may be too long");
   }
+  static_assert(kMostHeader % kAlignment == 0, "padding does not make it too long");
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
-  if (text.size() > kMostHeader) {
-    throw FormatError(fmt::format("{}: a header of {} bytes; at most {}", file, text.size(), kMostHeader));
-  }
   const std::uint64_t length = text.size();
   std::string result(kLengthBytes, '\0');
   std::memcpy(result.data(), &length, sizeof length);
@@ -217,11 +221,8 @@ class Reader {
     entry.name = name;
     entry.dtype = dtype_of(who, *dtype);
     entry.shape = shape_of(who, *shape);
-    std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.dtype),
-                               &bytes)) {
-      fail(fmt::format("{}: the size of shape {} overflows 64 bits", who, to_string(entry.shape)));
-    }
+    // A Shape has at most 2^40 elements: no overflow.
+    const std::uint64_t bytes = static_cast<std::uint64_t>(entry.shape.elements()) * size_of(entry.dtype);
     const Json& offsets = *range;
     if (!offsets.is_list() || offsets.size() != 2 || !offsets[0].is_natural() || !offsets[1].is_natural()) {
       fail(fmt::format("{}: data_offsets are two whole numbers, got {}", who, shown(offsets)));
@@ -318,7 +319,7 @@ std::string_view safetensors_name(DType dtype) {
   for (const Name& name : kNames) {
     if (name.dtype == dtype) return name.text;
   }
-  return "?";
+  return kNoName;
 }
 
 Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {

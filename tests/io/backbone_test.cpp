@@ -64,10 +64,40 @@ TEST_F(Backbone, RefusesAnotherNetworkAndLeavesThisOne) {
     load_backbone(wider, file("m"));
     ADD_FAILURE() << "not refused";
   } catch (const FormatError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("'conv1.weight' is [4,1,7,7], the network's is [8,1,7,7]"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("'conv1.weight' is F32 [4,1,7,7], the network's is F32 [8,1,7,7]"));
   }
   const State after = state_of(wider);
   for (std::size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(equal(after[i].second, before[i].second));
+}
+
+TEST_F(Backbone, SaysWhichTensorIsMissingOrTooManyOrOfAnotherKind) {
+  const State whole = state_of(test::random_network("resnet18", of_classes(3)));
+  const auto refusal = [&](const State& state) -> std::string {
+    io::write_safetensors(file("m"), state);
+    nn::Sequential net = models::make("resnet18", of_classes(3));
+    nn::init(net, net.scheme(), 5);
+    try {
+      load_backbone(net, file("m"));
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  State state = whole;
+  std::erase_if(state, [](const auto& value) { return value.first.ends_with("num_batches_tracked"); });
+  ASSERT_LT(state.size(), whole.size());
+  EXPECT_EQ(refusal(state), "") << "counts may be missing";
+  state.erase(state.begin());
+  EXPECT_THAT(refusal(state), testing::HasSubstr(": it has no 'conv1.weight'"));
+  state = whole;
+  state.emplace_back("another", Tensor(Shape{1}));
+  EXPECT_THAT(refusal(state), testing::HasSubstr(": the network has no 'another'"));
+  state = whole;
+  for (auto& [name, tensor] : state) {
+    if (name == "fc.bias") tensor = Tensor(tensor.shape(), DType::f64);
+  }
+  EXPECT_THAT(refusal(state), testing::HasSubstr("'fc.bias' is F64 [3], the network's is F32 [3]"));
 }
 
 }  // namespace
