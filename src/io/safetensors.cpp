@@ -180,11 +180,8 @@ class Reader {
     entry.name = name;
     entry.type = type_of(who, *dtype);
     entry.shape = shape_of(who, *shape);
-    std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<std::uint64_t>(entry.shape.elements()), size_of(entry.type.type),
-                               &bytes)) {
-      fail(fmt::format("{}: the size of shape {} overflows 64 bits", who, to_string(entry.shape)));
-    }
+    // A Shape has at most 2^40 elements: no overflow.
+    const std::uint64_t bytes = static_cast<std::uint64_t>(entry.shape.elements()) * size_of(entry.type.type);
     const Json& offsets = *range;
     if (!offsets.is_list() || offsets.size() != 2 || !offsets[0].is_natural() || !offsets[1].is_natural()) {
       fail(fmt::format("{}: data_offsets are two whole numbers, got {}", who, shown(offsets)));
@@ -282,7 +279,7 @@ std::string_view safetensors_name(DType dtype) {
   for (const Name& name : std::span(kNames).first(kOwn)) {
     if (widened(name.type) == dtype) return name.text;
   }
-  return "?";
+  return kNoTypeName;
 }
 
 std::string described(DType dtype, const Shape& shape) {

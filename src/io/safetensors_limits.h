@@ -21,7 +21,8 @@ inline constexpr std::string_view kMetadataKey = "__metadata__";
 inline constexpr JsonLimits kHeaderLimits = {.bytes = kMostHeader,
                                              .text = kMostHeader};  // a graph is one text
 
-inline constexpr std::size_t kMostNameShown = 100;  // bytes, in a message
+inline constexpr std::string_view kNoTypeName = "?";  // of what no file holds
+inline constexpr std::size_t kMostNameShown = 100;    // bytes, in a message
 
 /// A name of the file for a message.
 inline std::string quoted(const std::string& name) {

@@ -34,6 +34,10 @@ void check_names(const std::string& file, std::span<const StoredTensor> tensors)
     if (!seen.insert(tensor.name).second) {
       throw FormatError(fmt::format("{}: two tensors are called {}", file, quoted(name)));
     }
+    if (tensor.dtype == kNoTypeName) {
+      throw FormatError(fmt::format("{}: tensor {} is of a type that no file holds", file, quoted(name)),
+                        "F32, F64, I32, I64, U8, F16 and BF16 are written");
+    }
   }
   if (tensors.size() > kMostTensors) {
     throw FormatError(
@@ -74,10 +78,8 @@ std::string make_header(const std::string& file, std::span<const StoredTensor> t
   } catch (const FormatError& error) {
     throw FormatError(fmt::format("{}: header: {}", file, error.what()), "a name may be too long");
   }
+  static_assert(kMostHeader % kAlignment == 0, "padding does not make it too long");
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
-  if (text.size() > kMostHeader) {
-    throw FormatError(fmt::format("{}: a header of {} bytes; at most {}", file, text.size(), kMostHeader));
-  }
   const std::uint64_t length = text.size();
   std::string result(kLengthBytes, '\0');
   std::memcpy(result.data(), &length, sizeof length);

@@ -14,6 +14,7 @@
 #include "io/safetensors.h"
 #include "ops/avg_pool.h"
 #include "ops/max_pool.h"
+#include "ops/relu.h"
 #include "resnet/weights.h"
 #include "support/networks.h"
 
@@ -427,6 +428,57 @@ TEST_F(ModelFileTest, WritesNothingThatItWouldNotRead) {
   model.state.emplace_back(std::string(1025, 't'), Tensor({2}));
   EXPECT_THROW(save_model(file("m"), model), FormatError) << "a tensor";
   EXPECT_FALSE(std::filesystem::exists(file("m")));
+}
+
+// What read_model() would refuse, and modules whose names no text can hold.
+TEST_F(ModelFileTest, RefusesToSaveNetworksThatAreNoneOfPictures) {
+  graph::Graph flat;
+  flat.add_output("output", flat.add_node(ops::make<ops::Relu>(), "relu",
+                                          {flat.add_input("images", {Shape{1, 24}, DType::f32})})[0]);
+  EXPECT_THAT(error_of([&] {
+                save_model(file("m"), {{}, flat, {}, {}});
+              }),
+              HasSubstr("a network whose input is not [N,C,H,W]"));
+  graph::Graph through;
+  through.add_output("output", through.add_input("images", {Shape{1, 1, 4, 4}, DType::f32}));
+  EXPECT_THAT(error_of([&] {
+                save_model(file("m"), {{}, through, {}, {}});
+              }),
+              HasSubstr("its output is F32 [1,1,4,4], a computed F32 was expected"));
+  graph::Graph strange;
+  const auto x = strange.add_input("images", {Shape{1, 1, 4, 4}, DType::f32});
+  strange.add_output("output", strange.add_node(ops::make<ops::Relu>(), "caf\xe9", {x})[0]);
+  EXPECT_THAT(error_of([&] {
+                save_model(file("m"), {{}, strange, {}, {}});
+              }),
+              HasSubstr("the name of a module is not UTF-8"));
+  EXPECT_FALSE(std::filesystem::exists(file("m")));
+}
+
+TEST_F(ModelFileTest, ClassifiesWithOutputsForEachPictureAlone) {
+  graph::Graph map;
+  const auto x = map.add_input("images", {Shape{1, 1, 4, 4}, DType::f32});
+  map.add_output("output", map.add_node(ops::make<ops::Relu>(), "relu", {x})[0]);
+  Model model({{}, map, {}, {}});
+  EXPECT_THAT(error_of<ShapeError>([&] {
+                model.classify({4, 4, 1, std::vector<std::uint8_t>(16)});
+              }),
+              HasSubstr("classify: expected an output [N,classes], got [1,1,4,4]"));
+}
+
+// A count of batches may be missing, or one too many, but not of another kind.
+TEST_F(ModelFileTest, LoadsACountOnlyAsWhatItIs) {
+  io::Safetensors model = saved("resnet18");
+  for (auto& [name, tensor] : model.tensors) {
+    if (name.ends_with("num_batches_tracked")) tensor = Tensor(tensor.shape(), DType::f64);
+  }
+  EXPECT_EQ(error_of_file(model), "") << "evaluation needs none";
+  nn::Sequential net = models::make("resnet18", kTiny);
+  EXPECT_THAT(error_of([&] { load_weights(net, file("damaged")); }),
+              HasSubstr("num_batches_tracked' is F64 [], the network has I64 []"));
+  model = saved();
+  model.tensors.emplace_back("num_batches_tracked", Tensor(Shape{}, DType::i64));
+  EXPECT_EQ(error_of_file(model), "") << "one too many says nothing";
 }
 
 TEST_F(ModelFileTest, ShowsNoNameThatATerminalWouldObey) {

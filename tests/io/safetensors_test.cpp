@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "io/folder_test.h"
 #include "resnet/error.h"
+#include "support/passed_on.h"
 
 namespace resnet::io {
 namespace {
@@ -121,7 +122,41 @@ TEST_F(SafetensorsFile, RefusesToWriteWhatTheFormatCannotHold) {
   EXPECT_THROW(write_safetensors(file("m"), {{"__metadata__", one}}), FormatError);
   EXPECT_THROW(write_safetensors(file("m"), {{"\xff", one}}), FormatError);
   EXPECT_THROW(write_safetensors(file("m"), {{"a", one}}, {{"k", "\xc3"}}), FormatError);
+  EXPECT_THROW(write_safetensors(file("m"), {{"half", Tensor({1}, DType::bf16)}}), FormatError)
+      << "nothing is written that would not be read";
+  NamedTensors many;
+  for (int i = 0; i <= 1 << 14; ++i) many.emplace_back(std::to_string(i), Tensor());
+  EXPECT_THROW(write_safetensors(file("m"), many), FormatError);
   EXPECT_FALSE(std::filesystem::exists(file("m")));
+}
+
+// Whoever makes it shorter between the look at its size and the last byte.
+TEST_F(SafetensorsFile, ThatBecomesShorterWhileItIsReadIsRefused) {
+  class Shrinking final : public test::PassedOn {
+   public:
+    explicit Shrinking(std::size_t left) : PassedOn(file_system()), left_(left) {}
+    ssize_t read(int fd, void* out, std::size_t size) noexcept override {
+      const ssize_t got = PassedOn::read(fd, out, std::min(size, left_));
+      left_ -= static_cast<std::size_t>(got);
+      return got;
+    }
+
+   private:
+    std::size_t left_;
+  };
+  write_safetensors(file("m"), all_kinds());
+  const std::size_t size = read(file("m")).size();
+  for (const std::size_t left :
+       {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{100}, size - 1}) {
+    Shrinking files(left);
+    const test::FilesReplaced replaced(files);
+    try {
+      static_cast<void>(read_safetensors(file("m")));
+      ADD_FAILURE() << "read with " << left << " of " << size << " bytes";
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("it ended while it was being read"));
+    }
+  }
 }
 
 TEST_F(SafetensorsFile, FailsToWriteWithoutHarmToTheOldFile) {
