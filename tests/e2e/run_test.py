@@ -160,7 +160,7 @@ for flag in listed.keys() - {"--json"}:
 (HERE / "resnet.bash").write_text(run("manual", "bash").stdout)
 COMPLETE = """source ./resnet.bash
 complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _resnet; echo "${COMPREPLY[@]}"; }
-complete_words resnet s
+complete_words resnet su
 complete_words resnet train --limit-
 complete_words resnet train --model d2l_resnet1
 complete_words resnet bench l
