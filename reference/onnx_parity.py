@@ -205,7 +205,7 @@ def main():
         inside, outside, difference, bits = check_pictures(arguments.program, model_path, some, work)
         good = worst <= 1 and inside >= 0.999 and outside == 1
         bad += not good
-        print(f"{name:18} logits {worst:.3f} of the tolerance; {len(some)} pictures: same answer inside {100 * inside:.2f} %, "
+        print(f"{name:18} logits {worst:.3f} of the tolerance{'' if model else ' (no PyTorch)'}; {len(some)} pictures: same answer inside {100 * inside:.2f} %, "
               f"outside {100 * outside:.2f} %, log p differs by {difference:.2g}, inside and outside "
               f"{'the same bits' if bits else 'other bits'}{'' if good else '  BAD'}", flush=True)
     return 1 if bad else 0

@@ -1,4 +1,4 @@
-// IEEE 754's half precision: 1 sign, 5 exponent, 10 fraction bits.
+// IEEE 754's binary16, of which every number is one of binary32: 1 sign, 5 exponent, 10 fraction bits.
 #pragma once
 
 #include <bit>
@@ -24,20 +24,17 @@ inline std::uint16_t half_of(float value) noexcept {
   return sign | static_cast<std::uint16_t>((rounded - (112U << 23U)) >> 13U);
 }
 
-/// Exactly.
+/// Exactly; NaN keeps its bits.
 inline float float_of_half(std::uint16_t half) noexcept {
-  const bool negative = (half & 0x8000U) != 0;
-  const int exponent = (half >> 10U) & 0x1fU;
-  const auto fraction = static_cast<float>(half & 0x3ffU);
-  float magnitude = NAN;
-  if (exponent == 0) {
-    magnitude = std::ldexp(fraction, -24);
-  } else if (exponent < 31) {
-    magnitude = std::ldexp(1024.0F + fraction, exponent - 25);
-  } else if (fraction == 0) {
-    magnitude = INFINITY;
+  const std::uint32_t sign = std::uint32_t{half} >> 15U << 31U, exponent = half >> 10U & 31U,
+                      fraction = half & 1023U;
+  if (exponent == 0) {  // zero and what is subnormal there
+    constexpr float kLeast = 0x1p-24F;
+    const float value = static_cast<float>(fraction) * kLeast;
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
   }
-  return negative ? -magnitude : magnitude;
+  constexpr std::uint32_t kBias = 127 - 15, kSpecial = 255;
+  return std::bit_cast<float>(sign | (exponent == 31 ? kSpecial : exponent + kBias) << 23U | fraction << 13U);
 }
 
 }  // namespace resnet::io

@@ -1,23 +1,11 @@
 #include "io/stored_type.h"
 
-#include <bit>
 #include <cstring>
+
+#include "io/half.h"
 
 namespace resnet::io {
 namespace {
-
-// IEEE 754 binary16, of which every number is one of binary32.
-float float_of_half(std::uint16_t half) noexcept {
-  const std::uint32_t sign = std::uint32_t{half} >> 15U << 31U, exponent = half >> 10U & 31U,
-                      fraction = half & 1023U;
-  if (exponent == 0) {  // zero and what is subnormal there
-    constexpr float kLeast = 0x1p-24F;
-    const float value = static_cast<float>(fraction) * kLeast;
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
-  }
-  constexpr std::uint32_t kBias = 127 - 15, kSpecial = 255;
-  return std::bit_cast<float>(sign | (exponent == 31 ? kSpecial : exponent + kBias) << 23U | fraction << 13U);
-}
 
 template <class From, class To, class Convert>
 void convert_all(std::span<const std::byte> bytes, std::byte* out, Convert convert) noexcept {

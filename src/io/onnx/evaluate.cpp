@@ -5,115 +5,22 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
-#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/text.h"
-#include "io/onnx/graph_writer.h"
+#include "io/onnx/value.h"
 
 namespace resnet::io::onnx {
 namespace {
 
-using Extents = std::vector<std::int64_t>;
-
-constexpr std::int64_t kMostElements = std::int64_t{1} << 28U;  // of a value, 2 GB
-
-// Numbers of any type as doubles, which hold all that a preprocessing has: whole numbers to 2^53.
-struct Value {
-  int type = schema::TensorProto::DOUBLE;
-  Extents shape;
-  std::vector<double> numbers;
-};
+constexpr std::int64_t kMaxRank = 8;
 
 [[noreturn]] void refuse(const schema::NodeProto& node, const std::string& what) {
   throw FormatError(
       fmt::format("its node '{}' ({}) {}", shown(node.name(), 100), shown(node.op_type(), 30), what),
       "it was not written by this program, or is damaged");
-}
-
-std::int64_t count(const Extents& shape) {
-  std::int64_t result = 1;
-  for (const std::int64_t extent : shape) {
-    if (extent < 0 || __builtin_mul_overflow(result, extent, &result) || result > kMostElements)
-      throw FormatError("its preprocessing makes a value that is too large");
-  }
-  return result;
-}
-
-// A number as its type holds it.
-double as_type(int type, double x) {
-  switch (type) {
-    case schema::TensorProto::FLOAT:
-      return double{static_cast<float>(x)};
-    case schema::TensorProto::DOUBLE:
-      return x;
-    case schema::TensorProto::UINT8:
-      return std::clamp(std::trunc(x), 0.0, 255.0);
-    default:
-      return std::trunc(x);
-  }
-}
-
-template <class T>
-void append(const std::string& raw, std::vector<double>& to) {
-  for (std::size_t at = 0; at + sizeof(T) <= raw.size(); at += sizeof(T)) {
-    T value{};
-    std::memcpy(&value, raw.data() + at, sizeof(T));
-    to.push_back(static_cast<double>(value));
-  }
-}
-
-Value constant(const schema::TensorProto& tensor) {
-  Value value{tensor.data_type(), {tensor.dims().begin(), tensor.dims().end()}, {}};
-  switch (tensor.data_type()) {
-    case schema::TensorProto::FLOAT:
-      append<float>(tensor.raw_data(), value.numbers);
-      break;
-    case schema::TensorProto::DOUBLE:
-      append<double>(tensor.raw_data(), value.numbers);
-      break;
-    case schema::TensorProto::INT32:
-      append<std::int32_t>(tensor.raw_data(), value.numbers);
-      break;
-    case schema::TensorProto::INT64:
-      append<std::int64_t>(tensor.raw_data(), value.numbers);
-      break;
-    default:
-      append<std::uint8_t>(tensor.raw_data(), value.numbers);
-  }
-  return value;
-}
-
-// Steps of an operand along the axes of a result, 0 where it is repeated.
-Extents steps(const Extents& shape, const Extents& result) {
-  Extents to(result.size(), 0);
-  std::int64_t step = 1;
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    const std::size_t axis = shape.size() - 1 - i;
-    if (shape[axis] != 1) to[result.size() - 1 - i] = step;
-    step *= shape[axis];
-  }
-  return to;
-}
-
-// Calls body(i, offsets of the operands) for each element of `shape`.
-template <std::size_t kOperands, class Body>
-void for_each(const Extents& shape, const std::array<Extents, kOperands>& steps_of, const Body& body) {
-  const std::int64_t elements = count(shape);
-  Extents at(shape.size(), 0);
-  std::array<std::int64_t, kOperands> offsets{};
-  for (std::int64_t i = 0; i < elements; ++i) {
-    body(i, offsets);
-    for (std::size_t axis = shape.size(); axis-- > 0;) {
-      for (std::size_t k = 0; k < kOperands; ++k) offsets[k] += steps_of[k][axis];
-      if (++at[axis] < shape[axis]) break;
-      for (std::size_t k = 0; k < kOperands; ++k) offsets[k] -= steps_of[k][axis] * shape[axis];
-      at[axis] = 0;
-    }
-  }
 }
 
 Extents broadcast(const schema::NodeProto& node, const Extents& a, const Extents& b) {
@@ -159,6 +66,14 @@ class Evaluator {
     const auto stored = constants_.find(node.input(i));
     if (stored == constants_.end()) refuse(node, "reads what is not there");
     return values_[node.input(i)] = constant(*stored->second);
+  }
+
+  // The only number of an operand, or its first, within [0, most].
+  std::int64_t number(const schema::NodeProto& node, int i, std::int64_t most) {
+    const Value& value = operand(node, i);
+    if (value.numbers.empty() || !(value.numbers[0] >= 0 && value.numbers[0] <= static_cast<double>(most)))
+      refuse(node, "has an operand that is out of range");
+    return static_cast<std::int64_t>(value.numbers[0]);
   }
 
   static std::int64_t whole(const schema::NodeProto& node, const char* name) {
@@ -219,18 +134,16 @@ class Evaluator {
   }
 
   Value range(const schema::NodeProto& node) {
-    const double limit = operand(node, 1).numbers.at(0);
-    Value result{operand(node, 0).type, {static_cast<std::int64_t>(limit)}, {}};
+    constexpr std::int64_t kMost = std::int64_t{1} << 20;  // pixels of a side
+    Value result{operand(node, 0).type, {number(node, 1, kMost)}, {}};
     for (std::int64_t i = 0; i < count(result.shape); ++i) result.numbers.push_back(static_cast<double>(i));
     return result;
   }
 
   Value unsqueeze(const schema::NodeProto& node) {
     Value result = operand(node, 0);
-    const double axis = operand(node, 1).numbers.at(0);
-    if (axis < 0 || axis > static_cast<double>(result.shape.size()))
-      refuse(node, "has an axis that is not there");
-    result.shape.insert(result.shape.begin() + static_cast<std::ptrdiff_t>(axis), 1);
+    const std::int64_t axis = number(node, 1, static_cast<std::int64_t>(result.shape.size()));
+    result.shape.insert(result.shape.begin() + axis, 1);
     return result;
   }
 
@@ -247,7 +160,8 @@ class Evaluator {
     static_cast<void>(count(result.shape));
     for (std::int64_t i = 0; i < before; ++i) {
       for (const double index : indices.numbers) {
-        if (index < 0 || index >= static_cast<double>(*split)) refuse(node, "has an index that is not there");
+        if (!(index >= 0 && index < static_cast<double>(*split)))
+          refuse(node, "has an index that is not there");
         const auto from = x.numbers.begin() + (i * *split + static_cast<std::int64_t>(index)) * inner;
         result.numbers.insert(result.numbers.end(), from, from + inner);
       }
@@ -255,11 +169,10 @@ class Evaluator {
     return result;
   }
 
-  // Over the last axis but `behind`, which stays with extent 1.
+  // Over the last axis, which stays with extent 1.
   Value reduce_sum(const schema::NodeProto& node) {
     const Value& x = operand(node, 0);
-    const auto axis = static_cast<std::size_t>(operand(node, 1).numbers.at(0));
-    if (axis >= x.shape.size() || axis + 1 != x.shape.size())
+    if (x.shape.empty() || number(node, 1, kMaxRank) + 1 != static_cast<std::int64_t>(x.shape.size()))
       refuse(node, "sums over another axis than the last");
     Value result{x.type, x.shape, {}};
     result.shape.back() = 1;
@@ -274,6 +187,9 @@ class Evaluator {
   Value transpose(const schema::NodeProto& node) {
     const Value& x = operand(node, 0);
     Value result{x.type, {}, std::vector<double>(x.numbers.size())};
+    if (node.attribute_size() != 1 ||
+        static_cast<std::size_t>(node.attribute(0).ints_size()) != x.shape.size())
+      refuse(node, "permutes another number of axes");
     const auto& perm = node.attribute(0).ints();
     const Extents all = [&] {
       Extents each(x.shape.size(), 1);
@@ -281,14 +197,15 @@ class Evaluator {
       return each;
     }();
     Extents step;
-    if (static_cast<std::size_t>(perm.size()) != x.shape.size())
-      refuse(node, "permutes another number of axes");
+    for (std::int64_t axis = 0; axis < perm.size(); ++axis) {
+      if (std::ranges::find(perm, axis) == perm.end()) refuse(node, "permutes no axes");
+    }
     for (const std::int64_t axis : perm) {
-      result.shape.push_back(x.shape.at(static_cast<std::size_t>(axis)));
-      step.push_back(all.at(static_cast<std::size_t>(axis)));
+      result.shape.push_back(x.shape[static_cast<std::size_t>(axis)]);
+      step.push_back(all[static_cast<std::size_t>(axis)]);
     }
     for_each<1>(result.shape, {step}, [&](std::int64_t i, const std::array<std::int64_t, 1>& at) {
-      result.numbers[static_cast<std::size_t>(i)] = x.numbers.at(static_cast<std::size_t>(at[0]));
+      result.numbers[static_cast<std::size_t>(i)] = x.numbers[static_cast<std::size_t>(at[0])];
     });
     return result;
   }

@@ -147,8 +147,11 @@ class Reader {
     for (const schema::NodeProto& node : read_.proto.graph().node()) {
       if (node.op_type() != "Conv" || node.input_size() < 2) continue;
       const auto weights = constants_.find(node.input(1));
-      if (weights != constants_.end() && weights->second.shape().rank() == 4)
-        return weights->second.shape()[1] * integer(node, "group", 1);
+      const std::int64_t groups = integer(node, "group", 1);
+      constexpr std::int64_t kMost = std::int64_t{1} << 20;  // as Preprocessing::channels
+      if (weights != constants_.end() && weights->second.shape().rank() == 4 && groups >= 1 &&
+          groups <= kMost)
+        return weights->second.shape()[1] * groups;
     }
     refuse("its preprocessing stands before no convolution");
   }
