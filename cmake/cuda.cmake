@@ -2,10 +2,11 @@
 # the program hold nothing of CUDA: without a toolkit they are the same.
 #
 #   RESNET_CUDA=AUTO|ON|OFF     AUTO: where nvcc is found; ON: an error where it is not
-#   RESNET_CUDA_ARCHITECTURES   as CMAKE_CUDA_ARCHITECTURES; a number also serves later cards, by its PTX
+#   RESNET_CUDA_ARCHITECTURES   as CMAKE_CUDA_ARCHITECTURES; 80-virtual serves other cards from Ampere on, whose driver
+#                               compiles its PTX (ptxas spills 8 to 16 bytes of two pools for sm_80)
 set(RESNET_CUDA AUTO CACHE STRING "Build the plugin for NVIDIA's GPUs: AUTO, ON or OFF")
 set_property(CACHE RESNET_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(RESNET_CUDA_ARCHITECTURES "80;90a-real" CACHE STRING "Compute capabilities that the plugin is built for")
+set(RESNET_CUDA_ARCHITECTURES "80-virtual;90a-real" CACHE STRING "Compute capabilities that the plugin is built for")
 
 if(RESNET_CUDA STREQUAL "AUTO" OR RESNET_CUDA)
   find_package(CUDAToolkit 12.8 QUIET)
