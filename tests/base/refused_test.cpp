@@ -116,7 +116,7 @@ TEST(Refused, NameOfATemporaryThatIsTakenGivesWayToAnother) {
 // Who owns the old file, and whether this process may give one away.
 class Owners final : public test::PassedOn {
  public:
-  enum May { all, group, nothing };
+  enum class May { all, only_group, nothing };
   Owners(May may, uid_t user, gid_t group) : PassedOn(file_system()), may_(may), user_(user), group_(group) {}
   int lstat(const char* path, struct stat* status) noexcept override {
     const int result = PassedOn::lstat(path, status);
@@ -126,7 +126,7 @@ class Owners final : public test::PassedOn {
   }
   int fchown(int, uid_t owner, gid_t) noexcept override {
     ++asked;
-    if (may_ == all || (may_ == group && owner == static_cast<uid_t>(-1))) return 0;
+    if (may_ == May::all || (may_ == May::only_group && owner == static_cast<uid_t>(-1))) return 0;
     errno = EPERM;
     return -1;
   }
@@ -151,9 +151,9 @@ TEST(Refused, FileOfAnotherOwnerIsReplacedWithNoRightForAnotherGroup) {
     gid_t group;
     int asked;
     mode_t mode;
-  } cases[] = {{Owners::all, 0, 0, 0, 0664},     {Owners::all, 1, 1, 1, 0664},
-               {Owners::group, 1, 1, 2, 0664},   {Owners::nothing, 1, 0, 2, 0664},
-               {Owners::nothing, 0, 1, 2, 0604}, {Owners::nothing, 1, 1, 2, 0604}};
+  } cases[] = {{Owners::May::all, 0, 0, 0, 0664},        {Owners::May::all, 1, 1, 1, 0664},
+               {Owners::May::only_group, 1, 1, 2, 0664}, {Owners::May::nothing, 1, 0, 2, 0664},
+               {Owners::May::nothing, 0, 1, 2, 0604},    {Owners::May::nothing, 1, 1, 2, 0604}};
   for (const auto& c : cases) {
     const ScratchFolder folder;
     write_file(folder / "file", "old");

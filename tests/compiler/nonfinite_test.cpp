@@ -80,7 +80,8 @@ int trials_of(const OptimizerOptions& optimizer, const Isa isa, DType activation
   plan::Plan plan = compiler::compile(step, cpu::Target(isa), layout, {.activations = activations});
   Spoiling spoiling{.call = plan.calls.size()};
   for (std::size_t i = 0; i < plan.calls.size(); ++i)
-    plan.calls[i].kernel = std::make_shared<Spoiled>(plan.calls[i].kernel, i, spoiling);
+    plan.calls[i].kernel = std::make_shared<Spoiled>(
+        std::dynamic_pointer_cast<const kernels::Kernel>(plan.calls[i].kernel), i, spoiling);
   exec::Executor executor(std::move(plan));
   const plan::Plan& made = executor.plan();
   ThreadPool pool(1);
