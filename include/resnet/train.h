@@ -100,7 +100,7 @@ std::ostream& operator<<(std::ostream& out, const FitResult& result);
 /// What fit() does at a step that is not finite: its loss, a gradient, or a value that it left behind.
 ///   stop      ends with an Error
 ///   skip      leaves the step out, and ends with an Error after ten of them in a row
-///   rollback  goes back to the newest checkpoint (the beginning, if there is none) and on with half the
+///   rollback  goes back to the newest checkpoint (or one before it, or the beginning) and on with half the
 ///             learning rate, at most five times in all; then it ends with an Error
 enum class OnNan : std::uint8_t { stop, skip, rollback };
 

@@ -57,6 +57,8 @@ void for_each_number(Run& run, const Visit& visit) {
   visit("skipped", run.skipped);
   visit("skipped_in_row", run.skipped_in_row);
   visit("rollbacks", run.rollbacks);
+  visit("bad_at", run.bad_at);
+  visit("back_to", run.back_to);
   visit("elapsed", run.elapsed);
   visit("planned_steps", run.planned_steps);
 }
@@ -78,7 +80,8 @@ RunState run_from_json(const std::string& text) {
   constexpr std::int64_t kMost = std::int64_t{1} << 53U;  // beyond all counts of a run
   const Json json = parse_json(text);
   RunState run;
-  constexpr std::array<std::string_view, 3> kLater = {"skipped", "skipped_in_row", "rollbacks"};
+  constexpr std::array<std::string_view, 5> kLater = {"skipped", "skipped_in_row", "rollbacks", "bad_at",
+                                                      "back_to"};
   for_each_number(run, [&]<class T>(const char* name, T& value) {
     const Json* const found = json.find(name);
     if (found == nullptr && std::ranges::count(kLater, name) > 0)
@@ -87,7 +90,8 @@ RunState run_from_json(const std::string& text) {
       if (found == nullptr || !found->is_whole())
         refuse(fmt::format("{}: no whole number '{}'", kRunKey, name));
       value = found->whole();
-      const bool may_be_none = &value == &run.evaluated_at || &value == &run.top_steps;
+      const bool may_be_none = &value == &run.evaluated_at || &value == &run.top_steps ||
+                               &value == &run.bad_at || &value == &run.back_to;
       if (value < (may_be_none ? -1 : 0) || value > kMost)
         refuse(fmt::format("{}: '{}' is out of range", kRunKey, name));
     } else {

@@ -33,7 +33,9 @@ struct RunState {
   std::int64_t top_steps = -1;           // the best of which has this one
   std::int64_t skipped = 0;              // steps that were not finite, in all,
   std::int64_t skipped_in_row = 0;       // and last
-  std::int64_t rollbacks = 0;            // each of which halved the learning rate
+  std::int64_t rollbacks = 0;            // each of which halved the learning rate,
+  std::int64_t bad_at = -1;              // the last after so many steps,
+  std::int64_t back_to = -1;             // to so many
   double elapsed = 0;                    // wall time of the run
   std::int64_t planned_steps = 0;        // RunInfo's,
   std::vector<StepChange> step_changes;  // and what became of them

@@ -87,9 +87,13 @@ void CheckpointKeeper::note(const std::string& line) const {
   if (options_.note) options_.note(line);
 }
 
-std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Engine& engine) {
+std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Engine& engine,
+                                                   std::int64_t before) {
   wait();
-  const std::vector<std::int64_t> all = all_in(options_.folder);
+  std::vector<std::int64_t> all = all_in(options_.folder);
+  const auto older = std::ranges::find_if(all, [before](std::int64_t steps) { return steps < before; });
+  const std::vector<std::int64_t> given_up(all.begin(), older);
+  std::rotate(all.begin(), older, all.end());  // those are tried last
   std::string last;
   for (const std::int64_t steps : all) {
     const fs::path path = path_of(steps);
@@ -108,6 +112,9 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Eng
       note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
                        checkpoint.run.progress.epoch + 1, steps));
       resumed_from_ = last_steps_ = steps;
+      for (const std::int64_t other : given_up) {  // else a resume would take it
+        if (steps < before) remove_file(path_of(other));
+      }
       return checkpoint;
     } catch (const FormatError& error) {
       last = error.what();

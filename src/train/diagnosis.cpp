@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "engine/checks.h"
@@ -51,6 +52,16 @@ Diagnosis diagnosis_of(const RunState& run, double loss, const StepInputs& input
 StepInputs slowed(StepInputs inputs, std::int64_t rollbacks) {
   inputs.lr = std::ldexp(inputs.lr, -static_cast<int>(rollbacks));
   return inputs;
+}
+
+std::int64_t back_before(const RunState& run) {
+  return run.steps <= run.bad_at ? run.back_to : std::numeric_limits<std::int64_t>::max();
+}
+
+void count_rollback(RunState& to, const RunState& from) {
+  to.rollbacks = from.rollbacks + 1;
+  to.bad_at = from.steps;
+  to.back_to = to.steps;
 }
 
 Error sick(const Diagnosis& diagnosis, OnNan policy) {

@@ -25,6 +25,12 @@ Diagnosis diagnosis_of(const RunState& run, double loss, const StepInputs& input
 /// Half the rate for each time that the run went back.
 StepInputs slowed(StepInputs inputs, std::int64_t rollbacks);
 
+/// A run that went bad goes back to a checkpoint of fewer steps than this: where the last one led to the same
+/// step again, to one before that.
+std::int64_t back_before(const RunState& run);
+/// What the state that a run goes back to learns `from` where it went bad.
+void count_rollback(RunState& to, const RunState& from);
+
 /// The end of a run.
 Error sick(const Diagnosis& diagnosis, OnNan policy);
 

@@ -166,8 +166,7 @@ class Run {
   // is to go back.
   bool run_epoch() {
     epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
-    const std::int64_t batches = loader_.batches();
-    const std::int64_t every = std::max<std::int64_t>(1, batches / 5);  // the chapter's points
+    const std::int64_t batches = loader_.batches(), every = std::max<std::int64_t>(1, batches / 5);  // points
     loader_.start(order_, at_.progress.epoch, at_.progress.batch);
     while (const data::Batch* batch = stepper_.stepped() && stopped() ? nullptr : loader_.next()) {
       if (!take(*batch, at_.progress.batch + 1 == batches)) return false;
@@ -231,7 +230,7 @@ class Run {
 
   StepInputs inputs() const { return slowed(schedule_->at(at_.steps), at_.rollbacks); }
 
-  // A batch: a step, or a part of one. Gives false where the run is to go back.
+  // A batch: a step, or a part. Gives false where the run is to go back.
   bool take(const data::Batch& batch, bool last) {
     const double begin = clock_();
     if (stepper_.stepped()) step_begin_ = at_.progress.batch;
@@ -287,10 +286,11 @@ class Run {
     for (const auto& observer : options_.observers) observer->on_nonfinite(d);
   }
 
-  // To the newest checkpoint, or to the beginning, with a smaller rate.
+  // To the newest checkpoint, or one before where that led here again, or to the beginning; at a smaller
+  // rate.
   void roll_back() {
-    const std::int64_t rollbacks = at_.rollbacks + 1;
-    std::optional<Checkpoint> found = keeper_ ? keeper_->newest(facts_, *engine_) : std::nullopt;
+    const RunState from = at_;
+    auto found = keeper_ ? keeper_->newest(facts_, *engine_, back_before(from)) : std::nullopt;
     if (found) {
       restore(std::move(*found));
     } else {
@@ -301,7 +301,7 @@ class Run {
       at_ = {};
       info_ = info_of(net_, train_, test_, options_);
     }
-    at_.rollbacks = rollbacks;
+    count_rollback(at_, from);
   }
 
   // Gives whether it was not interrupted.

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <memory>
+#include <new>
 
 #include "base/files.h"
 #include "support/faulty_files.h"
@@ -82,6 +84,80 @@ TEST(CheckpointFaults, LeaveTheNewestOneOrTheOneBefore) {
       });
   EXPECT_GT(count, 100);
   std::printf("%ld calls have failed\n", static_cast<long>(count));
+}
+
+// What cannot be read is passed over and told, or the run ends: it never begins anew.
+TEST(CheckpointFaults, OfResumingGoOnFromAnOlderOneOrEndTheRun) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  make_directories(kFolder);
+  {
+    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+    for (const std::int64_t steps : {1, 2, 3}) writer.write(keeper, steps);
+  }
+  std::int64_t found = 0;
+  const std::int64_t count = test::for_each_fault(
+      [&] { writer.notes.clear(); },
+      [&] {
+        found = -1;
+        try {
+          found = writer.newest();
+        } catch (const FormatError& error) {  // all of them are passed over
+          throw IoError(error.what(), error.hint());
+        }
+      },
+      [&](const test::Tried& tried) {
+        EXPECT_NE(found, 0) << tried << ": it would begin anew";
+        EXPECT_TRUE(found == -1 || found == 3 || (found == 2 && writer.notes.starts_with("passed over: ")))
+            << tried << ": " << found << " " << writer.notes;
+        EXPECT_EQ(found == -1, !tried.done) << tried;
+        EXPECT_EQ(checkpoints_in(kFolder).size(), 2U) << tried;
+      });
+  EXPECT_GT(count, 100);
+  std::printf("%ld calls have failed\n", static_cast<long>(count));
+}
+
+TEST(CheckpointKeeper, TellsOfACheckpointThatCouldNotBeMade) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+  for (const bool last : {false, true}) {
+    writer.notes.clear();
+    keeper.keep(
+        4, []() -> train::Checkpoint { throw std::bad_alloc(); }, last);
+    EXPECT_TRUE(writer.notes.starts_with("no checkpoint at step 4: ")) << writer.notes;
+    EXPECT_EQ(writer.notes.ends_with("; training goes on"), !last) << writer.notes;
+  }
+  EXPECT_TRUE(checkpoints_in(kFolder).empty());
+}
+
+TEST(CheckpointKeeper, IsDueByStepsByTimeOrAfterAnEpochThatWasLongEnough) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  const auto keeper = [&](std::int64_t steps, double seconds, bool epoch) {
+    CheckpointOptions options = writer.options(true);
+    options.every_steps = steps;
+    options.every_seconds = seconds;
+    options.every_epoch = epoch;
+    return std::make_unique<train::CheckpointKeeper>(options, 1, 1);
+  };
+  const auto steps = keeper(3, 0, false);
+  EXPECT_FALSE(steps->due(0));
+  EXPECT_FALSE(steps->due(2));
+  EXPECT_TRUE(steps->due(3));
+  EXPECT_TRUE(steps->due_after_epoch(6));
+  EXPECT_FALSE(steps->due_after_epoch(5));
+  EXPECT_FALSE(keeper(0, 1e6, false)->due(5));
+  EXPECT_TRUE(keeper(0, 1e-9, false)->due(5));
+  const auto epochs = keeper(0, 0, true);
+  EXPECT_TRUE(epochs->due_after_epoch(5)) << "the last one took no time";
+  EXPECT_FALSE(epochs->due_after_epoch(0));
+  epochs->keep(
+      5, [&] { return writer.at(5); }, false);
+  EXPECT_FALSE(epochs->due_after_epoch(5)) << "it is there";
 }
 
 TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include "resnet/version.h"
@@ -224,6 +225,115 @@ TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
   }
 }
 
+// Whole by their hash, with metadata or tensors that no run writes.
+TEST_F(Checkpoints, SayWhatIsWrongInThem) {
+  two_checkpoints(scratch_ / "run");
+  const fs::path newest = checkpoints_in(scratch_ / "run")[0];
+  using Change = std::function<void(io::Safetensors&)>;
+  const auto refusal = [&](const Change& change) -> std::string {
+    io::Safetensors file = io::read_safetensors(newest);
+    change(file);
+    if (file.metadata.contains(train::kHashKey))
+      file.metadata[train::kHashKey] = train::content_hash(file.tensors, file.metadata);
+    const fs::path made = scratch_ / "made";
+    io::write_safetensors(made, file.tensors, file.metadata);
+    try {
+      train::read_checkpoint(made);
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), testing::StartsWith(made.string() + ": "));
+      EXPECT_NE(error.hint(), "");
+      return error.what();
+    }
+    return "read";
+  };
+  // The number of a member of "resnet.run", as another text.
+  const auto with = [&](const std::string& member, const std::string& text) {
+    return refusal([&](io::Safetensors& file) {
+      std::string& run = file.metadata["resnet.run"];
+      const std::string key = "\"" + member + "\":";
+      const std::size_t at = run.find(key);
+      ASSERT_NE(at, std::string::npos) << member;
+      const bool list = run[at + key.size()] == '[';
+      const std::size_t end = list ? run.find("]", at) + 1 : run.find_first_of(",}", at);
+      run.replace(at, end - at, text.empty() ? "\"other\":0" : key + text);
+    });
+  };
+  EXPECT_EQ(refusal([](io::Safetensors&) {}), "read");
+  EXPECT_EQ(with("loss", "1"), "read") << "a whole number is one too";
+  EXPECT_EQ(with("evaluated_at", "-1"), "read") << "none";
+  EXPECT_EQ(with("top_steps", "-1"), "read") << "none";
+  for (const char* later : {"skipped", "skipped_in_row", "rollbacks", "bad_at", "back_to"}) {
+    EXPECT_EQ(with(later, ""), "read") << "an earlier version's";
+    EXPECT_THAT(with(later, "null"), HasSubstr(std::string("no whole number '") + later + "'"));
+  }
+  for (const char* text : {"", "1.5", "null", "\"4\""})
+    EXPECT_THAT(with("steps", text), HasSubstr("no whole number 'steps'")) << text;
+  for (const char* text : {"", "null", "\"4\""})
+    EXPECT_THAT(with("loss", text), HasSubstr("no number 'loss'")) << text;
+  for (const char* text : {"-1", "9007199254740993"})
+    EXPECT_THAT(with("steps", text), HasSubstr("'steps' is out of range")) << text;
+  EXPECT_THAT(with("evaluated_at", "-2"), HasSubstr("'evaluated_at' is out of range"));
+  for (const char* text : {"", "{}", "7"})
+    EXPECT_THAT(with("step_changes", text), HasSubstr("no list 'step_changes'")) << text;
+  EXPECT_EQ(with("step_changes", "[[4,5]]"), "read");
+  for (const char* text : {"[7]", "[[1]]", "[[1,2,3]]", "[[\"1\",2]]", "[[1,2.5]]"})
+    EXPECT_THAT(with("step_changes", text), HasSubstr("a change of steps that is none")) << text;
+  for (const char* text : {"[[-1,2]]", "[[1,-2]]", "[[9007199254740993,2]]", "[[1,9007199254740993]]"})
+    EXPECT_THAT(with("step_changes", text), HasSubstr("a change of steps that is out of range")) << text;
+
+  const auto without = [&](const std::string& key) {
+    return refusal([&](io::Safetensors& file) { file.metadata.erase(key); });
+  };
+  for (const std::string key :
+       {"resnet.checkpoint", "resnet.run", "resnet.facts", "resnet.version", train::kHashKey})
+    EXPECT_THAT(without(key), HasSubstr("no '" + key + "' in its metadata"));
+  EXPECT_EQ(without("resnet.libraries"), "read") << "not known";
+  EXPECT_THAT(refusal([](io::Safetensors& file) { file.metadata["resnet.facts"] = "[]"; }),
+              HasSubstr("resnet.facts is no object"));
+  EXPECT_THAT(refusal([](io::Safetensors& file) { file.metadata["resnet.facts"] = "{\"a\":1}"; }),
+              HasSubstr("'a' is not a text"));
+
+  const auto curve = [&](const std::optional<Tensor>& tensor) {
+    return refusal([&](io::Safetensors& file) {
+      std::erase_if(file.tensors, [](const auto& value) { return value.first == "curve"; });
+      if (tensor) file.tensors.emplace_back("curve", *tensor);
+    });
+  };
+  EXPECT_THAT(curve(std::nullopt), HasSubstr("it has no curve"));
+  EXPECT_EQ(curve(Tensor(Shape{2, 4}, DType::f64)), "read");
+  for (const Tensor& tensor :
+       {Tensor(Shape{2, 4}, DType::f32), Tensor(Shape{8}, DType::f64), Tensor(Shape{2, 3}, DType::f64)})
+    EXPECT_THAT(curve(tensor), HasSubstr("its curve is not F64 [points,4]"));
+  EXPECT_THAT(refusal([](io::Safetensors& file) { file.tensors.emplace_back("stray", Tensor(Shape{1})); }),
+              HasSubstr("tensor 'stray' belongs to nothing"));
+  put(scratch_ / "none", "no file of tensors");
+  EXPECT_THAT(message_of<FormatError>([&] { train::read_checkpoint(scratch_ / "none"); }),
+              testing::StartsWith((scratch_ / "none").string() + ": "));
+}
+
+TEST_F(Checkpoints, AreTheFilesOfTheirNameAlone) {
+  const fs::path folder = scratch_ / "run";
+  EXPECT_THAT(checkpoints_in(folder), testing::IsEmpty()) << "there is no such folder";
+  fs::create_directories(folder);
+  for (const char* name : {"step-000000012.safetensors", "step-7.safetensors", "step-.safetensors", "step-12",
+                           "step-1x.safetensors", "step--3.safetensors", "model.safetensors",
+                           "step-99999999999999999999.safetensors"})
+    put(folder / name, "x");
+  EXPECT_EQ(checkpoints_in(folder).size(), 2U);
+  EXPECT_EQ(checkpoints_in(folder)[0], folder / "step-000000012.safetensors");
+}
+
+// A fact that a run had and this one has not at all.
+TEST(Facts, OfThenCountWhereThereIsNoneNow) {
+  const auto says = [](const train::Facts& then, const train::Facts& now) {
+    return message_of<ConfigError>([&] { train::check_facts("run", then, now); });
+  };
+  EXPECT_EQ(says({{"a", "1"}, {"b", "2"}}, {{"a", "1"}}), "the run of run has b 2, this one none");
+  EXPECT_EQ(says({{"a", "1"}}, {{"a", "1"}, {"b", "2"}}), "the run of run has b none, this one 2");
+  EXPECT_EQ(says({{"a", std::string(61, 'x')}}, {{"a", "1"}}), "the run of run has other a");
+  EXPECT_NO_THROW(train::check_facts("run", {{"b", "2"}, {"a", "1"}}, {{"a", "1"}, {"b", "2"}}));
+}
+
 TEST_F(Checkpoints, OfAnotherFormatAreRefusedByName) {
   const fs::path folder = scratch_ / "run";
   FitOptions options = two_checkpoints(folder);
@@ -420,6 +530,8 @@ TEST_F(Checkpoints, RefuseOptionsThatCannotBe) {
   };
   EXPECT_THAT(refusal({.every_steps = -1}), HasSubstr("CheckpointOptions::every_steps"));
   EXPECT_THAT(refusal({.every_seconds = -1}), HasSubstr("CheckpointOptions::every_seconds"));
+  EXPECT_THAT(refusal({.every_seconds = std::numeric_limits<double>::quiet_NaN()}),
+              HasSubstr("a finite number"));
   EXPECT_THAT(refusal({.keep = 0}), HasSubstr("CheckpointOptions::keep"));
   EXPECT_THAT(refusal({.resume = true}), HasSubstr("CheckpointOptions::folder"));
 }

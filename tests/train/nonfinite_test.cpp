@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -341,17 +343,17 @@ FitOptions too_fast(OnNan policy, float most, const std::shared_ptr<Exploding>& 
   return options;
 }
 
-TEST(NonFinite, GoesBackToTheNewestCheckpointWithHalfTheRate) {
+TEST(NonFinite, GoesBackToTheNewestCheckpointAndThenFurtherEachTimeWithHalfTheRate) {
   const ScratchFolder scratch;
   const auto seen = std::make_shared<Exploding>();
   FitOptions options = too_fast(OnNan::rollback, 0.03F, seen);
-  options.checkpoints = {.folder = scratch / "run", .every_steps = 4};
+  options.checkpoints = {.folder = scratch / "run", .every_steps = 4, .every_epoch = false};
   nn::Sequential net = network();
   const FitResult result = fit(net, noise(kExamples), noise(6), options);
   EXPECT_TRUE(result.complete);
   EXPECT_EQ(result.rollbacks, 2);
   EXPECT_EQ(result.steps, 24);
-  EXPECT_THAT(seen->starts, testing::ElementsAre(0, 8, 8));
+  EXPECT_THAT(seen->starts, testing::ElementsAre(0, 8, 4));
   EXPECT_THAT(seen->outcomes, testing::ElementsAre("rollback", "rollback"));
   EXPECT_THAT(seen->rollbacks, testing::ElementsAre(1, 2));
   EXPECT_NEAR(seen->rates.at(1), seen->rates.at(0) / 2, 1e-9);
@@ -359,7 +361,7 @@ TEST(NonFinite, GoesBackToTheNewestCheckpointWithHalfTheRate) {
   // Ended after it went back, and resumed: the same.
   const auto again = std::make_shared<Exploding>();
   FitOptions part = too_fast(OnNan::rollback, 0.03F, again);
-  part.checkpoints = {.folder = scratch / "part", .every_steps = 4};
+  part.checkpoints = {.folder = scratch / "part", .every_steps = 4, .every_epoch = false};
   part.steps = 14;
   nn::Sequential first = network();
   fit(first, noise(kExamples), noise(6), part);
@@ -369,6 +371,104 @@ TEST(NonFinite, GoesBackToTheNewestCheckpointWithHalfTheRate) {
   const FitResult resumed = fit(second, noise(kExamples), noise(6), part);
   EXPECT_EQ(resumed.weights_sha256, result.weights_sha256);
   EXPECT_EQ(resumed.rollbacks, 2);
+}
+
+// A step at a rate that is too high leaves a number behind that is finite, and does harm some steps later: a
+// checkpoint in between holds it.
+class Poisoned final : public Engine {
+ public:
+  Poisoned(Network network, const EngineOptions& options, std::int64_t poisons, std::int64_t harms,
+           float most)
+      : engine_(make_engine(std::move(network), options)), poisons_(poisons), harms_(harms), most_(most) {}
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    const State all = engine_->state(StateScope::all);
+    const auto called = [&](const char* name) -> const Tensor& {
+      return std::ranges::find(all, name, &State::value_type::first)->second;
+    };
+    const std::int64_t steps = called("engine/steps").view<std::int64_t>()[0];
+    Tensor bias = called("7.bias");
+    if (steps == poisons_ && inputs.lr > most_) {
+      bias.values()[0] = kPoison;
+      engine_->set_state({{"7.bias", bias}});
+    }
+    StepInputs taken = inputs;
+    if (steps >= harms_ && bias.values()[0] > kPoison / 2) taken.lr = std::numeric_limits<float>::infinity();
+    return engine_->step(images, targets, taken);
+  }
+  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+  void apply(const StepInputs&) override {}
+  bool finite() const override { return engine_->finite(); }
+  Tensor infer(const ImageView& images) override { return engine_->infer(images); }
+  State state(StateScope scope) const override { return engine_->state(scope); }
+  void set_state(const State& state) override { engine_->set_state(state); }
+  State gradient_values() const override { return {}; }
+  std::vector<GradientSpan> gradient_spans() override { return {}; }
+  DeviceInfo device() const override { return engine_->device(); }
+
+ private:
+  static constexpr float kPoison = 1000;
+  std::unique_ptr<Engine> engine_;
+  std::int64_t poisons_, harms_;
+  float most_;
+};
+
+TEST(NonFinite, GivesUpACheckpointThatLeadsThereAgainForAnOlderOne) {
+  const ScratchFolder scratch;
+  const auto run_poisoned = [&](FitOptions options, const std::shared_ptr<Exploding>& seen) {
+    options.lr = 0.08F;
+    options.observers = {seen};
+    options.engine_factory = [](Network network, const EngineOptions& engine) {
+      return std::make_unique<Poisoned>(std::move(network), engine, 6, 9, 0.03F);
+    };
+    nn::Sequential net = network();
+    return fit(net, noise(kExamples), noise(6), options);
+  };
+  FitOptions options = options_of(4, OnNan::rollback);
+  options.checkpoints = {.folder = scratch / "run", .every_steps = 4, .every_epoch = false, .keep = 5};
+  auto seen = std::make_shared<Exploding>();
+  const FitResult result = run_poisoned(options, seen);
+  EXPECT_THAT(seen->starts, testing::ElementsAre(0, 8, 4));
+  EXPECT_EQ(result.rollbacks, 2);
+  EXPECT_EQ(result.steps, 24);
+  EXPECT_TRUE(result.complete);
+
+  // Ended before the step where the one that was given up had been: it is no more, and the run goes on as it
+  // would have.
+  options.checkpoints.folder = scratch / "part";
+  options.checkpoints.every_steps = 1;
+  seen = std::make_shared<Exploding>();
+  const FitResult whole = run_poisoned(options, seen);
+  EXPECT_THAT(seen->starts, testing::ElementsAre(0, 9, 8, 7, 6));
+  EXPECT_EQ(whole.rollbacks, 4);
+  options.checkpoints.folder = scratch / "ended";
+  class Ending final : public Observer {
+   public:
+    void on_start(const RunInfo& run) override { last_ = run.done_steps == 8; }
+    void on_step(const Progress&) override {
+      if (last_) stop = true;
+    }
+    std::atomic<bool> stop = false;
+
+   private:
+    bool last_ = false;
+  };
+  const auto ending = std::make_shared<Ending>();
+  options.stop = &ending->stop;
+  FitOptions ended = options;
+  ended.lr = 0.08F;
+  ended.observers = {ending};
+  ended.engine_factory = [](Network network, const EngineOptions& engine) {
+    return std::make_unique<Poisoned>(std::move(network), engine, 6, 9, 0.03F);
+  };
+  nn::Sequential net = network();
+  EXPECT_EQ(fit(net, noise(kExamples), noise(6), ended).steps, 9);
+  const std::vector<std::filesystem::path> left = checkpoints_in(scratch / "ended");
+  EXPECT_EQ(left.front().filename(), "step-000000009.safetensors");
+  options.stop = nullptr;
+  options.checkpoints.resume = true;
+  const FitResult resumed = run_poisoned(options, std::make_shared<Exploding>());
+  EXPECT_EQ(resumed.weights_sha256, whole.weights_sha256);
+  EXPECT_EQ(resumed.rollbacks, 4);
 }
 
 TEST(NonFinite, GoesBackToTheBeginningWithoutACheckpointAndAtMostFiveTimes) {
