@@ -4,6 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+
 #include "base/memory.h"
 #include "data/cache.h"
 #include "support/networks.h"
@@ -19,19 +25,21 @@ constexpr std::int64_t kMiB = 1 << 20;
 // Images of 64x64 that are nothing but their size.
 class Blank final : public data::Dataset::Source {
  public:
-  explicit Blank(std::int64_t size) : size_(size) {}
+  explicit Blank(std::int64_t size, bool held) : size_(size), held_(held) {}
   std::int64_t size() const override { return size_; }
   std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 2); }
   void image(std::int64_t i, data::Image& out) const override {
     out = {64, 64, 1, std::vector<std::uint8_t>(std::size_t{64} * 64, static_cast<std::uint8_t>(i))};
   }
+  bool in_memory() const override { return held_; }
 
  private:
   std::int64_t size_;
+  bool held_;
 };
 
-data::Dataset blanks(std::int64_t size) {
-  return {std::make_shared<Blank>(size), "blanks", {"a", "b"}, {}, Shape{1, 64, 64}};
+data::Dataset blanks(std::int64_t size, bool held = false) {
+  return {std::make_shared<Blank>(size, held), "blanks", {"a", "b"}, {}, Shape{1, 64, 64}};
 }
 
 nn::Sequential network() {
@@ -136,6 +144,148 @@ TEST(Memory, ThatIsTooLittleIsToldBeforeTheFirstStep) {
     EXPECT_THAT(error.hint(), HasSubstr("with FitOptions::accumulate"));
   }
   EXPECT_EQ(test::distance(state_of(net)[0].second, before[0].second), 0);
+}
+
+// Pictures of known sizes that are decoded each time.
+class Files final : public data::Dataset::Source {
+ public:
+  std::int64_t size() const override { return 3; }
+  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 2); }
+  void image(std::int64_t, data::Image& out) const override {
+    out = {64, 64, 1, std::vector<std::uint8_t>(4096)};
+  }
+  std::optional<Facts> facts(std::int64_t i) const override {
+    if (i == 0) return std::nullopt;
+    return Facts{100 * i, 50, ""};
+  }
+};
+
+TEST(MemoryNeed, CountsTheLargestPictureForEachThreadThatDecodes) {
+  test::ScriptedEngine engine(network_of(network(), {8, 1, 64, 64}), std::make_shared<test::EngineLog>());
+  FitOptions options{.epochs = 1, .batch_size = 8};
+  options.loader_threads = 2;
+  const data::Dataset files(std::make_shared<Files>(), "files", {"a", "b"}, {}, Shape{1, 64, 64});
+  const auto batches = [&](const data::Dataset& train) {
+    return train::need_of(options, engine, network(), train, blanks(3), 1).batches;
+  };
+  EXPECT_EQ(batches(files) - batches(blanks(3)), 2 * 16 * 200 * 50);
+}
+
+TEST(MemoryNeed, GrowsWithViewsTimeAndAResumedRun) {
+  test::ScriptedEngine engine(network_of(network(), {8, 1, 64, 64}), std::make_shared<test::EngineLog>());
+  FitOptions options{.epochs = 1, .batch_size = 8};
+  const auto need = [&] { return train::need_of(options, engine, network(), blanks(8), blanks(8), 1); };
+  const train::MemoryNeed plain = need();
+  options.views = Views::flip;
+  EXPECT_GT(need().batches, plain.batches);
+  options.views = Views::one;
+  options.seconds = 10;  // a warm-up is measured, and taken back
+  EXPECT_GT(need().checkpoint, plain.checkpoint);
+  options.seconds = 0;
+  options.estimate = true;
+  EXPECT_GT(need().checkpoint, plain.checkpoint);
+  options.estimate = false;
+  options.drop_last = true;
+  EXPECT_EQ(train::need_of(options, engine, network(), blanks(9), blanks(8), 1).batches,
+            train::need_of(options, engine, network(), blanks(8), blanks(8), 1).batches);
+  options.checkpoints = {.folder = "some", .resume = true};
+  EXPECT_GE(need().copies, plain.copies);
+}
+
+std::pair<std::string, std::string> refusal(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const MemoryError& error) {
+    return {error.what(), error.hint()};
+  }
+  return {};
+}
+
+TEST(Memory, HintsAtWhatWouldFit) {
+  const nn::Sequential large = test::random_network(
+      "d2l_resnet18", {.in_channels = 1, .classes = 2, .blocks = {1}, .channels = {512}});
+  test::ScriptedEngine engine(network_of(large, {8, 1, 64, 64}), std::make_shared<test::EngineLog>());
+  FitOptions options{.epochs = 1, .batch_size = 8};
+  options.optimizer.method = AdamWOptions{};
+  options.checkpoints.folder = "some";
+  const train::MemoryNeed need = train::need_of(options, engine, large, blanks(8), blanks(8), 1);
+  ASSERT_GT(need.checkpoint, 32 * kMiB);
+  options.engine.memory = resident_bytes() + need.total() - need.checkpoint / 2;
+  const auto fits = [&] { train::fit_into_memory(options, engine, large, blanks(8), blanks(8)); };
+  EXPECT_THAT(refusal(fits).second,
+              HasSubstr("without checkpoints (CheckpointOptions::every_seconds 0) it needs"));
+  options.engine.memory = 1;
+  EXPECT_THAT(refusal(fits).first, HasSubstr("0 MiB are left of"));
+  EXPECT_EQ(refusal(fits).second, "no batch is small enough: a smaller network or smaller images need less");
+  // Without a bound it is the machine's.
+  options.engine.memory = 0;
+  options.batch_size = std::int64_t{1} << 36;
+  EXPECT_THAT(refusal([&] {
+                train::fit_into_memory(options, engine, large, blanks(options.batch_size, true), blanks(8));
+              }).first,
+              testing::EndsWith(" are free"));
+}
+
+TEST(Memory, IsGivenToCachesOnceTheRunHasItsOwn) {
+  test::ScriptedEngine engine(network_of(network(), {8, 1, 64, 64}), std::make_shared<test::EngineLog>());
+  FitOptions options{.epochs = 1, .batch_size = 8};
+  options.engine.memory = resident_bytes() + 512 * kMiB;
+  const auto kept = [&](const data::Dataset& train, const data::Dataset& test) {
+    train::fit_into_memory(options, engine, network(), train, test);
+    const data::Image image = train.image(0);
+    data::Image room;
+    train.cache()->keep(0, data::Form::decoded, image, image);
+    return train.cache()->find(0, data::Form::decoded, room) != nullptr;
+  };
+  const auto cached = [](std::int64_t bytes) {
+    return data::cached({blanks(8), blanks(8)}, {.kind = data::CacheKind::memory, .bytes = bytes});
+  };
+  const data::TrainTest one = cached(kMiB), other = cached(kMiB);
+  EXPECT_TRUE(kept(one.train, one.test));
+  EXPECT_TRUE(kept(other.train, cached(kMiB).test)) << "of two budgets each has half";
+  EXPECT_TRUE(kept(cached(kMiB).train, blanks(8)));
+}
+
+TEST(Memory, OfAnEvaluationIsThatOfItsBatches) {
+  FitOptions fit;
+  const auto engine = engine_for(fit);
+  EXPECT_EQ(train::fit_into_memory(*engine, blanks(16), {.batch_size = 8, .views = Views::flip}), 3);
+  EXPECT_EQ(train::fit_into_memory(*engine, blanks(0), {.batch_size = 8}), 3) << "nothing to do";
+  EXPECT_EQ(train::fit_into_memory(*engine, blanks(16), {.batch_size = 0}), 3) << "refused elsewhere";
+  test::ScriptedEngine scripted(network_of(network(), {8, 1, 64, 64}), std::make_shared<test::EngineLog>());
+  EXPECT_EQ(train::fit_into_memory(scripted, blanks(16), {.batch_size = 8}), 3) << "no plans to ask";
+  FitOptions little;
+  little.engine.memory = resident_bytes() + 24 * kMiB;
+  const auto bounded = engine_for(little);
+  const auto [what, hint] =
+      refusal([&] { train::fit_into_memory(*bounded, blanks(1 << 16), {.batch_size = 1 << 14}); });
+  EXPECT_THAT(what, HasSubstr("the evaluation needs"));
+  EXPECT_EQ(hint, "a smaller EvaluateOptions::batch_size gives the same figures");
+}
+
+TEST(Memory, OfParametersIsLookedAtBeforeTheyAreMade) {
+  const auto wide =
+      models::make("d2l_resnet18", {.in_channels = 1, .classes = 2, .blocks = {1}, .channels = {512}});
+  EXPECT_THAT(refusal([&] { train::check_parameters(wide, 1); }).first, HasSubstr(" of parameters needs "));
+  EXPECT_NO_THROW(train::check_parameters(wide, 0));
+  EXPECT_NO_THROW(train::check_parameters(network(), 1)) << "too small to matter";
+}
+
+TEST(Memory, ThatEndsBeforeTheNetworkHasWhatWasTrainedIsSaid) {
+  class Full final : public Engine {
+   public:
+    StepResult step(const ImageView&, const Targets&, const StepInputs&) override { return {}; }
+    StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+    void apply(const StepInputs&) override {}
+    Tensor infer(const ImageView&) override { return {}; }
+    State state(StateScope) const override { throw std::bad_alloc(); }
+    void set_state(const State&) override {}
+    State gradient_values() const override { return {}; }
+    std::vector<GradientSpan> gradient_spans() override { return {}; }
+    DeviceInfo device() const override { return {}; }
+  };
+  nn::Sequential net = network();
+  EXPECT_THROW(train::keep_trained(net, Full()), NotKept);
 }
 
 TEST(Memory, OfAnEngineIsBounded) {
