@@ -53,7 +53,7 @@ std::int64_t export_safetensors(const std::filesystem::path& path, const ModelFi
     bytes += static_cast<std::int64_t>(stored.bytes.size());
     tensors.push_back(stored);
   }
-  io::write_safetensors(path, tensors, metadata);
+  io::write_stored(path, tensors, metadata);
   return bytes;
 }
 

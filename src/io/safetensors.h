@@ -51,8 +51,8 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 /// The same, also of dtypes that no tensor here has.
-void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
-                       const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
+void write_stored(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+                  const Metadata& metadata = {}, const KnownFolder* folder = nullptr);
 
 /// Reads a file. Throws IoError if it cannot be read, FormatError with the file's name if anything in it is
 /// not as the format demands, with what it is if it is something else that is known, or if it exceeds our

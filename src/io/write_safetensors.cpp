@@ -88,8 +88,8 @@ std::string make_header(const std::string& file, std::span<const StoredTensor> t
 
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
-                       const Metadata& metadata, const KnownFolder* folder) {
+void write_stored(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+                  const Metadata& metadata, const KnownFolder* folder) {
   const std::string file = path.string();
   check_names(file, tensors);
   const std::vector<std::size_t> order = data_order(tensors);
@@ -109,7 +109,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
                       tensor.shape(),
                       {tensor.raw(), tensor.bytes()}});
   }
-  write_safetensors(path, stored, metadata, folder);
+  write_stored(path, stored, metadata, folder);
 }
 
 }  // namespace resnet::io

@@ -160,8 +160,8 @@ TEST(Refused, FileOfAnotherOwnerIsReplacedWithNoRightForAnotherGroup) {
     fs::permissions(folder / "file", static_cast<fs::perms>(0664));
     Owners files(c.may, c.user, c.group);
     EXPECT_EQ(refusal(files, [&] { write_file(folder / "file", "new"); }).first, "");
-    EXPECT_EQ(files.asked, c.asked) << c.may << c.user << c.group;
-    EXPECT_EQ(files.given, c.mode) << c.may << c.user << c.group;
+    EXPECT_EQ(files.asked, c.asked) << static_cast<int>(c.may) << c.user << c.group;
+    EXPECT_EQ(files.given, c.mode) << static_cast<int>(c.may) << c.user << c.group;
     EXPECT_EQ(read_text(folder / "file"), "new");
   }
 }
