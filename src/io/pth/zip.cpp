@@ -13,6 +13,13 @@
 #include "resnet/error.h"
 
 namespace resnet::io {
+
+// What minizip reads an archive through: a place in memory.
+struct ArchiveCursor {
+  std::span<const std::byte> bytes;
+  std::uint64_t at = 0;
+};
+
 namespace {
 
 constexpr std::uint64_t kMostEntries = 1 << 16;  // a checkpoint of ResNet-152 with AdamW's slots has 2,800
@@ -34,14 +41,8 @@ bool has_end(std::span<const std::byte> bytes) {
   return at != std::string_view::npos && text.size() - at >= kEndRecord;
 }
 
-// What minizip reads an archive through: a place in memory.
-struct Cursor {
-  std::span<const std::byte> bytes;
-  std::uint64_t at = 0;
-};
-
-Cursor& cursor_of(voidpf opaque) {
-  return *static_cast<Cursor*>(opaque);
+ArchiveCursor& cursor_of(voidpf opaque) {
+  return *static_cast<ArchiveCursor*>(opaque);
 }
 
 voidpf open_cursor(voidpf opaque, const void* /*name*/, int /*mode*/) {
@@ -49,7 +50,7 @@ voidpf open_cursor(voidpf opaque, const void* /*name*/, int /*mode*/) {
 }
 
 uLong read_cursor(voidpf opaque, voidpf /*stream*/, void* out, uLong size) {
-  Cursor& cursor = cursor_of(opaque);
+  ArchiveCursor& cursor = cursor_of(opaque);
   const std::uint64_t left = cursor.bytes.size() - std::min<std::uint64_t>(cursor.at, cursor.bytes.size());
   const std::uint64_t count = std::min<std::uint64_t>(size, left);
   std::copy_n(cursor.bytes.data() + (left > 0 ? cursor.at : 0), count, static_cast<std::byte*>(out));
@@ -62,7 +63,7 @@ ZPOS64_T tell_cursor(voidpf opaque, voidpf /*stream*/) {
 }
 
 long seek_cursor(voidpf opaque, voidpf /*stream*/, ZPOS64_T offset, int origin) {
-  Cursor& cursor = cursor_of(opaque);
+  ArchiveCursor& cursor = cursor_of(opaque);
   const std::uint64_t from = origin == ZLIB_FILEFUNC_SEEK_CUR   ? cursor.at
                              : origin == ZLIB_FILEFUNC_SEEK_END ? cursor.bytes.size()
                                                                 : 0;
@@ -216,7 +217,7 @@ struct ZipArchive::Impl {
     return bytes;
   }
 
-  Cursor cursor;
+  ArchiveCursor cursor;
   unzFile zip = nullptr;
   std::vector<Entry> entries;
   std::map<std::string_view, std::size_t> by_name;
