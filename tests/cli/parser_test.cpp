@@ -181,7 +181,8 @@ TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
 Commands program_commands() {
   Commands commands;
   for (const auto make :
-       {make_train, make_eval, make_data, make_import, make_summary, make_plan, make_bench, make_plot}) {
+       {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import, make_export,
+        make_compare, make_summary, make_plan, make_bench, make_plot}) {
     commands.push_back(make());
   }
   return commands;
@@ -201,7 +202,8 @@ TEST(ProgramCommands, TakeEveryOptionOfTheTable) {
 TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
   Commands commands = program_commands();
   commands.push_back(make_manual(commands));
-  EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "data", "summary", "plan", "bench", "plot"))
+  EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "predict", "serve", "report", "data", "import",
+                                              "export", "compare", "summary", "plan", "bench", "plot"))
       << "the manual is hidden";
   for (const auto& command : commands) {
     EXPECT_FALSE(command->description().empty());

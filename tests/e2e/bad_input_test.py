@@ -210,7 +210,7 @@ for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you m
                                 ("train --data mnist", 2, "no data set 'mnist'", "did you mean fashion-mnist?"),
                                 ("train nowhere/photos", 1, "there is no folder 'nowhere/photos'", "a sub-folder for each class"),
                                 ("train --data good", 1, "no sub-folder with pictures", "idx:good"),
-                                ("export x", 2, "no command 'export'", "comes with"),
+                                ("export x", 2, "nothing to write", "--onnx FILE"),
                                 ("--lr 3", 2, "no flag '--lr'", "resnet COMMAND --lr"),
                                 ("help trian", 2, "no command 'trian'", "did you mean resnet train?")):
     check(words, words.split(), code, says, hint)

@@ -466,16 +466,15 @@ TEST_F(ModelFileTest, ClassifiesWithOutputsForEachPictureAlone) {
               HasSubstr("classify: expected an output [N,classes], got [1,1,4,4]"));
 }
 
-// A count of batches may be missing, or one too many, but not of another kind.
-TEST_F(ModelFileTest, LoadsACountOnlyAsWhatItIs) {
+// A count of batches may be missing, one too many, or of another kind: nothing depends on it.
+TEST_F(ModelFileTest, LoadsWeightsWhateverTheirCountsAre) {
   io::Safetensors model = saved("resnet18");
   for (auto& [name, tensor] : model.tensors) {
     if (name.ends_with("num_batches_tracked")) tensor = Tensor(tensor.shape(), DType::f64);
   }
   EXPECT_EQ(error_of_file(model), "") << "evaluation needs none";
   nn::Sequential net = models::make("resnet18", kTiny);
-  EXPECT_THAT(error_of([&] { load_weights(net, file("damaged")); }),
-              HasSubstr("num_batches_tracked' is F64 [], the network has I64 []"));
+  EXPECT_EQ(error_of([&] { load_weights(net, file("damaged")); }), "");
   model = saved();
   model.tensors.emplace_back("num_batches_tracked", Tensor(Shape{}, DType::i64));
   EXPECT_EQ(error_of_file(model), "") << "one too many says nothing";
@@ -579,7 +578,9 @@ TEST_F(ModelFileTest, WeightsThatDoNotFitLeaveTheNetworkUntouched) {
   state = state_of(saved_net);
   state[0].second = Tensor(state[0].second.shape(), DType::f64);
   io::write_safetensors(file("f64"), state);
-  EXPECT_THAT(refused(network("resnet18", kTiny), file("f64")), HasSubstr("is F64"));
+  nn::Sequential widened = network("resnet18", kTiny);
+  load_weights(widened, file("f64"));  // the conversion is said in its report
+  EXPECT_EQ(state_of(widened)[0].second.values()[0], 0.0F);
 }
 
 }  // namespace

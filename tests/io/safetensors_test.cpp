@@ -199,7 +199,8 @@ std::string error_of(const std::string& bytes) {
   try {
     static_cast<void>(parse_safetensors(std::as_bytes(std::span(bytes)), "m.safetensors"));
   } catch (const FormatError& error) {
-    EXPECT_THAT(error.what(), ::testing::StartsWith("m.safetensors: "));
+    EXPECT_THAT(error.what(), ::testing::AnyOf(::testing::StartsWith("m.safetensors: "),
+                                               ::testing::StartsWith("m.safetensors is ")));
     EXPECT_NE(error.hint(), "");
     EXPECT_LE(std::strlen(error.what()), 300U);
     EXPECT_EQ(printable(error.what()), error.what());
@@ -246,7 +247,7 @@ std::vector<HostileCase> hostile_cases() {
         (i > 0 ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
   }
   return {
-      {"empty", "", "0 bytes are too few"},
+      {"empty", "", "m.safetensors is empty"},
       {"seven bytes", std::string(7, '\0'), "7 bytes are too few"},
       {"no header", with_length(0, ""), "does not begin"},
       {"header longer than the file", with_length(100, "{}"),
