@@ -120,7 +120,7 @@ class Import final : public Command {
   void print_text(const Weights& weights, const Recognition& found, const ModelFile& model, bool own) const {
     fmt::print("{}: {}\n", printable(file_), own ? "a model file of this program" : to_string(found));
     for (const std::string& note : weights.notes) fmt::print("  {}\n", printable(note));
-    if (!found.own_options.empty())
+    if (!own && !found.own_options.empty())
       fmt::print("  strides are not in a file of weights; those of {} were taken\n", found.model);
     fmt::print("  {} tensors, {} numbers\n", model.state.size(), numbers_of(model));
     fmt::print("  preprocessing: {}\n", to_json(model.preprocessing));
