@@ -75,7 +75,7 @@ void Batcher::warm_up() {
     outputs_of(std::vector<Picture>(static_cast<std::size_t>(size), picture));
 }
 
-void Batcher::add(std::shared_ptr<Ask> ask) {
+void Batcher::add(const std::shared_ptr<Ask>& ask) {
   {
     const std::scoped_lock lock(mutex_);
     ask->left = ask->files.size();

@@ -51,7 +51,7 @@ class Batcher {
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
 
-  void add(std::shared_ptr<Ask> ask);
+  void add(const std::shared_ptr<Ask>& ask);
   std::int64_t waiting() const;  ///< pictures without an answer
   std::int64_t classes() const noexcept { return classes_; }
 
