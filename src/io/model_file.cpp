@@ -26,7 +26,6 @@ namespace {
 constexpr const char* kFormatKey = "resnet.format";
 constexpr const char* kFormat = "1";
 using io::kClassesKey;
-using io::kPreprocessingKey;
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
 
