@@ -36,12 +36,7 @@ class Settings final : public cli::Command {
 };
 
 cli::Commands all_commands() {
-  cli::Commands commands;
-  for (const auto make :
-       {cli::make_train, cli::make_eval, cli::make_predict, cli::make_data, cli::make_import,
-        cli::make_export, cli::make_compare, cli::make_serve, cli::make_summary, cli::make_plan,
-        cli::make_bench, cli::make_plot, cli::make_report})
-    commands.push_back(make());
+  cli::Commands commands = cli::make_commands();
   commands.push_back(cli::make_manual(commands));
   commands.push_back(std::make_unique<Settings>());
   return commands;

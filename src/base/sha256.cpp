@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 
+#include "base/text.h"
+
 namespace resnet {
 
 Sha256::Sha256() {
@@ -24,6 +26,15 @@ std::string sha256_of(std::string_view text) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(text)));
   return hash.hex();
+}
+
+std::string policy_hash(std::string_view text) {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+  SHA256_Final(digest.data(), &context);
+  return "sha256-" + base64(digest);
 }
 
 }  // namespace resnet

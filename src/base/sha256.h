@@ -23,5 +23,7 @@ class Sha256 {
 
 /// Of a text.
 std::string sha256_of(std::string_view text);
+/// The same in base64, as a content security policy names what may run: "sha256-...".
+std::string policy_hash(std::string_view text);
 
 }  // namespace resnet

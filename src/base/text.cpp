@@ -107,4 +107,23 @@ std::string shown(std::string_view text, std::size_t most) {
   return whole.substr(0, before).append(kGap).append(end, from);
 }
 
+std::string in_quotes(std::string_view name, std::size_t most) {
+  return "'" + shown(name, most) + "'";
+}
+
+std::string base64(std::span<const std::uint8_t> bytes) {
+  constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t word = 0;
+    for (std::size_t k = 0; k < 3; ++k) word = word << 8U | (k < left ? bytes[i + k] : 0U);
+    for (std::size_t k = 0; k < 4; ++k) {
+      out += k <= left ? kDigits[word >> (18U - 6U * static_cast<unsigned>(k)) & 63U] : '=';
+    }
+  }
+  return out;
+}
+
 }  // namespace resnet

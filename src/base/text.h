@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,5 +32,10 @@ std::string csv_field(std::string_view text);
 
 /// Printable text of at most `most` bytes: where it is longer, "..." stands for its middle.
 std::string shown(std::string_view text, std::size_t most);
+/// A name from a file for a message: shown(), in quotes.
+std::string in_quotes(std::string_view name, std::size_t most = 100);
+
+/// `bytes` in base64 (RFC 4648).
+std::string base64(std::span<const std::uint8_t> bytes);
 
 }  // namespace resnet

@@ -41,7 +41,6 @@ constexpr Foreign kForeign[] = {
     {"weights", "did you mean --init FILE?"},
     {"infer", "did you mean resnet predict?"},
     {"classify", "did you mean resnet predict?"},
-    {"convert", "did you mean resnet export?"},
     {"diff", "did you mean resnet compare?"},
     {"test", "did you mean resnet eval?"},
     {"validate", "did you mean resnet eval?"},
@@ -51,6 +50,15 @@ constexpr Foreign kForeign[] = {
 };
 
 }  // namespace
+
+Commands make_commands() {
+  Commands commands;
+  for (const auto make :
+       {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import, make_export,
+        make_compare, make_summary, make_plan, make_bench, make_plot})
+    commands.push_back(make());
+  return commands;
+}
 
 std::string hint_for_foreign(std::string_view word) {
   const auto* known = std::ranges::find(kForeign, word, &Foreign::word);

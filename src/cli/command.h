@@ -118,6 +118,8 @@ std::unique_ptr<Command> make_plot();
 std::unique_ptr<Command> make_report();
 std::unique_ptr<Command> make_export();
 std::unique_ptr<Command> make_compare();
+/// All of the above, in the order of the help.
+Commands make_commands();
 /// Hidden: prints the manual page or a shell's completion of `commands`, which must outlive it.
 std::unique_ptr<Command> make_manual(const Commands& commands);
 

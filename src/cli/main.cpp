@@ -64,12 +64,7 @@ int run(int argc, char** argv) {
       "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted (the\n"
       "last line on stderr says what was saved).",
       version_text()};
-  Commands commands;
-  for (const auto make :
-       {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import, make_export,
-        make_compare, make_summary, make_plan, make_bench, make_plot}) {
-    commands.push_back(make());
-  }
+  Commands commands = make_commands();
   const std::vector<std::string> names = names_of(commands);
   commands.push_back(make_manual(commands));
   const Invocation invocation = parse(program, commands, argc, argv);

@@ -47,7 +47,8 @@ const Name* type_named(std::string_view text, StoredTypes types) {
 }
 
 std::string shown(const Json& value) {
-  return resnet::shown(value.dump({.replace = true}), kMostNameShown);
+  constexpr std::size_t kMostBytes = 100;
+  return resnet::shown(value.dump({.replace = true}), kMostBytes);
 }
 
 struct Entry {
@@ -162,14 +163,14 @@ class Reader {
     if (value.size() > kMostTexts) fail(fmt::format("{} with more than {} texts", kMetadataKey, kMostTexts));
     Metadata metadata;
     for (const auto& [key, text] : value.members()) {
-      if (!text.is_text()) fail(fmt::format("{}: {} is not a text", kMetadataKey, quoted(key)));
+      if (!text.is_text()) fail(fmt::format("{}: {} is not a text", kMetadataKey, in_quotes(key)));
       metadata[key] = text.text();
     }
     return metadata;
   }
 
   Entry entry_of(const std::string& name, const Json& value) const {
-    const std::string who = "tensor " + quoted(name);
+    const std::string who = "tensor " + in_quotes(name);
     const Json* const dtype = value.find("dtype");
     const Json* const shape = value.find("shape");
     const Json* const range = value.find("data_offsets");
@@ -202,7 +203,7 @@ class Reader {
     if (!value.is_text()) fail(fmt::format("{}: dtype is not a text: {}", who, shown(value)));
     const std::string& text = value.text();
     if (const Name* type = type_named(text, types_)) return *type;
-    fail(fmt::format("{}: dtype {} is not supported", who, quoted(text)),
+    fail(fmt::format("{}: dtype {} is not supported", who, in_quotes(text)),
          types_ == StoredTypes::own
              ? "F32, F64, I32, I64 and U8 are; in PyTorch, tensor.float() makes F32 of F16 and BF16"
              : "F16, BF16, F32, F64, I8 to I64, U8 and BOOL are; in PyTorch, tensor.float() makes F32 of "
@@ -243,7 +244,7 @@ class Reader {
       const Entry& entry = entries[i];
       if (entry.begin != end) {
         fail(fmt::format("tensor {} begins at byte {} of the data where {} was expected: {}",
-                         quoted(entry.name), entry.begin, end,
+                         in_quotes(entry.name), entry.begin, end,
                          entry.begin > end ? "a hole" : "tensors overlap"));
       }
       end = entry.end;

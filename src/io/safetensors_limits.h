@@ -3,11 +3,9 @@
 
 #include <bit>
 #include <cstddef>
-#include <string>
 #include <string_view>
 
 #include "base/json.h"
-#include "base/text.h"
 
 namespace resnet::io {
 
@@ -22,11 +20,5 @@ inline constexpr JsonLimits kHeaderLimits = {.bytes = kMostHeader,
                                              .text = kMostHeader};  // a graph is one text
 
 inline constexpr std::string_view kNoTypeName = "?";  // of what no file holds
-inline constexpr std::size_t kMostNameShown = 100;    // bytes, in a message
-
-/// A name of the file for a message.
-inline std::string quoted(const std::string& name) {
-  return "'" + resnet::shown(name, kMostNameShown) + "'";
-}
 
 }  // namespace resnet::io

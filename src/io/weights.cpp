@@ -20,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostNote = 100;  // bytes of a file's text in a note
-
 // As many tensors as a whole file may have.
 constexpr std::size_t kMostOfParts = std::size_t{1} << 14U;
 
@@ -65,10 +63,10 @@ std::map<std::string, std::string> weight_map_of(const fs::path& path) {
   if (map->size() > kMostOfParts) refuse(fmt::format("more than {} tensors", kMostOfParts));
   std::map<std::string, std::string> parts;
   for (const auto& [name, part] : map->members()) {
-    if (!part.is_text()) refuse(fmt::format("the file of '{}' is no text", shown(name, kMostNote)));
+    if (!part.is_text()) refuse(fmt::format("the file of {} is no text", in_quotes(name)));
     const fs::path file(part.text());
     if (part.text().empty() || file != file.filename() || part.text() == "." || part.text() == "..")
-      refuse(fmt::format("the file '{}' is not beside it", shown(part.text(), kMostNote)));
+      refuse(fmt::format("the file {} is not beside it", in_quotes(part.text())));
     parts.emplace(name, part.text());
   }
   return parts;
@@ -85,8 +83,8 @@ void read_parts(const fs::path& path, Weights& weights) {
     for (auto& [name, tensor] : content.tensors) {
       const auto found = parts.find(name);
       if (found == parts.end() || found->second != file) {
-        throw FormatError(fmt::format("{}: it has '{}', which {} does not say", part.string(),
-                                      shown(name, kMostNote), path.filename().string()),
+        throw FormatError(fmt::format("{}: it has {}, which {} does not say", part.string(), in_quotes(name),
+                                      path.filename().string()),
                           "index and parts are of different files");
       }
       weights.tensors.emplace_back(name, std::move(tensor));
@@ -98,7 +96,7 @@ void read_parts(const fs::path& path, Weights& weights) {
       if (std::ranges::find(weights.tensors, name, &State::value_type::first) != weights.tensors.end())
         continue;
       throw FormatError(
-          fmt::format("{}: it has no '{}'", (path.parent_path() / file).string(), shown(name, kMostNote)),
+          fmt::format("{}: it has no {}", (path.parent_path() / file).string(), in_quotes(name)),
           "index and parts are of different files");
     }
   }

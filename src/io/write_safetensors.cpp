@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "io/safetensors.h"
 #include "io/safetensors_limits.h"
 
@@ -32,10 +33,10 @@ void check_names(const std::string& file, std::span<const StoredTensor> tensors)
     const std::string name(tensor.name);
     if (name == kMetadataKey) throw FormatError(fmt::format("{}: a tensor cannot be called {}", file, name));
     if (!seen.insert(tensor.name).second) {
-      throw FormatError(fmt::format("{}: two tensors are called {}", file, quoted(name)));
+      throw FormatError(fmt::format("{}: two tensors are called {}", file, in_quotes(name)));
     }
     if (tensor.dtype == kNoTypeName) {
-      throw FormatError(fmt::format("{}: tensor {} is of a type that no file holds", file, quoted(name)),
+      throw FormatError(fmt::format("{}: tensor {} is of a type that no file holds", file, in_quotes(name)),
                         "F32, F64, I32, I64, U8, F16 and BF16 are written");
     }
   }

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/text.h"
+#include "report/html_pictures.h"
 #include "report/svg.h"
 #include "report/text.h"
 #include "resnet/images.h"
@@ -58,14 +59,6 @@ std::string name_of(std::span<const std::string> names, std::int64_t k) {
 // A name in so many cells.
 std::string label(std::string_view name, int most) {
   return xml_text(report::clip(printable(name), most));
-}
-
-images::Image thumbnail(images::Image image) {
-  constexpr std::int64_t kSide = 96;  // pixels
-  const std::int64_t longer = std::max(image.height, image.width);
-  if (longer <= kSide) return image;
-  return images::resize_bilinear(image, std::max<std::int64_t>(1, image.height * kSide / longer),
-                                 std::max<std::int64_t>(1, image.width * kSide / longer));
 }
 
 }  // namespace
@@ -157,7 +150,7 @@ std::string mistakes_svg(const data::Dataset& dataset, std::span<const Answer> a
         "height=\"{}\" style=\"image-rendering: pixelated\" href=\"data:image/png;base64,{}\"/>\n",
         examples[n], label(is, 60), label(said, 60), 100.0 * static_cast<double>(answer.probability),
         pixel(x), pixel(y), kPicture, kPicture,
-        report::base64(images::encode_png(thumbnail(dataset.image(examples[n])))));
+        base64(images::encode_png(report::thumbnail(dataset.image(examples[n])))));
     svg.add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", pixel(x), pixel(y + kPicture + 16),
             label(is, kText));
     svg.add(

@@ -3,23 +3,19 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "images/encode_webp.h"
-#include "report/svg.h"
 #include "resnet/error.h"
 #include "resnet/images.h"
 
 namespace resnet::report {
-namespace {
-
-images::Image shrunk(images::Image image) {
+images::Image thumbnail(images::Image image) {
   constexpr std::int64_t kSide = 96;  // pixels
   const std::int64_t longer = std::max(image.height, image.width);
   if (longer <= kSide) return image;
   return images::resize_bilinear(image, std::max<std::int64_t>(1, image.height * kSide / longer),
                                  std::max<std::int64_t>(1, image.width * kSide / longer));
 }
-
-}  // namespace
 
 std::vector<MatrixCell> cells_of(std::span<const Answer> answers, std::int64_t classes,
                                  std::size_t most_cells, std::size_t most_examples) {
@@ -74,7 +70,7 @@ std::vector<std::int64_t> samples_of(const data::Dataset& dataset, std::size_t m
 
 std::string picture_uri(const data::Dataset& dataset, std::int64_t example) {
   try {
-    const images::Image image = shrunk(dataset.image(example));
+    const images::Image image = thumbnail(dataset.image(example));
     return image.channels == 1 ? "data:image/png;base64," + base64(images::encode_png(image))
                                : "data:image/webp;base64," + base64(images::encode_webp(image));
   } catch (const Error&) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "resnet/data.h"
+#include "resnet/images.h"
 #include "resnet/metrics.h"
 
 namespace resnet::report {
@@ -29,7 +30,10 @@ std::vector<MatrixCell> cells_of(std::span<const Answer> answers, std::int64_t c
 std::vector<std::int64_t> samples_of(const data::Dataset& dataset, std::size_t most,
                                      std::size_t most_of_class);
 
-/// A picture as a data URI, shrunk to 96 pixels: PNG where it is gray, else WebP. "" if it cannot be read.
+/// Shrunk to 96 pixels of its longer side; smaller ones stay.
+images::Image thumbnail(images::Image image);
+
+/// A picture as a data URI, as a thumbnail: PNG where it is gray, else WebP. "" if it cannot be read.
 std::string picture_uri(const data::Dataset& dataset, std::int64_t example);
 
 }  // namespace resnet::report

@@ -19,7 +19,6 @@
 #include "report/plot.h"
 #include "report/run_record.h"
 #include "report/seeds.h"
-#include "report/svg.h"
 #include "resnet/version.h"
 #include "train/calibration.h"
 
@@ -83,7 +82,7 @@ class Page {
     const std::string policy = fmt::format(
         "default-src 'none'; img-src data:; style-src '{}'; script-src '{}'; base-uri 'none'; form-action "
         "'none'",
-        hash_of(report::kPageStyle), hash_of(report::kPageScript));
+        policy_hash(report::kPageStyle), policy_hash(report::kPageScript));
     std::string page;
     for (std::string_view rest = report::kPageHtml; !rest.empty();) {  // @NAME@ stands for a text
       const std::size_t at = std::min(rest.find('@'), rest.size());
@@ -105,15 +104,6 @@ class Page {
  private:
   static std::int64_t classes_of(const ReportedRun& run) {
     return static_cast<std::int64_t>(run.data->test.classes().size());
-  }
-
-  // The source of a CSP: the digest of what stands between the tags.
-  static std::string hash_of(std::string_view text) {
-    const std::string hex = sha256_of(text);
-    std::vector<std::uint8_t> bytes;
-    for (std::size_t i = 0; i < hex.size(); i += 2)
-      bytes.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-    return "sha256-" + report::base64(bytes);
   }
 
   static std::string lines_of(const FitResult& result) {

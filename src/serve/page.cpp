@@ -170,24 +170,6 @@ document.addEventListener('drop', (event) => {
 });
 )JS";
 
-// Of a digest in hexadecimal digits.
-std::string base64_of_hex(std::string_view hex) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  std::uint32_t bits = 0, count = 0;
-  for (const char c : hex) {
-    bits = bits << 4U | static_cast<std::uint32_t>(kDigits.find(c));
-    count += 4;
-    if (count < 6) continue;
-    count -= 6;
-    result += kLetters[bits >> count & 63U];
-  }
-  if (count > 0) result += kLetters[bits << (6 - count) & 63U];
-  result.append((4 - result.size() % 4) % 4, '=');
-  return result;
-}
-
 }  // namespace
 
 Page page_of(const std::string& title) {
@@ -225,10 +207,10 @@ Page page_of(const std::string& title) {
 )HTML",
       name, kStyle, kScript);
   page.policy = fmt::format(
-      "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src blob: data:; connect-src "
+      "default-src 'none'; script-src '{}'; style-src '{}'; img-src blob: data:; connect-src "
       "'self'; "
       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-      base64_of_hex(sha256_of(kScript)), base64_of_hex(sha256_of(kStyle)));
+      policy_hash(kScript), policy_hash(kStyle));
   return page;
 }
 

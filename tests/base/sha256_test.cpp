@@ -34,5 +34,10 @@ TEST(Sha256, DoesNotDependOnThePiecesAndGoesOnAfterHex) {
   }
 }
 
+// "abc" by FIPS 180-4, in base64.
+TEST(Sha256, NamesATextForAContentSecurityPolicy) {
+  EXPECT_EQ(policy_hash("abc"), "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+}
+
 }  // namespace
 }  // namespace resnet

@@ -178,18 +178,8 @@ TEST_F(ParserTest, HelpNamesCommandsArgumentsAndDefaults) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "1.2.3\n");
 }
 
-Commands program_commands() {
-  Commands commands;
-  for (const auto make :
-       {make_train, make_eval, make_predict, make_serve, make_report, make_data, make_import, make_export,
-        make_compare, make_summary, make_plan, make_bench, make_plot}) {
-    commands.push_back(make());
-  }
-  return commands;
-}
-
 TEST(ProgramCommands, TakeEveryOptionOfTheTable) {
-  const Commands commands = program_commands();
+  const Commands commands = make_commands();
   for (const settings::Option& option : settings::options()) {
     const auto takes_it = [&](const auto& command) {
       return std::any_of(command->arguments().begin(), command->arguments().end(),
@@ -200,7 +190,7 @@ TEST(ProgramCommands, TakeEveryOptionOfTheTable) {
 }
 
 TEST(ProgramCommands, TakeNoFlagTwiceAndExplainEveryOne) {
-  Commands commands = program_commands();
+  Commands commands = make_commands();
   commands.push_back(make_manual(commands));
   EXPECT_THAT(names_of(commands), ElementsAre("train", "eval", "predict", "serve", "report", "data", "import",
                                               "export", "compare", "summary", "plan", "bench", "plot"))

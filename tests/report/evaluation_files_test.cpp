@@ -57,7 +57,7 @@ TEST(EvaluationFiles, ConfusionOfAThousandClassesStaysSmall) {
 
 TEST(Base64, IsThatOfRfc4648) {
   const auto of = [](std::string_view text) {
-    return report::base64({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    return base64({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
   };
   EXPECT_EQ(of(""), "");
   EXPECT_EQ(of("f"), "Zg==");

@@ -33,11 +33,6 @@ using Nodes = google::protobuf::RepeatedPtrField<schema::NodeProto>;
   throw FormatError("as ONNX: " + what, "it was not written by this program, or is damaged");
 }
 
-std::string quoted(const std::string& name) {
-  constexpr std::size_t kMostBytes = 100;
-  return "'" + shown(name, kMostBytes) + "'";
-}
-
 DType dtype_of_number(std::int32_t number) {
   for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8}) {
     if (data_type(dtype) == number) return dtype;
@@ -61,7 +56,7 @@ template <std::size_t kCount>
 std::array<std::int64_t, kCount> integers(const schema::NodeProto& node, std::string_view name) {
   const schema::AttributeProto* found = find(node, name);
   if (found == nullptr || found->ints_size() != static_cast<int>(kCount))
-    refuse(fmt::format("node {} has no {} of {} numbers", quoted(node.name()), name, kCount));
+    refuse(fmt::format("node {} has no {} of {} numbers", in_quotes(node.name()), name, kCount));
   std::array<std::int64_t, kCount> result{};
   std::ranges::copy(found->ints(), result.begin());
   return result;
@@ -100,18 +95,19 @@ class Reader {
 
  private:
   void define(const std::string& name) {
-    if (!defined_.emplace(name, kNone).second) refuse(fmt::format("two values are called {}", quoted(name)));
+    if (!defined_.emplace(name, kNone).second)
+      refuse(fmt::format("two values are called {}", in_quotes(name)));
   }
 
   void add_constant(const schema::TensorProto& tensor) {
     define(tensor.name());
     if (tensor.dims_size() > Shape::kMaxRank)
-      refuse(fmt::format("{} has too many axes", quoted(tensor.name())));
+      refuse(fmt::format("{} has too many axes", in_quotes(tensor.name())));
     const Shape shape(std::vector<std::int64_t>(tensor.dims().begin(), tensor.dims().end()));
     const DType dtype = dtype_of_number(tensor.data_type());
     const auto bytes = static_cast<std::size_t>(shape.elements()) * size_of(dtype);
     if (tensor.raw_data().size() != bytes)
-      refuse(fmt::format("{} has {} bytes, its shape {} takes {}", quoted(tensor.name()),
+      refuse(fmt::format("{} has {} bytes, its shape {} takes {}", in_quotes(tensor.name()),
                          tensor.raw_data().size(), to_string(shape), bytes));
     Tensor value(shape, dtype);
     std::memcpy(value.raw(), tensor.raw_data().data(), bytes);
@@ -122,9 +118,9 @@ class Reader {
   void check(const schema::NodeProto& node) {
     for (const std::string& input : node.input()) {
       if (!input.empty() && !defined_.contains(input))
-        refuse(fmt::format("node {} reads {}, which is not there", quoted(node.name()), quoted(input)));
+        refuse(fmt::format("node {} reads {}, which is not there", in_quotes(node.name()), in_quotes(input)));
     }
-    if (node.output_size() != 1) refuse(fmt::format("node {} has not one output", quoted(node.name())));
+    if (node.output_size() != 1) refuse(fmt::format("node {} has not one output", in_quotes(node.name())));
     define(node.output(0));
   }
 
@@ -161,7 +157,7 @@ class Reader {
     if (name.empty()) return kNone;
     if (const auto found = values_.find(name); found != values_.end()) return found->second;
     const auto found = constants_.find(name);
-    if (found == constants_.end()) refuse(fmt::format("{} is no operand of a network", quoted(name)));
+    if (found == constants_.end()) refuse(fmt::format("{} is no operand of a network", in_quotes(name)));
     const Tensor& tensor = found->second;
     read_.state.emplace_back(name, tensor);
     return values_[name] =
@@ -194,7 +190,7 @@ class Reader {
   void read_conv(const schema::NodeProto& node) {
     const auto [top, left, bottom, right] = integers<4>(node, "pads");
     if (top != bottom || left != right)
-      refuse(fmt::format("node {} is padded unevenly", quoted(node.name())));
+      refuse(fmt::format("node {} is padded unevenly", in_quotes(node.name())));
     ops::ConvOptions options;
     options.window = {.stride = pair(node, "strides"),
                       .padding = {top, left},
@@ -208,7 +204,7 @@ class Reader {
     ops::PoolWindow w = window(node);
     const bool counts = integer(node, "count_include_pad", 0) != 0;
     if (counts && w.ceil_mode)
-      refuse(fmt::format("node {} counts what is behind the map", quoted(node.name())));
+      refuse(fmt::format("node {} counts what is behind the map", in_quotes(node.name())));
     w.count_padding = counts || (w.padding.h == 0 && w.padding.w == 0);
     read_pool(node, node, w);
   }
@@ -219,7 +215,7 @@ class Reader {
     const auto around = pad.input_size() > 1 ? constants_.find(pad.input(1)) : constants_.end();
     if (around == constants_.end() || around->second.shape() != Shape{8} ||
         integer(node, "count_include_pad", 0) != 0)
-      refuse(fmt::format("node {} pads as no network of ours does", quoted(pad.name())));
+      refuse(fmt::format("node {} pads as no network of ours does", in_quotes(pad.name())));
     const auto pads = around->second.view<std::int64_t>();
     w.padding = {pads[2], pads[3]};
     w.ceil_mode = true;
@@ -261,7 +257,7 @@ class Reader {
       read_.softmax = true;
       return;
     }
-    refuse(fmt::format("node {} is {}, which no network of ours has", quoted(node.name()), quoted(op)));
+    refuse(fmt::format("node {} is {}, which no network of ours has", in_quotes(node.name()), in_quotes(op)));
   }
 
   Read read_;
@@ -284,7 +280,7 @@ void check_weights(const Read& read, const State& state) {
     const Tensor& wanted = state[i].second;
     const Tensor& got = read.state[i].second;
     if (!(wanted.shape() == got.shape()) || std::memcmp(wanted.raw(), got.raw(), wanted.bytes()) != 0)
-      refuse(fmt::format("{} was not written as it is", quoted(state[i].first)));
+      refuse(fmt::format("{} was not written as it is", in_quotes(state[i].first)));
   }
 }
 

@@ -19,7 +19,6 @@ using Means = Callable::Means;
 
 constexpr std::size_t kMostBytes = std::size_t{8} << 20U;  // a checkpoint of ResNet-152 with slots has 0.5
 constexpr std::size_t kMostOpcodes = std::size_t{1} << 20U;
-constexpr std::size_t kMostShownText = 100;
 
 // The machine: a stack of values, a memo of those that come again, and the bytes that drive both.
 class Machine : private PickleBytes {
@@ -364,8 +363,7 @@ class Machine : private PickleBytes {
     if (is_new) {
       result_.storages.push_back(storage);
     } else if (!(result_.storages[known->second] == storage)) {
-      refuse_pickle(
-          fmt::format("has storage '{}' in two types or sizes", shown(storage.key, kMostShownText)));
+      refuse_pickle(fmt::format("has storage {} in two types or sizes", in_quotes(storage.key)));
     }
     push(Kind::storage, known->second);
   }

@@ -73,7 +73,7 @@ constexpr std::array<std::string_view, 16> kWrappers = {"state_dict_ema",
 constexpr int kMostWrappers = 4;  // in one another
 
 std::string quoted_key(std::string_view key) {
-  return fmt::format("'{}'", shown(key, kShownKey));
+  return in_quotes(key, kShownKey);
 }
 
 // The first keys of a dict, for a message.

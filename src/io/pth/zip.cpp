@@ -25,13 +25,8 @@ namespace {
 constexpr std::uint64_t kMostEntries = 1 << 16;  // a checkpoint of ResNet-152 with AdamW's slots has 2,800
 constexpr std::size_t kMostName = 512;
 constexpr std::uint64_t kMostRatio = 64, kRatioFrom = 1 << 20;
-constexpr std::size_t kShownName = 100;
 
 const char* const kDamaged = "the file is damaged, or not copied completely";
-
-std::string quoted_entry(std::string_view name) {
-  return fmt::format("'{}'", shown(name, kShownName));
-}
 
 // Whether the record at the end of an archive is complete; minizip takes what is missing of it for zeros.
 bool has_end(std::span<const std::byte> bytes) {
@@ -122,7 +117,7 @@ struct ZipArchive::Impl {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       if (!by_name.emplace(entries[i].name, i).second)
         throw FormatError(
-            fmt::format("two entries of the zip archive are called {}", quoted_entry(entries[i].name)),
+            fmt::format("two entries of the zip archive are called {}", in_quotes(entries[i].name)),
             kDamaged);
     }
   }
@@ -151,8 +146,7 @@ struct ZipArchive::Impl {
   }
 
   [[noreturn]] static void refuse(const Entry& entry, const std::string& what) {
-    throw FormatError(fmt::format("entry {} of the zip archive {}", quoted_entry(entry.name), what),
-                      kDamaged);
+    throw FormatError(fmt::format("entry {} of the zip archive {}", in_quotes(entry.name), what), kDamaged);
   }
 
   // The entry's packed bytes, which no other one that was read may share.
@@ -210,7 +204,7 @@ struct ZipArchive::Impl {
     const std::span<const std::byte> bytes = entry.deflated ? inflated(entry, packed) : packed;
     if (crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) != entry.checksum) {
       throw FormatError(fmt::format("entry {} of the zip archive has other bytes than its checksum is of",
-                                    quoted_entry(entry.name)),
+                                    in_quotes(entry.name)),
                         "the file is damaged, or was saved after "
                         "torch.serialization.set_crc32_options(False): save it with checksums");
     }
