@@ -4,13 +4,12 @@
 #include <set>
 
 #include "base/memory.h"
-#include "compiler/compile.h"
 #include "cpu/target.h"
-#include "engine/checks.h"
 #include "engine/gate.h"
 #include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "engine/sessions.h"
+#include "engine/training_plans.h"
 #include "engine/transfer.h"
 #include "resnet/engine.h"
 
@@ -51,13 +50,7 @@ class InferenceEngine final : public PlannedEngine {
 
   State state(StateScope scope) const override { return state_.values(scope); }
 
-  DeviceInfo device() const override {
-    return {.kind = "cpu",
-            .name = cpu_model(),
-            .target = std::string(name_of(isa_)),
-            .threads = threads_.count,
-            .threads_from = threads_.from};
-  }
+  DeviceInfo device() const override { return engine::cpu_device(isa_, threads_); }
 
   std::string plan_text(const Shape& images, Mode mode) override {
     if (mode == Mode::train) refuse("plan_text() of a step");
@@ -90,10 +83,7 @@ class InferenceEngine final : public PlannedEngine {
   std::int64_t memory() const override { return options_.memory; }
 
  private:
-  [[noreturn]] static void refuse(const char* call) {
-    throw ConfigError(std::string(call) + ": this network cannot be trained: it was made for inference",
-                      "build it from its module and load the weights into that");
-  }
+  [[noreturn]] static void refuse(const char* call) { throw engine::not_trainable(call); }
 
   // The plan for this shape, which may have nothing prepared yet. Behind the gate.
   const std::shared_ptr<SharedPlan>& planned(const Shape& images) {
@@ -105,8 +95,7 @@ class InferenceEngine final : public PlannedEngine {
     auto plan = std::make_shared<SharedPlan>();
     plan->images = images;
     plan->plan = std::make_shared<const plan::Plan>(
-        compiler::compile(engine::reshaped(network_.eval, images).without_updates(), target_, state_.layout(),
-                          {.activations = storage_of(options_.precision), .fuse = options_.fuse}));
+        engine::compiled_plan(engine::answer_graph(network_, images), target_, state_.layout(), options_));
     if (plans_.size() == engine::kMostPlans) plans_.pop_back();  // calls that use it still have it
     plans_.insert(plans_.begin(), std::move(plan));
     return plans_.front();

@@ -24,6 +24,14 @@ ThreadCount threads_of(const EngineOptions& options) {
   return options.threads == 0 ? threads_wanted() : ThreadCount{options.threads, "given"};
 }
 
+DeviceInfo cpu_device(Isa isa, const ThreadCount& threads) {
+  return {.kind = "cpu",
+          .name = cpu_model(),
+          .target = std::string(name_of(isa)),
+          .threads = threads.count,
+          .threads_from = threads.from};
+}
+
 }  // namespace engine
 
 void check(const EngineOptions& options) {

@@ -18,4 +18,7 @@ Isa isa_of(const EngineOptions& options);
 /// The threads of a call. Throws ConfigError.
 ThreadCount threads_of(const EngineOptions& options);
 
+/// The processor with what is chosen of it.
+DeviceInfo cpu_device(Isa isa, const ThreadCount& threads);
+
 }  // namespace resnet::engine

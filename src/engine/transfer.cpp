@@ -1,17 +1,9 @@
 #include "engine/transfer.h"
 
-#include <array>
-#include <cstring>
-
 #include "engine/layout.h"
 #include "graph/names.h"
 
 namespace resnet::engine {
-
-void write(const exec::Executor& executor, const plan::Slot& slot, const void* from) {
-  std::memcpy(executor.data(slot), from,
-              static_cast<std::size_t>(slot.shape.elements()) * size_of(slot.dtype));
-}
 
 void write_images(const exec::Executor& executor, ThreadPool& pool, const ImageView& images) {
   const plan::Slot& slot = *executor.plan().input(graph::kImages);
@@ -19,17 +11,10 @@ void write_images(const exec::Executor& executor, ThreadPool& pool, const ImageV
   pool.parallel_for(images.shape[0], [&](std::int64_t n, int) { images_to_native(images, to, n, n + 1); });
 }
 
-void write_seed(const exec::Executor& executor, const SeedStep& seed_step) {
-  if (const plan::Slot* slot = executor.plan().input(graph::kSeedStep)) {
-    const std::array<std::int64_t, 2> stored = {static_cast<std::int64_t>(seed_step.seed), seed_step.step};
-    write(executor, *slot, stored.data());
-  }
-}
-
 Tensor answer(const exec::Executor& executor, ThreadPool& pool, const ImageView& images,
               const SeedStep& seed_step) {
   write_images(executor, pool, images);
-  write_seed(executor, seed_step);
+  write_seed(executor.plan(), seed_step, writer_of(executor));
   executor.run(pool);
   const plan::Slot& slot = *executor.plan().output(graph::kOutput);
   Tensor result(slot.shape);

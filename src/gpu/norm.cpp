@@ -26,7 +26,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
     const DType storage = s.inputs[In::x]->dtype;
     const RowSums sums(g.rows(), g.c, 2);
     const bool training = o.training, residual = o.residual, relu = o.relu, mask = o.relu_mask;
-    const std::int64_t table = training ? aligned_bytes(sums.bytes()) : 0;
+    const std::int64_t table = training ? plan::aligned(sums.bytes(), kAlignment) : 0;
     const auto record = [=](Recorder& r) {
       const std::size_t first = residual ? 6 : 5;  // of the results
       device::NormTableArgs of_table{.gamma = r.operand<const float>(1),
@@ -107,7 +107,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
     const bool has_gate = o.gate != ops::Gate::none, residual = o.residual;
     const KernelId of_sums = gated(KernelId::norm_gradient_sums_f32, o.gate, storage);
     const KernelId of_apply = gated(KernelId::norm_gradient_apply_f32, o.gate, storage);
-    const std::int64_t table = aligned_bytes(sums.bytes());
+    const std::int64_t table = plan::aligned(sums.bytes(), kAlignment);
     const auto record = [=](Recorder& r) {
       const std::size_t first = has_gate ? 6 : 5;  // of the results
       const void* const gate = has_gate ? r.operand(5) : nullptr;

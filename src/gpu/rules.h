@@ -10,6 +10,7 @@
 #include "compiler/rules.h"
 #include "gpu/kernel.h"
 #include "gpu/target.h"
+#include "plan/plan.h"
 #include "resnet/tensor.h"
 
 namespace resnet::gpu {
@@ -45,11 +46,6 @@ constexpr KernelId kernel_of(KernelId f32, DType storage) {
 
 inline std::int64_t divided(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
-}
-
-/// Rounds up, so that what follows stands at a multiple of 256 bytes.
-constexpr std::int64_t aligned_bytes(std::int64_t bytes) {
-  return (bytes + 255) / 256 * 256;
 }
 
 /// Most blocks of a sweep, each of which goes on at so many more: eight for each of 132 multiprocessors. A

@@ -14,6 +14,9 @@ namespace resnet::gpu {
 /// What numbers stored as f32 are rounded to where a convolution or a linear layer multiplies them.
 enum class Products : std::uint8_t { f32, tf32 };
 
+/// Of what stands in the device's memory, bytes.
+inline constexpr std::int64_t kAlignment = 256;
+
 class Target final : public compiler::Target {
  public:
   explicit Target(Products products = Products::f32) : products_(products) {}
@@ -23,7 +26,7 @@ class Target final : public compiler::Target {
 
   std::string_view name() const override { return "cuda"; }
   void check(DType activations) const override;
-  std::int64_t alignment() const override { return 256; }
+  std::int64_t alignment() const override { return kAlignment; }
   bool serves(const ops::Operation& operation, const ops::Signature& signature) const override;
   compiler::Lowering lower(const graph::Node& node, const ops::Signature& signature) const override;
   compiler::Bf16Operands bf16_operands(const ops::Operation& operation) const override;

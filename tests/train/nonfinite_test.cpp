@@ -298,18 +298,11 @@ class Exploding final : public Observer {
   std::vector<std::int64_t> starts, rollbacks;
 };
 
-// Goes bad at step `at` of the engine as long as the rate is above `most`.
-class TooFast final : public Engine {
+// An engine that is another one but for its steps.
+class OtherSteps : public Engine {
  public:
-  TooFast(Network network, const EngineOptions& options, std::int64_t at, float most)
-      : engine_(make_engine(std::move(network), options)), at_(at), most_(most) {}
-  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
-    StepInputs taken = inputs;
-    if (engine_->state(StateScope::all).at(steps_place()).second.view<std::int64_t>()[0] >= at_ &&
-        inputs.lr > most_)
-      taken.lr = std::numeric_limits<float>::infinity();
-    return engine_->step(images, targets, taken);
-  }
+  OtherSteps(Network network, const EngineOptions& options)
+      : engine_(make_engine(std::move(network), options)) {}
   StepResult gradients(const ImageView&, const Targets&) override { return {}; }
   void apply(const StepInputs&) override {}
   bool finite() const override { return engine_->finite(); }
@@ -320,6 +313,23 @@ class TooFast final : public Engine {
   std::vector<GradientSpan> gradient_spans() override { return {}; }
   DeviceInfo device() const override { return engine_->device(); }
 
+ protected:
+  std::unique_ptr<Engine> engine_;
+};
+
+// Goes bad at step `at` of the engine as long as the rate is above `most`.
+class TooFast final : public OtherSteps {
+ public:
+  TooFast(Network network, const EngineOptions& options, std::int64_t at, float most)
+      : OtherSteps(std::move(network), options), at_(at), most_(most) {}
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    StepInputs taken = inputs;
+    if (engine_->state(StateScope::all).at(steps_place()).second.view<std::int64_t>()[0] >= at_ &&
+        inputs.lr > most_)
+      taken.lr = std::numeric_limits<float>::infinity();
+    return engine_->step(images, targets, taken);
+  }
+
  private:
   std::size_t steps_place() const {
     const State all = engine_->state(StateScope::all);
@@ -328,7 +338,6 @@ class TooFast final : public Engine {
     }
     return 0;
   }
-  std::unique_ptr<Engine> engine_;
   std::int64_t at_;
   float most_;
 };
@@ -375,11 +384,11 @@ TEST(NonFinite, GoesBackToTheNewestCheckpointAndThenFurtherEachTimeWithHalfTheRa
 
 // A step at a rate that is too high leaves a number behind that is finite, and does harm some steps later: a
 // checkpoint in between holds it.
-class Poisoned final : public Engine {
+class Poisoned final : public OtherSteps {
  public:
   Poisoned(Network network, const EngineOptions& options, std::int64_t poisons, std::int64_t harms,
            float most)
-      : engine_(make_engine(std::move(network), options)), poisons_(poisons), harms_(harms), most_(most) {}
+      : OtherSteps(std::move(network), options), poisons_(poisons), harms_(harms), most_(most) {}
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     const State all = engine_->state(StateScope::all);
     const auto called = [&](const char* name) -> const Tensor& {
@@ -395,19 +404,9 @@ class Poisoned final : public Engine {
     if (steps >= harms_ && bias.values()[0] > kPoison / 2) taken.lr = std::numeric_limits<float>::infinity();
     return engine_->step(images, targets, taken);
   }
-  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
-  void apply(const StepInputs&) override {}
-  bool finite() const override { return engine_->finite(); }
-  Tensor infer(const ImageView& images) override { return engine_->infer(images); }
-  State state(StateScope scope) const override { return engine_->state(scope); }
-  void set_state(const State& state) override { engine_->set_state(state); }
-  State gradient_values() const override { return {}; }
-  std::vector<GradientSpan> gradient_spans() override { return {}; }
-  DeviceInfo device() const override { return engine_->device(); }
 
  private:
   static constexpr float kPoison = 1000;
-  std::unique_ptr<Engine> engine_;
   std::int64_t poisons_, harms_;
   float most_;
 };
