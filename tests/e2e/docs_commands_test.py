@@ -13,23 +13,45 @@ import re
 import shlex
 import subprocess
 
-from program import HERE, PROGRAM, SOURCE, png, put, run
+from program import HERE, PROGRAM, SOURCE, png, put, put_noise, run
+from weight_files import pth, read_safetensors
 
 PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 NO_DATA = {**os.environ, "RESNET_DATA_DIR": str(HERE / "none")}
 SECONDS = 1  # for a command that has what it needs and begins to work
 
-# Commands that run here, in this order, with what makes them small.
-SMALL = ["--epochs", "1", "--resize", "32", "--crop", "32", "--batch-size", "4", "--channels", "8,16", "--blocks", "1,1"]
+# Commands that run here, in this order, with what makes them small: the chapter's data set is 24 pictures of noise, the
+# folders hold as many, and torchvision's file is one that we exported.
+SMALL = ["--epochs", "1", "--resize", "32", "--batch-size", "4", "--channels", "8,16", "--blocks", "1,1"]
+CROPPED = [*SMALL, "--crop", "32"]
 RUN = {
-    "build/release/resnet train photos/ --recipe scratch --model resnet18": [*SMALL, "--out", "runs/resnet18-1"],
+    "./train.sh": SMALL,
+    "build/release/resnet train photos/ --recipe scratch --model resnet18": [*CROPPED, "--out", "runs/resnet18-1"],
     "build/release/resnet eval runs/resnet18-1 --mistakes wrong.svg": [],
     "build/release/resnet predict runs/resnet18-1 new.jpg": [],
+    "resnet train --resume runs/d2l_resnet18-1": [],
     "resnet export runs/resnet18-1 --onnx photos.onnx --with-preprocessing": [],
     "resnet export runs/resnet18-1 --safetensors photos.safetensors --dtype f16": [],
+    "resnet train photos --resize 96": [*SMALL, "--resize", "40"],
     "resnet data photos --resize 96 --augment crop,flip,trivial --sheet sheet.png": [],
+    "resnet bench train --layers --model resnext50_32x4d --input 16x3x224x224": ["--input", "2x3x32x32", "--steps", "1"],
+    "resnet train photos/ --tensorboard": SMALL,
+    "resnet report runs/d2l_resnet18-1": [],
+    "resnet train --limit-train 12000 --limit-test 2000 --resize 28 --channels 16,32,64 --blocks 1,1,1 --batch-size 100 --lr 0.1 "
+    "--epochs 6 --seeds 3 --out runs/small": ["--epochs", "1", "--limit-train", "12", "--limit-test", "12", "--batch-size", "6"],
+    "resnet report runs/small --peak": [],
+    "resnet train --seeds 5 --out runs/five": SMALL,
+    "resnet train --resume runs/five": [],
+    "resnet train /usr/share/openclipart/png --on-bad-file skip --recipe scratch --model resnet18 --epochs 5 --batch-size 64 --out art":
+        CROPPED,
+    "resnet import resnet18-f37072fd.pth": [],
+    "resnet import resnet18-f37072fd.pth --classes imagenet.txt --out resnet18.safetensors": [],
+    "resnet predict resnet18.safetensors photo.jpg": [],
+    "resnet train photos/ --model resnet18 --recipe finetune --init resnet18-f37072fd.pth": [*CROPPED, "--epochs", "2"],
 }
-LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors"]
+LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
+          "runs/small/report.html", "runs/five/summary.json", "art/model.safetensors", "resnet18.safetensors"]
+ELSEWHERE = {"/usr/share/openclipart/png": "photos"}  # folders of packages that the tests do not install
 
 # Programs of others, and what of their commands can be checked: files that they name.
 OTHERS = ["cmake", "cpack", "g++", "apt-get", "podman", "python3", "srun", "scontrol", "CCACHE_DISABLE=1", "if", "systemctl",
@@ -100,22 +122,36 @@ front = (SOURCE / "docs/reference.md").read_text()
 for header in (SOURCE / "include/resnet").glob("*.h"):
     assert header.name == "resnet.h" or f"resnet/{header.name}" in front, f"docs/reference.md has no {header.name}"
 
+def put_world():
+    """What the commands of RUN find."""
+    noise = random.Random(1)
+    for kind in ("cat", "dog"):
+        for i in range(12):
+            put(f"photos/{kind}/{i}.png", png(noise.randbytes(40 * 48 * 3), 40, 48))
+    for name in ("new.jpg", "photo.jpg"):
+        put(name, png(noise.randbytes(40 * 48 * 3), 40, 48))  # a picture's name does not matter
+    put_noise("chapter", 24)
+    os.environ["RESNET_DATA_DIR"] = str(HERE / "chapter")
+    put("imagenet.txt", "".join(f"kind {i}\n" for i in range(1000)).encode())
+    run("train", "photos", "--model", "resnet18", *SMALL, "--out", "before")
+    weights, _ = read_safetensors(HERE / "before/model.safetensors")
+    weights |= {"fc.weight": ("F32", [1000, 16], bytes(64000)), "fc.bias": ("F32", [1000], bytes(4000))}
+    put("resnet18-f37072fd.pth", pth(weights, dict))
+
+
 (HERE / "empty").mkdir()
+put_world()
 counts = {"run": 0, "parsed": 0, "looked at": 0}
 pending = dict(RUN)
-noise = random.Random(1)
-for kind in ("cat", "dog"):
-    for i in range(12):
-        put(f"photos/{kind}/{i}.png", png(noise.randbytes(40 * 48 * 3), 40, 48))
-put("new.jpg", png(noise.randbytes(40 * 48 * 3), 40, 48))  # a picture's name does not matter
-
 for page in PAGES:
     for line, command, block in commands(page.read_text(encoding="utf-8")):
         where = f"{page.relative_to(SOURCE)}:{line}"
         if block and not is_of_shell(command):
             continue
         if command in pending:
-            run(*shlex.split(command)[1:], *pending.pop(command))
+            small = pending.pop(command)
+            words = [ELSEWHERE.get(word, word) for word in shlex.split(command)[1:]]
+            run(*(["train"] if command == "./train.sh" else []), *words, *small)
             counts["run"] += 1
         elif re.match(r"(build/\w+/)?resnet ", command):
             parse(where, command, block)
