@@ -153,6 +153,16 @@ std::vector<std::string> names_of(const Commands& commands) {
   return names;
 }
 
+std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder) {
+  const auto file = folder / report::kModelFile;
+  if (is_there(file)) return file;
+  const auto checkpoints = checkpoints_in(folder / report::kCheckpoints);
+  if (checkpoints.empty()) return std::nullopt;
+  say(fmt::format("note: {} has not ended; {} stands in for its model", folder.string(),
+                  checkpoints.front().string()));
+  return checkpoints.front();
+}
+
 std::filesystem::path model_path(const std::string& run) {
   const std::filesystem::path path(run);
   const std::string wanted = "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file";
@@ -160,14 +170,11 @@ std::filesystem::path model_path(const std::string& run) {
     return report::hint_for_run(path, report::kModelFile, otherwise);
   };
   if (is_folder(path)) {
-    const auto file = path / report::kModelFile;
-    if (!is_there(file)) {
+    const auto file = model_in(path);
+    if (!file)
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
-                    checkpoints_in(path / report::kCheckpoints).empty()
-                        ? hint("is it the folder of a finished run?")
-                        : fmt::format("it has not ended: resnet train --resume {} goes on with it", run));
-    }
-    return file;
+                    hint("is it the folder of a finished run?"));
+    return *file;
   }
   if (!is_there(path)) {
     throw IoError(fmt::format("there is no file or folder '{}'", run), hint(wanted));

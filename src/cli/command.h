@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -90,7 +91,11 @@ std::string hint_for_foreign(std::string_view word);
 inline constexpr const char* kDescription =
     "Trains, measures, inspects and ships residual networks, natively on the CPU.";
 
-/// The model file of RUN: a folder with model.safetensors in it, or the file itself. Throws IoError.
+/// The model of a run's folder; of one that has not ended, which is told, its newest checkpoint. None if it
+/// has neither.
+std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder);
+
+/// The model file of RUN: a folder that has one (model_in()), or the file itself. Throws IoError.
 std::filesystem::path model_path(const std::string& run);
 
 /// A line on stderr; if that cannot be written it is lost, and nothing else.

@@ -75,8 +75,11 @@ class Report final : public Command {
   // what it was, the page goes without.
   void add_answers(const fs::path& folder, ReportedRun& run) {
     const std::string without = "; the page of it has no answers and no pictures";
-    if (!is_there(folder / report::kConfigFile) || !is_there(folder / report::kModelFile)) {
-      say(fmt::format("note: {} has no {} yet{}", folder.string(), report::kModelFile, without));
+    const bool has_config = is_there(folder / report::kConfigFile);
+    const std::optional<fs::path> file = has_config ? model_in(folder) : std::nullopt;
+    if (!file) {
+      say(fmt::format("note: {} has no {} yet{}", folder.string(),
+                      has_config ? report::kModelFile : report::kConfigFile, without));
       return;
     }
     const settings::Settings trained = settings_of_run(folder.string());
@@ -98,10 +101,9 @@ class Report final : public Command {
           sets->test.name(), folder.string(), without));
       return;
     }
-    const fs::path file = folder / report::kModelFile;
-    Model model = load_model(file, settings::engine_options(chosen));
+    Model model = load_model(*file, settings::engine_options(chosen));
     run.data = data::TrainTest{sets->train, with_classes_of(model, sets->test)};
-    run.evaluation = evaluate_model(model, file.string(), run.data->test, chosen);
+    run.evaluation = evaluate_model(model, file->string(), run.data->test, chosen);
     const Shape& example = sets->train.example_shape();
     const nn::Sequential net =
         settings::make_model(trained, example[0], static_cast<std::int64_t>(model.classes().size()));

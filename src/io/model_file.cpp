@@ -36,6 +36,9 @@ bool is_state(const graph::ValueInfo& value) {
 const std::string& text_of(const io::Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) {
+    if (metadata.contains(io::kCheckpointKey))
+      throw FormatError("a checkpoint without its network, as earlier versions wrote them",
+                        "go on with its run, which ends in a model");
     throw FormatError(fmt::format("no '{}' in its metadata", key),
                       "it may hold weights alone: resnet import makes a model of them (import_model)");
   }
@@ -153,6 +156,23 @@ std::vector<Wanted> state_of(const graph::Graph& graph) {
   return wanted;
 }
 
+// What a checkpoint holds of the network: not what optimisers keep beside it.
+State network_of_checkpoint(State tensors, const graph::Graph& graph) {
+  const auto is_average = [](const auto& named) { return named.first.starts_with(io::kAverage); };
+  const std::string_view prefix = std::ranges::any_of(tensors, is_average) ? io::kAverage : io::kState;
+  std::unordered_set<std::string> wanted;
+  for (const graph::ValueInfo& value : graph.values()) {
+    if (is_state(value)) wanted.insert(value.name);
+  }
+  State state;
+  for (auto& [name, tensor] : tensors) {
+    if (!name.starts_with(prefix)) continue;
+    std::string own = name.substr(prefix.size());
+    if (wanted.contains(own)) state.emplace_back(std::move(own), std::move(tensor));
+  }
+  return state;
+}
+
 }  // namespace
 
 io::Metadata io::metadata_of(const ModelFile& model, const std::filesystem::path& path) {
@@ -202,6 +222,7 @@ ModelFile io::model_of(State tensors, const io::Metadata& metadata) {
   model.preprocessing = data::preprocessing_from_json(text_of(metadata, kPreprocessingKey));
   model.classes = classes_from_json(text_of(metadata, kClassesKey));
   check_graph(model);
+  if (metadata.contains(kCheckpointKey)) tensors = network_of_checkpoint(std::move(tensors), model.graph);
   check_tensors(tensors, state_of(model.graph), kDamaged);
   model.state = std::move(tensors);
   return model;

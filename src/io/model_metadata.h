@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include "io/safetensors.h"
 #include "resnet/model_file.h"
@@ -13,11 +14,17 @@ inline constexpr const char* kGraphKey = "resnet.graph";
 inline constexpr const char* kPreprocessingKey = "resnet.preprocessing";
 inline constexpr const char* kClassesKey = "resnet.classes";
 
+/// Metadata with this key: a run's checkpoint (train/checkpoint.h). Its tensors' names begin with what they
+/// belong to.
+inline constexpr const char* kCheckpointKey = "resnet.checkpoint";
+inline constexpr std::string_view kState = "state/", kAverage = "average/", kBest = "best/";
+
 /// The metadata of a model's file. Throws FormatError with the name of `path` unless read_model() would take
 /// the model: its graph is verified, and its state is the graph's.
 Metadata metadata_of(const ModelFile& model, const std::filesystem::path& path);
 
-/// The model that tensors and metadata of a file are. Throws Error, without the file's name.
+/// The model that tensors and metadata of a file are; of a checkpoint the network as evaluations see it: the
+/// average of weights, where there is one. Throws Error, without the file's name.
 ModelFile model_of(State tensors, const Metadata& metadata);
 
 }  // namespace resnet::io

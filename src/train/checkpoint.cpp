@@ -13,12 +13,12 @@
 #include "base/text.h"
 #include "images/libraries.h"
 #include "io/model_hash.h"
+#include "io/model_metadata.h"
 #include "resnet/version.h"
 
 namespace resnet::train {
 namespace {
 
-constexpr const char* kFormatKey = "resnet.checkpoint";
 constexpr const char* kFormat = "1";
 constexpr const char* kVersionKey = "resnet.version";
 constexpr const char* kLibrariesKey = "resnet.libraries";
@@ -26,7 +26,7 @@ constexpr const char* kRunKey = "resnet.run";
 constexpr const char* kFactsKey = "resnet.facts";
 constexpr const char* kCurve = "curve";  // F64 [points,4]
 constexpr std::int64_t kPointNumbers = 4;
-constexpr std::string_view kState = "state/", kAverage = "average/", kBest = "best/";
+using io::kAverage, io::kBest, io::kCheckpointKey, io::kState;
 
 // Every number of a RunState by its name, for writing and reading alike: visit(name, number).
 template <class Run, class Visit>
@@ -161,7 +161,7 @@ const std::string& text_of(const io::Safetensors& file, const char* key) {
 }
 
 Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
-  if (const std::string& format = text_of(file, kFormatKey); format != kFormat) {
+  if (const std::string& format = text_of(file, kCheckpointKey); format != kFormat) {
     throw ConfigError(fmt::format("{} is a checkpoint of format {}; this is resnet {}, which reads format {}",
                                   name, shown(format, 20), kVersion, kFormat),
                       "go on with the program that wrote it");
@@ -219,11 +219,12 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, 
   add(kAverage, checkpoint.average);
   add(kBest, checkpoint.best);
   tensors.emplace_back(kCurve, tensor_of(checkpoint.run.curve));
-  io::Metadata metadata = {{kFormatKey, kFormat},
+  io::Metadata metadata = {{kCheckpointKey, kFormat},
                            {kVersionKey, kVersion},
                            {kLibrariesKey, images::libraries()},
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
+  metadata.merge(checkpoint.network);
   metadata[kHashKey] = content_hash(tensors, metadata);
   io::write_safetensors(path, tensors, metadata, folder);
 }

@@ -50,6 +50,7 @@ struct Checkpoint {
   Facts facts;
   State state;            // StateScope::all
   State average, best;    // may be empty
+  io::Metadata network;   // io::metadata_of(), written only: with it read_model() takes the file for a model
   std::string version;    // of the program that wrote it
   std::string libraries;  // images::libraries() then; "": not known
 };
@@ -77,6 +78,10 @@ void check_place(const std::filesystem::path& path, const RunState& run, std::in
 
 /// Throws ConfigError that names the first of `now` that is not as it was in the run of `path`.
 void check_facts(const std::filesystem::path& path, const Facts& then, const Facts& now);
+
+/// What all checkpoints of a run have: its facts and its network.
+Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
+                            const data::Dataset& train, const data::Dataset& test);
 
 /// The facts of a run. `engine` is made for it.
 Facts facts_of(const FitOptions& options, const Network& network, const Engine& engine,

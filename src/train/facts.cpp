@@ -5,6 +5,9 @@
 #include <type_traits>
 
 #include "base/sha256.h"
+#include "io/model_metadata.h"
+#include "resnet/model_file.h"
+#include "train/batches.h"
 #include "train/checkpoint.h"
 
 namespace resnet::train {
@@ -102,6 +105,14 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
   add_data(list, train, test);
   list.add("network", sha256_of(to_json(network.train ? *network.train : network.eval)));
   return list.facts;
+}
+
+Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
+                            const data::Dataset& train, const data::Dataset& test) {
+  Checkpoint checkpoint;
+  checkpoint.facts = facts_of(options, network_of(net, batch_shape(options, train)), engine, train, test);
+  checkpoint.network = io::metadata_of(model_of(net, train), options.checkpoints.folder);
+  return checkpoint;
 }
 
 }  // namespace resnet::train

@@ -43,9 +43,9 @@ class Run {
     prefetch_ = fit_into_memory(options, *engine_, net, train, test);
     loader_ = data::Loader(train, loader_options(options, prefetch_));
     if (!keeper_) return;
-    facts_ = facts_of(options, network_of(net, batch_shape(options, train)), *engine_, train, test);
+    blank_ = blank_checkpoint(options, net, *engine_, train, test);
     if (!options.checkpoints.resume) return;
-    if (std::optional<Checkpoint> found = keeper_->newest(facts_, *engine_)) {
+    if (std::optional<Checkpoint> found = keeper_->newest(blank_.facts, *engine_)) {
       restore(std::move(*found));
       spent_before_ += at_.elapsed;
     }
@@ -219,13 +219,12 @@ class Run {
       at_.top_acc = at_.test_acc;
       at_.top_steps = at_.steps;
     }
-    return {.run = at_,
-            .facts = facts_,
-            .state = engine_->state(StateScope::all),
-            .average = average_.average(),
-            .best = best_,
-            .version = {},
-            .libraries = {}};
+    Checkpoint checkpoint = blank_;
+    checkpoint.run = at_;
+    checkpoint.state = engine_->state(StateScope::all);
+    checkpoint.average = average_.average();
+    checkpoint.best = best_;
+    return checkpoint;
   }
 
   StepInputs inputs() const { return slowed(schedule_->at(at_.steps), at_.rollbacks); }
@@ -290,7 +289,7 @@ class Run {
   // rate.
   void roll_back() {
     const RunState from = at_;
-    auto found = keeper_ ? keeper_->newest(facts_, *engine_, back_before(from)) : std::nullopt;
+    auto found = keeper_ ? keeper_->newest(blank_.facts, *engine_, back_before(from)) : std::nullopt;
     if (found) {
       restore(std::move(*found));
     } else {
@@ -379,7 +378,7 @@ class Run {
   std::optional<TimePlan> time_;
   RunInfo info_ = info_of(net_, train_, test_, options_);
   std::optional<CheckpointKeeper> keeper_;
-  Facts facts_;
+  Checkpoint blank_;  // what all of the run have
 
   RunState at_;  // where the run stands
   Rate epoch_rate_{0};

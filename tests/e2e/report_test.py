@@ -38,6 +38,9 @@ assert len(page_of("elsewhere.html")["sets"]) == 1, "two runs of the same data s
 shutil.copytree(HERE / "one", HERE / "going")
 for name in ("result.json", "model.safetensors"):
     (HERE / "going" / name).unlink()
+run("report", "going", says="note: going has not ended; going/checkpoints/step-")
+assert "evaluation" in page_of("going/report.html")["runs"][0]
+shutil.rmtree(HERE / "going/checkpoints")
 run("report", "going", says="note: going has no model.safetensors yet; the page of it has no answers and no pictures")
 assert "evaluation" not in page_of("going/report.html")["runs"][0]
 (HERE / "data").rename(HERE / "moved")

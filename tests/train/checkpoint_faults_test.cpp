@@ -41,6 +41,7 @@ struct Writer {
                                  .state = engine->state(StateScope::all),
                                  .average = {},
                                  .best = {},
+                                 .network = {},
                                  .version = {},
                                  .libraries = {}};
     checkpoint.run.steps = checkpoint.run.progress.epoch = steps;
