@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
 #include "base/text.h"
 #include "nn/drawing_parts.h"
@@ -127,7 +126,7 @@ class Drawing {
  private:
   template <class... T>
   void write(const char* format, const T&... values) {
-    fmt::format_to(std::back_inserter(body_), fmt::runtime(format), values...);
+    body_ += fmt::format(fmt::runtime(format), values...);
   }
 
   // So many columns that the picture is about as wide as high.

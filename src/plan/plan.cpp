@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 
 namespace resnet::plan {
@@ -119,9 +118,9 @@ std::string to_string(const Plan& plan) {
     for (const int buffer : call.operands) operands += (operands.empty() ? "" : " ") + place(plan, buffer);
     if (call.prepared >= 0) operands += " prepared " + place(plan, call.prepared);
     if (call.workspace >= 0) operands += " workspace " + place(plan, call.workspace);
-    fmt::format_to(std::back_inserter(text), "{:>4}  {:<28} {:<34} {:>10.1f}  {}; {}\n", i, call.node,
-                   call.kernel->name(), call.flops / 1e6, operands,
-                   call.constant ? "when the state has changed; " + call.reason : call.reason);
+    text += fmt::format("{:>4}  {:<28} {:<34} {:>10.1f}  {}; {}\n", i, call.node, call.kernel->name(),
+                        call.flops / 1e6, operands,
+                        call.constant ? "when the state has changed; " + call.reason : call.reason);
   }
   text += memory_text(plan);
   return text;

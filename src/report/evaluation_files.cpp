@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/text.h"
 #include "report/html_pictures.h"
@@ -43,7 +42,7 @@ class Svg {
   }
   template <class... Args>
   void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+    out_ += fmt::format(format, std::forward<Args>(args)...);
   }
   std::string end() && { return std::move(out_) + "</svg>\n"; }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
 #include "base/text.h"
 #include "report/plot.h"
@@ -100,7 +99,7 @@ class Drawing {
  private:
   template <class... Args>
   void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+    out_ += fmt::format(format, std::forward<Args>(args)...);
   }
 
   double x_of(double x) const { return kFieldLeft + x / ranges_.x * (kFieldRight - kFieldLeft); }
