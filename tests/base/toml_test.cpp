@@ -33,6 +33,13 @@ TEST(Toml, GivesListsOfNumbersAndTheEntriesOfTables) {
   EXPECT_EQ(entries[4].value, "1,2.5");
 }
 
+// toml++ asserts that these are digits.
+TEST(Toml, RefusesATimeWithoutDigits) {
+  for (const char* text :
+       {"a = 1\nx = 1979-05-27T'\n", "x = 1979-05-27 x", "x = 1979-05-27T07:32:00+x", "x = 07:32:x"})
+    EXPECT_THROW(parse_toml(text, "run/config.toml"), FormatError) << text;
+}
+
 TEST(Toml, NamesFileAndLineOfWhatIsNone) {
   try {
     parse_toml("a = 1\nb = = 2\n", "run/config.toml");
