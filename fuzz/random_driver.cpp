@@ -42,12 +42,13 @@ extern "C" void on_end(int signal) {
 }
 
 std::string input_of(const Target& target, std::uint64_t number) {
-  constexpr std::size_t kWords = 256;
+  constexpr std::uint64_t kBlocks = 64;
   const resnet::RandomStream random(number, "fuzz");
   std::string bytes;
-  for (std::size_t i = 0; i < kWords; ++i) {
-    const std::uint32_t word = random.word(i);
-    for (const unsigned shift : {0U, 8U, 16U, 24U}) bytes += static_cast<char>(word >> shift);
+  for (std::uint64_t i = 0; i < kBlocks; ++i) {
+    for (const std::uint32_t word : random.block(i)) {
+      for (const unsigned shift : {0U, 8U, 16U, 24U}) bytes += static_cast<char>(word >> shift);
+    }
   }
   if (target.seeds.empty()) return bytes;
   Choices choices(bytes_of(bytes));

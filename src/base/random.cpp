@@ -24,12 +24,10 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
   return counter;
 }
 
-std::uint32_t RandomStream::word(std::uint64_t index) const {
-  const std::uint64_t block = index / 4;
+std::array<std::uint32_t, 4> RandomStream::block(std::uint64_t index) const {
   const auto low = [](std::uint64_t v) { return static_cast<std::uint32_t>(v); };
   const auto high = [](std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32U); };
-  return philox4x32({low(block), high(block), low(stream_), high(stream_)},
-                    {low(seed_), high(seed_)})[index % 4];
+  return philox4x32({low(index), high(index), low(stream_), high(stream_)}, {low(seed_), high(seed_)});
 }
 
 double RandomStream::normal(std::uint64_t index) const {

@@ -29,9 +29,10 @@ class RandomStream {
   RandomStream(std::uint64_t seed, std::string_view name) : seed_(seed), stream_(stream_id(name)) {}
   RandomStream(std::uint64_t seed, std::uint64_t stream) : seed_(seed), stream_(stream) {}
 
-  /// 32 random bits: word index % 4 of Philox block index / 4, with the key `seed` and the counter
-  /// (block, stream), low halves first.
-  std::uint32_t word(std::uint64_t index) const;
+  /// Four words: a Philox block, with the key `seed` and the counter (index, stream), low halves first.
+  std::array<std::uint32_t, 4> block(std::uint64_t index) const;
+  /// 32 random bits: word index % 4 of block index / 4.
+  std::uint32_t word(std::uint64_t index) const { return block(index / 4)[index % 4]; }
 
   /// Uniform in [0, 1) on a grid of 2^-24.
   float uniform(std::uint64_t index) const { return static_cast<float>(word(index) >> 8U) * 0x1p-24F; }
