@@ -23,6 +23,7 @@ struct LayerComparison {
   bool differs() const noexcept { return !fault.empty(); }
 };
 
+/// What compare_layers() found.
 struct Comparison {
   std::vector<LayerComparison> layers;  // in the order in which our network computes them
   std::vector<std::string> unknown;     // names that no module here has; not compared

@@ -58,6 +58,7 @@ struct OnnxDeviation {
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options = {});
 
+/// How a file holds floating-point weights.
 enum class WeightType : std::uint8_t { f32, f16, bf16 };
 
 /// Writes the state with PyTorch's names, which load_state_dict(strict=True) takes, and the metadata of a

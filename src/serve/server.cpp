@@ -210,7 +210,7 @@ struct Server::Impl final : serve::Handler {
     if (others > 0 && others + std::ssize(made->files) > options.waiting)
       return overloaded("too many pictures are waiting");
     asked[client] = made;
-    batcher.add(std::move(made));
+    batcher.add(made);
     return std::nullopt;
   }
 
