@@ -16,7 +16,7 @@ from pathlib import Path
 
 # room: (rank, public headers, neighbours)
 HOUSE = {
-    "base":     (0, ["error.h", "memory.h", "version.h"], []),
+    "base":     (0, ["device.h", "error.h", "memory.h", "version.h"], []),
     "tensor":   (1, ["tensor.h", "image_view.h"], ["base"]),
     "kernels":  (2, [],                         ["tensor"]),
     "graph":    (2, ["graph.h"],                ["tensor"]),

@@ -37,7 +37,7 @@ struct Comparison {
 /// For each of them our network is cut behind it and run by make_engine(), with all that the engine fuses
 /// before the cut. Tolerance: a sum of K products in f32 is off by about 2^-24 sqrt(K) of its size, and what
 /// comes through layers adds up in quadrature; two programs, the largest of many elements, cancellation and
-/// Winograd's transforms make it up to 16 times as much. With bf16 2^-9 for each operation beside it.
+/// Winograd's transforms make it up to 16 times as much. With bf16 2^-9 (tf32 2^-12) beside it for each one.
 ///
 /// Throws FormatError if there is no input, one of another kind, or nothing to compare.
 Comparison compare_layers(const ModelFile& model, const State& activations,

@@ -1,15 +1,19 @@
 // The seam between training and what executes it: an engine runs steps of one network.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "resnet/device.h"
 #include "resnet/graph.h"
 #include "resnet/image_view.h"
 #include "resnet/loss.h"
@@ -20,16 +24,33 @@
 
 namespace resnet {
 
-enum class Precision : std::uint8_t { f32, bf16 };  // what activations are stored as and multiplied in
+/// What activations are stored as and multiplied in. f32 is exact: nothing is rounded before it is
+/// multiplied. tf32, of GPUs alone: stored as f32, rounded to 11 bits where convolutions and linear layers
+/// multiply.
+enum class Precision : std::uint8_t { f32, bf16, tf32 };
 
-/// What activations are stored as; its name is the precision's.
+/// "f32", "bf16", "tf32".
+constexpr std::string_view name_of(Precision precision) {
+  constexpr std::array<std::string_view, 3> kNames = {"f32", "bf16", "tf32"};
+  return kNames.at(static_cast<std::size_t>(precision));
+}
+
+/// What activations are stored as.
 constexpr DType storage_of(Precision precision) {
   return precision == Precision::bf16 ? DType::bf16 : DType::f32;
 }
 
-struct EngineOptions {   // how an engine computes
+struct EngineOptions {  // how an engine computes
+  /// On what, for make_engine() and make_inference_engine():
+  ///   "cpu"             the processor
+  ///   "cuda", "cuda:1"  this NVIDIA GPU ("cuda": the first), or a ConfigError with what is missing
+  ///   "auto"            the first GPU that can be used and has the memory for what the network was traced
+  ///   for,
+  ///                     else the processor; DeviceInfo::reason says why
+  /// The GPU's code is a library of its own, which is loaded at run time (docs/gpu.md).
+  std::string device = "cpu";
   int threads = 0;       // 0: OMP_NUM_THREADS, else the cores that affinity and control groups leave
-  std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this
+  std::string isa = {};  // "": the strongest; "avx2", "avx512", "avx512_bf16": at most this; of the processor
   Precision precision = Precision::f32;
   std::uint64_t seed = 0;  // of dropout
   bool fuse = true;        // false: every operation by itself (for tests and explanation)
@@ -62,16 +83,6 @@ enum class StateScope : std::uint8_t {
 struct GradientSpan {
   std::string name;  // of the parameter
   std::span<float> values;
-};
-
-/// What an engine runs on, for reports.
-struct DeviceInfo {
-  std::string kind;    // "cpu"
-  std::string name;    // of the processor, as it calls itself
-  std::string target;  // what its code is compiled for, e.g. an instruction set; "reference"
-  int threads = 1;
-  std::string threads_from = {};  // what decided their number: "given", "OMP_NUM_THREADS", "control group"
-                                  // (its quota), "affinity" or "cores"; "" where it is always the same
 };
 
 /// Where numbers of a step became NaN or infinite: the first place in the order of its operations.
@@ -110,6 +121,8 @@ std::string to_string(const NonFinite& found);
 ///     state at once (step(), gradients(), apply(), set_state()) the second throws Error and changes nothing.
 ///     Gradient spans are memory that no call guards;
 ///   - works in a child of fork(), unless another thread's call was under way: then every call throws Error.
+///     One on a GPU does not: every call of a child throws Error.
+/// One on a GPU throws DeviceError where that fails while it computes; its state is lost then.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -177,6 +190,9 @@ class PlannedEngine : public Engine {
   virtual ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed = false) = 0;
   /// EngineOptions::memory.
   virtual std::int64_t memory() const = 0;
+  /// Bytes that are free on a device with a memory of its own, in which the arena lies; none: it lies in the
+  /// process's.
+  virtual std::optional<std::int64_t> device_memory_left() const { return std::nullopt; }
 };
 
 /// What an engine needs to know of a network: its graph in both modes for some batch size, and its
@@ -196,25 +212,27 @@ State state_of(const nn::Module& module);
 /// is not named stays as it is. Nothing changes if anything does not fit. Throws ShapeError.
 void set_state(nn::Module& module, const State& state);
 
-/// Throws ConfigError if this machine cannot run what the options ask for.
+/// Throws ConfigError if this machine cannot run what the options ask for; DeviceError where the GPU that
+/// they name fails or is another process's.
 void check(const EngineOptions& options);
 
-/// The fast engine of the CPU. Throws ConfigError if the machine cannot run what the options ask for.
+/// The fast engine of the CPU, whatever EngineOptions::device says. Throws ConfigError if the machine cannot
+/// run what the options ask for.
 std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options = {});
 /// The fast engine for answers alone. Any number of threads may call infer(), and as many calls as the
 /// machine has cores for (usable cores / EngineOptions::threads, at least one) run at the same time, others
 /// wait for their turn. Weights, plans and what kernels prepare of the weights are there once; threads and
 /// memory for activations each call under way has for itself, and they are kept for the next. Answers have
 /// the bits that make_native_engine() gives. The state stays: what trains or changes it throws ConfigError. A
-/// child of fork() goes on with what was not in use.
+/// child of fork() goes on with what was not in use. On a GPU calls take turns, and a child has none.
 std::unique_ptr<PlannedEngine> make_inference_engine(Network network, const EngineOptions& options = {});
 /// The oracle: the same graph, unfused, in double, one readable kernel at a time.
 std::unique_ptr<Engine> make_reference_engine(Network network, const EngineOptions& options = {});
 
 /// Makes an engine for a network.
 using EngineFactory = std::function<std::unique_ptr<Engine>(Network, const EngineOptions&)>;
-/// The engine that suits the options, which is the native one.
-std::unique_ptr<Engine> make_engine(Network network, const EngineOptions& options = {});
+/// The fast engine of EngineOptions::device. Throws as check().
+std::unique_ptr<PlannedEngine> make_engine(Network network, const EngineOptions& options = {});
 
 /// y = module(x), with what is compiled for the shape of x kept for the next call. Unset parameters are
 /// initialised first (the module's own scheme, seed 0); set ones are read at every call and never touched.

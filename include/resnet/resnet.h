@@ -4,6 +4,7 @@
 #include "resnet/augment.h"
 #include "resnet/compare.h"
 #include "resnet/data.h"
+#include "resnet/device.h"
 #include "resnet/engine.h"
 #include "resnet/error.h"
 #include "resnet/evaluation_files.h"

@@ -50,9 +50,9 @@ struct RunInfo {
   std::int64_t batch_size = 0;
   std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
   std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
-  std::string device;           // "cpu"
-  double seconds = 0;           // from now to the end of the run, about; 0: not known
-  bool bounded = false;         // by FitOptions::seconds: it ends then, and steps follow
+  DeviceInfo device = {};
+  double seconds = 0;    // from now to the end of the run, about; 0: not known
+  bool bounded = false;  // by FitOptions::seconds: it ends then, and steps follow
 
   // Where it goes on, if it is resumed (CheckpointOptions::resume): what was done of it, and its curve so
   // far.
@@ -74,8 +74,9 @@ struct FitResult {
   double loss = kNotMeasured, train_acc = kNotMeasured;
   double test_acc = kNotMeasured;             // evaluation mode; measured after the last step, or not at all
   double examples_per_second = kNotMeasured;  // examples / time in steps
-  std::string device;                         // "cpu"
-  std::string cpu_model;
+  std::string device;                         // DeviceInfo::kind: "cpu", "cuda:0"
+  std::string device_name;                    // DeviceInfo::name
+  std::string cpu_model;                      // of the processor, also where a GPU computes
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;  // finished
   std::int64_t steps = 0;
@@ -87,7 +88,8 @@ struct FitResult {
   std::string optimizer;        // "sgd", "adamw"
   int threads = 0;
   std::string threads_from;  // DeviceInfo::threads_from
-  std::string isa;           // DeviceInfo::target
+  std::string isa;           // DeviceInfo::target: an instruction set, or a GPU's architecture ("sm_90")
+  std::string libraries;     // compiler, C library, decoders and DeviceInfo::libraries, with their versions
   std::string weights_sha256;
   bool complete = false;                              // false: stopped early
   std::optional<data::Dataset::Source::Counts> data;  // of the training set, where it knows
@@ -206,7 +208,7 @@ class NotKept : public MemoryError {
 /// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
 /// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
 /// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
-/// trained (or NotKept is thrown).
+/// trained (or NotKept is thrown, or DeviceError where a GPU that failed had it: the last checkpoint has it).
 ///
 /// Memory: what a run needs is worked out before its first step, and where that is more than there is, or
 /// than EngineOptions::memory allows, it throws MemoryError with the number and with what would fit. Before

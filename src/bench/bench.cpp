@@ -17,6 +17,7 @@
 #include "kernels/peak/peak.h"
 #include "ops/operation.h"
 #include "resnet/data.h"
+#include "resnet/train.h"
 #include "tensor/thread_pool.h"
 
 namespace resnet::bench {
@@ -99,8 +100,22 @@ struct Rounding {
 // As the zoo's tests: sums of products in f32 are off by a few 2^-24 of their size, Winograd's by up to
 // 2^-20. Numbers stored as bf16 are by 2^-9 on average, which turns so many gates that few runs show what
 // they do.
+// Those of tf32 by 2^-12.
 Rounding rounding_of(Precision precision) {
-  return precision == Precision::bf16 ? Rounding{0x1p-9, 1.5, 1.5} : Rounding{0x1p-20, 4, 0.25};
+  switch (precision) {
+    case Precision::bf16:
+      return {0x1p-9, 1.5, 1.5};
+    case Precision::tf32:
+      return {0x1p-12, 1.5, 1.5};
+    default:
+      return {0x1p-20, 4, 0.25};
+  }
+}
+
+// The peak of a processor; how near a GPU comes to its own, its tools tell.
+double peak_of(const DeviceInfo& device, const EngineOptions& options) {
+  if (device.kind != "cpu") return kNotMeasured;
+  return peak_gflops(device.threads, device.target, options.precision);
 }
 
 }  // namespace
@@ -168,12 +183,12 @@ double memory_gbytes(int threads, const std::string& isa) {
 
 StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                      Work work, const EngineOptions& options) {
-  const auto engine = make_native_engine(network_for(net, images, work), options);
+  const auto engine = make_engine(network_for(net, images, work), options);
   const std::vector<data::Batch> batches = make_batches(images, classes);
 
   StepBench result;
-  const DeviceInfo device = engine->device();
-  result.peak_gflops = peak_gflops(device.threads, device.target, options.precision);
+  result.device = engine->device();
+  result.peak_gflops = peak_of(result.device, options);
   std::vector<double> times;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
@@ -185,8 +200,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
     }
     if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
   }
-  result.peak_gflops =
-      std::max(result.peak_gflops, peak_gflops(device.threads, device.target, options.precision));
+  result.peak_gflops = std::max(result.peak_gflops, peak_of(result.device, options));
   std::sort(times.begin(), times.end());
   result.median_ms = times[times.size() / 2];
   result.min_ms = times.front();
@@ -198,18 +212,17 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
   result.fraction_of_direct_limit = result.examples_per_second / result.direct_limit_examples_per_second;
   result.arena_bytes = engine->arena_bytes();
   result.peak_rss_bytes = peak_rss_bytes();
-  result.threads = device.threads;
-  result.isa = device.target;
   return result;
 }
 
 LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                        const EngineOptions& options) {
-  const auto engine = make_native_engine(network_of(net, images), options);
+  const auto engine = make_engine(network_of(net, images), options);
   const std::vector<data::Batch> batches = make_batches(images, classes);
   LayerBench result;
-  const DeviceInfo device = engine->device();
-  result.memory_gbytes = memory_gbytes(device.threads, device.target);
+  result.device = engine->device();
+  result.memory_gbytes =
+      result.device.kind == "cpu" ? memory_gbytes(result.device.threads, result.device.target) : kNotMeasured;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
     std::vector<CallTime> calls =
@@ -222,7 +235,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
       result.calls[k].seconds = std::min(result.calls[k].seconds, calls[k].seconds);
     }
   }
-  result.peak_gflops = peak_gflops(device.threads, device.target, options.precision);
+  result.peak_gflops = peak_of(result.device, options);
   return result;
 }
 
@@ -231,8 +244,8 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   constexpr std::int64_t kMostImages = 8;  // the oracle is slow
   const Shape small{std::min(images[0], kMostImages), images[1], images[2], images[3]};
   const Network network = network_for(net, small, work);
-  const auto native = make_native_engine(network, options);
-  return check_against_reference(*native, network, small, classes, work, options.precision);
+  const auto engine = make_engine(network, options);
+  return check_against_reference(*engine, network, small, classes, work, options.precision);
 }
 
 Check check_against_reference(Engine& engine, const Network& network, const Shape& images,

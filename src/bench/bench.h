@@ -26,26 +26,27 @@ double step_flops(const nn::Module& net, const Shape& images, Work work);
 struct StepBench {
   double examples_per_second = 0;  // from the median step
   double median_ms = 0, min_ms = 0, max_ms = 0;
+  // The first and the last two: kNotMeasured of a GPU.
   double peak_gflops = 0;
   double direct_flops = 0;  // of the direct convolutions of one example
   double direct_limit_examples_per_second = 0;
   double fraction_of_direct_limit = 0;
   std::int64_t arena_bytes = 0, peak_rss_bytes = 0;
-  int threads = 0;
-  std::string isa;
+  DeviceInfo device;
 };
 
-/// Times `steps` whole training steps or evaluations (after two that do not count) of a network on data
-/// that changes from step to step. `images` is [N,C,H,W].
+/// Times, on the device of the options, `steps` whole training steps or evaluations (after two that do not
+/// count) of a network on data that changes from step to step. `images` is [N,C,H,W].
 StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                      Work work, const EngineOptions& options);
 
 /// Each kernel call of a training step with the least of its times over `steps` steps, and what the
-/// machine can do.
+/// machine can do: a processor, a GPU has kNotMeasured.
 struct LayerBench {
   std::vector<CallTime> calls;
   double peak_gflops = 0;
   double memory_gbytes = 0;
+  DeviceInfo device;
 };
 LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                        const EngineOptions& options);

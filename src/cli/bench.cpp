@@ -23,7 +23,8 @@ constexpr double kMiB = 1024.0 * 1024.0;
 const std::vector<std::string>& flags_of_network() {
   static const std::vector<std::string> list = [] {
     std::vector<std::string> names = settings::network_options();
-    for (const char* name : {"input", "steps", "seed", "threads", "precision", "isa", "classes", "check"})
+    for (const char* name :
+         {"input", "steps", "seed", "device", "threads", "precision", "isa", "classes", "check"})
       names.emplace_back(name);
     return names;
   }();
@@ -45,7 +46,7 @@ class Bench final : public Command {
          .choices = {"train", "infer", "loader"},
          .example = "train"});
     std::vector<std::string> names = kOfLoader;
-    for (const char* name : {"model", "input", "steps", "seed", "threads", "precision", "isa"})
+    for (const char* name : {"model", "input", "steps", "seed", "device", "threads", "precision", "isa"})
       names.emplace_back(name);
     accept(names);
     argument("steps").help = "steps that are timed; 0: seven";
@@ -99,7 +100,7 @@ class Bench final : public Command {
     nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     const EngineOptions options = settings::engine_options(chosen);
-    const std::string precision(name_of(storage_of(chosen.precision)));
+    const std::string precision(name_of(chosen.precision));
     const bench::Work work = what_ == "infer" ? bench::Work::infer : bench::Work::train;
     const char* const checked = work == bench::Work::infer ? "output" : "gradient";
     bench::Check check;
@@ -117,14 +118,21 @@ class Bench final : public Command {
     }
     constexpr std::int64_t kSteps = 7;
     const std::int64_t steps = chosen.steps > 0 ? chosen.steps : kSteps;
-    if (layers_) return print(bench::time_layers(net, images, classes_, steps, options), check, checked);
+    if (layers_) {
+      const bench::LayerBench layers = bench::time_layers(net, images, classes_, steps, options);
+      say_device(layers.device, chosen, json_);
+      return print(layers, check, checked);
+    }
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
+    say_device(figures.device, chosen, json_);
     if (json_) {
       Json object = Json::object(
           {{"model", chosen.model},
            {"work", what_},
            {"input", Json::list(images)},
            {"precision", precision},
+           {"device", figures.device.kind},
+           {"device_name", figures.device.name},
            {"examples_per_second", figures.examples_per_second},
            {"step_ms",
             Json::object({{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}})},
@@ -133,23 +141,29 @@ class Bench final : public Command {
            {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
            {"arena_bytes", figures.arena_bytes},
            {"peak_rss_bytes", figures.peak_rss_bytes},
-           {"threads", figures.threads},
-           {"isa", figures.isa}});
+           {"threads", figures.device.threads},
+           {"isa", figures.device.target}});
       if (check_) object.add("check", check_of(check, checked));
-      std::cout << object.dump() << '\n';
+      std::cout << object.dump({.replace = true}) << '\n';
       return kDone;
     }
-    fmt::print("{} {} {} {}, {} threads, {}\n", what_, chosen.model, to_string(images), precision,
-               figures.threads, figures.isa);
+    const bool cpu = is_cpu(figures.device);
+    fmt::print("{} {} {} {}, {}, {}\n", what_, chosen.model, to_string(images), precision,
+               cpu ? fmt::format("{} threads", figures.device.threads) : figures.device.kind,
+               figures.device.target);
     fmt::print("{:.1f} examples/s; step {:.1f} ms (median; {:.1f} to {:.1f})\n", figures.examples_per_second,
                figures.median_ms, figures.min_ms, figures.max_ms);
-    fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
-               figures.peak_gflops, figures.direct_limit_examples_per_second,
-               figures.fraction_of_direct_limit);
+    if (cpu) {
+      fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
+                 figures.peak_gflops, figures.direct_limit_examples_per_second,
+                 figures.fraction_of_direct_limit);
+    }
     fmt::print("arena {:.0f} MiB, peak RSS {:.0f} MiB\n", static_cast<double>(figures.arena_bytes) / kMiB,
                static_cast<double>(figures.peak_rss_bytes) / kMiB);
     return kDone;
   }
+
+  static bool is_cpu(const DeviceInfo& device) { return device.kind == "cpu"; }
 
   static Json check_of(const bench::Check& check, const char* checked) {
     return Json::object({{"of", checked},
@@ -170,22 +184,31 @@ class Bench final : public Command {
                                       {"direct_flops", call.flops},
                                       {"bytes", call.bytes}}));
       }
-      Json object = Json::object({{"peak_gflops", figures.peak_gflops},
+      Json object = Json::object({{"device", figures.device.kind},
+                                  {"device_name", figures.device.name},
+                                  {"isa", figures.device.target},
+                                  {"peak_gflops", figures.peak_gflops},
                                   {"memory_gbytes_per_second", figures.memory_gbytes},
                                   {"calls", calls}});
       if (check_) object.add("check", check_of(check, checked));
-      std::cout << object.dump() << '\n';
+      std::cout << object.dump({.replace = true}) << '\n';
       return kDone;
     }
-    fmt::print("{:<22} {:<36} {:>8} {:>9} {:>7} {:>8} {:>7}\n", "node", "kernel", "ms", "GFLOP/s", "of peak",
-               "MiB", "of mem.");
+    const bool cpu = is_cpu(figures.device);
+    fmt::print("{:<22} {:<36} {:>8} {:>9} {:>7} {:>8} {:>7}\n", "node", "kernel", "ms", "GFLOP/s",
+               cpu ? "of peak" : "", "MiB", cpu ? "of mem." : "GB/s");
     double total = 0;
     std::map<std::string, double> by_op;
     for (const CallTime& call : figures.calls) {
-      const double gflops = call.flops / call.seconds / 1e9;
-      fmt::print("{:<22} {:<36} {:>8.2f} {:>9.1f} {:>7.2f} {:>8.1f} {:>7.2f}\n", call.node, call.kernel,
-                 call.seconds * 1e3, gflops, gflops / figures.peak_gflops, call.bytes / kMiB,
-                 call.bytes / call.seconds / 1e9 / figures.memory_gbytes);
+      const double gflops = call.flops / call.seconds / 1e9, gbytes = call.bytes / call.seconds / 1e9;
+      if (cpu) {
+        fmt::print("{:<22} {:<36} {:>8.2f} {:>9.1f} {:>7.2f} {:>8.1f} {:>7.2f}\n", call.node, call.kernel,
+                   call.seconds * 1e3, gflops, gflops / figures.peak_gflops, call.bytes / kMiB,
+                   gbytes / figures.memory_gbytes);
+      } else {
+        fmt::print("{:<22} {:<36} {:>8.4f} {:>9.1f} {:>7} {:>8.1f} {:>7.1f}\n", call.node, call.kernel,
+                   call.seconds * 1e3, gflops, "", call.bytes / kMiB, gbytes);
+      }
       total += call.seconds;
       by_op[call.op] += call.seconds;
     }
@@ -193,6 +216,7 @@ class Bench final : public Command {
       fmt::print("{:<59} {:>8.2f} {:>9.1f} %\n", op, seconds * 1e3, 100 * seconds / total);
     }
     fmt::print("{:<59} {:>8.2f}\n", "all", total * 1e3);
+    if (!cpu) return kDone;
     fmt::print(
         "peak {:.0f} GFLOP/s, memory {:.1f} GB/s; FLOPs are those of the direct algorithm, padding counted\n",
         figures.peak_gflops, figures.memory_gbytes);

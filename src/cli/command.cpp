@@ -35,8 +35,8 @@ constexpr Foreign kForeign[] = {
     {"output", "did you mean --out?"},
     {"jobs", "did you mean --threads?"},
     {"workers", "did you mean --threads?"},
-    {"gpu", "this build computes on the CPU alone; leave the flag out"},
-    {"cuda", "this build computes on the CPU alone; leave the flag out"},
+    {"gpu", "did you mean --device cuda?"},
+    {"cuda", "did you mean --device cuda?"},
     {"convert", "did you mean resnet import?"},
     {"weights", "did you mean --init FILE?"},
     {"infer", "did you mean resnet predict?"},
@@ -188,6 +188,10 @@ std::filesystem::path model_path(const std::string& run) {
 void say(const std::string& line) {
   // Names come from files: a line stays one, and commands to a terminal text.
   std::fputs((printable(line) + "\n").c_str(), stderr);
+}
+
+void say_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet) {
+  if (!quiet && chosen.device != "cpu") say("device: " + settings::in_flags(to_string(device)));
 }
 
 void report(const std::string& message, const std::string& hint) {

@@ -25,7 +25,7 @@ class Compare final : public Command {
          .target = &reference_,
          .positional = true,
          .example = "activations.safetensors"});
-    accept({"threads", "precision", "isa", "memory"});
+    accept({"device", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print the comparison as a JSON object", .target = &json_});
   }
 

@@ -25,7 +25,7 @@ class Eval final : public Command {
          .positional = true,
          .example = "runs/d2l_resnet18-1"});
     accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta",
-            "loader-threads", "threads", "precision", "isa", "memory"});
+            "loader-threads", "device", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -47,6 +47,7 @@ class Eval final : public Command {
     settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
+    say_device(model.engine().device(), chosen, json_);
     chosen.resize = model.preprocessing().resize;
     const data::Dataset found = settings::open_data(chosen, data::Split::test, told_scan(json_));
     const data::Dataset test = with_classes_of(model, found);

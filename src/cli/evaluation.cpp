@@ -19,6 +19,7 @@ settings::Settings settings_of_run(const std::string& run) {
 }
 
 settings::Settings settings_to_evaluate(settings::Settings run) {
+  run.device = "auto";
   run.threads = 0;
   run.loader_threads = 0;
   run.memory.clear();

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include "cli/command.h"
+#include "engine/choice.h"
 #include "engine/gpu.h"
 
 namespace resnet::cli {
@@ -9,7 +10,10 @@ namespace {
 class Plan final : public Command {
  public:
   Plan() : Command("plan", "The compiled step: kernels, memory, and why.") {
-    accept({"model", "input", "precision", "isa"});
+    accept({"model", "input", "device", "precision", "isa"});
+    argument("device").help =
+        "of the plan: cpu, cuda or its architecture, as cuda:sm_90, which need not be there";
+    argument("device").default_text = "cpu";
     add({.name = "mode",
          .placeholder = "MODE",
          .help = "train or eval",
@@ -20,22 +24,16 @@ class Plan final : public Command {
          .help = "classes of the network",
          .default_text = "10",
          .target = &classes_});
-    add({.name = "device",
-         .placeholder = "NAME",
-         .help = "of the plan: cpu or cuda, which need not be there",
-         .default_text = "cpu",
-         .target = &device_});
     add({.name = "no-fuse", .help = "every operation by itself", .target = &no_fuse_});
   }
 
   int run() override {
-    settings::Settings chosen = from_flags();
+    settings::Settings base;
+    base.device = "cpu";
+    const settings::Settings chosen = from_flags(base);
     const Shape images = chosen.input.rank() == 0 ? Shape{256, 1, 96, 96} : chosen.input;
     if (mode_ != "train" && mode_ != "eval") {
       throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
-    }
-    if (device_ != "cpu" && device_ != "cuda") {
-      throw ConfigError(fmt::format("--device cannot be '{}'", device_), "give cpu or cuda");
     }
     nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
@@ -44,15 +42,15 @@ class Plan final : public Command {
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
     const Mode mode = mode_ == "train" ? Mode::train : Mode::eval;
-    const std::string text = device_ == "cuda"
-                                 ? engine::gpu_plan_text(std::move(network), options, images, mode)
-                                 : make_native_engine(std::move(network), options)->plan_text(images, mode);
+    const bool cuda = engine::device_named(chosen.device)->kind == engine::DeviceName::Kind::cuda;
+    const std::string text = cuda ? engine::gpu_plan_text(std::move(network), options, images, mode)
+                                  : make_engine(std::move(network), options)->plan_text(images, mode);
     fmt::print("{}", text);
     return kDone;
   }
 
  private:
-  std::string mode_ = "train", device_ = "cpu";
+  std::string mode_ = "train";
   std::int64_t classes_ = 10;
   bool no_fuse_ = false;
 };

@@ -33,7 +33,7 @@ class Predict final : public Command {
          .help = "classes of an answer, the likeliest first",
          .default_text = "3",
          .target = &top_});
-    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa", "memory"});
+    accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
     add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
   }
@@ -46,6 +46,7 @@ class Predict final : public Command {
     const settings::Settings chosen = from_flags(base);
     const fs::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
+    say_device(model.engine().device(), chosen, json_ || csv_);
     try {
       answer(model, chosen);
     } catch (

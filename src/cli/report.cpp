@@ -110,7 +110,7 @@ class Report final : public Command {
     constexpr std::int64_t kBatch = 2;  // a batch norm needs two
     run.flops =
         bench::step_flops(net, {kBatch, example[0], example[1], example[2]}, bench::Work::train) / kBatch;
-    if (peak_ && run.result)
+    if (peak_ && run.result && run.result->device == "cpu")
       run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, trained.precision);
   }
 

@@ -124,9 +124,9 @@ void check_resumed(const Training& first) {
     throw ConfigError(
         fmt::format("{} has {} seeds; they may become more, not fewer", first.resumed, first.earlier.seeds));
   }
-  const std::vector<std::string> may_change = {"seeds",   "epochs", "steps",          "time",
-                                               "threads", "memory", "loader-threads", "checkpoint-every",
-                                               "keep",    "on-nan"};
+  const std::vector<std::string> may_change = {
+      "seeds",          "epochs",           "steps", "time",  "device", "threads", "memory",
+      "loader-threads", "checkpoint-every", "keep",  "on-nan"};
   const settings::Settings now = settings::with_whole_paths(first.chosen);
   for (const settings::Option& option : settings::options()) {
     const std::string had = option.get(first.earlier), has = option.get(now);

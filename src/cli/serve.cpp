@@ -40,7 +40,7 @@ class Serve final : public Command {
          .help = "classes of an answer, where a request asks for no other number",
          .default_text = std::to_string(options_.top),
          .target = count("top", options_.top)});
-    accept({"batch-size", "tta", "loader-threads", "threads", "precision", "isa", "memory"});
+    accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
     argument("batch-size").help = "pictures that go through the network together, where so many wait";
     argument("batch-size").default_text = std::to_string(options_.batch_size);
     argument("loader-threads").help = "threads that decode; 0: as many as --threads";
@@ -82,6 +82,7 @@ class Serve final : public Command {
     options_.views = chosen.views;
     options_.title = title_of(file);
     Model model = load_model(file, settings::engine_options(chosen));
+    say_device(model.engine().device(), chosen, false);
     stop_at_signals(std::chrono::milliseconds(500),
                     "\nresnet: answering what was asked; once more to end at once\n");
     try {

@@ -54,6 +54,7 @@ class ModelKeeper final : public Observer {
         "the model is in " + folder.string());
   }
   bool saved() const noexcept { return saved_; }
+  bool began() const noexcept { return began_; }
 
   // What was trained is saved as well if the records, the memory or an evaluation fail; a run that never
   // began leaves no folder.
@@ -110,6 +111,7 @@ class Decisions final : public Observer {
 
   void on_start(const RunInfo& run) override {
     if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
+      say_device(run.device, settings_, false);
       const std::string text = settings::chosen_text(settings_);
       say("settings: " + (text.empty() ? "the chapter's" : text));
       say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
@@ -184,6 +186,15 @@ nn::Sequential network_for(const Training& run, const data::Dataset& training) {
   return net;
 }
 
+// Of a run whose device failed: what it trained is lost, its checkpoints are not.
+DeviceError with_way_back(const DeviceError& error, const fs::path& run) {
+  const std::vector<fs::path> kept = checkpoints_in(run / report::kCheckpoints);
+  return DeviceError(error.what(), kept.empty()
+                                       ? "there was no checkpoint yet: --checkpoint-every asks for one sooner"
+                                       : fmt::format("resnet train --resume {} goes on from {}", run.string(),
+                                                     kept.front().filename().string()));
+}
+
 // What TensorBoard shows besides the curves; a run that goes on has said it.
 TensorboardOptions shown_of(const Training& run, const data::Dataset& training,
                             const settings::Settings& record) {
@@ -210,7 +221,6 @@ Trained train_run(const Training& run) {
   const settings::Settings record = settings::recorded(chosen, training, test);
   const auto keeper =
       std::make_shared<ModelKeeper>(claim, !run.resumed.empty(), settings::to_toml(record), net, training);
-  if (!run.quiet && chosen.device == "auto") say("device: cpu (this build has no GPU engine)");
 
   options.checkpoints = settings::checkpoint_options(chosen, folder);
   options.checkpoints.resume = !run.resumed.empty();
@@ -231,6 +241,9 @@ Trained train_run(const Training& run) {
     trained.result = fit(net, training, test, options);
   } catch (const NotKept&) {  // `net` is not what was trained
     throw;
+  } catch (const DeviceError& error) {  // nor here
+    if (!keeper->began()) throw;
+    throw with_way_back(error, folder);
   } catch (...) {
     keeper->rescue();
     throw;

@@ -27,14 +27,34 @@ thread_local char last_error[512] = "";
 
 int failed(const char* message) {
   std::snprintf(last_error, sizeof last_error, "%s", message);
-  return 1;
+  return RESNET_DEVICE_FAILED;
+}
+resnet_device_status status_of(cudaError_t status) {
+  switch (status) {
+    case cudaSuccess:
+      return RESNET_DEVICE_DONE;
+    case cudaErrorNoDevice:
+      return RESNET_DEVICE_NONE;
+    case cudaErrorInsufficientDriver:
+    case cudaErrorCallRequiresNewerDriver:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+      return RESNET_DEVICE_OLD_DRIVER;
+    case cudaErrorDevicesUnavailable:
+      return RESNET_DEVICE_BUSY;
+    case cudaErrorMemoryAllocation:
+      return RESNET_DEVICE_NO_MEMORY;
+    default:
+      return RESNET_DEVICE_FAILED;
+  }
 }
 int checked(cudaError_t status) {
-  if (status == cudaSuccess) return 0;
+  if (status == cudaSuccess) return RESNET_DEVICE_DONE;
   std::snprintf(last_error, sizeof last_error, "%s (%s)", cudaGetErrorString(status),
                 cudaGetErrorName(status));
   static_cast<void>(cudaGetLastError());  // it was told
-  return static_cast<int>(status);
+  return status_of(status);
 }
 
 /// All work of a stream is asked for on its device, whichever thread does so.

@@ -1,7 +1,6 @@
 // What an engine asks of a device: a table of C functions. The plugin libresnet_cuda.so has one, the emulator
 // another (src/emulator/emulator.h). Only C types cross this border, so that neither side minds the other's
-// compiler. Functions that return int give 0, or a number of their own choice with a line about it in
-// error().
+// compiler. Functions that return int give a resnet_device_status, with a line about it in error().
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,17 @@
 extern "C" {
 
 // Raised whenever a struct, a function or the meaning of one changes.
-#define RESNET_DEVICE_API_VERSION 1
+#define RESNET_DEVICE_API_VERSION 2
+
+// Why a function failed, where who asked can do something about it.
+enum resnet_device_status {
+  RESNET_DEVICE_DONE = 0,
+  RESNET_DEVICE_FAILED = 1,      // whatever is not below; what the device held is lost
+  RESNET_DEVICE_NONE = 2,        // there is no device
+  RESNET_DEVICE_OLD_DRIVER = 3,  // the driver is older than the library
+  RESNET_DEVICE_BUSY = 4,        // another process has the device for itself
+  RESNET_DEVICE_NO_MEMORY = 5,   // of the device
+};
 
 struct resnet_device_facts {
   char name[128];             // as the device calls itself

@@ -33,7 +33,7 @@ thread_local Statistics statistics;
 
 int failed(std::string message) {
   last_error = std::move(message);
-  return 1;
+  return RESNET_DEVICE_FAILED;
 }
 
 // Does work now, or keeps it for the graph that the stream captures.
@@ -75,7 +75,10 @@ int use(std::int32_t device) {
 
 int allocate(std::uint64_t bytes, void** memory) {
   *memory = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
-  if (*memory == nullptr) return failed("out of memory");
+  if (*memory == nullptr) {
+    last_error = "out of memory";
+    return RESNET_DEVICE_NO_MEMORY;
+  }
   std::memset(*memory, 0xff, bytes);
   return 0;
 }

@@ -1,5 +1,7 @@
 #include "engine/gpu.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -12,10 +14,12 @@
 #include "engine/checks.h"
 #include "engine/gate.h"
 #include "engine/layout.h"
+#include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "engine/step_inputs.h"
 #include "engine/training_plans.h"
 #include "gpu/executor.h"
+#include "gpu/target.h"
 #include "graph/names.h"
 
 namespace resnet::engine {
@@ -23,13 +27,22 @@ namespace {
 
 using Kind = PlanKind;
 
-class GpuEngine final : public PlannedEngine {
+gpu::Target target_of(const EngineOptions& options) {
+  return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32);
+}
+
+// CUDA's number of a version: 13010 is 13.1.
+std::string version_text(std::int32_t number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
+class GpuEngine : public PlannedEngine {
  public:
-  GpuEngine(Network network, EngineOptions options, const resnet_device_api& api, int number,
-            gpu::Products products)
+  GpuEngine(Network network, EngineOptions options, const resnet_device_api& api, int number)
       : network_(std::move(network)),
         options_(std::move(options)),
-        target_(products),
+        threads_(threads_of(options_)),
+        target_(target_of(options_)),
         device_(api, number),
         state_(network_, options_.optimizer, 1),
         arena_(device_),
@@ -125,10 +138,16 @@ class GpuEngine final : public PlannedEngine {
   }
 
   DeviceInfo device() const override {
+    const resnet_device_facts& facts = device_.facts();
     return {.kind = device_.name(),
-            .name = device_.facts().name,
-            .target = "sm_" + std::to_string(device_.facts().architecture),
-            .threads = 1};
+            .name = facts.name,
+            .target = facts.architecture == 0 ? "emulated" : fmt::format("sm_{}", facts.architecture),
+            .threads = threads_.count,
+            .threads_from = threads_.from,
+            .libraries = facts.runtime == 0
+                             ? ""
+                             : fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime),
+                                           version_text(facts.driver))};
   }
 
   std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
@@ -158,6 +177,10 @@ class GpuEngine final : public PlannedEngine {
     return plans_.bytes_for(images, work, mixed, 1);
   }
   std::int64_t memory() const override { return options_.memory; }
+  std::optional<std::int64_t> device_memory_left() const override {
+    const Gate::Pass pass = gate_.read();
+    return device_.free_bytes();
+  }
 
  private:
   void check_gradients() const {
@@ -248,6 +271,7 @@ class GpuEngine final : public PlannedEngine {
 
   Network network_;  // without its state
   EngineOptions options_;
+  ThreadCount threads_;  // of the host
   gpu::Target target_;
   mutable Gate gate_;  // of all that follows
   mutable gpu::Device device_;
@@ -262,22 +286,31 @@ class GpuEngine final : public PlannedEngine {
   bool finite_ = true;  // all that gradients() left in running statistics
 };
 
+class GpuInferenceEngine final : public GpuEngine {
+ public:
+  using GpuEngine::GpuEngine;
+  void set_state(const State&) override { throw not_trainable("set_state()"); }
+};
+
 }  // namespace
 
 std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOptions& options,
-                                               const resnet_device_api& api, int number,
-                                               gpu::Products products) {
+                                               const resnet_device_api& api, int number) {
   check(options.loss);
-  return std::make_unique<GpuEngine>(std::move(network), options, api, number, products);
+  return std::make_unique<GpuEngine>(std::move(network), options, api, number);
 }
 
-std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
-                          gpu::Products products) {
+std::unique_ptr<PlannedEngine> make_gpu_inference_engine(Network network, const EngineOptions& options,
+                                                         const resnet_device_api& api, int number) {
+  return std::make_unique<GpuInferenceEngine>(std::move(network), options, api, number);
+}
+
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode) {
   const NativeState state(network, options.optimizer, 1);  // its places
   const graph::Graph graph = mode == Mode::train
                                  ? step_graph(network, options, images, compiler::StepKind::update, false)
                                  : answer_graph(network, images);
-  return plan::to_string(compiled_plan(graph, gpu::Target(products), state.layout(), options));
+  return plan::to_string(compiled_plan(graph, target_of(options), state.layout(), options));
 }
 
 }  // namespace resnet::engine

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "cpu/target.h"
+#include "engine/choice.h"
 #include "engine/gate.h"
 #include "engine/native_options.h"
 #include "engine/native_state.h"
@@ -22,9 +23,10 @@ using engine::SharedPlan;
 
 class InferenceEngine final : public PlannedEngine {
  public:
-  InferenceEngine(Network network, const EngineOptions& options)
+  InferenceEngine(Network network, const EngineOptions& options, std::string reason)
       : network_(std::move(network)),
         options_(options),
+        reason_(std::move(reason)),
         isa_(engine::isa_of(options)),
         target_(isa_),
         threads_(engine::threads_of(options)),
@@ -50,7 +52,7 @@ class InferenceEngine final : public PlannedEngine {
 
   State state(StateScope scope) const override { return state_.values(scope); }
 
-  DeviceInfo device() const override { return engine::cpu_device(isa_, threads_); }
+  DeviceInfo device() const override { return engine::cpu_device(isa_, threads_, reason_); }
 
   std::string plan_text(const Shape& images, Mode mode) override {
     if (mode == Mode::train) refuse("plan_text() of a step");
@@ -160,6 +162,7 @@ class InferenceEngine final : public PlannedEngine {
 
   Network network_;  // without its state
   EngineOptions options_;
+  std::string reason_;  // why this engine
   Isa isa_;
   cpu::Target target_;
   ThreadCount threads_;
@@ -172,9 +175,11 @@ class InferenceEngine final : public PlannedEngine {
 
 }  // namespace
 
-std::unique_ptr<PlannedEngine> make_inference_engine(Network network, const EngineOptions& options) {
-  check(options);
-  return std::make_unique<InferenceEngine>(std::move(network), options);
+std::unique_ptr<PlannedEngine> engine::make_cpu_inference_engine(Network network,
+                                                                 const EngineOptions& options,
+                                                                 std::string reason) {
+  check_cpu(options, reason);
+  return std::make_unique<InferenceEngine>(std::move(network), options, std::move(reason));
 }
 
 }  // namespace resnet

@@ -8,6 +8,7 @@
 #include "compiler/training.h"
 #include "cpu/target.h"
 #include "engine/checks.h"
+#include "engine/choice.h"
 #include "engine/gate.h"
 #include "engine/native_options.h"
 #include "engine/native_state.h"
@@ -26,9 +27,10 @@ using Kind = engine::PlanKind;
 
 class NativeEngine final : public PlannedEngine {
  public:
-  NativeEngine(Network network, const EngineOptions& options)
+  NativeEngine(Network network, const EngineOptions& options, std::string reason)
       : network_(std::move(network)),
         options_(options),
+        reason_(std::move(reason)),
         isa_(engine::isa_of(options)),
         target_(isa_),
         threads_(engine::threads_of(options)),
@@ -103,7 +105,7 @@ class NativeEngine final : public PlannedEngine {
     return engine::place_of(executor.plan(), found->call, found->kind);
   }
 
-  DeviceInfo device() const override { return engine::cpu_device(isa_, threads_); }
+  DeviceInfo device() const override { return engine::cpu_device(isa_, threads_, reason_); }
 
   std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
                                 const StepInputs& inputs) override {
@@ -194,6 +196,7 @@ class NativeEngine final : public PlannedEngine {
 
   Network network_;  // without its state
   EngineOptions options_;
+  std::string reason_;  // why this engine
   Isa isa_;
   cpu::Target target_;
   ThreadCount threads_;
@@ -206,9 +209,14 @@ class NativeEngine final : public PlannedEngine {
 
 }  // namespace
 
+std::unique_ptr<PlannedEngine> engine::make_cpu_engine(Network network, const EngineOptions& options,
+                                                       std::string reason) {
+  check_cpu(options, reason);
+  return std::make_unique<NativeEngine>(std::move(network), options, std::move(reason));
+}
+
 std::unique_ptr<PlannedEngine> make_native_engine(Network network, const EngineOptions& options) {
-  check(options);
-  return std::make_unique<NativeEngine>(std::move(network), options);
+  return engine::make_cpu_engine(std::move(network), options, "");
 }
 
 }  // namespace resnet

@@ -2,8 +2,9 @@
 
 #include <optional>
 
-namespace resnet {
-namespace engine {
+#include "engine/choice.h"
+
+namespace resnet::engine {
 
 Isa isa_of(const EngineOptions& options) {
   const Isa best = best_isa();
@@ -24,19 +25,23 @@ ThreadCount threads_of(const EngineOptions& options) {
   return options.threads == 0 ? threads_wanted() : ThreadCount{options.threads, "given"};
 }
 
-DeviceInfo cpu_device(Isa isa, const ThreadCount& threads) {
+DeviceInfo cpu_device(Isa isa, const ThreadCount& threads, const std::string& reason) {
   return {.kind = "cpu",
           .name = cpu_model(),
           .target = std::string(name_of(isa)),
           .threads = threads.count,
-          .threads_from = threads.from};
+          .threads_from = threads.from,
+          .reason = reason};
 }
 
-}  // namespace engine
-
-void check(const EngineOptions& options) {
+void check_cpu(const EngineOptions& options, const std::string& reason) {
   check(options.loss);
-  const Isa isa = engine::isa_of(options);
+  const Isa isa = isa_of(options);
+  if (options.precision == Precision::tf32) {
+    throw ConfigError("EngineOptions::precision tf32 is of GPUs alone" +
+                          (reason.empty() ? ", and this is the processor" : ": " + reason),
+                      "use EngineOptions::precision f32, which is exact everywhere");
+  }
   if (options.precision == Precision::bf16 && isa != Isa::avx512_bf16) {
     const std::string which =
         isa == best_isa() ? "this processor (" + cpu_model() + ")" : "EngineOptions::isa";
@@ -44,7 +49,7 @@ void check(const EngineOptions& options) {
                           std::string(name_of(isa)),
                       "use EngineOptions::precision f32");
   }
-  static_cast<void>(engine::threads_of(options));
+  static_cast<void>(threads_of(options));
 }
 
-}  // namespace resnet
+}  // namespace resnet::engine

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "base/cores.h"
 #include "base/machine.h"
@@ -18,7 +19,7 @@ Isa isa_of(const EngineOptions& options);
 /// The threads of a call. Throws ConfigError.
 ThreadCount threads_of(const EngineOptions& options);
 
-/// The processor with what is chosen of it.
-DeviceInfo cpu_device(Isa isa, const ThreadCount& threads);
+/// The processor with what is chosen of it, and DeviceInfo::reason.
+DeviceInfo cpu_device(Isa isa, const ThreadCount& threads, const std::string& reason);
 
 }  // namespace resnet::engine

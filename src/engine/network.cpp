@@ -88,8 +88,4 @@ Tensor forward(nn::Module& module, const Tensor& x, Mode mode) {
   return Forward(module, mode)(x);
 }
 
-std::unique_ptr<Engine> make_engine(Network network, const EngineOptions& options) {
-  return make_native_engine(std::move(network), options);
-}
-
 }  // namespace resnet

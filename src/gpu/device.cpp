@@ -3,30 +3,59 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "resnet/error.h"
+#include "base/memory.h"
+#include "resnet/device.h"
 #include "resnet/memory.h"
 
 namespace resnet::gpu {
 
-bool fits(const resnet_device_api* api) noexcept {
-  return api != nullptr && api->version == RESNET_DEVICE_API_VERSION &&
-         api->bytes == sizeof(resnet_device_api) && api->kernels == device::kernels_hash();
+namespace {
+
+constexpr std::int32_t kLeastArchitecture = 80;  // bf16 and tf32 in tensor cores, copies beside other work
+
+}  // namespace
+
+std::string misfit(const resnet_device_api* api) {
+  if (api == nullptr || api->version != RESNET_DEVICE_API_VERSION || api->bytes != sizeof(resnet_device_api))
+    return "the plugin for GPUs is of another version than this program";
+  if (api->kernels != device::kernels_hash())
+    return "the plugin for GPUs has other kernels than this program";
+  return "";
+}
+
+int count_devices(const resnet_device_api& api) {
+  std::int32_t count = 0;
+  const int status = api.count(&count);
+  if (status == RESNET_DEVICE_OLD_DRIVER) {
+    throw ConfigError(fmt::format("NVIDIA's driver is too old for the plugin for GPUs: {}", api.error()),
+                      "install a newer driver, or compute on the CPU");
+  }
+  if (status != 0 && status != RESNET_DEVICE_NONE) {
+    throw DeviceError(fmt::format("{} failed while looking for devices: {}", api.name, api.error()),
+                      "see what nvidia-smi says of the driver, or compute on the CPU");
+  }
+  if (status != 0 || count == 0) {
+    throw ConfigError(status == 0 ? "there is no GPU" : fmt::format("there is no GPU: {}", api.error()),
+                      "nvidia-smi lists those that the driver sees, CUDA_VISIBLE_DEVICES may hide them");
+  }
+  return count;
 }
 
 Device::Device(const resnet_device_api& api, int number) : api_(api), number_(number), process_(getpid()) {
-  if (!fits(&api)) {
-    throw ConfigError("the plugin for GPUs is of another version than this library",
-                      "build both of one source, or take both from one package");
-  }
-  std::int32_t count = 0;
-  expect(api.count(&count), "looking for devices");
+  if (const std::string what = misfit(&api); !what.empty()) throw ConfigError(what, kOneSource);
+  const int count = count_devices(api);
   if (number < 0 || number >= count) {
-    throw ConfigError(
-        fmt::format("there is no device {}:{}", api.name, number),
-        count == 0 ? "there is none" : fmt::format("use {}:0 to {}:{}", api.name, api.name, count - 1));
+    throw ConfigError(fmt::format("there is no device {}", name()),
+                      count == 1 ? fmt::format("{}:0 is the only one", api.name)
+                                 : fmt::format("use {}:0 to {}:{}", api.name, api.name, count - 1));
   }
   expect(api.use(number), "taking the device");
   expect(api.facts(number, &facts_), "asking for the device's facts");
+  if (facts_.architecture != 0 && facts_.architecture < kLeastArchitecture) {
+    throw ConfigError(fmt::format("{} ({}) has compute capability {}.{}, and 8.0 is the least", name(),
+                                  facts_.name, facts_.architecture / 10, facts_.architecture % 10),
+                      "use a GPU of the Ampere generation or newer, or compute on the CPU");
+  }
   expect(api.make_stream(&stream_), "making a stream");
 }
 
@@ -38,10 +67,26 @@ std::string Device::name() const {
   return fmt::format("{}:{}", api_.name, number_);
 }
 
+std::int64_t Device::free_bytes() const {
+  expect_own_process();
+  resnet_device_facts now{};
+  expect(api_.use(number_), "taking the device");
+  expect(api_.facts(number_, &now), "asking for the device's facts");
+  return now.free_bytes;
+}
+
 void Device::expect(int status, const char* what) const {
-  if (status == 0) return;
-  throw Error(fmt::format("{} failed while {}: {}", name(), what, api_.error()),
-              "see whether the device is well and free of other work, or compute on the CPU");
+  switch (status) {
+    case RESNET_DEVICE_DONE:
+      return;
+    case RESNET_DEVICE_BUSY:
+      throw DeviceError(fmt::format("{} is busy: {}", name(), api_.error()),
+                        "nvidia-smi lists the processes that have it; end them, or use another device");
+    case RESNET_DEVICE_NO_MEMORY:
+      throw MemoryError(fmt::format("{} has no memory left while {}: {}", name(), what, api_.error()));
+    default:
+      throw DeviceError(fmt::format("{} failed while {}: {}", name(), what, api_.error()));
+  }
 }
 
 void Device::expect_own_process() const {
@@ -55,10 +100,12 @@ void* Device::allocate(std::int64_t bytes) {
   expect_own_process();
   void* memory = nullptr;
   expect(api_.use(number_), "taking the device");
-  if (api_.allocate(static_cast<std::uint64_t>(bytes), &memory) != 0) {
-    throw MemoryError(fmt::format("{} has no {:.0f} MiB of memory left: {}", name(),
-                                  static_cast<double>(bytes) / (1024 * 1024), api_.error()));
+  const int status = api_.allocate(static_cast<std::uint64_t>(bytes), &memory);
+  if (status == RESNET_DEVICE_NO_MEMORY) {
+    throw MemoryError(
+        fmt::format("{} has no {} of memory left: {}", name(), bytes_text(bytes), api_.error()));
   }
+  expect(status, "taking memory");
   return memory;
 }
 

@@ -13,13 +13,20 @@
 
 namespace resnet::gpu {
 
-/// Whether these functions are of this version and run these kernels.
-bool fits(const resnet_device_api* api) noexcept;
+/// What does not fit of these functions, a line; "": they are of this version and run these kernels.
+std::string misfit(const resnet_device_api* api);
+
+/// What to do about that.
+inline constexpr const char* kOneSource = "build both of one source, or take both from one package";
+
+/// The number of devices. Throws ConfigError where there is none, or the driver is too old.
+int count_devices(const resnet_device_api& api);
 
 /// A device and the one stream on which all work of an engine is done, in the order in which it is asked for.
 class Device {
  public:
-  /// Throws Error if the functions are those of another version or of other kernels, or the device fails.
+  /// Throws ConfigError if the functions do not fit, or there is no such device that can run the kernels;
+  /// DeviceError if it fails or is another process's.
   explicit Device(const resnet_device_api& api, int number = 0);
   ~Device();
   Device(const Device&) = delete;
@@ -28,9 +35,11 @@ class Device {
   const resnet_device_facts& facts() const noexcept { return facts_; }
   /// Its name among devices: "cuda:0".
   std::string name() const;
+  /// Memory that nobody has now, bytes.
+  std::int64_t free_bytes() const;
 
-  /// All these throw Error if the device fails, or in a child of fork(), which has no part in it. Copies are
-  /// between any two of host and device; those to the host are there after synchronize().
+  /// All these throw DeviceError if the device fails, Error in a child of fork(), which has no part in it.
+  /// Copies are between any two of host and device; those to the host are there after synchronize().
   void copy(void* to, const void* from, std::int64_t bytes);
   void fill(void* memory, int byte, std::int64_t bytes);
   void launch(const Launch& launch);

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 #include "device/kernels.h"
 #include "gpu/device.h"
@@ -41,7 +42,8 @@ PluginSearch default_search() {
 
 Plugin load_plugin(const PluginSearch& search) {
   if (dlopen(search.driver.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
-    return {.why = "no NVIDIA driver (" + loader_error() + ")",
+    return {.why = "no NVIDIA driver",
+            .detail = loader_error(),
             .hint = "install NVIDIA's driver, or compute on the CPU"};
   }
   void* library = nullptr;
@@ -52,7 +54,8 @@ Plugin load_plugin(const PluginSearch& search) {
     if (const std::string text = loader_error(); first.empty()) first = text;
   }
   if (library == nullptr) {
-    return {.why = "no plugin for GPUs (" + first + ")",
+    return {.why = "no plugin for GPUs",
+            .detail = first,
             .hint = fmt::format("put {} beside the program, or name it in {}", kPlugin, kVariable)};
   }
   const auto entry = reinterpret_cast<resnet_device_entry>(dlsym(library, kEntry));
@@ -61,10 +64,7 @@ Plugin load_plugin(const PluginSearch& search) {
             .hint = fmt::format("name a {} that was built with this program in {}", kPlugin, kVariable)};
   }
   const resnet_device_api* const api = entry();
-  if (!fits(api)) {
-    return {.why = "the plugin for GPUs is of another version than this program",
-            .hint = "build both of one source, or take both from one package"};
-  }
+  if (std::string what = misfit(api); !what.empty()) return {.why = std::move(what), .hint = kOneSource};
   return {.api = api};
 }
 

@@ -21,7 +21,9 @@ PluginSearch default_search();
 /// What was found: functions, or why there are none.
 struct Plugin {
   const resnet_device_api* api = nullptr;
-  std::string why = {}, hint = {};  // one line each: "no NVIDIA driver (libcuda.so.1: ...)"
+  std::string why = {};     // "no NVIDIA driver"
+  std::string detail = {};  // what the system says of that, if anything: "libcuda.so.1: cannot open ..."
+  std::string hint = {};
 };
 /// Loads a plugin; it stays loaded until the process ends. A plugin of another version or of other kernels is
 /// refused. Calls no function of its device: whether there is one, Device tells.

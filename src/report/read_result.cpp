@@ -78,6 +78,7 @@ FitResult read_result(const std::filesystem::path& path) {
   reader.take("test_acc", result.test_acc);
   reader.take("examples_per_second", result.examples_per_second);
   reader.take("device", result.device);
+  reader.take("device_name", result.device_name);
   reader.take("cpu_model", result.cpu_model);
   reader.take("seed", result.seed);
   reader.take("epochs", result.epochs);
@@ -91,6 +92,7 @@ FitResult read_result(const std::filesystem::path& path) {
   reader.take("threads", result.threads);
   reader.take("threads_from", result.threads_from);
   reader.take("isa", result.isa);
+  reader.take("libraries", result.libraries);
   reader.take("weights_sha256", result.weights_sha256);
   reader.take("complete", result.complete);
   data::Dataset::Source::Counts counts;

@@ -10,7 +10,6 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/toml.h"
-#include "images/libraries.h"
 #include "resnet/report.h"
 #include "resnet/version.h"
 
@@ -78,6 +77,7 @@ std::string to_json(const FitResult& result) {
                               {"test_acc", result.test_acc},
                               {"examples_per_second", result.examples_per_second},
                               {"device", result.device},
+                              {"device_name", result.device_name},
                               {"cpu_model", result.cpu_model},
                               {"seed", result.seed},
                               {"epochs", result.epochs},
@@ -94,7 +94,7 @@ std::string to_json(const FitResult& result) {
                               {"weights_sha256", result.weights_sha256},
                               {"complete", result.complete},
                               {"version", kVersion},
-                              {"libraries", images::libraries()}});
+                              {"libraries", result.libraries}});
   if (result.data) {
     object.add("bad_files", result.data->bad_files);
     object.add("duplicates", result.data->duplicates);

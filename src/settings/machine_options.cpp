@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "engine/choice.h"
 #include "settings/option_table.h"
 
 namespace resnet::settings {
@@ -18,16 +19,17 @@ void add_machine(Table& table) {
              },
              [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); },
              {"EngineOptions::threads"}});
-  const std::vector<std::string> precisions = {"f32", "bf16"};
+  const std::vector<std::string> precisions = {"f32", "bf16", "tf32"};
   table.add({"precision",
-             "f32|bf16",
-             "type of operands and stored activations",
+             "f32|bf16|tf32",
+             "type of operands and stored activations; tf32, of GPUs alone, rounds operands and stores f32",
              true,
              [=](Settings& s, const std::string& t) {
-               const bool f32 = parse_choice("precision", t, precisions) == precisions[0];
-               s.precision = f32 ? Precision::f32 : Precision::bf16;
+               parse_choice("precision", t, precisions);
+               for (const Precision precision : {Precision::f32, Precision::bf16, Precision::tf32})
+                 if (name_of(precision) == t) s.precision = precision;
              },
-             [](const Settings& s) { return std::string(name_of(storage_of(s.precision))); },
+             [](const Settings& s) { return std::string(name_of(s.precision)); },
              {"EngineOptions::precision"},
              precisions});
   table
@@ -44,13 +46,16 @@ void add_machine(Table& table) {
     parse_size("memory", t);
     s.memory = t;
   };
-  Option& device = table.choice("device", "NAME", "auto or cpu", {"auto", "cpu"}, &Settings::device);
-  device.set = [take = device.set](Settings& s, const std::string& t) {
-    if (t.starts_with("gpu") || t.starts_with("cuda")) {
-      throw ConfigError("--device cannot be '" + t + "'",
-                        "give cpu, or nothing: this build has no GPU engine");
+  Option& device =
+      table.choice("device", "NAME", "cpu, cuda or cuda:N; auto: a GPU if one can be used, else the CPU",
+                   {"auto", "cpu", "cuda"}, &Settings::device);
+  device.fields = {"EngineOptions::device"};
+  device.set = [](Settings& s, const std::string& t) {
+    if (!engine::device_named(t)) {
+      throw ConfigError(fmt::format("--device cannot be '{}'", t),
+                        "give auto, cpu, cuda, or a GPU by its number, as cuda:0");
     }
-    take(s, t);
+    s.device = t;
   };
   table.text("out", "DIR", "folder of the run; default runs/<model>-<n>", &Settings::out);
   table.flag("tensorboard", "also write event files for TensorBoard into the run's folder",

@@ -198,7 +198,8 @@ CheckpointOptions checkpoint_options(const Settings& settings, const std::filesy
 }
 
 EngineOptions engine_options(const Settings& settings) {
-  return {.threads = settings.threads,
+  return {.device = settings.device,
+          .threads = settings.threads,
           .isa = settings.isa,
           .precision = settings.precision,
           .seed = settings.seed,

@@ -198,6 +198,10 @@ Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
 
 }  // namespace
 
+std::string libraries_of(const DeviceInfo& device) {
+  return images::libraries() + (device.libraries.empty() ? "" : ", ") + device.libraries;
+}
+
 std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata) {
   Sha256 hash;
   const auto add = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
@@ -221,7 +225,7 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, 
   tensors.emplace_back(kCurve, tensor_of(checkpoint.run.curve));
   io::Metadata metadata = {{kCheckpointKey, kFormat},
                            {kVersionKey, kVersion},
-                           {kLibrariesKey, images::libraries()},
+                           {kLibrariesKey, checkpoint.libraries},
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
   metadata.merge(checkpoint.network);

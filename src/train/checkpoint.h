@@ -52,14 +52,17 @@ struct Checkpoint {
   State average, best;    // may be empty
   io::Metadata network;   // io::metadata_of(), written only: with it read_model() takes the file for a model
   std::string version;    // of the program that wrote it
-  std::string libraries;  // images::libraries() then; "": not known
+  std::string libraries;  // libraries_of() the run then; "": not known
 };
+
+/// Beside our own code, what last bits depend on where this device computes: images::libraries() and its own.
+std::string libraries_of(const DeviceInfo& device);
 
 inline constexpr const char* kHashKey = "resnet.sha256";  // of a checkpoint's metadata
 /// What stands there: the SHA-256 of all else that the file says.
 std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata);
 
-/// With this program's version and libraries, atomically and durably; with a `folder` as write_file(). Throws
+/// With this program's version, atomically and durably; with a `folder` as write_file(). Throws
 /// IoError.
 void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint,
                       const KnownFolder* folder = nullptr);

@@ -12,7 +12,6 @@
 #include "base/descriptor.h"
 #include "base/files.h"
 #include "base/memory.h"
-#include "images/libraries.h"
 #include "resnet/version.h"
 
 namespace resnet {
@@ -104,7 +103,7 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Eng
       check_place(path, checkpoint.run, batches_, accumulate_);
       for (const auto& [then, now] :
            {std::pair(fmt::format("resnet {}", checkpoint.version), fmt::format("resnet {}", kVersion)),
-            std::pair(checkpoint.libraries, images::libraries())}) {
+            std::pair(checkpoint.libraries, libraries_of(engine.device()))}) {
         if (!then.empty() && then != now)
           note(fmt::format("{} was written with {}; this is {}: last bits may differ", path.string(), then,
                            now));

@@ -18,7 +18,7 @@ using graph::Graph;
 using graph::ValueId;
 
 constexpr const char* kInput = "input";
-constexpr double kRoundF32 = 0x1p-24, kRoundBf16 = 0x1p-9;
+constexpr double kRoundF32 = 0x1p-24, kRoundTf32 = 0x1p-12, kRoundBf16 = 0x1p-9;
 constexpr double kMargin = 16;  // see the header
 
 // The value that a module gives: of its own node, else of the last in it.
@@ -94,8 +94,10 @@ double terms_of(const Graph& graph) {
 
 double tolerance_of(const Graph& graph, Precision precision) {
   double size = kRoundF32 * std::sqrt(terms_of(graph));
-  if (precision == Precision::bf16)
-    size = std::hypot(size, kRoundBf16 * std::sqrt(static_cast<double>(graph.nodes().size())));
+  if (precision != Precision::f32) {
+    const double round = precision == Precision::bf16 ? kRoundBf16 : kRoundTf32;
+    size = std::hypot(size, round * std::sqrt(static_cast<double>(graph.nodes().size())));
+  }
   return kMargin * size;
 }
 

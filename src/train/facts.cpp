@@ -80,9 +80,11 @@ void add_data(List& list, const data::Dataset& train, const data::Dataset& test)
 Facts facts_of(const FitOptions& options, const Network& network, const Engine& engine,
                const data::Dataset& train, const data::Dataset& test) {
   List list;
-  list.add("device", engine.device().kind);
-  list.add("EngineOptions::isa", engine.device().target);
-  list.add("EngineOptions::precision", options.engine.precision == Precision::bf16 ? "bf16" : "f32");
+  const DeviceInfo device = engine.device();
+  const std::string kind = device.kind.substr(0, device.kind.find(':'));  // whichever GPU of them
+  list.add("device", kind);
+  list.add(kind == device.kind ? "EngineOptions::isa" : "the architecture", device.target);
+  list.add("EngineOptions::precision", name_of(options.engine.precision));
   list.add("fusion", options.engine.fuse);
   list.add("FitOptions::seed", options.seed);
   list.add("FitOptions::batch_size", options.batch_size);
@@ -110,6 +112,7 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
 Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
                             const data::Dataset& train, const data::Dataset& test) {
   Checkpoint checkpoint;
+  checkpoint.libraries = libraries_of(engine.device());
   checkpoint.facts = facts_of(options, network_of(net, batch_shape(options, train)), engine, train, test);
   checkpoint.network = io::metadata_of(model_of(net, train), options.checkpoints.folder);
   return checkpoint;

@@ -58,6 +58,8 @@ class Run {
       replay_.forget();  // copies of the state take the place of this one
       if (keeper_ && at_.steps > 0) keep(true);
       result = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
+    } catch (const DeviceError&) {  // what was trained is lost with the engine's state
+      throw;
     } catch (...) {
       replay_.forget();  // its memory may be what is needed
       if (engine_) keep_trained(net_, *engine_);
@@ -70,8 +72,10 @@ class Run {
 
  private:
   void make_engine() {
-    engine_ =
-        options_.engine_factory(network_of(net_, batch_shape(options_, train_)), engine_options(options_));
+    EngineOptions engine = engine_options(options_);
+    if (!info_.device.kind.empty())
+      engine.device = info_.device.kind;  // a run stays on the device that it began on
+    engine_ = options_.engine_factory(network_of(net_, batch_shape(options_, train_)), engine);
   }
 
   // Gives false where it is to go back.
@@ -128,8 +132,7 @@ class Run {
 
   void announce() {
     info_.batches = loader_.batches();
-    device_ = engine_->device();
-    info_.device = device_.kind;
+    info_.device = engine_->device();
     info_.bounded = time_.has_value();
     follow_schedule();
     for (const auto& observer : options_.observers) observer->on_start(info_);
@@ -162,8 +165,7 @@ class Run {
     return !interrupted() && at_.progress.batch > 0 && at_.evaluated_at != at_.steps;
   }
 
-  // From where it stands, which is the epoch's beginning but where the run was resumed. Gives false where it
-  // is to go back.
+  // From where it stands: within the epoch where it was resumed. Gives false where it is to go back.
   bool run_epoch() {
     epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
     const std::int64_t batches = loader_.batches(), every = std::max<std::int64_t>(1, batches / 5);  // points
@@ -349,7 +351,7 @@ class Run {
   }
 
   FitResult finish(const State& state) {
-    FitResult result = result_of(at_, info_, options_, device_);
+    FitResult result = result_of(at_, info_, options_);
     result.data = train_.source().counts();
     result.weights_sha256 = io::weights_sha256(state);
     result.complete = at_.evaluated_at == at_.steps && !interrupted();
@@ -373,7 +375,6 @@ class Run {
   Replay replay_;
   WeightAverage average_;
   std::unique_ptr<Engine> engine_;
-  DeviceInfo device_;
   std::optional<Schedule> schedule_;
   std::optional<TimePlan> time_;
   RunInfo info_ = info_of(net_, train_, test_, options_);

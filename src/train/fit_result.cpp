@@ -5,6 +5,8 @@
 #include <cmath>
 #include <ostream>
 
+#include "base/machine.h"
+
 namespace resnet {
 
 std::ostream& operator<<(std::ostream& out, const FitResult& result) {
@@ -33,6 +35,14 @@ RunInfo info_of(const nn::Module& net, const data::Dataset& train, const data::D
   return info;
 }
 
+namespace {
+
+bool on_gpu(const DeviceInfo& device) {
+  return device.kind.find(':') != std::string::npos;
+}
+
+}  // namespace
+
 void count_batch(RunState& run, const StepResult& step, std::int64_t examples, double lr) {
   run.examples += examples;
   run.epoch_loss += step.loss_sum;
@@ -46,14 +56,16 @@ void count_batch(RunState& run, const StepResult& step, std::int64_t examples, d
   run.progress.lr = lr;
 }
 
-FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options,
-                    const DeviceInfo& device) {
+FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options) {
+  const DeviceInfo& device = info.device;
   FitResult result;
   result.device = device.kind;
-  result.cpu_model = device.name;
+  result.device_name = device.name;
+  result.cpu_model = on_gpu(device) ? cpu_model() : device.name;
   result.threads = device.threads;
   result.threads_from = device.threads_from;
   result.isa = device.target;
+  result.libraries = libraries_of(device);
   if (run.examples > 0) {
     result.loss = run.measured.loss;
     result.train_acc = run.measured.train_acc;

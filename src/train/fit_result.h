@@ -13,7 +13,6 @@ RunInfo info_of(const nn::Module& net, const data::Dataset& train, const data::D
 void count_batch(RunState& run, const StepResult& step, std::int64_t examples, double lr);
 
 /// All but what follows from the data, the weights and the end.
-FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options,
-                    const DeviceInfo& device);
+FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& options);
 
 }  // namespace resnet::train

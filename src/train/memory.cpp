@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "base/memory.h"
@@ -61,26 +63,42 @@ Shape images_of(const data::Dataset& set, std::int64_t count) {
   return {count, example[0], example[1], example[2]};
 }
 
+// Free bytes of a device with a memory of its own; none: the engine works in the process's.
+std::optional<std::int64_t> left_on_device(const Engine& engine) {
+  const auto* const planned = dynamic_cast<const PlannedEngine*>(&engine);
+  return planned == nullptr ? std::nullopt : planned->device_memory_left();
+}
+
 // What the arena grows by for this work, on batches of these sizes.
 class ArenaNeed {
  public:
-  explicit ArenaNeed(Engine& engine) : engine_(dynamic_cast<PlannedEngine*>(&engine)) {}
+  explicit ArenaNeed(Engine& engine)
+      : engine_(dynamic_cast<PlannedEngine*>(&engine)), on_device_(left_on_device(engine).has_value()) {}
   void add(const data::Dataset& set, const std::vector<std::int64_t>& sizes, Work work, bool mixed) {
     if (engine_ == nullptr) return;
     for (const std::int64_t size : sizes) {
-      const ArenaBytes bytes = engine_->planned_bytes(images_of(set, size), work, mixed);
+      const Shape images = images_of(set, size);
+      const ArenaBytes bytes = engine_->planned_bytes(images, work, mixed);
       most_.state = std::max(most_.state, bytes.state);
       most_.work = std::max(most_.work, bytes.work);
       most_.scratch = std::max(most_.scratch, bytes.scratch);
+      images_ = std::max(images_, images.elements() * std::int64_t{sizeof(float)});
     }
   }
+  /// Of the process: where a device has the arena, a mirror of its state, and images on their way to it.
+  std::int64_t process() const { return on_device_ ? most_.state + images_ : growth(); }
+  /// Of a device's own memory.
+  std::int64_t device() const { return on_device_ ? growth() : 0; }
+
+ private:
   std::int64_t growth() const {
     return engine_ == nullptr ? 0 : std::max<std::int64_t>(0, most_.total() - engine_->arena_bytes());
   }
 
- private:
   PlannedEngine* engine_;
+  bool on_device_;
   ArenaBytes most_;
+  std::int64_t images_ = 0;  // bytes of the largest batch
 };
 
 std::int64_t rest_of(std::int64_t threads, std::int64_t train, std::int64_t test) {
@@ -101,24 +119,31 @@ std::string left_text(std::int64_t left, std::int64_t most) {
                   : fmt::format("{} are free", bytes_text(left));
 }
 
+// Bytes that are left of both.
+struct Left {
+  std::int64_t process, device;
+  bool holds(const MemoryNeed& need) const { return need.total() <= process && need.device <= device; }
+};
+
 // What would fit: a step of the same examples in smaller batches, or a run without checkpoints.
 std::string hint_for(const FitOptions& options, Engine& engine, const nn::Module& net,
                      const data::Dataset& train, const data::Dataset& test, const MemoryNeed& need,
-                     std::int64_t left) {
-  if (need.total() - need.checkpoint <= left) {
+                     const Left& left) {
+  const bool of_device = need.device > left.device;
+  if (!of_device && need.total() - need.checkpoint <= left.process) {
     return fmt::format("without checkpoints (CheckpointOptions::every_seconds 0) it needs {}",
                        bytes_text(need.total() - need.checkpoint));
   }
   FitOptions less = options;
   std::int64_t parts = 2;
-  while (parts < options.batch_size && need.total() / (2 * parts) > left) parts *= 2;
+  while (parts < options.batch_size && need.total() / (2 * parts) > left.process) parts *= 2;
   for (; options.batch_size / parts >= 1; parts *= 2) {
     less.batch_size = options.batch_size / parts;
     less.accumulate = options.accumulate * parts;
-    const std::int64_t bytes = need_of(less, engine, net, train, test, 1).total();
-    if (bytes > left) continue;
+    const MemoryNeed smaller = need_of(less, engine, net, train, test, 1);
+    if (!left.holds(smaller)) continue;
     return fmt::format("FitOptions::batch_size {} with FitOptions::accumulate {} needs {}", less.batch_size,
-                       less.accumulate, bytes_text(bytes));
+                       less.accumulate, bytes_text(of_device ? smaller.device : smaller.total()));
   }
   return "no batch is small enough: a smaller network or smaller images need less";
 }
@@ -154,7 +179,8 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
   const bool measured = options.seconds > 0 || options.estimate;
 
   MemoryNeed need;
-  need.engine = arena.growth();
+  need.engine = arena.process();
+  need.device = arena.device();
   need.batches = ring_bytes(train, options.batch_size, options.drop_last, prefetch) +
                  ring_bytes(test, options.batch_size, false, prefetch) +
                  loading.threads * decoding_bytes(train) + evaluating * decoding_bytes(test);
@@ -179,11 +205,17 @@ int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module&
   MemoryNeed need = need_of(options, engine, net, train, test, prefetch);
   const std::int64_t most = options.engine.memory;
   const std::int64_t left = memory_left(most);  // the plans have theirs
+  const Left both{left, left_on_device(engine).value_or(std::numeric_limits<std::int64_t>::max())};
+  if (need.device > both.device) {
+    throw MemoryError(fmt::format("the run needs {} more of the memory of {}, of which {} are free",
+                                  bytes_text(need.device), engine.device().kind, bytes_text(both.device)),
+                      hint_for(options, engine, net, train, test, need, both));
+  }
   while (need.total() > left && prefetch > 1) need = need_of(options, engine, net, train, test, --prefetch);
   if (need.total() > left) {
     throw MemoryError(fmt::format("the run needs {} more ({}); {}", bytes_text(need.total()), text_of(need),
                                   left_text(left, most)),
-                      hint_for(options, engine, net, train, test, need, left));
+                      hint_for(options, engine, net, train, test, need, both));
   }
   if (most > 0) limit_caches(train, test, left - need.total());
   return prefetch;
@@ -197,7 +229,13 @@ int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOpt
   ArenaNeed arena(engine);
   arena.add(test, batch_sizes(test.size(), batch_size), Work::infer, false);
   const std::int64_t threads = loader_threads(engine.device().threads, options.loader_threads);
-  const std::int64_t fixed = arena.growth() + threads * decoding_bytes(test) +
+  const std::string hint = "a smaller EvaluateOptions::batch_size gives the same figures";
+  if (const auto on_device = left_on_device(engine); on_device && arena.device() > *on_device) {
+    throw MemoryError(fmt::format("the evaluation needs {} more of the memory of {}, of which {} are free",
+                                  bytes_text(arena.device()), engine.device().kind, bytes_text(*on_device)),
+                      hint);
+  }
+  const std::int64_t fixed = arena.process() + threads * decoding_bytes(test) +
                              (options.views != Views::one ? ring_bytes(test, batch_size, false, 0) : 0) +
                              rest_of(engine.device().threads + threads, 0, test.size());
   const std::int64_t left = memory_left(planned->memory());
@@ -206,7 +244,7 @@ int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOpt
   if (need() <= left) return prefetch;
   throw MemoryError(
       fmt::format("the evaluation needs {} more; {}", bytes_text(need()), left_text(left, planned->memory())),
-      "a smaller EvaluateOptions::batch_size gives the same figures");
+      hint);
 }
 
 void check_parameters(const nn::Module& net, std::int64_t most) {

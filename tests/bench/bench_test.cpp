@@ -48,8 +48,8 @@ TEST(TimeSteps, GivesFiguresThatFitEachOther) {
   EXPECT_LT(figures.fraction_of_direct_limit, 2);
   EXPECT_GT(figures.arena_bytes, 0);
   EXPECT_GT(figures.peak_rss_bytes, figures.arena_bytes);
-  EXPECT_EQ(figures.threads, 1);
-  EXPECT_EQ(figures.isa, name_of(best_isa()));
+  EXPECT_EQ(figures.device.threads, 1);
+  EXPECT_EQ(figures.device.target, name_of(best_isa()));
 }
 
 TEST(TimeSteps, CountsTheWorkOfAStepAndOfAnEvaluation) {

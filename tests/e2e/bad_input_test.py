@@ -75,7 +75,7 @@ check("no data set", ["train", "now"], 2, "there is no data set 'now'", "folder:
 check("flag without value", ["train", "--epochs"], 2, "--epochs")
 for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),
                     ("--batch-size", "0"), ("--seed", "-1"), ("--seed", "18446744073709551616"), ("--resize", "0"),
-                    ("--resize", "96x"), ("--resize", "70000"), ("--steps", "-2"), ("--precision", "f16"), ("--device", "cuda"),
+                    ("--resize", "96x"), ("--resize", "70000"), ("--steps", "-2"), ("--precision", "f16"), ("--device", "gpu"),
                     ("--isa", "mmx"), ("--blocks", "2,,2"), ("--channels", "0"), ("--block", "square"), ("--data", "mnist"),
                     ("--limit-train", "x")):
     check(f"{flag} {value}", [*train, flag, value], 2, value, left=[out])
@@ -188,7 +188,8 @@ check("bench of the loader's seed", ["bench", "loader", "--seed", "5"], 2, "no u
 check("bench of an evaluation's layers", ["bench", "infer", "--layers"], 2, "--layers", "bench train --layers")
 # Hints say what is meant, not the next best word.
 for words, code, says, hint in (("train --wd 0.1", 2, "no flag --wd", "did you mean --weight-decay?"),
-                                ("train --device gpu", 2, "cannot be 'gpu'", "no GPU engine"),
+                                ("train --device gpu", 2, "cannot be 'gpu'", "as cuda:0"),
+                                ("train --gpu", 2, "no flag --gpu", "did you mean --device cuda?"),
                                 ("train --batch 64", 2, "no flag --batch", "did you mean --batch-size?"),
                                 ("train --resume x", 1, "is no run's folder", "give the folder of a run"),
                                 ("train --out", 2, "--out needs a value", "folder of the run"),

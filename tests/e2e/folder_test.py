@@ -219,7 +219,7 @@ run("train", "--config", "first/config.toml", "--out", "never", code=1, says="ha
 assert not (HERE / "never").exists()
 note = run("eval", "first", "--data", "idx:own", "--json", says="note: idx:own has other test examples").stdout
 assert json.loads(note)["examples"] == 8
-assert run("eval", "first", "--data", "idx:kept").stderr == ""
+assert "note" not in run("eval", "first", "--data", "idx:kept").stderr
 run("train", "--config", "first/config.toml", "--data", "idx:own", "--out", "other", "--quiet")
 shutil.rmtree(HERE / "own")
 os.rename(HERE / "kept", HERE / "own")

@@ -19,6 +19,7 @@ os.chdir(HERE)
 os.environ["XDG_CACHE_HOME"] = str(HERE.parent / "cache")
 shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 os.environ.pop("RESNET_DATA_DIR", None)
+os.environ["RESNET_CUDA_PLUGIN"] = "none"  # their numbers are the CPU's, also where there is a GPU
 
 
 def run(*arguments, code=0, says="", data=None, **options):

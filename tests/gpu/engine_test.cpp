@@ -16,12 +16,10 @@
 namespace resnet {
 namespace {
 
-using gpu::Products;
 using test::Examples;
 
-std::unique_ptr<PlannedEngine> emulated(const Network& network, const EngineOptions& options = {},
-                                        Products products = Products::f32) {
-  return engine::make_gpu_engine(network, options, test::tested_device(), 0, products);
+std::unique_ptr<PlannedEngine> emulated(const Network& network, const EngineOptions& options = {}) {
+  return engine::make_gpu_engine(network, options, test::tested_device(), 0);
 }
 
 StepResult step(Engine& engine, const Examples& e, float lr = 0.05F) {
@@ -69,7 +67,7 @@ TEST_P(EmulatedGpu, ComputesTheGradientsOfTheReference) {
   {
     SCOPED_TRACE("tf32");
     test::Oracle(network, e, 0x1p-10)
-        .expect_near(test::computed_by(*emulated(network, {}, Products::tf32), e), false);
+        .expect_near(test::computed_by(*emulated(network, {.precision = Precision::tf32}), e), false);
   }
   SCOPED_TRACE("bf16");
   test::Oracle(network, e, 0x1p-8)
@@ -210,8 +208,20 @@ TEST(EmulatedGpuEngine, RefusesFunctionsOfAnotherVersionAndDevicesThatAreNotTher
   const Network network = network_of(kCase);
   resnet_device_api other = emulator::api();
   ++other.kernels;
-  EXPECT_THROW(engine::make_gpu_engine(network, {}, other), ConfigError);
+  EXPECT_THROW(engine::make_gpu_engine(network, {}, other, 0), ConfigError);
   EXPECT_THROW(engine::make_gpu_engine(network, {}, emulator::api(), 1), ConfigError);
+}
+
+TEST(EmulatedGpuEngine, ThatOnlyAnswersKeepsItsState) {
+  Network network = network_of(kCase);
+  network.train.reset();
+  const auto engine = engine::make_gpu_inference_engine(network, {}, test::tested_device(), 0);
+  const Examples e = test::examples(kCase.images, 5);
+  EXPECT_LE(
+      test::distance(engine->infer(e.images.view<float>()), emulated(network)->infer(e.images.view<float>())),
+      0);
+  EXPECT_THROW(engine->set_state(engine->state()), ConfigError);
+  EXPECT_THROW(step(*engine, e), ConfigError);
 }
 
 TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
@@ -232,17 +242,17 @@ TEST(EmulatedGpuEngine, SaysWhatTheDeviceSaysWhereItFails) {
   static bool broken = false;
   resnet_device_api failing = emulator::api();
   failing.launch_graph = [](resnet_stream* stream, resnet_graph* graph) {
-    return broken ? 7 : emulator::api().launch_graph(stream, graph);
+    return broken ? RESNET_DEVICE_FAILED : emulator::api().launch_graph(stream, graph);
   };
   failing.error = [] { return "the device fell off the bus"; };
-  const auto engine = engine::make_gpu_engine(network, {}, failing);
+  const auto engine = engine::make_gpu_engine(network, {}, failing, 0);
   const Examples e = test::examples(kCase.images, 5);
   step(*engine, e);
   broken = true;
   try {
     step(*engine, e);
     ADD_FAILURE() << "it did not throw";
-  } catch (const Error& error) {
+  } catch (const DeviceError& error) {
     EXPECT_NE(
         std::string(error.what()).find("emulator:0 failed while computing: the device fell off the bus"),
         std::string::npos)

@@ -44,7 +44,7 @@ inline RunInfo small_run(std::int64_t epochs = 3, std::int64_t batches = 10) {
   run.batches = batches;
   run.batch_size = 256;
   run.steps = epochs * batches;
-  run.device = "cpu";
+  run.device.kind = "cpu";
   return run;
 }
 

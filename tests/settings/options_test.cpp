@@ -118,9 +118,10 @@ const std::map<std::string, Texts>& cases() {
       {"seed", {{"0", "18446744073709551615"}, {"-1", "18446744073709551616", "0x10"}}},
       {"seeds", {{"2", "1000"}, {"", "0", "1001", "-1", "five"}}},
       {"threads", {{"1", "1024"}, {"0", "-1", "1025"}}},
-      {"precision", {{"f32", "bf16"}, {"f16", "F32"}}},
+      {"precision", {{"f32", "bf16", "tf32"}, {"f16", "F32", "TF32"}}},
       {"isa", {{"avx2", "avx512", "avx512_bf16"}, {"mmx", "avx"}}},
-      {"device", {{"auto", "cpu"}, {"cuda"}}},
+      {"device",
+       {{"auto", "cpu", "cuda", "cuda:3", "cuda:sm_90"}, {"", "gpu", "cuda:", "cuda:-1", "cuda:sm_70"}}},
       {"out", {{"", "runs/here"}, {}}},
   };
   return map;

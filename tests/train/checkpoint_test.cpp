@@ -416,6 +416,7 @@ TEST(Facts, DifferForEveryOptionThatChangesARun) {
       {"lr", [](FitOptions& o) { o.lr = 0.3F; }},
       {"seed", [](FitOptions& o) { o.seed = 1; }},
       {"precision", [](FitOptions& o) { o.engine.precision = Precision::bf16; }},
+      {"tf32", [](FitOptions& o) { o.engine.precision = Precision::tf32; }},
       {"fuse", [](FitOptions& o) { o.engine.fuse = false; }},
       {"method", [](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }},
       {"momentum", [](FitOptions& o) { o.optimizer.method = SgdOptions{.momentum = 0.5}; }},

@@ -100,7 +100,7 @@ TEST(Fit, GivesWhatBelongsToItsFigures) {
   EXPECT_EQ(result.isa, "wood");
   EXPECT_EQ(result.threads, 3);
   EXPECT_EQ(result.weights_sha256.size(), 64U);
-  EXPECT_EQ(run.recorder->info.device, "abacus");
+  EXPECT_EQ(run.recorder->info.device.kind, "abacus");
   EXPECT_EQ(run.recorder->info.batches, 3);
   EXPECT_EQ(run.recorder->info.steps, 6);
   EXPECT_EQ(run.recorder->info.train_examples, 10);
@@ -210,6 +210,23 @@ TEST(Fit, KeepsWhatWasTrainedWhenAnObserverFails) {
   run.recorder->fail_at = 5;
   EXPECT_THROW(fit(run.net, counted(10), counted(6), run.options(9)), IoError);
   EXPECT_EQ(run.first_bias(), 5);
+}
+
+// What was trained is gone with it: the network has its first values, and the error is the device's.
+TEST(Fit, GivesNothingThatItCannotHaveWhenTheDeviceFails) {
+  Scripted run;
+  nn::init(run.net, run.net.scheme(), 0);
+  run.log->stepping = [&run](std::int64_t) {
+    if (run.log->batches.size() == 3) throw DeviceError("cuda:0 failed while computing: it is gone");
+  };
+  const float before = run.first_bias();
+  try {
+    fit(run.net, counted(10), counted(6), run.options(9));
+    ADD_FAILURE() << "it did not throw";
+  } catch (const DeviceError& error) {
+    EXPECT_STREQ(error.what(), "cuda:0 failed while computing: it is gone");
+  }
+  EXPECT_EQ(run.first_bias(), before);
 }
 
 TEST(Fit, FailsWhenTheLossIsNoLongerFinite) {

@@ -473,7 +473,15 @@ TEST(NonFinite, GivesUpACheckpointThatLeadsThereAgainForAnOlderOne) {
 TEST(NonFinite, GoesBackToTheBeginningWithoutACheckpointAndAtMostFiveTimes) {
   auto seen = std::make_shared<Exploding>();
   nn::Sequential net = network();
-  const FitResult result = fit(net, noise(kExamples), noise(6), too_fast(OnNan::rollback, 0.05F, seen));
+  FitOptions options = too_fast(OnNan::rollback, 0.05F, seen);
+  options.engine.device = "auto";
+  std::vector<std::string> devices;
+  options.engine_factory = [&devices, make = options.engine_factory](Network network, EngineOptions engine) {
+    devices.push_back(std::exchange(engine.device, "cpu"));
+    return make(std::move(network), engine);
+  };
+  const FitResult result = fit(net, noise(kExamples), noise(6), options);
+  EXPECT_THAT(devices, testing::ElementsAre("auto", "cpu")) << "it stays on the device that it began on";
   EXPECT_EQ(result.rollbacks, 1);
   EXPECT_THAT(seen->starts, testing::ElementsAre(0, 0));
   FitOptions slower = options_of(4, OnNan::stop);

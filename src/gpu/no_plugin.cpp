@@ -1,0 +1,15 @@
+// In the place of plugin.cpp in a static program, which can load nothing.
+#include "gpu/plugin.h"
+
+namespace resnet::gpu {
+
+PluginSearch default_search() {
+  return {};
+}
+
+Plugin load_plugin(const PluginSearch&) {
+  return {.why = "a static program loads no plugin for GPUs",
+          .hint = "take the program that is linked with libraries, or compute on the CPU"};
+}
+
+}  // namespace resnet::gpu
