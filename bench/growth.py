@@ -14,6 +14,8 @@ import sys
 
 from environment import ROOT, python_with
 
+os.environ["RESNET_CUDA_PLUGIN"] = "none"  # the CPU's figures, also where there is a GPU
+
 DEPTHS = (18, 34, 50, 101, 152)
 CORES = len(os.sched_getaffinity(0))
 THREADS = [2**i for i in range(10) if 2**i <= CORES]

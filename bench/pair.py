@@ -22,6 +22,8 @@ import sys
 import loader
 from environment import ROOT, python_with
 
+os.environ["RESNET_CUDA_PLUGIN"] = "none"  # the CPU's figures, also where there is a GPU
+
 FORMS = ("eager", "channels_last", "compile")
 
 
