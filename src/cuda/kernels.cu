@@ -5,6 +5,7 @@
 #include "device/kernels/loss.h"
 #include "device/kernels/norm.h"
 #include "device/kernels/optimizer.h"
+#include "device/kernels/peak.h"
 #include "device/kernels/pool.h"
 
 namespace resnet::device {

@@ -177,4 +177,11 @@ struct MergeArgs {
   std::int64_t elements = 0, shares = 0;
 };
 
+/// Products on registers alone: what the device can do at most.
+struct PeakArgs {
+  float* y = nullptr;      // [blocks][kThreads], so that nothing is left out
+  std::int32_t turns = 0;  // of peak_flops() each
+};
+inline constexpr int kPeakSums = 8;  // independent ones of a thread, or of a warp's tiles
+
 }  // namespace resnet::device

@@ -147,4 +147,20 @@ void Device::launch(const Graph& graph) {
   expect(api_.launch_graph(stream_, graph.get()), "computing");
 }
 
+Device::Moment Device::mark() {
+  expect_own_process();
+  expect(api_.use(number_), "taking the device");
+  resnet_event* made = nullptr;
+  expect(api_.make_event(&made), "making an event");
+  Moment moment(made, api_.end_event);
+  expect(api_.record(stream_, made), "recording an event");
+  return moment;
+}
+
+double Device::seconds(const Moment& first, const Moment& last) const {
+  float milliseconds = 0;
+  expect(api_.elapsed(first.get(), last.get(), &milliseconds), "computing");
+  return static_cast<double>(milliseconds) * 1e-3;
+}
+
 }  // namespace resnet::gpu

@@ -51,6 +51,12 @@ class Device {
   Graph end_capture();
   void launch(const Graph& graph);
 
+  /// A moment between what has been asked for and what is asked for next, by the device's own clock.
+  using Moment = std::unique_ptr<resnet_event, void (*)(resnet_event*)>;
+  Moment mark();
+  /// Seconds from one to a later one. Waits for it.
+  double seconds(const Moment& first, const Moment& last) const;
+
   const resnet_device_api& api() const noexcept { return api_; }
   /// Throws MemoryError.
   void* allocate(std::int64_t bytes);

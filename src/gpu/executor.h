@@ -51,7 +51,8 @@ class Executor {
 
   /// Asks for all calls in order, and comes back before they are done. Throws Error if the device fails.
   void run();
-  /// The same call by call; the time of each, waited for, is added to its number.
+  /// The same call by call, none of them in a graph; what each took by the device's clock is added to its
+  /// number.
   void run_timed(std::vector<double>& seconds);
   /// Whether the updates and statistics of the last run were. Waits for it.
   bool finite();

@@ -1,0 +1,52 @@
+// What a device can do at most: products on registers alone.
+#pragma once
+
+#include "device/args.h"
+#include "device/words.h"
+
+namespace resnet::device {
+
+/// Each sum becomes 2 * sum + 1 sixteen times in a turn; every fourth turn it begins anew, so that it stays
+/// finite.
+RESNET_WORD void peak_ffma(const PeakArgs& g) {
+  const auto two = static_cast<float>(g.turns > 0 ? 2 : 0);  // which the compiler does not know
+  float sums[kPeakSums] = {};
+  for (int turn = 0; turn < g.turns; ++turn) {
+    RESNET_UNROLL
+    for (int i = 0; i < kPeakSums; ++i) sums[i] = turn % 4 == 0 ? 0.0F : sums[i];
+    RESNET_UNROLL
+    for (int k = 0; k < 16; ++k) {
+      RESNET_UNROLL
+      for (int i = 0; i < kPeakSums; ++i) sums[i] = fmaf(sums[i], two, 1.0F);
+    }
+  }
+  float all = 0.0F;
+  RESNET_UNROLL
+  for (int i = 0; i < kPeakSums; ++i) all += sums[i];
+  g.y[block() * kThreads + thread()] = all;
+}
+
+/// Tiles of 16x8 that each become larger by the products of ones: 16 (tf32: 8) in every turn.
+template <bool kBf16>
+RESNET_WORD void peak_tensor(const PeakArgs& g) {
+  constexpr std::uint32_t kOne = kBf16 ? 0x3f803f80U : 0x3f800000U;  // two bf16, or one tf32
+  const std::uint32_t one = g.turns > 0 ? kOne : 0U;
+  const std::uint32_t rows[4] = {one, one, one, one};
+  float sums[kPeakSums][4] = {};
+  for (int turn = 0; turn < g.turns; ++turn) {
+    RESNET_UNROLL
+    for (int i = 0; i < kPeakSums; ++i) {
+      if constexpr (kBf16) {
+        mma_bf16(sums[i], rows, one, one);
+      } else {
+        mma_tf32(sums[i], rows, one, one);
+      }
+    }
+  }
+  float all = 0.0F;
+  RESNET_UNROLL
+  for (int i = 0; i < kPeakSums; ++i) all += sums[i][0] + sums[i][1] + sums[i][2] + sums[i][3];
+  g.y[block() * kThreads + thread()] = all;
+}
+
+}  // namespace resnet::device
