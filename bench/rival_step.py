@@ -22,18 +22,21 @@ WARM_UP = 2  # steps that do not count
 
 
 class Residual(nn.Module):
-    """The chapter's block; with `bottleneck`, 1x1, 3x3 and 1x1 to four times the channels."""
+    """The chapter's block; with `bottleneck`, 1x1, 3x3 and 1x1 to four times the channels. `bias` false: torchvision's, whose
+    shortcuts have a norm in place of a bias."""
 
-    def __init__(self, channels_in, width, stride, bottleneck):
+    def __init__(self, channels_in, width, stride, bottleneck, bias=True):
         super().__init__()
         channels_out = 4 * width if bottleneck else width
         plan = [(1, 1), (3, stride), (1, 1)] if bottleneck else [(3, stride), (3, 1)]
         widths = [channels_in] + [width] * (len(plan) - 1) + [channels_out]
-        self.convs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], kernel, step, padding=kernel // 2)
+        self.convs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], kernel, step, padding=kernel // 2, bias=bias)
                                    for i, (kernel, step) in enumerate(plan))
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in widths[1:])
         same = stride == 1 and channels_in == channels_out
-        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride)
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride, bias=bias)
+        if not same and not bias:
+            self.shortcut = nn.Sequential(self.shortcut, nn.BatchNorm2d(channels_out))
 
     def forward(self, x):
         y = x
@@ -45,15 +48,22 @@ class Residual(nn.Module):
 
 
 def network(name, channels, classes, stem):
-    if name not in D2L:
-        import torchvision  # pylint: disable=import-outside-toplevel
+    bias = name in D2L
+    torchvision = None
+    if not bias:
+        try:
+            import torchvision  # pylint: disable=import-outside-toplevel
+        except ImportError:
+            if f"d2l_{name}" not in D2L:
+                raise
+    if torchvision:
         net = torchvision.models.get_model(name, weights=None, num_classes=classes)
         if stem == "small":
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
         return net
-    blocks, bottleneck = D2L[name]
-    layers = [nn.Conv2d(channels, 64, 3, padding=1) if stem == "small" else nn.Conv2d(channels, 64, 7, 2, padding=3),
+    blocks, bottleneck = D2L[name if bias else f"d2l_{name}"]  # of the same shape where torchvision is not there
+    layers = [nn.Conv2d(channels, 64, 3, padding=1, bias=bias) if stem == "small" else nn.Conv2d(channels, 64, 7, 2, padding=3, bias=bias),
               nn.BatchNorm2d(64), nn.ReLU()]
     if stem == "large":
         layers.append(nn.MaxPool2d(3, 2, padding=1))
@@ -61,7 +71,7 @@ def network(name, channels, classes, stem):
     for stage, count in enumerate(blocks):
         width = 64 << stage
         for block in range(count):
-            layers.append(Residual(channels, width, 2 if stage > 0 and block == 0 else 1, bottleneck))
+            layers.append(Residual(channels, width, 2 if stage > 0 and block == 0 else 1, bottleneck, bias))
             channels = 4 * width if bottleneck else width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 

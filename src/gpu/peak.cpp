@@ -32,7 +32,7 @@ double best_of(Device& device, const std::function<void()>& work) {
 /// GB/s of `arrays` arrays that `work` sweeps, each as large as takes long enough.
 double swept_gbytes(Device& device, int arrays,
                     const std::function<void(std::span<std::byte* const>, std::int64_t)>& work) {
-  const std::int64_t most = std::min<std::int64_t>(1 << 30, device.facts().free_bytes / 16 / 256 * 256);
+  const std::int64_t most = std::min<std::int64_t>(1 << 30, device.free_bytes() / 16 / 256 * 256);
   for (std::int64_t bytes = std::min<std::int64_t>(64 << 10, most);; bytes = std::min(bytes * 4, most)) {
     const Memory memory(device, bytes * arrays);
     device.fill(memory.data(), 0, memory.bytes());

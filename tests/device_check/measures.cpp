@@ -1,0 +1,127 @@
+#include <span>
+
+#include "base/sha256.h"
+#include "bench/bench.h"
+#include "device_check/asked.h"
+#include "gpu/peak.h"
+#include "resnet/error.h"
+
+namespace resnet::device_check {
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+// CUDA's numbers of versions: 13000 is 13.0.
+std::string version(std::int32_t number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
+std::string hash_of(const State& state) {
+  Sha256 hash;
+  for (const auto& [name, tensor] : state) {
+    hash.update(std::as_bytes(std::span(name)));
+    hash.update({tensor.raw(), tensor.bytes()});
+  }
+  return hash.hex();
+}
+
+}  // namespace
+
+Json machine(const Asked& asked) {
+  const gpu::Device device(*asked.api);
+  const resnet_device_facts& facts = device.facts();
+  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / kGiB; };
+  row("device",
+      fmt::format("{}, sm_{}, {} multiprocessors", facts.name, facts.architecture, facts.multiprocessors));
+  row("memory", fmt::format("{:.1f} GiB, {:.1f} free", gib(facts.memory_bytes), gib(facts.free_bytes)));
+  row("CUDA", fmt::format("driver {}, plugin {}", version(facts.driver), version(facts.runtime)));
+  return Json::object({{"device", facts.name},
+                       {"architecture", facts.architecture},
+                       {"multiprocessors", facts.multiprocessors},
+                       {"memory_bytes", facts.memory_bytes},
+                       {"free_bytes", facts.free_bytes},
+                       {"shared_bytes", facts.shared_bytes},
+                       {"driver", facts.driver},
+                       {"runtime", facts.runtime}});
+}
+
+Json peaks(const Asked& asked) {
+  gpu::Device device(*asked.api);
+  Json figures = Json::object();
+  const auto tell = [&](const char* key, const std::string& what, double value, const char* unit) {
+    row(what, fmt::format("{:.4g} {}", value, unit));
+    figures.add(key, value);
+  };
+  tell("copy_gbytes_per_second", "memory, one array copied", gpu::copy_gbytes(device), "GB/s");
+  tell("add_gbytes_per_second", "memory, two arrays added into a third", gpu::memory_gbytes(device), "GB/s");
+  const auto teraflops = [&](gpu::Units units) { return gpu::peak_gflops(device, units) / 1e3; };
+  tell("f32_tflops", "f32, FFMA", teraflops(gpu::Units::ffma), "TFLOP/s");
+  tell("tf32_tflops", "tf32, tensor cores by mma.sync", teraflops(gpu::Units::tf32), "TFLOP/s");
+  tell("bf16_tflops", "bf16, tensor cores by mma.sync", teraflops(gpu::Units::bf16), "TFLOP/s");
+  return figures;
+}
+
+Json parity(const Asked& asked) {
+  Json networks = Json::list();
+  std::string failed;
+  for (const std::string model : {"d2l_resnet18", "resnet50", "seresnet18", "resnetv2_18"}) {
+    Asked of = asked;
+    of.model = model;
+    const Network network = network_for(of);
+    for (const Precision form : asked.forms) {
+      const auto engine = engine_for(of, network, form);
+      const bench::Check check =
+          bench::check_against_reference(*engine, network, of.images, of.classes, bench::Work::train, form);
+      const std::string what = fmt::format("{} {}", title(of), name_of(form));
+      row(what, fmt::format("{:.1e} ({})", check.difference, check.tensor),
+          fmt::format("{:.1e} allowed", check.tolerance));
+      networks.push_back(Json::object({{"model", model},
+                                       {"form", name_of(form)},
+                                       {"tensor", check.tensor},
+                                       {"l2_difference", check.difference},
+                                       {"tolerance", check.tolerance}}));
+      if (!check.passed() && failed.empty()) failed = what;
+    }
+  }
+  if (!failed.empty()) throw FormatError("the gradients of " + failed + " differ from the reference's");
+  return Json::object({{"networks", networks}});
+}
+
+Json hashes(const Asked& asked) {
+  const Network network = network_for(asked);
+  std::vector<test::Examples> batches;
+  for (std::uint64_t i = 0; i < 4; ++i) batches.push_back(test::examples(asked.images, asked.classes, i));
+  const auto run = [&](Engine& engine, std::int64_t first, std::int64_t end) {
+    for (std::int64_t i = first; i < end; ++i) step(engine, batches[static_cast<std::size_t>(i) % 4]);
+    return hash_of(engine.state(StateScope::all));
+  };
+  Json figures = Json::object();
+  std::string failed;
+  for (const Precision form : asked.forms) {
+    const std::string name(name_of(form));
+    std::string hash;
+    {
+      const auto whole = engine_for(asked, network, form);
+      hash = run(*whole, 0, asked.steps);
+      if (!whole->finite()) throw FormatError("the steps in " + name + " end in NaN or infinities");
+    }
+    const auto first = engine_for(asked, network, form);
+    run(*first, 0, asked.steps / 2);
+    const auto second = engine_for(asked, network, form);
+    second->set_state(first->state(StateScope::all));
+    const bool equal = run(*first, asked.steps / 2, asked.steps) == hash;
+    const bool resumed = run(*second, asked.steps / 2, asked.steps) == hash;
+    row(fmt::format("{} steps of {} in {}, twice, and resumed in the middle", asked.steps, title(asked),
+                    name),
+        hash.substr(0, 16),
+        equal && resumed ? "equal bits"
+        : !equal         ? "OTHER BITS"
+                         : "OTHER BITS where resumed");
+    figures.add(name, Json::object({{"sha256", hash}, {"equal", equal}, {"resumed", resumed}}));
+    if (!equal || !resumed) failed = name;
+  }
+  if (!failed.empty()) throw FormatError("two runs in " + failed + " gave other bits");
+  return figures;
+}
+
+}  // namespace resnet::device_check

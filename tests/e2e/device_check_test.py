@@ -1,0 +1,78 @@
+"""tools/device_pack.sh and tools/device_check.sh: the pack runs on the emulator, each part leaves its line, and one that
+fails or takes too long is told and takes none of the others with it."""
+import json
+import os
+import pathlib
+import subprocess
+
+from program import HERE, PROGRAM, SOURCE, TIMEOUT
+
+PACK = HERE / "pack"
+PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "own", "train", "pytorch", "parity", "resnet50", "sanitizer", "ncu"]
+OF_A_CARD = {"own", "pytorch", "resnet50", "sanitizer", "ncu"}
+os.environ.pop("OUT", None)
+
+
+def pack(*arguments, code=0):
+    result = subprocess.run([SOURCE / "tools" / "device_pack.sh", "--build", pathlib.Path(PROGRAM).parent, "--no-archive", *arguments],
+                            capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
+    return result
+
+
+def check(out, *arguments, code=0):
+    """Exit code, table and figures of a run of the pack."""
+    result = subprocess.run([PACK / "device_check.sh", "--emulate", "--out", out, *arguments], capture_output=True, text=True,
+                            timeout=TIMEOUT, check=False)
+    log = (HERE / out / "log.txt").read_text()
+    assert result.returncode == code, (result.returncode, result.stdout, result.stderr, log)
+    table = (HERE / out / "table.md").read_text()
+    assert table in result.stdout  # the table comes last, whatever else was said
+    return table, json.loads((HERE / out / "check.json").read_text())
+
+
+# Somebody's folder stays; a pack is made anew.
+(HERE / "mine").mkdir()
+assert "is there and is no pack" in pack("mine", code=1).stderr
+pack("--data", "/nowhere", PACK)
+pack("--data", "/nowhere", PACK)
+assert sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file()) < 60 << 20
+
+table, figures = check("all")
+assert list(figures["parts"]) == PARTS, figures
+for name, part in figures["parts"].items():
+    assert part["result"] == ("left out" if name in OF_A_CARD else "passed"), (name, part)
+    assert f"| **{name}** | **{part['result']}**, {part['seconds']} s | {part['why']} |" in table, table
+assert figures["left_out"] == len(OF_A_CARD) and figures["on"] == "emulate", figures
+peaks = figures["parts"]["peaks"]["figures"]
+assert all(peaks[key] > 0 for key in ("copy_gbytes_per_second", "add_gbytes_per_second", "f32_tflops", "tf32_tflops", "bf16_tflops")), peaks
+for form in ("bf16", "tf32", "f32"):
+    assert figures["parts"]["hashes"]["figures"][form]["equal"] is True, figures["parts"]["hashes"]
+    layers = figures["parts"]["layers"]["figures"][form]
+    assert layers["calls"] and all(call["us"] > 0 and call["predicted_us"] > 0 for call in layers["calls"]), layers
+    assert f"| step of d2l_resnet18 (small) 2x1x17x18 in {form} |" in table, table
+assert "| device | Emulated GPU 0, sm_90, 1 multiprocessors |  |" in table, table
+for precision in ("bf16", "tf32"):
+    assert f"| the chapter's whole run, {precision} |" in table and "examples/sec on cuda:0 |" in table, table
+    assert json.loads((HERE / "all" / f"result-{precision}.json").read_text())["device"] == "cuda:0"
+assert len(list((HERE / "all").iterdir())) <= 8
+
+# A part that is broken, one that hangs, and what the time does not suffice for.
+program = PACK / "bin" / "device_check"
+program.rename(PACK / "device_check.real")
+program.write_text(f"""#!/bin/sh
+case $1 in
+  machine) exec {PACK}/device_check.real "$@" ;;
+  peaks) echo "device_check: the device | fell \\"off\\" the bus"; echo "hint: plug it in"; exit 1 ;;
+  layers) sleep 1000 ;;
+esac
+""")
+program.chmod(0o755)
+table, figures = check("broken", "--only", "machine,peaks,layers,parity", "--seconds", "5", code=1)
+results = {name: (part["result"], part["why"]) for name, part in figures["parts"].items()}
+assert results["machine"] == ("passed", ""), results
+assert results["peaks"] == ("FAILED", "device_check: the device / fell off the bus"), results
+assert results["layers"][0] == "timed out", results
+assert results["parity"] == ("left out", "the time is over"), results
+assert table.startswith("resnet.cpp ") and "1 passed, 2 failed, 1 left out" in table, table
+print("the pack runs, and tells what does not")

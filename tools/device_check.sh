@@ -1,0 +1,263 @@
+#!/bin/sh
+# All that only a GPU can tell, in at most seven minutes, with one table last (docs/gpu-check.md). Each part has its own
+# time limit; one that fails leaves its line, and the rest goes on. The exit code is 1 if any part failed.
+#
+# Usage: device_check.sh [--emulate] [--out DIR] [--seconds N] [--only PART,...]
+#   --emulate   on the emulator, in small sizes: tries this script on a machine without a GPU
+#   --out DIR   table.md, check.json, log.txt and what the training left; default $OUT, else device-check-results
+#   --seconds N when to end: parts that are left then are not run; default 420, with --emulate ten times as long
+#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, train, pytorch, resnet50,
+#               parity, sanitizer, ncu
+# Lies in a pack of tools/device_pack.sh; in the repository it makes one first. PYTHON names an interpreter that has torch.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+
+mode=card out=${OUT:-device-check-results} seconds= only= part=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --emulate) mode=emulate ;;
+    --out)     out=${2:?} && shift ;;
+    --seconds) seconds=${2:?} && shift ;;
+    --only)    only=${2:?} && shift ;;
+    --part)    part=${2:?} && shift ;;  # this one, by itself, in the environment that the script has set up
+    *)         sed -n 's/^# \(Usage\)/\1/p; s/^#   /  /p' "$0" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+# ---- the parts: each prints rows of the table, what else it has to say, and at last its figures as JSON ----
+
+check() { name=$1 && shift && "$CHECK_BIN/device_check" "$name" $CHECK_FLAGS "$@"; }
+skip() { echo "$1"; exit 77; }
+row() { printf '| %s | %s | %s |\n' "$@"; }
+quoted() { sed 's/^/    /' "$@"; }  # what is no row, whatever it begins with
+found() { command -v "$1" 2>/dev/null || { [ -x "/usr/local/cuda/bin/$1" ] && echo "/usr/local/cuda/bin/$1"; }; }
+
+# gtest FILTER: the tests of operations and engine, on the device.
+gtest() {
+  log=$CHECK_WORK/tests.$part
+  code=0
+  "$CHECK_BIN/gpu_tests" --gtest_brief=1 --gtest_filter="$1" >"$log" 2>&1 || code=$?
+  quoted "$log"
+  passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log")
+  row "tests passed" "${passed:-0}" "$(sed -n 's/^\[==========\] \(.* test suites\{0,1\}\) ran.*/of \1/p' "$log")"
+  [ "${passed:-0}" -gt 0 ] || code=1
+  return $code
+}
+
+part_machine() {
+  if [ $mode = card ] && smi=$(found nvidia-smi); then
+    "$smi" --query-gpu=name,driver_version,power.limit,clocks.max.sm,temperature.gpu --format=csv,noheader |
+      while read -r line; do row "nvidia-smi" "$line" "name, driver, power limit, clock, temperature"; done
+    "$smi" | quoted
+  fi
+  check machine
+}
+part_peaks() { check peaks; }
+# On the emulator CI runs all of these tests anyway.
+part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
+part_gradients() { if [ $mode = card ]; then gtest '*EmulatedGpu*'; else gtest '*EmulatedGpu.*/d2l_resnet18*'; fi; }
+part_parity() { if [ $mode = card ]; then check parity --input 2x3x64x64; else check parity --forms f32; fi; }
+part_hashes() { if [ $mode = card ]; then check hashes --steps 20; else check hashes --steps 2; fi; }
+part_layers() { check layers; }
+# The other candidates of convolutions that cuDNN computes, where there is one.
+part_own() {
+  grep -q cudnn "$CHECK_WORK/layers.log" 2>/dev/null || skip "no cuDNN computed in the part layers: it shows our own kernels"
+  RESNET_CUDNN_DIR=/nowhere check layers --forms bf16,tf32
+}
+
+# The chapter's ten epochs, and what its users see.
+part_train() {
+  for precision in bf16 tf32; do
+    begin=$(date +%s.%N)
+    set --
+    [ $mode = card ] || set -- --blocks 1,1 --channels 8,12 --stem-channels 8 --resize 16 --batch-size 8 --epochs 2
+    "$CHECK_BIN/resnet" train --device cuda:0 --precision $precision --quiet --data "idx:$CHECK_DATA" --out "$CHECK_WORK/run-$precision" \
+      "$@" >"$CHECK_WORK/train" 2>&1 || { cat "$CHECK_WORK/train"; return 1; }
+    seconds=$(echo "$begin $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}')
+    quoted "$CHECK_WORK/train"
+    row "the chapter's whole run, $precision" "$seconds s" "bf16: floor 15 s, goal 5 s; $CHECK_DATA_IS"
+    row "its result" "$(grep '^loss ' "$CHECK_WORK/train" | tail -n 1)" "$(grep 'examples/sec' "$CHECK_WORK/train" | tail -n 1)"
+    cp "$CHECK_WORK/run-$precision/result.json" "$CHECK_OUT/result-$precision.json"
+  done
+}
+
+# rival MODEL INPUT CLASSES PRECISIONS SECONDS GOALS...
+rival() {
+  [ $mode = card ] || skip "PyTorch runs on a card"
+  python=${PYTHON:-python3}
+  command -v "$python" >/dev/null || skip "there is no $python"
+  "$python" -c 'import torch' 2>/dev/null || skip "torch is not there for $python: no comparison (PYTHON names another)"
+  "$python" -u "$here/bench/rival_gpu.py" --program "$CHECK_BIN/resnet" "$@"
+}
+part_pytorch() { rival --model d2l_resnet18 --input 256x1x96x96 --precision bf16,tf32 --seconds 140 --goal bf16=1.0,1.7 --goal tf32=1.0,1.5; }
+part_resnet50() { rival --model resnet50 --input 256x3x224x224 --classes 1000 --precision bf16 --seconds 75 --steps 20 --goal bf16=0.8,1.2; }
+
+part_sanitizer() {
+  [ $mode = card ] || skip "compute-sanitizer watches a card"
+  sanitizer=$(found compute-sanitizer) || skip "there is no compute-sanitizer"
+  for tool in memcheck racecheck synccheck; do
+    code=0
+    "$sanitizer" --tool $tool --error-exitcode 9 "$CHECK_BIN/device_check" hashes --small --classes 5 --input 3x1x19x22 --steps 1 \
+      >"$CHECK_WORK/sanitizer" 2>&1 || code=$?
+    quoted "$CHECK_WORK/sanitizer"
+    row "$tool of a small step" "$(grep -o 'ERROR SUMMARY.*\|RACECHECK SUMMARY.*' "$CHECK_WORK/sanitizer" | tail -n 1)" ""
+    [ $code -eq 0 ] || return $code
+  done
+}
+
+# The longest kernels of the step in bf16, as the part layers found them.
+part_ncu() {
+  [ $mode = card ] || skip "ncu profiles a card"
+  ncu=$(found ncu) || skip "there is no ncu"
+  kernels=$(grep -o '"longest": *\[[^]]*\]' "$CHECK_WORK/layers.log" 2>/dev/null | head -n 1 | grep -o '"[a-z0-9_]*"' | tr -d '"' | sed 1d)
+  [ -n "$kernels" ] || skip "the part layers named no kernels"
+  for kernel in $kernels; do
+    "$ncu" --clock-control none --kernel-name "regex:^$(echo "$kernel" | sed 's/^norm_train/norm_(moments|apply)/')" --launch-count 3 --section SpeedOfLight --section Occupancy \
+      --section LaunchStats --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
+      "$CHECK_BIN/device_check" profile --forms bf16 >"$CHECK_WORK/ncu" 2>&1 || { quoted "$CHECK_WORK/ncu"; return 1; }
+    quoted "$CHECK_WORK/ncu"
+    row "ncu, $kernel" "$(sed -n 's/^ *\(Duration\|Compute (SM) Throughput\|DRAM Throughput\|L2 Cache Throughput\) *\([^ ]*\) *\([0-9.,]*\)$/\1 \3 \2/p' \
+      "$CHECK_WORK/ncu" | tr '\n' ';')" "of the peaks"
+  done
+}
+
+
+if [ -n "$part" ]; then
+  "part_$part"
+  exit
+fi
+
+# ---- the run ----
+
+if [ ! -d "$here/bin" ]; then
+  pack=$(dirname "$here")/build/device-check
+  "$here/device_pack.sh" --no-archive "$pack" >&2 || exit 1
+  set -- --out "$out"
+  [ -z "$seconds" ] || set -- "$@" --seconds "$seconds"
+  [ $mode = card ] || set -- "$@" --emulate
+  [ -z "$only" ] || set -- "$@" --only "$only"
+  exec "$pack/device_check.sh" "$@"
+fi
+
+mkdir -p "$out" || exit 1
+CHECK_OUT=$(cd "$out" && pwd)
+CHECK_WORK=$(mktemp -d) || exit 1
+trap 'rm -rf "$CHECK_WORK"' EXIT
+trap 'exit 130' INT TERM
+CHECK_BIN=$CHECK_WORK/bin CHECK_FLAGS=
+libraries=$here/lib
+export RESNET_CUDA_PLUGIN="$here/lib/libresnet_cuda.so"
+if [ $mode = emulate ]; then
+  libraries=$here/emulated:$libraries
+  RESNET_CUDA_PLUGIN=$here/emulated/libresnet_cuda.so
+  CHECK_FLAGS="--small --classes 5 --input 2x1x17x18 --steps 1"
+elif [ -z "${RESNET_CUDNN_DIR:-}" ] &&
+  cudnn=$("${PYTHON:-python3}" -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null); then
+  export RESNET_CUDNN_DIR="$cudnn"  # PyTorch's own
+fi
+export CHECK_OUT CHECK_WORK CHECK_BIN CHECK_FLAGS CHECK_DATA CHECK_DATA_IS
+
+# Our programs by our libraries, nobody else's: PyTorch has its own. Where the machine's C library is older, by ours too.
+mkdir "$CHECK_BIN"
+loader=
+LD_LIBRARY_PATH=$libraries "$here/bin/resnet" --version >/dev/null 2>&1 ||
+  loader="\"$here/glibc/ld-linux-x86-64.so.2\" --library-path \"$here/glibc:$libraries\""
+for program in "$here/bin"/*; do
+  cat >"$CHECK_BIN/$(basename "$program")" <<END
+#!/bin/sh
+LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" exec $loader "$program" "\$@"
+END
+done
+chmod +x "$CHECK_BIN"/*
+
+# be32 N: four bytes, the highest first.
+be32() { for shift in 24 16 8 0; do printf "\\$(printf %03o $(($1 >> shift & 255)))"; done; }
+
+# idx SPLIT EXAMPLES SIDE: noise in the files of MNIST's format.
+idx() {
+  { printf '\0\0\10\3'; be32 "$2"; be32 "$3"; be32 "$3"; head -c $(($2 * $3 * $3)) /dev/urandom; } >"$CHECK_DATA/$1-images-idx3-ubyte"
+  { printf '\0\0\10\1'; be32 "$2"; LC_ALL=C tr -dc '\000-\011' </dev/urandom | head -c "$2"; } >"$CHECK_DATA/$1-labels-idx1-ubyte"
+}
+CHECK_DATA=$here/data CHECK_DATA_IS=Fashion-MNIST
+if [ $mode = emulate ] || [ ! -d "$CHECK_DATA" ]; then
+  CHECK_DATA=$CHECK_WORK/data CHECK_DATA_IS="noise: accuracies mean nothing"
+  mkdir "$CHECK_DATA"
+  if [ $mode = emulate ]; then idx train 16 16; idx t10k 8 16; else idx train 60000 28; idx t10k 10000 28; fi
+fi
+
+# plain TEXT: as it may stand in a cell of the table and in JSON.
+plain() { printf '%s' "$1" | tr '|\n\t' '/  ' | tr -d '"\\\000-\037' | cut -c 1-300; }
+
+passed=0 failed=0 left_out=0
+slower=1  # a processor that plays a card
+[ $mode = card ] || slower=10
+end=$(($(date +%s) + ${seconds:-$((420 * slower))}))
+table=$CHECK_WORK/table json=$CHECK_WORK/json
+: >"$CHECK_OUT/log.txt"
+
+# run_part NAME SECONDS: within these seconds and what is left of the whole.
+run_part() {
+  case ",${only:-$1}," in *",$1,"*) ;; *) return ;; esac
+  log=$CHECK_WORK/$1.log
+  limit=$((end - $(date +%s)))
+  [ "$limit" -lt $(($2 * slower)) ] || limit=$(($2 * slower))
+  echo "== $1 (at most $limit s)" >&2
+  begin=$(date +%s) code=0
+  if [ "$limit" -lt 1 ]; then
+    echo "the time is over" >"$log"
+    code=77
+  else
+    timeout -k 5 "$limit" sh "$0" $([ $mode = card ] || echo --emulate) --part "$1" >"$log" 2>&1 || code=$?
+  fi
+  took=$(($(date +%s) - begin))
+  why=$(grep -v '^| \|^{\|^hint: \|^ *$' "$log" | tail -n 1)
+  case $code in
+    0)       result=passed why= passed=$((passed + 1)) ;;
+    77)      result="left out" left_out=$((left_out + 1)) ;;
+    124|137) result="timed out" why="after $limit s" failed=$((failed + 1)) ;;
+    *)       result=FAILED failed=$((failed + 1)) ;;
+  esac
+  why=$(plain "$why")
+  { row "**$1**" "**$result**, $took s" "$why"; grep '^| ' "$log"; } >>"$table"
+  figures=$(grep '^{.*}$' "$log" | tail -n 1)
+  printf '%s"%s":{"result":"%s","seconds":%d,"why":"%s","figures":%s}' "${comma:-}" "$1" "$result" "$took" "$why" \
+    "${figures:-null}" >>"$json"
+  comma=,
+  { echo "== $1: $result, $took s"; cat "$log"; } >>"$CHECK_OUT/log.txt"
+}
+
+# In the order of what is missed most where the time ends before the list does.
+run_part machine 20
+run_part peaks 20
+run_part kernels 60
+run_part gradients 60
+run_part hashes 30
+run_part layers 45
+run_part own 30
+run_part train 75
+run_part pytorch 150
+run_part parity 40
+run_part resnet50 80
+run_part sanitizer 60
+run_part ncu 40
+
+version=$(cat "$here/version")
+summary="$passed passed, $failed failed, $left_out left out"
+{
+  printf '{"version":"%s","date":"%s","on":"%s","passed":%d,"failed":%d,"left_out":%d,"parts":{' "$version" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+    "$mode" $passed $failed $left_out
+  cat "$json"
+  echo '}}'
+} >"$CHECK_OUT/check.json"
+{
+  echo "resnet.cpp $version, $(date -u +%Y-%m-%d)$([ $mode = card ] || echo ', on the emulator: its speeds mean nothing'): $summary"
+  echo
+  row what figure beside
+  row --- --- ---
+  cat "$table"
+} >"$CHECK_OUT/table.md"
+cat "$CHECK_OUT/table.md"
+echo
+echo "$summary; the table, check.json and log.txt are in $CHECK_OUT"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
