@@ -174,11 +174,13 @@ class Evaluator {
     const Value& x = operand(node, 0);
     if (x.shape.empty() || number(node, 1, kMaxRank) + 1 != static_cast<std::int64_t>(x.shape.size()))
       refuse(node, "sums over another axis than the last");
+    const std::int64_t columns = x.shape.back();
     Value result{x.type, x.shape, {}};
     result.shape.back() = 1;
-    for (auto at = x.numbers.begin(); at != x.numbers.end(); at += x.shape.back()) {
+    const double* from = x.numbers.data();
+    for (std::int64_t row = count(result.shape); row > 0; --row) {
       double sum = 0;
-      for (auto i = at; i != at + x.shape.back(); ++i) sum = as_type(x.type, sum + *i);
+      for (std::int64_t i = 0; i < columns; ++i) sum = as_type(x.type, sum + *from++);
       result.numbers.push_back(sum);
     }
     return result;
@@ -303,8 +305,8 @@ Tensor evaluate(const schema::GraphProto& graph, int nodes, const images::Image&
               {1, picture.height, picture.width, picture.channels},
               {picture.pixels.begin(), picture.pixels.end()}};
   const Value value = Evaluator(graph).run(nodes, std::move(bytes));
+  if (value.shape.size() != 4) throw FormatError("its preprocessing makes no picture");
   Tensor result(Shape(value.shape));
-  if (result.values().size() != value.numbers.size()) throw FormatError("its preprocessing makes no picture");
   std::ranges::transform(value.numbers, result.values().begin(),
                          [](double x) { return static_cast<float>(x); });
   return result;

@@ -269,7 +269,11 @@ class Reader {
 }  // namespace
 
 Read read_network(std::string_view text, std::int64_t height, std::int64_t width) {
-  return Reader(text).run(height, width);
+  try {
+    return Reader(text).run(height, width);
+  } catch (const ShapeError& error) {  // of an operation, or of an impossible shape
+    refuse(error.what());
+  }
 }
 
 void check_weights(const Read& read, const State& state) {

@@ -63,6 +63,8 @@ Value constant(const schema::TensorProto& tensor) {
     default:
       append<std::uint8_t>(tensor.raw_data(), value.numbers);
   }
+  if (static_cast<std::int64_t>(value.numbers.size()) != count(value.shape))
+    throw FormatError("a constant of its preprocessing has other bytes than its shape takes");
   return value;
 }
 
