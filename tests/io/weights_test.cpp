@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "io/folder_test.h"
@@ -19,6 +20,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class WeightsTest : public FolderTest {
  protected:
@@ -364,6 +366,176 @@ TEST_F(WeightsTest, WhatIsNoFileOfWeightsIsCalledByItsName) {
               AllOf(HasSubstr("is PyTorch's"), HasSubstr("resnet import")));
   write(file("m"), "neither");
   EXPECT_THAT(refused("m"), HasSubstr("7 bytes are too few for a safetensors file"));
+}
+
+TEST_F(WeightsTest, AnIndexOfPartsThatIsNoneIsRefused) {
+  const auto refusal = [&](const std::string& text) {
+    write(file("index.json"), text);
+    return refused("index.json");
+  };
+  EXPECT_THAT(refusal("{\"weight_map\":"), AllOf(HasSubstr("index.json: JSON: unexpected text or end"),
+                                                 HasSubstr("\"weight_map\", with the file of each")));
+  EXPECT_THAT(refusal(R"({"weight_map":["part-0"]})"), HasSubstr("it has no \"weight_map\""));
+  EXPECT_THAT(refusal(R"({"weight_map":{"a":7}})"), HasSubstr("the file of 'a' is no text"));
+  std::string many = R"({"weight_map":{"x":"part-0")";
+  for (int i = 0; i < 1 << 14; ++i) many += ",\"" + std::to_string(i) + R"(":"part-0")";
+  EXPECT_THAT(refusal(many + "}}"), HasSubstr("more than 16384 tensors"));
+  io::write_safetensors(file("part-0"), {{"a", Tensor(Shape{1})}});
+  io::write_safetensors(file("part-1"), {{"b", Tensor(Shape{1})}});
+  EXPECT_EQ(refusal(R"({"weight_map":{"a":"part-0","b":"part-1"}})"), "nothing was refused");
+  EXPECT_THAT(refusal(R"({"weight_map":{"a":"part-1","b":"part-0"}})"),
+              HasSubstr("part-0: it has 'a', which index.json does not say"));
+}
+
+// 123 bytes of header: the first byte of their number is a brace, as of an index.
+TEST_F(WeightsTest, AHeaderWhoseLengthBeginsLikeATextIsNoIndex) {
+  std::string name = "x";
+  while (safetensors_of("F32", "[1]", "abcd", name).size() < 8 + 123 + 4) name += 'x';
+  const std::string bytes = safetensors_of("F32", "[1]", "abcd", name);
+  ASSERT_EQ(bytes[0], '{');
+  write(file("m"), bytes);
+  EXPECT_EQ(read_weights(file("m")).tensors.at(0).first, name);
+}
+
+TEST_F(WeightsTest, CountsAreMadeWholeWhereTheyAre) {
+  const auto read_back = [&](Tensor count) {
+    io::write_safetensors(file("m"), {{"bn.num_batches_tracked", std::move(count)}});
+    return read_weights(file("m")).tensors.at(0).second;
+  };
+  const auto of = [](float value) {
+    Tensor count{Shape{}};
+    count.values()[0] = value;
+    return count;
+  };
+  Tensor narrow(Shape{}, DType::i32), wide(Shape{1}, DType::f64), whole(Shape{}, DType::i64);
+  *narrow.view<std::int32_t>().data = 7;
+  *wide.view<double>().data = 3;
+  *whole.view<std::int64_t>().data = 9;
+  for (const auto& [count, value] : {std::pair(narrow, 7), {wide, 3}, {whole, 9}, {of(0), 0}}) {
+    const Tensor got = read_back(count);
+    ASSERT_EQ(got.dtype(), DType::i64);
+    EXPECT_EQ(*got.view<std::int64_t>().data, value);
+  }
+  for (const float value : {-1.0F, 1.5F, 0x1p62F, INFINITY}) {
+    const Tensor got = read_back(of(value));
+    ASSERT_EQ(got.dtype(), DType::f32) << value;
+    EXPECT_EQ(got.values()[0], value);
+  }
+  EXPECT_EQ(read_back(Tensor(Shape{2})).dtype(), DType::f32) << "two are no count";
+  EXPECT_EQ(read_back(Tensor(Shape{}, DType::u8)).dtype(), DType::u8);
+}
+
+TEST_F(WeightsTest, WhatLooksLikeAnAverageOrAPrefixAndIsNoneStays) {
+  const auto names_of = [&](const std::vector<std::pair<std::string, Shape>>& tensors) {
+    io::NamedTensors state;
+    for (const auto& [name, shape] : tensors) state.emplace_back(name, Tensor(shape, DType::i64));
+    io::write_safetensors(file("m"), state);
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : read_weights(file("m")).tensors) names.push_back(name);
+    return names;
+  };
+  EXPECT_THAT(names_of({{"n_averaged", {}}}), ElementsAre("n_averaged")) << "nothing else is there";
+  EXPECT_THAT(names_of({{"n_averaged", {2}}, {"a", {}}}), ElementsAre("n_averaged", "a")) << "two numbers";
+  EXPECT_THAT(names_of({{"module.", {}}, {"module.a", {}}}), ElementsAre("module.", "module.a"))
+      << "no name would be left";
+  EXPECT_THAT(names_of({{"module.a", {}}, {"b", {}}}), ElementsAre("module.a", "b"));
+  EXPECT_THAT(names_of({{"module._orig_mod.a", {}}, {"n_averaged", {}}}), ElementsAre("a"));
+  EXPECT_THAT(names_of({}), IsEmpty());
+}
+
+TEST_F(WeightsTest, OfOneOrTwoInputChannelsAreAdaptedWhereThatMeansSomething) {
+  const auto load = [&](std::int64_t theirs, std::int64_t ours) {
+    const State state = state_of(test::random_network("resnet18", small(3, theirs)));
+    nn::Sequential net = fresh("resnet18", small(3, ours));
+    const std::string error = error_of([&] { load_weights(net, {"m", state}, {.adapt_input = true}); });
+    if (error != "nothing was refused") return std::pair(error, 0.0F);
+    const auto from = state[0].second.values();
+    float expected = from[0] / static_cast<float>(ours);
+    if (ours == 1) expected = from[0] + (theirs == 2 ? from[49] : 0);
+    return std::pair(error, state_of(net)[0].second.values()[0] - expected);
+  };
+  EXPECT_EQ(load(1, 3), std::pair(std::string("nothing was refused"), 0.0F));
+  EXPECT_EQ(load(2, 1), std::pair(std::string("nothing was refused"), 0.0F));
+  EXPECT_THAT(load(2, 3).first, HasSubstr("'conv1.weight' is F32 [4,2,7,7], the network has F32 [4,3,7,7]"));
+  EXPECT_THAT(load(4, 3).first, HasSubstr("'conv1.weight' is F32 [4,4,7,7]"));
+}
+
+TEST_F(WeightsTest, ThatLackTheirCountsLeaveThoseOfTheNetwork) {
+  State state = state_of(test::random_network("resnet18", small(3)));
+  std::erase_if(state, [](const auto& value) { return value.first.ends_with("num_batches_tracked"); });
+  const auto count_of = [](const nn::Sequential& net) {
+    for (const auto& [name, tensor] : state_of(net))
+      if (name == "bn1.num_batches_tracked") return *tensor.view<std::int64_t>().data;
+    return std::int64_t{-1};
+  };
+  nn::Sequential net = models::make("resnet18", small(3));
+  load_weights(net, {"m", state});
+  EXPECT_EQ(count_of(net), 0) << "it had none";
+  State counted = state_of(net);
+  for (auto& [name, tensor] : counted)
+    if (name == "bn1.num_batches_tracked") *tensor.view<std::int64_t>().data = 5;
+  set_state(net, counted);
+  load_weights(net, {"m", state});
+  EXPECT_EQ(count_of(net), 5);
+}
+
+TEST_F(WeightsTest, WhatAFileHoldsIsSaidInWords) {
+  const auto words = [](const std::string& model, const models::ResNetOptions& options) {
+    return to_string(recognise({"m", state_of(fresh(model, options))}));
+  };
+  using models::Block, models::Stem, nn::Shortcut;
+  EXPECT_EQ(
+      words("resnet18",
+            {.in_channels = 1, .classes = 1, .blocks = {1, 2}, .channels = {16, 24}, .stem = Stem::small}),
+      "torchvision resnet18 with blocks 1,2, channels 16,24, stem small, stem-channels 16, 1 class, "
+      "1 input channel");
+  EXPECT_EQ(
+      words("d2l_resnet18",
+            {.in_channels = 3, .classes = 2, .blocks = {2, 1}, .channels = {8, 8}, .stem = Stem::deep}),
+      "the chapter's d2l_resnet18 with blocks 2,1, channels 8,8, stem deep, stem-channels 8, 2 classes, "
+      "3 input channels");
+  EXPECT_EQ(
+      words("resnet18", {.classes = 2, .blocks = {1, 1}, .channels = {8, 16}, .shortcut = Shortcut::none}),
+      "torchvision resnet18 with blocks 1,1, channels 8,16, stem-channels 8, shortcut none, 2 classes");
+}
+
+TEST_F(WeightsTest, AModelFileIsImportedWithOtherPreprocessingAndClasses) {
+  const nn::Sequential net = test::random_network("resnet18", small(2, 3));
+  save_model(file("m"), {state_of(net), nn::trace(net, {1, 3, 32, 32}, Mode::eval), {{}, 3}, {"a", "b"}});
+  const ModelFile as_it_is = import_model(file("m"));
+  EXPECT_THAT(as_it_is.classes, ElementsAre("a", "b"));
+  data::Preprocessing other{{}, 3};
+  other.normalization = {{0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}};
+  const ModelFile changed = import_model(file("m"), {.classes = {"c", "d"}, .preprocessing = other});
+  EXPECT_EQ(changed.preprocessing, other);
+  EXPECT_THAT(changed.classes, ElementsAre("c", "d"));
+  io::Safetensors damaged = io::read_safetensors(file("m"));
+  damaged.metadata["resnet.graph"] = "{}";
+  io::write_safetensors(file("m"), damaged.tensors, damaged.metadata);
+  EXPECT_THAT(error_of([&] { static_cast<void>(import_model(file("m"))); }),
+              HasSubstr(file("m").string() + ": "));
+  EXPECT_THAT(error_of([&] {
+                static_cast<void>(import_model({"m", {{"features.0.weight", Tensor(Shape{64, 3, 11, 11})}}}));
+              }),
+              HasSubstr("m: its 1 tensors are of no network that is known"));
+}
+
+TEST(FamilyPreprocessing, IsThatOfTheFamilysWeights) {
+  const auto of = [](const char* model, const char* family, std::optional<std::int64_t> channels) {
+    Recognition found;
+    found.model = model, found.family = family;
+    found.options.in_channels = channels;
+    return data::to_json(family_preprocessing(found));
+  };
+  EXPECT_THAT(of("resnet18", "torchvision", 3),
+              AllOf(HasSubstr("[256,0]"), HasSubstr("bilinear"), HasSubstr("[224,224]"), HasSubstr("0.485")));
+  EXPECT_THAT(of("resnet50d", "timm", {}), AllOf(HasSubstr("[256,0]"), HasSubstr("bicubic"),
+                                                 HasSubstr("\"channels\":3"), HasSubstr("0.485")));
+  EXPECT_THAT(of("resnet101d", "timm", 3), AllOf(HasSubstr("[269,0]"), HasSubstr("[256,256]")));
+  EXPECT_THAT(of("resnetv2_18", "timm", 3), AllOf(HasSubstr("[248,0]"), HasSubstr("[0.5,0.5,0.5]")));
+  EXPECT_THAT(of("resnet18", "torchvision", 1),
+              AllOf(HasSubstr("\"channels\":1"), Not(HasSubstr("mean\":[0"))));
+  EXPECT_THAT(of("d2l_resnet18", "the chapter's", 1), HasSubstr("96"));
 }
 
 }  // namespace
