@@ -31,7 +31,7 @@ bool is_control(char c) {
   return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == '\x7f';
 }
 
-// The lines of a head, each without its CRLF.
+// The lines of a head, each without its CRLF; there is one at least.
 std::vector<std::string_view> lines_of(std::string_view head) {
   std::vector<std::string_view> lines;
   while (!head.empty()) {
@@ -116,7 +116,6 @@ Request parse_head(std::string_view head, const HttpLimits& limits) {
   Request request;
   const std::vector<std::string_view> lines = lines_of(head);
   if (lines.size() > limits.fields + 1) throw Refusal(kManyFields, "the request has too many header fields");
-  if (lines.empty()) throw Refusal(kBad, "the request is empty");
   for (const std::string_view line : lines) {
     if (std::ranges::any_of(line, is_control)) throw Refusal(kBad, "the head has a control character");
   }
