@@ -69,11 +69,9 @@ Header jpeg_header(Bytes file) {
 bool is_damage(int warning) {
   switch (warning) {
     case JWRN_ADOBE_XFORM:
-    case JWRN_BOGUS_ICC:
     case JWRN_EXTRANEOUS_DATA:
     case JWRN_JFIF_MAJOR:
     case JWRN_NOT_SEQUENTIAL:
-    case JWRN_TOO_MUCH_DATA:
       return false;
     default:
       return true;
@@ -161,10 +159,10 @@ class JpegReader {
 
   template <class Step>
   void guarded(const Step& step) {
-    if (setjmp(jump_) == 0) {  // NOLINT(cert-err52-cpp): the library is C
-      step();
-      return;
-    }
+    if (setjmp(jump_) != 0) throw_failure();  // NOLINT(cert-err52-cpp): the library is C
+    step();
+  }
+  [[noreturn]] void throw_failure() const {
     if (failure_ == Failure::cut_off) refuse_cut_off(kJpeg);
     if (failure_ == Failure::scans) {
       refuse(kJpeg, "more than " + std::to_string(cinfo_.input_scan_number - 1) + " passes over its pixels",

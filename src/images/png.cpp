@@ -164,10 +164,10 @@ class PngReader {
 
   template <class Step>
   void guarded(const Step& step) {
-    if (setjmp(jump_) == 0) {  // NOLINT(cert-err52-cpp): the library is C
-      step();
-      return;
-    }
+    if (setjmp(jump_) != 0) throw_failure();  // NOLINT(cert-err52-cpp): the library is C
+    step();
+  }
+  [[noreturn]] void throw_failure() const {
     if (no_memory_) throw std::bad_alloc();
     if (cut_off_) refuse_cut_off(kPng);
     refuse(kPng, message_);

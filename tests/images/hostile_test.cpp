@@ -1,4 +1,5 @@
 // Files that nobody vouches for are refused soon and without much memory, or read right.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -7,10 +8,12 @@
 #include <fstream>
 #include <map>
 
+#include "images/encode_webp.h"
 #include "images/made_pictures.h"
 #include "resnet/error.h"
 #include "resnet/images.h"
 #include "support/in_child.h"
+#include "support/message_of.h"
 #include "support/scratch_folder.h"
 
 namespace resnet::images {
@@ -290,6 +293,49 @@ TEST(Hostile, EveryTruncationIsRefusedAndNoChangedByteHarms) {
       }
     }
   }
+}
+
+std::string refusal_of(const Bytes& file) {
+  return test::message_of<FormatError>([&] { decode(file); });
+}
+
+TEST(Hostile, IsRefusedWithWhatIsWrong) {
+  const Bytes frame = cut(kFlat, kFlat.size() - 4 - 9);  // up to its scan
+  const char* const early = "a JPEG picture: the file ends early";
+  EXPECT_EQ(refusal_of(frame + Bytes{0xFF, 0xE5, 0x70, 0, 1, 2, 3, 4}), early) << "a segment of 28,672 bytes";
+  EXPECT_EQ(refusal_of(text("RIFF1234")), "no picture of a known format");
+  EXPECT_EQ(refusal_of(text("RIFF1234WAVEfmt ")), "no picture of a known format");
+  EXPECT_EQ(decode(text("P3 2 1 255\n1 2 3 4 5 6")).pixels, (Bytes{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(decode(text("P3\n\n 1 1 10 \n\t10 5 0")).pixels, (Bytes{255, 128, 0}));
+}
+
+// Of a picture that libwebp wrote.
+TEST(Hostile, WebpIsRefusedWithWhatIsWrong) {
+  Image image{24, 32, 3, {}};
+  for (int i = 0; i < 24 * 32 * 3; ++i) image.pixels.push_back(static_cast<std::uint8_t>(i * i / 7));
+  const Bytes good = encode_webp(image, 90);
+  ASSERT_EQ(decode(good).width, 32);
+  ASSERT_GT(good.size(), 300U);
+  const char* const early = "a WebP picture: the file ends early";
+  for (const std::size_t size :
+       {std::size_t{12}, std::size_t{18}, std::size_t{26}, std::size_t{60}, good.size() / 2})
+    EXPECT_EQ(refusal_of(cut(good, size)), early) << size;
+  Bytes damaged = good;
+  damaged[20] ^= 1U;  // no key frame
+  EXPECT_THAT(refusal_of(damaged), testing::StartsWith("a WebP picture: "));
+  damaged = good;
+  std::fill(damaged.begin() + 30, damaged.begin() + 60, std::uint8_t{0xFF});
+  EXPECT_EQ(refusal_of(damaged), early) << "the library misses what they ask for";
+  damaged = good;
+  damaged[21] = 0;  // of the length of the first partition
+  EXPECT_EQ(refusal_of(damaged), "a WebP picture: its data are damaged");
+  // EXIF stands in a chunk of its own, before or behind the picture.
+  const Bytes vp8_chunk(good.begin() + 12, good.end());
+  const Bytes six =
+      text("EXIF") + little(26) + text({"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0", 26});
+  EXPECT_EQ(decode(riff(vp8x(32, 24, 8) + vp8_chunk + six)).width, 24);
+  const Bytes xmp = webp_chunk("XMP ", text("<x tiff:Orientation=\"6\"/>"));
+  EXPECT_EQ(decode(riff(vp8x(32, 24, 4) + vp8_chunk + xmp)).width, 24);
 }
 
 TEST(Read, NamesTheFile) {

@@ -91,8 +91,9 @@ TEST(Orientation, MayStandInXmp) {
   EXPECT_TRUE(xmp("<x tiff:Orientation=\"6\"/>"));
   EXPECT_TRUE(xmp("<tiff:Orientation>6</tiff:Orientation>"));
   EXPECT_TRUE(xmp("tiff:Orientation tiff:Orientation=\"x\" tiff:Orientation=\"6\""));
-  for (const char* other : {"", "tiff:Orientation", "tiff:Orientation=\"", "tiff:Orientation='6'",
-                            "tiff:Orientation=\"9\"", "tiff:Orientation=\"0\"", "tiff:Orientation>:</"})
+  for (const char* other :
+       {"", "tiff:Orientation", "tiff:Orientation=\"", "tiff:Orientation='6'", "tiff:Orientation=\"9\"",
+        "tiff:Orientation=\"0\"", "tiff:Orientation=\"-6\"", "tiff:Orientation>:</"})
     EXPECT_FALSE(xmp(other)) << other;
   const Bytes said = text("<x tiff:Orientation=\"6\"/>");
   EXPECT_TRUE(turned(chunk("iTXt", text(kKey) + Bytes{1, 0, 0, 0} + deflated(said))));
@@ -123,6 +124,19 @@ TEST(Orientation, OfAJpegMayGoOnInAnotherSegment) {
                  segment(0xE1, whole))
                 .width,
             16);
+}
+
+TEST(Orientation, TurnsTheSizeThatADraftIsWantedAt) {
+  const Bytes whole = text({"Exif\0\0", 6}) + kSix;
+  const auto draft = [&](const Bytes& before, const Draft& wanted) {
+    const Image image = decode(jpeg(64, 32, false, scan(0, 63, Bytes(8, 0)), before), {}, wanted);
+    return std::pair(image.height, image.width);
+  };
+  const Bytes turned_by = segment(0xE1, whole);
+  EXPECT_EQ(draft(turned_by, {32, 8}), std::pair(std::int64_t{32}, std::int64_t{16})) << "a half is enough";
+  EXPECT_EQ(draft({}, {32, 8}), std::pair(std::int64_t{32}, std::int64_t{64}));
+  EXPECT_EQ(draft({}, {8, 0}), std::pair(std::int64_t{32}, std::int64_t{64})) << "no size is wanted";
+  EXPECT_EQ(draft({}, {0, 8}), std::pair(std::int64_t{32}, std::int64_t{64}));
 }
 
 // The library warns of these, and reads every pixel.
