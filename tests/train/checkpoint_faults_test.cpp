@@ -161,6 +161,42 @@ TEST(CheckpointKeeper, IsDueByStepsByTimeOrAfterAnEpochThatWasLongEnough) {
   EXPECT_FALSE(epochs->due_after_epoch(5)) << "it is there";
 }
 
+TEST(CheckpointKeeper, GoesOnFromOneThatItHadGivenUpWhereNoOtherIsWhole) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  {
+    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+    writer.write(keeper, 1);
+    writer.write(keeper, 2);
+  }
+  const auto newest = [&] {
+    train::CheckpointKeeper keeper(writer.options(true), 1, 1);
+    return keeper.newest(kFacts, *writer.engine, 2)->run.steps;
+  };
+  write_file(checkpoints_in(kFolder)[1], "damaged");
+  EXPECT_EQ(newest(), 2);
+  EXPECT_EQ(checkpoints_in(kFolder).size(), 2U) << "it is there yet";
+  train::write_checkpoint(checkpoints_in(kFolder)[1], writer.at(1));
+  EXPECT_EQ(newest(), 1);
+  EXPECT_EQ(checkpoints_in(kFolder).size(), 1U) << "what was given up is gone";
+}
+
+TEST(CheckpointKeeper, RemovesNoneOfMoreSteps) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  {
+    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+    writer.write(keeper, 9);
+  }
+  train::CheckpointKeeper keeper(writer.options(true), 1, 1);
+  for (std::int64_t steps = 1; steps <= 4; ++steps) writer.write(keeper, steps);
+  std::vector<std::int64_t> left;
+  for (const fs::path& path : checkpoints_in(kFolder)) left.push_back(train::read_checkpoint(path).run.steps);
+  EXPECT_EQ(left, (std::vector<std::int64_t>{9, 4, 3}));
+}
+
 TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {
   Writer writer;
   const test::PowerLossResult result = test::for_each_power_loss(

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 
+#include "images/libraries.h"
 #include "resnet/version.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
@@ -33,6 +34,7 @@ using test::test_set;
 using test::training_set;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class Checkpoints : public testing::Test {
  protected:
@@ -192,6 +194,8 @@ TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
   const std::vector<std::function<void(train::Checkpoint&)>> changes = {
       [](train::Checkpoint& c) { c.state.pop_back(); },
       [](train::Checkpoint& c) { c.state[0].second = Tensor(Shape{1}); },
+      [](train::Checkpoint& c) { c.state[0].second = Tensor(c.state[0].second.shape(), DType::i32); },
+      [](train::Checkpoint& c) { c.state[0].first += "x"; },
       [](train::Checkpoint& c) {
         c.average = {{"0.weight", Tensor(Shape{1})}};
       },
@@ -210,6 +214,7 @@ TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
         c.run.step_changes = {{-5, 3}};
       },
       [](train::Checkpoint& c) { c.run.steps = 0; },
+      [](train::Checkpoint& c) { c.run.steps = 2, c.run.progress.batch = 3; },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {
     fs::remove_all(scratch_ / "again");
@@ -369,7 +374,8 @@ TEST_F(Checkpoints, OfOtherLibrariesOrAnotherVersionAreTold) {
     return notes;
   };
   EXPECT_THAT(notes_with("resnet.libraries", "g++ 1.0.0"),
-              HasSubstr("was written with g++ 1.0.0; this is g++"));
+              HasSubstr("was written with g++ 1.0.0; this is " + images::libraries() + ":"));
+  EXPECT_THAT(notes_with("resnet.libraries", ""), Not(HasSubstr("was written with"))) << "not known";
   EXPECT_THAT(notes_with("resnet.version", "0.0.1"),
               HasSubstr(std::string("was written with resnet 0.0.1; this is resnet ") + kVersion + ":"));
 }
