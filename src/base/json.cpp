@@ -335,7 +335,7 @@ Json parse_json(std::string_view text, const JsonLimits& limits) {
   Builder builder(limits, text.data(), &trace);
   const TracingIterator first(text.data(), &trace);
   const TracingIterator last(text.data() + text.size(), &trace);
-  if (!nlohmann::json::sax_parse(first, last, &builder)) refuse("unexpected text or end");
+  nlohmann::json::sax_parse(first, last, &builder);  // which throws what it refuses
   return builder.take();
 }
 

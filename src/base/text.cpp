@@ -102,8 +102,8 @@ std::string shown(std::string_view text, std::size_t most) {
   constexpr std::string_view kGap = "...";
   std::size_t before = (most - kGap.size()) * 3 / 5;
   std::size_t from = end.size() - std::min(end.size(), most - kGap.size() - before);
-  while (before > 0 && is_continuation(whole[before])) --before;
-  while (from < end.size() && is_continuation(end[from])) ++from;
+  while (is_continuation(whole[before])) --before;  // no text begins or ends within a character
+  while (is_continuation(end[from])) ++from;
   return whole.substr(0, before).append(kGap).append(end, from);
 }
 

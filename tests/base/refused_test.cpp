@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -323,6 +324,46 @@ TEST(Refused, LinksAreReadAndNothingElse) {
   fs::create_symlink("file", folder / "link");
   EXPECT_EQ(FileSystem().readlink((folder / "link").c_str(), target), 0);
   EXPECT_EQ(target, "file");
+}
+
+TEST(Refused, LinkThatCannotBeFollowedIsAnError) {
+  const ScratchFolder folder;
+  write_file(folder / "file", "old");
+  fs::create_symlink("file", folder / "link");
+  Refusing files("readlink", EIO);
+  EXPECT_EQ(refusal(files, [&] { write_file(folder / "link", "new"); }).first,
+            "cannot write " + (folder / "link").string() + ": Input/output error");
+  EXPECT_EQ(read_text(folder / "file"), "old");
+  EXPECT_EQ(kind_of_itself(folder / "none"), PathKind::nothing);
+}
+
+TEST(Refused, DeviceIsNoFileToAppendTo) {
+  FileSystem files;
+  EXPECT_EQ(refusal(files, [] { AppendedFile("/dev/null"); }).first,
+            "cannot append to /dev/null: File exists");
+}
+
+TEST(Refused, RootThatIsNotThereIsNotMade) {
+  Refusing files("stat", ENOENT);
+  EXPECT_EQ(refusal(files, [] { make_directories("/"); }).first,
+            "cannot make the folder /: No such file or directory");
+}
+
+TEST(Refused, FolderOfARelativePathIsMadeWhereTheProgramStands) {
+  const ScratchFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  EXPECT_NE(unexpanded("~/new"), "");
+  EXPECT_TRUE(make_directories("new"));
+  EXPECT_FALSE(make_directories("new"));
+  fs::create_directory("~");
+  EXPECT_EQ(unexpanded("~/new"), "") << "somebody has called a folder so";
+  EXPECT_TRUE(remove_folder("new"));
+  EXPECT_TRUE(remove_folder("new")) << "it is gone";
+  std::error_code error;
+  EXPECT_TRUE(list_names("new", error).empty());
+  EXPECT_EQ(error, std::errc::no_such_file_or_directory);
+  fs::current_path(before);
 }
 
 TEST(Refused, WritingToAPipeOrADeviceSaysWhatFails) {

@@ -21,8 +21,25 @@ TEST(Text, EscapesWhatATerminalWouldObey) {
 
 TEST(Text, IsUtf8OrNot) {
   for (const char* text : {"", "a", "ü", "残", "\U0001f600", "\x1b"}) EXPECT_TRUE(is_utf8(text)) << text;
-  for (const char* text : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"})
+  for (const char* text : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3(",
+                           "\xe6\xae(", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", "\xf5\x80\x80\x80"})
     EXPECT_FALSE(is_utf8(text)) << text;
+}
+
+TEST(Text, OfWhatIsNoCharacterIsEscaped) {
+  for (const char* none : {"\ufffe", "\uffff"}) {
+    EXPECT_TRUE(is_utf8(none));
+    EXPECT_EQ(printable(none).substr(0, 4), "\\uff");
+  }
+  EXPECT_EQ(printable("\ufffd"), "\ufffd");
+}
+
+TEST(Text, IsWrittenForXmlAndForTables) {
+  EXPECT_EQ(xml_text("a < b & \"c\" > d\n"), "a &lt; b &amp; &quot;c&quot; &gt; d\\x0a");
+  EXPECT_EQ(csv_field("plain text"), "plain text");
+  EXPECT_EQ(csv_field("a,b"), "\"a,b\"");
+  EXPECT_EQ(csv_field("a \"b\"\n"), "\"a \"\"b\"\"\n\"");
+  EXPECT_EQ(in_quotes("0123456789abcdef", 10), "'0123...def'");
 }
 
 TEST(Text, EscapesWhatTurnsTheDirectionOfALine) {
