@@ -16,19 +16,23 @@ for tool in clang++ llvm-cov llvm-profdata; do
   command -v $tool > /dev/null || { echo "$tool is not installed: sudo apt-get install clang llvm"; exit 1; }
 done
 
-rooms="base cli data graph images io report settings train"
-targets="checkpoint cifar idx image json metrics model safetensors toml"
-scripts="bad_input_test|folder_test|resume_test"
-# What reads: texts and files, pictures, data sets, models, configurations. What resumes: checkpoints, and whose a folder is.
+rooms="base cli data graph images io report serve settings train"
+targets="arguments checkpoint cifar http idx image json metrics model pth safetensors toml"
+scripts="bad_input_test|folder_test|import_test|resume_test"
+# What reads: texts and files, pictures, data sets, models, weights, requests, configurations, command lines. What resumes:
+# checkpoints, and whose a folder is.
 sources="$(ls src/base/json.cpp src/base/toml.cpp src/base/text.cpp src/base/files.cpp src/base/folders.cpp \
-              src/base/file_system.cpp src/io/*.cpp src/graph/text_form.cpp src/graph/attributes.cpp \
+              src/base/file_system.cpp src/io/*.cpp src/io/pth/*.cpp \
+              src/io/onnx/deviation.cpp src/io/onnx/evaluate.cpp src/io/onnx/read.cpp src/io/onnx/value.cpp \
+              src/serve/http.cpp src/serve/multipart.cpp src/graph/text_form.cpp src/graph/attributes.cpp \
               src/images/bmp.cpp src/images/decode.cpp src/images/inflate.cpp src/images/jpeg.cpp \
               src/images/orientation.cpp src/images/png.cpp src/images/ppm.cpp src/images/webp.cpp \
               src/data/idx.cpp src/data/cifar.cpp src/data/packed.cpp src/data/listing.cpp src/data/scan.cpp \
               src/data/scan_cache.cpp src/data/sources.cpp src/data/augment_text.cpp \
               src/train/checkpoint.cpp src/train/checkpoint_keeper.cpp src/train/facts.cpp src/train/replay.cpp \
               src/train/diagnosis.cpp src/train/memory.cpp src/train/metrics.cpp src/report/run_record.cpp \
-              src/settings/settings.cpp src/settings/values.cpp src/cli/claim.cpp)"
+              src/report/read_result.cpp src/settings/settings.cpp src/settings/values.cpp src/cli/claim.cpp \
+              src/cli/parser.cpp)"
 
 if [ $# -eq 0 ]; then
   [ -f $build/build.ninja ] || cmake --preset coverage
