@@ -9,6 +9,7 @@
 
 #include "base/toml.h"
 #include "settings/options.h"
+#include "settings/values.h"
 #include "support/scratch_folder.h"
 
 namespace resnet::settings {
@@ -212,6 +213,24 @@ TEST_F(Recorded, RefusesDataThatTomlCannotNameAndLeavesOutAFolderLikeThat) {
   }
 }
 
+TEST_F(Recorded, NamesTheWeightsThatItBeganWith) {
+  Settings settings;
+  settings.data = "fashion-mnist";
+  settings.init = "weights.pth";
+  EXPECT_EQ(with_whole_paths(settings).init, (std::filesystem::current_path() / "weights.pth").string());
+}
+
+TEST_F(Recorded, KnowsSomeOfTheExamplesByTheirContent) {
+  const data::Dataset all = pictures_of({0, 1, 0}, 2);
+  Settings settings;
+  settings.limit_train = 2;
+  settings.train_sha256 = all.first(2).content_sha256();
+  EXPECT_TRUE(is_data_of(settings, data::Split::train, all)) << "as many as the run took";
+  EXPECT_TRUE(is_data_of(settings, data::Split::train, all.first(2)));
+  EXPECT_FALSE(is_data_of(settings, data::Split::train, pictures_of({0, 0, 0}, 2)));
+  EXPECT_TRUE(is_data_of(settings, data::Split::test, all)) << "nothing is known of these";
+}
+
 TEST_F(Recorded, KnowsTheExamplesByTheirContent) {
   const Settings run = from_toml(to_toml(recorded_of("")), "config.toml");
   EXPECT_TRUE(is_data_of(run, data::Split::train, pictures(1)));
@@ -245,6 +264,36 @@ TEST(Settings, AreTheChaptersWhereNothingIsSaid) {
   const nn::Sequential net = make_model({}, 1, 10);
   EXPECT_EQ(net.title(), "d2l_resnet18");
   EXPECT_EQ(nn::parameter_count(net), 11'178'378);
+}
+
+TEST(Settings, SayWhereDecodedPicturesStayAndWhenCheckpointsAreWritten) {
+  Settings settings;
+  EXPECT_EQ(cache_options(settings).kind, data::CacheKind::none);
+  set_all({{"cache", "memory"}, {"cache-size", "2G"}}, settings);
+  EXPECT_EQ(cache_options(settings).kind, data::CacheKind::memory);
+  EXPECT_EQ(cache_options(settings).bytes, std::int64_t{2} << 30);
+  set_all({{"cache", "disk"}}, settings);
+  EXPECT_EQ(cache_options(settings).kind, data::CacheKind::disk);
+  settings.checkpoint_steps = 3;
+  settings.checkpoint_seconds = 0;
+  EXPECT_EQ(checkpoint_options(settings, "run").every_steps, 3);
+  settings.checkpoint_steps = 0;
+  EXPECT_EQ(checkpoint_options(settings, "run").folder, "") << "none";
+  settings.checkpoint_seconds = 9;
+  EXPECT_EQ(checkpoint_options(settings, "run").folder, "run/checkpoints");
+  EXPECT_EQ(engine_options(settings).memory, 0);
+  settings.memory = "512M";
+  EXPECT_EQ(engine_options(settings).memory, std::int64_t{512} << 20);
+}
+
+TEST(Settings, HaveTimesAndStepsWithinBounds) {
+  EXPECT_EQ(parse_time("time", "0"), 0);
+  EXPECT_EQ(parse_time("time", "1.5h"), 5400);
+  for (const char* text : {"", "5", "h", "-1s", "9000h"})
+    EXPECT_THROW(parse_time("time", text), ConfigError) << text;
+  EXPECT_EQ(parse_steps("steps", "940,310:902").second.at(0).steps, 902);
+  for (const char* text : {"9,1:-2", "9,1:1099511627777", "9,1", "9,", "9,1:2,", "x,1:2", "-1,1:2"})
+    EXPECT_THROW(parse_steps("steps", text), ConfigError) << text;
 }
 
 TEST(Settings, DescribeTheNetwork) {
