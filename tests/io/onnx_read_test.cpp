@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -29,13 +30,17 @@ class Nodes {
  public:
   Nodes() { graph_.add_input()->set_name("picture"); }
 
-  std::string numbers(const std::vector<std::int64_t>& values, const Extents& shape) {
+  std::string constant(int type, const std::string& bytes, const Extents& shape) {
     TensorProto& tensor = *graph_.add_initializer();
     tensor.set_name("constant" + std::to_string(graph_.initializer_size()));
-    tensor.set_data_type(TensorProto::INT64);
+    tensor.set_data_type(type);
     for (const std::int64_t extent : shape) tensor.add_dims(extent);
-    tensor.set_raw_data(reinterpret_cast<const char*>(values.data()), 8 * values.size());
+    tensor.set_raw_data(bytes);
     return tensor.name();
+  }
+  std::string numbers(const std::vector<std::int64_t>& values, const Extents& shape) {
+    return constant(TensorProto::INT64, {reinterpret_cast<const char*>(values.data()), 8 * values.size()},
+                    shape);
   }
   std::string numbers(const std::vector<std::int64_t>& values) {
     return numbers(values, {std::ssize(values)});
@@ -158,6 +163,16 @@ TEST(OnnxPreprocessing, IsRefusedWhereItTakesTooMuchOrMakesNoPicture) {
   EXPECT_EQ(refusal([](Nodes& n) { n.node("Shape", {"picture"}); }), "its preprocessing makes no picture");
 }
 
+TEST(OnnxPreprocessing, HasConstantsOfBytes) {
+  Nodes nodes;
+  const std::string bytes = nodes.constant(TensorProto::UINT8, std::string("\x07\xff\x01", 3), {3});
+  nodes.node("Min", {"picture", bytes});
+  EXPECT_THAT(nodes.result(), ElementsAre(1, 2, 1, 4, 5, 1, 7, 8, 1, 7, 11, 1, 7, 14, 1, 7, 17, 1));
+  for (const Extents& shape : {Extents{-1}, Extents{4, std::int64_t{1} << 62}, Extents{1 << 29}})
+    EXPECT_EQ(refusal([&](Nodes& n) { n.node("Abs", {n.constant(TensorProto::UINT8, "", shape)}); }),
+              "its preprocessing makes a value that is too large");
+}
+
 TEST(OnnxPreprocessing, SumsOfNothingAreZeros) {
   Nodes nodes;
   const std::string none = nodes.node("Gather", {"picture", nodes.numbers({})}, "axis", 3);
@@ -243,6 +258,10 @@ class OnnxNetwork : public FolderTest {
       if (found.name() == name) return found;
     ADD_FAILURE() << "no " << name;
     return *node.add_attribute();
+  }
+
+  static Tensor& in_head(ModelFile& model) {
+    return std::ranges::find(model.state, "fc.weight", &State::value_type::first)->second;
   }
 
   ModelFile model_;
@@ -336,6 +355,79 @@ TEST_F(OnnxNetwork, IsRefusedWhereItsOperationsAreNoneOfOurs) {
               HasSubstr("pads as no network of ours does"));
 }
 
+TEST_F(OnnxNetwork, MayLeaveOutWhatHasADefault) {
+  const char* const read = "nothing of this kind was thrown";
+  EXPECT_EQ(refusal([](auto& g) { attribute(first(g, "Conv"), "group").set_name("other"); }), read);
+  EXPECT_EQ(refusal([](auto& g) {
+              schema::NodeProto& conv = first(g, "Conv");
+              if (conv.input_size() == 3) conv.mutable_input()->RemoveLast();
+              conv.add_input("");  // no bias
+            }),
+            read);
+  for (const char* name : {"dilations", "strides"})
+    EXPECT_THAT(refusal([&](auto& g) { attribute(first(g, "Conv"), name).set_name("other"); }),
+                HasSubstr(std::string("has no ") + name + " of 2 numbers"));
+  EXPECT_THAT(refusal([](auto& g) { attribute(first(g, "Conv"), "pads").add_ints(0); }),
+              HasSubstr("has no pads of 4 numbers"));
+  EXPECT_THAT(refusal([](auto& g) { g.mutable_node(g.node_size() - 1)->set_op_type("Pad"); }),
+              HasSubstr("is 'Pad', which no network of ours has"));
+  EXPECT_THAT(refusal([](auto& g) { g.mutable_node(g.node_size() - 1)->set_op_type("Mul"); }),
+              HasSubstr("as ONNX: "))
+      << "a product of what does not fit";
+}
+
+TEST_F(OnnxNetwork, IsRefusedWhereAnAverageCountsAsNoneOfOurs) {
+  // The first pool as an average, behind a node that pads by these numbers; or by none.
+  const auto average = [&](const std::vector<std::int64_t>& around, std::int64_t counts, int right) {
+    return refusal([&](auto& g) {
+      schema::NodeProto& pool = first(g, "MaxPool");
+      pool.set_op_type("AveragePool");
+      attribute(pool, "pads").set_ints(3, right);
+      pool.add_attribute()->set_name("count_include_pad");
+      attribute(pool, "count_include_pad").set_i(counts);
+      if (around.empty()) return;
+      TensorProto& pads = *g.add_initializer();
+      pads.set_name("around");
+      pads.set_data_type(TensorProto::INT64);
+      pads.add_dims(std::ssize(around));
+      pads.set_raw_data(reinterpret_cast<const char*>(around.data()), 8 * around.size());
+      for (schema::NodeProto& node : *g.mutable_node()) {
+        if (node.output(0) != pool.input(0)) continue;
+        node.set_op_type("Pad");
+        node.add_input("around");
+      }
+    });
+  };
+  EXPECT_THAT(average({}, 1, 7), HasSubstr("counts what is behind the map")) << "more on the right";
+  EXPECT_EQ(average({}, 0, 1), "nothing of this kind was thrown");
+  const char* const pads = "pads as no network of ours does";
+  EXPECT_THAT(average({0, 0, 1, 1}, 0, 1), HasSubstr(pads));
+  EXPECT_THAT(average({0, 0, 1, 1, 0, 0, 1, 1}, 1, 1), HasSubstr(pads)) << "it counts twice";
+}
+
+TEST_F(OnnxNetwork, IsComparedWithItsModel) {
+  const std::vector<images::Image> pictures = {{5, 6, 3, std::vector<std::uint8_t>(90, 100)},
+                                               {6, 5, 3, std::vector<std::uint8_t>(90, 7)}};
+  export_onnx(file("softmax.onnx"), model_, {.softmax = true});
+  const OnnxDeviation same = onnx_deviation(file("softmax.onnx"), model_, pictures);
+  EXPECT_EQ(same.pictures, 2);
+  EXPECT_EQ(same.same_top1, 2);
+  EXPECT_LE(same.output, 1e-5) << "of probabilities";
+  EXPECT_LE(same.largest, 1);
+  ModelFile other = model_;
+  for (float& x : in_head(other).values()) x = -x;
+  EXPECT_LT(onnx_deviation(file("plain.onnx"), other, pictures).same_top1, 2);
+  const nn::Sequential wider = test::random_network(
+      "resnet18", {.in_channels = 3, .classes = 6, .blocks = {1, 1}, .channels = {4, 8}});
+  other = {state_of(wider), nn::trace(wider, {1, 3, 32, 32}, Mode::eval), model_.preprocessing, {}};
+  EXPECT_THAT(message_of<FormatError>([&] { onnx_deviation(file("plain.onnx"), other, pictures); }),
+              HasSubstr("its output is [1,5], the model's [1,6]"));
+  other = model_;
+  other.preprocessing.resize = {16, 16};
+  EXPECT_THAT(message_of<FormatError>([&] { onnx_deviation(file("whole.onnx"), other, pictures); }),
+              HasSubstr("whole.onnx: its preprocessing gives [1,3,32,32], the model's [1,3,16,16]"));
+}
+
 TEST_F(OnnxNetwork, IsRefusedWhereItsPreprocessingIsNone) {
   EXPECT_EQ(refusal([](auto&) {}, "whole.onnx"), "nothing of this kind was thrown");
   EXPECT_THAT(refusal(
@@ -345,6 +437,18 @@ TEST_F(OnnxNetwork, IsRefusedWhereItsPreprocessingIsNone) {
                   },
                   "whole.onnx"),
               HasSubstr("its preprocessing stands before no convolution"));
+  for (const std::int64_t groups : {std::int64_t{0}, std::int64_t{1} << 21})
+    EXPECT_THAT(refusal(
+                    [&](auto& g) {
+                      for (schema::NodeProto& node : *g.mutable_node())
+                        if (node.op_type() == "Conv") attribute(node, "group").set_i(groups);
+                    },
+                    "whole.onnx"),
+                HasSubstr("its preprocessing stands before no convolution"));
+  EXPECT_THAT(refusal([](auto& g) { first(g, "Conv").clear_input(); }, "whole.onnx"), HasSubstr("as ONNX: "))
+      << "the channels are the next one's";
+  EXPECT_THAT(refusal([](auto& g) { first(g, "Conv").set_input(1, g.node(0).output(0)); }, "whole.onnx"),
+              HasSubstr("is no operand of a network"));
   EXPECT_THAT(refusal([](auto& g) { first(g, "Relu").set_input(0, g.node(0).output(0)); }, "whole.onnx"),
               HasSubstr("is no operand of a network"));
 }
