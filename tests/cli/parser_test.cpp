@@ -157,6 +157,23 @@ TEST_F(ParserTest, HelpAndVersionHaveTheirUsualNames) {
   EXPECT_THAT(parsed({"help", "smaple"}).before, ElementsAre("smaple"));
 }
 
+TEST_F(ParserTest, HelpIsAWordToo) {
+  EXPECT_THAT(answer({"help"}), HasSubstr("What it is."));
+  EXPECT_EQ(answer({"help", "sample"}), answer({"sample", "--help"}));
+  const Invocation none = parsed({"help", "simple"});
+  EXPECT_EQ(none.command, nullptr);
+  EXPECT_THAT(none.before, ElementsAre("simple"));
+  EXPECT_EQ(parsed({}).command, nullptr);
+}
+
+TEST_F(ParserTest, SaysWhatAFlagTakes) {
+  EXPECT_THAT(parse_error({"sample", "a", "--classes"}),
+              HasSubstr("--classes needs a value, N | --classes: classes"));
+  EXPECT_THAT(parse_error({"sample", "a", "--classes", "ten"}),
+              HasSubstr("--classes cannot be 'ten' | --classes: classes"));
+  EXPECT_THAT(parse_error({"sample", "a", "--json=ten"}), HasSubstr("--json takes no value: give it alone"));
+}
+
 TEST_F(ParserTest, KeepsWordsThatBelongToNoCommand) {
   EXPECT_THAT(parsed({"--lr", "0.1", "sample", "a"}).before, ElementsAre("--lr", "0.1"));
   const Invocation nothing = parsed({"smaple"});

@@ -113,7 +113,11 @@ TEST_F(Seeds, ResultThatIsNoneIsRefusedByItsName) {
                          R"({"seed":-1})",
                          R"({"complete":1})",
                          R"({"threads":9999999999})",
-                         R"({"isa":null})"};
+                         R"({"isa":null})",
+                         R"({"loss":true})",
+                         R"({"epochs":18446744073709551615})",
+                         R"({"epochs":"3"})",
+                         R"({"seed":1e3})"};
   for (const char* text : texts) {
     write_file(file("result.json"), text);
     try {
@@ -124,6 +128,9 @@ TEST_F(Seeds, ResultThatIsNoneIsRefusedByItsName) {
       EXPECT_LT(std::string(error.what()).size(), 300U);
     }
   }
+  write_file(file("result.json"), R"({"loss":3,"train_acc":18446744073709551615,"complete":false})");
+  EXPECT_EQ(read_result(file("result.json")).loss, 3) << "a whole number is one too";
+  EXPECT_EQ(read_result(file("result.json")).train_acc, 0x1p64);
   write_file(file("result.json"), "{}");
   EXPECT_TRUE(std::isnan(read_result(file("result.json")).loss))
       << "keys that earlier versions did not write";

@@ -286,6 +286,22 @@ TEST(Settings, SayWhereDecodedPicturesStayAndWhenCheckpointsAreWritten) {
   EXPECT_EQ(engine_options(settings).memory, std::int64_t{512} << 20);
 }
 
+TEST(Settings, OpenTheDataAsTheySay) {
+  const ScratchFolder folder;
+  for (const std::string split : {"train", "t10k"}) {
+    folder.put(split + "-images-idx3-ubyte", {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 7, 8, 9});
+    folder.put(split + "-labels-idx1-ubyte", {0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 1});
+  }
+  Settings settings;
+  settings.data = "idx:" + folder.path().string();
+  set_all({{"limit-train", "2"}, {"limit-test", "1"}, {"resize", "4"}}, settings);
+  EXPECT_EQ(open_data(settings, data::Split::train).size(), 2);
+  EXPECT_EQ(open_data(settings, data::Split::test).size(), 1);
+  EXPECT_EQ(open_data(settings).test.preprocessing().filter, images::Filter::bilinear);
+  set_all({{"resize-filter", "bicubic"}, {"on-bad-file", "skip"}}, settings);
+  EXPECT_EQ(open_data(settings).train.preprocessing().filter, images::Filter::bicubic);
+}
+
 TEST(Settings, HaveTimesAndStepsWithinBounds) {
   EXPECT_EQ(parse_time("time", "0"), 0);
   EXPECT_EQ(parse_time("time", "1.5h"), 5400);
