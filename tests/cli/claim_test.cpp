@@ -1,0 +1,94 @@
+// Whose a folder is: that of a new run, of one that wrote nothing, or of another.
+#include "cli/claim.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "base/files.h"
+#include "report/run_record.h"
+#include "resnet/error.h"
+#include "settings/settings.h"
+#include "support/message_of.h"
+#include "support/passed_on.h"
+#include "support/scratch_folder.h"
+
+namespace resnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Claim : public testing::Test {
+ protected:
+  Claim() : before_(fs::current_path()) { fs::current_path(scratch_.path()); }
+  ~Claim() override { fs::current_path(before_); }
+  // What a claim of "run" with this file in it is refused with.
+  static std::string refusal(const char* name, const std::string& text) {
+    fs::remove_all("run");
+    fs::create_directory("run");
+    write_file(fs::path("run") / name, text);
+    return test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); });
+  }
+  ScratchFolder scratch_;
+  fs::path before_;
+};
+
+TEST_F(Claim, OfNoFolderIsTheFirstNumberThatIsFree) {
+  std::optional<RunClaim> first(std::in_place, "", "resnet18");
+  const RunClaim second("", "resnet18");
+  EXPECT_TRUE(fs::is_directory("runs/resnet18-1"));
+  EXPECT_TRUE(fs::is_directory("runs/resnet18-2"));
+  first.reset();
+  EXPECT_FALSE(fs::exists("runs/resnet18-1")) << "nothing was kept of it";
+  EXPECT_TRUE(fs::is_directory("runs/resnet18-2"));
+}
+
+TEST_F(Claim, OfAFolderThatARunLeftEmptyIsGranted) {
+  const char* const granted = "nothing of this kind was thrown";
+  EXPECT_EQ(refusal("notes.txt", "mine"), granted);
+  EXPECT_TRUE(fs::exists("run/notes.txt")) << "what is nobody's stays";
+  EXPECT_EQ(refusal(report::kConfigFile, ""), granted);
+  EXPECT_EQ(refusal(report::kConfigFile, std::string(settings::kTomlHeading) + "\nepochs = 3\n"), granted);
+  EXPECT_FALSE(fs::exists(fs::path("run") / report::kConfigFile));
+  EXPECT_EQ(refusal(report::kMetricsFile, report::metrics_header()), granted);
+}
+
+TEST_F(Claim, OfAnotherRunIsRefusedByItsFile) {
+  for (const auto& [name, text] : {std::pair(report::kConfigFile, std::string("mine = 1\n")),
+                                   {report::kConfigFile, settings::kTomlHeading + std::string(1 << 16, ' ')},
+                                   {report::kMetricsFile, report::metrics_header() + "1,2,3,4\n"},
+                                   {report::kCurvesFile, std::string()},
+                                   {report::kResultFile, std::string()},
+                                   {report::kModelFile, std::string()}}) {
+    EXPECT_EQ(refusal(name, text), std::string("run already holds a run (its ") + name + ")");
+    EXPECT_EQ(read_text(fs::path("run") / name), text) << "nothing of it was touched";
+  }
+  fs::remove_all("run");
+  fs::create_directory("run");
+  fs::create_symlink("nowhere", fs::path("run") / report::kConfigFile);
+  EXPECT_THAT(test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); }),
+              HasSubstr("already holds a run"));
+}
+
+TEST_F(Claim, WhereNoFolderCanBeLockedIsOfWhoMakesTheFirstFile) {
+  class Lockless final : public test::PassedOn {
+   public:
+    Lockless() : PassedOn(file_system()) {}
+    int flock(int, int) noexcept override {
+      errno = ENOLCK;
+      return -1;
+    }
+  } files;
+  const test::FilesReplaced replaced(files);
+  const RunClaim first("run", "resnet18");
+  EXPECT_TRUE(fs::exists(fs::path("run") / report::kConfigFile));
+  EXPECT_THAT(test::message_of<IoError>([] { const RunClaim second("run", "resnet18"); }),
+              HasSubstr("run already holds a run (its config.toml)"));
+}
+
+}  // namespace
+}  // namespace resnet::cli
