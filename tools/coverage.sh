@@ -16,7 +16,7 @@ for tool in clang++ llvm-cov llvm-profdata; do
   command -v $tool > /dev/null || { echo "$tool is not installed: sudo apt-get install clang llvm"; exit 1; }
 done
 
-rooms="base cli data graph images io report serve settings train"
+rooms="base cli data fault graph images io report serve settings train"
 targets="arguments checkpoint cifar http idx image json metrics model pth safetensors toml"
 scripts="bad_input_test|folder_test|import_test|resume_test"
 # What reads: texts and files, pictures, data sets, models, weights, requests, configurations, command lines. What resumes:
