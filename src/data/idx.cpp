@@ -202,7 +202,10 @@ std::map<std::string, Files> sets_in(const fs::path& folder) {
     fs::path path = folder / name;
     for (const fs::path& inner : names_in(path)) {
       const std::optional<Role> of = role_of(inner.string());
-      if (of && of->set == role->set && of->split == role->split && of->labels == role->labels) path /= inner;
+      if (of && of->set == role->set && of->split == role->split && of->labels == role->labels) {
+        path /= inner;
+        break;  // under one of its names
+      }
     }
     if (is_folder(path)) continue;
     fs::path& place = sets[role->set].at(*role);

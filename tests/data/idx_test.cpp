@@ -162,6 +162,48 @@ TEST_F(IdxFiles, OfSeveralDataSetsInOneFolderAreChosenByName) {
   }
 }
 
+TEST_F(IdxFiles, AreNotWhatIsOnlyCalledAlike) {
+  put_good();
+  for (const char* other :
+       {"xtrain-images-idx3-ubyte", "other-images-idx3-ubyte", "train-images-idx3-float", "train"})
+    put(other, {1, 2, 3});
+  fs::create_directory(folder_ / "t10k-images-idx3-ubyte");  // with nothing in it
+  put("train-images-idx3-ubyte.gz", gzip(idx(8, {3, 2, 2}, Bytes(12))));
+  EXPECT_EQ(load().image(1).pixels, (Bytes{5, 6, 7, 8})) << "the plain one, whichever comes first";
+  fs::rename(folder_ / "train-images-idx3-ubyte", folder_ / "train-images.idx3-ubyte");
+  EXPECT_EQ(load().image(1).pixels, (Bytes{5, 6, 7, 8}));
+  fs::remove(folder_ / "train-labels-idx1-ubyte");
+  fs::create_directory(folder_ / "train-labels-idx1-ubyte");
+  for (const char* inner :
+       {"readme", "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "a-train-labels-idx1-ubyte",
+        "train-labels-idx1-ubyte", "train-labels.idx1-ubyte"})
+    put(std::string("train-labels-idx1-ubyte/") + inner, idx(8, {3}, {2, 0, 1}));
+  EXPECT_EQ(load().label(0), 2) << "the folder has the file under two of its names";
+}
+
+TEST_F(IdxFiles, MayHaveOneChannelOfFourAxesAndNoImagesOfWideValues) {
+  put_good();
+  put("train-images-idx3-ubyte", idx(8, {3, 1, 2, 1}, {1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(load().image(1).pixels, (Bytes{3, 4}));
+  put("train-images-idx3-ubyte", idx(0x0b, {3, 1, 1}, Bytes(6)));
+  try {
+    load();
+    ADD_FAILURE() << "was accepted";
+  } catch (const FormatError& error) {
+    EXPECT_NE(std::string(error.what()).find("wrong magic number 00000b03"), std::string::npos)
+        << error.what();
+  }
+  for (const char* name : {"idx:~/none", "cifar10"}) {
+    try {
+      data::open(name, data::Split::train, {.dir = name == std::string("cifar10") ? "~/none" : ""});
+      ADD_FAILURE() << name;
+    } catch (const IoError& error) {
+      EXPECT_NE(error.hint().find("$HOME"), std::string::npos) << error.hint();
+    }
+  }
+  EXPECT_THROW(data::idx(data::Split::train, {.dir = folder_ / "none"}), IoError);
+}
+
 TEST_F(IdxFiles, OfQmnistHaveTheirClassInTheFirstColumn) {
   put("qmnist-test-images-idx3-ubyte", idx(8, {2, 1, 1}, {7, 8}));
   Bytes table(2 * 3 * 4);
