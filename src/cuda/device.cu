@@ -170,6 +170,13 @@ int record(resnet_stream* stream, resnet_event* event) {
   if (const int status = on(stream)) return status;
   return checked(cudaEventRecord(event->event, stream->stream));
 }
+int wait(resnet_event* event) {
+  return checked(cudaEventSynchronize(event->event));
+}
+int follow(resnet_stream* stream, resnet_event* event) {
+  if (const int status = on(stream)) return status;
+  return checked(cudaStreamWaitEvent(stream->stream, event->event, 0));
+}
 int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
   if (const int status = checked(cudaEventSynchronize(last->event))) return status;
   return checked(cudaEventElapsedTime(milliseconds, first->event, last->event));
@@ -229,6 +236,8 @@ extern "C" __attribute__((visibility("default"))) const resnet_device_api* resne
                                          &make_event,
                                          &end_event,
                                          &record,
+                                         &wait,
+                                         &follow,
                                          &elapsed,
                                          &begin_capture,
                                          &end_capture,

@@ -8,7 +8,7 @@
 extern "C" {
 
 // Raised whenever a struct, a function or the meaning of one changes.
-#define RESNET_DEVICE_API_VERSION 2
+#define RESNET_DEVICE_API_VERSION 3
 
 // Why a function failed, where who asked can do something about it.
 enum resnet_device_status {
@@ -60,14 +60,17 @@ struct resnet_device_api {
   int (*make_stream)(resnet_stream** stream);
   void (*end_stream)(resnet_stream* stream);
   int (*synchronize)(resnet_stream* stream);  // waits, and gives the error of what has run
-  int (*copy)(resnet_stream* stream, void* to, const void* from,
-              std::uint64_t bytes);  // of the device or the host
+  // Between any two of device and host. It comes back before it is done where the host's side is pinned, and
+  // that memory has to stay as it is until then; other memory of the host has been read, or written.
+  int (*copy)(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes);
   int (*fill)(resnet_stream* stream, void* memory, std::int32_t byte, std::uint64_t bytes);
   int (*launch)(resnet_stream* stream, const resnet_launch* launch);
 
   int (*make_event)(resnet_event** event);
   void (*end_event)(resnet_event* event);
   int (*record)(resnet_stream* stream, resnet_event* event);
+  int (*wait)(resnet_event* event);  // until it has passed; gives the error of what has run
+  int (*follow)(resnet_stream* stream, resnet_event* event);  // later work of the stream waits for it
   int (*elapsed)(resnet_event* first, resnet_event* last, float* milliseconds);  // once both have passed
 
   int (*begin_capture)(resnet_stream* stream);  // what follows is captured and does not run

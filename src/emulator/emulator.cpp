@@ -4,7 +4,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
 #include <new>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,9 +20,15 @@ struct resnet_graph {
 };
 struct resnet_stream {
   resnet_graph* captures = nullptr;
+  bool late = false;                           // Pace::late
+  std::deque<std::function<int()>> waiting{};  // in the order in which it was asked for
+  std::int64_t asked = 0, done = 0;
+  std::string fault{};  // of late work: later calls give it too, as a card's do
 };
 struct resnet_event {
-  std::chrono::steady_clock::time_point at;
+  std::chrono::steady_clock::time_point at{};
+  resnet_stream* stream = nullptr;  // that it is a moment of, late: when so much of it is done
+  std::int64_t number = 0;
 };
 
 namespace resnet::emulator {
@@ -29,6 +39,7 @@ constexpr std::int32_t kSharedBytes = 227 * 1024;  // of a block, as on sm_90
 
 thread_local std::string last_error;
 thread_local Order order = Order::forward;
+thread_local Pace pace = Pace::at_once;
 thread_local Statistics statistics;
 
 int failed(std::string message) {
@@ -36,10 +47,51 @@ int failed(std::string message) {
   return RESNET_DEVICE_FAILED;
 }
 
-// Does work now, or keeps it for the graph that the stream captures.
+// Of all devices: what was allocated, and the streams whose work is late.
+struct Host {
+  std::mutex mutex;
+  std::map<const std::byte*, std::uint64_t> memory;  // bytes from there on, of the device or pinned
+  std::set<resnet_stream*> late;
+};
+Host& host() {
+  static Host kHost;
+  return kHost;
+}
+
+// Whether a copy of it may be late; what is neither of the device nor pinned is read, or written, at once.
+bool may_be_late(const void* memory) {
+  const auto* at = static_cast<const std::byte*>(memory);
+  const std::lock_guard lock(host().mutex);
+  const auto next = host().memory.upper_bound(at);
+  if (next == host().memory.begin()) return false;
+  const auto& [begin, bytes] = *std::prev(next);
+  return at < begin + bytes;
+}
+
+int run_until(resnet_stream* stream, std::int64_t number) {
+  while (stream->fault.empty() && stream->done < number) {
+    const std::function<int()> work = std::move(stream->waiting.front());
+    stream->waiting.pop_front();
+    ++stream->done;
+    if (work() != 0) stream->fault = last_error;
+  }
+  return stream->fault.empty() ? 0 : failed(stream->fault);
+}
+
+// Before memory or graphs go that late work may need.
+void run_all() {
+  std::unique_lock lock(host().mutex);
+  const std::set<resnet_stream*> late = host().late;
+  lock.unlock();
+  for (resnet_stream* stream : late) run_until(stream, stream->asked);
+}
+
+// Does work now or late, or keeps it for the graph that the stream captures.
 int submit(resnet_stream* stream, std::function<int()> work) {
-  if (stream->captures == nullptr) return work();
-  stream->captures->work.push_back(std::move(work));
+  if (stream->captures == nullptr && !stream->late) return work();
+  if (stream->captures == nullptr) ++stream->asked;
+  (stream->captures == nullptr ? stream->waiting.emplace_back() : stream->captures->work.emplace_back()) =
+      std::move(work);
   return 0;
 }
 
@@ -80,23 +132,49 @@ int allocate(std::uint64_t bytes, void** memory) {
     return RESNET_DEVICE_NO_MEMORY;
   }
   std::memset(*memory, 0xff, bytes);
+  const std::lock_guard lock(host().mutex);
+  host().memory[static_cast<const std::byte*>(*memory)] = bytes;
   return 0;
 }
 void release(void* memory) {
+  run_all();
+  {
+    const std::lock_guard lock(host().mutex);
+    host().memory.erase(static_cast<const std::byte*>(memory));
+  }
   ::operator delete (memory, std::align_val_t{kAlignment});
 }
 
 int make_stream(resnet_stream** stream) {
-  *stream = new resnet_stream;
+  *stream = new resnet_stream{.late = pace == Pace::late};
+  const std::lock_guard lock(host().mutex);
+  if ((*stream)->late) host().late.insert(*stream);
   return 0;
 }
 void end_stream(resnet_stream* stream) {
+  if (stream == nullptr) return;
+  run_until(stream, stream->asked);
+  const std::lock_guard lock(host().mutex);
+  host().late.erase(stream);
   delete stream;
 }
 int synchronize(resnet_stream* stream) {
-  return stream->captures == nullptr ? 0 : failed("waits for a stream that captures");
+  return stream->captures == nullptr ? run_until(stream, stream->asked)
+                                     : failed("waits for a stream that captures");
 }
 int copy(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes) {
+  if (stream->late && stream->captures == nullptr && !may_be_late(from)) {
+    const auto* read = static_cast<const std::byte*>(from);
+    return submit(stream, [to, given = std::vector<std::byte>(read, read + bytes)] {
+      std::memcpy(to, given.data(), given.size());
+      return 0;
+    });
+  }
+  if (stream->late && stream->captures == nullptr && !may_be_late(to)) {
+    if (const int status = run_until(stream, stream->asked)) return status;
+    std::memcpy(to, from, bytes);
+    return 0;
+  }
   return submit(stream, [=] {
     std::memcpy(to, from, bytes);
     return 0;
@@ -129,15 +207,27 @@ int make_event(resnet_event** event) {
   return 0;
 }
 void end_event(resnet_event* event) {
+  run_all();
   delete event;
 }
 int record(resnet_stream* stream, resnet_event* event) {
-  return submit(stream, [=] {
+  const int status = submit(stream, [=] {
     event->at = std::chrono::steady_clock::now();
     return 0;
   });
+  event->stream = stream;
+  event->number = stream->asked;
+  return status;
+}
+int wait(resnet_event* event) {
+  return event->stream == nullptr ? 0 : run_until(event->stream, event->number);
+}
+int follow(resnet_stream* stream, resnet_event* event) {
+  if (event->stream == nullptr) return 0;
+  return submit(stream, [from = event->stream, number = event->number] { return run_until(from, number); });
 }
 int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
+  if (const int status = wait(last)) return status;
   *milliseconds = std::chrono::duration<float, std::milli>(last->at - first->at).count();
   return 0;
 }
@@ -160,6 +250,7 @@ int launch_graph(resnet_stream* stream, resnet_graph* graph) {
   });
 }
 void end_graph(resnet_graph* graph) {
+  run_all();
   delete graph;
 }
 
@@ -200,6 +291,8 @@ const resnet_device_api& api() {
       .make_event = &make_event,
       .end_event = &end_event,
       .record = &record,
+      .wait = &wait,
+      .follow = &follow,
       .elapsed = &elapsed,
       .begin_capture = &begin_capture,
       .end_capture = &end_capture,
@@ -211,6 +304,9 @@ const resnet_device_api& api() {
 
 void set_order(Order turns) {
   order = turns;
+}
+void set_pace(Pace when) {
+  pace = when;
 }
 Statistics take_statistics() {
   return std::exchange(statistics, {});

@@ -16,9 +16,16 @@ namespace resnet::emulator {
 std::string run(int blocks, int threads, int shared_bytes, const std::function<void()>& kernel,
                 Order order = Order::forward, Statistics* statistics = nullptr);
 
-/// The device's functions. Memory is the host's, work is done when it is asked for, captured work when its
-/// graph is launched.
+/// The device's functions. Memory is the host's, work is done when it is asked for (or as set_pace() says),
+/// captured work when its graph is launched.
 const resnet_device_api& api();
+
+/// When the work of a stream is done: when it is asked for, or not before somebody waits for it, which is the
+/// latest that a device may be. Then pinned memory that changes too early, and results that are read too
+/// early, are seen.
+enum class Pace : std::uint8_t { at_once, late };
+/// Of the streams that this thread makes from here on.
+void set_pace(Pace pace);
 
 /// Of all later launches of this thread.
 void set_order(Order order);

@@ -57,10 +57,13 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
                       "use a GPU of the Ampere generation or newer, or compute on the CPU");
   }
   expect(api.make_stream(&stream_), "making a stream");
+  expect(api.make_stream(&copies_), "making a stream");
 }
 
 Device::~Device() {
-  if (getpid() == process_) api_.end_stream(stream_);
+  if (getpid() != process_) return;
+  api_.end_stream(copies_);
+  api_.end_stream(stream_);
 }
 
 std::string Device::name() const {
@@ -109,6 +112,17 @@ void* Device::allocate(std::int64_t bytes) {
   return memory;
 }
 
+void* Device::allocate_pinned(std::int64_t bytes) {
+  expect_own_process();
+  void* memory = nullptr;
+  expect(api_.use(number_), "taking the device");
+  if (api_.allocate_pinned(static_cast<std::uint64_t>(bytes), &memory) != 0) {
+    throw MemoryError(fmt::format("the host has no {} of memory left for copies to {}: {}", bytes_text(bytes),
+                                  name(), api_.error()));
+  }
+  return memory;
+}
+
 void Device::copy(void* to, const void* from, std::int64_t bytes) {
   expect_own_process();
   if (bytes > 0) expect(api_.copy(stream_, to, from, static_cast<std::uint64_t>(bytes)), "copying");
@@ -147,14 +161,34 @@ void Device::launch(const Graph& graph) {
   expect(api_.launch_graph(stream_, graph.get()), "computing");
 }
 
-Device::Moment Device::mark() {
+Device::Moment Device::make_moment() {
   expect_own_process();
   expect(api_.use(number_), "taking the device");
   resnet_event* made = nullptr;
   expect(api_.make_event(&made), "making an event");
-  Moment moment(made, api_.end_event);
-  expect(api_.record(stream_, made), "recording an event");
+  return {made, api_.end_event};
+}
+
+void Device::record(const Moment& moment) {
+  expect(api_.record(stream_, moment.get()), "recording an event");
+}
+
+Device::Moment Device::mark() {
+  Moment moment = make_moment();
+  record(moment);
   return moment;
+}
+
+void Device::wait(const Moment& moment) {
+  expect_own_process();
+  expect(api_.wait(moment.get()), "computing");
+}
+
+void Device::copy_beside(void* to, const void* from, std::int64_t bytes, const Moment& landed) {
+  expect_own_process();
+  expect(api_.copy(copies_, to, from, static_cast<std::uint64_t>(bytes)), "copying");
+  expect(api_.record(copies_, landed.get()), "recording an event");
+  expect(api_.follow(stream_, landed.get()), "waiting for a copy");
 }
 
 double Device::seconds(const Moment& first, const Moment& last) const {

@@ -22,7 +22,8 @@ inline constexpr const char* kOneSource = "build both of one source, or take bot
 /// The number of devices. Throws ConfigError where there is none, or the driver is too old.
 int count_devices(const resnet_device_api& api);
 
-/// A device and the one stream on which all work of an engine is done, in the order in which it is asked for.
+/// A device and the one stream on which all work of an engine is done, in the order in which it is asked for;
+/// copies may go beside it.
 class Device {
  public:
   /// Throws ConfigError if the functions do not fit, or there is no such device that can run the kernels;
@@ -32,6 +33,7 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
+  /// As they were when it was opened.
   const resnet_device_facts& facts() const noexcept { return facts_; }
   /// Its name among devices: "cuda:0".
   std::string name() const;
@@ -39,12 +41,12 @@ class Device {
   std::int64_t free_bytes() const;
 
   /// All these throw DeviceError if the device fails, Error in a child of fork(), which has no part in it.
-  /// Copies are between any two of host and device; those to the host are there after synchronize().
+  /// Copies are between any two of host and device; those to the host are there after synchronize(), and
+  /// pinned memory (Pinned) is read and written when it is its turn.
   void copy(void* to, const void* from, std::int64_t bytes);
   void fill(void* memory, int byte, std::int64_t bytes);
   void launch(const Launch& launch);
   void synchronize();
-
   /// Work that is asked for between these does not run; it is kept, and launched as one.
   void begin_capture();
   using Graph = std::unique_ptr<resnet_graph, void (*)(resnet_graph*)>;
@@ -54,12 +56,20 @@ class Device {
   /// A moment between what has been asked for and what is asked for next, by the device's own clock.
   using Moment = std::unique_ptr<resnet_event, void (*)(resnet_event*)>;
   Moment mark();
+  /// One that record() makes what mark() gives.
+  Moment make_moment();
+  void record(const Moment& moment);
+  /// Until it has passed; what was asked for before it is done.
+  void wait(const Moment& moment);
+  /// Copies from pinned memory beside the stream's work, which goes on behind `landed`, recorded there.
+  void copy_beside(void* to, const void* from, std::int64_t bytes, const Moment& landed);
   /// Seconds from one to a later one. Waits for it.
   double seconds(const Moment& first, const Moment& last) const;
 
   const resnet_device_api& api() const noexcept { return api_; }
   /// Throws MemoryError.
   void* allocate(std::int64_t bytes);
+  void* allocate_pinned(std::int64_t bytes);  // of the host
 
  private:
   void expect(int status, const char* what) const;
@@ -70,28 +80,32 @@ class Device {
   pid_t process_;
   resnet_device_facts facts_{};
   resnet_stream* stream_ = nullptr;
+  resnet_stream* copies_ = nullptr;  // of what is copied beside
 };
 
-/// Memory of a device, which outlives it.
-class Memory {
+/// Memory of a device, or of the host for copies to and from it; the device outlives it.
+template <bool kPinned>
+class MemoryOf {
  public:
-  Memory() = default;
-  Memory(Device& device, std::int64_t bytes)
-      : api_(&device.api()), data_(static_cast<std::byte*>(device.allocate(bytes))), bytes_(bytes) {}
-  Memory(Memory&& other) noexcept { swap(other); }
-  Memory& operator=(Memory&& other) noexcept {
-    Memory taken(std::move(other));
+  MemoryOf() = default;
+  MemoryOf(Device& device, std::int64_t bytes)
+      : api_(&device.api()),
+        data_(static_cast<std::byte*>(kPinned ? device.allocate_pinned(bytes) : device.allocate(bytes))),
+        bytes_(bytes) {}
+  MemoryOf(MemoryOf&& other) noexcept { swap(other); }
+  MemoryOf& operator=(MemoryOf&& other) noexcept {
+    MemoryOf taken(std::move(other));
     swap(taken);
     return *this;
   }
-  ~Memory() {
-    if (data_ != nullptr) api_->release(data_);
+  ~MemoryOf() {
+    if (data_ != nullptr) (kPinned ? api_->release_pinned : api_->release)(data_);
   }
   std::byte* data() const noexcept { return data_; }
   std::int64_t bytes() const noexcept { return bytes_; }
 
  private:
-  void swap(Memory& other) noexcept {
+  void swap(MemoryOf& other) noexcept {
     std::swap(api_, other.api_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
@@ -100,5 +114,7 @@ class Memory {
   std::byte* data_ = nullptr;
   std::int64_t bytes_ = 0;
 };
+using Memory = MemoryOf<false>;
+using Pinned = MemoryOf<true>;
 
 }  // namespace resnet::gpu

@@ -109,6 +109,9 @@ void release(void* memory) {
 int synchronize(resnet_stream* stream) {
   return lost ? fails_for_good() : emulated().synchronize(stream);
 }
+int wait(resnet_event* event) {
+  return lost ? fails_for_good() : emulated().wait(event);
+}
 int copy(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes) {
   return lost ? fails_for_good() : emulated().copy(stream, to, from, bytes);
 }
@@ -130,6 +133,7 @@ extern "C" const resnet_device_api* resnet_device() {
   api.allocate = &allocate;
   api.release = &release;
   api.synchronize = &synchronize;
+  api.wait = &wait;
   api.copy = &copy;
   api.launch_graph = &launch_graph;
   if (found("null") != nullptr) return nullptr;
