@@ -31,7 +31,7 @@ HOUSE = {
     "compiler": (4, ["loss.h", "optimizer.h"],  ["ops", "plan"]),
     "exec":     (4, [],                         ["plan"]),
     "cpu":      (5, [],                         ["compiler"]),
-    "gpu":      (5, [],                         ["compiler", "device"]),
+    "gpu":      (5, [],                         ["compiler", "device", "data"]),
     "engine":   (6, ["engine.h"],               ["nn", "cpu", "gpu", "exec"]),
     "io":       (7, ["export.h", "model_file.h", "weights.h"], ["engine", "data"]),
     "c":        (8, [],                         ["io"]),  # include/resnet.h, the C interface

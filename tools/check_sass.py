@@ -58,6 +58,7 @@ CLAIMS = [
     Claim(r"(norm_moments|channel_sums|norm_gradient_sums(_by_value)?)" + TYPE, 96, LOADS),
     Claim(r"max_pool(_gradient)?" + TYPE, 64, LOADS | STORES, bytes=True),
     Claim(r"avg_pool(_gradient)?" + TYPE, 64, LOADS | STORES),
+    Claim(r"pictures", 64, bytes=True),  # of pictures as they are stored
     # Element by element, or so small that nobody waits for them.
     Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path)" + TYPE, 64),
     Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|sgd|adamw", 64),

@@ -81,27 +81,70 @@ std::optional<images::Box> Augmenter::resized_crop(std::int64_t height, std::int
   return draw(*options, height, width, drawn);
 }
 
-bool Augmenter::padding_crop(const Image& image, Image& out, Example example) const {
+std::optional<images::Box> Augmenter::padding_box(std::int64_t height, std::int64_t width,
+                                                  Example example) const {
   const auto* options = first() == nullptr ? nullptr : std::get_if<PaddingCrop>(first());
-  if (options == nullptr) return false;
+  if (options == nullptr) return std::nullopt;
   Draws drawn = draws(0, example);
-  const images::Box box = draw(*options, image.height, image.width, height_, width_, drawn);
-  images::crop(image, box, options->reflect ? images::Border::reflect : images::Border::zero, out);
-  return true;
+  return draw(*options, height, width, height_, width_, drawn);
+}
+
+images::Border Augmenter::border() const noexcept {
+  const auto* options = first() == nullptr ? nullptr : std::get_if<PaddingCrop>(first());
+  return options != nullptr && options->reflect ? images::Border::reflect : images::Border::zero;
+}
+
+bool Augmenter::padding_crop(const Image& image, Image& out, Example example) const {
+  const auto box = padding_box(image.height, image.width, example);
+  if (box) images::crop(image, *box, border(), out);
+  return box.has_value();
+}
+
+bool Augmenter::mirrors(std::size_t place, Example example) const {
+  Draws drawn = draws(place, example);
+  if (const auto* flip = std::get_if<Flip>(&list_[place])) return drawn.chance(flip->probability);
+  if (!std::holds_alternative<AlternatingFlip>(list_[place])) return false;
+  Draws own = draws(place, {0, example.index});  // the same in all epochs
+  return own.below(2) != (example.epoch + example.again) % 2;
+}
+
+std::optional<images::Box> Augmenter::zeros(std::size_t place, Example example) const {
+  Draws drawn = draws(place, example);
+  if (const auto* erasing = std::get_if<RandomErasing>(&list_[place]))
+    return draw(*erasing, height_, width_, drawn);
+  if (const auto* cutout = std::get_if<Cutout>(&list_[place])) return draw(*cutout, height_, width_, drawn);
+  return std::nullopt;
+}
+
+bool Augmenter::only_places() const noexcept {
+  const auto is_box = [](const Transform& t) {
+    return std::holds_alternative<RandomErasing>(t) || std::holds_alternative<Cutout>(t);
+  };
+  const auto moves = [](const Transform& t) {
+    return std::holds_alternative<PaddingCrop>(t) || std::holds_alternative<Flip>(t) ||
+           std::holds_alternative<AlternatingFlip>(t);
+  };
+  return std::ranges::count_if(list_, is_box) <= 1 &&
+         std::ranges::all_of(list_, [&](const Transform& t) { return moves(t) || is_box(t); });
+}
+
+Placed Augmenter::place(std::int64_t height, std::int64_t width, Example example) const {
+  Placed placed{.example = example.index};
+  const auto box = padding_box(height, width, example);
+  placed.cut = box ? *box : images::center_box(height, width, height_, width_);
+  for (std::size_t i = 0; i < list_.size(); ++i) {
+    placed.mirrored = placed.mirrored != mirrors(i, example);
+    if (const auto drawn = zeros(i, example)) placed.zeros = *drawn;
+  }
+  return placed;
 }
 
 void Augmenter::change(Image& image, Example example) const {
   for (std::size_t place = 0; place < list_.size(); ++place) {
+    if (mirrors(place, example)) images::flip(image);
     Draws drawn = draws(place, example);
     std::visit(
         Overloaded{
-            [&](const Flip& o) {
-              if (drawn.chance(o.probability)) images::flip(image);
-            },
-            [&](const AlternatingFlip&) {
-              Draws own = draws(place, {0, example.index});  // the same in all epochs
-              if (own.below(2) != (example.epoch + example.again) % 2) images::flip(image);
-            },
             [&](const ColorJitter& o) { jitter(o, image, drawn); },
             [&](const Rotation& o) {
               images::rotate(image, drawn.uniform(-o.degrees, o.degrees), interpolation_of(o.bilinear));
@@ -119,12 +162,9 @@ void Augmenter::change(Image& image, Example example) const {
 
 void Augmenter::change(std::span<float> input, ImageLayout layout, Example example) const {
   for (std::size_t place = 0; place < list_.size(); ++place) {
-    Draws drawn = draws(place, example);
-    images::Box box;
-    if (const auto* erasing = std::get_if<RandomErasing>(&list_[place]))
-      box = draw(*erasing, height_, width_, drawn);
-    if (const auto* cutout = std::get_if<Cutout>(&list_[place])) box = draw(*cutout, height_, width_, drawn);
-    each_run(box, layout, channels_, height_, width_, [&](std::int64_t begin, std::int64_t count) {
+    const auto box = zeros(place, example);
+    if (!box) continue;
+    each_run(*box, layout, channels_, height_, width_, [&](std::int64_t begin, std::int64_t count) {
       std::fill_n(input.begin() + begin, count, 0.0F);
     });
   }

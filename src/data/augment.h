@@ -71,6 +71,15 @@ PolicyCall draw(const RandAugment& options, std::int64_t height, std::int64_t wi
 PolicyCall draw(const TrivialAugment& options, Draws& draws);
 void apply(const PolicyCall& call, images::Interpolation interpolation, Image& image);
 
+/// Where the pixels of an example go, where nothing else is random about it.
+struct Placed {
+  std::int64_t example = 0;  // of its data set
+  std::int32_t label = 0;
+  images::Box cut = {};    // of the picture behind the resize, over whose edges it may reach
+  bool mirrored = false;   // left to right, when it is cut
+  images::Box zeros = {};  // of the network's input
+};
+
 /// An Augmentation at work. Immutable, for several threads.
 class Augmenter {
  public:
@@ -92,6 +101,12 @@ class Augmenter {
   std::optional<images::Box> resized_crop(std::int64_t height, std::int64_t width, Example example) const;
   /// Cuts what a PaddingCrop of the list cuts; false without one.
   bool padding_crop(const Image& image, Image& out, Example example) const;
+  /// Whether all that it does to a picture is place(): no value changes but to zero, in one box at most.
+  bool only_places() const noexcept;
+  /// An example whose picture is of this size behind the resize.
+  Placed place(std::int64_t height, std::int64_t width, Example example) const;
+  /// What is beyond the edges of what place() cuts.
+  images::Border border() const noexcept;
   void change(Image& image, Example example) const;
   void change(std::span<float> input, ImageLayout layout, Example example) const;
   /// A whole batch, with its tensors for mixed labels.
@@ -99,6 +114,10 @@ class Augmenter {
 
  private:
   Draws draws(std::size_t place, Example example) const;
+  // What a transform of the list does, if it is of that kind.
+  std::optional<images::Box> padding_box(std::int64_t height, std::int64_t width, Example example) const;
+  bool mirrors(std::size_t place, Example example) const;
+  std::optional<images::Box> zeros(std::size_t place, Example example) const;
   const Transform* first() const noexcept { return list_.empty() ? nullptr : &list_.front(); }
 
   Augmentation list_;

@@ -8,24 +8,10 @@
 #include "base/threads.h"
 #include "data/augment.h"
 #include "data/cache.h"
+#include "data/placed.h"
 #include "resnet/data.h"
 
 namespace resnet::data {
-namespace {
-
-std::vector<std::int32_t> repetitions(const std::vector<std::int64_t>& order, std::int64_t size) {
-  std::vector<std::int32_t> seen(static_cast<std::size_t>(size)), result;
-  result.reserve(order.size());
-  bool any = false;
-  for (const std::int64_t index : order) {
-    result.push_back(seen[static_cast<std::size_t>(index)]++);
-    any = any || result.back() > 0;
-  }
-  if (!any) result.clear();
-  return result;
-}
-
-}  // namespace
 
 // A ring buffer of batches. Batch b of an epoch goes into slot b % slots; a worker thread takes the next
 // batch as soon as its slot is free, the reader takes them in order.

@@ -33,6 +33,8 @@ class Preprocessor {
  public:
   /// Throws ConfigError as preprocessed_shape().
   explicit Preprocessor(Preprocessing preprocessing);
+  /// The picture with the network's channels, as prepared() begins.
+  const Image& converted(const Image& image);
   /// The picture with the network's channels, behind the resize: what changed() does first where no
   /// RandomResizedCrop does, and what it leaves as it is when it is done already. It is `image`, or valid
   /// until the next call of anything but changed() with it.
@@ -47,15 +49,18 @@ class Preprocessor {
   void write(const Image& image, ImageLayout layout, std::span<float> out, const Augmenter& augmenter,
              Augmenter::Example example) const;
 
+  /// What a byte becomes, by channel.
+  using Values = std::array<std::array<float, 256>, 3>;
+  const Values& values() const noexcept { return values_; }
+
  private:
-  const Image& converted(const Image& image);
   const Image& resized(const Image& image);
   void resize(const images::Resampler& resampler, const Image& image, std::int64_t height,
               std::int64_t width);
 
   Preprocessing preprocessing_;
   std::map<std::array<std::int64_t, 3>, images::Resampler> resamplers_;  // by height, width, channels
-  std::array<std::array<float, 256>, 3> values_{};                       // of a byte, by channel
+  Values values_{};
   std::vector<std::uint8_t> between_;
   Image converted_, resized_, cut_;
 };

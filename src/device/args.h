@@ -86,6 +86,35 @@ struct NormApplyArgs {
   std::int32_t relu = 0;
 };
 
+/// An example of a batch: a picture of a set, and where its pixels go (data::Placed).
+struct PictureRecord {
+  std::int32_t example = 0, label = 0;
+  std::int32_t top = 0, left = 0;  // of what is cut, in the resized picture; it may reach over the edges
+  std::int32_t mirrored = 0;       // when it is cut
+  std::int32_t shift = 0;          // then down and to the right, the edge repeated
+  std::int32_t zero_top = 0, zero_left = 0, zero_height = 0, zero_width = 0;  // a box of zeros, at last
+};
+
+/// A side of a resize by Pillow's tables (images/resample.h): output i is the sum of count[i] inputs from
+/// first[i] on.
+struct ResizeAxis {
+  const std::int32_t *first = nullptr, *count = nullptr, *weights = nullptr;  // [out]; [out][taps]
+  std::int32_t in = 0, out = 0, taps = 0;                                     // taps 0: nothing is resized
+};
+
+/// Blocks are (example, band of rows).
+struct PicturesArgs {
+  const std::uint8_t* set = nullptr;       // [pictures][rows.in][columns.in][channels]
+  const PictureRecord* records = nullptr;  // [n]
+  const float* values = nullptr;           // [channels][256], of a byte
+  float* images = nullptr;                 // [n][height][width][channels]
+  std::int32_t* labels = nullptr;          // [n]; null: of nobody
+  ResizeAxis rows, columns;
+  std::int32_t height = 0, width = 0, channels = 0;
+  std::int32_t band_rows = 0, bands = 0;  // rows of a band, bands of an example
+  std::int32_t reflect = 0;               // beyond the edges: zero, or their mirror image
+};
+
 struct NormGradientTableArgs {
   const double* parts = nullptr;  // [share][2][c]: sums of dz and of dz * (x - mean)
   const float *gamma = nullptr, *mean = nullptr, *inv_std = nullptr;

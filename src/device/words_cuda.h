@@ -5,6 +5,7 @@
 
 #define RESNET_WORD __device__ __forceinline__
 #define RESNET_UNROLL _Pragma("unroll")
+#define RESNET_NO_UNROLL _Pragma("unroll 1")
 
 namespace resnet::device {
 

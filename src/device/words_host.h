@@ -6,6 +6,7 @@
 
 #define RESNET_WORD inline
 #define RESNET_UNROLL
+#define RESNET_NO_UNROLL
 
 namespace resnet::device {
 

@@ -6,6 +6,7 @@
 #include "device/kernels/norm.h"
 #include "device/kernels/optimizer.h"
 #include "device/kernels/peak.h"
+#include "device/kernels/pictures.h"
 #include "device/kernels/pool.h"
 
 namespace resnet::emulator {

@@ -27,13 +27,16 @@ class Resampler {
   /// memory that is resized as needed: some MB at most, whatever the sizes (13 MB for 65,535 x 65,535).
   void run(const std::uint8_t* in, std::uint8_t* out, std::vector<std::uint8_t>& between) const;
 
- private:
-  // Weights of one axis: output i is the sum over `count[i]` inputs from first[i] on.
+  /// Weights of one axis: output i is the sum over `count[i]` inputs from first[i] on.
   struct Axis {
     std::vector<std::int32_t> first, count;
     std::vector<std::int32_t> weights;  // [out][taps]
     std::int64_t taps = 0;
   };
+  const Axis& columns() const noexcept { return x_; }
+  const Axis& rows() const noexcept { return y_; }
+
+ private:
   static Axis make_axis(std::int64_t in, std::int64_t out, Filter filter);
   template <std::int64_t C>
   void horizontal(const std::uint8_t* in, std::int64_t begin, std::int64_t end, std::uint8_t* out,
