@@ -3,17 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "compiler/training.h"
+#include "engine/ahead.h"
 #include "engine/checks.h"
+#include "engine/flight.h"
 #include "engine/gate.h"
-#include "engine/layout.h"
 #include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "engine/step_inputs.h"
@@ -36,7 +38,7 @@ std::string version_text(std::int32_t number) {
   return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
 }
 
-class GpuEngine : public PlannedEngine {
+class GpuEngine : public AheadEngine {
  public:
   GpuEngine(Network network, EngineOptions options, const resnet_device_api& api, int number)
       : network_(std::move(network)),
@@ -52,17 +54,12 @@ class GpuEngine : public PlannedEngine {
 
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("step()");
-    gpu::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
-    const StepResult result = run_step(executor, images, targets, inputs);
-    state_.count_update(executor.finite());
-    return result;
+    return finish(ask_step(Kind::step, images, targets, inputs)).result;
   }
 
   StepResult gradients(const ImageView& images, const Targets& targets) override {
     const Gate::Pass pass = gate_.change("gradients()");
-    gpu::Executor& executor = compiled(Kind::gradients, images.shape, targets.mixed());
-    const StepResult result = run_step(executor, images, targets, {});
-    finite_ = finite_ && executor.finite();
+    const StepResult result = finish(ask_step(Kind::gradients, images, targets, {})).result;
     has_gradients_ = true;
     return result;
   }
@@ -72,24 +69,56 @@ class GpuEngine : public PlannedEngine {
     check_gradients();
     gpu::Executor& executor = compiled(Kind::apply, {});
     if (std::exchange(gradients_are_lent_, false)) push();
-    write_inputs(executor, inputs);
-    executor.run();
-    mirrored_ = false;
-    state_.count_update(executor.finite());
+    auto flight = next_flight();
+    write_inputs(*flight, executor, inputs);
+    run(executor);
+    state_.count_update(true);
+    flight->receive_mark(executor);
+    finish(asked(std::move(flight)));
   }
 
   Tensor infer(const ImageView& images) override {
     const Gate::Pass pass = gate_.read();
-    gpu::Executor& executor = compiled(Kind::infer, images.shape);
-    write_images(executor, images);
-    write_seed(executor);
-    executor.run();
-    const plan::Slot& slot = *executor.plan().output(graph::kOutput);
-    std::vector<float> native(static_cast<std::size_t>(slot.shape.elements()));
-    executor.read(slot, native.data());
-    Tensor result(slot.shape);
-    activation_from_native(slot.shape, native.data(), result.values().data(), 0, slot.shape[0]);
-    return result;
+    return finish(ask_answer(images)).outputs;
+  }
+
+  std::int64_t depth() const override { return kAhead + 1; }
+
+  std::optional<int> hold(const data::Dataset& set) override {
+    const Gate::Pass pass = gate_.read();
+    const std::int64_t plans = plans_.largest().work + state_.layout().bytes() - arena_.bytes();
+    return held_.hold(device_, set, device_.free_bytes() - std::max<std::int64_t>(0, plans) - kSpare);
+  }
+  Size resized_size(int set) const override {
+    const Gate::Pass pass = gate_.read();
+    return {held_.at(set).resized_height(), held_.at(set).resized_width()};
+  }
+
+  Ticket submit(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("submit()");
+    return under_way(ask_step(Kind::step, images, targets, inputs));
+  }
+  Ticket submit(const HeldBatch& batch, const StepInputs& inputs) override {
+    const Gate::Pass pass = gate_.change("submit()");
+    std::vector<std::int32_t> labels;
+    for (const data::Placed& placed : batch.examples) labels.push_back(placed.label);
+    const Targets targets(View<const std::int32_t>{labels.data(), Shape{std::ssize(labels)}});
+    return under_way(ask_step(Kind::step, batch, targets, inputs));
+  }
+  Ticket submit(const ImageView& images) override {
+    const Gate::Pass pass = gate_.read();
+    return under_way(ask_answer(images));
+  }
+  Ticket submit(const HeldBatch& batch) override {
+    const Gate::Pass pass = gate_.read();
+    return under_way(ask_answer(batch));
+  }
+  Outcome collect(Ticket ticket) override {
+    const Gate::Pass pass = gate_.read();
+    auto found = under_way_.extract(ticket);
+    if (found.empty())
+      throw ConfigError("nothing is under way that collect() could give", "call submit() first");
+    return finish(std::move(found.mapped()));
   }
 
   State state(StateScope scope) const override {
@@ -130,9 +159,11 @@ class GpuEngine : public PlannedEngine {
     pull();
     if (auto found = nonfinite_before(state_.values(StateScope::all), images)) return found;
     gpu::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
-    write_step(executor, images, targets, inputs);
+    auto flight = next_flight();
+    write_step(*flight, executor, images, targets, inputs);
     mirrored_ = false;
     const auto found = executor.run_until_nonfinite();
+    idle_.push_back(std::move(flight));
     if (!found) return std::nullopt;
     return place_of(executor.plan(), found->call, found->kind);
   }
@@ -155,8 +186,10 @@ class GpuEngine : public PlannedEngine {
     const Gate::Pass pass = gate_.change("profile()");
     gpu::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
     std::vector<double> seconds(executor.plan().calls.size(), 0.0);
-    write_step(executor, images, targets, inputs);
+    auto flight = next_flight();
+    write_step(*flight, executor, images, targets, inputs);
     executor.run_timed(seconds);
+    idle_.push_back(std::move(flight));
     mirrored_ = false;
     state_.count_step();
     state_.count_update(executor.finite());
@@ -183,6 +216,9 @@ class GpuEngine : public PlannedEngine {
   }
 
  private:
+  static constexpr int kAhead = 2;                   // steps that are asked for before one is looked at
+  static constexpr std::int64_t kSpare = 256 << 20;  // bytes that held sets leave free, for other plans
+
   void check_gradients() const {
     if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
   }
@@ -227,46 +263,90 @@ class GpuEngine : public PlannedEngine {
     if (first) push();
   }
 
-  void write_images(gpu::Executor& executor, const ImageView& images) {
-    staging_.resize(static_cast<std::size_t>(images.shape.elements()));
-    images_to_native(images, staging_.data(), 0, images.shape[0]);
-    executor.write(*executor.plan().input(graph::kImages), staging_.data());
+  Shape shape_of(const ImageView& images) const { return images.shape; }
+  Shape shape_of(const HeldBatch& batch) const {
+    const Shape& example = held_.at(batch.set).set().example_shape();
+    return {std::ssize(batch.examples), example[0], example[1], example[2]};
   }
 
-  static auto writer_of(gpu::Executor& executor) {
-    return [&executor](const plan::Slot& slot, const void* from) { executor.write(slot, from); };
+  void write_seed(Flight& flight, const gpu::Executor& executor) const {
+    engine::write_seed(executor.plan(), {options_.seed, state_.steps()}, flight.writer(executor));
+  }
+  void write_inputs(Flight& flight, const gpu::Executor& executor, const StepInputs& inputs) const {
+    write_update(executor.plan(), options_.optimizer, inputs, state_.updates() + 1, flight.writer(executor));
   }
 
-  void write_seed(gpu::Executor& executor) const {
-    engine::write_seed(executor.plan(), {options_.seed, state_.steps()}, writer_of(executor));
+  void write_images(Flight& flight, const gpu::Executor& executor, const ImageView& images) const {
+    flight.write_images(executor, images);
+  }
+  void write_images(Flight& flight, const gpu::Executor& executor, const HeldBatch& batch) const {
+    flight.write_images(executor, batch, device_, held_.at(batch.set));
   }
 
-  void write_inputs(gpu::Executor& executor, const StepInputs& inputs) const {
-    write_update(executor.plan(), options_.optimizer, inputs, state_.updates() + 1, writer_of(executor));
-  }
-
-  void write_step(gpu::Executor& executor, const ImageView& images, const Targets& targets,
-                  const StepInputs& inputs) {
+  template <class Images>
+  void write_step(Flight& flight, const gpu::Executor& executor, const Images& images, const Targets& targets,
+                  const StepInputs& inputs) const {
     const plan::Plan& plan = executor.plan();
-    check_targets(targets, images.shape[0], plan.output(graph::kOutput)->shape[1]);
-    write_images(executor, images);
-    write_targets(plan, targets, writer_of(executor));
-    write_inputs(executor, inputs);
-    write_seed(executor);
+    check_targets(targets, shape_of(images)[0], plan.output(graph::kOutput)->shape[1]);
+    write_images(flight, executor, images);
+    if constexpr (std::is_same_v<Images, ImageView>) write_targets(plan, targets, flight.writer(executor));
+    write_inputs(flight, executor, inputs);
+    write_seed(flight, executor);
   }
 
-  StepResult run_step(gpu::Executor& executor, const ImageView& images, const Targets& targets,
-                      const StepInputs& inputs) {
-    const plan::Plan& plan = executor.plan();
-    write_step(executor, images, targets, inputs);
+  std::unique_ptr<Flight> next_flight() {
+    if (idle_.empty()) idle_.push_back(std::make_unique<Flight>(device_));
+    auto flight = std::move(idle_.back());
+    idle_.pop_back();
+    flight->begin();
+    return flight;
+  }
+  static std::unique_ptr<Flight> asked(std::unique_ptr<Flight> flight) {
+    flight->staging.end();
+    return flight;
+  }
+
+  void run(gpu::Executor& executor) {
     gradients_are_lent_ = false;
     mirrored_ = false;
     executor.run();
+  }
+
+  template <class Images>
+  std::unique_ptr<Flight> ask_step(Kind kind, const Images& images, const Targets& targets,
+                                   const StepInputs& inputs) {
+    gpu::Executor& executor = compiled(kind, shape_of(images), targets.mixed());
+    auto flight = next_flight();
+    write_step(*flight, executor, images, targets, inputs);
+    run(executor);
     state_.count_step();
-    StepResult result;
-    executor.read(*plan.output(compiler::kLossSum), &result.loss_sum);
-    executor.read(*plan.output(compiler::kCorrect), &result.correct);
-    return result;
+    if (kind == Kind::step) state_.count_update(true);  // finish() tells whether it was finite
+    flight->receive_step(executor);
+    return asked(std::move(flight));
+  }
+
+  template <class Images>
+  std::unique_ptr<Flight> ask_answer(const Images& images) {
+    gpu::Executor& executor = compiled(Kind::infer, shape_of(images));
+    auto flight = next_flight();
+    write_images(*flight, executor, images);
+    write_seed(*flight, executor);
+    executor.run();
+    flight->receive_answer(executor);
+    return asked(std::move(flight));
+  }
+
+  Ticket under_way(std::unique_ptr<Flight> flight) {
+    under_way_.emplace(++last_ticket_, std::move(flight));
+    return last_ticket_;
+  }
+
+  Outcome finish(std::unique_ptr<Flight> flight) {
+    flight->staging.wait();
+    Outcome outcome = flight->outcome();
+    finite_ = finite_ && outcome.finite;
+    idle_.push_back(std::move(flight));
+    return outcome;
   }
 
   Network network_;  // without its state
@@ -278,12 +358,15 @@ class GpuEngine : public PlannedEngine {
   NativeState state_;
   gpu::Arena arena_;
   TrainingPlans<gpu::Executor> plans_;
-  std::vector<float> staging_;       // images in the order of the plan
+  gpu::HeldSets held_;
+  std::vector<std::unique_ptr<Flight>> idle_;  // with memory for the next
+  std::map<Ticket, std::unique_ptr<Flight>> under_way_;
+  Ticket last_ticket_ = 0;
   std::int64_t mirrored_bytes_ = 0;  // of the state, on both sides
   mutable bool mirrored_ = true;     // what the device has is in state_
   bool gradients_are_lent_ = false;  // and may have been written in the mirror
   bool has_gradients_ = false;
-  bool finite_ = true;  // all that gradients() left in running statistics
+  bool finite_ = true;  // all that was finished, since set_state()
 };
 
 class GpuInferenceEngine final : public GpuEngine {

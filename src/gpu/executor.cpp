@@ -144,13 +144,4 @@ std::optional<Executor::Found> Executor::run_until_nonfinite() {
   return std::nullopt;
 }
 
-void Executor::write(const plan::Slot& slot, const void* from) {
-  device_.copy(addresses_[static_cast<std::size_t>(slot.buffer)], from, bytes_of(slot));
-}
-
-void Executor::read(const plan::Slot& slot, void* to) {
-  device_.copy(to, addresses_[static_cast<std::size_t>(slot.buffer)], bytes_of(slot));
-  device_.synchronize();
-}
-
 }  // namespace resnet::gpu

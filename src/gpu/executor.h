@@ -66,15 +66,19 @@ class Executor {
   /// finite.
   std::optional<Found> run_until_nonfinite();
 
-  /// Fills an input, from as many bytes as it has.
-  void write(const plan::Slot& slot, const void* from);
-  /// An output, once the run is done.
-  void read(const plan::Slot& slot, void* to);
-
- private:
+  /// An input or an output, on the device.
+  std::byte* data(const plan::Slot& slot) const noexcept {
+    return addresses_[static_cast<std::size_t>(slot.buffer)];
+  }
   static std::int64_t bytes_of(const plan::Slot& slot) {
     return slot.shape.elements() * static_cast<std::int64_t>(size_of(slot.dtype));
   }
+  /// What finite() looks at, on the device: 0, or another number.
+  const std::int32_t* mark() const noexcept {
+    return reinterpret_cast<const std::int32_t*>(constants_.data());
+  }
+
+ private:
   const Kernel& kernel(std::size_t call) const { return *kernels_[call]; }
   void launch_call(std::size_t call);
   void prepare();

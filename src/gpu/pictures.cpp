@@ -136,6 +136,20 @@ std::unique_ptr<HeldPictures> HeldPictures::make(Device& device, const data::Dat
       new HeldPictures(set, std::move(pictures), std::move(constants), args, shared));
 }
 
+std::optional<int> HeldSets::hold(Device& device, const data::Dataset& set, std::int64_t most) {
+  const auto same = [&](const auto& held) {
+    return &held->set().source() == &set.source() && held->set().size() == set.size() &&
+           held->set().preprocessing() == set.preprocessing();
+  };
+  auto found = std::ranges::find_if(held_, same);
+  if (found == held_.end()) {
+    auto made = HeldPictures::make(device, set, most);
+    if (made == nullptr) return std::nullopt;
+    found = held_.insert(held_.end(), std::move(made));
+  }
+  return static_cast<int>(found - held_.begin());
+}
+
 void HeldPictures::write(Device& device, const device::PictureRecord* records, std::int64_t n,
                          images::Border border, float* images, std::int32_t* labels) const {
   PicturesArgs args = args_;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "gpu/device.h"
@@ -41,6 +43,17 @@ class HeldPictures {
   Memory pictures_, tables_;
   device::PicturesArgs args_;  // but for what write() is given
   std::int64_t shared_bytes_;  // of a block
+};
+
+/// Those that a device holds, by number.
+class HeldSets {
+ public:
+  /// As HeldPictures::make(), but each set once; none where that gives null.
+  std::optional<int> hold(Device& device, const data::Dataset& set, std::int64_t most);
+  const HeldPictures& at(int number) const { return *held_.at(static_cast<std::size_t>(number)); }
+
+ private:
+  std::vector<std::unique_ptr<HeldPictures>> held_;
 };
 
 }  // namespace resnet::gpu
