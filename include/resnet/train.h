@@ -169,7 +169,8 @@ struct FitOptions {
   std::vector<StepChange> step_changes = {};  // of `steps`, which is then in place of `epochs`: what
                                               // `seconds` did to a run, to repeat it
   std::vector<std::shared_ptr<Observer>> observers = {};
-  const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): finish the step and return
+  const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): end the step (on a GPU up to
+                                            // three that are under way), and return
   EngineOptions engine = {};
   EngineFactory engine_factory = make_engine;
   OptimizerOptions optimizer = {};

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "gpu/target.h"
+#include "plan/plan.h"
+
 namespace resnet::gpu {
 namespace {
 
-constexpr std::int64_t kAlignment = 256;         // bytes
 constexpr std::int64_t kLeastBlock = 64 * 1024;  // pages are pinned as a whole
 
 }  // namespace
@@ -17,7 +19,7 @@ std::byte* Staging::take(std::int64_t bytes) {
   }
   if (block_ == blocks_.size()) blocks_.emplace_back(device_, std::max(bytes, kLeastBlock));
   std::byte* const result = blocks_[block_].data() + used_;
-  used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  used_ += plan::aligned(bytes, kAlignment);
   return result;
 }
 

@@ -6,7 +6,7 @@
 namespace resnet::train {
 
 void WeightAverage::update(const Engine& engine, std::int64_t step) {
-  if (!on() || step % options_.every != 0) return;
+  if (!due(step)) return;
   State now = engine.state();
   ++updates_;
   if (average_.empty()) {

@@ -10,7 +10,9 @@ class WeightAverage {
   explicit WeightAverage(const AverageOptions& options) : options_(options) {}
 
   bool on() const noexcept { return options_.decay > 0; }
-  /// After step `step`, from 1.
+  /// Whether it changes with step `step`, from 1, after which it is to be told.
+  bool due(std::int64_t step) const noexcept { return on() && step % options_.every == 0; }
+  /// After each step.
   void update(const Engine& engine, std::int64_t step);
   /// The average; the engine's own state while there is none.
   State state(const Engine& engine) const;

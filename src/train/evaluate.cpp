@@ -4,6 +4,7 @@
 #include "kernels/loss/softmax.h"
 #include "resnet/train.h"
 #include "train/batches.h"
+#include "train/feed.h"
 #include "train/memory.h"
 
 namespace resnet {
@@ -32,28 +33,30 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOpt
   std::int64_t correct = 0;
   const int prefetch =
       options.prefetch > 0 ? options.prefetch : train::fit_into_memory(engine, test, options);
-  data::Loader loader(test,
-                      {.batch_size = options.batch_size,
-                       .prefetch = prefetch,
-                       .threads = train::loader_threads(engine.device().threads, options.loader_threads),
-                       .layout = ImageLayout::nhwc});
-  loader.start();
-  while (const data::Batch* batch = loader.next()) {
-    if (options.stop != nullptr && options.stop->load()) break;
-    const Tensor logits = infer(engine, batch->view(), options.views);
+  const data::LoaderOptions loading{
+      .batch_size = options.batch_size,
+      .prefetch = prefetch,
+      .threads = train::loader_threads(engine.device().threads, options.loader_threads),
+      .layout = ImageLayout::nhwc};
+  data::Loader loader(test, loading);
+  train::Feed feed(engine, loader, test, loading);
+  feed.start(data::Order::sequential(), 0);
+  train::Answers batches(engine, feed, options.views, options.stop);
+  while (const auto batch = batches.next()) {
+    const Tensor& logits = batch->outputs;
     if (logits.shape().rank() != 2 || logits.shape()[1] < classes) {
       throw ShapeError(
           "expected an output [N," + std::to_string(classes) + "], got " + to_string(logits.shape()),
           "the network must have at least as many classes as the data");
     }
     const std::int64_t outputs = logits.shape()[1];
-    const auto labels = batch->labels.view<std::int32_t>();
-    for (std::int64_t n = 0; n < batch->size(); ++n) {
+    const std::int64_t count = std::ssize(batch->labels);
+    for (std::int64_t n = 0; n < count; ++n) {
       const float* row = logits.values().data() + n * outputs;
       const kernels::Softmax softmax = kernels::softmax_of(row, outputs);
       result.finite =
           result.finite && std::all_of(row, row + outputs, [](float logit) { return std::isfinite(logit); });
-      const std::int64_t label = labels[n];
+      const std::int64_t label = batch->labels[static_cast<std::size_t>(n)];
       if (label < 0 || label >= classes) {
         throw ShapeError("label " + std::to_string(label) + " of a data set with " + std::to_string(classes) +
                          " classes");
@@ -62,7 +65,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOpt
       correct += softmax.argmax == label ? 1 : 0;
       result.answers.push_back(answer_of(row, outputs, softmax, label));
     }
-    result.examples += batch->size();
+    result.examples += count;
     if (options.seen) options.seen(result.examples);
   }
   if (result.examples == 0) return result;

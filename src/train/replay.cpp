@@ -1,6 +1,7 @@
 #include "train/replay.h"
 
 #include "base/clock.h"
+#include "train/diagnosis.h"
 
 namespace resnet::train {
 namespace {
@@ -42,7 +43,11 @@ const data::Batch& Replay::next() {
   return *loader_.next();
 }
 
-std::optional<NonFinite> Replay::back(Engine& engine) {
+Replay::Found Replay::back(Engine& engine, std::int64_t after) {
+  Found found;
+  if (after == 0) found.left = left_by_step(engine);
+  inputs_.resize(inputs_.size() - static_cast<std::size_t>(after));
+  step_ -= static_cast<std::size_t>(after);  // each is a step
   engine.set_state(state_);
   at_epoch_ = epoch_;
   at_batch_ = batch_;
@@ -53,7 +58,13 @@ std::optional<NonFinite> Replay::back(Engine& engine) {
     stepper.take(engine, batch, inputs_[i], at_batch_ == loader_.batches());
   }
   const State before = engine.state(StateScope::all);
-  std::optional<NonFinite> found = look(engine);
+  found.first = look(engine);
+  engine.set_state(before);
+  if (after == 0) return found;
+  // The engine is beyond the step: it is taken once more.
+  loader_.start(order_, at_epoch_, at_batch_ - 1);
+  stepper.take(engine, *loader_.next(), inputs_.back(), true);
+  found.left = left_by_step(engine);
   engine.set_state(before);
   return found;
 }

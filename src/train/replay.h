@@ -26,9 +26,13 @@ class Replay {
   /// Gives the memory back.
   void forget() { state_.clear(); }
 
-  /// Brings `engine` to where it stood before the step that was noted last, and finds out where that goes
-  /// bad; none: it does not. The loader is left somewhere.
-  std::optional<NonFinite> back(Engine& engine);
+  struct Found {
+    std::optional<NonFinite> first;  // where the step goes bad; none: it does not
+    std::optional<NonFinite> left;   // the first value of the state that is not finite after it
+  };
+  /// Brings `engine` to where it stood before the step that was noted last but for `after` batches, which are
+  /// forgotten, and finds out about it. The loader is left somewhere.
+  Found back(Engine& engine, std::int64_t after);
 
  private:
   const data::Batch& next();

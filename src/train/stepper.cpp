@@ -75,4 +75,37 @@ StepResult Stepper::take(Engine& engine, const data::Batch& batch, const StepInp
   return result;
 }
 
+std::int64_t Stepper::depth(Engine& engine) const {
+  return ahead(engine) ? ahead_of(engine)->depth() : 1;
+}
+
+void Stepper::submit(Engine& engine, const Given& given, const StepInputs& inputs, bool last) {
+  UnderWay next{.taken = {.inputs = inputs, .size = given.size(), .begins = stepped()}};
+  Taken& taken = next.taken;
+  if (!ahead(engine)) {
+    taken.result = take(engine, *given.made, inputs, last);
+    taken.ends = stepped();
+    taken.finite = std::isfinite(taken.result.loss_sum) && (!taken.ends || engine.finite());
+  } else if (given.made == nullptr) {
+    next.ticket = ahead_of(engine)->submit(given.held, inputs);
+  } else {
+    next.ticket = ahead_of(engine)->submit(given.made->view(), targets_of(*given.made), inputs);
+  }
+  under_way_.push_back(next);
+}
+
+Taken Stepper::collect(Engine& engine) {
+  UnderWay oldest = under_way_.front();
+  under_way_.pop_front();
+  if (!ahead(engine)) return oldest.taken;
+  const engine::Outcome outcome = ahead_of(engine)->collect(oldest.ticket);
+  oldest.taken.result = outcome.result;
+  oldest.taken.finite = std::isfinite(outcome.result.loss_sum) && outcome.finite;
+  return oldest.taken;
+}
+
+void Stepper::drop(Engine& engine) {
+  while (!under_way_.empty()) collect(engine);
+}
+
 }  // namespace resnet::train

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "resnet/train.h"
+#include "train/feed.h"
 
 namespace resnet::train {
 
@@ -71,10 +72,10 @@ class TimePlan {
 class PaceMeter {
  public:
   /// `prefetch`: of evaluations.
-  PaceMeter(Engine& engine, data::Loader& loader, const data::Dataset& test, const FitOptions& options,
-            Clock clock, int prefetch)
+  PaceMeter(Engine& engine, Feed& feed, const data::Dataset& test, const FitOptions& options, Clock clock,
+            int prefetch)
       : engine_(engine),
-        loader_(loader),
+        feed_(feed),
         test_(test),
         options_(options),
         clock_(std::move(clock)),
@@ -91,7 +92,7 @@ class PaceMeter {
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
 
   Engine& engine_;
-  data::Loader& loader_;
+  Feed& feed_;
   const data::Dataset& test_;
   const FitOptions& options_;
   Clock clock_;

@@ -1,19 +1,29 @@
 // Test-time augmentation: outputs averaged over views of each picture.
-#include <algorithm>
+#include "train/views.h"
 
-#include "resnet/train.h"
+#include <algorithm>
+#include <utility>
 
 namespace resnet {
+namespace train {
 namespace {
 
 // Where a view's pixel comes from, for each of `size` along an axis; beyond the edge is the edge.
-std::int64_t source_of(std::int64_t i, std::int64_t size, std::int64_t shift, bool flipped) {
+std::int64_t source_of(std::int64_t i, std::int64_t size, std::int64_t shift, bool mirrored) {
   const std::int64_t place = std::clamp<std::int64_t>(i - shift, 0, size - 1);
-  return flipped ? size - 1 - place : place;
+  return mirrored ? size - 1 - place : place;
 }
 
-// The images mirrored, then shifted down and right by `shift` pixels.
-Tensor view_of(const ImageView& images, bool flipped, std::int64_t shift) {
+}  // namespace
+
+std::vector<TestView> list_of(Views views) {
+  if (views == Views::one) return {{}};
+  if (views == Views::flip) return {{false, 0, 0.5F}, {true, 0, 0.5F}};
+  return {{false, 0, 0.25F}, {true, 0, 0.25F},    {false, 1, 0.125F},
+          {true, 1, 0.125F}, {false, -1, 0.125F}, {true, -1, 0.125F}};
+}
+
+Tensor view_of(const ImageView& images, const TestView& view) {
   const Shape& s = images.shape;
   const bool nhwc = images.layout == ImageLayout::nhwc;
   const std::int64_t planes = nhwc ? s[0] : s[0] * s[1], inner = nhwc ? s[1] : 1, height = s[2], width = s[3];
@@ -21,36 +31,35 @@ Tensor view_of(const ImageView& images, bool flipped, std::int64_t shift) {
   float* to = result.values().data();
   for (std::int64_t plane = 0; plane < planes; ++plane) {
     for (std::int64_t h = 0; h < height; ++h) {
-      const float* row = images.data + (plane * height + source_of(h, height, shift, false)) * width * inner;
+      const float* row =
+          images.data + (plane * height + source_of(h, height, view.shift, false)) * width * inner;
       for (std::int64_t w = 0; w < width; ++w)
-        to = std::copy_n(row + source_of(w, width, shift, flipped) * inner, inner, to);
+        to = std::copy_n(row + source_of(w, width, view.shift, view.mirrored) * inner, inner, to);
     }
   }
   return result;
 }
 
-}  // namespace
+void add_view(Tensor& sum, Tensor outputs, const TestView& view) {
+  if (view.weight == 1) {
+    sum = std::move(outputs);
+    return;
+  }
+  if (sum.empty()) sum = Tensor(outputs.shape());
+  for (std::size_t i = 0; i < sum.values().size(); ++i) sum.values()[i] += view.weight * outputs.values()[i];
+}
+
+}  // namespace train
 
 Tensor infer(Engine& engine, const ImageView& images, Views views) {
   if (views == Views::one) return engine.infer(images);
-  struct View {
-    bool flipped;
-    std::int64_t shift;
-    float weight;
-  };
-  std::vector<View> list = {{false, 0, 0.5F}, {true, 0, 0.5F}};
-  if (views == Views::flip_shift)
-    list = {{false, 0, 0.25F}, {true, 0, 0.25F},    {false, 1, 0.125F},
-            {true, 1, 0.125F}, {false, -1, 0.125F}, {true, -1, 0.125F}};
   Tensor sum;
-  for (const View& view : list) {
-    const Tensor shown = view_of(images, view.flipped, view.shift);
-    const Tensor outputs =
-        engine.infer(images.layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>())
-                                                        : ImageView(shown.view<float>()));
-    if (sum.empty()) sum = Tensor(outputs.shape());
-    for (std::size_t i = 0; i < sum.values().size(); ++i)
-      sum.values()[i] += view.weight * outputs.values()[i];
+  for (const train::TestView& view : train::list_of(views)) {
+    const Tensor shown = train::view_of(images, view);
+    train::add_view(sum,
+                    engine.infer(images.layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>())
+                                                                    : ImageView(shown.view<float>())),
+                    view);
   }
   return sum;
 }

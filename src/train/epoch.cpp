@@ -1,0 +1,160 @@
+// The chapter's training loop: running train-mode averages, evaluation once an epoch, steps that are timed.
+#include <limits>
+#include <utility>
+
+#include "train/diagnosis.h"
+#include "train/run.h"
+
+namespace resnet::train {
+
+bool Run::run_epoch() {
+  epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
+  const std::int64_t batches = loader_.batches(), every = std::max<std::int64_t>(1, batches / 5);  // points
+  feed_->start(order_, at_.progress.epoch, at_.progress.batch);
+  while (submit()) {
+    if (!take()) return false;
+    const bool last = at_.progress.batch == batches;
+    for (const auto& observer : options_.observers) observer->on_step(at_.progress);
+    if (!last && (!stopped() || interrupted()) && at_.progress.batch % every == 0) emit_point(-1);
+    if (time_ && stepper_.stepped() && !last && !stopped())
+      replan(time_->look(clock_(), submitted_steps(), schedule_->steps()));
+    if (!stepper_.stepped() || stepper_.under_way() > 0) continue;  // the engine is not where the run is
+    if (keeper_ && !last && !stopped() && keeper_->due(at_.steps)) keep();
+    if (replay_.due()) replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
+  }
+  if (at_.progress.batch == batches) at_.epochs = at_.progress.epoch + 1;
+  if (interrupted() || at_.progress.batch == 0) return true;
+  if (!finish_epoch()) return true;
+  if (at_.progress.batch == batches) begin_epoch(at_.progress.epoch + 1);
+  if (keeper_ && !stopped() && keeper_->due_after_epoch(at_.steps)) keep();
+  return true;
+}
+
+bool Run::finish_epoch() {
+  if (time_ && !stopped() && options_.patience == 0 && !time_->may_evaluate(clock_())) {
+    end_epoch(-1);
+    return true;
+  }
+  const double begin = clock_();
+  if (!evaluate_epoch()) return false;
+  if (time_ && !stopped()) replan(time_->evaluated(begin, clock_(), at_.steps, schedule_->steps()));
+  return true;
+}
+
+bool Run::may_submit() {
+  if (stepper_.under_way() == 0) return !(stepper_.stepped() && stopped());
+  const std::int64_t steps = submitted_steps();
+  return stepper_.under_way() < stepper_.depth(*engine_) && !interrupted() && steps < schedule_->steps() &&
+         !average_.due(steps) && !(keeper_ && keeper_->due(steps)) && !replay_.due();
+}
+
+bool Run::submit() {
+  while (may_submit()) {
+    const Given* given = feed_->next();
+    if (given == nullptr) break;
+    if (stepper_.under_way() == 0) since_ = clock_();
+    const StepInputs inputs = slowed(schedule_->at(submitted_steps()), at_.rollbacks);
+    replay_.note(inputs, stepper_.stepped());
+    const std::int64_t batch = at_.progress.batch + stepper_.under_way();
+    stepper_.submit(*engine_, *given, inputs, batch + 1 == loader_.batches());
+  }
+  return stepper_.under_way() > 0;
+}
+
+bool Run::take() {
+  const Taken taken = stepper_.collect(*engine_);
+  if (taken.begins) step_begin_ = at_.progress.batch;
+  if (!taken.finite) return treat(taken);
+  if (taken.ends) {
+    at_.skipped_in_row = 0;
+    average_.update(*engine_, ++at_.steps);
+    if (time_) time_->count();
+  }
+  const double now = clock_(), seconds = now - std::exchange(since_, now);
+  epoch_rate_.add(taken.size, seconds);
+  recent_.add(taken.size, seconds);
+  at_.seconds += seconds;
+  count_batch(at_, taken.result, taken.size, taken.inputs.lr);
+  at_.progress.examples_per_second = epoch_rate_.value();
+  at_.progress.recent_examples_per_second = recent_.value();
+  at_.measured = at_.progress;
+  return true;
+}
+
+bool Run::treat(const Taken& taken) {
+  const double loss = taken.result.loss_sum / static_cast<double>(taken.size);
+  Diagnosis d = diagnosis_of(at_, loss, taken.inputs, options_.batch_size, order_, train_.size());
+  const std::int64_t after = stepper_.under_way();
+  stepper_.drop(*engine_);
+  const Replay::Found found = replay_.back(*engine_, after);
+  d.left = found.left;
+  d.first = found.first;
+  stepper_ = Stepper(options_.accumulate, options_.clip_norm);
+  if (options_.on_nan == OnNan::skip && at_.skipped_in_row < kMostSkipped) {
+    leave_out(d);
+    return true;
+  }
+  const bool again = options_.on_nan == OnNan::rollback && at_.rollbacks < kMostRollbacks;
+  d.rollbacks += again ? 1 : 0;
+  d.outcome = again ? "rollback" : "stop";
+  for (const auto& observer : options_.observers) observer->on_nonfinite(d);
+  if (again) return false;
+  throw sick(d, options_.on_nan);
+}
+
+void Run::leave_out(Diagnosis& d) {
+  ++at_.skipped;
+  ++at_.skipped_in_row;
+  ++at_.steps;
+  at_.progress.batch = std::min(step_begin_ + options_.accumulate, loader_.batches());
+  feed_->start(order_, at_.progress.epoch, at_.progress.batch);
+  replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
+  d.skipped = at_.skipped;
+  d.outcome = "skip";
+  for (const auto& observer : options_.observers) observer->on_nonfinite(d);
+}
+
+bool Run::evaluate_epoch() {
+  const auto tell = [&](std::int64_t tested) {
+    for (const auto& observer : options_.observers) observer->on_evaluation(at_.progress, tested);
+  };
+  tell(0);
+  State own;  // of the network, while the average is in its place
+  if (average_.on()) {
+    own = engine_->state();
+    engine_->set_state(average_.state(*engine_));
+  }
+  const Evaluation evaluation = evaluate(*engine_, test_,
+                                         {.batch_size = options_.batch_size,
+                                          .views = stopped() ? options_.views : views_between(options_),
+                                          .loader_threads = options_.loader_threads,
+                                          .prefetch = prefetch_,
+                                          .stop = options_.stop,
+                                          .seen = tell});
+  if (options_.patience > 0 && evaluation.examples == test_.size() &&
+      !(evaluation.test_acc <= at_.best_acc)) {
+    at_.best_acc = evaluation.test_acc;
+    at_.best_epoch = at_.progress.epoch + 1;
+    best_ = engine_->state();
+  }
+  if (average_.on()) engine_->set_state(own);
+  if (evaluation.examples < test_.size()) return false;
+  at_.test_acc = evaluation.test_acc;
+  at_.evaluated_at = at_.steps;
+  end_epoch(at_.test_acc);
+  return true;
+}
+
+void Run::end_epoch(double test_acc) {
+  emit_point(test_acc);
+  for (const auto& observer : options_.observers) observer->on_epoch(at_.progress, test_acc);
+}
+
+void Run::emit_point(double test_acc) {
+  const double x = static_cast<double>(at_.progress.epoch) +
+                   static_cast<double>(at_.progress.batch) / static_cast<double>(loader_.batches());
+  const CurvePoint point{x, at_.progress.loss, at_.progress.train_acc, test_acc};
+  at_.curve.push_back(point);
+  for (const auto& observer : options_.observers) observer->on_point(point);
+}
+}  // namespace resnet::train

@@ -1,0 +1,113 @@
+#include "train/feed.h"
+
+#include <exception>
+#include <utility>
+
+namespace resnet::train {
+
+void Feed::hold() {
+  if (!std::exchange(may_hold_, false)) return;
+  engine::AheadEngine* const ahead = ahead_of(engine_);
+  const data::Augmenter augmenter(options_.augment, options_.seed, set_.example_shape());
+  if (ahead == nullptr || !augmenter.only_places()) return;
+  const std::optional<int> number = ahead->hold(set_);
+  if (!number) return;
+  const auto [height, width] = ahead->resized_size(*number);
+  places_.emplace(set_, options_, height, width);
+  given_.held = {.set = *number, .border = augmenter.border()};
+}
+
+void Feed::start(const data::Order& order, std::int64_t epoch, std::int64_t first_batch) {
+  hold();
+  if (places_) {
+    places_->start(order, epoch, first_batch);
+  } else {
+    loader_.start(order, epoch, first_batch);
+  }
+}
+
+const Given* Feed::next() {
+  if (places_) {
+    given_.held.examples = places_->next();
+    return given_.held.examples.empty() ? nullptr : &given_;
+  }
+  given_.made = loader_.next();
+  return given_.made == nullptr ? nullptr : &given_;
+}
+
+Answers::Answers(Engine& engine, Feed& feed, Views views, const std::atomic<bool>* stop)
+    : engine_(engine),
+      ahead_(ahead_of(engine)),
+      feed_(feed),
+      views_(list_of(views)),
+      stop_(stop),
+      view_(views_.size()) {}
+
+Answers::~Answers() {
+  try {
+    while (!under_way_.empty()) collect();
+  } catch (const std::exception&) {  // the device's failure shows in its next use
+  }
+}
+
+void Answers::submit(const Given& given, const TestView& view) {
+  if (given.made == nullptr) {
+    engine::HeldBatch held = given.held;
+    held.mirrored = view.mirrored;
+    held.shift = view.shift;
+    under_way_.push_back(ahead_->submit(held));
+    return;
+  }
+  const auto ask = [&](const ImageView& images) {
+    under_way_.push_back(ahead_ != nullptr ? ahead_->submit(images) : 0);
+    if (ahead_ == nullptr) done_ = engine_.infer(images);
+  };
+  const ImageView images = given.made->view();
+  if (!view.mirrored && view.shift == 0) return ask(images);
+  const Tensor shown = view_of(images, view);
+  ask(images.layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>())
+                                         : ImageView(shown.view<float>()));
+}
+
+// A view of the batch, or the first of the next one; false at the end.
+bool Answers::submit() {
+  if (view_ == views_.size()) {
+    given_ = feed_.next();
+    if (given_ == nullptr || (stop_ != nullptr && stop_->load())) return false;
+    std::vector<std::int32_t>& labels = labels_.emplace_back();
+    if (given_->made != nullptr) {
+      const auto given = given_->made->labels.view<std::int32_t>().span();
+      labels.assign(given.begin(), given.end());
+    } else {
+      for (const data::Placed& placed : given_->held.examples) labels.push_back(placed.label);
+    }
+    view_ = 0;
+  }
+  submit(*given_, views_[view_++]);
+  return true;
+}
+
+Tensor Answers::collect() {
+  const auto ticket = under_way_.front();
+  under_way_.pop_front();
+  return ahead_ != nullptr ? ahead_->collect(ticket).outputs : std::move(done_);
+}
+
+std::optional<Answers::Batch> Answers::next() {
+  const std::int64_t depth = ahead_ != nullptr ? ahead_->depth() : 1;
+  const auto fill = [&] {
+    while (std::ssize(under_way_) < depth && submit()) {
+    }
+  };
+  Batch batch;
+  for (const TestView& view : views_) {
+    fill();
+    if (under_way_.empty()) return std::nullopt;
+    add_view(batch.outputs, collect(), view);
+  }
+  batch.labels = std::move(labels_.front());
+  labels_.pop_front();
+  return batch;
+}
+
+}  // namespace resnet::train
