@@ -30,15 +30,18 @@ foreach(kind STANDARD EXTENSION)  # which Debian's CMake 3.25 does not know
 endforeach()
 message(STATUS "The plugin for GPUs is built for ${RESNET_CUDA_ARCHITECTURES} by CUDA ${CUDAToolkit_VERSION}")
 
-add_library(resnet_cuda MODULE ${PROJECT_SOURCE_DIR}/src/cuda/device.cu ${PROJECT_SOURCE_DIR}/src/cuda/kernels.cu)
+add_library(resnet_cuda MODULE ${PROJECT_SOURCE_DIR}/src/cuda/device.cu ${PROJECT_SOURCE_DIR}/src/cuda/kernels.cu
+                               ${PROJECT_SOURCE_DIR}/src/cuda/cudnn.cpp)
 target_include_directories(resnet_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 set_target_properties(resnet_cuda PROPERTIES
-  CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
+  CXX_STANDARD 20 CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
+  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
   UNITY_BUILD OFF)
 # A product and a sum are fused where the code says so and nowhere else, as on the CPU. A kernel that spills registers,
 # or keeps an array in memory, is an error.
-target_compile_options(resnet_cuda PRIVATE -fmad=false -Xptxas=-warn-spills,-warn-lmem-usage,-Werror
-                                           $<$<BOOL:${RESNET_WERROR}>:-Werror=all-warnings>)
+target_compile_options(resnet_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -Xptxas=-warn-spills,-warn-lmem-usage,-Werror>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${RESNET_WERROR}>>:-Werror=all-warnings>)
 target_link_options(resnet_cuda PRIVATE -Wl,-z,relro,-z,now,-z,noexecstack)
 if(RESNET_INSTALL)
   install(TARGETS resnet_cuda LIBRARY DESTINATION lib/resnet)  # where the program looks, beside its own folder

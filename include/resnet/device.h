@@ -18,6 +18,7 @@ struct DeviceInfo {
                                   // (its quota), "affinity" or "cores"; "" where it is always the same
   std::string reason = {};        // why EngineOptions::device "auto" took the processor: "no NVIDIA driver"
   std::string libraries = {};     // on which its last bits may depend, with their versions: "CUDA 13.0"
+  std::string note = {};          // one line that the user should be told once, else ""
 };
 
 /// "cuda:0 (NVIDIA H100 80GB HBM3)", "cpu (no NVIDIA driver)", "cpu".

@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <string>
 
+#include "cuda/cudnn.h"
 #include "cuda/kernels.h"
 #include "device/api.h"
 #include "device/kernels.h"
@@ -12,6 +14,7 @@
 struct resnet_stream {
   cudaStream_t stream = nullptr;
   int device = 0;
+  void* cudnn = nullptr;  // its handle, once a convolution has asked for it
 };
 struct resnet_event {
   cudaEvent_t event = nullptr;
@@ -104,6 +107,35 @@ void release_pinned(void* memory) {
   static_cast<void>(checked(cudaFreeHost(memory)));
 }
 
+// What cuDNN throws is an error of the call.
+template <class Function>
+int guarded(const Function& function) {
+  try {
+    function();
+    return 0;
+  } catch (const std::exception& error) {
+    return failed(error.what());
+  }
+}
+
+// cuDNN, or why there is none. It stays to the end of the process.
+struct FoundCudnn {
+  const Cudnn* cudnn = nullptr;
+  std::string why;
+};
+const FoundCudnn& found_cudnn() {
+  static const FoundCudnn kFound = [] {
+    FoundCudnn found;
+    try {
+      found.cudnn = new Cudnn;
+    } catch (const std::exception& error) {
+      found.why = error.what();
+    }
+    return found;
+  }();
+  return kFound;
+}
+
 int make_stream(resnet_stream** stream) {
   auto* made = new (std::nothrow) resnet_stream;
   if (made == nullptr) return failed("out of memory");
@@ -118,6 +150,7 @@ int make_stream(resnet_stream** stream) {
 }
 void end_stream(resnet_stream* stream) {
   if (stream == nullptr) return;
+  if (stream->cudnn != nullptr) found_cudnn().cudnn->end_handle(stream->cudnn);
   static_cast<void>(checked(cudaStreamDestroy(stream->stream)));
   delete stream;
 }
@@ -210,6 +243,32 @@ void end_graph(resnet_graph* graph) {
   delete graph;
 }
 
+int library(std::int32_t* version) {
+  const FoundCudnn& found = found_cudnn();
+  *version = found.cudnn != nullptr ? found.cudnn->version() : 0;
+  return found.cudnn != nullptr ? 0 : failed(found.why.c_str());
+}
+int plan_convolution(resnet_stream* stream, const resnet_convolution* what, resnet_convolution_plan** plan,
+                     std::uint64_t* workspace_bytes) {
+  const Cudnn* const cudnn = found_cudnn().cudnn;
+  if (cudnn == nullptr) return failed(found_cudnn().why.c_str());
+  if (const int status = on(stream)) return status;
+  return guarded([&] {
+    if (stream->cudnn == nullptr) stream->cudnn = cudnn->make_handle(stream->stream);
+    auto made = cudnn->plan(*what, {.handle = stream->cudnn});
+    *workspace_bytes = static_cast<std::uint64_t>(made->workspace_bytes);
+    *plan = made.release();
+  });
+}
+void end_convolution(resnet_convolution_plan* plan) {
+  delete plan;
+}
+int convolve(resnet_stream* stream, const resnet_convolution_plan* plan,
+             const resnet_convolution_data* data) {
+  if (const int status = on(stream)) return status;
+  return guarded([&] { found_cudnn().cudnn->run(*plan, *data); });
+}
+
 }  // namespace
 }  // namespace resnet::cuda
 
@@ -242,6 +301,10 @@ extern "C" __attribute__((visibility("default"))) const resnet_device_api* resne
                                          &begin_capture,
                                          &end_capture,
                                          &launch_graph,
-                                         &end_graph};
+                                         &end_graph,
+                                         &library,
+                                         &plan_convolution,
+                                         &end_convolution,
+                                         &convolve};
   return &kApi;
 }

@@ -2,6 +2,7 @@
 #include "cuda/kernels.h"
 #include "device/kernels/elementwise.h"
 #include "device/kernels/gemm.h"
+#include "device/kernels/layout.h"
 #include "device/kernels/loss.h"
 #include "device/kernels/norm.h"
 #include "device/kernels/optimizer.h"

@@ -37,6 +37,26 @@ struct resnet_launch {
   const void* args;  // device addresses and numbers, by value
 };
 
+// A pass of a convolution by the maker's own library (cuDNN): activations NHWC, weights [co][kh][kw][ci /
+// groups], all in one type; sums are f32. Which of the library's engines does so, and its knobs, are named
+// with it.
+#define RESNET_MOST_KNOBS 12
+struct resnet_knob {
+  std::int32_t type, value;
+};
+struct resnet_convolution {
+  std::int32_t pass;  // 0: y of x and w; 1: x of y and w, where they are gradients; 2: w of x and y, likewise
+  std::int32_t bf16;  // 1: what is stored is bf16; 0: f32, multiplied as tf32
+  std::int32_t adds;  // 1: the result is added to what is there (of pass 1 alone)
+  std::int32_t n, h, w, ci, co, kh, kw, sh, sw, ph, pw, dh, dw, groups;
+  std::int32_t engine, knobs;  // so many of
+  resnet_knob knob[RESNET_MOST_KNOBS];
+};
+struct resnet_convolution_data {  // on the device, at multiples of 16
+  void *x, *w, *y, *workspace;
+};
+struct resnet_convolution_plan;  // ready to run, on the device of its stream
+
 struct resnet_stream;  // work in order, asked for by any thread, one at a time
 struct resnet_event;   // a moment in it
 struct resnet_graph;   // captured work, to be launched as one
@@ -77,6 +97,15 @@ struct resnet_device_api {
   int (*end_capture)(resnet_stream* stream, resnet_graph** graph);
   int (*launch_graph)(resnet_stream* stream, resnet_graph* graph);
   void (*end_graph)(resnet_graph* graph);
+
+  // The maker's library, loaded when it is first asked for: its version, 91900 is cuDNN 9.19.0. Where there
+  // is none, error() says why, and nothing else is asked of it.
+  int (*library)(std::int32_t* version);
+  int (*plan_convolution)(resnet_stream* stream, const resnet_convolution* what,
+                          resnet_convolution_plan** plan, std::uint64_t* workspace_bytes);
+  void (*end_convolution)(resnet_convolution_plan* plan);
+  int (*convolve)(resnet_stream* stream, const resnet_convolution_plan* plan,
+                  const resnet_convolution_data* data);
 };
 
 // The plugin's only symbol.

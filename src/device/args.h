@@ -199,6 +199,24 @@ constexpr int gemm_shared_bytes(int element_bytes, bool a_depth_inner, bool b_de
          (gemm_tile_bytes(element_bytes, a_depth_inner) + gemm_tile_bytes(element_bytes, b_depth_inner));
 }
 
+/// [rows][columns] -> [columns][rows]; blocks are tiles of kTransposeTile each way. Of the weights of a
+/// convolution it is [kh][kw][ci][co] <-> [co][kh][kw][ci].
+struct TransposeArgs {
+  const void* from = nullptr;
+  void* to = nullptr;
+  std::int64_t rows = 0, columns = 0;
+};
+inline constexpr int kTransposeTile = 32;
+/// A row of a tile is one number longer, so that a column's are in 32 banks.
+inline constexpr int kTransposeBytes = kTransposeTile * (kTransposeTile + 1) * 4;
+
+/// y [rows][c] += bias [c].
+struct BiasArgs {
+  const float* bias = nullptr;
+  void* y = nullptr;
+  std::int64_t rows = 0, c = 0;
+};
+
 /// sum[i] of the parts in their order.
 struct MergeArgs {
   const float* parts = nullptr;  // [shares][elements]

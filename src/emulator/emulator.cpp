@@ -32,6 +32,7 @@ struct resnet_event {
 };
 
 namespace resnet::emulator {
+
 namespace {
 
 constexpr std::uint64_t kAlignment = 256;
@@ -86,7 +87,8 @@ void run_all() {
   for (resnet_stream* stream : late) run_until(stream, stream->asked);
 }
 
-// Does work now or late, or keeps it for the graph that the stream captures.
+}  // namespace
+
 int submit(resnet_stream* stream, std::function<int()> work) {
   if (stream->captures == nullptr && !stream->late) return work();
   if (stream->captures == nullptr) ++stream->asked;
@@ -94,6 +96,8 @@ int submit(resnet_stream* stream, std::function<int()> work) {
       std::move(work);
   return 0;
 }
+
+namespace {
 
 int launch(const resnet_launch& launch, const std::vector<std::byte>& args) {
   const auto id = static_cast<device::KernelId>(launch.kernel);
@@ -254,6 +258,19 @@ void end_graph(resnet_graph* graph) {
   delete graph;
 }
 
+// No library either: tests put one in their place, and submit() is how its work is captured.
+int library(std::int32_t* version) {
+  *version = 0;
+  return failed("the emulated device has no cuDNN");
+}
+int plan_convolution(resnet_stream*, const resnet_convolution*, resnet_convolution_plan**, std::uint64_t*) {
+  return failed("the emulated device has no cuDNN");
+}
+void end_convolution(resnet_convolution_plan*) {}
+int convolve(resnet_stream*, const resnet_convolution_plan*, const resnet_convolution_data*) {
+  return failed("the emulated device has no cuDNN");
+}
+
 }  // namespace
 
 std::string run(int blocks, int threads, int shared_bytes, const std::function<void()>& kernel, Order turns,
@@ -298,6 +315,10 @@ const resnet_device_api& api() {
       .end_capture = &end_capture,
       .launch_graph = &launch_graph,
       .end_graph = &end_graph,
+      .library = &library,
+      .plan_convolution = &plan_convolution,
+      .end_convolution = &end_convolution,
+      .convolve = &convolve,
   };
   return kApi;
 }

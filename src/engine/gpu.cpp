@@ -29,13 +29,34 @@ namespace {
 
 using Kind = PlanKind;
 
-gpu::Target target_of(const EngineOptions& options) {
-  return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32);
+gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
+  return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32,
+                     std::move(cudnn));
+}
+
+// What a target may take of a device's cuDNN, which is not loaded where all is exact. The device outlives it.
+gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {
+  if (options.precision == Precision::f32 || !device.has_library()) return {};
+  return {device.facts().architecture,
+          [&device](const resnet_convolution& what, std::int64_t workspace_bytes) {
+            return device.prepare(what, workspace_bytes);
+          }};
 }
 
 // CUDA's number of a version: 13010 is 13.1.
 std::string version_text(std::int32_t number) {
   return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
+// On what the bits of a device's results may depend.
+std::string libraries_of(const gpu::Device& device) {
+  const resnet_device_facts& facts = device.facts();
+  std::string text;
+  if (facts.runtime != 0)
+    text =
+        fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime), version_text(facts.driver));
+  const std::string library = device.library_text();
+  return text + (text.empty() || library.empty() ? "" : ", ") + library;
 }
 
 class GpuEngine : public AheadEngine {
@@ -44,8 +65,8 @@ class GpuEngine : public AheadEngine {
       : network_(std::move(network)),
         options_(std::move(options)),
         threads_(threads_of(options_)),
-        target_(target_of(options_)),
         device_(api, number),
+        target_(target_of(options_, cudnn_of(device_, options_))),
         state_(network_, options_.optimizer, 1),
         arena_(device_),
         plans_(network_, options_, target_, state_, [this](plan::Plan plan) {
@@ -169,16 +190,15 @@ class GpuEngine : public AheadEngine {
   }
 
   DeviceInfo device() const override {
+    const Gate::Pass pass = gate_.read();
     const resnet_device_facts& facts = device_.facts();
     return {.kind = device_.name(),
             .name = facts.name,
             .target = facts.architecture == 0 ? "emulated" : fmt::format("sm_{}", facts.architecture),
             .threads = threads_.count,
             .threads_from = threads_.from,
-            .libraries = facts.runtime == 0
-                             ? ""
-                             : fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime),
-                                           version_text(facts.driver))};
+            .libraries = libraries_of(device_),
+            .note = device_.library_note()};
   }
 
   std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
@@ -352,9 +372,9 @@ class GpuEngine : public AheadEngine {
   Network network_;  // without its state
   EngineOptions options_;
   ThreadCount threads_;  // of the host
-  gpu::Target target_;
-  mutable Gate gate_;  // of all that follows
+  mutable Gate gate_;    // of all that follows
   mutable gpu::Device device_;
+  gpu::Target target_;
   NativeState state_;
   gpu::Arena arena_;
   TrainingPlans<gpu::Executor> plans_;
@@ -388,12 +408,13 @@ std::unique_ptr<PlannedEngine> make_gpu_inference_engine(Network network, const 
   return std::make_unique<GpuInferenceEngine>(std::move(network), options, api, number);
 }
 
-std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode) {
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
+                          gpu::Cudnn cudnn) {
   const NativeState state(network, options.optimizer, 1);  // its places
   const graph::Graph graph = mode == Mode::train
                                  ? step_graph(network, options, images, compiler::StepKind::update, false)
                                  : answer_graph(network, images);
-  return plan::to_string(compiled_plan(graph, target_of(options), state.layout(), options));
+  return plan::to_string(compiled_plan(graph, target_of(options, std::move(cudnn)), state.layout(), options));
 }
 
 }  // namespace resnet::engine

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "device/api.h"
+#include "gpu/target.h"
 #include "resnet/engine.h"
 
 namespace resnet::engine {
@@ -17,7 +18,9 @@ std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOpti
 std::unique_ptr<PlannedEngine> make_gpu_inference_engine(Network network, const EngineOptions& options,
                                                          const resnet_device_api& api, int number);
 
-/// What plan_text() of such an engine gives, on a machine without a device.
-std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode);
+/// What plan_text() of such an engine gives, on a machine without a device. `cudnn`: {90} where the card is
+/// of compute capability 9.0 and has a cuDNN that makes all plans of the table.
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
+                          gpu::Cudnn cudnn = {});
 
 }  // namespace resnet::engine

@@ -1,7 +1,8 @@
-// conv2d and linear and their gradients, as implicit GEMMs.
+// conv2d and linear and their gradients, by cuDNN where its table says so, else as implicit GEMMs.
 #include <array>
 #include <limits>
 
+#include "gpu/conv_cudnn.h"
 #include "gpu/rules.h"
 #include "ops/conv2d.h"
 #include "ops/conv2d_pooled.h"
@@ -12,6 +13,7 @@ namespace {
 
 using device::GemmArgs;
 using kernels::ConvGeometry;
+using kernels::ConvPass;
 
 constexpr std::int64_t kTile = device::kGemmTile;
 constexpr std::int64_t kLeastShare = 256;  // pixels of a share of a weight gradient
@@ -90,6 +92,13 @@ std::string name_of(KernelId kernel) {
   return std::string(device::facts_of(kernel).name);
 }
 
+// A linear layer is no convolution of cuDNN's table.
+template <bool kLinear>
+ByCudnn by_library(ConvPass pass, const ConvGeometry& g, DType in, DType out, bool more,
+                   const Machine& machine) {
+  return kLinear ? ByCudnn{} : by_cudnn(pass, g, in, out, more, machine);
+}
+
 template <bool kLinear>
 class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
   using Operation = ops::ConvForward<kLinear>;
@@ -98,11 +107,15 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
     const ConvGeometry g = operation.geometry(s);
+    const DType y = s.outputs[ops::ConvOutput::y].dtype;
+    const bool bias = s.inputs[ops::ConvInput::bias] != nullptr;
+    ByCudnn by =
+        by_library<kLinear>(ConvPass::forward, g, s.inputs[ops::ConvInput::x]->dtype, y, bias, machine);
+    if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
     const GemmArgs args = args_of(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
     constexpr PassKernels kKernels = {KernelId::gemm_forward_f32, KernelId::gemm_forward_tf32,
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
-    const DType y = s.outputs[ops::ConvOutput::y].dtype;
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(y), true, false);
     return lowered({.name = name_of(kernel),
@@ -115,7 +128,7 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
                           a.y = r.operand(3);
                           r.launch(kernel, tiles_of(a), a, shared);
                         }},
-                   tiles_reason(args));
+                   tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation&) const override {
     if (kLinear) return {};
@@ -133,14 +146,16 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
     const ConvGeometry g = operation.geometry(s);
+    const DType dy = s.inputs[In::dy]->dtype, dx = s.outputs[Out::dx].dtype;
+    const bool add = operation.options().add;
+    ByCudnn by = by_library<kLinear>(ConvPass::input_gradient, g, dy, dx, add, machine);
+    if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
     const GemmArgs args = args_of(g, {g.n * g.h * g.w, ci, g.kh * g.kw * co});
     constexpr PassKernels kKernels = {KernelId::gemm_input_gradient_f32, KernelId::gemm_input_gradient_tf32,
                                       KernelId::gemm_input_gradient_bf16, KernelId::gemm_input_gradient_bf16};
-    const DType dx = s.outputs[Out::dx].dtype;
-    const KernelId kernel = chosen(kKernels, g, s.inputs[In::dy]->dtype, dx, machine.products);
+    const KernelId kernel = chosen(kKernels, g, dy, dx, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dx), true, true);
-    const bool add = operation.options().add;
     return lowered({.name = name_of(kernel) + (add ? "+add" : ""),
                     .record =
                         [=](Recorder& r) {
@@ -151,7 +166,7 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
                           a.y = r.operand(add ? 3 : 2);
                           r.launch(kernel, tiles_of(a), a, shared);
                         }},
-                   tiles_reason(args));
+                   tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation& operation) const override {
     if (kLinear) return {};
@@ -175,6 +190,9 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
     const ConvGeometry g = operation.geometry(s);
+    const DType x = s.inputs[In::x]->dtype, dy = s.inputs[In::dy]->dtype;
+    ByCudnn by = by_library<kLinear>(ConvPass::weight_gradient, g, x, dy, false, machine);
+    if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups, pixels = g.n * g.ho() * g.wo();
     GemmArgs args = args_of(g, {g.kh * g.kw * ci, co, pixels});
     const std::int64_t shares =
@@ -184,8 +202,7 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
     constexpr PassKernels kKernels = {KernelId::gemm_weight_gradient_f32, KernelId::gemm_weight_gradient_tf32,
                                       KernelId::gemm_weight_gradient_bf16,
                                       KernelId::gemm_weight_gradient_bf16_of_f32};
-    const DType dy = s.inputs[In::dy]->dtype;
-    const KernelId kernel = chosen(kKernels, g, s.inputs[In::x]->dtype, dy, machine.products);
+    const KernelId kernel = chosen(kKernels, g, x, dy, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dy), false, false);
     const std::int64_t weights = g.kh * g.kw * ci * g.co;
     const bool parts = args.shares > 1;
@@ -203,7 +220,7 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
                         device::MergeArgs{r.workspace<float>(), r.operand<float>(2), weights, a.shares});
              },
          .workspace_bytes = parts ? args.shares * weights * std::int64_t{sizeof(float)} : 0},
-        tiles_reason(args));
+        tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation&) const override {
     if (kLinear) return {};

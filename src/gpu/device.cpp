@@ -62,6 +62,8 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
 
 Device::~Device() {
   if (getpid() != process_) return;
+  for (const auto& [what, prepared] : prepared_)
+    if (prepared.plan != nullptr) api_.end_convolution(prepared.plan);
   api_.end_stream(copies_);
   api_.end_stream(stream_);
 }
@@ -133,11 +135,63 @@ void Device::fill(void* memory, int byte, std::int64_t bytes) {
     expect(api_.fill(stream_, memory, byte, static_cast<std::uint64_t>(bytes)), "filling memory");
 }
 
-void Device::launch(const Launch& launch) {
+void Device::launch(const Work& work) {
+  if (const auto* convolution = std::get_if<Convolution>(&work)) return launch_convolution(*convolution);
+  launch_kernel(std::get<Launch>(work));
+}
+
+void Device::launch_kernel(const Launch& launch) {
   const resnet_launch given{static_cast<std::uint32_t>(launch.kernel), launch.blocks, launch.shared_bytes,
                             static_cast<std::uint32_t>(device::facts_of(launch.kernel).args_bytes),
                             launch.args.data()};
   expect(api_.launch(stream_, &given), "computing");
+}
+
+void Device::launch_convolution(const Convolution& convolution) {
+  const Prepared& found = prepared(convolution.what);
+  if (found.plan == nullptr)
+    throw Error("a plan asks for a convolution that this device does not have: " + found.why);
+  expect(api_.convolve(stream_, found.plan, &convolution.data), "computing");
+}
+
+const Device::Prepared& Device::prepared(const resnet_convolution& what) {
+  const auto [at, is_new] = prepared_.try_emplace(what);
+  Prepared& made = at->second;
+  if (!is_new) return made;
+  std::uint64_t bytes = 0;
+  if (api_.plan_convolution(stream_, &what, &made.plan, &bytes) != 0) {
+    made.plan = nullptr;
+    made.why = api_.error();
+  }
+  made.workspace_bytes = static_cast<std::int64_t>(bytes);
+  return made;
+}
+
+std::string Device::prepare(const resnet_convolution& what, std::int64_t workspace_bytes) {
+  expect_own_process();
+  const Prepared& made = prepared(what);
+  std::string why = made.why;
+  if (why.empty() && made.workspace_bytes > workspace_bytes)
+    why = fmt::format("it needs a workspace of {} bytes, not {}", made.workspace_bytes, workspace_bytes);
+  if (!why.empty()) refused_.try_emplace(what, why);
+  return why;
+}
+
+bool Device::has_library() {
+  if (library_ < 0 && api_.library(&library_) != 0) library_ = 0;
+  return library_ > 0;
+}
+
+std::string Device::library_text() const {
+  if (library_ <= 0) return "";
+  return fmt::format("cuDNN {}.{}.{}", library_ / 10000, library_ / 100 % 100, library_ % 100);
+}
+
+std::string Device::library_note() const {
+  if (refused_.empty()) return "";
+  return fmt::format(
+      "{} does not compute {} of {} passes of convolutions that it was asked for, own kernels do: {}",
+      library_text(), refused_.size(), prepared_.size(), refused_.begin()->second);
 }
 
 void Device::synchronize() {

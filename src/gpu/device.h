@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -45,8 +47,21 @@ class Device {
   /// pinned memory (Pinned) is read and written when it is its turn.
   void copy(void* to, const void* from, std::int64_t bytes);
   void fill(void* memory, int byte, std::int64_t bytes);
-  void launch(const Launch& launch);
+  void launch(const Work& work);
   void synchronize();
+
+  /// Loads the maker's library, if it is not there yet; whether there is one.
+  bool has_library();
+  /// Makes the library's plan of a pass, once for all that ask; gives why it cannot, one line, or "" where
+  /// the plan is made and needs no more workspace than this.
+  std::string prepare(const resnet_convolution& what, std::int64_t workspace_bytes);
+  /// "cuDNN 9.19.0", which belongs to what a run records; "" where there is none, or
+  /// nobody has asked for it.
+  std::string library_text() const;
+  /// What a user should be told once: passes that the library was asked for and does not compute; "" where
+  /// there are none.
+  std::string library_note() const;
+
   /// Work that is asked for between these does not run; it is kept, and launched as one.
   void begin_capture();
   using Graph = std::unique_ptr<resnet_graph, void (*)(resnet_graph*)>;
@@ -74,6 +89,20 @@ class Device {
  private:
   void expect(int status, const char* what) const;
   void expect_own_process() const;
+  void launch_kernel(const Launch& launch);
+  void launch_convolution(const Convolution& convolution);
+
+  struct Prepared {
+    resnet_convolution_plan* plan = nullptr;
+    std::int64_t workspace_bytes = 0;
+    std::string why;  // there is no plan
+  };
+  struct ByBytes {
+    bool operator()(const resnet_convolution& a, const resnet_convolution& b) const noexcept {
+      return std::memcmp(&a, &b, sizeof a) < 0;  // of 32-bit integers alone: there is nothing between them
+    }
+  };
+  const Prepared& prepared(const resnet_convolution& what);
 
   const resnet_device_api& api_;
   int number_;
@@ -81,6 +110,9 @@ class Device {
   resnet_device_facts facts_{};
   resnet_stream* stream_ = nullptr;
   resnet_stream* copies_ = nullptr;  // of what is copied beside
+  std::int32_t library_ = -1;  // its version; 0: there is none, -1: not asked for
+  std::map<resnet_convolution, Prepared, ByBytes> prepared_;
+  std::map<resnet_convolution, std::string, ByBytes> refused_;
 };
 
 /// Memory of a device, or of the host for copies to and from it; the device outlives it.

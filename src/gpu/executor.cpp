@@ -67,28 +67,27 @@ void Executor::bind(Arena& arena) {
   const auto address = [&](int buffer) {
     return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
   };
-  launches_.clear();
+  work_.clear();
   std::vector<std::byte*> operands;
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     const plan::Call& call = plan_.calls[i];
     operands.clear();
     for (const int buffer : call.operands) operands.push_back(address(buffer));
-    launches_.push_back(
-        kernel(i).launches({.operands = operands,
-                            .workspace = address(call.workspace),
-                            .constants = constants_.data() + constants_at_[i],
-                            .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data())}));
+    work_.push_back(kernel(i).work({.operands = operands,
+                                    .workspace = address(call.workspace),
+                                    .constants = constants_.data() + constants_at_[i],
+                                    .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data())}));
   }
   arena_ = &arena;
 }
 
 void Executor::launch_call(std::size_t call) {
-  for (const Launch& launch : launches_[call]) device_.launch(launch);
+  for (const Work& work : work_[call]) device_.launch(work);
 }
 
 void Executor::prepare() {
   if (!arena_->is_prepared_by(*this)) {
-    for (std::size_t i = 0; i < launches_.size(); ++i)
+    for (std::size_t i = 0; i < work_.size(); ++i)
       if (plan_.calls[i].constant) launch_call(i);
   }
   arena_->run_by(*this);
@@ -99,7 +98,7 @@ void Executor::run() {
   if (graph_ == nullptr) {
     device_.begin_capture();
     device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-    for (std::size_t i = 0; i < launches_.size(); ++i)
+    for (std::size_t i = 0; i < work_.size(); ++i)
       if (!plan_.calls[i].constant) launch_call(i);
     graph_ = device_.end_capture();
   }
@@ -111,11 +110,11 @@ void Executor::run_timed(std::vector<double>& seconds) {
   device_.fill(constants_.data(), 0, sizeof(std::int32_t));
   std::vector<Device::Moment> moments;  // before a call, and behind the last
   moments.push_back(device_.mark());
-  for (std::size_t i = 0; i < launches_.size(); ++i) {
+  for (std::size_t i = 0; i < work_.size(); ++i) {
     if (!plan_.calls[i].constant) launch_call(i);
     moments.push_back(device_.mark());
   }
-  for (std::size_t i = 0; i < launches_.size(); ++i) {
+  for (std::size_t i = 0; i < work_.size(); ++i) {
     if (!plan_.calls[i].constant) seconds[i] += device_.seconds(moments[i], moments[i + 1]);
   }
 }
@@ -129,7 +128,7 @@ bool Executor::finite() {
 
 std::optional<Executor::Found> Executor::run_until_nonfinite() {
   prepare();
-  for (std::size_t i = 0; i < launches_.size(); ++i) {
+  for (std::size_t i = 0; i < work_.size(); ++i) {
     if (plan_.calls[i].constant) continue;
     launch_call(i);
     for (const plan::Output& output : plan_.calls[i].outputs) {

@@ -89,8 +89,8 @@ class Executor {
   std::vector<std::int64_t> constants_at_;
   Memory constants_;  // of all kernels, behind the mark of what is not finite
   Arena* arena_ = nullptr;
-  std::vector<std::byte*> addresses_;          // of buffers
-  std::vector<std::vector<Launch>> launches_;  // of calls
+  std::vector<std::byte*> addresses_;    // of buffers
+  std::vector<std::vector<Work>> work_;  // of calls
   Device::Graph graph_{nullptr, nullptr};
 };
 

@@ -1,4 +1,5 @@
-// A kernel of a plan on a GPU: launches of the kernels of kernels.def, in order on one stream.
+// A kernel of a plan on a GPU: launches of the kernels of kernels.def, and convolutions of the maker's
+// library, in order on one stream.
 #pragma once
 
 #include <array>
@@ -10,8 +11,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "device/api.h"
 #include "device/kernels.h"
 #include "kernels/kernel.h"
 
@@ -23,6 +26,14 @@ struct Launch {
   alignas(16) std::array<std::byte, device::kMostArgs> args{};
 };
 
+/// A pass of a convolution by the device's library.
+struct Convolution {
+  resnet_convolution what{};
+  resnet_convolution_data data{};
+};
+
+using Work = std::variant<Launch, Convolution>;
+
 /// Where one call of a plan finds its data, on the device.
 struct Addresses {
   std::span<std::byte* const> operands;  // inputs, then outputs, null where they are absent
@@ -31,7 +42,7 @@ struct Addresses {
   std::int32_t* nonfinite = nullptr;     // becomes 1 where an update wrote something that is not finite
 };
 
-/// Takes the launches of a call down, each address known.
+/// Takes the work of a call down, each address known.
 class Recorder {
  public:
   explicit Recorder(const Addresses& at) : at_(at) {}
@@ -53,18 +64,22 @@ class Recorder {
   template <class Args>
   void launch(device::KernelId kernel, std::int64_t blocks, const Args& args, std::int64_t shared_bytes = 0) {
     static_assert(std::is_trivially_copyable_v<Args> && sizeof(Args) <= device::kMostArgs);
-    Launch& launch = launches_.emplace_back();
+    Launch launch;
     launch.kernel = kernel;
     launch.blocks = static_cast<std::uint32_t>(blocks);
     launch.shared_bytes = static_cast<std::uint32_t>(shared_bytes);
     std::memcpy(launch.args.data(), &args, sizeof args);
+    work_.emplace_back(launch);
+  }
+  void convolve(const resnet_convolution& what, const resnet_convolution_data& data) {
+    work_.emplace_back(Convolution{what, data});
   }
 
-  std::vector<Launch> take() { return std::move(launches_); }
+  std::vector<Work> take() { return std::move(work_); }
 
  private:
   Addresses at_;
-  std::vector<Launch> launches_;
+  std::vector<Work> work_;
 };
 
 class Kernel final : public kernels::PlannedKernel {
@@ -80,7 +95,7 @@ class Kernel final : public kernels::PlannedKernel {
   std::string_view name() const noexcept override { return parts_.name; }
   std::int64_t workspace_bytes() const noexcept override { return parts_.workspace_bytes; }
   std::span<const std::byte> constants() const noexcept { return parts_.constants; }
-  std::vector<Launch> launches(const Addresses& at) const {
+  std::vector<Work> work(const Addresses& at) const {
     Recorder recorder(at);
     parts_.record(recorder);
     return recorder.take();

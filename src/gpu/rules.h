@@ -24,6 +24,7 @@ using ops::Signature;
 /// What the rules may ask.
 struct Machine {
   Products products;
+  const Cudnn& cudnn;
 };
 
 using Rules = compiler::Rules<Machine>;

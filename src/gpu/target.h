@@ -3,23 +3,35 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "compiler/target.h"
+#include "device/api.h"
 
 namespace resnet::gpu {
 
 /// What numbers stored as f32 are rounded to where a convolution or a linear layer multiplies them.
 enum class Products : std::uint8_t { f32, tf32 };
 
+/// What a target takes of cuDNN: convolutions whose activations are bf16, or f32 that is multiplied as tf32.
+struct Cudnn {
+  int architecture = 0;  // whose engines (cudnn.h): compute capability, 90 is 9.0; 0: none
+  /// Asks the card's own cuDNN for a plan of a pass within so much workspace; gives why it has none, or "".
+  /// Null: the table is taken at its word, for plans that are made without a card.
+  std::function<std::string(const resnet_convolution& what, std::int64_t workspace_bytes)> prepare = {};
+};
+
 /// Of what stands in the device's memory, bytes.
 inline constexpr std::int64_t kAlignment = 256;
 
 class Target final : public compiler::Target {
  public:
-  explicit Target(Products products = Products::f32) : products_(products) {}
+  explicit Target(Products products = Products::f32, Cudnn cudnn = {})
+      : products_(products), cudnn_(std::move(cudnn)) {}
 
   /// Whether it has rules for operations of this kind.
   static bool knows(std::string_view kind);
@@ -35,6 +47,7 @@ class Target final : public compiler::Target {
 
  private:
   Products products_;
+  Cudnn cudnn_;
 };
 
 }  // namespace resnet::gpu

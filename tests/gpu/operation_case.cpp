@@ -14,6 +14,7 @@
 #include "gpu/device.h"
 #include "gpu/kernel.h"
 #include "gpu/tested_device.h"
+#include "gpu/with_cudnn.h"
 #include "ops/conv2d.h"
 #include "ops/rules.h"
 
@@ -99,7 +100,8 @@ struct DeviceBuffer {
 // The operands of a case: types as stored, values, and what the reference makes of them.
 class Prepared {
  public:
-  explicit Prepared(const OperationCase& c) : case_(c), target_(c.products), inputs_(c.inputs) {
+  explicit Prepared(const OperationCase& c)
+      : case_(c), target_(c.products, {.architecture = c.cudnn ? 90 : 0}), inputs_(c.inputs) {
     inputs_.resize(c.op->input_names().size());
     const compiler::Bf16Operands bf16 = target_.bf16_operands(*c.op);
     for (const auto& input : inputs_) types_.push_back(input.value_or(ValueType{}));
@@ -122,7 +124,7 @@ class Prepared {
 
   // Runs it; gives the bytes of its outputs. `in_place`: output 0 stands where this input does.
   std::vector<std::vector<std::byte>> run(std::optional<std::size_t> in_place) const {
-    gpu::Device device(tested_device());
+    gpu::Device device(case_.cudnn ? device_with_cudnn() : tested_device());
     std::vector<DeviceBuffer> buffers;
     buffers.reserve(inputs_.size() + outputs_.size() + 3);  // they stay where they are
     std::vector<std::byte*> operands;
@@ -167,9 +169,10 @@ class Prepared {
       for (std::int64_t k = 0; k < outputs_[o].shape.elements(); ++k) {
         const double want = expected_[o][static_cast<std::size_t>(k)];
         const double have = load(got[o].data(), outputs_[o].dtype, order.native(k));
-        const double bound = exact                              ? 0.0
-                             : outputs_[o].dtype == DType::bf16 ? std::abs(want) * 0x1p-8 + 1e-5 * largest
-                                                                : 2e-6 * largest;
+        const double bound = exact ? 0.0
+                             : is_rounded(o)
+                                 ? (std::abs(want) + rounded_before(k, want)) * 0x1p-8 + 1e-5 * largest
+                                 : 2e-6 * largest;
         if (want == have || (std::isnan(want) && std::isnan(have))) continue;
         ASSERT_LE(std::abs(have - want), bound)
             << "output " << o << ", element " << k << ": " << have << " for " << want;
@@ -191,6 +194,17 @@ class Prepared {
   }
   bool is_absent(std::size_t output) const { return outputs_[output].shape.rank() == 0; }
   ops::Signature signature() const { return {public_, outputs_}; }
+  // cuDNN gives the gradient of the weights in bf16, too.
+  bool is_rounded(std::size_t output) const {
+    return outputs_[output].dtype == DType::bf16 || (case_.cudnn && case_.storage == DType::bf16);
+  }
+  // What element k of output 0 was when it was rounded a first time, without its bias, where cuDNN convolves;
+  // else 0.
+  double rounded_before(std::int64_t k, double want) const {
+    if (!case_.cudnn || case_.op->name() != "conv2d" || !inputs_[ops::ConvInput::bias]) return 0;
+    const Shape& y = outputs_[0].shape;
+    return std::abs(want - values_[ops::ConvInput::bias][static_cast<std::size_t>(k / (y[2] * y[3]) % y[1])]);
+  }
   bool multiplies() const {
     const std::string_view name = case_.op->name();
     return name.starts_with("conv2d") || name.starts_with("linear");
@@ -236,6 +250,7 @@ class Prepared {
     node.op = case_.op;
     const compiler::Lowering lowering = target_.lower(node, signature());
     const auto& kernel = dynamic_cast<const gpu::Kernel&>(*lowering.kernel);
+    EXPECT_EQ(kernel.name().starts_with("cudnn_"), case_.cudnn) << kernel.name();
     DeviceBuffer& workspace = buffers.emplace_back(device, kernel.workspace_bytes());
     DeviceBuffer& constants =
         buffers.emplace_back(device, static_cast<std::int64_t>(kernel.constants().size()));
@@ -250,7 +265,7 @@ class Prepared {
                             .workspace = workspace.memory.data(),
                             .constants = constants.memory.data(),
                             .nonfinite = reinterpret_cast<std::int32_t*>(mark.memory.data())};
-    for (const gpu::Launch& one : kernel.launches(at)) device.launch(one);
+    for (const gpu::Work& one : kernel.work(at)) device.launch(one);
     for (DeviceBuffer& buffer : buffers) device.copy(buffer.host.data(), buffer.memory.data(), bytes(buffer));
     device.synchronize();
   }

@@ -1,5 +1,5 @@
-// The plans of the zoo for GPUs are a golden file, made on any machine; and they are the text that plans
-// have.
+// The plans of the zoo for GPUs are a golden file, with cuDNN and without, made on any machine; and they are
+// the text that plans have.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -20,11 +20,14 @@ TEST(GpuPlans, AreThoseOfTheGoldenFile) {
                                        {"seresnet18", {32, 3, 224, 224}},
                                        {"d2l_resnet18", {3, 7, 97, 61}}};
   std::string text;
-  const auto add = [&](const PlanCase& c, Mode mode, DType activations, gpu::Products products) {
-    const plan::Plan plan = test::plan_of(c, mode, gpu::Target(products), activations);
-    text += fmt::format("{}{} {} {}{}\n{}\n", mode == Mode::eval ? "evaluation of " : "", c.model,
+  // With the cuDNN of a card of this architecture; 0: without.
+  const auto add = [&](const PlanCase& c, Mode mode, DType activations, gpu::Products products,
+                       int cudnn = 0) {
+    const plan::Plan plan = test::plan_of(c, mode, gpu::Target(products, {cudnn}), activations);
+    text += fmt::format("{}{} {} {}{}{}\n{}\n", mode == Mode::eval ? "evaluation of " : "", c.model,
                         to_string(c.images), name_of(activations),
-                        products == gpu::Products::tf32 ? " as tf32" : "", plan::summary(plan));
+                        products == gpu::Products::tf32 ? " as tf32" : "",
+                        cudnn > 0 ? fmt::format(" with cuDNN on sm_{}", cudnn) : "", plan::summary(plan));
   };
   for (const PlanCase& c : steps) {
     add(c, Mode::train, DType::bf16, gpu::Products::f32);
@@ -32,6 +35,10 @@ TEST(GpuPlans, AreThoseOfTheGoldenFile) {
   }
   add(steps[0], Mode::train, DType::f32, gpu::Products::tf32);
   add(steps[0], Mode::eval, DType::bf16, gpu::Products::f32);
+  for (const PlanCase& c : steps) add(c, Mode::train, DType::bf16, gpu::Products::f32, 90);
+  add(steps[0], Mode::eval, DType::bf16, gpu::Products::f32, 90);
+  for (const int architecture : {80, 90, 120})
+    add(steps[0], Mode::train, DType::f32, gpu::Products::tf32, architecture);
   test::expect_golden_plans(text, "gpu_plans.txt");
 }
 

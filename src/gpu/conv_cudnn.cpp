@@ -1,0 +1,117 @@
+#include "gpu/conv_cudnn.h"
+
+#include "gpu/cudnn.h"
+#include "plan/plan.h"
+
+namespace resnet::gpu {
+namespace {
+
+using device::TransposeArgs;
+using kernels::ConvGeometry;
+using kernels::ConvPass;
+
+// Weights in cuDNN's order, [co][kh][kw][ci], stand at the front of the workspace, and its own workspace
+// behind them.
+struct Weights {
+  std::int64_t rows, columns;  // of ours: taps x ci, co
+  bool bf16;                   // cuDNN's
+
+  std::int64_t bytes() const { return plan::aligned(rows * columns * (bf16 ? 2 : 4), kAlignment); }
+  void* theirs(const Recorder& r) const { return r.workspace<void>(); }
+  void* behind(const Recorder& r) const { return r.workspace<void>(bytes()); }
+
+  void to_theirs(Recorder& r, const void* ours) const {
+    launch(r, bf16 ? KernelId::transpose_to_bf16 : KernelId::transpose_f32, {ours, theirs(r), rows, columns});
+  }
+  void to_ours(Recorder& r, void* ours) const {
+    launch(r, bf16 ? KernelId::transpose_of_bf16 : KernelId::transpose_f32, {theirs(r), ours, columns, rows});
+  }
+
+ private:
+  static void launch(Recorder& r, KernelId kernel, const TransposeArgs& args) {
+    constexpr std::int64_t kTile = device::kTransposeTile;
+    r.launch(kernel, divided(args.rows, kTile) * divided(args.columns, kTile), args, device::kTransposeBytes);
+  }
+};
+
+// A pass as it is recorded.
+struct Planned {
+  resnet_convolution what;
+  Weights weights;
+  DType storage;
+  bool more;
+  std::int64_t rows_x, rows_y;  // pixels of x and y
+
+  void forward(Recorder& r) const {
+    const int y = 3;
+    weights.to_theirs(r, r.operand(1));
+    r.convolve(what, {r.operand(0), weights.theirs(r), r.operand(y), weights.behind(r)});
+    if (!more) return;
+    r.launch(kernel_of(KernelId::add_bias_f32, storage), sweep_blocks(rows_y * what.co, pack_of(storage)),
+             device::BiasArgs{r.operand<const float>(2), r.operand(y), rows_y, what.co});
+  }
+
+  void input_gradient(Recorder& r) const {
+    void* const dx = r.operand(more ? 3 : 2);
+    if (more && r.operand(2) != dx) {
+      const std::int64_t c = what.ci;
+      r.launch(kernel_of(KernelId::copy_channels_f32, storage), sweep_blocks(rows_x * c),
+               device::ChannelsArgs{
+                   .from = r.operand(2), .to = dx, .rows = rows_x, .from_all = c, .to_all = c, .c = c});
+    }
+    weights.to_theirs(r, r.operand(1));
+    r.convolve(what, {dx, weights.theirs(r), r.operand(0), weights.behind(r)});
+  }
+
+  void weight_gradient(Recorder& r) const {
+    r.convolve(what, {r.operand(0), weights.theirs(r), r.operand(1), weights.behind(r)});
+    weights.to_ours(r, r.operand(2));
+  }
+
+  void record(Recorder& r) const {
+    switch (static_cast<ConvPass>(what.pass)) {
+      case ConvPass::forward:
+        return forward(r);
+      case ConvPass::input_gradient:
+        return input_gradient(r);
+      case ConvPass::weight_gradient:
+        return weight_gradient(r);
+    }
+  }
+};
+
+std::string name_of(ConvPass pass, bool bf16, bool more) {
+  const std::string type = bf16 ? "_bf16" : "_tf32";
+  if (pass == ConvPass::forward) return "cudnn_forward" + type + (more ? "+bias" : "");
+  if (pass == ConvPass::input_gradient) return "cudnn_input_gradient" + type + (more ? "+add" : "");
+  return "cudnn_weight_gradient" + type;
+}
+
+}  // namespace
+
+ByCudnn by_cudnn(ConvPass pass, const ConvGeometry& g, DType in, DType out, bool more,
+                 const Machine& machine) {
+  const bool bf16 = in == DType::bf16;
+  if (machine.cudnn.architecture == 0 || in != out || (!bf16 && machine.products != Products::tf32))
+    return {};
+  const CudnnLine* const line = find_cudnn_line(machine.cudnn.architecture, pass, bf16, g);
+  if (line == nullptr) return {};
+  const CudnnChoice choice = choice_of(*line, g, more && pass == ConvPass::input_gradient);
+  const std::string engine = "cuDNN's engine " + std::to_string(line->engine);
+  if (machine.cudnn.prepare) {
+    const std::string why = machine.cudnn.prepare(choice.what, choice.workspace_bytes);
+    if (!why.empty()) return {.why_not = "; not " + engine + ": " + why};
+  }
+  const Planned planned{.what = choice.what,
+                        .weights = {g.kh * g.kw * (g.ci / g.groups), g.co, bf16},
+                        .storage = in,
+                        .more = more,
+                        .rows_x = g.n * g.h * g.w,
+                        .rows_y = g.n * g.ho() * g.wo()};
+  return {.lowering = lowered({.name = name_of(pass, bf16, more),
+                               .record = [planned](Recorder& r) { planned.record(r); },
+                               .workspace_bytes = planned.weights.bytes() + choice.workspace_bytes},
+                              engine + ", weights transposed")};
+}
+
+}  // namespace resnet::gpu

@@ -1,0 +1,106 @@
+#include "gpu/cudnn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+namespace resnet::gpu {
+namespace {
+
+using kernels::ConvGeometry;
+using kernels::ConvPass;
+
+constexpr bool bf16 = true, tf32 = false;  // NOLINT: as the table has them
+
+// Channels in and out, kernel, stride, padding, groups, map.
+struct Window {
+  std::int16_t ci, co;
+  std::uint8_t kernel, stride, padding;
+  std::int16_t groups, h, w;
+};
+
+constexpr CudnnLine line(std::uint8_t architecture, bool type, ConvPass pass, const Window& g,
+                         std::int16_t engine, std::int32_t workspace, std::int32_t image_workspace,
+                         std::initializer_list<CudnnLine::Knob> knobs) {
+  CudnnLine made{architecture, type, pass, g.kernel, g.stride,  g.padding,       g.groups, g.ci,
+                 g.co,         g.h,  g.w,  engine,   workspace, image_workspace, {},       0};
+  for (const CudnnLine::Knob& knob : knobs) made.knobs[made.knob_count++] = knob;
+  return made;
+}
+
+constexpr CudnnLine kLines[] = {
+#define RESNET_ENGINE(architecture, type, pass, ci, co, kernel, stride, padding, groups, h, w, engine, \
+                      workspace, image_workspace, ...)                                                 \
+  line(architecture, type, ConvPass::pass, {ci, co, kernel, stride, padding, groups, h, w}, engine,    \
+       workspace, image_workspace, {__VA_ARGS__}),
+#include "gpu/cudnn_sm_100.def"
+#include "gpu/cudnn_sm_120.def"
+#include "gpu/cudnn_sm_80.def"
+#include "gpu/cudnn_sm_89.def"
+#include "gpu/cudnn_sm_90.def"
+#undef RESNET_ENGINE
+};
+
+bool fits(const CudnnLine& line, const ConvGeometry& g) {
+  const auto both = [](std::int64_t a, std::int64_t b, std::int64_t value) {
+    return a == value && b == value;
+  };
+  return line.ci == g.ci && line.co == g.co && line.groups == g.groups && both(g.kh, g.kw, line.kernel) &&
+         both(g.sh, g.sw, line.stride) && both(g.ph, g.pw, line.padding) && both(g.dh, g.dw, 1);
+}
+
+// How far a line's map is from ours.
+double distance(const CudnnLine& line, const ConvGeometry& g) {
+  return std::abs(std::log(static_cast<double>(line.h) * line.w / static_cast<double>(g.h * g.w)));
+}
+
+}  // namespace
+
+std::span<const CudnnLine> cudnn_table() {
+  return kLines;
+}
+
+const CudnnLine* find_cudnn_line(int architecture, ConvPass pass, bool is_bf16, const ConvGeometry& g) {
+  int served = 0;
+  for (const CudnnLine& one : kLines) {
+    if (one.architecture <= architecture && one.architecture / 10 == architecture / 10)
+      served = std::max(served, int{one.architecture});
+  }
+  const CudnnLine* best = nullptr;
+  for (const CudnnLine& one : kLines) {
+    if (one.architecture != served || one.pass != pass || one.bf16 != is_bf16 || !fits(one, g)) continue;
+    if (best == nullptr || distance(one, g) < distance(*best, g)) best = &one;
+  }
+  return best;
+}
+
+CudnnChoice choice_of(const CudnnLine& line, const ConvGeometry& g, bool adds) {
+  const auto narrow = [](std::int64_t value) { return static_cast<std::int32_t>(value); };
+  resnet_convolution what{};
+  what.pass = narrow(static_cast<std::int64_t>(line.pass));
+  what.bf16 = line.bf16 ? 1 : 0;
+  what.adds = adds ? 1 : 0;
+  what.n = narrow(g.n);
+  what.h = narrow(g.h);
+  what.w = narrow(g.w);
+  what.ci = narrow(g.ci);
+  what.co = narrow(g.co);
+  what.kh = narrow(g.kh);
+  what.kw = narrow(g.kw);
+  what.sh = narrow(g.sh);
+  what.sw = narrow(g.sw);
+  what.ph = narrow(g.ph);
+  what.pw = narrow(g.pw);
+  what.dh = narrow(g.dh);
+  what.dw = narrow(g.dw);
+  what.groups = narrow(g.groups);
+  what.engine = line.engine;
+  what.knobs = line.knob_count;
+  for (std::size_t i = 0; i < line.knob_count; ++i) what.knob[i] = {line.knobs[i].type, line.knobs[i].value};
+  const double larger =
+      std::max(1.0, static_cast<double>(g.h * g.w) / (static_cast<double>(line.h) * line.w));
+  const double image = std::ceil(static_cast<double>(line.image_workspace_bytes) * larger);
+  return {what, line.workspace_bytes + g.n * static_cast<std::int64_t>(image)};
+}
+
+}  // namespace resnet::gpu
