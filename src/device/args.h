@@ -164,6 +164,14 @@ struct UpdateArgs {
   std::int32_t momentum = 0, nesterov = 0;
 };
 
+/// Updates of several parameters by one launch: each has the blocks from first_block[i] on, that it has by
+/// itself.
+struct UpdatesArgs {
+  const UpdateArgs* updates = nullptr;        // [count]
+  const std::int32_t* first_block = nullptr;  // [count + 1]
+  std::int32_t count = 0;
+};
+
 /// A convolution's pass as an implicit GEMM.
 struct GemmArgs {
   const void *a = nullptr, *b = nullptr;  // x, w | dy, w | x, dy

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "gpu/updates.h"
 #include "resnet/error.h"
 
 namespace resnet::gpu {
@@ -78,6 +79,10 @@ void Executor::bind(Arena& arena) {
                                     .constants = constants_.data() + constants_at_[i],
                                     .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data())}));
   }
+  std::vector<Work> all;
+  for (std::size_t i = 0; i < work_.size(); ++i)
+    if (!plan_.calls[i].constant) all.insert(all.end(), work_[i].begin(), work_[i].end());
+  merged_ = merge_updates(all, device_, updates_);
   arena_ = &arena;
 }
 
@@ -98,8 +103,7 @@ void Executor::run() {
   if (graph_ == nullptr) {
     device_.begin_capture();
     device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-    for (std::size_t i = 0; i < work_.size(); ++i)
-      if (!plan_.calls[i].constant) launch_call(i);
+    for (const Work& work : merged_) device_.launch(work);
     graph_ = device_.end_capture();
   }
   device_.launch(graph_);

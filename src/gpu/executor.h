@@ -91,6 +91,8 @@ class Executor {
   Arena* arena_ = nullptr;
   std::vector<std::byte*> addresses_;    // of buffers
   std::vector<std::vector<Work>> work_;  // of calls
+  std::vector<Work> merged_;             // of all calls that are not constant, with the updates in one
+  Memory updates_;                       // of merged_
   Device::Graph graph_{nullptr, nullptr};
 };
 

@@ -1,4 +1,4 @@
-// Updates of one parameter (resnet/optimizer.h has the formulas), in place or not.
+// Updates of one parameter or of several (resnet/optimizer.h has the formulas), in place or not.
 #pragma once
 
 #include "device/args.h"
@@ -10,14 +10,20 @@ namespace resnet::device {
 /// Places in the vector of what changes from step to step, as kernels::StepValue has them.
 inline constexpr int kStepLr = 0, kStepMomentum = 1, kStepUpdate = 2;
 
-RESNET_WORD void sgd(const UpdateArgs& g) {
+/// A block's number among those of a parameter.
+struct OfBlocks {
+  std::int64_t number, count;
+  RESNET_WORD std::int64_t first() const { return number * kThreads + thread(); }
+  RESNET_WORD std::int64_t stride() const { return count * kThreads; }
+};
+
+RESNET_WORD void sgd_by(const UpdateArgs& g, const OfBlocks& of) {
   const auto lr = static_cast<float>(static_cast<double>(g.step[kStepLr]) * g.lr_factor);
   const float momentum = g.momentum != 0 ? g.step[kStepMomentum] : 0.0F;
   const bool first = g.momentum != 0 && g.step[kStepUpdate] == 1.0F;
   const auto decay = static_cast<float>(g.weight_decay), gain = static_cast<float>(1.0 - g.dampening);
-  const std::int64_t stride = static_cast<std::int64_t>(blocks()) * kThreads;
-  for (std::int64_t i = static_cast<std::int64_t>(block()) * kThreads + thread(); i < g.elements;
-       i += stride) {
+  const std::int64_t stride = of.stride();
+  for (std::int64_t i = of.first(); i < g.elements; i += stride) {
     const float parameter = g.parameter[i];
     const float d = (g.gradient == nullptr ? 0.0F : g.gradient[i]) + decay * parameter;
     float direction = d;
@@ -32,7 +38,7 @@ RESNET_WORD void sgd(const UpdateArgs& g) {
   }
 }
 
-RESNET_WORD void adamw(const UpdateArgs& g) {
+RESNET_WORD void adamw_by(const UpdateArgs& g, const OfBlocks& of) {
   const double lr = static_cast<double>(g.step[kStepLr]) * g.lr_factor;
   const auto beta1 = static_cast<double>(g.step[kStepMomentum]),
              update = static_cast<double>(g.step[kStepUpdate]);
@@ -40,9 +46,8 @@ RESNET_WORD void adamw(const UpdateArgs& g) {
   const auto shrink = static_cast<float>(1.0 - lr * g.weight_decay), eps = static_cast<float>(g.eps);
   const auto rate = static_cast<float>(lr / (1.0 - pow(beta1, update)));
   const auto root_factor = static_cast<float>(1.0 / sqrt(1.0 - pow(g.beta2, update)));
-  const std::int64_t stride = static_cast<std::int64_t>(blocks()) * kThreads;
-  for (std::int64_t i = static_cast<std::int64_t>(block()) * kThreads + thread(); i < g.elements;
-       i += stride) {
+  const std::int64_t stride = of.stride();
+  for (std::int64_t i = of.first(); i < g.elements; i += stride) {
     const float d = g.gradient == nullptr ? 0.0F : g.gradient[i];
     const float m = g.slot0[i] + gain1 * (d - g.slot0[i]);
     const float v = g.slot1[i] + gain2 * (d * d - g.slot1[i]);
@@ -53,6 +58,36 @@ RESNET_WORD void adamw(const UpdateArgs& g) {
     expect_finite(g.nonfinite, updated);
     expect_finite(g.nonfinite, v);  // an infinite one makes the step zero
   }
+}
+
+RESNET_WORD void sgd(const UpdateArgs& g) {
+  sgd_by(g, {block(), blocks()});
+}
+RESNET_WORD void adamw(const UpdateArgs& g) {
+  adamw_by(g, {block(), blocks()});
+}
+
+/// The parameter whose block this is, and its number there.
+template <class Update>
+RESNET_WORD void update_own(const UpdatesArgs& g, const Update& update) {
+  int i = 0;
+  for (int behind = g.count; behind - i > 1;) {
+    const int middle = (i + behind) / 2;
+    if (g.first_block[middle] <= block()) {
+      i = middle;
+    } else {
+      behind = middle;
+    }
+  }
+  const UpdateArgs own = g.updates[i];
+  update(own, OfBlocks{block() - g.first_block[i], g.first_block[i + 1] - g.first_block[i]});
+}
+
+RESNET_WORD void sgd_all(const UpdatesArgs& g) {
+  update_own(g, [](const UpdateArgs& own, const OfBlocks& of) { sgd_by(own, of); });
+}
+RESNET_WORD void adamw_all(const UpdatesArgs& g) {
+  update_own(g, [](const UpdateArgs& own, const OfBlocks& of) { adamw_by(own, of); });
 }
 
 }  // namespace resnet::device

@@ -1,0 +1,64 @@
+// One launch updates all parameters, with the bits of one launch for each.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "device/kernels.h"
+#include "emulator/emulator.h"
+#include "engine/gpu.h"
+#include "support/oracle.h"
+
+namespace resnet {
+namespace {
+
+using device::KernelId;
+
+std::map<KernelId, int>& launches() {
+  static std::map<KernelId, int> counts;
+  return counts;
+}
+
+// The emulator, which counts the launches that are asked for.
+const resnet_device_api& counting() {
+  static const resnet_device_api kApi = [] {
+    resnet_device_api api = emulator::api();
+    api.launch = [](resnet_stream* stream, const resnet_launch* launch) {
+      ++launches()[static_cast<KernelId>(launch->kernel)];
+      return emulator::api().launch(stream, launch);
+    };
+    return api;
+  }();
+  return kApi;
+}
+
+TEST(Updates, AreOneLaunchWithTheBitsOfMany) {
+  const Shape images{2, 1, 9, 8};
+  const Network network =
+      network_of(test::random_network(
+                     "d2l_resnet18",
+                     {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {4}, .stem_channels = 4}),
+                 images);
+  const test::Examples e = test::examples(images, 3);
+  for (const OptimizerOptions& optimizer : {OptimizerOptions{.method = SgdOptions{.momentum = 0.9}},
+                                            OptimizerOptions{.method = AdamWOptions{}}}) {
+    const bool sgd = std::holds_alternative<SgdOptions>(optimizer.method);
+    const EngineOptions options{.optimizer = optimizer};
+    const auto whole = engine::make_gpu_engine(network, options, counting(), 0),
+               apart = engine::make_gpu_engine(network, options, counting(), 0);
+    launches().clear();
+    whole->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {0.05F});
+    EXPECT_EQ(launches()[sgd ? KernelId::sgd_all : KernelId::adamw_all], 1);
+    EXPECT_EQ(launches()[sgd ? KernelId::sgd : KernelId::adamw], 0);
+    apart->profile(e.images.view<float>(), e.labels.view<std::int32_t>(), {0.05F});  // call by call
+    EXPECT_GT(launches()[sgd ? KernelId::sgd : KernelId::adamw], 5);
+    const State a = whole->state(StateScope::all), b = apart->state(StateScope::all);
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i)
+      EXPECT_EQ(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()), 0) << a[i].first;
+  }
+}
+
+}  // namespace
+}  // namespace resnet
