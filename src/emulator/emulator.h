@@ -27,8 +27,8 @@ enum class Pace : std::uint8_t { at_once, late };
 /// Of the streams that this thread makes from here on.
 void set_pace(Pace pace);
 
-/// Does work now or late, or keeps it for the graph that the stream captures: for functions that stand in for the
-/// device's.
+/// Does work now or late, or keeps it for the graph that the stream captures: for functions that stand in for
+/// the device's.
 int submit(resnet_stream* stream, std::function<int()> work);
 
 /// Of all later launches of this thread.

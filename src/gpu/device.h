@@ -110,7 +110,7 @@ class Device {
   resnet_device_facts facts_{};
   resnet_stream* stream_ = nullptr;
   resnet_stream* copies_ = nullptr;  // of what is copied beside
-  std::int32_t library_ = -1;  // its version; 0: there is none, -1: not asked for
+  std::int32_t library_ = -1;        // its version; 0: there is none, -1: not asked for
   std::map<resnet_convolution, Prepared, ByBytes> prepared_;
   std::map<resnet_convolution, std::string, ByBytes> refused_;
 };

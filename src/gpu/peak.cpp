@@ -44,7 +44,7 @@ double swept_gbytes(Device& device, int arrays,
 }
 
 template <class Args>
-Launch launch_of(KernelId kernel, std::int64_t blocks, const Args& args) {
+Work work_of(KernelId kernel, std::int64_t blocks, const Args& args) {
   Recorder recorder(Addresses{});
   recorder.launch(kernel, blocks, args);
   return recorder.take().front();
@@ -68,9 +68,8 @@ double peak_gflops(Device& device, Units units) {
   const std::int64_t blocks = device.facts().multiprocessors * std::int64_t{32};
   const Memory y(device, blocks * device::kThreads * std::int64_t{sizeof(float)});
   for (std::int32_t turns = 1;; turns *= 4) {
-    const Launch launch =
-        launch_of(kernel, blocks, device::PeakArgs{reinterpret_cast<float*>(y.data()), turns});
-    const double seconds = best_of(device, [&] { device.launch(launch); });
+    const Work work = work_of(kernel, blocks, device::PeakArgs{reinterpret_cast<float*>(y.data()), turns});
+    const double seconds = best_of(device, [&] { device.launch(work); });
     if (seconds >= kLeast || turns >= 1 << 24)
       return flops_of_turn(units) * turns * static_cast<double>(blocks) / seconds / 1e9;
   }
@@ -79,8 +78,8 @@ double peak_gflops(Device& device, Units units) {
 double memory_gbytes(Device& device) {
   return swept_gbytes(device, 3, [&](std::span<std::byte* const> at, std::int64_t bytes) {
     const std::int64_t elements = bytes / std::int64_t{sizeof(float)};
-    device.launch(launch_of(KernelId::add_f32, sweep_blocks(elements, pack_of(DType::f32)),
-                            device::SweepArgs{at[0], at[1], at[2], elements}));
+    device.launch(work_of(KernelId::add_f32, sweep_blocks(elements, pack_of(DType::f32)),
+                          device::SweepArgs{at[0], at[1], at[2], elements}));
   });
 }
 

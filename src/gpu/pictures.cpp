@@ -159,7 +159,7 @@ void HeldPictures::write(Device& device, const device::PictureRecord* records, s
   args.reflect = border == images::Border::reflect ? 1 : 0;
   Recorder recorder({});
   recorder.launch(device::KernelId::pictures, n * args.bands, args, shared_bytes_);
-  for (const Launch& launch : recorder.take()) device.launch(launch);
+  for (const Work& work : recorder.take()) device.launch(work);
 }
 
 }  // namespace resnet::gpu
