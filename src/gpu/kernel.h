@@ -26,6 +26,18 @@ struct Launch {
   alignas(16) std::array<std::byte, device::kMostArgs> args{};
 };
 
+template <class Args>
+Launch launch_of(device::KernelId kernel, std::int64_t blocks, const Args& args,
+                 std::int64_t shared_bytes = 0) {
+  static_assert(std::is_trivially_copyable_v<Args> && sizeof(Args) <= device::kMostArgs);
+  Launch launch;
+  launch.kernel = kernel;
+  launch.blocks = static_cast<std::uint32_t>(blocks);
+  launch.shared_bytes = static_cast<std::uint32_t>(shared_bytes);
+  std::memcpy(launch.args.data(), &args, sizeof args);
+  return launch;
+}
+
 /// A pass of a convolution by the device's library.
 struct Convolution {
   resnet_convolution what{};
@@ -63,13 +75,7 @@ class Recorder {
 
   template <class Args>
   void launch(device::KernelId kernel, std::int64_t blocks, const Args& args, std::int64_t shared_bytes = 0) {
-    static_assert(std::is_trivially_copyable_v<Args> && sizeof(Args) <= device::kMostArgs);
-    Launch launch;
-    launch.kernel = kernel;
-    launch.blocks = static_cast<std::uint32_t>(blocks);
-    launch.shared_bytes = static_cast<std::uint32_t>(shared_bytes);
-    std::memcpy(launch.args.data(), &args, sizeof args);
-    work_.emplace_back(launch);
+    work_.emplace_back(launch_of(kernel, blocks, args, shared_bytes));
   }
   void convolve(const resnet_convolution& what, const resnet_convolution_data& data) {
     work_.emplace_back(Convolution{what, data});

@@ -39,12 +39,10 @@ Launch merged(std::span<const Work> updates, KernelId kernel, std::byte* host, s
     std::memcpy(host + i * kLine, one.args.data(), sizeof(UpdateArgs));
     blocks += static_cast<std::int32_t>(one.blocks);
   }
-  Recorder recorder({});
-  recorder.launch(kernel, blocks,
-                  UpdatesArgs{reinterpret_cast<const UpdateArgs*>(on_device),
-                              reinterpret_cast<const std::int32_t*>(on_device + count * kLine),
-                              static_cast<std::int32_t>(count)});
-  return std::get<Launch>(recorder.take().front());
+  return launch_of(kernel, blocks,
+                   UpdatesArgs{reinterpret_cast<const UpdateArgs*>(on_device),
+                               reinterpret_cast<const std::int32_t*>(on_device + count * kLine),
+                               static_cast<std::int32_t>(count)});
 }
 
 }  // namespace

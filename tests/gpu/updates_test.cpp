@@ -38,7 +38,7 @@ TEST(Updates, AreOneLaunchWithTheBitsOfMany) {
   const Network network =
       network_of(test::random_network(
                      "d2l_resnet18",
-                     {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {4}, .stem_channels = 4}),
+                     {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {8}, .stem_channels = 8}),
                  images);
   const test::Examples e = test::examples(images, 3);
   for (const OptimizerOptions& optimizer : {OptimizerOptions{.method = SgdOptions{.momentum = 0.9}},
