@@ -16,6 +16,7 @@
 #include "engine/checks.h"
 #include "engine/flight.h"
 #include "engine/gate.h"
+#include "engine/gpu_target.h"
 #include "engine/native_options.h"
 #include "engine/native_state.h"
 #include "engine/step_inputs.h"
@@ -28,36 +29,6 @@ namespace resnet::engine {
 namespace {
 
 using Kind = PlanKind;
-
-gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
-  return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32,
-                     std::move(cudnn));
-}
-
-// What a target may take of a device's cuDNN, which is not loaded where all is exact. The device outlives it.
-gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {
-  if (options.precision == Precision::f32 || !device.has_library()) return {};
-  return {device.facts().architecture,
-          [&device](const resnet_convolution& what, std::int64_t workspace_bytes) {
-            return device.prepare(what, workspace_bytes);
-          }};
-}
-
-// CUDA's number of a version: 13010 is 13.1.
-std::string version_text(std::int32_t number) {
-  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
-}
-
-// On what the bits of a device's results may depend.
-std::string libraries_of(const gpu::Device& device) {
-  const resnet_device_facts& facts = device.facts();
-  std::string text;
-  if (facts.runtime != 0)
-    text =
-        fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime), version_text(facts.driver));
-  const std::string library = device.library_text();
-  return text + (text.empty() || library.empty() ? "" : ", ") + library;
-}
 
 class GpuEngine : public AheadEngine {
  public:

@@ -1,0 +1,40 @@
+#include "engine/gpu_target.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace resnet::engine {
+namespace {
+
+// CUDA's number of a version: 13010 is 13.1.
+std::string version_text(std::int32_t number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
+}  // namespace
+
+gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
+  return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32,
+                     std::move(cudnn));
+}
+
+gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {
+  if (options.precision == Precision::f32 || !device.has_library()) return {};
+  return {device.facts().architecture,
+          [&device](const resnet_convolution& what, std::int64_t workspace_bytes) {
+            return device.prepare(what, workspace_bytes);
+          }};
+}
+
+std::string libraries_of(const gpu::Device& device) {
+  const resnet_device_facts& facts = device.facts();
+  std::string text;
+  if (facts.runtime != 0)
+    text =
+        fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime), version_text(facts.driver));
+  const std::string library = device.library_text();
+  return text + (text.empty() || library.empty() ? "" : ", ") + library;
+}
+
+}  // namespace resnet::engine
