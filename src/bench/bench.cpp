@@ -11,13 +11,14 @@
 #include "base/machine.h"
 #include "base/random.h"
 #include "compiler/training.h"
+#include "engine/choice.h"
 #include "engine/interpreter.h"
+#include "gpu/peak.h"
 #include "graph/names.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/peak/peak.h"
 #include "ops/operation.h"
 #include "resnet/data.h"
-#include "resnet/train.h"
 #include "tensor/thread_pool.h"
 
 namespace resnet::bench {
@@ -112,10 +113,25 @@ Rounding rounding_of(Precision precision) {
   }
 }
 
-// The peak of a processor; how near a GPU comes to its own, its tools tell.
-double peak_of(const DeviceInfo& device, const EngineOptions& options) {
-  if (device.kind != "cpu") return kNotMeasured;
-  return peak_gflops(device.threads, device.target, options.precision);
+// Opened once more, beside the engine.
+gpu::Device opened(const DeviceInfo& device) {
+  const engine::Choice choice = engine::choose_device({.device = device.kind});
+  return gpu::Device(*choice.api, choice.number);
+}
+
+// What the device of an engine can do at most.
+double peak_of(const DeviceInfo& device, Precision precision) {
+  if (device.kind == "cpu") return peak_gflops(device.threads, device.target, precision);
+  gpu::Device gpu = opened(device);
+  return gpu::peak_gflops(gpu, precision == Precision::bf16   ? gpu::Units::bf16
+                               : precision == Precision::tf32 ? gpu::Units::tf32
+                                                              : gpu::Units::ffma);
+}
+
+double memory_of(const DeviceInfo& device) {
+  if (device.kind == "cpu") return memory_gbytes(device.threads, device.target);
+  gpu::Device gpu = opened(device);
+  return gpu::memory_gbytes(gpu);
 }
 
 }  // namespace
@@ -188,7 +204,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
 
   StepBench result;
   result.device = engine->device();
-  result.peak_gflops = peak_of(result.device, options);
+  result.peak_gflops = peak_of(result.device, options.precision);
   std::vector<double> times;
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
@@ -200,7 +216,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
     }
     if (i >= kWarmUp) times.push_back(seconds_since(begin) * 1e3);
   }
-  result.peak_gflops = std::max(result.peak_gflops, peak_of(result.device, options));
+  result.peak_gflops = std::max(result.peak_gflops, peak_of(result.device, options.precision));
   std::sort(times.begin(), times.end());
   result.median_ms = times[times.size() / 2];
   result.min_ms = times.front();
@@ -221,8 +237,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
   const std::vector<data::Batch> batches = make_batches(images, classes);
   LayerBench result;
   result.device = engine->device();
-  result.memory_gbytes =
-      result.device.kind == "cpu" ? memory_gbytes(result.device.threads, result.device.target) : kNotMeasured;
+  result.memory_gbytes = memory_of(result.device);
   for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
     const data::Batch& batch = batches[static_cast<std::size_t>(i % kBatches)];
     std::vector<CallTime> calls =
@@ -235,7 +250,7 @@ LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t 
       result.calls[k].seconds = std::min(result.calls[k].seconds, calls[k].seconds);
     }
   }
-  result.peak_gflops = peak_of(result.device, options);
+  result.peak_gflops = peak_of(result.device, options.precision);
   return result;
 }
 

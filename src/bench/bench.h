@@ -26,7 +26,6 @@ double step_flops(const nn::Module& net, const Shape& images, Work work);
 struct StepBench {
   double examples_per_second = 0;  // from the median step
   double median_ms = 0, min_ms = 0, max_ms = 0;
-  // The first and the last two: kNotMeasured of a GPU.
   double peak_gflops = 0;
   double direct_flops = 0;  // of the direct convolutions of one example
   double direct_limit_examples_per_second = 0;
@@ -41,7 +40,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
                      Work work, const EngineOptions& options);
 
 /// Each kernel call of a training step with the least of its times over `steps` steps, and what the
-/// machine can do: a processor, a GPU has kNotMeasured.
+/// device can do.
 struct LayerBench {
   std::vector<CallTime> calls;
   double peak_gflops = 0;

@@ -147,23 +147,21 @@ class Bench final : public Command {
       std::cout << object.dump({.replace = true}) << '\n';
       return kDone;
     }
-    const bool cpu = is_cpu(figures.device);
+    const bool cpu = figures.device.kind == "cpu";
     fmt::print("{} {} {} {}, {}, {}\n", what_, chosen.model, to_string(images), precision,
                cpu ? fmt::format("{} threads", figures.device.threads) : figures.device.kind,
                figures.device.target);
-    fmt::print("{:.1f} examples/s; step {:.1f} ms (median; {:.1f} to {:.1f})\n", figures.examples_per_second,
-               figures.median_ms, figures.min_ms, figures.max_ms);
-    if (cpu) {
-      fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
-                 figures.peak_gflops, figures.direct_limit_examples_per_second,
-                 figures.fraction_of_direct_limit);
-    }
+    const int digits = cpu ? 1 : 3;  // of milliseconds
+    fmt::print("{:.1f} examples/s; step {:.{}f} ms (median; {:.{}f} to {:.{}f})\n",
+               figures.examples_per_second, figures.median_ms, digits, figures.min_ms, digits, figures.max_ms,
+               digits);
+    fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
+               figures.peak_gflops, figures.direct_limit_examples_per_second,
+               figures.fraction_of_direct_limit);
     fmt::print("arena {:.0f} MiB, peak RSS {:.0f} MiB\n", static_cast<double>(figures.arena_bytes) / kMiB,
                static_cast<double>(figures.peak_rss_bytes) / kMiB);
     return kDone;
   }
-
-  static bool is_cpu(const DeviceInfo& device) { return device.kind == "cpu"; }
 
   static Json check_of(const bench::Check& check, const char* checked) {
     return Json::object({{"of", checked},
@@ -194,29 +192,23 @@ class Bench final : public Command {
       std::cout << object.dump({.replace = true}) << '\n';
       return kDone;
     }
-    const bool cpu = is_cpu(figures.device);
-    fmt::print("{:<22} {:<36} {:>8} {:>9} {:>7} {:>8} {:>7}\n", "node", "kernel", "ms", "GFLOP/s",
-               cpu ? "of peak" : "", "MiB", cpu ? "of mem." : "GB/s");
+    const int digits = figures.device.kind == "cpu" ? 2 : 4;  // of milliseconds
+    fmt::print("{:<22} {:<36} {:>8} {:>9} {:>7} {:>8} {:>7}\n", "node", "kernel", "ms", "GFLOP/s", "of peak",
+               "MiB", "of mem.");
     double total = 0;
     std::map<std::string, double> by_op;
     for (const CallTime& call : figures.calls) {
-      const double gflops = call.flops / call.seconds / 1e9, gbytes = call.bytes / call.seconds / 1e9;
-      if (cpu) {
-        fmt::print("{:<22} {:<36} {:>8.2f} {:>9.1f} {:>7.2f} {:>8.1f} {:>7.2f}\n", call.node, call.kernel,
-                   call.seconds * 1e3, gflops, gflops / figures.peak_gflops, call.bytes / kMiB,
-                   gbytes / figures.memory_gbytes);
-      } else {
-        fmt::print("{:<22} {:<36} {:>8.4f} {:>9.1f} {:>7} {:>8.1f} {:>7.1f}\n", call.node, call.kernel,
-                   call.seconds * 1e3, gflops, "", call.bytes / kMiB, gbytes);
-      }
+      const double gflops = call.flops / call.seconds / 1e9;
+      fmt::print("{:<22} {:<36} {:>8.{}f} {:>9.1f} {:>7.2f} {:>8.1f} {:>7.2f}\n", call.node, call.kernel,
+                 call.seconds * 1e3, digits, gflops, gflops / figures.peak_gflops, call.bytes / kMiB,
+                 call.bytes / call.seconds / 1e9 / figures.memory_gbytes);
       total += call.seconds;
       by_op[call.op] += call.seconds;
     }
     for (const auto& [op, seconds] : by_op) {
-      fmt::print("{:<59} {:>8.2f} {:>9.1f} %\n", op, seconds * 1e3, 100 * seconds / total);
+      fmt::print("{:<59} {:>8.{}f} {:>9.1f} %\n", op, seconds * 1e3, digits, 100 * seconds / total);
     }
-    fmt::print("{:<59} {:>8.2f}\n", "all", total * 1e3);
-    if (!cpu) return kDone;
+    fmt::print("{:<59} {:>8.{}f}\n", "all", total * 1e3, digits);
     fmt::print(
         "peak {:.0f} GFLOP/s, memory {:.1f} GB/s; FLOPs are those of the direct algorithm, padding counted\n",
         figures.peak_gflops, figures.memory_gbytes);
