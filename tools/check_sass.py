@@ -60,8 +60,8 @@ CLAIMS = [
     Claim(r"avg_pool(_gradient)?" + TYPE, 64, LOADS | STORES),
     Claim(r"pictures", 64, bytes=True),  # of pictures as they are stored
     # Element by element, or so small that nobody waits for them.
-    Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path)" + TYPE, 64),
-    Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|sgd|adamw", 64),
+    Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path|add_bias|transpose|transpose_(to|of))" + TYPE, 64),
+    Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|(sgd|adamw)(_all)?", 64),
 ]
 
 INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);", re.MULTILINE)
