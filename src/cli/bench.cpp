@@ -120,11 +120,11 @@ class Bench final : public Command {
     const std::int64_t steps = chosen.steps > 0 ? chosen.steps : kSteps;
     if (layers_) {
       const bench::LayerBench layers = bench::time_layers(net, images, classes_, steps, options);
-      say_device(layers.device, chosen, json_);
+      say_other_device(layers.device, chosen, json_);
       return print(layers, check, checked);
     }
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
-    say_device(figures.device, chosen, json_);
+    say_other_device(figures.device, chosen, json_);
     if (json_) {
       Json object = Json::object(
           {{"model", chosen.model},

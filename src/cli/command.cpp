@@ -191,7 +191,13 @@ void say(const std::string& line) {
 }
 
 void say_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet) {
-  if (!quiet && chosen.device != "cpu") say("device: " + settings::in_flags(to_string(device)));
+  if (quiet || chosen.device == "cpu") return;
+  say("device: " + settings::in_flags(to_string(device)));
+  if (!device.note.empty()) say("note: " + device.note);
+}
+
+void say_other_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet) {
+  if (device.reason != DeviceInfo::kNoDriver) say_device(device, chosen, quiet);
 }
 
 void report(const std::string& message, const std::string& hint) {

@@ -102,6 +102,8 @@ std::filesystem::path model_path(const std::string& run);
 void say(const std::string& line);
 /// Says what computes, but where a person chose the processor or nobody shall be told.
 void say_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet);
+/// The same of a command that does not train: on a machine without NVIDIA's driver there is nothing to say.
+void say_other_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet);
 /// What is said of a folder of pictures while it is opened: a bar unless `quiet`, then every file that cannot
 /// be read, and what else there is to know of it.
 data::DatasetOptions told_scan(bool quiet);

@@ -47,7 +47,7 @@ class Eval final : public Command {
     settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
-    say_device(model.engine().device(), chosen, json_);
+    say_other_device(model.engine().device(), chosen, json_);
     chosen.resize = model.preprocessing().resize;
     const data::Dataset found = settings::open_data(chosen, data::Split::test, told_scan(json_));
     const data::Dataset test = with_classes_of(model, found);

@@ -46,7 +46,7 @@ class Predict final : public Command {
     const settings::Settings chosen = from_flags(base);
     const fs::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
-    say_device(model.engine().device(), chosen, json_ || csv_);
+    say_other_device(model.engine().device(), chosen, json_ || csv_);
     try {
       answer(model, chosen);
     } catch (

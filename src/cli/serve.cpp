@@ -82,7 +82,7 @@ class Serve final : public Command {
     options_.views = chosen.views;
     options_.title = title_of(file);
     Model model = load_model(file, settings::engine_options(chosen));
-    say_device(model.engine().device(), chosen, false);
+    say_other_device(model.engine().device(), chosen, false);
     stop_at_signals(std::chrono::milliseconds(500),
                     "\nresnet: answering what was asked; once more to end at once\n");
     try {

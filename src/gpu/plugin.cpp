@@ -9,6 +9,7 @@
 
 #include "device/kernels.h"
 #include "gpu/device.h"
+#include "resnet/device.h"
 
 namespace resnet::gpu {
 namespace {
@@ -42,7 +43,7 @@ PluginSearch default_search() {
 
 Plugin load_plugin(const PluginSearch& search) {
   if (dlopen(search.driver.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
-    return {.why = "no NVIDIA driver",
+    return {.why = DeviceInfo::kNoDriver,
             .detail = loader_error(),
             .hint = "install NVIDIA's driver, or compute on the CPU"};
   }
