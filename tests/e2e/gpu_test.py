@@ -63,13 +63,15 @@ run(*RUN, "--device", "cuda", "--quiet", "--out", "early", code=1, says="hint: t
 # By itself it takes what there is and says why; answers are the same to rounding.
 accuracy = json.loads(run("eval", "whole", "--json", "--device", "cuda", **on()).stdout)["test_acc"]
 assert accuracy == whole["test_acc"], (accuracy, whole)
-for where, reason in ((NO_DRIVER, "no NVIDIA driver"), (on(plugin="/nowhere.so"), "no plugin for GPUs"),
+for where, reason in ((on(plugin="/nowhere.so"), "no plugin for GPUs"),
                       (on("kernels"), "the plugin for GPUs has other kernels than this program"),
                       (on("none"), "there is no GPU: no CUDA-capable device is detected (cudaErrorNoDevice)"),
                       (on("memory=20000"), "cuda:0 has 0.01")):
     run("eval", "whole", "--batch-size", "4", "--device", "auto", says=f"device: cpu ({reason}", **where)
 run("eval", "whole", "--isa", "avx2", says="device: cpu (--isa names an instruction set of the processor)\n", **on())
 assert "device" not in run("eval", "whole", "--device", "cpu", **on()).stderr
+assert "device" not in run("eval", "whole", **NO_DRIVER).stderr  # a machine without GPUs: said in training alone
+run(*RUN, "--out", "plain", says="device: cpu (no NVIDIA driver)\n", **NO_DRIVER)
 assert trained("small", "--steps", "1", says=" MiB of memory left, and work on images [4,1,16,16] needs ",
                **on("memory=50000"))["device"] == "cpu"
 
