@@ -1,6 +1,5 @@
 // The engine of models that answer: many calls at the same time on one copy of the weights.
 #include <algorithm>
-#include <cstring>
 #include <set>
 
 #include "base/memory.h"
@@ -115,8 +114,8 @@ class InferenceEngine final : public PlannedEngine {
     const auto bytes = plan->plan->prepared_bytes;
     require(bytes, images_text(*plan));
     plan->memory = {std::make_shared<AlignedBuffer>(static_cast<std::size_t>(bytes))};
-    std::memset(plan->memory.front()->data(), 0,
-                static_cast<std::size_t>(bytes));  // gaps too can be compared
+    std::fill_n(plan->memory.front()->data(), bytes,
+                std::byte{0});  // gaps too can be compared; there may be none
     plan->prepared.clear();
     for (const plan::Buffer& buffer : plan->plan->buffers) {
       std::byte* const place = plan->memory.front()->data() + buffer.offset;
