@@ -29,8 +29,8 @@ struct Weights {
 
  private:
   static void launch(Recorder& r, KernelId kernel, const TransposeArgs& args) {
-    constexpr std::int64_t kTile = device::kTransposeTile;
-    r.launch(kernel, divided(args.rows, kTile) * divided(args.columns, kTile), args, device::kTransposeBytes);
+    constexpr std::int64_t kSide = device::kTransposeTile;
+    r.launch(kernel, divided(args.rows, kSide) * divided(args.columns, kSide), args, device::kTransposeBytes);
   }
 };
 

@@ -53,9 +53,9 @@ Work work_of(KernelId kernel, std::int64_t blocks, const Args& args) {
 // Of one turn of a thread block.
 double flops_of_turn(Units units) {
   constexpr double kFfma = 2.0 * device::kThreads * 16 * device::kPeakSums;
-  constexpr double kTile = 2.0 * 16 * 8;
-  constexpr double kTiles = kTile * device::kThreads / 32 * device::kPeakSums;
-  return units == Units::ffma ? kFfma : kTiles * (units == Units::tf32 ? 8 : 16);
+  constexpr double kProduct = 2.0 * 16 * 8;
+  constexpr double kProducts = kProduct * device::kThreads / 32 * device::kPeakSums;
+  return units == Units::ffma ? kFfma : kProducts * (units == Units::tf32 ? 8 : 16);
 }
 
 }  // namespace
