@@ -9,8 +9,8 @@ namespace resnet {
 
 /// What an engine runs on, for reports.
 struct DeviceInfo {
-  static constexpr const char* kNoDriver = "no NVIDIA driver";  // as a reason
-  std::string kind;                                             // "cpu", "cuda:0"
+  static constexpr const char* kNoDriver = "no NVIDIA driver";
+  std::string kind;    // "cpu", "cuda:0"
   std::string name;    // of the processor or the GPU, as it calls itself
   std::string target;  // what its code is compiled for: an instruction set, an architecture ("sm_90");
                        // "reference"

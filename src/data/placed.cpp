@@ -17,6 +17,12 @@ std::vector<std::int32_t> repetitions(const std::vector<std::int64_t>& order, st
   return result;
 }
 
+std::vector<std::int32_t> labels_of(std::span<const Placed> examples) {
+  std::vector<std::int32_t> labels;
+  for (const Placed& placed : examples) labels.push_back(placed.label);
+  return labels;
+}
+
 PlacedLoader::PlacedLoader(Dataset dataset, LoaderOptions options, std::int64_t height, std::int64_t width)
     : dataset_(std::move(dataset)),
       options_(std::move(options)),

@@ -13,6 +13,8 @@ namespace resnet::data {
 /// How often each example of an order was there before; empty where none is twice.
 std::vector<std::int32_t> repetitions(const std::vector<std::int64_t>& order, std::int64_t size);
 
+std::vector<std::int32_t> labels_of(std::span<const Placed> examples);
+
 /// The batches that a Loader of the same data set and options makes, without their images: batch for batch
 /// the same examples, and where their pixels go.
 class PlacedLoader {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "compiler/training.h"
+#include "data/placed.h"
 #include "engine/ahead.h"
 #include "engine/checks.h"
 #include "engine/flight.h"
@@ -92,8 +93,7 @@ class GpuEngine : public AheadEngine {
   }
   Ticket submit(const HeldBatch& batch, const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("submit()");
-    std::vector<std::int32_t> labels;
-    for (const data::Placed& placed : batch.examples) labels.push_back(placed.label);
+    const std::vector<std::int32_t> labels = data::labels_of(batch.examples);
     const Targets targets(View<const std::int32_t>{labels.data(), Shape{std::ssize(labels)}});
     return under_way(ask_step(Kind::step, batch, targets, inputs));
   }

@@ -5,14 +5,6 @@
 #include <utility>
 
 namespace resnet::engine {
-namespace {
-
-// CUDA's number of a version: 13010 is 13.1.
-std::string version_text(std::int32_t number) {
-  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
-}
-
-}  // namespace
 
 gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
   return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32,
@@ -31,8 +23,8 @@ std::string libraries_of(const gpu::Device& device) {
   const resnet_device_facts& facts = device.facts();
   std::string text;
   if (facts.runtime != 0)
-    text =
-        fmt::format("CUDA {}, driver for CUDA {}", version_text(facts.runtime), version_text(facts.driver));
+    text = fmt::format("CUDA {}, driver for CUDA {}", gpu::cuda_version(facts.runtime),
+                       gpu::cuda_version(facts.driver));
   const std::string library = device.library_text();
   return text + (text.empty() || library.empty() ? "" : ", ") + library;
 }

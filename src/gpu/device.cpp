@@ -23,6 +23,10 @@ std::string misfit(const resnet_device_api* api) {
   return "";
 }
 
+std::string cuda_version(std::int32_t number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
 int count_devices(const resnet_device_api& api) {
   std::int32_t count = 0;
   const int status = api.count(&count);

@@ -24,6 +24,9 @@ inline constexpr const char* kOneSource = "build both of one source, or take bot
 /// The number of devices. Throws ConfigError where there is none, or the driver is too old.
 int count_devices(const resnet_device_api& api);
 
+/// CUDA's number of a version as text: 13010 is "13.1".
+std::string cuda_version(std::int32_t number);
+
 /// A device and the one stream on which all work of an engine is done, in the order in which it is asked for;
 /// copies may go beside it.
 class Device {

@@ -157,4 +157,5 @@ void Run::emit_point(double test_acc) {
   at_.curve.push_back(point);
   for (const auto& observer : options_.observers) observer->on_point(point);
 }
+
 }  // namespace resnet::train

@@ -65,8 +65,7 @@ void Answers::submit(const Given& given, const TestView& view) {
   const ImageView images = given.made->view();
   if (!view.mirrored && view.shift == 0) return ask(images);
   const Tensor shown = view_of(images, view);
-  ask(images.layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>())
-                                         : ImageView(shown.view<float>()));
+  ask(in_layout(images.layout, shown));
 }
 
 // A view of the batch, or the first of the next one; false at the end.
@@ -74,12 +73,11 @@ bool Answers::submit() {
   if (view_ == views_.size()) {
     given_ = feed_.next();
     if (given_ == nullptr || (stop_ != nullptr && stop_->load())) return false;
-    std::vector<std::int32_t>& labels = labels_.emplace_back();
     if (given_->made != nullptr) {
-      const auto given = given_->made->labels.view<std::int32_t>().span();
-      labels.assign(given.begin(), given.end());
+      const auto labels = given_->made->labels.view<std::int32_t>().span();
+      labels_.emplace_back(labels.begin(), labels.end());
     } else {
-      for (const data::Placed& placed : given_->held.examples) labels.push_back(placed.label);
+      labels_.push_back(data::labels_of(given_->held.examples));
     }
     view_ = 0;
   }

@@ -172,6 +172,7 @@ FitResult Run::finish(const State& state) {
   for (const auto& observer : options_.observers) observer->on_finish(result);
   return result;
 }
+
 }  // namespace train
 
 FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& test,

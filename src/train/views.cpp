@@ -56,10 +56,7 @@ Tensor infer(Engine& engine, const ImageView& images, Views views) {
   Tensor sum;
   for (const train::TestView& view : train::list_of(views)) {
     const Tensor shown = train::view_of(images, view);
-    train::add_view(sum,
-                    engine.infer(images.layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>())
-                                                                    : ImageView(shown.view<float>())),
-                    view);
+    train::add_view(sum, engine.infer(train::in_layout(images.layout, shown)), view);
   }
   return sum;
 }

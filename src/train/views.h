@@ -16,7 +16,11 @@ struct TestView {
 };
 std::vector<TestView> list_of(Views views);
 
+/// In the layout of `images`.
 Tensor view_of(const ImageView& images, const TestView& view);
+inline ImageView in_layout(ImageLayout layout, const Tensor& shown) {
+  return layout == ImageLayout::nhwc ? ImageView::nhwc(shown.view<float>()) : ImageView(shown.view<float>());
+}
 /// Adds a view's outputs to those of the others, which are empty before the first.
 void add_view(Tensor& sum, Tensor outputs, const TestView& view);
 

@@ -1,29 +1,13 @@
-#include <span>
-
-#include "base/sha256.h"
 #include "bench/bench.h"
 #include "device_check/asked.h"
 #include "gpu/peak.h"
+#include "io/model_hash.h"
 #include "resnet/error.h"
 
 namespace resnet::device_check {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-
-// CUDA's numbers of versions: 13000 is 13.0.
-std::string version(std::int32_t number) {
-  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
-}
-
-std::string hash_of(const State& state) {
-  Sha256 hash;
-  for (const auto& [name, tensor] : state) {
-    hash.update(std::as_bytes(std::span(name)));
-    hash.update({tensor.raw(), tensor.bytes()});
-  }
-  return hash.hex();
-}
 
 }  // namespace
 
@@ -34,7 +18,8 @@ Json machine(const Asked& asked) {
   row("device",
       fmt::format("{}, sm_{}, {} multiprocessors", facts.name, facts.architecture, facts.multiprocessors));
   row("memory", fmt::format("{:.1f} GiB, {:.1f} free", gib(facts.memory_bytes), gib(facts.free_bytes)));
-  row("CUDA", fmt::format("driver {}, plugin {}", version(facts.driver), version(facts.runtime)));
+  row("CUDA",
+      fmt::format("driver {}, plugin {}", gpu::cuda_version(facts.driver), gpu::cuda_version(facts.runtime)));
   return Json::object({{"device", facts.name},
                        {"architecture", facts.architecture},
                        {"multiprocessors", facts.multiprocessors},
@@ -93,7 +78,7 @@ Json hashes(const Asked& asked) {
   for (std::uint64_t i = 0; i < 4; ++i) batches.push_back(test::examples(asked.images, asked.classes, i));
   const auto run = [&](Engine& engine, std::int64_t first, std::int64_t end) {
     for (std::int64_t i = first; i < end; ++i) step(engine, batches[static_cast<std::size_t>(i) % 4]);
-    return hash_of(engine.state(StateScope::all));
+    return io::weights_sha256(engine.state(StateScope::all));
   };
   Json figures = Json::object();
   std::string failed;

@@ -9,9 +9,9 @@
 
 #include "base/files.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "fault/failing_memory.h"
 #include "images/decoders.h"
+#include "io/model_hash.h"
 #include "resnet/data.h"
 #include "resnet/folder.h"
 #include "resnet/images.h"
@@ -51,15 +51,6 @@ ModelFile model_of(int version) {
     for (float& value : tensor.values()) value += static_cast<float>(version);
   }
   return model;
-}
-
-std::string hash_of(const State& state) {
-  Sha256 hash;
-  for (const auto& [name, tensor] : state) {
-    hash.update(std::as_bytes(std::span(name)));
-    hash.update({tensor.raw(), tensor.bytes()});
-  }
-  return hash.hex();
 }
 
 }  // namespace
@@ -102,13 +93,13 @@ std::int64_t fail_weights(std::int64_t stride) {
   save_model(path, model_of(1));
   nn::Sequential net = small_network();
   const State old = state_of(net);
-  const std::string before = hash_of(old), after = hash_of(model_of(1).state);
-  const std::int64_t count =
-      test::for_each_allocation([&] { set_state(net, old); }, [&] { load_weights(net, path); },
-                                [&](const test::TriedMemory& tried) {
-                                  EXPECT_EQ(hash_of(state_of(net)), tried.done ? after : before) << tried;
-                                },
-                                stride);
+  const std::string before = io::weights_sha256(old), after = io::weights_sha256(model_of(1).state);
+  const std::int64_t count = test::for_each_allocation(
+      [&] { set_state(net, old); }, [&] { load_weights(net, path); },
+      [&](const test::TriedMemory& tried) {
+        EXPECT_EQ(io::weights_sha256(state_of(net)), tried.done ? after : before) << tried;
+      },
+      stride);
   return count;
 }
 
@@ -250,22 +241,22 @@ std::int64_t fail_engine(std::int64_t stride) {
     step(engine);
     engine.gradients(examples.images.view<float>(), examples.labels.view<std::int32_t>());
     engine.apply({.lr = 0.1F});
-    return hash_of(engine.state(StateScope::all)) +
-           hash_of({{"output", engine.infer(examples.images.view<float>())}});
+    return io::weights_sha256(engine.state(StateScope::all)) +
+           io::weights_sha256({{"output", engine.infer(examples.images.view<float>())}});
   };
   const std::string expected = all(*make_native_engine(network, options));
-  const std::string begin = hash_of(make_native_engine(network, options)->state(StateScope::all));
+  const std::string begin = io::weights_sha256(make_native_engine(network, options)->state(StateScope::all));
   std::unique_ptr<Engine> engine;
   std::string result;
-  const std::int64_t count =
-      test::for_each_allocation([&] { engine = make_native_engine(network, options), result.clear(); },
-                                [&] { step(*engine), result = "done"; },
-                                [&](const test::TriedMemory& tried) {
-                                  if (tried.done) return;
-                                  ASSERT_EQ(hash_of(engine->state(StateScope::all)), begin) << tried;
-                                  ASSERT_EQ(all(*engine), expected) << tried;
-                                },
-                                stride);
+  const std::int64_t count = test::for_each_allocation(
+      [&] { engine = make_native_engine(network, options), result.clear(); },
+      [&] { step(*engine), result = "done"; },
+      [&](const test::TriedMemory& tried) {
+        if (tried.done) return;
+        ASSERT_EQ(io::weights_sha256(engine->state(StateScope::all)), begin) << tried;
+        ASSERT_EQ(all(*engine), expected) << tried;
+      },
+      stride);
   return count;
 }
 
