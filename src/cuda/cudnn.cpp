@@ -11,7 +11,7 @@ namespace resnet::cuda {
 namespace {
 
 enum : int {
-#define RESNET_CUDNN(name, theirs, number) name = number,
+#define RESNET_CUDNN(name, theirs, number) name = (number),
 #include "cuda/cudnn_numbers.def"
 #undef RESNET_CUDNN
 };

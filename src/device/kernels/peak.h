@@ -13,16 +13,16 @@ RESNET_WORD void peak_ffma(const PeakArgs& g) {
   float sums[kPeakSums] = {};
   for (int turn = 0; turn < g.turns; ++turn) {
     RESNET_UNROLL
-    for (int i = 0; i < kPeakSums; ++i) sums[i] = turn % 4 == 0 ? 0.0F : sums[i];
+    for (float& sum : sums) sum = turn % 4 == 0 ? 0.0F : sum;
     RESNET_UNROLL
     for (int k = 0; k < 16; ++k) {
       RESNET_UNROLL
-      for (int i = 0; i < kPeakSums; ++i) sums[i] = fmaf(sums[i], two, 1.0F);
+      for (float& sum : sums) sum = fmaf(sum, two, 1.0F);
     }
   }
   float all = 0.0F;
   RESNET_UNROLL
-  for (int i = 0; i < kPeakSums; ++i) all += sums[i];
+  for (const float sum : sums) all += sum;
   g.y[block() * kThreads + thread()] = all;
 }
 
@@ -35,17 +35,17 @@ RESNET_WORD void peak_tensor(const PeakArgs& g) {
   float sums[kPeakSums][4] = {};
   for (int turn = 0; turn < g.turns; ++turn) {
     RESNET_UNROLL
-    for (int i = 0; i < kPeakSums; ++i) {
+    for (auto& sum : sums) {
       if constexpr (kBf16) {
-        mma_bf16(sums[i], rows, one, one);
+        mma_bf16(sum, rows, one, one);
       } else {
-        mma_tf32(sums[i], rows, one, one);
+        mma_tf32(sum, rows, one, one);
       }
     }
   }
   float all = 0.0F;
   RESNET_UNROLL
-  for (int i = 0; i < kPeakSums; ++i) all += sums[i][0] + sums[i][1] + sums[i][2] + sums[i][3];
+  for (const auto& sum : sums) all += sum[0] + sum[1] + sum[2] + sum[3];
   g.y[block() * kThreads + thread()] = all;
 }
 
