@@ -36,6 +36,8 @@ BF16 = {"HMMA.16816.F32.BF16": 16, "LDSM.16.*": 8}
 TF32 = {"HMMA.1688.F32.TF32": 16}
 ASYNC = {"LDGSTS.E.*128*": 2}
 LOADS, STORES = {"LDG.E.128*": 1}, {"STG.E.128*": 1}
+CONV3X3_128 = ASYNC | STORES | {"HMMA.16816.F32.BF16": 24, "LDSM.16.*": 7}
+CONV3X3_64 = ASYNC | STORES | {"HMMA.16816.F32.BF16": 12, "LDSM.16.*": 5}
 CLAIMS = [
     Claim(r"gemm_\w+_bf16_of_f32", 128, BF16),
     Claim(r"gemm_forward_bf16_of_f32_wide", 128, BF16 | LOADS),  # both operands are rounded on their way
@@ -43,6 +45,12 @@ CLAIMS = [
     Claim(r"gemm_\w+_bf16", 128, BF16),
     Claim(r"gemm_\w+_tf32_wide", 128, TF32 | ASYNC),
     Claim(r"gemm_\w+_tf32", 128, TF32),
+    # Two blocks of 192 threads, with 24 or 12 products of 16x8 for each 16 channels; one of 256 with 36 for each 16 pixels.
+    Claim(r"conv3x3_forward_bf16_128", 168, CONV3X3_128),
+    Claim(r"conv3x3_forward_bf16_64", 168, CONV3X3_64),
+    Claim(r"conv3x3_input_gradient_bf16_128", 168, CONV3X3_128, bytes=True),
+    Claim(r"conv3x3_input_gradient_bf16_64", 168, CONV3X3_64, bytes=True),
+    Claim(r"conv3x3_weight_gradient_bf16", 255, ASYNC | {"HMMA.16816.F32.BF16": 36, "LDSM.16.*": 9} | {"STG.E.128*": 1}),
     Claim(r"gemm_input_gradient_f32", 168, {"FFMA": 256}),
     Claim(r"gemm_input_gradient_f32_wide", 168, {"FFMA": 256} | ASYNC),
     Claim(r"gemm_\w+_f32_wide", 128, {"FFMA": 256} | ASYNC),
@@ -53,14 +61,17 @@ CLAIMS = [
     Claim(ELEMENTWISE + TYPE, 64, LOADS | STORES),
     Claim(r"norm_apply" + TYPE, 64, LOADS | STORES, bytes=True),
     Claim(r"norm_gradient_apply_by_mask" + TYPE, 64, LOADS | STORES, bytes=True),
-    Claim(r"norm_gradient_apply(_by_value)?" + TYPE, 64, LOADS | STORES),
+    Claim(r"norm_gradient_apply(_by_value|_by_table)?" + TYPE, 64, LOADS | STORES),
     Claim(r"norm_gradient_sums_by_mask" + TYPE, 96, LOADS, bytes=True),
+    Claim(r"norm_gradient_sums_by_table" + TYPE, 128, LOADS),
     Claim(r"(norm_moments|channel_sums|norm_gradient_sums(_by_value)?)" + TYPE, 96, LOADS),
     Claim(r"max_pool(_gradient)?" + TYPE, 64, LOADS | STORES, bytes=True),
     Claim(r"avg_pool(_gradient)?" + TYPE, 64, LOADS | STORES),
     Claim(r"pictures", 64, bytes=True),  # of pictures as they are stored
     # Element by element, or so small that nobody waits for them.
     Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path|add_bias|transpose|transpose_(to|of))" + TYPE, 64),
+    Claim(r"round_to_bf16", 64, LOADS | STORES),
+    Claim(r"conv_moments|conv_gradient_sums", 96),
     Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|(sgd|adamw)(_all)?", 64),
 ]
 

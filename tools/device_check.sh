@@ -6,7 +6,7 @@
 #   --emulate   on the emulator, in small sizes: tries this script on a machine without a GPU
 #   --out DIR   table.md, check.json, log.txt and what the training left; default $OUT, else device-check-results
 #   --seconds N when to end: parts that are left then are not run; default 420, with --emulate ten times as long
-#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, train, pytorch, resnet50,
+#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, library, train, pytorch, resnet50,
 #               parity, sanitizer, ncu
 # Lies in a pack of tools/device_pack.sh; in the repository it makes one first. PYTHON names an interpreter that has torch.
 set -u
@@ -55,7 +55,7 @@ part_machine() {
 }
 part_peaks() { check peaks; }
 # On the emulator CI runs all of these tests anyway.
-part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
+part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuConv3x3.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
 part_gradients() { if [ $mode = card ]; then gtest '*EmulatedGpu*'; else gtest '*EmulatedGpu.*/d2l_resnet18*'; fi; }
 part_parity() { if [ $mode = card ]; then check parity --input 2x3x64x64; else check parity --forms f32; fi; }
 part_hashes() { if [ $mode = card ]; then check hashes --steps 20; else check hashes --steps 2; fi; }
@@ -64,6 +64,11 @@ part_layers() { check layers; }
 part_own() {
   grep -q cudnn "$CHECK_WORK/layers.log" 2>/dev/null || skip "no cuDNN computed in the part layers: it shows our own kernels"
   RESNET_CUDNN_DIR=/nowhere check layers --forms bf16,tf32
+}
+# And those of 3x3 convolutions that our kernels compute, with the norms beside them in sweeps of their own.
+part_library() {
+  grep -q cudnn "$CHECK_WORK/layers.log" 2>/dev/null || skip "no cuDNN computed in the part layers"
+  RESNET_CUDA_3X3=cudnn check layers --forms bf16
 }
 
 # The chapter's ten epochs, and what its users see.
@@ -235,6 +240,7 @@ run_part gradients 60
 run_part hashes 30
 run_part layers 45
 run_part own 30
+run_part library 20
 run_part train 75
 run_part pytorch 150
 run_part parity 40

@@ -1,5 +1,7 @@
 // The kernels of kernels.def for CUDA's devices.
 #include "cuda/kernels.h"
+#include "device/kernels/conv3x3.h"
+#include "device/kernels/conv3x3_weights.h"
 #include "device/kernels/elementwise.h"
 #include "device/kernels/gemm.h"
 #include "device/kernels/layout.h"
@@ -13,9 +15,15 @@
 namespace resnet::device {
 namespace {
 
-#define RESNET_KERNEL(name, threads, Args, ...)                                                 \
-  __global__ void __launch_bounds__(threads) name##_kernel(const __grid_constant__ Args args) { \
-    __VA_ARGS__(args);                                                                          \
+// Blocks that share a multiprocessor's registers; 0: as many as there is room for.
+constexpr int blocks_together(int threads) {
+  return threads == kConv3x3Threads ? 2 : 0;
+}
+
+#define RESNET_KERNEL(name, threads, Args, ...)                        \
+  __global__ void __launch_bounds__(threads, blocks_together(threads)) \
+      name##_kernel(const __grid_constant__ Args args) {               \
+    __VA_ARGS__(args);                                                 \
   }
 #include "device/kernels.def"
 

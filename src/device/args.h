@@ -51,7 +51,7 @@ struct DropoutArgs {
 /// Sums over rows, by channel: blocks are (share of the rows, group of channels).
 struct SumsArgs {
   const void *x = nullptr, *dz = nullptr;
-  const void* gate = nullptr;  // values, or bits (mask)
+  const void* gate = nullptr;  // values, bits (mask), or a table [3][c]
   const float* mean = nullptr;
   double* parts = nullptr;  // [share][sums][c]
   std::int64_t rows = 0, c = 0;
@@ -66,7 +66,8 @@ struct ChannelSumArgs {
 
 /// The numbers of a norm by channel.
 struct NormTableArgs {
-  const double* parts = nullptr;  // train: [share][2][c], sums of x and its square; null in evaluation
+  const double* parts = nullptr;   // train: [share][2][c], sums of x and its square; null in evaluation
+  const float* moments = nullptr;  // train, in place of parts: [3][c], mean, what rounding it left, variance
   const float *gamma = nullptr, *beta = nullptr, *running_mean = nullptr, *running_var = nullptr;
   float *mean = nullptr, *inv_std = nullptr;                      // train
   float *new_running_mean = nullptr, *new_running_var = nullptr;  // or null
@@ -117,6 +118,7 @@ struct PicturesArgs {
 
 struct NormGradientTableArgs {
   const double* parts = nullptr;  // [share][2][c]: sums of dz and of dz * (x - mean)
+  const float* sums = nullptr;    // in place of parts: [3][c], the first two
   const float *gamma = nullptr, *mean = nullptr, *inv_std = nullptr;
   float *dgamma = nullptr, *dbeta = nullptr;
   float* table = nullptr;  // [4][c]: mean, scale_dz, scale_x, offset
@@ -205,6 +207,77 @@ constexpr int gemm_tile_bytes(int element_bytes, bool depth_inner) {
 constexpr int gemm_shared_bytes(int element_bytes, bool a_depth_inner, bool b_depth_inner) {
   return kGemmStages *
          (gemm_tile_bytes(element_bytes, a_depth_inner) + gemm_tile_bytes(element_bytes, b_depth_inner));
+}
+
+/// Of the kernels for 3x3 convolutions (kernels/conv3x3.h).
+inline constexpr int kConv3x3Threads = 192;
+inline constexpr int kConvChannels = 64;  // of a tile in shared memory: 128 bytes a row
+inline constexpr int kConvPixels = 144;   // of a block
+inline constexpr int kConvPad = 8;        // of the sums of a pixel, behind its outputs
+inline constexpr int kWeightPixels = 96;  // of a step of a weight gradient
+
+/// y = w * x, or dx of dy: x is what is read, y what is written. Maps are bf16 [n][h][w][channels].
+struct Conv3x3Args {
+  const void *x = nullptr, *weights = nullptr;  // bf16 [3][3][ci][co]
+  void* y = nullptr;
+  const float* bias = nullptr;   // forward; may be null
+  const float* table = nullptr;  // forward: of the norm that makes x, [3][in]; may be null
+  const void* addend = nullptr;  // back; may be null
+  const void* norm_x =
+      nullptr;  // back: of the norm behind whose ReLU dx is, whose sums are wanted; may be null
+  const float* norm = nullptr;  // its mean [out], and unless there is a mask scale and offset
+  const std::uint8_t* mask = nullptr;
+  double* parts = nullptr;  // [tile of pixels][2][out]: moments of y or sums of dx; may be null
+  std::int32_t n = 0, h = 0, w = 0, in = 0, out = 0;
+  std::int32_t rows = 0;  // conv3x3_rows(kConvPixels, w)
+  std::int32_t relu = 0;  // behind the norm that makes x
+};
+
+/// Rows of the inputs of so many pixels; a row and a pixel more at each end.
+constexpr int conv3x3_rows(int pixels, int w) {
+  return pixels + 2 * (w + 1);
+}
+/// Bytes of the inputs in shared memory: two tiles where there are more channels than one has.
+constexpr int conv3x3_halo_bytes(int pixels, int w, int in) {
+  return conv3x3_rows(pixels, w) * kConvChannels * 2 * (in > kConvChannels ? 2 : 1);
+}
+/// Shared memory of a block: inputs, a row of zeros and the weights of two taps; then the sums, and behind
+/// them the parts of its threads.
+constexpr int conv3x3_shared_bytes(int columns, int w, int in) {
+  const int products =
+      conv3x3_halo_bytes(kConvPixels, w, in) + kConvChannels * 2 + 2 * columns * kConvChannels * 2;
+  const int sums = kConvPixels * (columns + kConvPad) * 4 + kConv3x3Threads / 32 * 2 * kConvChannels * 8;
+  return products > sums ? products : sums;
+}
+
+/// Merges the parts of Conv3x3Args.
+struct ConvSumsArgs {
+  const double* parts = nullptr;
+  float* sums = nullptr;  // [3][c]
+  std::int64_t rows = 0;
+  std::int32_t c = 0, parts_count = 0;
+};
+inline constexpr int kConvSumsBytes = 2 * kThreads * 8;
+
+/// dw [3][3][ci][co], or parts of it [share]. Maps are bf16.
+struct Conv3x3WeightsArgs {
+  const void *x = nullptr, *dy = nullptr;
+  float* dw = nullptr;
+  const float* table = nullptr;  // of the norm that makes x, [3][ci]; may be null
+  // Where dy is the gradient of a norm: dy is its dz, and these its x and table [4][co]; dy is written to
+  // made_dy.
+  const void* norm_x = nullptr;
+  const float* norm = nullptr;
+  void* made_dy = nullptr;
+  std::int32_t n = 0, h = 0, w = 0, ci = 0, co = 0;
+  std::int32_t rows = 0;  // conv3x3_rows(kWeightPixels, w)
+  std::int32_t relu = 0;
+  std::int32_t shares = 1, share = 0;  // of the pixels; tiles of one
+};
+/// Shared memory of a block: two of each of x, dy and a norm's x, a row of zeros, and the taps of each pixel.
+constexpr int conv3x3_weights_shared_bytes(int w, bool norm) {
+  return 2 * (conv3x3_rows(kWeightPixels, w) + kWeightPixels * (norm ? 2 : 1)) * kConvChannels * 2 +
+         kConvChannels * 2 + 2 * kWeightPixels * 2;
 }
 
 /// [rows][columns] -> [columns][rows]; blocks are tiles of kTransposeTile each way. Of the weights of a

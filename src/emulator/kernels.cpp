@@ -1,5 +1,7 @@
 #include "emulator/kernels.h"
 
+#include "device/kernels/conv3x3.h"
+#include "device/kernels/conv3x3_weights.h"
 #include "device/kernels/elementwise.h"
 #include "device/kernels/gemm.h"
 #include "device/kernels/layout.h"

@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <string_view>
 #include <utility>
 
 namespace resnet::engine {
 
 gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
+  const char* const by = std::getenv("RESNET_CUDA_3X3");  // to compare the two
+  const bool own_3x3 = by == nullptr || std::string_view(by) != "cudnn";
   return gpu::Target(options.precision == Precision::tf32 ? gpu::Products::tf32 : gpu::Products::f32,
-                     std::move(cudnn));
+                     std::move(cudnn), own_3x3);
 }
 
 gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {

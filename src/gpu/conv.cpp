@@ -2,6 +2,7 @@
 #include <array>
 #include <limits>
 
+#include "gpu/conv3x3.h"
 #include "gpu/conv_cudnn.h"
 #include "gpu/rules.h"
 #include "ops/conv2d.h"
@@ -99,13 +100,26 @@ ByCudnn by_library(ConvPass pass, const ConvGeometry& g, DType in, DType out, bo
   return kLinear ? ByCudnn{} : by_cudnn(pass, g, in, out, more, machine);
 }
 
+// A linear layer is none of 3x3.
+template <bool kLinear, class O>
+bool by_own(const O& operation, const Signature& s, const Machine& machine) {
+  if constexpr (kLinear) {
+    return false;
+  } else {
+    return serves_conv3x3(operation, s, machine);
+  }
+}
+
 template <bool kLinear>
 class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
   using Operation = ops::ConvForward<kLinear>;
-  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
-    return !operation.options().fuses();
+  bool serves_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    return !operation.options().fuses() || by_own<kLinear>(operation, s, machine);
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    if constexpr (!kLinear) {
+      if (serves_conv3x3(operation, s, machine)) return conv3x3(operation, s);
+    }
     const ConvGeometry g = operation.geometry(s);
     const DType y = s.outputs[ops::ConvOutput::y].dtype;
     const bool bias = s.inputs[ops::ConvInput::bias] != nullptr;
@@ -141,10 +155,13 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
   using Operation = ops::ConvInputGradient<kLinear>;
   using In = ops::ConvInputGradientInput;
   using Out = ops::ConvInputGradientOutput;
-  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
-    return operation.options().sums == ops::Gate::none;
+  bool serves_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    return operation.options().sums == ops::Gate::none || by_own<kLinear>(operation, s, machine);
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    if constexpr (!kLinear) {
+      if (serves_conv3x3(operation, s, machine)) return conv3x3(operation, s);
+    }
     const ConvGeometry g = operation.geometry(s);
     const DType dy = s.inputs[In::dy]->dtype, dx = s.outputs[Out::dx].dtype;
     const bool add = operation.options().add;
@@ -172,6 +189,7 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
     if (kLinear) return {};
     Bf16Operands operands{.inputs = {In::dy}, .outputs = {Out::dx}};
     if (operation.options().add) operands.inputs.push_back(In::addend);
+    if (operation.options().sums != ops::Gate::none) operands.inputs.push_back(In::norm_x);
     return operands;
   }
   std::vector<std::size_t> in_place_of(const Operation& operation, std::size_t output) const override {
@@ -184,11 +202,14 @@ template <bool kLinear>
 class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
   using Operation = ops::ConvWeightGradient<kLinear>;
   using In = ops::ConvWeightGradientInput;
-  bool serves_this(const Operation& operation, const Signature&, const Machine&) const override {
+  bool serves_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
     const ops::ConvWeightGradientOptions& o = operation.options();
-    return !o.norm_prologue && !o.norm_gradient_prologue;
+    return (!o.norm_prologue && !o.norm_gradient_prologue) || by_own<kLinear>(operation, s, machine);
   }
   Lowering lower_this(const Operation& operation, const Signature& s, const Machine& machine) const override {
+    if constexpr (!kLinear) {
+      if (serves_conv3x3(operation, s, machine)) return conv3x3(operation, s);
+    }
     const ConvGeometry g = operation.geometry(s);
     const DType x = s.inputs[In::x]->dtype, dy = s.inputs[In::dy]->dtype;
     ByCudnn by = by_library<kLinear>(ConvPass::weight_gradient, g, x, dy, false, machine);
@@ -222,9 +243,14 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
          .workspace_bytes = parts ? args.shares * weights * std::int64_t{sizeof(float)} : 0},
         tiles_reason(args) + by.why_not);
   }
-  Bf16Operands bf16_of(const Operation&) const override {
+  Bf16Operands bf16_of(const Operation& operation) const override {
     if (kLinear) return {};
-    return {.inputs = {In::x, In::dy}, .or_f32 = {In::x}};
+    Bf16Operands operands{.inputs = {In::x, In::dy}, .or_f32 = {In::x}};
+    if (operation.options().norm_gradient_prologue) {
+      operands.inputs.push_back(In::norm_x);
+      operands.outputs.push_back(ops::ConvWeightGradientOutput::dy);
+    }
+    return operands;
   }
 };
 

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "compiler/rules.h"
 #include "gpu/kernel.h"
@@ -25,12 +27,31 @@ using ops::Signature;
 struct Machine {
   Products products;
   const Cudnn& cudnn;
+  bool own_3x3;  // whether kernels of our own do what they serve of 3x3 convolutions, before cuDNN
 };
 
 using Rules = compiler::Rules<Machine>;
 template <class O>
 using RulesOf = compiler::RulesOf<O, Machine>;
 using RulesList = compiler::RulesList<Machine>;
+
+/// Where the operands of a call stand (Recorder::operand), by their slots; nowhere if they are absent.
+class Places {
+ public:
+  Places(const Operation& operation, const Signature& s) {
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < s.inputs.size(); ++i)
+      inputs_.push_back(i < operation.listed_inputs() || s.inputs[i] != nullptr ? next++ : kNowhere);
+    for (const ops::ValueType& output : s.outputs)
+      outputs_.push_back(output.shape.rank() > 0 ? next++ : kNowhere);
+  }
+  std::size_t input(std::size_t slot) const { return slot < inputs_.size() ? inputs_[slot] : kNowhere; }
+  std::size_t output(std::size_t slot) const { return slot < outputs_.size() ? outputs_[slot] : kNowhere; }
+
+ private:
+  static constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
+  std::vector<std::size_t> inputs_, outputs_;
+};
 
 /// One list a file; target.cpp has them all.
 RulesList conv_rules();

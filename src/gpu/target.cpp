@@ -28,12 +28,12 @@ void Target::check(DType activations) const {
 }
 
 bool Target::serves(const Operation& operation, const Signature& signature) const {
-  return rules_of(operation).serves(operation, signature, {products_, cudnn_});
+  return rules_of(operation).serves(operation, signature, {products_, cudnn_, own_3x3_});
 }
 
 Lowering Target::lower(const graph::Node& node, const Signature& signature) const {
   const Operation& operation = ops::operation(node);
-  return rules_of(operation).lower(operation, signature, {products_, cudnn_});
+  return rules_of(operation).lower(operation, signature, {products_, cudnn_, own_3x3_});
 }
 
 Bf16Operands Target::bf16_operands(const Operation& operation) const {

@@ -30,8 +30,9 @@ inline constexpr std::int64_t kAlignment = 256;
 
 class Target final : public compiler::Target {
  public:
-  explicit Target(Products products = Products::f32, Cudnn cudnn = {})
-      : products_(products), cudnn_(std::move(cudnn)) {}
+  /// `own_3x3`: kernels of our own for 3x3 convolutions in bf16 come before cuDNN's.
+  explicit Target(Products products = Products::f32, Cudnn cudnn = {}, bool own_3x3 = true)
+      : products_(products), cudnn_(std::move(cudnn)), own_3x3_(own_3x3) {}
 
   /// Whether it has rules for operations of this kind.
   static bool knows(std::string_view kind);
@@ -48,6 +49,7 @@ class Target final : public compiler::Target {
  private:
   Products products_;
   Cudnn cudnn_;
+  bool own_3x3_;
 };
 
 }  // namespace resnet::gpu

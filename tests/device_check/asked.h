@@ -30,7 +30,7 @@ inline Network network_for(const Asked& asked) {
   models::ResNetOptions options{.in_channels = asked.images[1], .classes = asked.classes};
   if (asked.small) {
     options.blocks = {1, 1};
-    options.channels = {8, 12};
+    options.channels = {8, 64};  // of which 3x3 convolutions have kernels of their own
     options.stem_channels = 8;
   }
   return network_of(test::random_network(asked.model, options), asked.images);

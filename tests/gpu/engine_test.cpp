@@ -36,19 +36,20 @@ struct SmallCase {
   std::string model;
   Shape images;
   models::ResNetOptions options = {};
+  std::vector<std::int64_t> channels = {8, 12}, blocks = {1, 1};
 };
 void PrintTo(const SmallCase& c, std::ostream* out) {
   *out << c.model << ' ' << c.images;
 }
 
-// A name's network in two stages of one block and few channels.
+// A name's network, of few blocks and channels.
 Network network_of(const SmallCase& c) {
   models::ResNetOptions options = c.options;
   options.in_channels = c.images[1];
   options.classes = 5;
-  options.blocks = {1, 1};
-  options.channels = {8, 12};
-  options.stem_channels = 8;
+  options.blocks = c.blocks;
+  options.channels = c.channels;
+  options.stem_channels = c.channels[0];
   return network_of(test::random_network(c.model, options), c.images);
 }
 
@@ -80,7 +81,9 @@ INSTANTIATE_TEST_SUITE_P(
                       SmallCase{"resnet50", kImages}, SmallCase{"resnet18d", kImages},
                       SmallCase{"seresnet18", kImages}, SmallCase{"resnetv2_18", kImages},
                       SmallCase{"resnet50", {2, 3, 9, 11}, {.stem = models::Stem::small, .groups = 2}},
-                      SmallCase{"resnet18", {4, 2, 23, 26}, {.drop_path = 0.4}}),
+                      SmallCase{"resnet18", {4, 2, 23, 26}, {.drop_path = 0.4}},
+                      SmallCase{"d2l_resnet18", {3, 1, 13, 14}, {}, {64, 128}, {2, 1}},
+                      SmallCase{"resnet50", {2, 1, 5, 6}, {.stem = models::Stem::small}, {64, 64}}),
     [](const auto& tested) { return tested.param.model + "_" + std::to_string(tested.index); });
 
 const SmallCase kCase{"d2l_resnet18", {3, 1, 19, 22}};
@@ -136,6 +139,18 @@ TEST(EmulatedGpuEngine, HasThePlansThatAreMadeWithoutADevice) {
     EXPECT_EQ(text, emulated(network, options)->plan_text(kCase.images, mode));
     EXPECT_NE(text.find("gemm_forward_bf16"), std::string::npos);
   }
+}
+
+// In bf16 convolutions of 3x3 and 64 channels do all that they can of the norms beside them.
+TEST(EmulatedGpuEngine, CarriesNormsIn3x3Convolutions) {
+  const SmallCase wide{"d2l_resnet18", {3, 1, 13, 14}, {}, {64, 128}, {2, 1}};
+  const std::string text =
+      engine::gpu_plan_text(network_of(wide), {.precision = Precision::bf16}, wide.images, Mode::train);
+  for (const char* kernel :
+       {"conv3x3_forward_bf16+moments", "conv3x3_forward_bf16+norm_relu+moments",
+        "conv3x3_input_gradient_bf16+add+relu_mask+sums", "conv3x3_input_gradient_bf16+relu+sums",
+        "conv3x3_weight_gradient_bf16+norm_relu+norm_gradient", "norm_table", "norm_gradient_table"})
+    EXPECT_NE(text.find(kernel), std::string::npos) << kernel << " is not in\n" << text;
 }
 
 TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {

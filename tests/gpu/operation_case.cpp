@@ -101,7 +101,7 @@ struct DeviceBuffer {
 class Prepared {
  public:
   explicit Prepared(const OperationCase& c)
-      : case_(c), target_(c.products, {.architecture = c.cudnn ? 90 : 0}), inputs_(c.inputs) {
+      : case_(c), target_(c.products, {.architecture = c.cudnn ? 90 : 0}, !c.cudnn), inputs_(c.inputs) {
     inputs_.resize(c.op->input_names().size());
     const compiler::Bf16Operands bf16 = target_.bf16_operands(*c.op);
     for (const auto& input : inputs_) types_.push_back(input.value_or(ValueType{}));
@@ -112,12 +112,11 @@ class Prepared {
       for (const std::size_t i : bf16.outputs) outputs_[i].dtype = DType::bf16;
     }
     for (std::size_t i = 0; i < inputs_.size(); ++i) fill(i);
-    reference();
   }
 
   bool is_weight(bool output, std::size_t slot) const {
     const std::string_view name = case_.op->name();
-    if (output) return name == "conv2d_weight_gradient" || name == "linear_weight_gradient";
+    if (output) return slot == 0 && (name == "conv2d_weight_gradient" || name == "linear_weight_gradient");
     return slot == 1 && (name == "conv2d" || name == "linear" || name == "conv2d_input_gradient" ||
                          name == "linear_input_gradient");
   }
@@ -158,17 +157,35 @@ class Prepared {
     return bytes;
   }
 
-  void expect_near(const std::vector<std::vector<std::byte>>& got) const {
+  std::string kernel() const {
+    graph::Node node;
+    node.op = case_.op;
+    return std::string(target_.lower(node, signature()).kernel->name());
+  }
+
+  // With the values of the outputs from their bytes.
+  Operands operands(const std::vector<std::vector<std::byte>>& bytes) const {
+    Operands result{values_, {}};
+    for (std::size_t o = 0; o < outputs_.size(); ++o) {
+      std::vector<double>& values = result.outputs.emplace_back();
+      const Order order(outputs_[o].shape, is_weight(true, o));
+      for (std::int64_t k = 0; !is_absent(o) && k < outputs_[o].shape.elements(); ++k)
+        values.push_back(load(bytes[o].data(), outputs_[o].dtype, order.native(k)));
+    }
+    return result;
+  }
+
+  void expect_near(const Operands& got) {
+    reference();
     for (std::size_t o = 0; o < outputs_.size(); ++o) {
       if (is_absent(o)) continue;
-      const Order order(outputs_[o].shape, is_weight(true, o));
       double largest = 0;
       for (const double v : expected_[o]) largest = std::max(largest, std::isfinite(v) ? std::abs(v) : 0.0);
       const bool exact = outputs_[o].dtype != DType::f32 && outputs_[o].dtype != DType::bf16 &&
                          outputs_[o].dtype != DType::f64;
       for (std::int64_t k = 0; k < outputs_[o].shape.elements(); ++k) {
         const double want = expected_[o][static_cast<std::size_t>(k)];
-        const double have = load(got[o].data(), outputs_[o].dtype, order.native(k));
+        const double have = got.outputs[o][static_cast<std::size_t>(k)];
         const double bound = exact ? 0.0
                              : is_rounded(o)
                                  ? (std::abs(want) + rounded_before(k, want)) * 0x1p-8 + 1e-5 * largest
@@ -285,19 +302,40 @@ void PrintTo(const OperationCase& c, std::ostream* out) {
   for (const auto& input : c.inputs) *out << ' ' << (input ? to_string(input->shape) : std::string("-"));
 }
 
-void expect_matches_reference(const OperationCase& c) {
-  SCOPED_TRACE(::testing::PrintToString(c) + (c.storage == DType::bf16 ? " bf16" : "") +
-               (c.products == gpu::Products::tf32 ? " tf32" : ""));
-  const Prepared prepared(c);
+namespace {
+
+Operands checked(const Prepared& prepared) {
   emulator::take_statistics();
   const auto bytes = prepared.run({});
   EXPECT_EQ(emulator::take_statistics().bank_conflicts, 0);
-  prepared.expect_near(bytes);
   emulator::set_order(emulator::Order::reverse);
   EXPECT_EQ(prepared.run({}), bytes) << "another order of threads gives other bits";
   emulator::set_order(emulator::Order::forward);
   for (const std::size_t input : prepared.in_place())
     EXPECT_EQ(prepared.run(input), bytes) << "in place of input " << input;
+  return prepared.operands(bytes);
+}
+
+std::string trace(const OperationCase& c) {
+  return ::testing::PrintToString(c) + (c.storage == DType::bf16 ? " bf16" : "") +
+         (c.products == gpu::Products::tf32 ? " tf32" : "");
+}
+
+}  // namespace
+
+std::string kernel_of(const OperationCase& c) {
+  return Prepared(c).kernel();
+}
+
+Operands run_operation(const OperationCase& c) {
+  SCOPED_TRACE(trace(c));
+  return checked(Prepared(c));
+}
+
+void expect_matches_reference(const OperationCase& c) {
+  SCOPED_TRACE(trace(c));
+  Prepared prepared(c);
+  prepared.expect_near(checked(prepared));
 }
 
 }  // namespace resnet::test

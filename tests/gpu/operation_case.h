@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <string>
 #include <vector>
 
 #include "gpu/target.h"
@@ -25,8 +26,19 @@ struct OperationCase {
 };
 void PrintTo(const OperationCase& c, std::ostream* out);
 
-/// Every output is within its rounding of the reference, written in full and nothing beside it; in place and
-/// in the other order of threads and blocks the bits are the same; and no matrix load has a bank conflict.
+/// The name of the kernel that it is lowered to.
+std::string kernel_of(const OperationCase& c);
+
+/// What a run read and wrote, as stored, in the public layout; empty where an operand is absent.
+struct Operands {
+  std::vector<std::vector<double>> inputs, outputs;
+};
+
+/// Runs it. Outputs are written in full and nothing beside them; in place and in the other order of threads
+/// and blocks the bits are the same; and no matrix load has a bank conflict.
+Operands run_operation(const OperationCase& c);
+
+/// The same, and every output is within its rounding of the reference.
 void expect_matches_reference(const OperationCase& c);
 
 }  // namespace resnet::test

@@ -26,6 +26,14 @@ RESNET_WORD void transpose(const TransposeArgs& g) {
   }
 }
 
+/// y bf16 of a f32, whole eights of elements.
+RESNET_WORD void round_to_bf16(const SweepArgs& g) {
+  const std::int64_t first = static_cast<std::int64_t>(block()) * kThreads + thread();
+  const std::int64_t stride = static_cast<std::int64_t>(blocks()) * kThreads;
+  for (std::int64_t i = first * 8; i < g.elements; i += stride * 8)
+    store_eight(static_cast<Bf16*>(g.y) + i, load_eight(static_cast<const float*>(g.a) + i));
+}
+
 template <class T>
 RESNET_WORD void add_bias(const BiasArgs& g) {
   auto* y = static_cast<T*>(g.y);

@@ -135,7 +135,10 @@ RESNET_WORD void norm_table(const NormTableArgs& g) {
   const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
   if (c >= g.c) return;
   double mean = 0, variance = 0;
-  if (g.parts == nullptr) {
+  if (g.moments != nullptr) {
+    mean = static_cast<double>(g.moments[c]) + static_cast<double>(g.moments[g.c + c]);
+    variance = static_cast<double>(g.moments[2 * g.c + c]);
+  } else if (g.parts == nullptr) {
     mean = static_cast<double>(g.running_mean[c]);
     variance = static_cast<double>(g.running_var[c]);
   } else {
@@ -145,7 +148,7 @@ RESNET_WORD void norm_table(const NormTableArgs& g) {
     if (variance < 0) variance = 0;  // NaN stays
   }
   const double inv_std = 1.0 / sqrt(variance + g.eps);
-  if (g.parts != nullptr) {
+  if (g.mean != nullptr) {
     g.mean[c] = static_cast<float>(mean);
     g.inv_std[c] = static_cast<float>(inv_std);
     const double unbiased =
@@ -213,21 +216,37 @@ RESNET_WORD void norm_apply(const NormApplyArgs& g) {
   }
 }
 
-/// How a ReLU's gradient is gated: not at all, by the values behind it, or by its mask.
-enum class GateKind : int { none, value, mask };
+/// How a ReLU's gradient is gated: not at all, by the values behind it, by its mask, or by what the norm's
+/// table [3][c] makes of x.
+enum class GateKind : int { none, value, mask, table };
 
-template <class T, GateKind kGate>
-RESNET_WORD bool passes(const void* gate, std::int64_t i) {
-  if constexpr (kGate == GateKind::value) return !(to_float(static_cast<const T*>(gate)[i]) <= 0.0F);
+/// Whether element i counts, of channel c.
+template <class T, GateKind kGate, class Args>
+RESNET_WORD bool passes(const Args& g, std::int64_t i, std::int64_t c) {
+  if constexpr (kGate == GateKind::value) return !(to_float(static_cast<const T*>(g.gate)[i]) <= 0.0F);
   if constexpr (kGate == GateKind::mask)
-    return (static_cast<const std::uint8_t*>(gate)[i / 8] >> static_cast<unsigned>(i % 8) & 1U) != 0;
+    return (static_cast<const std::uint8_t*>(g.gate)[i / 8] >> static_cast<unsigned>(i % 8) & 1U) != 0;
+  if constexpr (kGate == GateKind::table) {
+    const auto* table = static_cast<const float*>(g.gate);
+    const float x = to_float(static_cast<const T*>(g.x)[i]);
+    return !((x - table[c]) * table[g.c + c] + table[2 * g.c + c] <= 0.0F);
+  }
   return true;
 }
 
-/// Eight neighbours of dz, of which those count that the gate lets pass.
-template <class T, GateKind kGate>
-RESNET_WORD Eight gated_eight(const T* dz, const void* gate, std::int64_t first) {
-  Eight d = load_eight(dz + first);
+/// Eight neighbours of dz from channel c on, of which those count that the gate lets pass.
+template <class T, GateKind kGate, class Args>
+RESNET_WORD Eight gated_eight(const Args& g, std::int64_t first, std::int64_t c) {
+  Eight d = load_eight(static_cast<const T*>(g.dz) + first);
+  const void* const gate = g.gate;
+  if constexpr (kGate == GateKind::table) {
+    const auto* table = static_cast<const float*>(gate);
+    const Eight x = load_eight(static_cast<const T*>(g.x) + first), mean = load_eight(table + c);
+    const Eight scale = load_eight(table + g.c + c), offset = load_eight(table + 2 * g.c + c);
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k)
+      d.v[k] = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k] <= 0.0F ? 0.0F : d.v[k];
+  }
   if constexpr (kGate == GateKind::value) {
     const Eight z = load_eight(static_cast<const T*>(gate) + first);
     RESNET_UNROLL
@@ -247,13 +266,13 @@ struct GradientSums {
   const SumsArgs& g;
   RESNET_WORD void one(double (&sums)[2], std::int64_t i, std::int64_t c) const {
     const double d =
-        passes<T, kGate>(g.gate, i) ? static_cast<double>(to_float(static_cast<const T*>(g.dz)[i])) : 0.0;
+        passes<T, kGate>(g, i, c) ? static_cast<double>(to_float(static_cast<const T*>(g.dz)[i])) : 0.0;
     sums[0] += d;
     sums[1] +=
         d * (static_cast<double>(to_float(static_cast<const T*>(g.x)[i])) - static_cast<double>(g.mean[c]));
   }
   RESNET_WORD void eight(double (&sums)[2][8], std::int64_t i, std::int64_t c) const {
-    const Eight d = gated_eight<T, kGate>(static_cast<const T*>(g.dz), g.gate, i);
+    const Eight d = gated_eight<T, kGate>(g, i, c);
     const Eight x = load_eight(static_cast<const T*>(g.x) + i), mean = load_eight(g.mean + c);
     RESNET_UNROLL
     for (int e = 0; e < 8; ++e) {
@@ -272,8 +291,10 @@ RESNET_WORD void norm_gradient_sums(const SumsArgs& g) {
 RESNET_WORD void norm_gradient_table(const NormGradientTableArgs& g) {
   const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
   if (c >= g.c) return;
-  const double sum = merged(g.parts + c, g.shares, 2 * g.c);
-  const double product = merged(g.parts + g.c + c, g.shares, 2 * g.c);
+  const bool given = g.sums != nullptr;
+  const double sum = given ? static_cast<double>(g.sums[c]) : merged(g.parts + c, g.shares, 2 * g.c);
+  const double product =
+      given ? static_cast<double>(g.sums[g.c + c]) : merged(g.parts + g.c + c, g.shares, 2 * g.c);
   const auto inv_std = static_cast<double>(g.inv_std[c]);
   const double scale = inv_std * static_cast<double>(g.gamma[c]), rows = static_cast<double>(g.rows);
   g.dgamma[c] = static_cast<float>(product * inv_std);
@@ -301,7 +322,7 @@ RESNET_WORD void norm_gradient_apply(const NormGradientApplyArgs& g) {
     if (whole) {
       const Eight mean = load_eight(g.table + c), of_dz = load_eight(g.table + g.c + c);
       const Eight of_x = load_eight(g.table + 2 * g.c + c), offset = load_eight(g.table + 3 * g.c + c);
-      const Eight d = gated_eight<T, kGate>(dz, g.gate, first);
+      const Eight d = gated_eight<T, kGate>(g, first, c);
       Eight v = load_eight(x + first);
       RESNET_UNROLL
       for (int k = 0; k < 8; ++k)
@@ -311,7 +332,7 @@ RESNET_WORD void norm_gradient_apply(const NormGradientApplyArgs& g) {
       continue;
     }
     for (std::int64_t i = first; i < first + 8 && i < elements; ++i) {
-      const float d = passes<T, kGate>(g.gate, i) ? to_float(dz[i]) : 0.0F;
+      const float d = passes<T, kGate>(g, i, c) ? to_float(dz[i]) : 0.0F;
       const float v = d * g.table[g.c + c] +
                       ((to_float(x[i]) - g.table[c]) * g.table[2 * g.c + c] + g.table[3 * g.c + c]);
       if (dresidual != nullptr) dresidual[i] = rounded<T>(d);

@@ -1,0 +1,387 @@
+// Convolutions of 3x3, stride 1, padding 1, forward and to their input, in bf16, with the parts of batch
+// norms beside them. A block has 144 pixels (4x6x6, 16x3x3 or a fourth of 24x24: few tiles are left over) and
+// 64 or 128 outputs.
+//
+// Pixels are numbered through all images, so that the input of a tile is one stretch of pixels, a row and a
+// pixel longer at each end, whatever the maps' size: it is copied to shared memory once for all nine taps,
+// which read it at an offset each, and a row of zeros where they reach over an edge.
+#pragma once
+
+#include "device/args.h"
+#include "device/kernels/gemm.h"
+#include "device/kernels/norm.h"
+#include "device/words.h"
+
+namespace resnet::device {
+
+using Chunk8 = Chunk<Bf16, 8>;
+
+/// The element of a tile [rows][64] where a row's chunk of eight channels lies: rows turn their chunks, so
+/// that neither eight rows of one chunk (ldmatrix) nor a row's chunks (copies) have bank conflicts.
+RESNET_WORD int chunk_at(int row, int chunk) {
+  return row * kConvChannels + (chunk ^ row % 8) * 8;
+}
+
+/// A bit for each tap that meets the map where it is centred on this pixel; none beyond the last pixel.
+RESNET_WORD unsigned taps_inside(int pixel, int pixels, int h, int w) {
+  if (pixel >= pixels) return 0;
+  const int row = pixel / w % h, column = pixel % w;
+  const unsigned across = (column > 0 ? 1U : 0U) | 2U | (column + 1 < w ? 4U : 0U);
+  return (row > 0 ? across : 0U) | across << 3U | (row + 1 < h ? across << 6U : 0U);
+}
+
+/// Copies rows [from, to) of a tile: pixels from `first` on, 64 channels of each; zeros where there is none.
+template <int kThreadCount>
+RESNET_WORD void copy_pixels(Shared<Bf16> tile, const void* map, int first, int pixels, int channels,
+                             int channel, int from, int to) {
+  const auto* x = static_cast<const Bf16*>(map);
+  RESNET_NO_UNROLL  // registers are for sums
+      for (int i = from * 8 + thread(); i < to * 8; i += kThreadCount) {
+    const int row = i / 8, chunk = i % 8, pixel = first + row;
+    const bool valid = pixel >= 0 && pixel < pixels;
+    copy16_async(tile + chunk_at(row, chunk),
+                 x + (valid ? std::int64_t{pixel} * channels + channel + chunk * 8 : 0), valid);
+  }
+}
+
+RESNET_WORD Eight eight_of(const Chunk8& chunk) {
+  Eight result;
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) result.v[k] = to_float(chunk.v[k]);
+  return result;
+}
+RESNET_WORD Chunk8 chunk_of(const Eight& eight) {
+  Chunk8 result;
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) result.v[k] = rounded<Bf16>(eight.v[k]);
+  return result;
+}
+
+/// What a norm makes of a tile's rows, in place. `table` [3][channels]: mean, scale, offset.
+template <int kThreadCount>
+RESNET_WORD void normalize_pixels(Shared<Bf16> tile, int rows, const float* table, int channels, int channel,
+                                  bool relu) {
+  const int chunk = thread() % 8, c = channel + chunk * 8;
+  const Eight mean = load_eight(table + c), scale = load_eight(table + channels + c);
+  const Eight offset = load_eight(table + 2 * channels + c);
+  RESNET_NO_UNROLL
+  for (int row = thread() / 8; row < rows; row += kThreadCount / 8) {
+    const Shared<Chunk8> at = (tile + chunk_at(row, chunk)).template as<Chunk8>();
+    Eight x = eight_of(at.load(0));
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k) {
+      x.v[k] = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k];
+      if (relu) x.v[k] = relu_of(x.v[k]);
+    }
+    at.store(0, chunk_of(x));
+  }
+}
+
+/// The products of a block: where its operands lie, and the sums of its warps, three by two of them, each 48
+/// pixels by half of the outputs.
+template <Pass kPass, int kColumns>
+struct Conv3x3 {
+  static constexpr int kWarpColumns = kColumns / 2, kColumnTiles = kWarpColumns / 8, kRowTiles = 3;
+  static constexpr int kWarpRows = kRowTiles * 16;
+  static constexpr int kHalves = kColumns / kConvChannels;  // tiles of 64 outputs
+  static constexpr int kTapElements = kColumns * kConvChannels;
+  static constexpr int kPitch = kColumns + kConvPad;  // of the sums of a pixel
+
+  const Conv3x3Args& g;
+  int pixels, rows, first, column;  // of all maps; of a tile of inputs; the block's first pixel and output
+  int lane, warp_row, warp_column;
+  Shared<Bf16> halo;
+  int halo_elements;
+  Shared<Bf16> zeros, weights;
+  int pixel[kRowTiles];
+  unsigned inside[kRowTiles];
+
+  RESNET_WORD explicit Conv3x3(const Conv3x3Args& args)
+      : g(args),
+        pixels(args.n * args.h * args.w),
+        rows(args.rows),
+        first(block() / (args.out / kColumns) * kConvPixels),
+        column(block() % (args.out / kColumns) * kColumns),
+        lane(thread() % kWarp),
+        warp_row(thread() / kWarp / 2 * kWarpRows),
+        warp_column(thread() / kWarp % 2 * kWarpColumns),
+        halo(shared<Bf16>(0)),
+        halo_elements(rows * kConvChannels),
+        zeros(halo + halo_elements * (args.in > kConvChannels ? 2 : 1)),
+        weights(zeros + kConvChannels) {
+    if (thread() < 8) zeros.template as<Chunk8>().store(thread(), Chunk8{});
+    RESNET_UNROLL
+    for (int m = 0; m < kRowTiles; ++m) {
+      pixel[m] = warp_row + m * 16 + lane % 16;
+      inside[m] = taps_inside(first + pixel[m], pixels, g.h, g.w);
+    }
+  }
+
+  /// Rows of the tile of 64 input channels, the first of them one row and one pixel in front of the block's.
+  RESNET_WORD void copy_inputs(int channels, int from, int to) const {
+    copy_pixels<kConv3x3Threads>(halo + channels % 2 * halo_elements, g.x, first - g.w - 1, pixels, g.in,
+                                 channels * kConvChannels, from, to);
+  }
+
+  /// Weights of a step: a tap of 64 input channels. Going forward a tile's rows are inputs, back they are
+  /// outputs, as the weights lie in memory, and the taps go the other way.
+  RESNET_WORD void copy_weights(int step) const {
+    const auto* w = static_cast<const Bf16*>(g.weights);
+    const int tap = step % 9, input = step / 9 * kConvChannels;
+    const Shared<Bf16> to = weights + step % 2 * kTapElements;
+    RESNET_NO_UNROLL
+    for (int i = thread(); i < kTapElements / 8; i += kConv3x3Threads) {
+      const int half = i / 512, row = i / 8 % 64, chunk = i % 8, output = column + half * kConvChannels;
+      const std::int64_t from =
+          kPass == Pass::forward ? (std::int64_t{tap} * g.in + input + row) * g.out + output + chunk * 8
+                                 : (std::int64_t{8 - tap} * g.out + output + row) * g.in + input + chunk * 8;
+      copy16_async(to + half * kConvChannels * kConvChannels + chunk_at(row, chunk), w + from, true);
+    }
+  }
+
+  /// The weights of outputs first..+16 of the warp's and inputs k..+16, as the right operand of two products.
+  RESNET_WORD void load_weights(std::uint32_t (&r)[4], Shared<Bf16> tap, int output, int k) const {
+    const int second = lane / 8 % 2 * 8, third = lane / 16 * 8, at = warp_column + output;
+    const Shared<Bf16> tile = tap + at / kConvChannels * kConvChannels * kConvChannels;
+    const int o = at % kConvChannels + third;
+    if constexpr (kPass == Pass::forward) {
+      ldmatrix_trans(r, tile + chunk_at(k + second + lane % 8, o / 8));
+    } else {
+      ldmatrix(r, tile + chunk_at(o + lane % 8, (k + second) / 8));
+    }
+  }
+
+  RESNET_WORD void multiply(float (&sums)[kRowTiles][kColumnTiles][4], int step) const {
+    const int tap = step % 9, shift = tap / 3 * g.w + tap % 3;
+    const Shared<Bf16> inputs = halo + step / 9 % 2 * halo_elements;
+    const Shared<Bf16> of_tap = weights + step % 2 * kTapElements;
+    RESNET_NO_UNROLL
+    for (int k = 0; k < kConvChannels; k += 16) {
+      std::uint32_t a[kRowTiles][4];
+      RESNET_UNROLL
+      for (int m = 0; m < kRowTiles; ++m) {
+        const int row = pixel[m] + shift, at = chunk_at(row, k / 8 + lane / 16);
+        const bool met = (inside[m] >> static_cast<unsigned>(tap) & 1U) != 0;
+        ldmatrix(a[m], met ? inputs + at : zeros + at % kConvChannels);
+      }
+      RESNET_UNROLL
+      for (int j = 0; j < kColumnTiles; j += 4) {  // as many as there are registers for
+        std::uint32_t b[2][4];
+        load_weights(b[0], of_tap, j * 8, k);
+        load_weights(b[1], of_tap, j * 8 + 16, k);
+        RESNET_UNROLL
+        for (int m = 0; m < kRowTiles; ++m) {
+          RESNET_UNROLL
+          for (int i = 0; i < 4; ++i)
+            mma_bf16(sums[m][j + i], a[m], b[i / 2][i % 2 * 2], b[i / 2][i % 2 * 2 + 1]);
+        }
+      }
+    }
+  }
+
+  /// All products. Beside those of a tap the next tap's weights are copied, and a ninth of the next inputs.
+  RESNET_WORD void run(float (&sums)[kRowTiles][kColumnTiles][4]) const {
+    const int tiles = g.in / kConvChannels, slice = (rows + 8) / 9;
+    copy_inputs(0, 0, rows);
+    copy_weights(0);
+    commit();
+    RESNET_NO_UNROLL
+    for (int step = 0; step < tiles * 9; ++step) {
+      const int tap = step % 9, tile = step / 9;
+      wait<0>();
+      sync();  // what was copied is there for all, and all are done with what is overwritten next
+      if (tap == 0 && g.table != nullptr) {
+        normalize_pixels<kConv3x3Threads>(halo + tile % 2 * halo_elements, rows, g.table, g.in,
+                                          tile * kConvChannels, g.relu != 0);
+        sync();
+      }
+      if (step + 1 < tiles * 9) {
+        copy_weights(step + 1);
+        if (tile + 1 < tiles)
+          copy_inputs(tile + 1, tap * slice, rows < (tap + 1) * slice ? rows : (tap + 1) * slice);
+        commit();
+      }
+      multiply(sums, step);
+    }
+    sync();
+  }
+
+  /// Puts the sums where all threads read them, by rows.
+  RESNET_WORD void put(const float (&sums)[kRowTiles][kColumnTiles][4]) const {
+    const Shared<float> stage = shared<float>(0);
+    RESNET_UNROLL
+    for (int m = 0; m < kRowTiles; ++m) {
+      RESNET_UNROLL
+      for (int j = 0; j < kColumnTiles; ++j) {
+        const int at = (warp_row + m * 16 + lane / 4) * kPitch + warp_column + j * 8 + lane % 4 * 2;
+        stage.template as<Chunk<float, 2>>().store(at / 2, {sums[m][j][0], sums[m][j][1]});
+        stage.template as<Chunk<float, 2>>().store(at / 2 + 8 * kPitch / 2, {sums[m][j][2], sums[m][j][3]});
+      }
+    }
+  }
+  /// Eight of them. Half of the lanes read the second pack first, as the others have the banks of the first.
+  RESNET_WORD static Eight take(int row, int half, int chunk) {
+    const Shared<Chunk<float, 4>> stage = shared<Chunk<float, 4>>(0);
+    const int at = (row * kPitch + half * kConvChannels + chunk * 8) / 4;
+    const bool second = chunk >= 4;
+    const auto one = stage.load(at + (second ? 1 : 0)), other = stage.load(at + (second ? 0 : 1));
+    Eight result;
+    RESNET_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      result.v[k] = second ? other.v[k] : one.v[k];
+      result.v[k + 4] = second ? one.v[k] : other.v[k];
+    }
+    return result;
+  }
+};
+
+/// Adds a block's sums by channel up, in the order of its threads, and leaves them for the merge.
+template <class Products>
+RESNET_WORD void leave_parts(const Conv3x3Args& g, const double (&sums)[2][8], int tile, int channel) {
+  constexpr int kWarps = kConv3x3Threads / kWarp;
+  const Shared<double> all =
+      shared<double>(kConvPixels * Products::kPitch * 4);  // behind the sums of products
+  const int lane = thread() % kWarp, warp = thread() / kWarp;
+  sync();  // all have read those of the outputs before
+  RESNET_UNROLL
+  for (int s = 0; s < 2; ++s) {
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k) {
+      double sum = sums[s][k];
+      sum += shuffle_xor(sum, 8);
+      sum += shuffle_xor(sum, 16);
+      if (lane < 8) all.store((warp * 2 + s) * kConvChannels + lane * 8 + k, sum);
+    }
+  }
+  sync();
+  if (thread() < 2 * kConvChannels) {
+    const int s = thread() / kConvChannels, c = thread() % kConvChannels;
+    double sum = 0;
+    for (int i = 0; i < kWarps; ++i) sum += all.load((i * 2 + s) * kConvChannels + c);
+    g.parts[(std::int64_t{tile} * 2 + s) * g.out + channel + c] = sum;
+  }
+}
+
+/// Eight neighbours of y, as they are stored, and their moments.
+RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, int c, double (&sums)[2][8]) {
+  if (g.bias != nullptr) {
+    const Eight bias = load_eight(g.bias + c);
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k) v.v[k] += bias.v[k];
+  }
+  const Chunk8 y = chunk_of(v);
+  store_chunk(static_cast<Bf16*>(g.y) + at, y);
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) {
+    const auto stored = static_cast<double>(to_float(y.v[k]));
+    sums[0][k] += stored;
+    sums[1][k] += stored * stored;
+  }
+}
+
+/// Eight neighbours of dx, gated where a ReLU was before them, and the norm's sums of them.
+RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, int c,
+                                 double (&sums)[2][8]) {
+  if (g.addend != nullptr) {
+    const Eight addend = load_eight(static_cast<const Bf16*>(g.addend) + at);
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k) v.v[k] += addend.v[k];
+  }
+  if (g.norm_x == nullptr) return store_chunk(static_cast<Bf16*>(g.y) + at, chunk_of(v));
+  const Eight x = load_eight(static_cast<const Bf16*>(g.norm_x) + at), mean = load_eight(g.norm + c);
+  unsigned passes = 0;
+  if (g.mask != nullptr) {
+    passes = g.mask[at / 8];
+  } else {
+    const Eight scale = load_eight(g.norm + g.out + c), offset = load_eight(g.norm + 2 * g.out + c);
+    RESNET_UNROLL
+    for (int k = 0; k < 8; ++k) {
+      const float z = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k];
+      passes |= (z <= 0.0F ? 0U : 1U) << static_cast<unsigned>(k);
+    }
+  }
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) v.v[k] = (passes >> static_cast<unsigned>(k) & 1U) == 0 ? 0.0F : v.v[k];
+  const Chunk8 dz = chunk_of(v);
+  store_chunk(static_cast<Bf16*>(g.y) + at, dz);
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) {
+    const auto stored = static_cast<double>(to_float(dz.v[k]));
+    sums[0][k] += stored;
+    sums[1][k] += stored * (static_cast<double>(x.v[k]) - static_cast<double>(mean.v[k]));
+  }
+}
+
+/// Blocks are (tile of pixels, tile of outputs), the outputs innermost. Two share a multiprocessor.
+template <Pass kPass, int kColumns>
+RESNET_WORD void conv3x3(const Conv3x3Args& g) {
+  using Products = Conv3x3<kPass, kColumns>;
+  const Products products(g);
+  float sums[Products::kRowTiles][Products::kColumnTiles][4] = {};
+  products.run(sums);
+  products.put(sums);
+  sync();
+  RESNET_NO_UNROLL
+  for (int half = 0; half < Products::kHalves; ++half) {
+    const int chunk = thread() % 8, channel = products.column + half * kConvChannels, c = channel + chunk * 8;
+    double of_channels[2][8] = {};
+    RESNET_NO_UNROLL
+    for (int row = thread() / 8; row < kConvPixels; row += kConv3x3Threads / 8) {
+      const int pixel = products.first + row;
+      const Eight v = Products::take(row, half, chunk);
+      if (pixel >= products.pixels) continue;
+      const std::int64_t at = std::int64_t{pixel} * g.out + c;
+      if constexpr (kPass == Pass::forward) {
+        finish_forward(g, v, at, c, of_channels);
+      } else {
+        finish_gradient(g, v, at, c, of_channels);
+      }
+    }
+    if (g.parts != nullptr) leave_parts<Products>(g, of_channels, products.first / kConvPixels, channel);
+  }
+}
+
+/// Sums of the parts of eight channels a block: 32 threads a channel, each every 32nd part.
+RESNET_WORD void merged_parts(const ConvSumsArgs& g, double (&sums)[2], int c) {
+  constexpr int kSlices = kThreads / 8;
+  const Shared<double> all = shared<double>(0);
+  const int slice = thread() / 8;
+  RESNET_UNROLL
+  for (int s = 0; s < 2; ++s) {
+    double sum = 0;
+    for (int part = slice; c < g.c && part < g.parts_count; part += kSlices)
+      sum += g.parts[(std::int64_t{part} * 2 + s) * g.c + c];
+    all.store((s * kSlices + slice) * 8 + thread() % 8, sum);
+  }
+  sync();
+  RESNET_UNROLL
+  for (int s = 0; s < 2; ++s) {
+    for (int i = 0; i < kSlices; ++i) sums[s] += all.load((s * kSlices + i) * 8 + thread() % 8);
+  }
+}
+
+/// moments [3][c]: mean, what rounding it left, variance.
+RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
+  const int c = block() * 8 + thread() % 8;
+  double sums[2] = {};
+  merged_parts(g, sums, c);
+  if (thread() >= 8 || c >= g.c) return;
+  const double mean = sums[0] / static_cast<double>(g.rows);
+  const double variance = sums[1] / static_cast<double>(g.rows) - mean * mean;
+  g.sums[c] = static_cast<float>(mean);
+  g.sums[g.c + c] = static_cast<float>(mean - static_cast<double>(g.sums[c]));
+  g.sums[2 * g.c + c] = static_cast<float>(variance < 0 ? 0.0 : variance);  // NaN stays
+}
+
+/// sums [3][c]: of dz, of dz * (x - mean); the third is nobody's.
+RESNET_WORD void conv_gradient_sums(const ConvSumsArgs& g) {
+  const int c = block() * 8 + thread() % 8;
+  double sums[2] = {};
+  merged_parts(g, sums, c);
+  if (thread() >= 8 || c >= g.c) return;
+  g.sums[c] = static_cast<float>(sums[0]);
+  g.sums[g.c + c] = static_cast<float>(sums[1]);
+  g.sums[2 * g.c + c] = 0.0F;
+}
+
+}  // namespace resnet::device
