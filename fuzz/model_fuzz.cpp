@@ -184,7 +184,7 @@ bool run(std::string_view input) {
   } catch (const Error& error) {
     if (dynamic_cast<const FormatError*>(&error) == nullptr)
       found(fmt::format("no FormatError: {}", error.what()));
-    check_message(error, path.string() + ": ");
+    check_message(error, path.string());
     return false;
   }
   const std::filesystem::path again = file_named("again.safetensors");

@@ -7,10 +7,12 @@
 #include "device/kernels/layout.h"
 #include "device/kernels/loss.h"
 #include "device/kernels/norm.h"
+#include "device/kernels/norm_pool.h"
 #include "device/kernels/optimizer.h"
 #include "device/kernels/peak.h"
 #include "device/kernels/pictures.h"
 #include "device/kernels/pool.h"
+#include "device/kernels/stem.h"
 
 namespace resnet::device {
 namespace {

@@ -143,6 +143,22 @@ struct PoolArgs {
   std::int32_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0;
 };
 
+/// A norm and the pool behind it: pool.x is what the norm reads, pool.y what the pool chooses of what it
+/// makes.
+struct NormPoolArgs {
+  PoolArgs pool;
+  const float* table = nullptr;  // [3][c]: mean, scale, offset
+  std::int32_t relu = 0;
+};
+
+/// And back: pool.y is dx, pool.index what was chosen; dz and gate (values) have the pool's shape, sums.rows
+/// its rows.
+struct NormPoolGradientArgs {
+  PoolArgs pool;
+  SumsArgs sums;
+  const float* table = nullptr;  // [4][c]; of the sums null
+};
+
 struct LossArgs {
   const float* logits = nullptr;
   const std::int32_t *labels = nullptr, *mixed_labels = nullptr;
@@ -279,6 +295,33 @@ constexpr int conv3x3_weights_shared_bytes(int w, bool norm) {
   return 2 * (conv3x3_rows(kWeightPixels, w) + kWeightPixels * (norm ? 2 : 1)) * kConvChannels * 2 +
          kConvChannels * 2 + 2 * kWeightPixels * 2;
 }
+
+inline constexpr int kMostStemDepth =
+    192;  // elements that a stem's taps meet: three chunks of eight for each warp
+
+/// A stem's convolution with the pool behind it (kernels/stem.h), 3x3 with stride 2 and padding 1. Maps are
+/// [n][height][width][channels].
+struct StemArgs {
+  const void* x = nullptr;
+  const float *w = nullptr, *bias = nullptr;  // [kh][kw][ci][co]; [co] or null
+  // Forward: chosen by gamma [co]; index and parts [strip][2][co] may be null.
+  const float* gamma = nullptr;
+  void* y = nullptr;  // bf16
+  std::uint8_t* index = nullptr;
+  double* parts = nullptr;
+  // Weight gradient: gate, bf16 as dz, may be null; table [4][co]; dw, or parts of it [share].
+  const void *dz = nullptr, *gate = nullptr;
+  const std::uint8_t* chosen = nullptr;
+  const float* table = nullptr;
+  float* dw = nullptr;
+  std::int32_t n = 0, height = 0, width = 0, ci = 0, ho = 0, wo = 0, co = 0;
+  std::int32_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0;
+  std::int32_t pooled_height = 0, pooled_width = 0;
+  std::int32_t strips = 0, strip_rows = 0;  // of an image; pooled rows of one
+  std::int32_t run = 0, depth = 0;          // kw * ci in whole eights, kh of these in whole sixteens
+  std::int32_t pitch = 0, pixels = 0;  // elements of a row of inputs; most pixels of y, in whole sixteens
+  std::int32_t share = 0;              // strips of one
+};
 
 /// [rows][columns] -> [columns][rows]; blocks are tiles of kTransposeTile each way. Of the weights of a
 /// convolution it is [kh][kw][ci][co] <-> [co][kh][kw][ci].

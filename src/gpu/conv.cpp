@@ -6,7 +6,6 @@
 #include "gpu/conv_cudnn.h"
 #include "gpu/rules.h"
 #include "ops/conv2d.h"
-#include "ops/conv2d_pooled.h"
 #include "resnet/error.h"
 
 namespace resnet::gpu {
@@ -254,16 +253,6 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
   }
 };
 
-// A stem's convolution and pool in one: the GPU has convolution, norm and pool apart, so that the compiler
-// makes none of these.
-template <class O>
-class Unserved final : public RulesOf<O> {
-  bool serves_this(const O&, const Signature&, const Machine&) const override { return false; }
-  Lowering lower_this(const O&, const Signature&, const Machine&) const override {
-    throw ShapeError("no kernel computes this convolution and its pool as one");
-  }
-};
-
 }  // namespace
 
 RulesList conv_rules() {
@@ -273,11 +262,8 @@ RulesList conv_rules() {
   static const Forward<true> linear;
   static const InputGradient<true> linear_input_gradient;
   static const WeightGradient<true> linear_weight_gradient;
-  static const Unserved<ops::Conv2dPooled> pooled;
-  static const Unserved<ops::Conv2dPooledWeightGradient> pooled_weight_gradient;
-  static const std::array<const Rules*, 8> list = {&conv2d, &conv2d_input_gradient, &conv2d_weight_gradient,
-                                                   &linear, &linear_input_gradient, &linear_weight_gradient,
-                                                   &pooled, &pooled_weight_gradient};
+  static const std::array<const Rules*, 6> list = {&conv2d, &conv2d_input_gradient, &conv2d_weight_gradient,
+                                                   &linear, &linear_input_gradient, &linear_weight_gradient};
   return list;
 }
 

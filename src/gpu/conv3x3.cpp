@@ -12,9 +12,8 @@ using kernels::ConvGeometry;
 using ops::Gate;
 
 constexpr std::int64_t kChannels = device::kConvChannels, kPixels = device::kConvPixels;
-constexpr int kMostShared = 99 * 1024;  // bytes that a block has on every card from compute capability 8.0 on
-constexpr std::int64_t kCard = 132;     // multiprocessors
-constexpr std::int64_t kWide = 128;     // outputs of a block where there are blocks enough
+constexpr std::int64_t kCard = 132;  // multiprocessors
+constexpr std::int64_t kWide = 128;  // outputs of a block where there are blocks enough
 
 std::int32_t narrow(std::int64_t value) {
   return static_cast<std::int32_t>(value);

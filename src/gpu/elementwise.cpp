@@ -162,7 +162,7 @@ class ChannelSumRules final : public RulesOf<ops::ChannelSum> {
     return lowered({.name = std::string(device::facts_of(kernel).name),
                     .record =
                         [=](Recorder& r) {
-                          sums.launch(r, kernel, {.x = r.operand(0)});
+                          sums.launch(r, kernel, sums.args(r, {.x = r.operand(0)}));
                           r.launch(KernelId::channel_sum_merge, divided(sums.c, device::kThreads),
                                    device::ChannelSumArgs{r.workspace<double>(), r.operand<float>(1), sums.c,
                                                           sums.shares});

@@ -13,12 +13,17 @@ using kernels::NormGeometry;
 
 constexpr std::int64_t kEight = 8;  // elements that a thread of a sweep takes at a time
 
+std::int64_t pooled_elements(const NormGeometry& g) {
+  return g.n * g.pool->ho() * g.pool->wo() * g.c;
+}
+// Neighbouring channels that a thread of a pool takes at a time.
+std::int64_t chunk_of(const NormGeometry& g, DType storage) {
+  return g.c % pack_of(storage) == 0 ? pack_of(storage) : 1;
+}
+
 class Norm final : public RulesOf<ops::BatchNorm> {
   using In = ops::BatchNormInput;
   using Out = ops::BatchNormOutput;
-  bool serves_this(const ops::BatchNorm& operation, const Signature&, const Machine&) const override {
-    return !operation.options().pool && operation.options().samples == 0;
-  }
   Lowering lower_this(const ops::BatchNorm& operation, const Signature& s, const Machine&) const override {
     const ops::BatchNormOptions& o = operation.options();
     const NormGeometry g = operation.geometry(s.inputs);
@@ -42,15 +47,25 @@ class Norm final : public RulesOf<ops::BatchNorm> {
           .nonfinite = r.nonfinite(),
           .eps = g.eps,
           .momentum = g.momentum,
-          .rows = g.rows(),
+          .rows = g.counted(),
           .c = g.c,
           .shares = sums.shares};
       if (sweeps) {
-        sums.launch(r, kernel_of(KernelId::norm_moments_f32, storage), {.x = r.operand(at.input(In::x))});
+        sums.launch(r, kernel_of(KernelId::norm_moments_f32, storage),
+                    sums.args(r, {.x = r.operand(at.input(In::x))}));
         of_table.parts = r.workspace<double>();
       }
       r.launch(KernelId::norm_table, divided(g.c, device::kThreads), of_table);
       if (only_table) return;
+      if (g.pool) {
+        device::NormPoolArgs pooled{.pool = args_of(*g.pool), .table = of_table.table, .relu = relu ? 1 : 0};
+        pooled.pool.x = r.operand(at.input(In::x));
+        pooled.pool.y = r.operand(at.output(Out::y));
+        pooled.pool.index = r.operand(at.output(Out::pool_index));
+        r.launch(kernel_of(KernelId::norm_pool_f32, storage),
+                 sweep_blocks(pooled_elements(g), chunk_of(g, storage)), pooled);
+        return;
+      }
       r.launch(kernel_of(KernelId::norm_apply_f32, storage), sweep_blocks(g.rows() * g.c, kEight),
                device::NormApplyArgs{.x = r.operand(at.input(In::x)),
                                      .residual = r.operand(at.input(In::residual)),
@@ -64,6 +79,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
     std::string name = only_table ? "norm_table" : o.training ? "norm_train" : "norm_eval";
     if (o.residual) name += "+add";
     if (relu) name += o.relu_mask ? "+relu_mask" : "+relu";
+    if (g.pool) name += "+max_pool";
     return lowered({.name = name,
                     .record = record,
                     .workspace_bytes = table + (only_table ? 0 : 3 * g.c * std::int64_t{sizeof(float)})},
@@ -81,7 +97,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
     const ops::BatchNormOptions& o = operation.options();
     if (output == Out::running_mean) return {In::running_mean};
     if (output == Out::running_var) return {In::running_var};
-    if (output != Out::y || o.coefficients_only) return {};
+    if (output != Out::y || o.coefficients_only || o.pool) return {};
     std::vector<std::size_t> result;
     if (!o.training) result.push_back(In::x);
     if (o.residual) result.push_back(In::residual);
@@ -95,9 +111,6 @@ class Norm final : public RulesOf<ops::BatchNorm> {
 class NormGradient final : public RulesOf<ops::BatchNormGradient> {
   using In = ops::BatchNormGradientInput;
   using Out = ops::BatchNormGradientOutput;
-  bool serves_this(const ops::BatchNormGradient& operation, const Signature&, const Machine&) const override {
-    return !operation.options().pool && operation.options().samples == 0;
-  }
   // The kernels by gate stand in the order none, value, mask, table, two storages each.
   static KernelId gated(KernelId none_f32, ops::Gate gate, DType storage) {
     const std::uint32_t step = gate == ops::Gate::none    ? 0
@@ -112,10 +125,11 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
     const NormGeometry g = operation.geometry(s.inputs);
     const Places at(operation, s);
     const DType storage = s.inputs[In::dz] != nullptr ? s.inputs[In::dz]->dtype : DType::f32;
-    const RowSums sums(g.rows(), g.c, 2);
+    const RowSums sums(g.pool ? pooled_elements(g) / g.c : g.rows(), g.c, 2);
     const KernelId of_sums = gated(KernelId::norm_gradient_sums_f32, o.gate, storage);
     const KernelId of_apply = gated(KernelId::norm_gradient_apply_f32, o.gate, storage);
     const bool only_table = o.coefficients_only, sweeps = !o.sums_from_producer;
+    const ops::Gate o_gate = o.gate;
     const std::int64_t table = sweeps ? plan::aligned(sums.bytes(), kAlignment) : 0;
     const auto record = [=](Recorder& r) {
       const void *const dz = r.operand(at.input(In::dz)), *const x = r.operand(at.input(In::x));
@@ -128,13 +142,23 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
           .dgamma = r.operand<float>(at.output(Out::dgamma)),
           .dbeta = r.operand<float>(at.output(Out::dbeta)),
           .table = only_table ? r.operand<float>(at.output(Out::dx)) : r.workspace<float>(table),
-          .rows = g.rows(),
+          .rows = g.counted(),
           .c = g.c,
           .shares = sums.shares};
-      if (sweeps) {
-        sums.launch(r, of_sums, {.x = x, .dz = dz, .gate = gate, .mean = of_table.mean});
-        of_table.parts = r.workspace<double>();
+      const device::SumsArgs of_maps{.x = x, .dz = dz, .gate = gate, .mean = of_table.mean};
+      if (sweeps) of_table.parts = r.workspace<double>();
+      if (g.pool) {
+        device::NormPoolGradientArgs pooled{.pool = args_of(*g.pool), .sums = sums.args(r, of_maps)};
+        pooled.pool.y = r.operand(at.output(Out::dx));
+        pooled.pool.index = r.operand(at.input(In::pool_index));
+        sums.launch(r, gated(KernelId::norm_pool_gradient_sums_f32, o_gate, storage), pooled);
+        r.launch(KernelId::norm_gradient_table, divided(g.c, device::kThreads), of_table);
+        pooled.table = of_table.table;
+        r.launch(gated(KernelId::norm_pool_gradient_apply_f32, o_gate, storage),
+                 sweep_blocks(g.rows() * g.c, chunk_of(g, storage)), pooled);
+        return;
       }
+      if (sweeps) sums.launch(r, of_sums, sums.args(r, of_maps));
       r.launch(KernelId::norm_gradient_table, divided(g.c, device::kThreads), of_table);
       if (only_table) return;
       r.launch(of_apply, sweep_blocks(g.rows() * g.c, kEight),
@@ -150,6 +174,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
     std::string name = only_table ? "norm_gradient_table" : "norm_gradient";
     if (o.gate != ops::Gate::none) name += o.gate == ops::Gate::mask ? "+relu_mask" : "+relu";
     if (o.residual) name += "+add";
+    if (g.pool) name += "+max_pool";
     return lowered({.name = name,
                     .record = record,
                     .workspace_bytes = table + (only_table ? 0 : 4 * g.c * std::int64_t{sizeof(float)})},
@@ -167,6 +192,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
   // dx takes over x where that is free: dz is then left for dresidual.
   std::vector<std::size_t> in_place_of(const ops::BatchNormGradient& operation,
                                        std::size_t output) const override {
+    if (operation.options().pool) return {};
     if (output == Out::dx && !operation.options().coefficients_only) return {In::x, In::dz};
     if (output == Out::dresidual) return {In::dz};
     return {};

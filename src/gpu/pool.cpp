@@ -12,24 +12,6 @@ namespace {
 
 using kernels::PoolGeometry;
 
-device::PoolArgs args_of(const PoolGeometry& g) {
-  const auto narrow = [](std::int64_t v) { return static_cast<std::int32_t>(v); };
-  return {.wide_index = kernels::max_pool_index_dtype(g) == DType::i32 ? 1 : 0,
-          .count_padding = g.count_padding ? 1 : 0,
-          .n = narrow(g.n),
-          .c = narrow(g.c),
-          .h = narrow(g.h),
-          .w = narrow(g.w),
-          .ho = narrow(g.ho()),
-          .wo = narrow(g.wo()),
-          .kh = narrow(g.kh),
-          .kw = narrow(g.kw),
-          .sh = narrow(g.sh),
-          .sw = narrow(g.sw),
-          .ph = narrow(g.ph),
-          .pw = narrow(g.pw)};
-}
-
 std::int64_t inputs_of(const PoolGeometry& g) {
   return g.n * g.h * g.w * g.c;
 }
@@ -39,9 +21,6 @@ std::int64_t outputs_of(const PoolGeometry& g) {
 
 // A thread takes 16 bytes of channels at a time where a pixel has whole ones.
 Lowering pooled(KernelId f32, DType storage, const PoolGeometry& g, std::int64_t elements, bool reads_index) {
-  if (std::max(inputs_of(g), outputs_of(g)) > std::numeric_limits<std::int32_t>::max())
-    throw ShapeError("a pool has too many elements for the GPU's kernels",
-                     "use a smaller batch or smaller images");
   const std::int64_t each = g.c % pack_of(storage) == 0 ? pack_of(storage) : 1;
   return one_launch(kernel_of(f32, storage), sweep_blocks(elements, each),
                     [args = args_of(g), reads_index](const Recorder& r) {
@@ -102,6 +81,27 @@ class AverageGradient final : public RulesOf<ops::AveragePoolGradient<kGlobal>> 
 };
 
 }  // namespace
+
+device::PoolArgs args_of(const PoolGeometry& g) {
+  if (std::max(inputs_of(g), outputs_of(g)) > std::numeric_limits<std::int32_t>::max())
+    throw ShapeError("a pool has too many elements for the GPU's kernels",
+                     "use a smaller batch or smaller images");
+  const auto narrow = [](std::int64_t v) { return static_cast<std::int32_t>(v); };
+  return {.wide_index = kernels::max_pool_index_dtype(g) == DType::i32 ? 1 : 0,
+          .count_padding = g.count_padding ? 1 : 0,
+          .n = narrow(g.n),
+          .c = narrow(g.c),
+          .h = narrow(g.h),
+          .w = narrow(g.w),
+          .ho = narrow(g.ho()),
+          .wo = narrow(g.wo()),
+          .kh = narrow(g.kh),
+          .kw = narrow(g.kw),
+          .sh = narrow(g.sh),
+          .sw = narrow(g.sw),
+          .ph = narrow(g.ph),
+          .pw = narrow(g.pw)};
+}
 
 RulesList pool_rules() {
   static const Max max;

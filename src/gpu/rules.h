@@ -12,6 +12,7 @@
 #include "compiler/rules.h"
 #include "gpu/kernel.h"
 #include "gpu/target.h"
+#include "kernels/pool/pool.h"
 #include "plan/plan.h"
 #include "resnet/tensor.h"
 
@@ -55,11 +56,15 @@ class Places {
 
 /// One list a file; target.cpp has them all.
 RulesList conv_rules();
+RulesList stem_rules();
 RulesList norm_rules();
 RulesList pool_rules();
 RulesList elementwise_rules();
 RulesList loss_rules();
 RulesList optimizer_rules();
+
+/// Throws ShapeError where the pools' kernels cannot count the elements.
+device::PoolArgs args_of(const kernels::PoolGeometry& g);
 
 /// A kernel of this storage, given that of f32, whose neighbour it is.
 constexpr KernelId kernel_of(KernelId f32, DType storage) {
@@ -73,6 +78,9 @@ inline std::int64_t divided(std::int64_t a, std::int64_t b) {
 /// Most blocks of a sweep, each of which goes on at so many more: eight for each of 132 multiprocessors. A
 /// constant, so that a plan does not hang on the card.
 inline constexpr std::int64_t kSweepBlocks = 8 * 132;
+
+/// Shared memory that a block has on every card from compute capability 8.0 on, bytes.
+inline constexpr int kMostShared = 99 * 1024;
 
 /// Blocks of a sweep whose threads take `each` elements at a time.
 inline std::int64_t sweep_blocks(std::int64_t elements, std::int64_t each = 1) {

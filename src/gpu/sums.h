@@ -20,12 +20,17 @@ struct RowSums {
     return "sums in double, " + std::to_string(shares) + (shares == 1 ? " share" : " shares") +
            " of the rows";
   }
-  /// Writes the parts to the front of the workspace.
-  void launch(Recorder& r, KernelId kernel, device::SumsArgs args) const {
-    args.parts = r.workspace<double>();
-    args.rows = rows;
-    args.c = c;
-    args.shares = shares;
+  /// With the parts at the front of the workspace.
+  device::SumsArgs args(const Recorder& r, device::SumsArgs maps) const {
+    maps.parts = r.workspace<double>();
+    maps.rows = rows;
+    maps.c = c;
+    maps.shares = shares;
+    return maps;
+  }
+  /// `args`: SumsArgs, or what holds them.
+  template <class Args>
+  void launch(Recorder& r, KernelId kernel, const Args& args) const {
     const std::int64_t of_thread = c % kEight == 0 ? 2 : 1;  // numbers that a thread leaves of each sum
     r.launch(kernel, shares * groups(), args,
              device::kThreads * of_thread * sums * std::int64_t{sizeof(double)});

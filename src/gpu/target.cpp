@@ -7,8 +7,8 @@ namespace {
 
 const compiler::RuleBook<Machine>& rules() {
   static const compiler::RuleBook<Machine> kRules(
-      "the GPU",
-      {conv_rules(), norm_rules(), pool_rules(), elementwise_rules(), loss_rules(), optimizer_rules()});
+      "the GPU", {conv_rules(), stem_rules(), norm_rules(), pool_rules(), elementwise_rules(), loss_rules(),
+                  optimizer_rules()});
   return kRules;
 }
 

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/random.h"
-#include "device/words.h"
 #include "gpu/device.h"
+#include "gpu/map_values.h"
 #include "gpu/operation_case.h"
 #include "gpu/tested_device.h"
 #include "kernels/conv/conv.h"
@@ -22,19 +21,18 @@ using kernels::ConvGeometry;
 using ops::Gate;
 using ops::make;
 using ops::ValueType;
+using test::as_bf16;
+using test::by_channel;
+using test::channel_of;
+using test::expect_near;
+using test::f32;
 using test::Operands;
 using test::OperationCase;
-using Values = std::vector<double>;
+using test::random_values;
+using test::Values;
+using test::view;
 
 constexpr ops::ConvWindow kWindow{.padding = {1, 1}};
-
-double as_bf16(double v) {
-  return static_cast<double>(device::to_float(device::rounded<device::Bf16>(static_cast<float>(v))));
-}
-
-ValueType f32(const Shape& shape) {
-  return {shape, DType::f32};
-}
 
 // A convolution of n images of h x w pixels; values are in the public layout [n][c][h][w].
 struct Case {
@@ -54,30 +52,19 @@ std::vector<Case> cases() {
           {2, 192, 64, 3, 3}, {5, 64, 64, 1, 1},    {1, 64, 64, 3, 50}};
 }
 
-std::int64_t channel_of(std::size_t i, const Shape& map) {
-  return static_cast<std::int64_t>(i) / (map[2] * map[3]) % map[1];
-}
 // The place of element i of a map on the device.
 std::int64_t native(std::size_t i, const Shape& map) {
   const std::int64_t pixels = map[2] * map[3], k = static_cast<std::int64_t>(i);
   return (k / pixels / map[1] * pixels + k % pixels) * map[1] + channel_of(i, map);
 }
 
-Values random(std::int64_t count, const char* name, double scale = 1, double offset = 0) {
-  const RandomStream stream(11, name);
-  Values values;
-  for (std::int64_t i = 0; i < count; ++i)
-    values.push_back(static_cast<double>(
-        static_cast<float>(offset + scale * stream.normal(static_cast<std::uint64_t>(i)))));
-  return values;
-}
 Values all_as_bf16(Values values) {
   for (double& v : values) v = as_bf16(v);
   return values;
 }
 // Mean, scale and offset of a norm's channels, some scales negative.
 Values table_of(std::int64_t c) {
-  Values table = random(3 * c, "table", 0.5);
+  Values table = random_values(3 * c, "table", 0.5);
   for (std::int64_t i = 0; i < c; ++i) table[static_cast<std::size_t>(c + i)] += i % 5 == 0 ? -1.0 : 1.0;
   for (double& v : table) v = static_cast<double>(static_cast<float>(v));
   return table;
@@ -100,31 +87,9 @@ Values normalized(const Values& x, const Shape& shape, const Values& table, bool
   return z;
 }
 
-void expect_near(const Values& got, const Values& want, double relative, const char* what) {
-  ASSERT_EQ(got.size(), want.size()) << what;
-  double largest = 0;
-  for (const double v : want) largest = std::max(largest, std::abs(v));
-  for (std::size_t i = 0; i < got.size(); ++i)
-    ASSERT_LE(std::abs(got[i] - want[i]), std::abs(want[i]) * relative + 1e-5 * largest)
-        << what << ", element " << i;
-}
-
-// Sums by channel of what `number` makes of each element of a map.
-template <class F>
-Values by_channel(const Values& map, const Shape& shape, const F& number) {
-  Values sums(static_cast<std::size_t>(shape[1]));
-  for (std::size_t i = 0; i < map.size(); ++i)
-    sums[static_cast<std::size_t>(channel_of(i, shape))] += number(i);
-  return sums;
-}
-
 // Rows [first, last) of [rows][c].
 Values rows_of(const Values& all, std::int64_t first, std::int64_t last, std::int64_t c) {
   return {all.begin() + first * c, all.begin() + last * c};
-}
-
-View<const double> view(const Values& values, const Shape& shape) {
-  return {values.data(), shape};
 }
 
 TEST(GpuConv3x3, MatchesTheReference) {
@@ -160,7 +125,7 @@ TEST(GpuConv3x3, NormalizesWhatItReadsAndGivesTheMomentsOfWhatItWrites) {
       const Values table = table_of(c.ci);
       const OperationCase fused{.op = make<ops::Conv2d>(options),
                                 .inputs = {f32(c.x()), f32(c.weights()), f32({c.co}), f32({3, c.ci})},
-                                .values = {{}, {}, random(c.co, "bias", 3), table},
+                                .values = {{}, {}, random_values(c.co, "bias", 3), table},
                                 .storage = DType::bf16};
       const Operands got = test::run_operation(fused);
       const Values z = normalized(got.inputs[0], c.x(), table, relu), w = all_as_bf16(got.inputs[1]);
@@ -168,18 +133,7 @@ TEST(GpuConv3x3, NormalizesWhatItReadsAndGivesTheMomentsOfWhatItWrites) {
       kernels::reference_conv_forward(c.geometry(), view(z, c.x()), view(w, c.weights()),
                                       view(got.inputs[2], {c.co}), {want.data(), c.y()});
       expect_near(got.outputs[0], want, 0x1p-8, "y");
-      const Values& y = got.outputs[0];
-      const auto rows = static_cast<double>(c.n * c.pixels());
-      Values mean = by_channel(y, c.y(), [&](std::size_t i) { return y[i] / rows; });
-      const Values variance = by_channel(y, c.y(), [&](std::size_t i) {
-        const double d = y[i] - mean[static_cast<std::size_t>(channel_of(i, c.y()))];
-        return d * d / rows;
-      });
-      Values of_both = rows_of(got.outputs[1], 0, 1, c.co);
-      for (std::size_t k = 0; k < of_both.size(); ++k) of_both[k] += got.outputs[1][k + of_both.size()];
-      for (std::size_t k = 0; k < mean.size(); ++k)
-        ASSERT_NEAR(of_both[k], mean[k], 1e-12 * (1 + std::abs(mean[k])));
-      expect_near(rows_of(got.outputs[1], 2, 3, c.co), variance, 1e-6, "variance");
+      test::expect_moments(got.outputs[1], got.outputs[0], c.y());
       if (HasFailure()) return;
     }
   }
@@ -191,7 +145,7 @@ void expect_gated_with_sums(const Case& c, Gate gate, bool add) {
   const bool by_mask = gate == Gate::mask;
   const Values table = table_of(c.ci), mean = rows_of(table, 0, 1, c.ci);
   const Shape mask_shape{kernels::relu_mask_bytes(c.x().elements())};
-  Values mask = random(mask_shape[0], "mask", 300);
+  Values mask = random_values(mask_shape[0], "mask", 300);
   for (double& v : mask) v = static_cast<double>(static_cast<std::int64_t>(std::abs(v)) % 256);
   const auto when = [](bool there, const ValueType& type) {
     return there ? std::optional(type) : std::nullopt;
@@ -223,10 +177,10 @@ void expect_gated_with_sums(const Case& c, Gate gate, bool add) {
   const auto deviation = [&](std::size_t i) {
     return x[i] - mean[static_cast<std::size_t>(channel_of(i, c.x()))];
   };
-  expect_near(rows_of(got.outputs[1], 0, 1, c.ci),
-              by_channel(dz, c.x(), [&](std::size_t i) { return dz[i]; }), 1e-6, "sum of dz");
+  expect_near(rows_of(got.outputs[1], 0, 1, c.ci), by_channel(c.x(), [&](std::size_t i) { return dz[i]; }),
+              1e-6, "sum of dz");
   expect_near(rows_of(got.outputs[1], 1, 2, c.ci),
-              by_channel(dz, c.x(), [&](std::size_t i) { return dz[i] * deviation(i); }), 1e-6,
+              by_channel(c.x(), [&](std::size_t i) { return dz[i] * deviation(i); }), 1e-6,
               "sum of dz * (x - mean)");
 }
 
@@ -250,7 +204,7 @@ TEST(GpuConv3x3, GradientOfWeightsGoesThroughTheNormsOfBothItsOperands) {
                                                    .norm_prologue = of_x,
                                                    .relu_prologue = of_x,
                                                    .norm_gradient_prologue = true};
-      const Values table = table_of(c.ci), gradient = random(4 * c.co, "gradient table");
+      const Values table = table_of(c.ci), gradient = random_values(4 * c.co, "gradient table");
       const OperationCase fused{
           .op = make<ops::Conv2dWeightGradient>(options),
           .inputs = {f32(c.x()), f32(c.y()), of_x ? std::optional(f32({3, c.ci})) : std::nullopt, f32(c.y()),
@@ -293,10 +247,10 @@ TEST(GpuConv3x3, ABlockOf128OutputsGivesTheBitsOfTwoOf64) {
                 memory.bytes());
     return memory;
   };
-  const gpu::Memory x = upload(random(pixels * in, "x"), true),
-                    weights = upload(random(9 * in * out, "w"), true);
+  const gpu::Memory x = upload(random_values(pixels * in, "x"), true),
+                    weights = upload(random_values(9 * in * out, "w"), true);
   const gpu::Memory table = upload(table_of(128), false),
-                    addend = upload(random(pixels * out, "addend"), true);
+                    addend = upload(random_values(pixels * out, "addend"), true);
   const std::int64_t tiles = (pixels + device::kConvPixels - 1) / device::kConvPixels;
   const auto run = [&](device::KernelId kernel, std::int64_t columns, bool forward) {
     const gpu::Memory y(device, pixels * out * 2), parts(device, tiles * 2 * out * 8);

@@ -83,7 +83,8 @@ INSTANTIATE_TEST_SUITE_P(
                       SmallCase{"resnet50", {2, 3, 9, 11}, {.stem = models::Stem::small, .groups = 2}},
                       SmallCase{"resnet18", {4, 2, 23, 26}, {.drop_path = 0.4}},
                       SmallCase{"d2l_resnet18", {3, 1, 13, 14}, {}, {64, 128}, {2, 1}},
-                      SmallCase{"resnet50", {2, 1, 5, 6}, {.stem = models::Stem::small}, {64, 64}}),
+                      SmallCase{"resnet50", {2, 1, 5, 6}, {.stem = models::Stem::small}, {64, 64}},
+                      SmallCase{"resnet18", {2, 3, 37, 26}, {}, {64}, {1}}),
     [](const auto& tested) { return tested.param.model + "_" + std::to_string(tested.index); });
 
 const SmallCase kCase{"d2l_resnet18", {3, 1, 19, 22}};
@@ -149,7 +150,8 @@ TEST(EmulatedGpuEngine, CarriesNormsIn3x3Convolutions) {
   for (const char* kernel :
        {"conv3x3_forward_bf16+moments", "conv3x3_forward_bf16+norm_relu+moments",
         "conv3x3_input_gradient_bf16+add+relu_mask+sums", "conv3x3_input_gradient_bf16+relu+sums",
-        "conv3x3_weight_gradient_bf16+norm_relu+norm_gradient", "norm_table", "norm_gradient_table"})
+        "conv3x3_weight_gradient_bf16+norm_relu+norm_gradient", "stem_forward_bf16",
+        "stem_weight_gradient_bf16", "norm_table", "norm_gradient_table"})
     EXPECT_NE(text.find(kernel), std::string::npos) << kernel << " is not in\n" << text;
 }
 

@@ -108,7 +108,8 @@ class Prepared {
     for (std::size_t i = 0; i < inputs_.size(); ++i) public_.push_back(inputs_[i] ? &types_[i] : nullptr);
     for (const auto& type : c.op->infer(public_)) outputs_.push_back(type.value_or(ValueType{}));
     if (c.storage == DType::bf16) {
-      for (const std::size_t i : bf16.inputs) types_.at(i).dtype = DType::bf16;
+      for (const std::size_t i : bf16.inputs)
+        if (i != 0 || !c.first_is_f32) types_.at(i).dtype = DType::bf16;
       for (const std::size_t i : bf16.outputs) outputs_[i].dtype = DType::bf16;
     }
     for (std::size_t i = 0; i < inputs_.size(); ++i) fill(i);
@@ -116,9 +117,9 @@ class Prepared {
 
   bool is_weight(bool output, std::size_t slot) const {
     const std::string_view name = case_.op->name();
-    if (output) return slot == 0 && (name == "conv2d_weight_gradient" || name == "linear_weight_gradient");
-    return slot == 1 && (name == "conv2d" || name == "linear" || name == "conv2d_input_gradient" ||
-                         name == "linear_input_gradient");
+    if (output) return slot == 0 && name.ends_with("weight_gradient");
+    return slot == 1 && (name == "conv2d" || name.starts_with("conv2d_pooled") || name == "linear" ||
+                         name == "conv2d_input_gradient" || name == "linear_input_gradient");
   }
 
   // Runs it; gives the bytes of its outputs. `in_place`: output 0 stands where this input does.

@@ -19,7 +19,8 @@ struct OperationCase {
   std::vector<std::vector<double>> values = {};  // of the inputs, where they are not random; or empty
   DType storage = DType::f32;                    // of the operands that the target stores as bf16 then
   gpu::Products products = gpu::Products::f32;
-  bool cudnn = false;  // by the fake one, as its table says for compute capability 9.0
+  bool first_is_f32 = false;  // though others are bf16, where the target allows it
+  bool cudnn = false;         // by the fake one, as its table says for compute capability 9.0
   // Where an addition is fused: what is left without it, and the input that is added to output 0.
   std::shared_ptr<const ops::Operation> unfused = nullptr;
   std::size_t addend = 0;

@@ -291,7 +291,7 @@ TEST(GpuOperations, UpdatesMatchTheirReference) {
 }
 
 TEST(GpuOperations, AreAllKnownToTheTargetAndTested) {
-  std::set<std::string_view> cases = {"conv2d_pooled", "conv2d_pooled_weight_gradient"};  // not served: apart
+  std::set<std::string_view> cases = {"conv2d_pooled", "conv2d_pooled_weight_gradient"};  // stem_test.cpp
   for (const auto& list : {sweeps(), pools(), norms(), convolutions(), losses(), updates()})
     for (const OperationCase& c : list) cases.insert(c.op->name());
   for (const ops::Kind& kind : ops::all()) {

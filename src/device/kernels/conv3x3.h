@@ -235,14 +235,14 @@ struct Conv3x3 {
   }
 };
 
-/// Adds a block's sums by channel up, in the order of its threads, and leaves them for the merge.
-template <class Products>
-RESNET_WORD void leave_parts(const Conv3x3Args& g, const double (&sums)[2][8], int tile, int channel) {
-  constexpr int kWarps = kConv3x3Threads / kWarp;
-  const Shared<double> all =
-      shared<double>(kConvPixels * Products::kPitch * 4);  // behind the sums of products
+/// Adds a block's sums of 64 channels up, in the order of its warps, and writes the two of each to `parts`
+/// [2][c] for the merge. Thread i has those of channels i % 8 * 8 on; `all` is memory for them that nobody
+/// uses.
+template <int kThreadCount>
+RESNET_WORD void leave_sums(const double (&sums)[2][8], Shared<double> all, double* parts, int c) {
+  constexpr int kWarps = kThreadCount / kWarp;
   const int lane = thread() % kWarp, warp = thread() / kWarp;
-  sync();  // all have read those of the outputs before
+  sync();  // all have read those of the channels before
   RESNET_UNROLL
   for (int s = 0; s < 2; ++s) {
     RESNET_UNROLL
@@ -255,10 +255,10 @@ RESNET_WORD void leave_parts(const Conv3x3Args& g, const double (&sums)[2][8], i
   }
   sync();
   if (thread() < 2 * kConvChannels) {
-    const int s = thread() / kConvChannels, c = thread() % kConvChannels;
+    const int s = thread() / kConvChannels, channel = thread() % kConvChannels;
     double sum = 0;
-    for (int i = 0; i < kWarps; ++i) sum += all.load((i * 2 + s) * kConvChannels + c);
-    g.parts[(std::int64_t{tile} * 2 + s) * g.out + channel + c] = sum;
+    for (int i = 0; i < kWarps; ++i) sum += all.load((i * 2 + s) * kConvChannels + channel);
+    parts[std::int64_t{s} * c + channel] = sum;
   }
 }
 
@@ -337,7 +337,10 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
         finish_gradient(g, v, at, c, of_channels);
       }
     }
-    if (g.parts != nullptr) leave_parts<Products>(g, of_channels, products.first / kConvPixels, channel);
+    if (g.parts != nullptr)
+      leave_sums<kConv3x3Threads>(
+          of_channels, shared<double>(kConvPixels * Products::kPitch * 4),  // behind the products
+          g.parts + std::int64_t{products.first / kConvPixels} * 2 * g.out + channel, g.out);
   }
 }
 

@@ -58,6 +58,32 @@ RESNET_WORD std::int64_t at(const PoolArgs& g, const Place& place, int height, i
   return ((std::int64_t{place.n} * height + h) * width + w) * g.c + place.c;
 }
 
+/// Stores the taps that windows chose.
+template <int kCount>
+RESNET_WORD void store_taps(const PoolArgs& g, std::int64_t i, const int (&taps)[kCount]) {
+  if (g.wide_index != 0) {
+    for (int k = 0; k < kCount; ++k) static_cast<std::int32_t*>(g.index)[i + k] = taps[k];
+    return;
+  }
+  Chunk<std::uint8_t, kCount> narrow;
+  RESNET_UNROLL
+  for (int k = 0; k < kCount; ++k) narrow.v[k] = static_cast<std::uint8_t>(taps[k]);
+  store_chunk(static_cast<std::uint8_t*>(g.index) + i, narrow);
+}
+/// And those from element i on.
+template <int kCount>
+struct TapsAt {
+  const std::int32_t* wide;  // or null
+  Chunk<std::uint8_t, kCount> narrow{};
+  RESNET_WORD TapsAt(const PoolArgs& g, std::int64_t i)
+      : wide(g.wide_index != 0 ? static_cast<const std::int32_t*>(g.index) + i : nullptr) {
+    if (g.wide_index == 0) narrow = load_chunk<kCount>(static_cast<const std::uint8_t*>(g.index) + i);
+  }
+  RESNET_WORD int operator[](int k) const {
+    return wide != nullptr ? wide[k] : static_cast<int>(narrow.v[k]);
+  }
+};
+
 /// A NaN takes the place of whatever came before it.
 template <class T, int kCount>
 RESNET_WORD void max_pool_chunks(const PoolArgs& g) {
@@ -79,15 +105,7 @@ RESNET_WORD void max_pool_chunks(const PoolArgs& g) {
       first = false;
     });
     store_chunk(static_cast<T*>(g.y) + i, best);
-    if (g.index == nullptr) return;
-    if (g.wide_index != 0) {
-      for (int k = 0; k < kCount; ++k) static_cast<std::int32_t*>(g.index)[i + k] = taps[k];
-      return;
-    }
-    Chunk<std::uint8_t, kCount> narrow;
-    RESNET_UNROLL
-    for (int k = 0; k < kCount; ++k) narrow.v[k] = static_cast<std::uint8_t>(taps[k]);
-    store_chunk(static_cast<std::uint8_t*>(g.index) + i, narrow);
+    if (g.index != nullptr) store_taps<kCount>(g, i, taps);
   });
 }
 template <class T>
@@ -126,14 +144,9 @@ RESNET_WORD void max_pool_gradient_chunks(const PoolArgs& g) {
     for_windows_of(g, place, [&](int oh, int ow, int tap) {
       const std::int64_t o = at(g, place, g.ho, g.wo, oh, ow);
       const auto d = load_chunk<kCount>(dy + o);
-      Chunk<std::uint8_t, kCount> narrow = {};
-      if (g.wide_index == 0) narrow = load_chunk<kCount>(static_cast<const std::uint8_t*>(g.index) + o);
+      const TapsAt<kCount> taps(g, o);
       RESNET_UNROLL
-      for (int k = 0; k < kCount; ++k) {
-        const int chosen = g.wide_index != 0 ? static_cast<const std::int32_t*>(g.index)[o + k]
-                                             : static_cast<int>(narrow.v[k]);
-        if (chosen == tap) sums[k] += to_float(d.v[k]);
-      }
+      for (int k = 0; k < kCount; ++k) sums[k] += taps[k] == tap ? to_float(d.v[k]) : 0.0F;
     });
     store_sums<T, kCount>(g.y, i, sums);
   });
