@@ -76,8 +76,8 @@ CLAIMS = [
     Claim(r"avg_pool(_gradient)?" + TYPE, 64, LOADS | STORES),
     Claim(r"pictures", 64, bytes=True),  # of pictures as they are stored
     # Element by element, or so small that nobody waits for them.
-    Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path|add_bias|transpose|transpose_(to|of))" + TYPE, 64),
-    Claim(r"round_to_bf16", 64, LOADS | STORES),
+    Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path|add_bias|transpose|transpose_of)" + TYPE, 64),
+    Claim(r"copy_weights", 64),
     Claim(r"conv_moments|conv_gradient_sums", 96),
     Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|(sgd|adamw)(_all)?", 64),
 ]

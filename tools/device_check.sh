@@ -6,8 +6,8 @@
 #   --emulate   on the emulator, in small sizes: tries this script on a machine without a GPU
 #   --out DIR   table.md, check.json, log.txt and what the training left; default $OUT, else device-check-results
 #   --seconds N when to end: parts that are left then are not run; default 420, with --emulate ten times as long
-#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, library, train, pytorch, resnet50,
-#               parity, sanitizer, ncu
+#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, library, overlap, train, pytorch,
+#               resnet50, parity, sanitizer, ncu
 # Lies in a pack of tools/device_pack.sh; in the repository it makes one first. PYTHON names an interpreter that has torch.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -69,6 +69,12 @@ part_own() {
 part_library() {
   grep -q cudnn "$CHECK_WORK/layers.log" 2>/dev/null || skip "no cuDNN computed in the part layers"
   RESNET_CUDA_3X3=cudnn check layers --forms bf16
+}
+
+# Kernels that are launched while the one before them ends.
+part_overlap() {
+  [ $mode = card ] || skip "the emulator has nothing to overlap"
+  RESNET_CUDA_OVERLAP=1 check layers --forms bf16 && RESNET_CUDA_OVERLAP=1 check hashes --forms bf16 --steps 20
 }
 
 # The chapter's ten epochs, and what its users see.
@@ -241,6 +247,7 @@ run_part hashes 30
 run_part layers 45
 run_part own 30
 run_part library 20
+run_part overlap 25
 run_part train 75
 run_part pytorch 150
 run_part parity 40

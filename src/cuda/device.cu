@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -14,6 +15,7 @@
 struct resnet_stream {
   cudaStream_t stream = nullptr;
   int device = 0;
+  bool overlaps = false;  // a kernel is launched while the one before it ends
   void* cudnn = nullptr;  // its handle, once a convolution has asked for it
 };
 struct resnet_event {
@@ -136,10 +138,20 @@ const FoundCudnn& found_cudnn() {
   return kFound;
 }
 
+// Whether kernels wait for their turn themselves (kernels.cu), as code from compute capability 9.0 on can;
+// where somebody wants to try it: no card has yet.
+int find_overlap(bool& overlaps) {
+  cudaFuncAttributes attributes{};
+  if (const int status = checked(cudaFuncGetAttributes(&attributes, entry_of(0)))) return status;
+  const char* const wanted = std::getenv("RESNET_CUDA_OVERLAP");
+  overlaps = wanted != nullptr && *wanted != '\0' && attributes.ptxVersion >= 90;
+  return 0;
+}
 int make_stream(resnet_stream** stream) {
   auto* made = new (std::nothrow) resnet_stream;
   if (made == nullptr) return failed("out of memory");
   int status = checked(cudaGetDevice(&made->device));
+  if (status == 0) status = find_overlap(made->overlaps);
   if (status == 0) status = checked(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking));
   if (status != 0) {
     delete made;
@@ -173,15 +185,27 @@ int launch(resnet_stream* stream, const resnet_launch* launch) {
     return failed("a kernel was given other arguments than it takes");
   if (const int status = on(stream)) return status;
   const void* const entry = entry_of(launch->kernel);
-  constexpr std::uint32_t kAlways = 48 * 1024;  // more than that a kernel has to ask for
+  // What a kernel has without asking; and at most. It is asked for once and for all: a graph takes the
+  // attribute of the moment when it is made, whatever it was at a launch.
+  constexpr std::uint32_t kAlways = 48 * 1024, kMost = 99 * 1024;
+  if (launch->shared_bytes > kMost) return failed("a kernel was given more shared memory than there is");
   if (launch->shared_bytes > kAlways) {
-    const int status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                    static_cast<int>(launch->shared_bytes)));
+    const int status = checked(
+        cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kMost)));
     if (status != 0) return status;
   }
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(launch->blocks);
+  config.blockDim = dim3(static_cast<unsigned>(kernel.threads));
+  config.dynamicSmemBytes = launch->shared_bytes;
+  config.stream = stream->stream;
+  config.attrs = &early;
+  config.numAttrs = stream->overlaps ? 1 : 0;
   void* args[] = {const_cast<void*>(launch->args)};
-  return checked(cudaLaunchKernel(entry, dim3(launch->blocks), dim3(static_cast<unsigned>(kernel.threads)),
-                                  args, launch->shared_bytes, stream->stream));
+  return checked(cudaLaunchKernelExC(&config, entry, args));
 }
 
 int make_event(resnet_event** event) {

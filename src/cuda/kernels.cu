@@ -22,9 +22,19 @@ constexpr int blocks_together(int threads) {
   return threads == kConv3x3Threads ? 2 : 0;
 }
 
+// A kernel that was launched early (device.cu) waits here until the one before it is done, and lets the next
+// one begin likewise; for others this is nothing.
+__device__ __forceinline__ void take_turn() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 #define RESNET_KERNEL(name, threads, Args, ...)                        \
   __global__ void __launch_bounds__(threads, blocks_together(threads)) \
       name##_kernel(const __grid_constant__ Args args) {               \
+    take_turn();                                                       \
     __VA_ARGS__(args);                                                 \
   }
 #include "device/kernels.def"

@@ -334,6 +334,18 @@ inline constexpr int kTransposeTile = 32;
 /// A row of a tile is one number longer, so that a column's are in 32 banks.
 inline constexpr int kTransposeBytes = kTransposeTile * (kTransposeTile + 1) * 4;
 
+/// Copies of weights in other forms by one launch: each has the blocks from first_block[i] on.
+enum class CopyForm : std::int32_t { rounded, transposed_bf16, transposed_f32 };
+struct CopyLine {
+  TransposeArgs what;
+  CopyForm form = CopyForm::rounded;
+};
+struct CopiesArgs {
+  const CopyLine* lines = nullptr;            // [count]
+  const std::int32_t* first_block = nullptr;  // [count + 1]
+  std::int32_t count = 0;
+};
+
 /// y [rows][c] += bias [c].
 struct BiasArgs {
   const float* bias = nullptr;

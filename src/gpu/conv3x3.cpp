@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "gpu/copies.h"
+
 namespace resnet::gpu {
 namespace {
 
@@ -41,22 +43,18 @@ struct Tiles {
   }
   std::int64_t blocks() const { return of_pixels() * (out / columns()); }
   int shared_bytes() const { return device::conv3x3_shared_bytes(narrow(columns()), narrow(w), narrow(in)); }
-  std::int64_t weights_bytes() const { return plan::aligned(9 * in * out * 2, kAlignment); }
   std::int64_t parts_bytes() const { return of_pixels() * 2 * out * std::int64_t{sizeof(double)}; }
   std::string reason() const {
     return "3x3, " + std::to_string(of_pixels()) + " tiles of pixels by " + std::to_string(out / columns()) +
            " of " + std::to_string(columns()) + " outputs";
   }
 
-  // Launches the kernel, given that for 64 outputs, whose neighbour is that for 128, with weights rounded at
-  // the front of the workspace and parts of sums behind them, which `merge` adds up to `sums` [3][out] if
-  // somebody wants them.
+  // Launches the kernel, given that for 64 outputs, whose neighbour is that for 128, with rounded weights,
+  // and parts of sums in the workspace, which `merge` adds up to `sums` [3][out] if somebody wants them.
   void launch(Recorder& r, KernelId kernel, Conv3x3Args args, const void* weights, KernelId merge,
               float* sums) const {
-    r.launch(KernelId::round_to_bf16, sweep_blocks(9 * in * out, 8),
-             device::SweepArgs{.a = weights, .y = r.workspace<void>(), .elements = 9 * in * out});
-    args.weights = r.workspace<void>();
-    args.parts = sums != nullptr ? r.workspace<double>(weights_bytes()) : nullptr;
+    args.weights = r.copies().of(weights, 9 * in, out, device::CopyForm::rounded);
+    args.parts = sums != nullptr ? r.workspace<double>() : nullptr;
     args.n = narrow(n);
     args.h = narrow(h);
     args.w = narrow(w);
@@ -115,7 +113,7 @@ Lowering conv3x3(const ops::Conv2d& operation, const Signature& s) {
                                      r.operand(at.input(In::w)), KernelId::conv_moments,
                                      r.operand<float>(at.output(Out::moments)));
                       },
-                  .workspace_bytes = tiles.weights_bytes() + (o.statistics ? tiles.parts_bytes() : 0)},
+                  .workspace_bytes = o.statistics ? tiles.parts_bytes() : 0},
                  tiles.reason());
 }
 
@@ -152,7 +150,7 @@ Lowering conv3x3(const ops::Conv2dInputGradient& operation, const Signature& s) 
                                      r.operand(at.input(In::w)), KernelId::conv_gradient_sums,
                                      r.operand<float>(at.output(Out::sums)));
                       },
-                  .workspace_bytes = tiles.weights_bytes() + (sums ? tiles.parts_bytes() : 0)},
+                  .workspace_bytes = sums ? tiles.parts_bytes() : 0},
                  tiles.reason());
 }
 

@@ -1,5 +1,6 @@
 #include "gpu/conv_cudnn.h"
 
+#include "gpu/copies.h"
 #include "gpu/cudnn.h"
 #include "plan/plan.h"
 
@@ -10,27 +11,27 @@ using device::TransposeArgs;
 using kernels::ConvGeometry;
 using kernels::ConvPass;
 
-// Weights in cuDNN's order, [co][kh][kw][ci], stand at the front of the workspace, and its own workspace
-// behind them.
+// Weights in cuDNN's order, [co][kh][kw][ci]: a copy of ours; a gradient of them stands at the front of the
+// workspace, and its own workspace behind it.
 struct Weights {
   std::int64_t rows, columns;  // of ours: taps x ci, co
   bool bf16;                   // cuDNN's
+  bool gradient;               // of them
 
-  std::int64_t bytes() const { return plan::aligned(rows * columns * (bf16 ? 2 : 4), kAlignment); }
-  void* theirs(const Recorder& r) const { return r.workspace<void>(); }
+  std::int64_t bytes() const {
+    return gradient ? plan::aligned(rows * columns * (bf16 ? 2 : 4), kAlignment) : 0;
+  }
   void* behind(const Recorder& r) const { return r.workspace<void>(bytes()); }
 
-  void to_theirs(Recorder& r, const void* ours) const {
-    launch(r, bf16 ? KernelId::transpose_to_bf16 : KernelId::transpose_f32, {ours, theirs(r), rows, columns});
+  void* copy(const Recorder& r, const void* ours) const {
+    return r.copies().of(ours, rows, columns,
+                         bf16 ? device::CopyForm::transposed_bf16 : device::CopyForm::transposed_f32);
   }
   void to_ours(Recorder& r, void* ours) const {
-    launch(r, bf16 ? KernelId::transpose_of_bf16 : KernelId::transpose_f32, {theirs(r), ours, columns, rows});
-  }
-
- private:
-  static void launch(Recorder& r, KernelId kernel, const TransposeArgs& args) {
     constexpr std::int64_t kSide = device::kTransposeTile;
-    r.launch(kernel, divided(args.rows, kSide) * divided(args.columns, kSide), args, device::kTransposeBytes);
+    r.launch(bf16 ? KernelId::transpose_of_bf16 : KernelId::transpose_f32,
+             divided(rows, kSide) * divided(columns, kSide),
+             TransposeArgs{r.workspace<void>(), ours, columns, rows}, device::kTransposeBytes);
   }
 };
 
@@ -44,8 +45,7 @@ struct Planned {
 
   void forward(Recorder& r) const {
     const int y = 3;
-    weights.to_theirs(r, r.operand(1));
-    r.convolve(what, {r.operand(0), weights.theirs(r), r.operand(y), weights.behind(r)});
+    r.convolve(what, {r.operand(0), weights.copy(r, r.operand(1)), r.operand(y), weights.behind(r)});
     if (!more) return;
     r.launch(kernel_of(KernelId::add_bias_f32, storage), sweep_blocks(rows_y * what.co, pack_of(storage)),
              device::BiasArgs{r.operand<const float>(2), r.operand(y), rows_y, what.co});
@@ -59,12 +59,11 @@ struct Planned {
                device::ChannelsArgs{
                    .from = r.operand(2), .to = dx, .rows = rows_x, .from_all = c, .to_all = c, .c = c});
     }
-    weights.to_theirs(r, r.operand(1));
-    r.convolve(what, {dx, weights.theirs(r), r.operand(0), weights.behind(r)});
+    r.convolve(what, {dx, weights.copy(r, r.operand(1)), r.operand(0), weights.behind(r)});
   }
 
   void weight_gradient(Recorder& r) const {
-    r.convolve(what, {r.operand(0), weights.theirs(r), r.operand(1), weights.behind(r)});
+    r.convolve(what, {r.operand(0), r.workspace<void>(), r.operand(1), weights.behind(r)});
     weights.to_ours(r, r.operand(2));
   }
 
@@ -102,12 +101,13 @@ ByCudnn by_cudnn(ConvPass pass, const ConvGeometry& g, DType in, DType out, bool
     const std::string why = machine.cudnn.prepare(choice.what, choice.workspace_bytes);
     if (!why.empty()) return {.why_not = "; not " + engine + ": " + why};
   }
-  const Planned planned{.what = choice.what,
-                        .weights = {g.kh * g.kw * (g.ci / g.groups), g.co, bf16},
-                        .storage = in,
-                        .more = more,
-                        .rows_x = g.n * g.h * g.w,
-                        .rows_y = g.n * g.ho() * g.wo()};
+  const Planned planned{
+      .what = choice.what,
+      .weights = {g.kh * g.kw * (g.ci / g.groups), g.co, bf16, pass == ConvPass::weight_gradient},
+      .storage = in,
+      .more = more,
+      .rows_x = g.n * g.h * g.w,
+      .rows_y = g.n * g.ho() * g.wo()};
   return {.lowering = lowered({.name = name_of(pass, bf16, more),
                                .record = [planned](Recorder& r) { planned.record(r); },
                                .workspace_bytes = planned.weights.bytes() + choice.workspace_bytes},

@@ -44,6 +44,8 @@ Executor::Executor(plan::Plan plan, Device& device) : plan_(std::move(plan)), de
       throw ConfigError("kernel '" + std::string(call.kernel->name()) + "' does not run on a GPU");
     kernels_.push_back(kernel);
     constants_at_.push_back(bytes);
+    for (const plan::Output& output : call.outputs)
+      updates_state_ |= plan_.buffers[static_cast<std::size_t>(output.buffer)].region == plan::Region::state;
     bytes += aligned(static_cast<std::int64_t>(kernel->constants().size()));
   }
   constants_ = Memory(device_, bytes);
@@ -68,18 +70,24 @@ void Executor::bind(Arena& arena) {
   const auto address = [&](int buffer) {
     return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
   };
-  work_.clear();
   std::vector<std::byte*> operands;
-  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+  const auto work_of = [&](std::size_t i) {
     const plan::Call& call = plan_.calls[i];
     operands.clear();
     for (const int buffer : call.operands) operands.push_back(address(buffer));
-    work_.push_back(kernel(i).work({.operands = operands,
-                                    .workspace = address(call.workspace),
-                                    .constants = constants_.data() + constants_at_[i],
-                                    .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data())}));
-  }
+    return kernel(i).work({.operands = operands,
+                           .workspace = address(call.workspace),
+                           .constants = constants_.data() + constants_at_[i],
+                           .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data()),
+                           .copies = &copies_});
+  };
+  copies_ = {};
+  for (std::size_t i = 0; i < kernels_.size(); ++i) work_of(i);  // which copies they want
+  copies_.place(device_);
+  work_.clear();
+  for (std::size_t i = 0; i < kernels_.size(); ++i) work_.push_back(work_of(i));
   std::vector<Work> all;
+  if (updates_state_) all = copies_.work();
   for (std::size_t i = 0; i < work_.size(); ++i)
     if (!plan_.calls[i].constant) all.insert(all.end(), work_[i].begin(), work_[i].end());
   merged_ = merge_updates(all, device_, updates_);
@@ -90,8 +98,13 @@ void Executor::launch_call(std::size_t call) {
   for (const Work& work : work_[call]) device_.launch(work);
 }
 
+void Executor::launch_copies() {
+  for (const Work& work : copies_.work()) device_.launch(work);
+}
+
 void Executor::prepare() {
   if (!arena_->is_prepared_by(*this)) {
+    launch_copies();
     for (std::size_t i = 0; i < work_.size(); ++i)
       if (plan_.calls[i].constant) launch_call(i);
   }
@@ -114,6 +127,7 @@ void Executor::run_timed(std::vector<double>& seconds) {
   device_.fill(constants_.data(), 0, sizeof(std::int32_t));
   std::vector<Device::Moment> moments;  // before a call, and behind the last
   moments.push_back(device_.mark());
+  if (updates_state_) launch_copies();  // counted with the first call
   for (std::size_t i = 0; i < work_.size(); ++i) {
     if (!plan_.calls[i].constant) launch_call(i);
     moments.push_back(device_.mark());
@@ -132,6 +146,7 @@ bool Executor::finite() {
 
 std::optional<Executor::Found> Executor::run_until_nonfinite() {
   prepare();
+  if (updates_state_) launch_copies();
   for (std::size_t i = 0; i < work_.size(); ++i) {
     if (plan_.calls[i].constant) continue;
     launch_call(i);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "gpu/copies.h"
 #include "gpu/device.h"
 #include "plan/plan.h"
 #include "tensor/nonfinite.h"
@@ -81,6 +82,7 @@ class Executor {
  private:
   const Kernel& kernel(std::size_t call) const { return *kernels_[call]; }
   void launch_call(std::size_t call);
+  void launch_copies();
   void prepare();
 
   plan::Plan plan_;
@@ -89,7 +91,9 @@ class Executor {
   std::vector<std::int64_t> constants_at_;
   Memory constants_;  // of all kernels, behind the mark of what is not finite
   Arena* arena_ = nullptr;
-  std::vector<std::byte*> addresses_;    // of buffers
+  std::vector<std::byte*> addresses_;  // of buffers
+  bool updates_state_ = false;
+  Copies copies_;  // of weights, made in every run that updates them, else when they change
   std::vector<std::vector<Work>> work_;  // of calls
   std::vector<Work> merged_;             // of all calls that are not constant, with the updates in one
   Memory updates_;                       // of merged_

@@ -46,12 +46,15 @@ struct Convolution {
 
 using Work = std::variant<Launch, Convolution>;
 
+class Copies;
+
 /// Where one call of a plan finds its data, on the device.
 struct Addresses {
   std::span<std::byte* const> operands;  // inputs, then outputs, null where they are absent
   std::byte* workspace = nullptr;        // Kernel::workspace_bytes()
   const std::byte* constants = nullptr;  // Kernel::constants()
   std::int32_t* nonfinite = nullptr;     // becomes 1 where an update wrote something that is not finite
+  Copies* copies = nullptr;              // of weights, in other forms
 };
 
 /// Takes the work of a call down, each address known.
@@ -72,6 +75,7 @@ class Recorder {
     return static_cast<const T*>(static_cast<const void*>(at_.constants));
   }
   std::int32_t* nonfinite() const { return at_.nonfinite; }
+  Copies& copies() const { return *at_.copies; }
 
   template <class Args>
   void launch(device::KernelId kernel, std::int64_t blocks, const Args& args, std::int64_t shared_bytes = 0) {

@@ -8,8 +8,8 @@ import subprocess
 from program import HERE, PROGRAM, SOURCE, TIMEOUT
 
 PACK = HERE / "pack"
-PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "own", "library", "train", "pytorch", "parity", "resnet50", "sanitizer", "ncu"]
-OF_A_CARD = {"own", "library", "pytorch", "resnet50", "sanitizer", "ncu"}
+PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "own", "library", "overlap", "train", "pytorch", "parity", "resnet50", "sanitizer", "ncu"]
+OF_A_CARD = {"own", "library", "overlap", "pytorch", "resnet50", "sanitizer", "ncu"}
 os.environ.pop("OUT", None)
 
 

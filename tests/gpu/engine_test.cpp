@@ -155,6 +155,22 @@ TEST(EmulatedGpuEngine, CarriesNormsIn3x3Convolutions) {
     EXPECT_NE(text.find(kernel), std::string::npos) << kernel << " is not in\n" << text;
 }
 
+// Kernels read copies of weights: rounded, each once a run that updates them, else when they have changed.
+TEST(EmulatedGpuEngine, ComputesWithTheWeightsOfNow) {
+  const SmallCase wide{"d2l_resnet18", {2, 1, 13, 14}, {}, {64}, {1}};
+  const Network network = network_of(wide);
+  const Examples e = test::examples(wide.images, 5);
+  const EngineOptions options{.precision = Precision::bf16};
+  const auto trained = emulated(network, options), loaded = emulated(network, options);
+  const auto logits = [&](Engine& engine) { return engine.infer(e.images.view<float>()); };
+  const Tensor before = logits(*trained);
+  EXPECT_EQ(test::distance(logits(*loaded), before), 0);
+  for (int i = 0; i < 2; ++i) step(*trained, e);
+  loaded->set_state(trained->state());
+  EXPECT_GT(test::distance(logits(*trained), before), 0);
+  EXPECT_EQ(test::distance(logits(*loaded), logits(*trained)), 0);
+}
+
 TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   const Network network = network_of(kCase);
   const Examples e = test::examples(kCase.images, 5);

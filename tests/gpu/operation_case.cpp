@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "device/words.h"
 #include "emulator/emulator.h"
+#include "gpu/copies.h"
 #include "gpu/device.h"
 #include "gpu/kernel.h"
 #include "gpu/tested_device.h"
@@ -279,10 +280,15 @@ class Prepared {
     };
     for (const DeviceBuffer& buffer : buffers)
       device.copy(buffer.memory.data(), buffer.host.data(), bytes(buffer));
+    gpu::Copies copies;
     const gpu::Addresses at{.operands = operands,
                             .workspace = workspace.memory.data(),
                             .constants = constants.memory.data(),
-                            .nonfinite = reinterpret_cast<std::int32_t*>(mark.memory.data())};
+                            .nonfinite = reinterpret_cast<std::int32_t*>(mark.memory.data()),
+                            .copies = &copies};
+    static_cast<void>(kernel.work(at));  // which copies it wants
+    copies.place(device);
+    for (const gpu::Work& one : copies.work()) device.launch(one);
     for (const gpu::Work& one : kernel.work(at)) device.launch(one);
     for (DeviceBuffer& buffer : buffers) device.copy(buffer.host.data(), buffer.memory.data(), bytes(buffer));
     device.synchronize();

@@ -3,19 +3,13 @@
 
 #include "device/args.h"
 #include "device/kernels/elementwise.h"
+#include "device/kernels/lines.h"
 #include "device/words.h"
 
 namespace resnet::device {
 
 /// Places in the vector of what changes from step to step, as kernels::StepValue has them.
 inline constexpr int kStepLr = 0, kStepMomentum = 1, kStepUpdate = 2;
-
-/// A block's number among those of a parameter.
-struct OfBlocks {
-  std::int64_t number, count;
-  RESNET_WORD std::int64_t first() const { return number * kThreads + thread(); }
-  RESNET_WORD std::int64_t stride() const { return count * kThreads; }
-};
 
 RESNET_WORD void sgd_by(const UpdateArgs& g, const OfBlocks& of) {
   const auto lr = static_cast<float>(static_cast<double>(g.step[kStepLr]) * g.lr_factor);
@@ -67,27 +61,13 @@ RESNET_WORD void adamw(const UpdateArgs& g) {
   adamw_by(g, {block(), blocks()});
 }
 
-/// The parameter whose block this is, and its number there.
-template <class Update>
-RESNET_WORD void update_own(const UpdatesArgs& g, const Update& update) {
-  int i = 0;
-  for (int behind = g.count; behind - i > 1;) {
-    const int middle = (i + behind) / 2;
-    if (g.first_block[middle] <= block()) {
-      i = middle;
-    } else {
-      behind = middle;
-    }
-  }
-  const UpdateArgs own = g.updates[i];
-  update(own, OfBlocks{block() - g.first_block[i], g.first_block[i + 1] - g.first_block[i]});
-}
-
 RESNET_WORD void sgd_all(const UpdatesArgs& g) {
-  update_own(g, [](const UpdateArgs& own, const OfBlocks& of) { sgd_by(own, of); });
+  const OwnLine own(g.first_block, g.count);
+  sgd_by(UpdateArgs(g.updates[own.line]), own.of);
 }
 RESNET_WORD void adamw_all(const UpdatesArgs& g) {
-  update_own(g, [](const UpdateArgs& own, const OfBlocks& of) { adamw_by(own, of); });
+  const OwnLine own(g.first_block, g.count);
+  adamw_by(UpdateArgs(g.updates[own.line]), own.of);
 }
 
 }  // namespace resnet::device
