@@ -137,13 +137,15 @@ if bench["isa"] == "avx512_bf16":
 else:
     print("bf16 not run: this processor has", bench["isa"])
 
-for command in ("train", "eval", "predict", "data", "summary", "plan", "bench", "plot"):
+COMMANDS = re.findall(r"^  ([a-z]+) ", run("--help").stdout.split("Subcommands:")[1], re.MULTILINE)
+assert {"train", "serve", "plot"} <= set(COMMANDS) and len(COMMANDS) >= 13, COMMANDS
+for command in COMMANDS:
     assert "--" in run(command, "--help").stdout
 
 # The manual and the completions name every command and flag that the help does.
 for form in ("man", "bash", "zsh", "fish"):
     manual = run("manual", form).stdout.replace("\\-", "-")
-    for command in ("train", "eval", "predict", "data", "summary", "plan", "bench", "plot"):
+    for command in COMMANDS:
         assert command in manual, (form, command)
         for flag in re.findall(r"--([a-z0-9-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
             assert re.search(rf"(--|-l ){flag}\b", manual), (form, command, flag)
