@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from program import PROGRAM
+from program import PROGRAM, sanitized
 
 
 def read(flag):
@@ -14,7 +14,7 @@ def read(flag):
 
 
 symbols = read("--dyn-syms")
-if re.search(r"__[at]san_", symbols):
+if sanitized():
     print("a sanitizer's build")
     sys.exit(77)
 assert re.search(r"Type:\s+DYN", read("-h")), "no position-independent program"

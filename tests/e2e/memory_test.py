@@ -6,7 +6,7 @@ import re
 import resource
 import subprocess
 
-from program import HERE, PROGRAM, TIMEOUT, put_noise, result_of
+from program import HERE, PROGRAM, TIMEOUT, put_noise, result_of, sanitized
 
 MIB = 1 << 20
 SIZE = {"MiB": MIB, "GiB": 1 << 30}
@@ -37,8 +37,7 @@ put_noise("own", 160)
 NETWORK = ["--data", "idx:own", "--model", "resnet18", "--channels", "16,32", "--blocks", "1,1", "--threads", "2"]
 TRAIN = ["train", *NETWORK, "--resize", "160", "--epochs", "1", "--momentum", "0.9", "--ema", "0.9", "--quiet"]
 
-plain = measured("--version", prepare=limited(1 << 30))[0] == 0
-if not plain:  # a sanitizer, whose own memory is most of it
+if sanitized():  # whose own memory is most of it
     print("not measured: this program has no plain memory")
     raise SystemExit(77)
 

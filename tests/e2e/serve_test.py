@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from program import HERE, PROGRAM, png, put, put_small_idx, run
+from program import HERE, PROGRAM, png, put, put_small_idx, run, sanitized
 
 put_small_idx("idx")
 run("train", "--data", "idx:idx", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--batch-size", "4", "--epochs", "1",
@@ -250,7 +250,8 @@ with Server() as server:
     before = server.metric("process_resident_memory_bytes")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(talk, range(32)))
-    assert server.metric("process_resident_memory_bytes") < before + 4e6, "memory grows with the requests"
+    grown = server.metric("process_resident_memory_bytes") - before
+    assert grown < 4e6 or sanitized(), f"memory grows with the requests: {grown}"  # a sanitizer keeps what is freed
     assert server.end(signal.SIGINT) == 130
 
 # Clients that are slow: 408 where a request has begun, and nothing more where none has.

@@ -289,7 +289,7 @@ int cudnnBackendGetAttribute(void* descriptor, int name, int, std::int64_t most,
   if (node.type == kEngine && (name == kEngineNumericalNotes || name == kEngineBehaviorNotes)) {
     const std::vector<int> notes = notes_of(node.one<std::int64_t>(kEngineNumber), name);
     *count = static_cast<std::int64_t>(notes.size());
-    if (*count <= most) std::memcpy(values, notes.data(), notes.size() * sizeof(int));
+    if (*count <= most) std::ranges::copy(notes, static_cast<int*>(values));
     return 0;
   }
   return failed(kBadParam, "there is no such attribute");
