@@ -190,8 +190,11 @@ int launch(resnet_stream* stream, const resnet_launch* launch) {
   constexpr std::uint32_t kAlways = 48 * 1024, kMost = 99 * 1024;
   if (launch->shared_bytes > kMost) return failed("a kernel was given more shared memory than there is");
   if (launch->shared_bytes > kAlways) {
-    const int status = checked(
+    int status = checked(
         cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kMost)));
+    if (status == 0)  // rather than a cache: two blocks of such a kernel share a multiprocessor
+      status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                            cudaSharedmemCarveoutMaxShared));
     if (status != 0) return status;
   }
   cudaLaunchAttribute early{};
