@@ -24,14 +24,7 @@ struct Extents {
   std::int64_t rows, columns, depth;
 };
 
-std::int32_t narrow(std::int64_t value) {
-  if (value > std::numeric_limits<std::int32_t>::max() / 2)
-    throw ShapeError("a convolution has too many pixels or weights for the GPU's kernels",
-                     "use a smaller batch or smaller images");
-  return static_cast<std::int32_t>(value);
-}
-
-GemmArgs args_of(const ConvGeometry& g, const Extents& e) {
+GemmArgs gemm_args(const ConvGeometry& g, const Extents& e) {
   static_cast<void>(narrow(e.rows));
   static_cast<void>(narrow(e.depth));
   return {.n = narrow(g.n),
@@ -126,7 +119,7 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
         by_library<kLinear>(ConvPass::forward, g, s.inputs[ops::ConvInput::x]->dtype, y, bias, machine);
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
-    const GemmArgs args = args_of(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
+    const GemmArgs args = gemm_args(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
     constexpr PassKernels kKernels = {KernelId::gemm_forward_f32, KernelId::gemm_forward_tf32,
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
@@ -167,7 +160,7 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
     ByCudnn by = by_library<kLinear>(ConvPass::input_gradient, g, dy, dx, add, machine);
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
-    const GemmArgs args = args_of(g, {g.n * g.h * g.w, ci, g.kh * g.kw * co});
+    const GemmArgs args = gemm_args(g, {g.n * g.h * g.w, ci, g.kh * g.kw * co});
     constexpr PassKernels kKernels = {KernelId::gemm_input_gradient_f32, KernelId::gemm_input_gradient_tf32,
                                       KernelId::gemm_input_gradient_bf16, KernelId::gemm_input_gradient_bf16};
     const KernelId kernel = chosen(kKernels, g, dy, dx, machine.products);
@@ -214,7 +207,7 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
     ByCudnn by = by_library<kLinear>(ConvPass::weight_gradient, g, x, dy, false, machine);
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups, pixels = g.n * g.ho() * g.wo();
-    GemmArgs args = args_of(g, {g.kh * g.kw * ci, co, pixels});
+    GemmArgs args = gemm_args(g, {g.kh * g.kw * ci, co, pixels});
     const std::int64_t shares =
         std::clamp(std::min(kBlocks / tiles_of(args), pixels / kLeastShare), std::int64_t{1}, kBlocks);
     args.share = divided(pixels, shares);

@@ -17,10 +17,6 @@ constexpr std::int64_t kChannels = device::kConvChannels, kPixels = device::kCon
 constexpr std::int64_t kCard = 132;  // multiprocessors
 constexpr std::int64_t kWide = 128;  // outputs of a block where there are blocks enough
 
-std::int32_t narrow(std::int64_t value) {
-  return static_cast<std::int32_t>(value);
-}
-
 bool fits(const ConvGeometry& g) {
   return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1 && g.dh == 1 &&
          g.dw == 1 && g.groups == 1 && g.ci % kChannels == 0 && g.co % kChannels == 0 &&

@@ -10,8 +10,6 @@ namespace {
 using device::CopyForm;
 using device::CopyLine;
 
-constexpr std::int64_t kEight = 8;  // elements that a thread rounds at a time
-
 std::int64_t blocks_of(std::int64_t rows, std::int64_t columns, CopyForm form) {
   if (form == CopyForm::rounded) return sweep_blocks(rows * columns, kEight);
   return divided(rows, device::kTransposeTile) * divided(columns, device::kTransposeTile);

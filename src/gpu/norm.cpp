@@ -11,8 +11,6 @@ namespace {
 
 using kernels::NormGeometry;
 
-constexpr std::int64_t kEight = 8;  // elements that a thread of a sweep takes at a time
-
 std::int64_t pooled_elements(const NormGeometry& g) {
   return g.n * g.pool->ho() * g.pool->wo() * g.c;
 }
@@ -58,7 +56,8 @@ class Norm final : public RulesOf<ops::BatchNorm> {
       r.launch(KernelId::norm_table, divided(g.c, device::kThreads), of_table);
       if (only_table) return;
       if (g.pool) {
-        device::NormPoolArgs pooled{.pool = args_of(*g.pool), .table = of_table.table, .relu = relu ? 1 : 0};
+        device::NormPoolArgs pooled{
+            .pool = pool_args(*g.pool), .table = of_table.table, .relu = relu ? 1 : 0};
         pooled.pool.x = r.operand(at.input(In::x));
         pooled.pool.y = r.operand(at.output(Out::y));
         pooled.pool.index = r.operand(at.output(Out::pool_index));
@@ -148,7 +147,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
       const device::SumsArgs of_maps{.x = x, .dz = dz, .gate = gate, .mean = of_table.mean};
       if (sweeps) of_table.parts = r.workspace<double>();
       if (g.pool) {
-        device::NormPoolGradientArgs pooled{.pool = args_of(*g.pool), .sums = sums.args(r, of_maps)};
+        device::NormPoolGradientArgs pooled{.pool = pool_args(*g.pool), .sums = sums.args(r, of_maps)};
         pooled.pool.y = r.operand(at.output(Out::dx));
         pooled.pool.index = r.operand(at.input(In::pool_index));
         sums.launch(r, gated(KernelId::norm_pool_gradient_sums_f32, o_gate, storage), pooled);

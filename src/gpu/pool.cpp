@@ -23,7 +23,7 @@ std::int64_t outputs_of(const PoolGeometry& g) {
 Lowering pooled(KernelId f32, DType storage, const PoolGeometry& g, std::int64_t elements, bool reads_index) {
   const std::int64_t each = g.c % pack_of(storage) == 0 ? pack_of(storage) : 1;
   return one_launch(kernel_of(f32, storage), sweep_blocks(elements, each),
-                    [args = args_of(g), reads_index](const Recorder& r) {
+                    [args = pool_args(g), reads_index](const Recorder& r) {
                       device::PoolArgs a = args;
                       a.x = r.operand(0);
                       a.y = r.operand(reads_index ? 2 : 1);
@@ -82,7 +82,7 @@ class AverageGradient final : public RulesOf<ops::AveragePoolGradient<kGlobal>> 
 
 }  // namespace
 
-device::PoolArgs args_of(const PoolGeometry& g) {
+device::PoolArgs pool_args(const PoolGeometry& g) {
   if (std::max(inputs_of(g), outputs_of(g)) > std::numeric_limits<std::int32_t>::max())
     throw ShapeError("a pool has too many elements for the GPU's kernels",
                      "use a smaller batch or smaller images");

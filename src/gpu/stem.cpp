@@ -13,14 +13,11 @@ using device::StemArgs;
 using kernels::ConvGeometry;
 using kernels::PoolGeometry;
 
-constexpr std::int64_t kChannels = device::kConvChannels;
-constexpr std::int64_t kMostStripRows = 4;  // of the pool
-constexpr std::int64_t kBlocks = 2 * 132;   // that fill a card
-constexpr std::int64_t kSumsBytes = device::kThreads / 32 * 2 * kChannels * 8;
+constexpr std::int64_t kOutputs = device::kConvChannels;
+constexpr std::int64_t kMostStripRows = 4;     // of the pool
+constexpr std::int64_t kStemBlocks = 2 * 132;  // that fill a card
+constexpr std::int64_t kSumsBytes = device::kThreads / 32 * 2 * kOutputs * 8;
 
-std::int32_t narrow(std::int64_t value) {
-  return static_cast<std::int32_t>(value);
-}
 std::int64_t in_whole(std::int64_t size, std::int64_t value) {
   return divided(value, size) * size;
 }
@@ -31,7 +28,7 @@ struct Strips {
   std::int64_t shared_bytes;
 
   std::int64_t all() const { return std::int64_t{args.n} * args.strips; }
-  std::int64_t tiles() const { return args.co / kChannels; }
+  std::int64_t tiles() const { return args.co / kOutputs; }
   std::string reason() const {
     return std::to_string(args.strips) + (args.strips == 1 ? " strip" : " strips") + " of an image, " +
            std::to_string(args.strip_rows) + " rows of the pool each";
@@ -65,7 +62,7 @@ Strips strips_of(const ConvGeometry& g, const PoolGeometry& pool, std::int64_t r
            .depth = narrow(depth),
            .pitch = narrow(pitch),
            .pixels = narrow(pixels)},
-          (depth + pixels) * kChannels * 2 + std::max(inputs, kSumsBytes)};
+          (depth + pixels) * kOutputs * 2 + std::max(inputs, kSumsBytes)};
 }
 
 // The longest strips that have room, or none.
@@ -78,9 +75,8 @@ std::optional<Strips> strips_with_room(const ConvGeometry& g, const PoolGeometry
 }
 
 bool fits(const ConvGeometry& g, const PoolGeometry& pool) {
-  const bool taps = g.groups == 1 && g.dh == 1 && g.dw == 1 && g.co % kChannels == 0 &&
-                    g.sw * g.ci % 2 == 0 && g.kw * g.ci <= device::kMostStemDepth &&
-                    g.kh <= device::kMostStemDepth;
+  const bool taps = g.groups == 1 && g.dh == 1 && g.dw == 1 && g.co % kOutputs == 0 && g.sw * g.ci % 2 == 0 &&
+                    g.kw * g.ci <= device::kMostStemDepth && g.kh <= device::kMostStemDepth;
   const bool pools = pool.kh == 3 && pool.kw == 3 && pool.sh == 2 && pool.sw == 2 && pool.ph == 1 &&
                      pool.pw == 1 && !pool.ceil_mode;
   return taps && pools && in_whole(16, g.kh * in_whole(8, g.kw * g.ci)) <= device::kMostStemDepth &&
@@ -149,7 +145,7 @@ class PooledWeightGradient final : public RulesOf<ops::Conv2dPooledWeightGradien
     const Places at(operation, s);
     const KernelId kernel = kernel_of(KernelId::stem_weight_gradient_f32, s.inputs[In::x]->dtype);
     const std::int64_t weights = conv.kh * conv.kw * conv.ci * conv.co;
-    const std::int64_t share = divided(strips.all(), std::max(kBlocks / strips.tiles(), std::int64_t{1}));
+    const std::int64_t share = divided(strips.all(), std::max(kStemBlocks / strips.tiles(), std::int64_t{1}));
     const std::int64_t shares = divided(strips.all(), share);
     return lowered({.name = "stem_weight_gradient_bf16",
                     .record =

@@ -38,7 +38,7 @@ struct RowSums {
 
  private:
   // Eight channels of a row a lane where there are whole eights, else one.
-  static constexpr std::int64_t kEight = 8, kLanes = 32, kLeastRows = 64;
+  static constexpr std::int64_t kLanes = 32, kLeastRows = 64;
   static constexpr std::int64_t kBlocks = 4 * 132;  // enough to fill a card of 132 multiprocessors
 
   std::int64_t share_count() const {
