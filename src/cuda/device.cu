@@ -185,13 +185,13 @@ int launch(resnet_stream* stream, const resnet_launch* launch) {
     return failed("a kernel was given other arguments than it takes");
   if (const int status = on(stream)) return status;
   const void* const entry = entry_of(launch->kernel);
-  // What a kernel has without asking; and at most. It is asked for once and for all: a graph takes the
-  // attribute of the moment when it is made, whatever it was at a launch.
-  constexpr std::uint32_t kAlways = 48 * 1024, kMost = 99 * 1024;
-  if (launch->shared_bytes > kMost) return failed("a kernel was given more shared memory than there is");
-  if (launch->shared_bytes > kAlways) {
+  // What is more than a kernel has without asking is asked for once and for all: a graph takes the attribute
+  // of the moment when it is made, whatever it was at a launch.
+  if (launch->shared_bytes > std::uint32_t{device::kMostShared})
+    return failed("a kernel was given more shared memory than there is");
+  if (launch->shared_bytes > std::uint32_t{device::kSharedUnasked}) {
     int status = checked(
-        cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kMost)));
+        cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, device::kMostShared));
     if (status == 0)  // rather than a cache: two blocks of such a kernel share a multiprocessor
       status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributePreferredSharedMemoryCarveout,
                                             cudaSharedmemCarveoutMaxShared));

@@ -9,6 +9,9 @@ namespace resnet::device {
 
 inline constexpr int kThreads = 256;  // of a block, where kernels.def names no other number
 inline constexpr int kGemmThreads = 128;
+/// Shared memory of a block, bytes: without asking for it, and at most on every card from compute
+/// capability 8.0 on.
+inline constexpr int kSharedUnasked = 48 * 1024, kMostShared = 99 * 1024;
 
 /// Element by element.
 struct SweepArgs {
@@ -249,6 +252,10 @@ struct Conv3x3Args {
   std::int32_t relu = 0;  // behind the norm that makes x
 };
 
+/// Shared memory in which the warps of a block leave two sums of 64 channels each.
+constexpr int sums_of_warps_bytes(int threads) {
+  return threads / 32 * 2 * 64 * 8;
+}
 /// Rows of the inputs of so many pixels; a row and a pixel more at each end.
 constexpr int conv3x3_rows(int pixels, int w) {
   return pixels + 2 * (w + 1);
@@ -262,7 +269,7 @@ constexpr int conv3x3_halo_bytes(int pixels, int w, int in) {
 constexpr int conv3x3_shared_bytes(int columns, int w, int in) {
   const int products =
       conv3x3_halo_bytes(kConvPixels, w, in) + kConvChannels * 2 + 2 * columns * kConvChannels * 2;
-  const int sums = kConvPixels * (columns + kConvPad) * 4 + kConv3x3Threads / 32 * 2 * kConvChannels * 8;
+  const int sums = kConvPixels * (columns + kConvPad) * 4 + sums_of_warps_bytes(kConv3x3Threads);
   return products > sums ? products : sums;
 }
 
@@ -288,7 +295,7 @@ struct Conv3x3WeightsArgs {
   std::int32_t n = 0, h = 0, w = 0, ci = 0, co = 0;
   std::int32_t rows = 0;  // conv3x3_rows(kWeightPixels, w)
   std::int32_t relu = 0;
-  std::int32_t shares = 1, share = 0;  // of the pixels; tiles of one
+  std::int32_t share = 0;  // of the pixels: tiles of one
 };
 /// Shared memory of a block: two of each of x, dy and a norm's x, a row of zeros, and the taps of each pixel.
 constexpr int conv3x3_weights_shared_bytes(int w, bool norm) {
@@ -318,7 +325,7 @@ struct StemArgs {
   std::int32_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0;
   std::int32_t pooled_height = 0, pooled_width = 0;
   std::int32_t strips = 0, strip_rows = 0;  // of an image; pooled rows of one
-  std::int32_t run = 0, depth = 0;          // kw * ci in whole eights, kh of these in whole sixteens
+  std::int32_t padded_run = 0, depth = 0;   // kw * ci in whole eights, kh of these in whole sixteens
   std::int32_t pitch = 0, pixels = 0;  // elements of a row of inputs; most pixels of y, in whole sixteens
   std::int32_t share = 0;              // strips of one
 };

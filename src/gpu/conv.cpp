@@ -1,12 +1,10 @@
 // conv2d and linear and their gradients, by cuDNN where its table says so, else as implicit GEMMs.
 #include <array>
-#include <limits>
 
 #include "gpu/conv3x3.h"
 #include "gpu/conv_cudnn.h"
-#include "gpu/rules.h"
+#include "gpu/parts.h"
 #include "ops/conv2d.h"
-#include "resnet/error.h"
 
 namespace resnet::gpu {
 namespace {
@@ -218,22 +216,20 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
     const KernelId kernel = chosen(kKernels, g, x, dy, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dy), false, false);
     const std::int64_t weights = g.kh * g.kw * ci * g.co;
-    const bool parts = args.shares > 1;
-    return lowered(
-        {.name = name_of(kernel),
-         .record =
-             [=](Recorder& r) {
-               GemmArgs a = args;
-               a.a = r.operand(0);
-               a.b = r.operand(1);
-               a.y = parts ? r.workspace<float>() : r.operand<float>(2);
-               r.launch(kernel, tiles_of(a) * a.shares, a, shared);
-               if (!parts) return;
-               r.launch(KernelId::merge_parts, sweep_blocks(weights),
-                        device::MergeArgs{r.workspace<float>(), r.operand<float>(2), weights, a.shares});
-             },
-         .workspace_bytes = parts ? args.shares * weights * std::int64_t{sizeof(float)} : 0},
-        tiles_reason(args) + by.why_not);
+    const WeightParts parts{args.shares, weights};
+    return lowered({.name = name_of(kernel),
+                    .record =
+                        [=](Recorder& r) {
+                          GemmArgs a = args;
+                          a.a = r.operand(0);
+                          a.b = r.operand(1);
+                          float* const dw = r.operand<float>(2);
+                          a.y = parts.written(r, dw);
+                          r.launch(kernel, tiles_of(a) * a.shares, a, shared);
+                          parts.merge(r, dw);
+                        },
+                    .workspace_bytes = parts.bytes()},
+                   tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation& operation) const override {
     if (kLinear) return {};

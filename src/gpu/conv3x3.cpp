@@ -3,13 +3,13 @@
 #include <limits>
 
 #include "gpu/copies.h"
+#include "gpu/parts.h"
 
 namespace resnet::gpu {
 namespace {
 
 using device::Conv3x3Args;
 using device::Conv3x3WeightsArgs;
-using device::ConvSumsArgs;
 using kernels::ConvGeometry;
 using ops::Gate;
 
@@ -17,15 +17,13 @@ constexpr std::int64_t kChannels = device::kConvChannels, kPixels = device::kCon
 constexpr std::int64_t kCard = 132;  // multiprocessors
 constexpr std::int64_t kWide = 128;  // outputs of a block where there are blocks enough
 
-bool fits(const ConvGeometry& g) {
-  return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 && g.pw == 1 && g.dh == 1 &&
-         g.dw == 1 && g.groups == 1 && g.ci % kChannels == 0 && g.co % kChannels == 0 &&
-         g.n * g.h * g.w < std::numeric_limits<std::int32_t>::max() / 2 &&
+// Whether it is such a convolution, of maps that are all bf16.
+bool fits(const Machine& machine, const ConvGeometry& g, std::initializer_list<DType> maps) {
+  const bool bf16 = std::ranges::all_of(maps, [](DType type) { return type == DType::bf16; });
+  return machine.own_3x3 && bf16 && g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.ph == 1 &&
+         g.pw == 1 && g.dh == 1 && g.dw == 1 && g.groups == 1 && g.ci % kChannels == 0 &&
+         g.co % kChannels == 0 && g.n * g.h * g.w < std::numeric_limits<std::int32_t>::max() / 2 &&
          g.w < 1024;  // far beyond what has room in shared memory, whose bytes are an int
-}
-
-bool all_bf16(std::initializer_list<DType> types) {
-  return std::ranges::all_of(types, [](DType type) { return type == DType::bf16; });
 }
 
 // A pass that reads `in` channels and writes `out`.
@@ -60,13 +58,12 @@ struct Tiles {
     r.launch(static_cast<KernelId>(static_cast<std::uint32_t>(kernel) + (columns() == kWide ? 1U : 0U)),
              blocks(), args, shared_bytes());
     if (sums == nullptr) return;
-    r.launch(merge, divided(out, 8),
-             ConvSumsArgs{.parts = args.parts,
-                          .sums = sums,
-                          .rows = pixels(),
-                          .c = args.out,
-                          .parts_count = narrow(of_pixels())},
-             device::kConvSumsBytes);
+    merge_sums(r, merge,
+               {.parts = args.parts,
+                .sums = sums,
+                .rows = pixels(),
+                .c = args.out,
+                .parts_count = narrow(of_pixels())});
   }
 };
 
@@ -82,9 +79,8 @@ Tiles backward_tiles(const ConvGeometry& g) {
 bool serves_conv3x3(const ops::Conv2d& operation, const Signature& s, const Machine& machine) {
   const ops::ConvOptions& o = operation.options();
   const ConvGeometry g = operation.geometry(s);
-  return machine.own_3x3 && fits(g) &&
-         all_bf16({s.inputs[ops::ConvInput::x]->dtype, s.outputs[ops::ConvOutput::y].dtype}) &&
-         !o.norm_epilogue && !o.residual && forward_tiles(g).shared_bytes() <= kMostShared;
+  return fits(machine, g, {s.inputs[ops::ConvInput::x]->dtype, s.outputs[ops::ConvOutput::y].dtype}) &&
+         !o.norm_epilogue && !o.residual && forward_tiles(g).shared_bytes() <= device::kMostShared;
 }
 
 Lowering conv3x3(const ops::Conv2d& operation, const Signature& s) {
@@ -116,9 +112,8 @@ Lowering conv3x3(const ops::Conv2d& operation, const Signature& s) {
 bool serves_conv3x3(const ops::Conv2dInputGradient& operation, const Signature& s, const Machine& machine) {
   using In = ops::ConvInputGradientInput;
   const ConvGeometry g = operation.geometry(s);
-  return machine.own_3x3 && fits(g) &&
-         all_bf16({s.inputs[In::dy]->dtype, s.outputs[ops::ConvInputGradientOutput::dx].dtype}) &&
-         backward_tiles(g).shared_bytes() <= kMostShared;
+  return fits(machine, g, {s.inputs[In::dy]->dtype, s.outputs[ops::ConvInputGradientOutput::dx].dtype}) &&
+         backward_tiles(g).shared_bytes() <= device::kMostShared;
 }
 
 Lowering conv3x3(const ops::Conv2dInputGradient& operation, const Signature& s) {
@@ -153,9 +148,9 @@ Lowering conv3x3(const ops::Conv2dInputGradient& operation, const Signature& s) 
 bool serves_conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s, const Machine& machine) {
   using In = ops::ConvWeightGradientInput;
   const ConvGeometry g = operation.geometry(s);
-  return machine.own_3x3 && fits(g) && all_bf16({s.inputs[In::x]->dtype, s.inputs[In::dy]->dtype}) &&
+  return fits(machine, g, {s.inputs[In::x]->dtype, s.inputs[In::dy]->dtype}) &&
          device::conv3x3_weights_shared_bytes(narrow(g.w), operation.options().norm_gradient_prologue) <=
-             kMostShared;
+             device::kMostShared;
 }
 
 Lowering conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s) {
@@ -164,10 +159,11 @@ Lowering conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s)
   const ops::ConvWeightGradientOptions& o = operation.options();
   const ConvGeometry g = operation.geometry(s);
   const Places at(operation, s);
-  const std::int64_t of_weights = g.ci / kChannels * (g.co / kChannels), weights = 9 * g.ci * g.co;
+  const std::int64_t of_weights = g.ci / kChannels * (g.co / kChannels);
   const std::int64_t of_pixels = divided(g.n * g.h * g.w, device::kWeightPixels);
   const std::int64_t share = divided(of_pixels, std::clamp(kCard / of_weights, std::int64_t{1}, of_pixels));
   const std::int64_t shares = divided(of_pixels, share);
+  const WeightParts parts{shares, 9 * g.ci * g.co};
   const int shared = device::conv3x3_weights_shared_bytes(narrow(g.w), o.norm_gradient_prologue);
   const Conv3x3WeightsArgs args{.n = narrow(g.n),
                                 .h = narrow(g.h),
@@ -176,7 +172,6 @@ Lowering conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s)
                                 .co = narrow(g.co),
                                 .rows = device::conv3x3_rows(device::kWeightPixels, narrow(g.w)),
                                 .relu = o.relu_prologue ? 1 : 0,
-                                .shares = narrow(shares),
                                 .share = narrow(share)};
   std::string name = "conv3x3_weight_gradient_bf16";
   if (o.norm_prologue) name += o.relu_prologue ? "+norm_relu" : "+norm";
@@ -188,17 +183,15 @@ Lowering conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s)
                         Conv3x3WeightsArgs a = args;
                         a.x = r.operand(at.input(In::x));
                         a.dy = r.operand(at.input(In::dy));
-                        a.dw = shares > 1 ? r.workspace<float>() : dw;
+                        a.dw = parts.written(r, dw);
                         a.table = r.operand<const float>(at.input(In::coefficients));
                         a.norm_x = r.operand(at.input(In::norm_x));
                         a.norm = r.operand<const float>(at.input(In::gradient_coefficients));
                         a.made_dy = r.operand(at.output(Out::dy));
                         r.launch(KernelId::conv3x3_weight_gradient_bf16, shares * of_weights, a, shared);
-                        if (shares > 1)
-                          r.launch(KernelId::merge_parts, sweep_blocks(weights),
-                                   device::MergeArgs{a.dw, dw, weights, shares});
+                        parts.merge(r, dw);
                       },
-                  .workspace_bytes = shares > 1 ? shares * weights * std::int64_t{sizeof(float)} : 0},
+                  .workspace_bytes = parts.bytes()},
                  "3x3, " + std::to_string(of_weights) + " tiles of weights, " + std::to_string(shares) +
                      (shares == 1 ? " share" : " shares") + " of the pixels");
 }

@@ -1,7 +1,6 @@
 #include "gpu/copies.h"
 
-#include <cstring>
-
+#include "gpu/lines.h"
 #include "gpu/rules.h"
 
 namespace resnet::gpu {
@@ -27,37 +26,20 @@ void* Copies::of(const void* from, std::int64_t rows, std::int64_t columns, Copy
 }
 
 void Copies::place(Device& device) {
-  const auto count = static_cast<std::int64_t>(lines_.size());
-  const std::int64_t of_lines = count * static_cast<std::int64_t>(sizeof(CopyLine));
-  const std::int64_t of_blocks = (count + 1) * static_cast<std::int64_t>(sizeof(std::int32_t));
-  if (count == 0) return;
-  if (memory_.bytes() < bytes_ + of_lines + of_blocks)
-    memory_ = Memory(device, bytes_ + of_lines + of_blocks);
-  std::vector<std::byte> table(static_cast<std::size_t>(of_lines + of_blocks));
-  std::int32_t block = 0;
-  for (std::size_t i = 0; i < lines_.size(); ++i) {
-    Line& line = lines_[i];
+  if (lines_.empty()) return;
+  const std::int64_t all = bytes_ + Lines<CopyLine>::bytes_of(lines_.size());
+  if (memory_.bytes() < all) memory_ = Memory(device, all);
+  Lines<CopyLine> table;
+  for (Line& line : lines_) {
     line.what.what.to = memory_.data() + line.at;
-    std::memcpy(table.data() + i * sizeof(CopyLine), &line.what, sizeof line.what);
-    block += static_cast<std::int32_t>(line.blocks);
-    std::memcpy(table.data() + of_lines + (i + 1) * sizeof block, &block, sizeof block);
+    table.add(line.what, line.blocks);
   }
-  device.copy(memory_.data() + bytes_, table.data(), of_lines + of_blocks);
+  std::vector<std::byte> host(static_cast<std::size_t>(table.bytes()));
+  table.write(host.data());
+  device.copy(memory_.data() + bytes_, host.data(), table.bytes());
   device.synchronize();
-}
-
-std::vector<Work> Copies::work() const {
-  if (lines_.empty()) return {};
-  std::int64_t blocks = 0;
-  for (const Line& line : lines_) blocks += line.blocks;
-  const auto count = static_cast<std::int32_t>(lines_.size());
-  const std::byte* const table = memory_.data() + bytes_;
-  return {launch_of(
-      KernelId::copy_weights, blocks,
-      device::CopiesArgs{reinterpret_cast<const CopyLine*>(table),
-                         reinterpret_cast<const std::int32_t*>(table + lines_.size() * sizeof(CopyLine)),
-                         count},
-      device::kTransposeBytes)};
+  work_ = {launch_of(KernelId::copy_weights, table.blocks(),
+                     table.args<device::CopiesArgs>(memory_.data() + bytes_), device::kTransposeBytes)};
 }
 
 }  // namespace resnet::gpu

@@ -20,7 +20,7 @@ class Copies {
   /// Gives all that has been wanted its memory.
   void place(Device& device);
   /// Makes them: one launch, or none where nothing is wanted.
-  std::vector<Work> work() const;
+  const std::vector<Work>& work() const noexcept { return work_; }
 
  private:
   using Key = std::tuple<const void*, device::CopyForm>;
@@ -31,6 +31,7 @@ class Copies {
   std::map<Key, std::size_t> numbers_;
   std::vector<Line> lines_;
   std::int64_t bytes_ = 0;
+  std::vector<Work> work_;
   Memory memory_;  // the copies, and behind them the table of lines
 };
 

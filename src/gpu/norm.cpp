@@ -110,13 +110,11 @@ class Norm final : public RulesOf<ops::BatchNorm> {
 class NormGradient final : public RulesOf<ops::BatchNormGradient> {
   using In = ops::BatchNormGradientInput;
   using Out = ops::BatchNormGradientOutput;
-  // The kernels by gate stand in the order none, value, mask, table, two storages each.
+  // The kernels by gate stand in the order of ops::Gate, two storages each.
   static KernelId gated(KernelId none_f32, ops::Gate gate, DType storage) {
-    const std::uint32_t step = gate == ops::Gate::none    ? 0
-                               : gate == ops::Gate::value ? 2
-                               : gate == ops::Gate::mask  ? 4
-                                                          : 6;
-    return kernel_of(static_cast<KernelId>(static_cast<std::uint32_t>(none_f32) + step), storage);
+    return kernel_of(
+        static_cast<KernelId>(static_cast<std::uint32_t>(none_f32) + 2 * static_cast<std::uint32_t>(gate)),
+        storage);
   }
   Lowering lower_this(const ops::BatchNormGradient& operation, const Signature& s,
                       const Machine&) const override {

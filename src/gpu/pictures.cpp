@@ -16,9 +16,8 @@ using device::PicturesArgs;
 using device::ResizeAxis;
 using images::Resampler;
 
-constexpr std::int64_t kSharedUnasked = 48 * 1024;  // bytes of a block, without asking for more
-constexpr std::int64_t kBandElements = 4096;        // of the network's input, of a block: three of 96x96
-constexpr std::int64_t kChunk = 4 << 20;            // bytes that are copied at a time
+constexpr std::int64_t kBandElements = 4096;  // of the network's input, of a block: three of 96x96
+constexpr std::int64_t kChunk = 4 << 20;      // bytes that are copied at a time
 
 // Lists behind each other, for one copy.
 class Tables {
@@ -86,9 +85,9 @@ std::unique_ptr<HeldPictures> HeldPictures::make(Device& device, const data::Dat
   const Shape& example = set.example_shape();
   const std::int64_t line = width * channels;
   std::int64_t band = std::clamp<std::int64_t>(kBandElements / (example[2] * channels), 1, example[1]);
-  while (band > 1 && rows_of(resampler.rows(), band) * line > kSharedUnasked) --band;
+  while (band > 1 && rows_of(resampler.rows(), band) * line > device::kSharedUnasked) --band;
   const std::int64_t shared = rows_of(resampler.rows(), band) * line;
-  if (shared > kSharedUnasked) return nullptr;
+  if (shared > device::kSharedUnasked) return nullptr;
 
   Tables tables;
   const std::int64_t values_at = tables.add<std::array<float, 256>>(preprocessor.values());

@@ -91,9 +91,6 @@ inline std::int64_t divided(std::int64_t a, std::int64_t b) {
 /// constant, so that a plan does not hang on the card.
 inline constexpr std::int64_t kSweepBlocks = 8 * 132;
 
-/// Shared memory that a block has on every card from compute capability 8.0 on, bytes.
-inline constexpr int kMostShared = 99 * 1024;
-
 /// Blocks of a sweep whose threads take `each` elements at a time.
 inline std::int64_t sweep_blocks(std::int64_t elements, std::int64_t each = 1) {
   return std::clamp(divided(elements, each * device::kThreads), std::int64_t{1}, kSweepBlocks);

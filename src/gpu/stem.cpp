@@ -3,7 +3,7 @@
 #include <array>
 #include <optional>
 
-#include "gpu/rules.h"
+#include "gpu/parts.h"
 #include "ops/conv2d_pooled.h"
 
 namespace resnet::gpu {
@@ -16,7 +16,7 @@ using kernels::PoolGeometry;
 constexpr std::int64_t kOutputs = device::kConvChannels;
 constexpr std::int64_t kMostStripRows = 4;     // of the pool
 constexpr std::int64_t kStemBlocks = 2 * 132;  // that fill a card
-constexpr std::int64_t kSumsBytes = device::kThreads / 32 * 2 * kOutputs * 8;
+constexpr std::int64_t kSumsBytes = device::sums_of_warps_bytes(device::kThreads);
 
 std::int64_t in_whole(std::int64_t size, std::int64_t value) {
   return divided(value, size) * size;
@@ -58,7 +58,7 @@ Strips strips_of(const ConvGeometry& g, const PoolGeometry& pool, std::int64_t r
            .pooled_width = narrow(pool.wo()),
            .strips = narrow(divided(pool.ho(), rows)),
            .strip_rows = narrow(rows),
-           .run = narrow(run),
+           .padded_run = narrow(run),
            .depth = narrow(depth),
            .pitch = narrow(pitch),
            .pixels = narrow(pixels)},
@@ -69,7 +69,7 @@ Strips strips_of(const ConvGeometry& g, const PoolGeometry& pool, std::int64_t r
 std::optional<Strips> strips_with_room(const ConvGeometry& g, const PoolGeometry& pool, std::int64_t above) {
   for (std::int64_t rows = std::min(kMostStripRows, pool.ho()); rows > 0; --rows) {
     const Strips strips = strips_of(g, pool, rows, above);
-    if (strips.shared_bytes <= kMostShared) return strips;
+    if (strips.shared_bytes <= device::kMostShared) return strips;
   }
   return std::nullopt;
 }
@@ -112,13 +112,12 @@ class Pooled final : public RulesOf<ops::Conv2dPooled> {
                           a.parts = moments != nullptr ? r.workspace<double>() : nullptr;
                           r.launch(kernel, strips.all() * strips.tiles(), a, strips.shared_bytes);
                           if (moments == nullptr) return;
-                          r.launch(KernelId::conv_moments, divided(a.co, 8),
-                                   device::ConvSumsArgs{.parts = a.parts,
-                                                        .sums = moments,
-                                                        .rows = rows,
-                                                        .c = a.co,
-                                                        .parts_count = narrow(strips.all())},
-                                   device::kConvSumsBytes);
+                          merge_sums(r, KernelId::conv_moments,
+                                     {.parts = a.parts,
+                                      .sums = moments,
+                                      .rows = rows,
+                                      .c = a.co,
+                                      .parts_count = narrow(strips.all())});
                         },
                     .workspace_bytes = strips.all() * 2 * conv.co * std::int64_t{sizeof(double)}},
                    strips.reason());
@@ -147,6 +146,7 @@ class PooledWeightGradient final : public RulesOf<ops::Conv2dPooledWeightGradien
     const std::int64_t weights = conv.kh * conv.kw * conv.ci * conv.co;
     const std::int64_t share = divided(strips.all(), std::max(kStemBlocks / strips.tiles(), std::int64_t{1}));
     const std::int64_t shares = divided(strips.all(), share);
+    const WeightParts parts{shares, weights};
     return lowered({.name = "stem_weight_gradient_bf16",
                     .record =
                         [=](Recorder& r) {
@@ -159,14 +159,12 @@ class PooledWeightGradient final : public RulesOf<ops::Conv2dPooledWeightGradien
                           a.gate = r.operand(at.input(In::gate));
                           a.chosen = r.operand<const std::uint8_t>(at.input(In::index));
                           a.table = r.operand<const float>(at.input(In::gradient_coefficients));
-                          a.dw = shares > 1 ? r.workspace<float>() : dw;
+                          a.dw = parts.written(r, dw);
                           a.share = narrow(share);
                           r.launch(kernel, shares * strips.tiles(), a, strips.shared_bytes);
-                          if (shares > 1)
-                            r.launch(KernelId::merge_parts, sweep_blocks(weights),
-                                     device::MergeArgs{a.dw, dw, weights, shares});
+                          parts.merge(r, dw);
                         },
-                    .workspace_bytes = shares > 1 ? shares * weights * std::int64_t{sizeof(float)} : 0},
+                    .workspace_bytes = parts.bytes()},
                    strips.reason() + ", " + std::to_string(shares) + (shares == 1 ? " share" : " shares"));
   }
   Bf16Operands bf16_of(const ops::Conv2dPooledWeightGradient&) const override {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <span>
 
+#include "gpu/lines.h"
 #include "gpu/rules.h"
 
 namespace resnet::gpu {
@@ -19,30 +20,15 @@ KernelId kernel_of_several(const Work& work) {
   return KernelId::count;
 }
 
-// Bytes of a table's line, and of where its blocks begin.
-constexpr auto kLine = static_cast<std::int64_t>(sizeof(UpdateArgs));
-constexpr auto kFirst = static_cast<std::int64_t>(sizeof(std::int32_t));
-
-std::int64_t table_bytes(std::size_t updates) {
-  const auto count = static_cast<std::int64_t>(updates);
-  return plan::aligned(count * kLine + (count + 1) * kFirst, kAlignment);
-}
-
-// Writes the table of some updates, and gives the launch of all.
-Launch merged(std::span<const Work> updates, KernelId kernel, std::byte* host, std::byte* on_device) {
-  const auto count = static_cast<std::int64_t>(updates.size());
-  std::int32_t blocks = 0;
-  for (std::int64_t i = 0; i <= count; ++i) {
-    std::memcpy(host + count * kLine + i * kFirst, &blocks, sizeof blocks);
-    if (i == count) break;
-    const Launch& one = std::get<Launch>(updates[static_cast<std::size_t>(i)]);
-    std::memcpy(host + i * kLine, one.args.data(), sizeof(UpdateArgs));
-    blocks += static_cast<std::int32_t>(one.blocks);
+Lines<UpdateArgs> table_of(std::span<const Work> updates) {
+  Lines<UpdateArgs> table;
+  for (const Work& work : updates) {
+    const Launch& one = std::get<Launch>(work);
+    UpdateArgs args;
+    std::memcpy(&args, one.args.data(), sizeof args);
+    table.add(args, one.blocks);
   }
-  return launch_of(kernel, blocks,
-                   UpdatesArgs{reinterpret_cast<const UpdateArgs*>(on_device),
-                               reinterpret_cast<const std::int32_t*>(on_device + count * kLine),
-                               static_cast<std::int32_t>(count)});
+  return table;
 }
 
 }  // namespace
@@ -56,7 +42,7 @@ std::vector<Work> merge_updates(const std::vector<Work>& work, Device& device, M
     while (end < work.size() && kernel_of_several(work[end]) == kernel_of_several(work[i])) ++end;
     if (kernel_of_several(work[i]) != KernelId::count && end - i > 1) {
       runs.push_back(std::span(work).subspan(i, end - i));
-      bytes += table_bytes(end - i);
+      bytes += plan::aligned(Lines<UpdateArgs>::bytes_of(end - i), kAlignment);
     }
     i = end;
   }
@@ -68,8 +54,11 @@ std::vector<Work> merge_updates(const std::vector<Work>& work, Device& device, M
   const Work* next = work.data();
   for (const std::span<const Work> run : runs) {
     result.insert(result.end(), next, run.data());
-    result.emplace_back(merged(run, kernel_of_several(run.front()), host.data() + at, table.data() + at));
-    at += table_bytes(run.size());
+    const Lines<UpdateArgs> lines = table_of(run);
+    lines.write(host.data() + at);
+    result.emplace_back(launch_of(kernel_of_several(run.front()), lines.blocks(),
+                                  lines.args<UpdatesArgs>(table.data() + at)));
+    at += plan::aligned(lines.bytes(), kAlignment);
     next = run.data() + run.size();
   }
   result.insert(result.end(), next, work.data() + work.size());

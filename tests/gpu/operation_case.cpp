@@ -14,6 +14,7 @@
 #include "gpu/copies.h"
 #include "gpu/device.h"
 #include "gpu/kernel.h"
+#include "gpu/map_values.h"
 #include "gpu/tested_device.h"
 #include "gpu/with_cudnn.h"
 #include "ops/conv2d.h"
@@ -30,8 +31,7 @@ constexpr std::byte kUntouched{0xff};
 
 // What the tensor cores see of a number, or what storing it leaves.
 double seen(double value, DType storage) {
-  const auto v = static_cast<float>(value);
-  return static_cast<double>(storage == DType::bf16 ? device::to_float(device::rounded<Bf16>(v)) : v);
+  return storage == DType::bf16 ? as_bf16(value) : static_cast<double>(static_cast<float>(value));
 }
 double seen_as_tf32(double value) {
   return static_cast<double>(std::bit_cast<float>(device::to_tf32(static_cast<float>(value))));

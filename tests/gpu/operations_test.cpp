@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "gpu/map_values.h"
 #include "gpu/operation_case.h"
 #include "ops/activation.h"
 #include "ops/adamw.h"
@@ -27,12 +28,10 @@ namespace {
 
 using ops::make;
 using ops::ValueType;
+using test::f32;
 using test::OperationCase;
 using Inputs = std::vector<std::optional<ValueType>>;
 
-ValueType f32(const Shape& shape) {
-  return {shape, DType::f32};
-}
 ValueType i32(const Shape& shape) {
   return {shape, DType::i32};
 }

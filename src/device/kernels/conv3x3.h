@@ -10,6 +10,7 @@
 #include "device/args.h"
 #include "device/kernels/gemm.h"
 #include "device/kernels/norm.h"
+#include "device/kernels/sums.h"
 #include "device/words.h"
 
 namespace resnet::device {
@@ -35,8 +36,9 @@ template <int kThreadCount>
 RESNET_WORD void copy_pixels(Shared<Bf16> tile, const void* map, int first, int pixels, int channels,
                              int channel, int from, int to) {
   const auto* x = static_cast<const Bf16*>(map);
-  RESNET_NO_UNROLL  // registers are for sums
-      for (int i = from * 8 + thread(); i < to * 8; i += kThreadCount) {
+  // Registers are for sums.
+  RESNET_NO_UNROLL
+  for (int i = from * 8 + thread(); i < to * 8; i += kThreadCount) {
     const int row = i / 8, chunk = i % 8, pixel = first + row;
     const bool valid = pixel >= 0 && pixel < pixels;
     copy16_async(tile + chunk_at(row, chunk),
@@ -62,15 +64,14 @@ template <int kThreadCount>
 RESNET_WORD void normalize_pixels(Shared<Bf16> tile, int rows, const float* table, int channels, int channel,
                                   bool relu) {
   const int chunk = thread() % 8, c = channel + chunk * 8;
-  const Eight mean = load_eight(table + c), scale = load_eight(table + channels + c);
-  const Eight offset = load_eight(table + 2 * channels + c);
+  const NormEight norm(table, channels, c);
   RESNET_NO_UNROLL
   for (int row = thread() / 8; row < rows; row += kThreadCount / 8) {
     const Shared<Chunk8> at = (tile + chunk_at(row, chunk)).template as<Chunk8>();
     Eight x = eight_of(at.load(0));
     RESNET_UNROLL
     for (int k = 0; k < 8; ++k) {
-      x.v[k] = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k];
+      x.v[k] = norm.of(k, x.v[k]);
       if (relu) x.v[k] = relu_of(x.v[k]);
     }
     at.store(0, chunk_of(x));
@@ -235,33 +236,6 @@ struct Conv3x3 {
   }
 };
 
-/// Adds a block's sums of 64 channels up, in the order of its warps, and writes the two of each to `parts`
-/// [2][c] for the merge. Thread i has those of channels i % 8 * 8 on; `all` is memory for them that nobody
-/// uses.
-template <int kThreadCount>
-RESNET_WORD void leave_sums(const double (&sums)[2][8], Shared<double> all, double* parts, int c) {
-  constexpr int kWarps = kThreadCount / kWarp;
-  const int lane = thread() % kWarp, warp = thread() / kWarp;
-  sync();  // all have read those of the channels before
-  RESNET_UNROLL
-  for (int s = 0; s < 2; ++s) {
-    RESNET_UNROLL
-    for (int k = 0; k < 8; ++k) {
-      double sum = sums[s][k];
-      sum += shuffle_xor(sum, 8);
-      sum += shuffle_xor(sum, 16);
-      if (lane < 8) all.store((warp * 2 + s) * kConvChannels + lane * 8 + k, sum);
-    }
-  }
-  sync();
-  if (thread() < 2 * kConvChannels) {
-    const int s = thread() / kConvChannels, channel = thread() % kConvChannels;
-    double sum = 0;
-    for (int i = 0; i < kWarps; ++i) sum += all.load((i * 2 + s) * kConvChannels + channel);
-    parts[std::int64_t{s} * c + channel] = sum;
-  }
-}
-
 /// Eight neighbours of y, as they are stored, and their moments.
 RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, int c, double (&sums)[2][8]) {
   if (g.bias != nullptr) {
@@ -271,12 +245,7 @@ RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, 
   }
   const Chunk8 y = chunk_of(v);
   store_chunk(static_cast<Bf16*>(g.y) + at, y);
-  RESNET_UNROLL
-  for (int k = 0; k < 8; ++k) {
-    const auto stored = static_cast<double>(to_float(y.v[k]));
-    sums[0][k] += stored;
-    sums[1][k] += stored * stored;
-  }
+  add_moments(sums, eight_of(y));
 }
 
 /// Eight neighbours of dx, gated where a ReLU was before them, and the norm's sums of them.
@@ -288,28 +257,11 @@ RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at,
     for (int k = 0; k < 8; ++k) v.v[k] += addend.v[k];
   }
   if (g.norm_x == nullptr) return store_chunk(static_cast<Bf16*>(g.y) + at, chunk_of(v));
-  const Eight x = load_eight(static_cast<const Bf16*>(g.norm_x) + at), mean = load_eight(g.norm + c);
-  unsigned passes = 0;
-  if (g.mask != nullptr) {
-    passes = g.mask[at / 8];
-  } else {
-    const Eight scale = load_eight(g.norm + g.out + c), offset = load_eight(g.norm + 2 * g.out + c);
-    RESNET_UNROLL
-    for (int k = 0; k < 8; ++k) {
-      const float z = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k];
-      passes |= (z <= 0.0F ? 0U : 1U) << static_cast<unsigned>(k);
-    }
-  }
-  RESNET_UNROLL
-  for (int k = 0; k < 8; ++k) v.v[k] = (passes >> static_cast<unsigned>(k) & 1U) == 0 ? 0.0F : v.v[k];
-  const Chunk8 dz = chunk_of(v);
+  const Eight x = load_eight(static_cast<const Bf16*>(g.norm_x) + at);
+  const unsigned bits = g.mask != nullptr ? g.mask[at / 8] : bits_of_table(NormEight(g.norm, g.out, c), x);
+  const Chunk8 dz = chunk_of(passing(v, bits));
   store_chunk(static_cast<Bf16*>(g.y) + at, dz);
-  RESNET_UNROLL
-  for (int k = 0; k < 8; ++k) {
-    const auto stored = static_cast<double>(to_float(dz.v[k]));
-    sums[0][k] += stored;
-    sums[1][k] += stored * (static_cast<double>(x.v[k]) - static_cast<double>(mean.v[k]));
-  }
+  add_gradient_sums(sums, eight_of(dz), x, load_eight(g.norm + c));
 }
 
 /// Blocks are (tile of pixels, tile of outputs), the outputs innermost. Two share a multiprocessor.
@@ -337,10 +289,11 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
         finish_gradient(g, v, at, c, of_channels);
       }
     }
-    if (g.parts != nullptr)
-      leave_sums<kConv3x3Threads>(
-          of_channels, shared<double>(kConvPixels * Products::kPitch * 4),  // behind the products
-          g.parts + std::int64_t{products.first / kConvPixels} * 2 * g.out + channel, g.out);
+    if (g.parts == nullptr) continue;
+    sync();  // all have read the sums of the half before
+    leave_sums<kConv3x3Threads>(
+        of_channels, shared<double>(kConvPixels * Products::kPitch * 4),  // behind the products
+        g.parts + std::int64_t{products.first / kConvPixels} * 2 * g.out + channel, g.out, kConvChannels);
   }
 }
 
@@ -369,11 +322,10 @@ RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
   double sums[2] = {};
   merged_parts(g, sums, c);
   if (thread() >= 8 || c >= g.c) return;
-  const double mean = sums[0] / static_cast<double>(g.rows);
-  const double variance = sums[1] / static_cast<double>(g.rows) - mean * mean;
-  g.sums[c] = static_cast<float>(mean);
-  g.sums[g.c + c] = static_cast<float>(mean - static_cast<double>(g.sums[c]));
-  g.sums[2 * g.c + c] = static_cast<float>(variance < 0 ? 0.0 : variance);  // NaN stays
+  const Moments moments(sums[0], sums[1], g.rows);
+  g.sums[c] = static_cast<float>(moments.mean);
+  g.sums[g.c + c] = static_cast<float>(moments.mean - static_cast<double>(g.sums[c]));
+  g.sums[2 * g.c + c] = static_cast<float>(moments.variance);
 }
 
 /// sums [3][c]: of dz, of dz * (x - mean); the third is nobody's.

@@ -56,8 +56,7 @@ struct Conv3x3Weights {
   /// dy of dz and the norm's x, in place; blocks of the first inputs write it.
   RESNET_WORD void make_dy(int tile) const {
     const int chunk = thread() % 8, c = output + chunk * 8;
-    const Eight mean = load_eight(g.norm + c), of_dz = load_eight(g.norm + g.co + c);
-    const Eight of_x = load_eight(g.norm + 2 * g.co + c), offset = load_eight(g.norm + 3 * g.co + c);
+    const NormGradientEight norm(g.norm, g.co, c);
     for (int row = thread() / 8; row < kWeightPixels; row += kThreads / 8) {
       const int pixel = tile * kWeightPixels + row;
       if (pixel >= pixels) continue;  // its dz is zero, and no tap reads its x
@@ -65,8 +64,7 @@ struct Conv3x3Weights {
       const Eight v = eight_of((norm_x(tile) + chunk_at(row, chunk)).template as<Chunk8>().load(0));
       Eight d = eight_of(at.load(0));
       RESNET_UNROLL
-      for (int k = 0; k < 8; ++k)
-        d.v[k] = d.v[k] * of_dz.v[k] + ((v.v[k] - mean.v[k]) * of_x.v[k] + offset.v[k]);
+      for (int k = 0; k < 8; ++k) d.v[k] = norm.of(k, d.v[k], v.v[k]);
       const Chunk8 made = chunk_of(d);
       at.store(0, made);
       if (input == 0) store_chunk(static_cast<Bf16*>(g.made_dy) + std::int64_t{pixel} * g.co + c, made);

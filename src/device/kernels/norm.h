@@ -1,90 +1,22 @@
-// Batch normalisation, and sums over rows by channel. Statistics are summed in double: the sums of the
-// squares of f32 lose nothing there, so that no shift is needed (mean of 1000 deviations: 1e-10 of the
-// variance).
+// Batch normalisation. Statistics are summed in double: the sums of the squares of f32 lose nothing there, so
+// that no shift is needed (mean of 1000 deviations: 1e-10 of the variance).
 #pragma once
 
 #include "device/args.h"
 #include "device/kernels/elementwise.h"
+#include "device/kernels/sums.h"
 #include "device/words.h"
 
 namespace resnet::device {
 
-/// The rows of a block's share.
-struct Share {
-  std::int64_t number, first, last;
-  RESNET_WORD Share(const SumsArgs& g, std::int64_t share) : number(share) {
-    const std::int64_t rows = (g.rows + g.shares - 1) / g.shares;
-    first = share * rows;
-    last = first + rows < g.rows ? first + rows : g.rows;
-  }
-};
-
-/// Blocks: [share][32 channels], a warp a row at a time.
-template <int kSums, class F>
-RESNET_WORD void sum_rows_by_one(const SumsArgs& g, const F& f) {
-  constexpr int kWarps = kThreads / kWarp;
-  const int lane = thread() % kWarp, warp = thread() / kWarp;
-  const auto groups = static_cast<int>((g.c + kWarp - 1) / kWarp);
-  const Share share(g, block() / groups);
-  const std::int64_t channel = static_cast<std::int64_t>(block() % groups) * kWarp + lane;
-  double sums[kSums] = {};
-  if (channel < g.c)
-    for (std::int64_t row = share.first + warp; row < share.last; row += kWarps)
-      f.one(sums, row * g.c + channel, channel);
-  const Shared<double> all = shared<double>(0);
+/// Adds eight numbers, and where there are two sums their squares.
+template <int kSums>
+RESNET_WORD void add_moments(double (&sums)[kSums][8], const Eight& v) {
   RESNET_UNROLL
-  for (int k = 0; k < kSums; ++k) all.store((k * kWarps + warp) * kWarp + lane, sums[k]);
-  sync();
-  if (warp < kSums && channel < g.c) {
-    double sum = 0;
-    for (int w = 0; w < kWarps; ++w) sum += all.load((warp * kWarps + w) * kWarp + lane);
-    g.parts[(share.number * kSums + warp) * g.c + channel] = sum;
-  }
-}
-
-/// Blocks: [share][64 channels], a warp four rows at a time, a lane eight channels.
-template <int kSums, class F>
-RESNET_WORD void sum_rows_by_eight(const SumsArgs& g, const F& f) {
-  constexpr int kWarps = kThreads / kWarp, kChannels = 64, kRows = 4;
-  const int lane = thread() % kWarp, warp = thread() / kWarp;
-  const auto groups = static_cast<int>((g.c + kChannels - 1) / kChannels);
-  const Share share(g, block() / groups);
-  const std::int64_t first = static_cast<std::int64_t>(block() % groups) * kChannels;
-  const std::int64_t channel = first + lane % 8 * 8;
-  double sums[kSums][8] = {};
-  if (channel < g.c) {
-    for (std::int64_t row = share.first + warp * kRows + lane / 8; row < share.last; row += kWarps * kRows)
-      f.eight(sums, row * g.c + channel, channel);
-  }
-  const Shared<double> all = shared<double>(0);
-  RESNET_UNROLL
-  for (int k = 0; k < kSums; ++k) {
-    RESNET_UNROLL
-    for (int e = 0; e < 8; ++e) {
-      double v = sums[k][e];
-      v += shuffle_xor(v, 8);
-      v += shuffle_xor(v, 16);
-      if (lane < 8) all.store((k * kWarps + warp) * kChannels + lane * 8 + e, v);
-    }
-  }
-  sync();
-  static_assert(kSums * kChannels <= kThreads);
-  const int k = thread() / kChannels, c = thread() % kChannels;
-  if (k < kSums && first + c < g.c) {
-    double sum = 0;
-    for (int w = 0; w < kWarps; ++w) sum += all.load((k * kWarps + w) * kChannels + c);
-    g.parts[(share.number * kSums + k) * g.c + first + c] = sum;
-  }
-}
-
-/// Sums over a block's share of the rows, by channel: f adds an element's numbers, or those of eight
-/// neighbours.
-template <int kSums, class F>
-RESNET_WORD void sum_rows(const SumsArgs& g, const F& f) {
-  if (g.c % 8 == 0) {
-    sum_rows_by_eight<kSums>(g, f);
-  } else {
-    sum_rows_by_one<kSums>(g, f);
+  for (int e = 0; e < 8; ++e) {
+    const auto d = static_cast<double>(v.v[e]);
+    sums[0][e] += d;
+    if constexpr (kSums > 1) sums[1][e] += d * d;
   }
 }
 
@@ -99,13 +31,7 @@ struct MomentSums {
     if constexpr (kSquares) sums[1] += v * v;
   }
   RESNET_WORD void eight(double (&sums)[kSums][8], std::int64_t i, std::int64_t) const {
-    const Eight v = load_eight(x + i);
-    RESNET_UNROLL
-    for (int e = 0; e < 8; ++e) {
-      const auto d = static_cast<double>(v.v[e]);
-      sums[0][e] += d;
-      if constexpr (kSquares) sums[1][e] += d * d;
-    }
+    add_moments(sums, load_eight(x + i));
   }
 };
 
@@ -130,6 +56,15 @@ RESNET_WORD void norm_moments(const SumsArgs& g) {
   sum_rows<2>(g, MomentSums<T, true>{static_cast<const T*>(g.x)});
 }
 
+/// Of sums over so many rows.
+struct Moments {
+  double mean, variance;
+  RESNET_WORD Moments(double sum, double squares, std::int64_t rows)
+      : mean(sum / static_cast<double>(rows)), variance(squares / static_cast<double>(rows) - mean * mean) {
+    if (variance < 0) variance = 0;  // NaN stays
+  }
+};
+
 /// A thread a channel.
 RESNET_WORD void norm_table(const NormTableArgs& g) {
   const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
@@ -142,10 +77,10 @@ RESNET_WORD void norm_table(const NormTableArgs& g) {
     mean = static_cast<double>(g.running_mean[c]);
     variance = static_cast<double>(g.running_var[c]);
   } else {
-    const auto rows = static_cast<double>(g.rows);
-    mean = merged(g.parts + c, g.shares, 2 * g.c) / rows;
-    variance = merged(g.parts + g.c + c, g.shares, 2 * g.c) / rows - mean * mean;
-    if (variance < 0) variance = 0;  // NaN stays
+    const Moments moments(merged(g.parts + c, g.shares, 2 * g.c),
+                          merged(g.parts + g.c + c, g.shares, 2 * g.c), g.rows);
+    mean = moments.mean;
+    variance = moments.variance;
   }
   const double inv_std = 1.0 / sqrt(variance + g.eps);
   if (g.mean != nullptr) {
@@ -171,10 +106,24 @@ RESNET_WORD void norm_table(const NormTableArgs& g) {
       static_cast<float>(static_cast<double>(g.beta[c]) - (mean - static_cast<double>(rounded_mean)) * scale);
 }
 
+/// What a norm makes of x.
+RESNET_WORD float normed(float x, float mean, float scale, float offset) {
+  return (x - mean) * scale + offset;
+}
+
+/// Eight channels of a norm's table [3][channels].
+struct NormEight {
+  Eight mean, scale, offset;
+  RESNET_WORD NormEight(const float* table, std::int64_t channels, std::int64_t c)
+      : mean(load_eight(table + c)),
+        scale(load_eight(table + channels + c)),
+        offset(load_eight(table + 2 * channels + c)) {}
+  RESNET_WORD float of(int k, float x) const { return normed(x, mean.v[k], scale.v[k], offset.v[k]); }
+};
+
 /// z of one element, before it is rounded.
-RESNET_WORD float normed(const NormApplyArgs& g, float x, float mean, float scale, float offset,
-                         float residual) {
-  const float v = (x - mean) * scale + offset + residual;
+RESNET_WORD float finished(const NormApplyArgs& g, float normed, float residual) {
+  const float v = normed + residual;
   return g.relu != 0 ? relu_of(v) : v;
 }
 
@@ -193,20 +142,20 @@ RESNET_WORD void norm_apply(const NormApplyArgs& g) {
     std::int64_t c = first % g.c;
     unsigned bits = 0;
     if (whole) {
-      const Eight mean = load_eight(g.table + c), scale = load_eight(g.table + g.c + c);
-      const Eight offset = load_eight(g.table + 2 * g.c + c);
+      const NormEight norm(g.table, g.c, c);
       Eight v = load_eight(x + first), r = {};
       if (residual != nullptr) r = load_eight(residual + first);
       RESNET_UNROLL
       for (int k = 0; k < 8; ++k) {
-        v.v[k] = normed(g, v.v[k], mean.v[k], scale.v[k], offset.v[k], r.v[k]);
+        v.v[k] = finished(g, norm.of(k, v.v[k]), r.v[k]);
         bits |= (v.v[k] <= 0.0F ? 0U : 1U) << static_cast<unsigned>(k);
       }
       store_eight(z + first, v);
     } else {
       for (std::int64_t i = first; i < first + 8 && i < elements; ++i) {
         const float r = residual != nullptr ? to_float(residual[i]) : 0.0F;
-        const float v = normed(g, to_float(x[i]), g.table[c], g.table[g.c + c], g.table[2 * g.c + c], r);
+        const float v =
+            finished(g, normed(to_float(x[i]), g.table[c], g.table[g.c + c], g.table[2 * g.c + c]), r);
         z[i] = rounded<T>(v);
         bits |= (v <= 0.0F ? 0U : 1U) << static_cast<unsigned>(i - first);
         c = c + 1 == g.c ? 0 : c + 1;
@@ -229,35 +178,50 @@ RESNET_WORD bool passes(const Args& g, std::int64_t i, std::int64_t c) {
   if constexpr (kGate == GateKind::table) {
     const auto* table = static_cast<const float*>(g.gate);
     const float x = to_float(static_cast<const T*>(g.x)[i]);
-    return !((x - table[c]) * table[g.c + c] + table[2 * g.c + c] <= 0.0F);
+    return !(normed(x, table[c], table[g.c + c], table[2 * g.c + c]) <= 0.0F);
   }
   return true;
+}
+
+/// A bit for each of eight x that a norm's ReLU lets pass.
+RESNET_WORD unsigned bits_of_table(const NormEight& norm, const Eight& x) {
+  unsigned bits = 0;
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) bits |= (norm.of(k, x.v[k]) <= 0.0F ? 0U : 1U) << static_cast<unsigned>(k);
+  return bits;
+}
+/// Those whose bit is set, else zero.
+RESNET_WORD Eight passing(Eight v, unsigned bits) {
+  RESNET_UNROLL
+  for (int k = 0; k < 8; ++k) v.v[k] = (bits >> static_cast<unsigned>(k) & 1U) == 0 ? 0.0F : v.v[k];
+  return v;
 }
 
 /// Eight neighbours of dz from channel c on, of which those count that the gate lets pass.
 template <class T, GateKind kGate, class Args>
 RESNET_WORD Eight gated_eight(const Args& g, std::int64_t first, std::int64_t c) {
   Eight d = load_eight(static_cast<const T*>(g.dz) + first);
-  const void* const gate = g.gate;
-  if constexpr (kGate == GateKind::table) {
-    const auto* table = static_cast<const float*>(gate);
-    const Eight x = load_eight(static_cast<const T*>(g.x) + first), mean = load_eight(table + c);
-    const Eight scale = load_eight(table + g.c + c), offset = load_eight(table + 2 * g.c + c);
-    RESNET_UNROLL
-    for (int k = 0; k < 8; ++k)
-      d.v[k] = (x.v[k] - mean.v[k]) * scale.v[k] + offset.v[k] <= 0.0F ? 0.0F : d.v[k];
-  }
+  if constexpr (kGate == GateKind::table)
+    return passing(d, bits_of_table(NormEight(static_cast<const float*>(g.gate), g.c, c),
+                                    load_eight(static_cast<const T*>(g.x) + first)));
   if constexpr (kGate == GateKind::value) {
-    const Eight z = load_eight(static_cast<const T*>(gate) + first);
+    const Eight z = load_eight(static_cast<const T*>(g.gate) + first);
     RESNET_UNROLL
     for (int k = 0; k < 8; ++k) d.v[k] = z.v[k] <= 0.0F ? 0.0F : d.v[k];
   }
-  if constexpr (kGate == GateKind::mask) {
-    const unsigned bits = static_cast<const std::uint8_t*>(gate)[first / 8];
-    RESNET_UNROLL
-    for (int k = 0; k < 8; ++k) d.v[k] = (bits >> static_cast<unsigned>(k) & 1U) == 0 ? 0.0F : d.v[k];
-  }
+  if constexpr (kGate == GateKind::mask)
+    return passing(d, static_cast<const std::uint8_t*>(g.gate)[first / 8]);
   return d;
+}
+
+/// Adds eight dz, and dz * (x - mean).
+RESNET_WORD void add_gradient_sums(double (&sums)[2][8], const Eight& dz, const Eight& x, const Eight& mean) {
+  RESNET_UNROLL
+  for (int e = 0; e < 8; ++e) {
+    const auto d = static_cast<double>(dz.v[e]);
+    sums[0][e] += d;
+    sums[1][e] += d * (static_cast<double>(x.v[e]) - static_cast<double>(mean.v[e]));
+  }
 }
 
 /// Of the gated dz, and of dz * (x - mean).
@@ -273,13 +237,7 @@ struct GradientSums {
   }
   RESNET_WORD void eight(double (&sums)[2][8], std::int64_t i, std::int64_t c) const {
     const Eight d = gated_eight<T, kGate>(g, i, c);
-    const Eight x = load_eight(static_cast<const T*>(g.x) + i), mean = load_eight(g.mean + c);
-    RESNET_UNROLL
-    for (int e = 0; e < 8; ++e) {
-      sums[0][e] += static_cast<double>(d.v[e]);
-      sums[1][e] +=
-          static_cast<double>(d.v[e]) * (static_cast<double>(x.v[e]) - static_cast<double>(mean.v[e]));
-    }
+    add_gradient_sums(sums, d, load_eight(static_cast<const T*>(g.x) + i), load_eight(g.mean + c));
   }
 };
 
@@ -305,6 +263,24 @@ RESNET_WORD void norm_gradient_table(const NormGradientTableArgs& g) {
   g.table[3 * g.c + c] = static_cast<float>(-scale * sum / rows);
 }
 
+/// A norm's gradient, of its dz and x.
+RESNET_WORD float norm_gradient_of(float dz, float x, float mean, float of_dz, float of_x, float offset) {
+  return dz * of_dz + ((x - mean) * of_x + offset);
+}
+
+/// Eight channels of the table [4][channels].
+struct NormGradientEight {
+  Eight mean, of_dz, of_x, offset;
+  RESNET_WORD NormGradientEight(const float* table, std::int64_t channels, std::int64_t c)
+      : mean(load_eight(table + c)),
+        of_dz(load_eight(table + channels + c)),
+        of_x(load_eight(table + 2 * channels + c)),
+        offset(load_eight(table + 3 * channels + c)) {}
+  RESNET_WORD float of(int k, float dz, float x) const {
+    return norm_gradient_of(dz, x, mean.v[k], of_dz.v[k], of_x.v[k], offset.v[k]);
+  }
+};
+
 /// dx may be x or dz, dresidual dz. A thread takes eight neighbours at a time.
 template <class T, GateKind kGate>
 RESNET_WORD void norm_gradient_apply(const NormGradientApplyArgs& g) {
@@ -320,21 +296,19 @@ RESNET_WORD void norm_gradient_apply(const NormGradientApplyArgs& g) {
     const std::int64_t first = e * 8;
     std::int64_t c = first % g.c;
     if (whole) {
-      const Eight mean = load_eight(g.table + c), of_dz = load_eight(g.table + g.c + c);
-      const Eight of_x = load_eight(g.table + 2 * g.c + c), offset = load_eight(g.table + 3 * g.c + c);
+      const NormGradientEight norm(g.table, g.c, c);
       const Eight d = gated_eight<T, kGate>(g, first, c);
       Eight v = load_eight(x + first);
       RESNET_UNROLL
-      for (int k = 0; k < 8; ++k)
-        v.v[k] = d.v[k] * of_dz.v[k] + ((v.v[k] - mean.v[k]) * of_x.v[k] + offset.v[k]);
+      for (int k = 0; k < 8; ++k) v.v[k] = norm.of(k, d.v[k], v.v[k]);
       if (dresidual != nullptr) store_eight(dresidual + first, d);
       store_eight(dx + first, v);
       continue;
     }
     for (std::int64_t i = first; i < first + 8 && i < elements; ++i) {
       const float d = passes<T, kGate>(g, i, c) ? to_float(dz[i]) : 0.0F;
-      const float v = d * g.table[g.c + c] +
-                      ((to_float(x[i]) - g.table[c]) * g.table[2 * g.c + c] + g.table[3 * g.c + c]);
+      const float v = norm_gradient_of(d, to_float(x[i]), g.table[c], g.table[g.c + c], g.table[2 * g.c + c],
+                                       g.table[3 * g.c + c]);
       if (dresidual != nullptr) dresidual[i] = rounded<T>(d);
       dx[i] = rounded<T>(v);
       c = c + 1 == g.c ? 0 : c + 1;

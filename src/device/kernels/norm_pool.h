@@ -40,7 +40,7 @@ RESNET_WORD void norm_pool_chunks(const NormPoolArgs& args) {
     RESNET_UNROLL
     for (int k = 0; k < kCount; ++k) {
       const int c = static_cast<int>(place.c) + k;
-      z[k] = (best[k] - args.table[c]) * scale[k] + args.table[2 * g.c + c];
+      z[k] = normed(best[k], args.table[c], scale[k], args.table[2 * g.c + c]);
       if (args.relu != 0) z[k] = relu_of(z[k]);
     }
     store_sums<T, kCount>(g.y, i, z);
@@ -116,8 +116,8 @@ RESNET_WORD void norm_pool_gradient_chunks(const NormPoolGradientArgs& args) {
     RESNET_UNROLL
     for (int k = 0; k < kCount; ++k) {
       const int c = static_cast<int>(place.c) + k;
-      dx[k] = spread[k] * args.table[g.c + c] +
-              ((to_float(v.v[k]) - args.table[c]) * args.table[2 * g.c + c] + args.table[3 * g.c + c]);
+      dx[k] = norm_gradient_of(spread[k], to_float(v.v[k]), args.table[c], args.table[g.c + c],
+                               args.table[2 * g.c + c], args.table[3 * g.c + c]);
     }
     store_sums<T, kCount>(g.y, i, dx);
   });

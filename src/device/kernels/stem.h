@@ -47,7 +47,7 @@ struct Stem {
   /// Rounded to bf16, zeros where a chunk is longer than the row of a tap.
   RESNET_WORD void load_weights() const {
     for (int i = thread(); i < g.depth * 8; i += kThreads) {
-      const int k = i / 8, chunk = i % 8, row = k / g.run, j = k % g.run;
+      const int k = i / 8, chunk = i % 8, row = k / g.padded_run, j = k % g.padded_run;
       Eight w = {};
       if (row < g.kh && j < run)
         w = load_eight(g.w + std::int64_t{row * run + j} * g.co + column + chunk * 8);
@@ -74,7 +74,7 @@ struct Stem {
   }
   /// And where from there chunk k8 of the depth.
   RESNET_WORD int chunk_of_depth(int k8) const {
-    const int chunks = g.run / 8;
+    const int chunks = g.padded_run / 8;
     return k8 / chunks * g.pitch + k8 % chunks * 8;
   }
 
@@ -164,17 +164,11 @@ RESNET_WORD void leave_moments(const Stem<T>& stem) {
   const int own = stem.strip * g.strip_rows * 2 - stem.first_row, c8 = thread() % 8;
   double sums[2][8] = {};
   for (int pixel = own * g.wo + thread() / 8; pixel < stem.pixels(); pixel += kThreads / 8) {
-    const Chunk8 y = stem.chunk(pixel, c8).load(0);
-    RESNET_UNROLL
-    for (int k = 0; k < 8; ++k) {
-      const auto v = static_cast<double>(to_float(y.v[k]));
-      sums[0][k] += v;
-      sums[1][k] += v * v;
-    }
+    add_moments(sums, eight_of(stem.chunk(pixel, c8).load(0)));
   }
   leave_sums<kThreads>(sums, stem.inputs.template as<double>(),
                        g.parts + std::int64_t{stem.image * g.strips + stem.strip} * 2 * g.co + stem.column,
-                       g.co);
+                       g.co, kConvChannels);
 }
 
 /// Blocks are (image, strip, 64 outputs), the outputs innermost.
@@ -217,12 +211,10 @@ RESNET_WORD Chunk8 dy_of(const Stem<T>& stem, const Chunk8& y, int pixel, int c8
       }
     }
   }
-  const Eight mean = load_eight(g.table + c), of_dz = load_eight(g.table + g.co + c);
-  const Eight of_y = load_eight(g.table + 2 * g.co + c), offset = load_eight(g.table + 3 * g.co + c);
+  const NormGradientEight norm(g.table, g.co, c);
   Eight v = eight_of(y);
   RESNET_UNROLL
-  for (int k = 0; k < 8; ++k)
-    v.v[k] = spread.v[k] * of_dz.v[k] + ((v.v[k] - mean.v[k]) * of_y.v[k] + offset.v[k]);
+  for (int k = 0; k < 8; ++k) v.v[k] = norm.of(k, spread.v[k], v.v[k]);
   return chunk_of(v);
 }
 
@@ -281,7 +273,8 @@ RESNET_WORD void stem_weight_gradient(const StemArgs& g) {
     for (int m = 0; m < 4; ++m) {
       RESNET_UNROLL
       for (int e = 0; e < 4; ++e) {
-        const int k = (warp + j * Stem<T>::kWarps) * 8 + lane % 4 * 2 + e % 2, row = k / g.run, i = k % g.run;
+        const int k = (warp + j * Stem<T>::kWarps) * 8 + lane % 4 * 2 + e % 2, row = k / g.padded_run,
+                  i = k % g.padded_run;
         const int co = column + m * 16 + lane / 4 + e / 2 * 8;
         if (row < g.kh && i < run)
           g.dw[(std::int64_t{share} * g.kh * run + row * run + i) * g.co + co] = sums[j][m][e];

@@ -1,0 +1,27 @@
+// What several blocks leave of one sum, and the launches that merge it, in the order of the parts.
+#pragma once
+
+#include "gpu/rules.h"
+
+namespace resnet::gpu {
+
+/// A gradient of weights, of shares of the pixels: parts in the workspace, unless there is one.
+struct WeightParts {
+  std::int64_t shares, weights;
+
+  std::int64_t bytes() const { return shares > 1 ? shares * weights * std::int64_t{sizeof(float)} : 0; }
+  /// Where the shares are written, and merges them to dw.
+  float* written(const Recorder& r, float* dw) const { return shares > 1 ? r.workspace<float>() : dw; }
+  void merge(Recorder& r, float* dw) const {
+    if (shares > 1)
+      r.launch(KernelId::merge_parts, sweep_blocks(weights),
+               device::MergeArgs{r.workspace<float>(), dw, weights, shares});
+  }
+};
+
+/// Two sums by channel that a convolution's blocks left, by conv_moments or conv_gradient_sums.
+inline void merge_sums(Recorder& r, KernelId kernel, const device::ConvSumsArgs& args) {
+  r.launch(kernel, divided(args.c, 8), args, device::kConvSumsBytes);
+}
+
+}  // namespace resnet::gpu
