@@ -11,10 +11,10 @@ namespace {
 using namespace std::chrono_literals;
 using Outcome = Socket::Outcome;
 
-constexpr auto kHeadTime = 10s;    // for a request's head, from its first byte on
-constexpr auto kLingerTime = 2s;   // until the client has read the last response of its connection
-constexpr auto kStopTime = 300ms;  // in which a connection may still begin a request when the server stops
-constexpr auto kIdleTime = 1s;     // after which an idle connection may give way to a new one
+constexpr auto kHeadTime = 10s;   // for a request's head, from its first byte on
+constexpr auto kLingerTime = 2s;  // until the client has read the last response of its connection
+constexpr auto kStopTime = 1s;    // in which a connection may still begin a request when the server stops
+constexpr auto kIdleTime = 1s;    // after which an idle connection may give way to a new one
 constexpr auto kCrowdedTime = 100ms;
 constexpr auto kLongestPoll = 200ms;
 constexpr std::size_t kBuffer = 64 << 10;

@@ -316,7 +316,7 @@ with Server() as server, server.open() as s:
     s.sendall(post + b"Content-Length: 1000\r\n\r\nabc")
     time.sleep(0.2)
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.7)
+    time.sleep(1.5)
     assert server.process.poll() is None, "it waits for a request that has begun"
     assert server.end() == -signal.SIGTERM
 
