@@ -188,6 +188,9 @@ class PlannedEngine : public Engine {
   /// What this work needs of the arena, which is not made for it yet. `mixed`: with Targets::mixed_labels.
   /// What was asked for so is taken at once, by the first call that needs any of it.
   virtual ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed = false) = 0;
+  /// SHA-256 of the kernels that this work is done by, 64 digits: beside device() what the bits of its
+  /// results follow from.
+  virtual std::string plan_sha256(const Shape& images, Work work, bool mixed = false) = 0;
   /// EngineOptions::memory.
   virtual std::int64_t memory() const = 0;
   /// Bytes that are free on a device with a memory of its own, in which the arena lies; none: it lies in the

@@ -51,8 +51,9 @@ struct RunInfo {
   std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
   std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
   DeviceInfo device = {};
-  double seconds = 0;    // from now to the end of the run, about; 0: not known
-  bool bounded = false;  // by FitOptions::seconds: it ends then, and steps follow
+  std::string plan_sha256 = {};  // PlannedEngine::plan_sha256() of a batch; "": of an engine without plans
+  double seconds = 0;            // from now to the end of the run, about; 0: not known
+  bool bounded = false;          // by FitOptions::seconds: it ends then, and steps follow
 
   // Where it goes on, if it is resumed (CheckpointOptions::resume): what was done of it, and its curve so
   // far.
@@ -90,6 +91,7 @@ struct FitResult {
   std::string threads_from;  // DeviceInfo::threads_from
   std::string isa;           // DeviceInfo::target: an instruction set, or a GPU's architecture ("sm_90")
   std::string libraries;     // compiler, C library, decoders and DeviceInfo::libraries, with their versions
+  std::string plan_sha256;   // RunInfo::plan_sha256
   std::string weights_sha256;
   bool complete = false;                              // false: stopped early
   std::optional<data::Dataset::Source::Counts> data;  // of the training set, where it knows

@@ -202,6 +202,10 @@ class GpuEngine : public AheadEngine {
     const Gate::Pass pass = gate_.read();
     return plans_.bytes_for(images, work, mixed, 1);
   }
+  std::string plan_sha256(const Shape& images, Work work, bool mixed) override {
+    const Gate::Pass pass = gate_.read();
+    return plans_.sha256_for(images, work, mixed);
+  }
   std::int64_t memory() const override { return options_.memory; }
   std::optional<std::int64_t> device_memory_left() const override {
     const Gate::Pass pass = gate_.read();

@@ -81,6 +81,12 @@ class InferenceEngine final : public PlannedEngine {
     return bytes;
   }
 
+  std::string plan_sha256(const Shape& images, Work work, bool) override {
+    if (work != Work::infer) refuse("plan_sha256() of a step");
+    const engine::Gate::Pass pass = gate_.read();
+    return plan::sha256_of(*planned(images)->plan);
+  }
+
   std::int64_t memory() const override { return options_.memory; }
 
  private:

@@ -132,6 +132,10 @@ class NativeEngine final : public PlannedEngine {
     return plans_.bytes_for(images, work, mixed, threads_.count);
   }
 
+  std::string plan_sha256(const Shape& images, Work work, bool mixed) override {
+    const Gate::Pass pass = gate_.read();
+    return plans_.sha256_for(images, work, mixed);
+  }
   std::int64_t memory() const override { return options_.memory; }
 
  private:

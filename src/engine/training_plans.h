@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/sha256.h"
 #include "compiler/compile.h"
 #include "compiler/training.h"
 #include "engine/native_options.h"
@@ -104,6 +105,13 @@ class TrainingPlans {
     if (work == Work::gradients) add(PlanKind::apply, {}, false);
     bytes.state = state_.layout().bytes();
     return bytes;
+  }
+
+  std::string sha256_for(const Shape& images, Work work, bool mixed) {
+    if (work == Work::infer) return plan::sha256_of(planned(PlanKind::infer, images).plan());
+    if (work == Work::step) return plan::sha256_of(planned(PlanKind::step, images, mixed).plan());
+    const std::string gradients = plan::sha256_of(planned(PlanKind::gradients, images, mixed).plan());
+    return sha256_of(gradients + plan::sha256_of(planned(PlanKind::apply, {}).plan()));
   }
 
   struct Largest {

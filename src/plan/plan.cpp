@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/sha256.h"
+
 namespace resnet::plan {
 namespace {
 
@@ -99,6 +101,13 @@ const StateLayout::Entry& StateLayout::add(const std::string& name, const Shape&
 const StateLayout::Entry* StateLayout::find(const std::string& name) const {
   const auto found = entries_.find(name);
   return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::string sha256_of(const Plan& plan) {
+  std::string text = plan.target;
+  for (const Call& call : plan.calls)
+    text += fmt::format("\n{} {} {}", call.op, call.node, call.kernel->name());
+  return resnet::sha256_of(text);
 }
 
 std::string summary(const Plan& plan) {

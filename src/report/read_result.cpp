@@ -93,6 +93,7 @@ FitResult read_result(const std::filesystem::path& path) {
   reader.take("threads_from", result.threads_from);
   reader.take("isa", result.isa);
   reader.take("libraries", result.libraries);
+  reader.take("plan_sha256", result.plan_sha256);
   reader.take("weights_sha256", result.weights_sha256);
   reader.take("complete", result.complete);
   data::Dataset::Source::Counts counts;

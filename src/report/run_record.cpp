@@ -94,7 +94,8 @@ std::string to_json(const FitResult& result) {
                               {"weights_sha256", result.weights_sha256},
                               {"complete", result.complete},
                               {"version", kVersion},
-                              {"libraries", result.libraries}});
+                              {"libraries", result.libraries},
+                              {"plan_sha256", result.plan_sha256}});
   if (result.data) {
     object.add("bad_files", result.data->bad_files);
     object.add("duplicates", result.data->duplicates);

@@ -32,8 +32,8 @@ bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted)
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, device_name, cpu_model,
 /// seed, epochs, steps, step_plan, skipped_steps, rollbacks, seconds, best_epoch, optimizer, threads,
-/// threads_from, isa, weights_sha256, complete, version, libraries, and of a folder of pictures bad_files,
-/// duplicates, overlaps. A number that is not finite is null.
+/// threads_from, isa, weights_sha256, complete, version, libraries, plan_sha256, and of a folder of pictures
+/// bad_files, duplicates, overlaps. A number that is not finite is null.
 std::string to_json(const FitResult& result);
 /// One JSON object, a line: what (a sentence), step, epoch, batch, first and left_in_state (place, name,
 /// operation and kind of a number that is not finite, or null), lr, loss, loss_before, skipped_steps,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/machine.h"
+#include "data/augment.h"
 
 namespace resnet::train {
 
@@ -44,6 +45,20 @@ void check_batches(const nn::Module& net, const data::Dataset& train, std::int64
                          " of " + std::to_string(train.size()) + ": " + error.what(),
                      "FitOptions::drop_last leaves it out; or give another FitOptions::batch_size");
   }
+}
+
+Work work_of(const FitOptions& options) {
+  return options.accumulate > 1 || options.clip_norm > 0 ? Work::gradients : Work::step;
+}
+
+bool mixes(const FitOptions& options, const data::Dataset& train) {
+  return data::Augmenter(options.augment, options.seed, train.example_shape()).mixes();
+}
+
+std::string plan_of(const FitOptions& options, Engine& engine, const data::Dataset& train) {
+  auto* const planned = dynamic_cast<PlannedEngine*>(&engine);
+  if (planned == nullptr) return "";
+  return planned->plan_sha256(batch_shape(options, train), work_of(options), mixes(options, train));
 }
 
 int loader_threads(int engine_threads, int given) {

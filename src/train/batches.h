@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "resnet/train.h"
 
@@ -17,6 +18,12 @@ Shape batch_shape(const FitOptions& options, const data::Dataset& train);
 /// is dropped; ConfigError where that leaves none.
 void check_batches(const nn::Module& net, const data::Dataset& train, std::int64_t batch_size,
                    bool drop_last = false);
+
+/// What the engine does with a batch, and whether its targets are mixed labels.
+Work work_of(const FitOptions& options);
+bool mixes(const FitOptions& options, const data::Dataset& train);
+/// PlannedEngine::plan_sha256() of that; "" for an engine without plans.
+std::string plan_of(const FitOptions& options, Engine& engine, const data::Dataset& train);
 
 /// Threads that make batches: those given, or as suit an engine of so many threads.
 int loader_threads(int engine_threads, int given = 0);

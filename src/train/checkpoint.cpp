@@ -22,6 +22,7 @@ namespace {
 constexpr const char* kFormat = "1";
 constexpr const char* kVersionKey = "resnet.version";
 constexpr const char* kLibrariesKey = "resnet.libraries";
+constexpr const char* kPlanKey = "resnet.plan_sha256";
 constexpr const char* kRunKey = "resnet.run";
 constexpr const char* kFactsKey = "resnet.facts";
 constexpr const char* kCurve = "curve";  // F64 [points,4]
@@ -172,8 +173,10 @@ Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
   checkpoint.run = run_from_json(text_of(file, kRunKey));
   checkpoint.facts = facts_from_json(text_of(file, kFactsKey));
   checkpoint.version = text_of(file, kVersionKey);
-  if (const auto known = file.metadata.find(kLibrariesKey); known != file.metadata.end())
-    checkpoint.libraries = known->second;
+  for (const auto& [key, text] :
+       {std::pair(kLibrariesKey, &checkpoint.libraries), {kPlanKey, &checkpoint.plan_sha256}}) {
+    if (const auto known = file.metadata.find(key); known != file.metadata.end()) *text = known->second;
+  }
   bool has_curve = false;
   for (auto& [tensor_name, tensor] : file.tensors) {
     if (tensor_name == kCurve) {
@@ -226,6 +229,7 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, 
   io::Metadata metadata = {{kCheckpointKey, kFormat},
                            {kVersionKey, kVersion},
                            {kLibrariesKey, checkpoint.libraries},
+                           {kPlanKey, checkpoint.plan_sha256},
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
   metadata.merge(checkpoint.network);

@@ -53,6 +53,7 @@ struct Checkpoint {
   io::Metadata network;   // io::metadata_of(), written only: with it read_model() takes the file for a model
   std::string version;    // of the program that wrote it
   std::string libraries;  // libraries_of() the run then; "": not known
+  std::string plan_sha256;  // plan_of() it; "": none, or not known
 };
 
 /// Beside our own code, what last bits depend on where this device computes: images::libraries() and its own.
@@ -82,8 +83,8 @@ void check_place(const std::filesystem::path& path, const RunState& run, std::in
 /// Throws ConfigError that names the first of `now` that is not as it was in the run of `path`.
 void check_facts(const std::filesystem::path& path, const Facts& then, const Facts& now);
 
-/// What all checkpoints of a run have: its facts and its network.
-Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
+/// What all checkpoints of a run have: its facts, what computes it, and its network.
+Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, Engine& engine,
                             const data::Dataset& train, const data::Dataset& test);
 
 /// The facts of a run. `engine` is made for it.

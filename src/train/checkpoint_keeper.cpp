@@ -12,6 +12,7 @@
 #include "base/descriptor.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "resnet/version.h"
 
 namespace resnet {
@@ -46,6 +47,10 @@ std::int64_t steps_of(const std::string& name) {
 
 std::string name_of(std::int64_t steps) {
   return fmt::format("{}{:09}{}", kPrefix, steps, kSuffix);
+}
+
+std::string plan_text(const std::string& sha256) {
+  return sha256.empty() ? "" : "plan " + sha256.substr(0, 12);
 }
 
 // The steps of all checkpoints in a folder, the newest first.
@@ -86,7 +91,7 @@ void CheckpointKeeper::note(const std::string& line) const {
   if (options_.note) options_.note(line);
 }
 
-std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Engine& engine,
+std::optional<Checkpoint> CheckpointKeeper::newest(const Checkpoint& blank, const Engine& engine,
                                                    std::int64_t before) {
   wait();
   std::vector<std::int64_t> all = all_in(options_.folder);
@@ -98,15 +103,16 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Facts& facts, const Eng
     const fs::path path = path_of(steps);
     try {
       Checkpoint checkpoint = read_checkpoint(path);
-      check_facts(path, checkpoint.facts, facts);
+      check_facts(path, checkpoint.facts, blank.facts);
       check_state(path, checkpoint, engine);
       check_place(path, checkpoint.run, batches_, accumulate_);
       for (const auto& [then, now] :
            {std::pair(fmt::format("resnet {}", checkpoint.version), fmt::format("resnet {}", kVersion)),
-            std::pair(checkpoint.libraries, libraries_of(engine.device()))}) {
+            std::pair(checkpoint.libraries, blank.libraries),
+            std::pair(plan_text(checkpoint.plan_sha256), plan_text(blank.plan_sha256))}) {
         if (!then.empty() && then != now)
-          note(fmt::format("{} was written with {}; this is {}: last bits may differ", path.string(), then,
-                           now));
+          note(fmt::format("{} was written with {}; this is {}: last bits may differ", path.string(),
+                           shown(then, 200), now));
       }
       note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
                        checkpoint.run.progress.epoch + 1, steps));

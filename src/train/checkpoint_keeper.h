@@ -27,11 +27,12 @@ class CheckpointKeeper {
   CheckpointKeeper(const CheckpointKeeper&) = delete;
   CheckpointKeeper& operator=(const CheckpointKeeper&) = delete;
 
-  /// The newest checkpoint that is whole; what was passed over is told. None if the folder has none. Throws
-  /// FormatError where it has some and all are damaged, ConfigError as read_checkpoint() and check_facts().
-  /// One that is being written is waited for. Where there is a whole one of fewer steps than `before`, that
-  /// is the newest: those of as many and more led to where the run went bad, and are removed.
-  std::optional<Checkpoint> newest(const Facts& facts, const Engine& engine,
+  /// The newest checkpoint that is whole, of a run that now has `blank`; what was passed over is told. None
+  /// if the folder has none. Throws FormatError where it has some and all are damaged, ConfigError as
+  /// read_checkpoint() and check_facts(). One that is being written is waited for. Where there is a whole one
+  /// of fewer steps than `before`, that is the newest: those of as many and more led to where the run went
+  /// bad, and are removed.
+  std::optional<Checkpoint> newest(const Checkpoint& blank, const Engine& engine,
                                    std::int64_t before = std::numeric_limits<std::int64_t>::max());
 
   /// Whether it is time for one, at this number of steps.

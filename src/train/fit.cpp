@@ -25,10 +25,11 @@ Run::Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
   make_engine();
   prefetch_ = fit_into_memory(options, *engine_, net, train, test);
   loader_ = data::Loader(train, loader_options(options, prefetch_));
+  info_.plan_sha256 = plan_of(options, *engine_, train);
   if (!keeper_) return;
   blank_ = blank_checkpoint(options, net, *engine_, train, test);
   if (!options.checkpoints.resume) return;
-  if (std::optional<Checkpoint> found = keeper_->newest(blank_.facts, *engine_)) {
+  if (std::optional<Checkpoint> found = keeper_->newest(blank_, *engine_)) {
     restore(std::move(*found));
     spent_before_ += at_.elapsed;
   }
@@ -148,7 +149,7 @@ Checkpoint Run::checkpoint() {
 
 void Run::roll_back() {
   const RunState from = at_;
-  auto found = keeper_ ? keeper_->newest(blank_.facts, *engine_, back_before(from)) : std::nullopt;
+  auto found = keeper_ ? keeper_->newest(blank_, *engine_, back_before(from)) : std::nullopt;
   if (found) {
     restore(std::move(*found));
   } else {
@@ -159,6 +160,7 @@ void Run::roll_back() {
     best_.clear();
     at_ = {};
     info_ = info_of(net_, train_, test_, options_);
+    info_.plan_sha256 = plan_of(options_, *engine_, train_);
   }
   count_rollback(at_, from);
 }

@@ -66,6 +66,7 @@ FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& 
   result.threads_from = device.threads_from;
   result.isa = device.target;
   result.libraries = libraries_of(device);
+  result.plan_sha256 = info.plan_sha256;
   if (run.examples > 0) {
     result.loss = run.measured.loss;
     result.train_acc = run.measured.train_acc;

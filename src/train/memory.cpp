@@ -10,7 +10,6 @@
 
 #include "base/memory.h"
 #include "compiler/optimizer.h"
-#include "data/augment.h"
 #include "data/cache.h"
 #include "train/batches.h"
 
@@ -161,12 +160,10 @@ void limit_caches(const data::Dataset& train, const data::Dataset& test, std::in
 
 MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& net,
                    const data::Dataset& train, const data::Dataset& test, int prefetch) {
-  const bool parts = options.accumulate > 1 || options.clip_norm > 0;
-  const bool mixed = data::Augmenter(options.augment, options.seed, train.example_shape()).mixes();
   ArenaNeed arena(engine);
   arena.add(test, batch_sizes(test.size(), options.batch_size), Work::infer, false);
-  arena.add(train, batch_sizes(train.size(), options.batch_size, options.drop_last),
-            parts ? Work::gradients : Work::step, mixed);
+  arena.add(train, batch_sizes(train.size(), options.batch_size, options.drop_last), work_of(options),
+            mixes(options, train));
 
   const data::LoaderOptions loading = loader_options(options);
   const std::int64_t evaluating = loader_threads(engine.device().threads, options.loader_threads);

@@ -4,6 +4,7 @@ from beginning to end, interrupted, resumed, and with a device that fails; and a
 missing."""
 import json
 import os
+import re
 import shutil
 
 from program import HERE, put, put_noise, result_of, run
@@ -33,8 +34,9 @@ def trained(out, *flags, says="", **where):
 whole = trained("whole", "--device", "cuda", says="device: cuda:0 (Emulated GPU 0)\n")
 assert whole["device"] == "cuda:0" and whole["device_name"] == "Emulated GPU 0" and whole["isa"] == "sm_90", whole
 assert "CUDA 13.0, driver for CUDA 13.1" in whole["libraries"] and whole["cpu_model"] != whole["device_name"], whole
+assert re.fullmatch("[0-9a-f]{64}", whole["plan_sha256"]), whole
 automatic = trained("automatic", "--threads", "1", says="device: cuda:1 (Emulated GPU 1)\n", **on("devices=2,busy=0"))
-assert automatic["device"] == "cuda:1" and automatic["weights_sha256"] == whole["weights_sha256"], (automatic, whole)
+assert automatic["device"] == "cuda:1" and automatic["weights_sha256"] == whole["weights_sha256"] and automatic["plan_sha256"] == whole["plan_sha256"], (automatic, whole)
 result = run(*RUN, "--device", "cuda", "--precision", "tf32", "--steps", "1", "--quiet", "--out", "tf32", **on())
 assert result.stdout.endswith(" examples/sec on cuda:0\n") and "device:" not in result.stderr, result
 assert "precision = 'tf32'" in (HERE / "tf32/config.toml").read_text()

@@ -27,7 +27,7 @@ assert {p.name for p in (HERE / "first").iterdir()} == {"config.toml", "metrics.
                                                         "model.safetensors", "checkpoints"}
 result = result_of("first")
 assert set(result) >= {"loss", "train_acc", "test_acc", "examples_per_second", "device", "seed", "epochs", "threads",
-                       "weights_sha256", "complete", "version", "libraries"}
+                       "weights_sha256", "complete", "version", "libraries", "plan_sha256"}
 assert result["complete"] is True and result["epochs"] == 2 and result["steps"] == 10
 xml.etree.ElementTree.parse(HERE / "first" / "curves.svg")
 events = run("train", *CHAPTER, "--epochs", 1, "--tensorboard", "--quiet", "--out", "events") and list((HERE / "events").glob("events.out.tfevents.*"))

@@ -45,6 +45,7 @@ FitResult full_result() {
   result.threads_from = "cores";
   result.isa = "sm_90";
   result.libraries = "g++ 12.2.0, CUDA 13.0";
+  result.plan_sha256 = "abcd";
   result.weights_sha256 = "00ff";
   result.complete = true;
   return result;
@@ -63,7 +64,7 @@ TEST_F(RunRecord, ResultHasEveryFigureExactly) {
                       R"("threads":2,"threads_from":"cores","isa":"sm_90",)"
                       R"("weights_sha256":"00ff",)"
                       R"("complete":true,"version":")") +
-                      kVersion + "\",\"libraries\":\"g++ 12.2.0, CUDA 13.0\"}\n");
+                      kVersion + "\",\"libraries\":\"g++ 12.2.0, CUDA 13.0\",\"plan_sha256\":\"abcd\"}\n");
   EXPECT_EQ(nlohmann::json::parse(text).at("seed"), std::numeric_limits<std::uint64_t>::max());
 }
 

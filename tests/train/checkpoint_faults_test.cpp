@@ -43,7 +43,8 @@ struct Writer {
                                  .best = {},
                                  .network = {},
                                  .version = {},
-                                 .libraries = {}};
+                                 .libraries = {},
+                                 .plan_sha256 = {}};
     checkpoint.run.steps = checkpoint.run.progress.epoch = steps;
     checkpoint.run.curve.resize(static_cast<std::size_t>(steps));
     return checkpoint;
@@ -55,7 +56,7 @@ struct Writer {
   // The steps of the newest one that is whole; 0: there is none.
   std::int64_t newest() {
     train::CheckpointKeeper keeper(options(true), 1, 1);
-    const std::optional<train::Checkpoint> found = keeper.newest(kFacts, *engine);
+    const std::optional<train::Checkpoint> found = keeper.newest(at(0), *engine);
     return found ? found->run.steps : 0;
   }
 };
@@ -172,7 +173,7 @@ TEST(CheckpointKeeper, GoesOnFromOneThatItHadGivenUpWhereNoOtherIsWhole) {
   }
   const auto newest = [&] {
     train::CheckpointKeeper keeper(writer.options(true), 1, 1);
-    return keeper.newest(kFacts, *writer.engine, 2)->run.steps;
+    return keeper.newest(writer.at(0), *writer.engine, 2)->run.steps;
   };
   write_file(checkpoints_in(kFolder)[1], "damaged");
   EXPECT_EQ(newest(), 2);

@@ -32,6 +32,7 @@ using test::run_until;
 using test::Stopper;
 using test::test_set;
 using test::training_set;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -292,7 +293,8 @@ TEST_F(Checkpoints, SayWhatIsWrongInThem) {
   for (const std::string key :
        {"resnet.checkpoint", "resnet.run", "resnet.facts", "resnet.version", train::kHashKey})
     EXPECT_THAT(without(key), HasSubstr("no '" + key + "' in its metadata"));
-  EXPECT_EQ(without("resnet.libraries"), "read") << "not known";
+  for (const std::string key : {"resnet.libraries", "resnet.plan_sha256"})
+    EXPECT_EQ(without(key), "read") << "not known: " << key;
   EXPECT_THAT(refusal([](io::Safetensors& file) { file.metadata["resnet.facts"] = "[]"; }),
               HasSubstr("resnet.facts is no object"));
   EXPECT_THAT(refusal([](io::Safetensors& file) { file.metadata["resnet.facts"] = "{\"a\":1}"; }),
@@ -375,6 +377,10 @@ TEST_F(Checkpoints, OfOtherLibrariesOrAnotherVersionAreTold) {
   };
   EXPECT_THAT(notes_with("resnet.libraries", "g++ 1.0.0"),
               HasSubstr("was written with g++ 1.0.0; this is " + images::libraries() + ":"));
+  EXPECT_THAT(notes_with("resnet.plan_sha256", "0123456789abcdef0123"),
+              ContainsRegex("was written with plan 0123456789ab; this is plan [0-9a-f]{12}:"));
+  EXPECT_THAT(notes_with("resnet.plan_sha256", ""), Not(HasSubstr("was written with")))
+      << "of an engine without plans";
   EXPECT_THAT(notes_with("resnet.libraries", ""), Not(HasSubstr("was written with"))) << "not known";
   EXPECT_THAT(notes_with("resnet.version", "0.0.1"),
               HasSubstr(std::string("was written with resnet 0.0.1; this is resnet ") + kVersion + ":"));
