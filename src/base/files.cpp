@@ -65,22 +65,30 @@ int read_back(int fd, Parts parts) {
                 "the disk or the memory fails: see the system's log, or give another folder");
 }
 
-// Where the bytes really go, the end of a chain of links, and what is there.
+// Where the bytes really go, and what is there.
 struct Target {
   fs::path path;
   struct stat old {};
   bool replaces = false;
 };
 
+// The path itself.
+Target itself(const fs::path& path, const fs::path& asked_for) {
+  Target target{path};
+  target.replaces = uninterrupted([&] { return file_system().lstat(path.c_str(), &target.old); }) == 0;
+  if (!target.replaces && errno != ENOENT) fail_to_write(asked_for, errno);
+  return target;
+}
+
+// The end of a chain of links.
 Target followed(const fs::path& path) {
   constexpr int kMostLinks = 40;  // as Linux
   Target target{path};
   for (int links = 0; links <= kMostLinks; ++links) {
-    const char* name = target.path.c_str();
-    target.replaces = uninterrupted([&] { return file_system().lstat(name, &target.old); }) == 0;
-    if (!target.replaces && errno != ENOENT) fail_to_write(path, errno);
+    target = itself(target.path, path);
     if (!target.replaces || !S_ISLNK(target.old.st_mode)) return target;
     std::string next;
+    const char* name = target.path.c_str();
     if (uninterrupted([&] { return file_system().readlink(name, next); }) != 0) fail_to_write(path, errno);
     target.path = target.path.parent_path() / next;
   }
@@ -211,14 +219,20 @@ std::string read_text(const fs::path& path) {
 }
 
 void write_file(const fs::path& path, Parts parts, Durability durability, const KnownFolder* known) {
-  // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
-  struct stat status {};
-  const bool exists = uninterrupted([&] { return file_system().stat(path.c_str(), &status); }) == 0;
-  if (!exists && errno != ENOENT) fail_to_write(path, errno);
-  if (exists && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
-  if (exists && !S_ISREG(status.st_mode)) return write_through(path, parts);
-
-  const Target target = followed(path);
+  Target target;
+  if (known != nullptr) {  // a folder may be a stranger's, whose links lead to what is not his
+    target = itself(path, path);
+    if (target.replaces && S_ISDIR(target.old.st_mode)) fail_to_write(path, EISDIR);
+    target.replaces = target.replaces && S_ISREG(target.old.st_mode);
+  } else {
+    // Before links are followed by name: those of /dev/stdout and its like lead to what has no name.
+    struct stat status {};
+    const bool exists = uninterrupted([&] { return file_system().stat(path.c_str(), &status); }) == 0;
+    if (!exists && errno != ENOENT) fail_to_write(path, errno);
+    if (exists && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
+    if (exists && !S_ISREG(status.st_mode)) return write_through(path, parts);
+    target = followed(path);
+  }
   const fs::path folder = target.path.has_parent_path() ? target.path.parent_path() : ".";
   const SignalsHeld held;                // a temporary file would stay
   constexpr mode_t kOwnersAlone = 0600;  // until it has the permissions of what it replaces

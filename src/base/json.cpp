@@ -6,7 +6,7 @@
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
+#include <set>
 
 #include "base/text.h"
 #include "base/variant.h"
@@ -117,8 +117,8 @@ class Builder {
  private:
   struct Frame {
     Json value;
-    std::string key;                       // of the member whose value comes next
-    std::unordered_set<std::string> keys;  // of an object, so far
+    std::string key;             // of the member whose value comes next
+    std::set<std::string> keys;  // of an object, so far; no hash that a file could be made for
   };
 
   std::size_t position() const { return static_cast<std::size_t>(*trace_ - begin_); }

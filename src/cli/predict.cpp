@@ -60,17 +60,30 @@ class Predict final : public Command {
   }
 
  private:
+  // An array is closed whatever happens in it.
   void answer(Model& model, const settings::Settings& chosen) {
+    const bool from_pipe = files_ == std::vector<std::string>{"-"};
+    const std::vector<fs::path> files = from_pipe ? std::vector<fs::path>() : pictures();
     if (json_) fmt::print("[");
+    try {
+      answer(model, chosen, files);
+    } catch (...) {
+      if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+      throw;
+    }
+    if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+  }
+
+  // No files: standard input.
+  void answer(Model& model, const settings::Settings& chosen, const std::vector<fs::path>& files) {
     if (csv_) {
       fmt::print("file,error");
       for (std::int64_t k = 1; k <= top_; ++k) fmt::print(",label_{0},probability_{0}", k);
       fmt::print("\n");
     }
-    if (files_ == std::vector<std::string>{"-"}) {
+    if (files.empty()) {
       show(from_stdin(model, chosen.views));
     } else {
-      const std::vector<fs::path> files = pictures();
       const auto seen = predict_progress(static_cast<std::int64_t>(files.size()));
       predict(model, files,
               {.top = top_,
@@ -82,7 +95,6 @@ class Predict final : public Command {
                 seen(shown_);
               });
     }
-    if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
   }
 
   Prediction from_stdin(Model& model, Views views) const {
@@ -138,10 +150,11 @@ class Predict final : public Command {
   }
 
   void show_csv(const Prediction& prediction) const {
-    fmt::print("{},{}", csv_field(prediction.file.string()), csv_field(prediction.error));
+    fmt::print("{},{}", csv_field(printable(prediction.file.string())),
+               csv_field(printable(prediction.error)));
     for (std::size_t k = 0; k < static_cast<std::size_t>(top_); ++k) {
       if (k < prediction.top.size()) {
-        fmt::print(",{},{}", csv_field(prediction.top[k].first), prediction.top[k].second);
+        fmt::print(",{},{}", csv_field(printable(prediction.top[k].first)), prediction.top[k].second);
       } else {
         fmt::print(",,");
       }

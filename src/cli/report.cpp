@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "bench/bench.h"
 #include "cli/command.h"
 #include "cli/evaluation.h"
@@ -63,8 +64,13 @@ class Report final : public Command {
                       (*bar)(done);
                     }});
     bar.reset();
-    write_file(out, page);
-    fmt::print("{}\n", out.string());
+    if (out_.empty() && runs_.size() == 1) {
+      const KnownFolder folder(runs_.front());
+      write_file(out, page, &folder);
+    } else {
+      write_file(out, page);
+    }
+    fmt::print("{}\n", printable(out.string()));
     return kDone;
   }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -15,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostDepth = 64;  // folders within each other
+constexpr int kMostDepth = 64;   // folders within each other
+constexpr int kMostVisits = 40;  // of one folder, by links: each level of links may double what is below it
 
 std::string lower(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -65,6 +67,8 @@ class Walk {
   }
 
  private:
+  using FolderId = std::pair<dev_t, ino_t>;
+
   [[noreturn]] void throw_root(int error) const {
     throw IoError(dir_.string() + ": " + std::strerror(error), unexpanded(dir_));
   }
@@ -99,13 +103,17 @@ class Walk {
     }
   }
 
-  void visit_folder(const fs::path& path, int depth, std::pair<dev_t, ino_t> id) {
+  void visit_folder(const fs::path& path, int depth, FolderId id) {
     if (std::find(above_.begin(), above_.end(), id) != above_.end()) {
       ++found_.links;
       return;
     }
     if (depth == kMostDepth) {
       found_.bad.push_back({path, "more than " + std::to_string(kMostDepth) + " folders within each other"});
+      return;
+    }
+    if (++visits_[id] > kMostVisits) {
+      found_.bad.push_back({path, "more than " + std::to_string(kMostVisits) + " ways lead to this folder"});
       return;
     }
     if (depth < 2) found_.folders.push_back(path);
@@ -118,7 +126,8 @@ class Walk {
 
   const fs::path& dir_;
   Listing& found_;
-  std::vector<std::pair<dev_t, ino_t>> above_;  // the folders around
+  std::vector<FolderId> above_;  // the folders around
+  std::map<FolderId, int> visits_;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kPngSignature = {"\x89PNG\r\n\x1a\n", 8};
 constexpr std::size_t kMostText = 1 << 20;  // bytes of one text, compressed or not
+constexpr int kMostInflatedTexts = 8;       // of a file, each of which may grow a thousandfold
 
 bool png_begins(Bytes file) {
   return starts_with(file, kPngSignature);
@@ -48,8 +49,9 @@ std::vector<std::uint8_t> from_hexadecimal(Bytes text) {
   return out;
 }
 
-// The text of a tEXt, zTXt or iTXt chunk if its keyword is this one; else nothing.
-std::vector<std::uint8_t> text_of(std::string_view type, Bytes chunk, std::string_view keyword) {
+// The text of a tEXt, zTXt or iTXt chunk if its keyword is this one; else nothing. `left`: compressed ones
+// that are read yet.
+std::vector<std::uint8_t> text_of(std::string_view type, Bytes chunk, std::string_view keyword, int& left) {
   if (chunk.size() > kMostText || !starts_with(chunk, keyword) || chunk.size() <= keyword.size()) return {};
   if (chunk[keyword.size()] != 0) return {};
   Bytes rest = chunk.subspan(keyword.size() + 1);
@@ -67,7 +69,8 @@ std::vector<std::uint8_t> text_of(std::string_view type, Bytes chunk, std::strin
       rest = rest.subspan(static_cast<std::size_t>(end - rest.begin()) + 1);
     }
   }
-  return compressed ? inflated(rest, kMostText) : std::vector<std::uint8_t>(rest.begin(), rest.end());
+  if (!compressed) return {rest.begin(), rest.end()};
+  return left > 0 && left-- > 0 ? inflated(rest, kMostText) : std::vector<std::uint8_t>();
 }
 
 Header png_header(Bytes file) {
@@ -78,6 +81,7 @@ Header png_header(Bytes file) {
   header.width = big32(file, 16);
   header.height = big32(file, 20);
   std::vector<std::uint8_t> exif, old_exif, xmp;
+  int left = kMostInflatedTexts;
   for (std::size_t at = 8; at + 12 <= file.size();) {
     const std::size_t length = big32(file, at);
     const std::string_view type(reinterpret_cast<const char*>(file.data()) + at + 4, 4);
@@ -86,9 +90,9 @@ Header png_header(Bytes file) {
     if (type == "eXIf") {
       exif.assign(chunk.begin(), chunk.end());
     } else if (type == "tEXt" || type == "zTXt" || type == "iTXt") {
-      if (auto text = text_of(type, chunk, "Raw profile type exif"); !text.empty())
+      if (auto text = text_of(type, chunk, "Raw profile type exif", left); !text.empty())
         old_exif = from_hexadecimal(text);
-      if (auto text = text_of(type, chunk, "XML:com.adobe.xmp"); !text.empty()) xmp = std::move(text);
+      if (auto text = text_of(type, chunk, "XML:com.adobe.xmp", left); !text.empty()) xmp = std::move(text);
     }
     at += 12 + length;
   }

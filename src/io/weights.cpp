@@ -65,7 +65,8 @@ std::map<std::string, std::string> weight_map_of(const fs::path& path) {
   for (const auto& [name, part] : map->members()) {
     if (!part.is_text()) refuse(fmt::format("the file of {} is no text", in_quotes(name)));
     const fs::path file(part.text());
-    if (part.text().empty() || file != file.filename() || part.text() == "." || part.text() == "..")
+    const bool is_name = file == file.filename() && part.text().find('\0') == std::string::npos;
+    if (part.text().empty() || !is_name || part.text() == "." || part.text() == "..")
       refuse(fmt::format("the file {} is not beside it", in_quotes(part.text())));
     parts.emplace(name, part.text());
   }
@@ -74,33 +75,26 @@ std::map<std::string, std::string> weight_map_of(const fs::path& path) {
 
 void read_parts(const fs::path& path, Weights& weights) {
   const std::map<std::string, std::string> parts = weight_map_of(path);
-  std::set<std::string> files;
-  for (const auto& [name, file] : parts) files.insert(file);
+  std::map<std::string, std::set<std::string>> tensors_of;  // by file
+  for (const auto& [name, file] : parts) tensors_of[file].insert(name);
   std::map<std::string, std::int64_t> widened;
-  for (const std::string& file : files) {
+  for (auto& [file, missing] : tensors_of) {
     const fs::path part = path.parent_path() / file;
+    const auto refuse = [&](const std::string& what) {
+      throw FormatError(fmt::format("{}: {}", part.string(), what), "index and parts are of different files");
+    };
     io::Safetensors content = io::read_safetensors(part, io::StoredTypes::all);
     for (auto& [name, tensor] : content.tensors) {
-      const auto found = parts.find(name);
-      if (found == parts.end() || found->second != file) {
-        throw FormatError(fmt::format("{}: it has {}, which {} does not say", part.string(), in_quotes(name),
-                                      path.filename().string()),
-                          "index and parts are of different files");
-      }
+      if (missing.erase(name) == 0)
+        refuse(fmt::format("it has {}, which {} does not say", in_quotes(name), path.filename().string()));
       weights.tensors.emplace_back(name, std::move(tensor));
     }
+    // At once: an index may name a large file without tensors thousands of times.
+    if (!missing.empty()) refuse(fmt::format("it has no {}", in_quotes(*missing.begin())));
     for (const auto& [type, count] : content.widened) widened[type] += count;
   }
-  if (weights.tensors.size() != parts.size()) {
-    for (const auto& [name, file] : parts) {
-      if (std::ranges::find(weights.tensors, name, &State::value_type::first) != weights.tensors.end())
-        continue;
-      throw FormatError(
-          fmt::format("{}: it has no {}", (path.parent_path() / file).string(), in_quotes(name)),
-          "index and parts are of different files");
-    }
-  }
-  weights.notes.push_back(fmt::format("{} tensors in {} files, by their index", parts.size(), files.size()));
+  weights.notes.push_back(
+      fmt::format("{} tensors in {} files, by their index", parts.size(), tensors_of.size()));
   note_widened(weights, widened);
 }
 

@@ -104,9 +104,9 @@ const StateLayout::Entry* StateLayout::find(const std::string& name) const {
 }
 
 std::string sha256_of(const Plan& plan) {
-  std::string text = plan.target;
+  std::string text;
   for (const Call& call : plan.calls)
-    text += fmt::format("\n{} {} {}", call.op, call.node, call.kernel->name());
+    text += fmt::format("{} {} {}\n", call.op, call.node, call.kernel->name());
   return resnet::sha256_of(text);
 }
 

@@ -90,8 +90,8 @@ inline std::int64_t aligned(std::int64_t bytes, std::int64_t alignment = 64) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-/// SHA-256 of its target and of the operation, node and kernel of each call, 64 digits: beside the device and
-/// its libraries what the bits of its results follow from.
+/// SHA-256 of the operation, node and kernel of each call, 64 digits: beside the device and its libraries
+/// what the bits of its results follow from.
 std::string sha256_of(const Plan& plan);
 /// Kernels with the number of their calls, then memory: what changes when the compiler changes.
 std::string summary(const Plan& plan);

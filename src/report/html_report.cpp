@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <sstream>
@@ -43,7 +44,10 @@ double rounded(double value, double unit = 1e-5) {
 }
 Json number(double value) {
   if (!std::isfinite(value)) return {};
-  return std::stod(fmt::format("{:.6g}", value));
+  const std::string digits = fmt::format("{:.6g}", value);
+  double parsed = 0;  // a number below the least one stays 0
+  std::from_chars(digits.data(), digits.data() + digits.size(), parsed);
+  return parsed;
 }
 
 // A data set of the page, which several runs may share.

@@ -55,7 +55,7 @@ class RunFolder : public Observer {
     metrics_.reset();
     known_ = KnownFolder(folder_);  // it may have been made again
     write_metrics();
-    report::write_result(folder_ / report::kResultFile, result);
+    report::write_result(folder_ / report::kResultFile, result, &known_);
     write_curves();
   }
 

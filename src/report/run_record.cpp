@@ -131,8 +131,8 @@ std::string to_json(const Diagnosis& d) {
   return object.dump({.replace = true});
 }
 
-void write_result(const std::filesystem::path& path, const FitResult& result) {
-  write_file(path, to_json(result) + "\n");
+void write_result(const std::filesystem::path& path, const FitResult& result, const KnownFolder* folder) {
+  write_file(path, to_json(result) + "\n", folder);
 }
 
 std::string metrics_header() {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
+
 namespace resnet {
 struct CurvePoint;
 struct Diagnosis;
@@ -40,7 +42,8 @@ std::string to_json(const FitResult& result);
 /// rollbacks, outcome, examples, version.
 std::string to_json(const Diagnosis& diagnosis);
 /// Writes it, atomically and durably. Throws IoError.
-void write_result(const std::filesystem::path& path, const FitResult& result);
+void write_result(const std::filesystem::path& path, const FitResult& result,
+                  const KnownFolder* folder = nullptr);
 /// What a result.json says; a key that is not there, as earlier versions wrote it, keeps its first value.
 /// Throws IoError, or FormatError for what is no result.
 FitResult read_result(const std::filesystem::path& path);

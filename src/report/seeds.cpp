@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "report/plot.h"
 #include "report/run_record.h"
 #include "resnet/version.h"
@@ -131,7 +132,7 @@ std::string summary_text(std::span<const FitResult> results) {
   return fmt::format("loss {}, train acc {}, test acc {}\n{} on {}\n", figure(&FitResult::loss, 3),
                      figure(&FitResult::train_acc, 3), figure(&FitResult::test_acc, 3),
                      rate == "not measured" ? "examples/sec not measured" : rate + " examples/sec",
-                     results.empty() ? "cpu" : results.front().device);
+                     results.empty() ? "cpu" : shown(results.front().device, 60));
 }
 
 Band band_of(std::span<const Series> runs) {

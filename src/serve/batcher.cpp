@@ -16,9 +16,14 @@ std::span<const std::uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-Prediction without_answer(std::string why) {
+// Where there is no memory for the reason either, that is the reason: it needs none.
+Prediction without_answer(const char* why) noexcept {
   Prediction prediction;
-  prediction.error = std::move(why);
+  try {
+    prediction.error = why;
+  } catch (const std::bad_alloc&) {
+    prediction.error = "out of memory";
+  }
   return prediction;
 }
 
@@ -37,9 +42,12 @@ Batcher::Batcher(Model& model, const ServeOptions& options, Metrics& metrics, Do
       most_(data::fixed_shape(model.preprocessing()) ? options.batch_size : 1) {
   warm_up();
   const int threads = model_.engine().device().threads;
+  const int classifiers = std::max(1, usable_cores() / threads);
+  batches_.resize(static_cast<std::size_t>(classifiers));
+  for (std::vector<Picture>& batch : batches_) batch.reserve(static_cast<std::size_t>(most_));
   try {
     decoders_.start(options_.threads > 0 ? options_.threads : threads, [this](int) { decode(); });
-    classifiers_.start(std::max(1, usable_cores() / threads), [this](int) { classify(); });
+    classifiers_.start(classifiers, [this](int n) { classify(batches_[static_cast<std::size_t>(n)]); });
   } catch (...) {
     stop();
     throw;
@@ -80,6 +88,7 @@ void Batcher::add(const std::shared_ptr<Ask>& ask) {
     const std::scoped_lock lock(mutex_);
     ask->left = ask->files.size();
     ask->answers.resize(ask->left);
+    for (std::size_t i = 0; i < ask->left; ++i) ask->answers[i].file = ask->files[i].file;
     waiting_ += std::ssize(ask->files);
     for (std::size_t i = 0; i < ask->files.size(); ++i) files_.push_back({ask, i});
   }
@@ -100,56 +109,60 @@ std::optional<Batcher::File> Batcher::next_file() {
   return file;
 }
 
-void Batcher::decode() {
+Batcher::Picture Batcher::decoded(File file, std::optional<data::Preprocessor>& preprocessor) const {
   const data::Preprocessing& preprocessing = model_.preprocessing();
+  if (!preprocessor) preprocessor.emplace(preprocessing);
+  const data::Image image =
+      images::decode(bytes_of(file.ask->files[file.number].content), {}, data::draft_of(preprocessing));
+  const Shape shape = data::preprocessed_shape(preprocessing, image.height, image.width);
+  Picture picture{std::move(file), Tensor(Shape{1, shape[1], shape[2], shape[0]})};
+  preprocessor->write(preprocessor->changed(image), ImageLayout::nhwc, picture.input.values());
+  return picture;
+}
+
+void Batcher::hand_over(Picture picture) {
+  std::unique_lock lock(mutex_);
+  room_made_.wait(lock, [&] { return stop_ || std::ssize(pictures_) < 2 * most_; });
+  if (stop_) return;
+  pictures_.push_back(std::move(picture));
+  lock.unlock();
+  pictures_changed_.notify_one();
+}
+
+void Batcher::decode() {
   std::optional<data::Preprocessor> preprocessor;
   while (const std::optional<File> file = next_file()) {
     if (file->ask->abandoned) {
       finish(*file, without_answer("nobody waits for it"));
       continue;
     }
-    Picture picture{*file, {}};
     try {
-      if (!preprocessor) preprocessor.emplace(preprocessing);
-      const data::Image image =
-          images::decode(bytes_of(file->ask->files[file->number].content), {}, data::draft_of(preprocessing));
-      const Shape shape = data::preprocessed_shape(preprocessing, image.height, image.width);
-      picture.input = Tensor(Shape{1, shape[1], shape[2], shape[0]});
-      preprocessor->write(preprocessor->changed(image), ImageLayout::nhwc, picture.input.values());
+      hand_over(decoded(*file, preprocessor));
     } catch (const MemoryError& error) {
       finish(*file, without_answer(error.what()), true);
-      continue;
     } catch (const Error& error) {
       metrics_.count_bad_picture();
       finish(*file, without_answer(error.what()));
-      continue;
     } catch (const std::exception& error) {
       finish(*file, without_answer(reason(error)), true);
-      continue;
     }
-    std::unique_lock lock(mutex_);
-    room_made_.wait(lock, [&] { return stop_ || std::ssize(pictures_) < 2 * most_; });
-    if (stop_) return;
-    pictures_.push_back(std::move(picture));
-    lock.unlock();
-    pictures_changed_.notify_one();
   }
 }
 
-// What is there, as far as it makes a batch.
-std::vector<Batcher::Picture> Batcher::next_pictures() {
-  std::vector<Picture> result;
+// What is there, as far as it makes a batch; false at the end.
+bool Batcher::next_pictures(std::vector<Picture>& pictures) {
+  pictures.clear();
   std::unique_lock lock(mutex_);
   pictures_changed_.wait(lock, [&] { return stop_ || !pictures_.empty(); });
-  if (stop_) return result;
+  if (stop_) return false;
   const std::int64_t there = std::ssize(pictures_), size = there >= most_ ? most_ : batch_of(there);
   for (std::int64_t i = 0; i < size; ++i) {
-    result.push_back(std::move(pictures_.front()));
+    pictures.push_back(std::move(pictures_.front()));
     pictures_.pop_front();
   }
   lock.unlock();
   room_made_.notify_all();
-  return result;
+  return true;
 }
 
 Tensor Batcher::outputs_of(std::span<const Picture> pictures) {
@@ -165,10 +178,8 @@ Tensor Batcher::outputs_of(std::span<const Picture> pictures) {
   return infer(model_.engine(), ImageView::nhwc(input->view<float>()), options_.views);
 }
 
-void Batcher::classify() {
-  for (;;) {
-    const std::vector<Picture> pictures = next_pictures();
-    if (pictures.empty()) return;
+void Batcher::classify(std::vector<Picture>& pictures) {
+  while (next_pictures(pictures)) {
     try {
       answer(pictures);
     } catch (const std::exception& error) {
@@ -187,12 +198,13 @@ void Batcher::answer(const std::vector<Picture>& pictures) {
   for (std::size_t n = 0; n < pictures.size(); ++n) finish(pictures[n].of, std::move(answers[n]));
 }
 
-void Batcher::finish(const File& file, Prediction prediction, bool failed) {
+void Batcher::finish(const File& file, Prediction prediction, bool failed) noexcept {
   Ask& ask = *file.ask;
   {
     const std::scoped_lock lock(mutex_);
-    prediction.file = ask.files[file.number].file;
-    ask.answers[file.number] = std::move(prediction);
+    Prediction& answer = ask.answers[file.number];
+    answer.error = std::move(prediction.error);
+    answer.top = std::move(prediction.top);
     ask.failed = ask.failed || failed;
     --waiting_;
     if (--ask.left > 0) return;

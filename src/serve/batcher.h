@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/threads.h"
+#include "data/preprocess.h"
 #include "resnet/serve.h"
 #include "serve/metrics.h"
 #include "serve/multipart.h"
@@ -44,8 +45,8 @@ class Batcher {
  public:
   using Done = std::function<void(std::shared_ptr<Ask>)>;
 
-  /// `done` is called by threads of the batcher, once for each Ask. Throws ShapeError if the network is no
-  /// classifier.
+  /// `done` is called by threads of the batcher, once for each Ask, and must not throw. Throws ShapeError if
+  /// the network is no classifier.
   Batcher(Model& model, const ServeOptions& options, Metrics& metrics, Done done);
   ~Batcher();  ///< what is under way is finished, what waits is not
   Batcher(const Batcher&) = delete;
@@ -68,12 +69,14 @@ class Batcher {
   void warm_up();
   void stop() noexcept;
   void decode();
-  void classify();
+  void classify(std::vector<Picture>& pictures);
   std::optional<File> next_file();
-  std::vector<Picture> next_pictures();
+  Picture decoded(File file, std::optional<data::Preprocessor>& preprocessor) const;
+  void hand_over(Picture picture);
+  bool next_pictures(std::vector<Picture>& pictures);
   Tensor outputs_of(std::span<const Picture> pictures);
   void answer(const std::vector<Picture>& pictures);
-  void finish(const File& file, Prediction prediction, bool failed = false);
+  void finish(const File& file, Prediction prediction, bool failed = false) noexcept;
 
   ServeOptions options_;
   Metrics& metrics_;
@@ -81,6 +84,7 @@ class Batcher {
   Model& model_;
   std::int64_t most_;  // pictures of a batch; 1 where they have no fixed size
   std::int64_t classes_ = 0;
+  std::vector<std::vector<Picture>> batches_;  // of each thread that classifies; they have room for `most_`
 
   mutable std::mutex mutex_;  // of all that follows, and of Ask's last three members
   std::condition_variable files_changed_, pictures_changed_, room_made_;

@@ -353,7 +353,9 @@ void RequestReader::end_line() {
 }
 
 void RequestReader::begin_chunk() {
-  const std::string_view digits = trimmed(std::string_view(line_).substr(0, line_.find(';')));
+  std::string_view digits = std::string_view(line_).substr(0, line_.find(';'));
+  while (digits.size() < line_.size() && digits.ends_with(' '))
+    digits.remove_suffix(1);  // before an extension
   constexpr std::size_t kMostDigits = 15;
   if (digits.empty() || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
     throw Refusal(kBad, "a chunk's size is no number");

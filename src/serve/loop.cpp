@@ -31,6 +31,9 @@ Loop::Loop(LoopOptions options, Handler& handler)
       listening_(listen_at(options_.host, options_.port)),
       buffer_(kBuffer) {
   std::tie(address_, is_loopback_) = local_address(listening_);
+  // One for each connection takes no memory when it is given.
+  completed_.reserve(static_cast<std::size_t>(options_.connections));
+  taken_.reserve(static_cast<std::size_t>(options_.connections));
 }
 
 void Loop::run(const std::atomic<bool>& stop) {
@@ -140,12 +143,13 @@ void Loop::complete(std::uint64_t client, Response response) {
 }
 
 void Loop::take_completed() {
-  std::vector<std::pair<std::uint64_t, Response>> completed;
+  taken_.clear();
   {
     const std::scoped_lock lock(mutex_);
-    completed.swap(completed_);
+    taken_.swap(completed_);
   }
-  for (const auto& [id, response] : completed) {
+  for (const auto& [id, response] : taken_) {
+    if (const auto left = left_behind_.extract(id)) held_ -= left.mapped();
     const auto found = connections_.find(id);
     if (found == connections_.end() || found->second.state != Connection::State::answering) continue;
     respond(id, found->second, response, false);
@@ -189,8 +193,7 @@ bool Loop::read_request(std::uint64_t id, Connection& connection) {
   }
   if (!reader.has_head()) return false;
   const std::int64_t body = std::ssize(reader.request().body);
-  bodies_ += body - connection.body;
-  connection.body = body;
+  hold(connection, body);
   if (!connection.checked) {
     connection.checked = true;
     connection.deadline = connection.since + duration_of(options_.seconds);
@@ -199,7 +202,7 @@ bool Loop::read_request(std::uint64_t id, Connection& connection) {
       return true;
     }
   }
-  if (bodies_ > options_.bodies) {
+  if (body > 0 && held_ > options_.held) {
     Response response = refused(503, "too many large requests at once");
     response.fields.emplace_back("Retry-After", "1");
     respond(id, connection, response, true);
@@ -224,9 +227,10 @@ void Loop::respond(std::uint64_t id, Connection& connection, const Response& res
   connection.close = close || response.close || stopping_ || !request.keep_alive;
   connection.out = to_bytes(response, request, connection.close);
   connection.written = 0;
+  connection.reader.request().body = {};
+  hold(connection, std::ssize(connection.out));
   connection.state = Connection::State::writing;
   connection.deadline = now_ + duration_of(options_.seconds);
-  release_body(connection);
 }
 
 // False where the connection is broken.
@@ -238,7 +242,8 @@ bool Loop::write(Connection& connection) {
     if (outcome != Outcome::done) return false;
     connection.written += count;
   }
-  connection.out.clear();
+  connection.out = {};
+  hold(connection, 0);
   if (!connection.close) {
     expect_request(connection);
   } else {  // closing at once, with bytes unread, would take the response from the client (RFC 9112, 9.6)
@@ -258,14 +263,17 @@ void Loop::check_deadline(std::uint64_t id, Connection& connection) {
   advance(id, connection);
 }
 
-void Loop::release_body(Connection& connection) {
-  bodies_ -= std::exchange(connection.body, 0);
-  connection.reader.request().body = {};
+void Loop::hold(Connection& connection, std::int64_t bytes) {
+  held_ += bytes - std::exchange(connection.held, bytes);
 }
 
+// The body of a client that left is there until complete() says that nobody looks at it any more.
 void Loop::drop(std::uint64_t id, Connection& connection) {
-  if (connection.state == Connection::State::answering) handler_.abandon(id);
-  release_body(connection);
+  if (connection.state == Connection::State::answering) {
+    left_behind_.emplace(id, std::exchange(connection.held, 0));
+    handler_.abandon(id);
+  }
+  hold(connection, 0);
   connections_.erase(id);
 }
 

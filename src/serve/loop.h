@@ -36,8 +36,8 @@ struct LoopOptions {
   int port = 0;
   int connections = 256;
   HttpLimits limits;
-  std::int64_t bodies = 0;  // bytes of all bodies together
-  double seconds = 60;      // for a request to arrive, and a response to be taken in
+  std::int64_t held = 0;  // bytes of all bodies and responses together, beyond which no body is read
+  double seconds = 60;    // for a request to arrive, and a response to be taken in
 };
 
 class Loop {
@@ -66,7 +66,7 @@ class Loop {
     std::string in;   // that came behind the request
     std::string out;  // of which `written` bytes are sent
     std::size_t written = 0;
-    std::int64_t body = 0;  // bytes of the request's
+    std::int64_t held = 0;  // bytes: of the request's body, then of `out`
     bool begun = false, checked = false, told_to_continue = false, close = false;
     SteadyTime since, deadline;
   };
@@ -85,7 +85,7 @@ class Loop {
   void expect_request(Connection& connection);
   void check_deadline(std::uint64_t id, Connection& connection);
   void drop(std::uint64_t id, Connection& connection);
-  void release_body(Connection& connection);
+  void hold(Connection& connection, std::int64_t bytes);
 
   LoopOptions options_;
   Handler& handler_;
@@ -97,9 +97,11 @@ class Loop {
   SteadyTime accept_after_ = now_, end_ = now_;
   bool stopping_ = false;
   std::uint64_t next_id_ = 0;
-  std::int64_t bodies_ = 0;
+  std::int64_t held_ = 0;                              // bytes of all connections,
+  std::map<std::uint64_t, std::int64_t> left_behind_;  // and of clients that left before their response
   Connections connections_;
   std::vector<char> buffer_;
+  std::vector<std::pair<std::uint64_t, Response>> taken_;  // of completed_
 
   std::mutex mutex_;  // of what follows
   std::vector<std::pair<std::uint64_t, Response>> completed_;

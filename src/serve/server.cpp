@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <map>
+#include <new>
 #include <utility>
 
 #include "base/clock.h"
@@ -26,6 +26,8 @@ using serve::Response;
 constexpr const char* kPredict = "/predict";
 constexpr std::size_t kMostFiles = 64;     // of a request
 constexpr std::int64_t kMostBatch = 1024;  // a model keeps 16 plans
+constexpr std::int64_t kMostBody = std::int64_t{1} << 40;
+constexpr double kMostSeconds = 1e6;
 
 // What a path takes; "" for one that there is not.
 const char* methods_of(std::string_view path) {
@@ -98,15 +100,24 @@ Response response_of(const Ask& ask) {
   return response;
 }
 
+// Where there is no memory for it, one that takes none.
+Response any_response_of(const Ask& ask) noexcept {
+  try {
+    return response_of(ask);
+  } catch (const std::bad_alloc&) {
+    return {.status = 500, .type = "text/plain", .body = {}, .fields = {}};
+  }
+}
+
 const ServeOptions& checked(const ServeOptions& options) {
   const bool fits = options.top >= 1 && options.batch_size >= 1 && options.batch_size <= kMostBatch &&
                     options.threads >= 0 && options.connections >= 1 && options.waiting >= 1 &&
-                    options.body >= 1 && options.seconds > 0 && std::isfinite(options.seconds);
+                    options.body >= 1 && options.body <= kMostBody && options.seconds > 0 &&
+                    options.seconds <= kMostSeconds;
   if (!fits) {
     throw ConfigError(
-        "ServeOptions: top, batch_size (up to 1024), connections, waiting and body must be at least 1, "
-        "seconds "
-        "above 0 and threads at least 0");
+        "ServeOptions: top, batch_size (up to 1024), connections, waiting and body (up to 2^40) must be at "
+        "least 1, seconds above 0 (up to 1e6) and threads at least 0");
   }
   return options;
 }
@@ -121,12 +132,13 @@ struct Server::Impl final : serve::Handler {
               .port = options.port,
               .connections = options.connections,
               .limits = {.body = options.body},
-              .bodies = 8 * options.body,
+              .held = 8 * options.body,
               .seconds = options.seconds},
              *this),
         address("http://" + loop.address()),
-        batcher(model, options, metrics,
-                [this](const std::shared_ptr<Ask>& ask) { loop.complete(ask->client, response_of(*ask)); }) {}
+        batcher(model, options, metrics, [this](const std::shared_ptr<Ask>& ask) {
+          loop.complete(ask->client, any_response_of(*ask));
+        }) {}
 
   std::optional<Response> refuse(const Request& request) override {
     if (loop.is_loopback() && !request.host.empty() && !is_loopback_name(request.host)) {

@@ -117,8 +117,11 @@ std::pair<std::string, bool> local_address(const Socket& listening) {
   }
   const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
   ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
+  const in6_addr& ip = v6->sin6_addr;
+  constexpr std::size_t kFirstOfV4 = 12;  // in ::ffff:127.0.0.1
+  const bool is_v4_loopback = IN6_IS_ADDR_V4MAPPED(&ip) != 0 && ip.s6_addr[kFirstOfV4] == IN_LOOPBACKNET;
   return {fmt::format("[{}]:{}", text.data(), ntohs(v6->sin6_port)),
-          IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) != 0};
+          is_v4_loopback || IN6_IS_ADDR_LOOPBACK(&ip) != 0};
 }
 
 std::pair<Accepted, Socket> accept_from(const Socket& listening) noexcept {

@@ -27,6 +27,7 @@ Answer answer_of(const float* logits, std::int64_t outputs, const kernels::Softm
 }  // namespace
 
 Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOptions& options) {
+  if (test.size() == 0) throw ConfigError(test.name() + ": there are no examples to evaluate");
   const auto classes = static_cast<std::int64_t>(test.classes().size());
   Evaluation result;
   double loss_sum = 0;

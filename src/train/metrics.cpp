@@ -32,7 +32,8 @@ std::vector<train::CalibrationBin> train::calibration_of(std::span<const Answer>
   std::vector<CalibrationBin> bins(kBins);
   for (const Answer& answer : answers) {
     const double place = std::ceil(static_cast<double>(answer.probability) * kBins) - 1;
-    CalibrationBin& bin = bins[static_cast<std::size_t>(std::clamp(place, 0.0, kBins - 1.0))];
+    // Of a probability that is no number: the first.
+    CalibrationBin& bin = bins[static_cast<std::size_t>(std::min(std::max(0.0, place), kBins - 1.0))];
     ++bin.examples;
     bin.hits += answer.answer == answer.label ? 1 : 0;
     bin.probability_sum += static_cast<double>(answer.probability);

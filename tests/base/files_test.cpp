@@ -124,6 +124,24 @@ TEST(WriteFile, FollowsALink) {
   EXPECT_EQ(read_text(folder / "real"), "new");
 }
 
+// Who trains on in a stranger's folder shall not write where its links lead.
+TEST(WriteFile, InAKnownFolderReplacesLinksAndPipes) {
+  const ScratchFolder folder;
+  const KnownFolder known(folder.path());
+  write_file(folder / "real", "old");
+  fs::create_symlink("real", folder / "link");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  fs::create_directory(folder / "inner");
+  for (const char* name : {"link", "pipe", "new"}) {
+    write_file(folder / name, "new", &known);
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(folder / name))) << name;
+    EXPECT_EQ(read_text(folder / name), "new") << name;
+  }
+  EXPECT_EQ(read_text(folder / "real"), "old");
+  EXPECT_NE(io_error([&] { write_file(folder / "inner", "x", &known); }).first.find("Is a directory"),
+            std::string::npos);
+}
+
 TEST(WriteFile, MakesWhatALinkLeadsToWithTheRightsOfANewFile) {
   const ScratchFolder folder;
   const mode_t before = ::umask(0022);

@@ -106,6 +106,22 @@ TEST_F(PictureFolder, HoldsMoreThanPictures) {
   EXPECT_EQ(twice.in_classes, 1);
 }
 
+// Without a bound 2^25 ways would lead to the last one.
+TEST_F(PictureFolder, OfLinksThatDoubleAtEachLevelIsRefusedSoon) {
+  constexpr int kLevels = 25;
+  for (int i = 0; i <= kLevels; ++i) fs::create_directories(dir() / "a" / std::to_string(i));
+  for (int i = 0; i < kLevels; ++i) {
+    for (const char* name : {"left", "right"})
+      fs::create_directory_symlink("../" + std::to_string(i + 1), dir() / "a" / std::to_string(i) / name);
+  }
+  put_picture("a/" + std::to_string(kLevels) + "/1.ppm", 1);
+  const data::FolderScan found = scan();
+  EXPECT_LE(found.pictures.size(), 40U);
+  ASSERT_FALSE(found.bad.empty());
+  EXPECT_EQ(found.bad[0].why, "more than 40 ways lead to this folder");
+  EXPECT_THAT(refusal(), HasSubstr("more than 40 ways lead to this folder"));
+}
+
 TEST_F(PictureFolder, NamesEveryBadFileAtOnceOrLeavesThemOut) {
   for (int i = 0; i < 4; ++i) put_picture("a/" + std::to_string(i) + ".ppm", i);
   for (int i = 0; i < 4; ++i) put_picture("b/" + std::to_string(i) + ".ppm", 10 + i);

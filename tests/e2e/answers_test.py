@@ -102,7 +102,19 @@ objects = json.loads(run("predict", "run", pictures / "broken.png", pictures / "
 assert set(objects[0]) == {"file", "error"} and objects[1]["label"] == "0"
 assert json.loads(run("predict", "run", "-", "--json", data=b"nothing", code=1).stdout)[0]["file"] == "-"
 (HERE / "empty").mkdir()
-run("predict", "run", "empty", code=1, says="empty holds no pictures")
 run("predict", "run", pictures, "--top", 0, code=2, says="--top must be at least 1")
+run("predict", "run", "empty", code=1, says="empty holds no pictures")
+assert run("predict", "run", "empty", "--json", code=1, says="empty holds no pictures").stdout == "", "half an array"
+
+# Names that a model file chose are no commands to a terminal, and no lines of a table.
+hostile = HERE / "hostile.safetensors"
+model = (HERE / "run" / "model.safetensors").read_bytes()
+size = int.from_bytes(model[:8], "little")
+header = json.loads(model[8:8 + size])
+header["__metadata__"]["resnet.classes"] = json.dumps(["\x1b]0;x\x07", "\nb", "=1,2"])
+changed = json.dumps(header).encode()
+hostile.write_bytes(len(changed).to_bytes(8, "little") + changed + model[8 + size:])
+table = run("predict", hostile, pictures / "03.png", "--csv", "--top", 3).stdout
+assert "\x1b" not in table and "\\x1b]0;x\\x07" in table and table.count("\n") == 2, table
 run("predict", "run", pictures, "--json", "--csv", code=2, says="give one of them")
 run("predict", "run", code=2, says="resnet predict needs FILE")

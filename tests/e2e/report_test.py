@@ -27,6 +27,16 @@ assert abs(one["evaluation"]["calibration"] - figures["calibration_error"]) < 1e
 assert sum(cell[2] for cell in one["evaluation"]["cells"]) == figures["examples"]
 assert one["flops"] > 0 and "peak" not in one, "nothing is measured unasked"
 assert ["lr", "0.05"] in one["settings"]
+# A run's folder may be a stranger's: a link in it is replaced, and a number below the least one is one.
+shutil.copytree(HERE / "one", HERE / "stranger")
+(HERE / "victim").write_text("untouched")
+for name in ("report.html", "metrics.csv"):
+    (HERE / "stranger" / name).unlink()
+    (HERE / "stranger" / name).symlink_to(HERE / "victim")
+(HERE / "stranger" / "metrics.csv").unlink()
+(HERE / "stranger" / "metrics.csv").write_text((HERE / "one" / "metrics.csv").read_text() + "2,5e-324,0.5,0.5\n")
+assert run("report", "stranger").stdout == "stranger/report.html\n"
+assert (HERE / "victim").read_text() == "untouched" and page_of("stranger/report.html")["runs"][0]["result"]["complete"]
 assert run("report", "two").stdout == "two/report.html\n"
 assert [of["name"] for of in page_of("two/report.html")["runs"]] == ["seed-0", "seed-1"]
 assert run("report", "one", "two").stdout == "report.html\n" and len(page_of("report.html")["runs"]) == 3

@@ -126,9 +126,11 @@ if bench["isa"] == "avx512_bf16":
     assert half["test_acc"] == result_of("half-1")["test_acc"], half
     assert "_bf16" in run("plan", "--input", "4x1x32x32", "--precision", "bf16").stdout
     # The peak is that of the bf16 instruction: twice that of f32 on a Zen, half of it on an Intel without AMX.
-    # Other work on the machine takes from single measurements, hardly from the best of some in turn.
+    # Other work on the machine takes from single measurements, less from the best of some in turn.
     peaks = {"f32": 0, "bf16": 0}
-    for precision in 4 * tuple(peaks):
+    for n, precision in enumerate(12 * tuple(peaks)):
+        if n >= 8 and n % 2 == 0 and not 1 / 1.3 < peaks["bf16"] / peaks["f32"] < 1.3:
+            break
         wide = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 1, "--precision", precision,
                               "--json").stdout)
         assert wide["precision"] == precision, wide

@@ -40,6 +40,10 @@ void add_png(std::vector<Hostile>& all) {
     wrong[at] ^= 1U;
     all.push_back({"png with a wrong check sum at " + std::to_string(at), wrong});
   }
+  Bytes texts;  // each would be given room for a mebibyte
+  const Bytes one = chunk("zTXt", text({"Raw profile type exif\0\0", 23}));
+  for (int i = 0; i < 100'000; ++i) texts = std::move(texts) + one;
+  all.push_back({"png of 100,000 compressed texts", png(2, 3, 8, 2, kRows, texts), Expect::read});
   Bytes wrong_text = chunk("tEXt", text("a"));
   wrong_text.back() ^= 1U;
   all.push_back({"png with a wrong check sum of a text", png(2, 3, 8, 2, kRows, wrong_text)});

@@ -146,6 +146,8 @@ std::vector<Case> sizes() {
        p::of(p::dict({{"w", p::tensor(p::storage("FloatStorage", "../../etc/passwd", 6), 0, {6}, {1})}})),
        "no entry 'archive/data/../../etc/passwd'"},
       {"a storage of petabytes", p::of(p::storage("FloatStorage", "0", 1LL << 50)), "no storage's"},
+      {"a storage whose name is long", p::of(p::storage("FloatStorage", std::string(61, '0'), 6)),
+       "no storage's"},
       {"one name twice",
        p::of(p::dict({{"w", p::tensor(kStorage, 0, {6}, {1})}, {"w", p::tensor(kStorage, 0, {6}, {1})}})),
        "two tensors are called 'w'"},

@@ -61,16 +61,21 @@ TEST(Pth, ReadsTensorsInTheDictsOrder) {
 }
 
 TEST(Pth, ReadsViewsOfASharedStorage) {
+  constexpr std::int64_t kMostStride =
+      std::numeric_limits<std::int64_t>::max();  // of an axis of one, never taken
   const std::string storage = p::storage("FloatStorage", "0", 6);
-  const PthFile got = read(pth_of(p::of(p::dict({{"transposed", p::tensor(storage, 0, {3, 2}, {1, 3})},
-                                                 {"every second", p::tensor(storage, 1, {3}, {2})},
-                                                 {"same", p::tensor(storage, 2, {2, 2}, {0, 1})},
-                                                 {"none", p::tensor(storage, 6, {0, 3}, {3, 1})}})),
-                                  {{"0", kSix}}, true));
+  const PthFile got =
+      read(pth_of(p::of(p::dict({{"transposed", p::tensor(storage, 0, {3, 2}, {1, 3})},
+                                 {"every second", p::tensor(storage, 1, {3}, {2})},
+                                 {"same", p::tensor(storage, 2, {2, 2}, {0, 1})},
+                                 {"none", p::tensor(storage, 6, {0, 3}, {3, 1})},
+                                 {"one column", p::tensor(storage, 0, {3, 1}, {2, kMostStride})}})),
+                  {{"0", kSix}}, true));
   EXPECT_THAT(values_of(got.tensors[0].second), ElementsAre(0, 3, 1, 4, 2, 5));
   EXPECT_THAT(values_of(got.tensors[1].second), ElementsAre(1, 3, 5));
   EXPECT_THAT(values_of(got.tensors[2].second), ElementsAre(2, 3, 2, 3));
   EXPECT_TRUE(got.tensors[3].second.empty());
+  EXPECT_THAT(values_of(got.tensors[4].second), ElementsAre(0, 2, 4));
 }
 
 TEST(Pth, WidensHalvesExactly) {

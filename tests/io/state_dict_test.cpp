@@ -68,6 +68,8 @@ TEST(StateDict, HasNamesAndTensorsWithinTheirLimits) {
 TEST(StateDict, TakesItsBytesFromAStorageOfAShortName) {
   const std::string key(61, 'k');
   EXPECT_THAT(refusal(p::dict({{"w", p::tensor(p::storage("FloatStorage", key, 1), 0, {1}, {1})}})),
+              HasSubstr("a persistent id that is no storage's"));
+  EXPECT_THAT(refusal(p::dict({{"w", p::tensor(p::storage("FloatStorage", key.substr(1), 1), 0, {1}, {1})}})),
               HasSubstr("its zip archive has no entry 'archive/data/kkk"));
   const std::string script =
       test::zip_of({{"archive/data.pkl", p::of(dict_of("w"))}, {"archive/constants.pkl", "x"}});

@@ -329,6 +329,12 @@ TEST_F(WeightsTest, AFileInPartsIsReadByItsIndex) {
     index(std::string(R"("conv1.weight":")") + outside + "\"");
     EXPECT_THAT(refused("index.json"), HasSubstr("is not beside it")) << outside;
   }
+  index(R"("conv1.weight":"part-0\u0000")");
+  EXPECT_THAT(refused("index.json"), HasSubstr("is not beside it")) << "the system would open part-0";
+  io::write_safetensors(file("part-2"), {});
+  index(R"("conv1.weight":"part-2","fc.weight":"part-3")");
+  EXPECT_THAT(refused("index.json"), HasSubstr("part-2: it has no 'conv1.weight'"))
+      << "before another is read";
   index("");
   EXPECT_THAT(refused("index.json"), HasSubstr("no \"weight_map\""));
   index(R"("conv1.weight":"none")");

@@ -109,6 +109,7 @@ TEST_P(ConvPerMachine, GroupedEqualsTheReferenceOnIntegersForShapesOfNetworks) {
 
 // A factor that is not finite does not meet the zeros of the padding.
 TEST_P(ConvPerMachine, GroupedIsTheDirectOneWhereWeightsAreNotFinite) {
+  if (GetParam().storage == DType::bf16) return;  // it is for f32
   for (std::uint64_t seed = 0; seed < 60 && !HasFailure(); ++seed)
     testing::expect_kinds_of_direct(testing::random_grouped_geometry(seed), GetParam(), "grouped", seed);
 }

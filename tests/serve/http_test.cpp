@@ -153,6 +153,9 @@ TEST(HttpRequest, InChunksIsRefusedWhereTheirLinesAreNone) {
   EXPECT_EQ(read(post + "Transfer-Encoding: chunked\r\n\r\n"), "501");
   EXPECT_EQ(read(post + "Content-Length: 1\r\n\r\n"), "400");
   EXPECT_EQ(read(post + "\r\n1;\x01\r\nx\r\n0\r\n\r\n"), "400") << "a control character";
+  for (const char* blank : {" 1", "\t1", "1 ", "1\t", "1\t;x"})
+    EXPECT_EQ(read(post + "\r\n" + blank + "\r\ny\r\n0\r\n\r\n"), "400") << "RFC 9112, 7.1: " << blank;
+  EXPECT_EQ(read(post + "\r\n1 ;x\r\ny\r\n0\r\n\r\n"), "POST /? 1.1 a stays [y] then []");
   EXPECT_EQ(read(post + "\r\n0\r\nA: 1\r\nB: 2\r\n\r\n"), "POST /? 1.1 a stays [] then []");
   std::string padded = post + "\r\n";  // lines of 200 bytes for a byte each: 80,000 in all
   for (int i = 0; i < 400; ++i) padded += "1;" + std::string(196, 'x') + "\r\ny\r\n";

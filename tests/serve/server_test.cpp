@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -74,6 +75,8 @@ TEST(Server, RefusesWhatCannotBe) {
   EXPECT_THROW(Server(model, {.host = "localhost.example", .port = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .batch_size = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .seconds = 0}), ConfigError);
+  EXPECT_THROW(Server(model, {.port = 0, .seconds = 1e300}), ConfigError);
+  EXPECT_THROW(Server(model, {.port = 0, .body = std::numeric_limits<std::int64_t>::max()}), ConfigError);
 }
 
 TEST(Server, ListensAtAddressesOfBothKinds) {
@@ -83,6 +86,24 @@ TEST(Server, ListensAtAddressesOfBothKinds) {
     EXPECT_TRUE(Server(model, {.host = "::1", .port = 0}).address().starts_with("http://[::1]:"));
   } catch (const IoError&) {
     GTEST_SKIP() << "this machine has no IPv6";
+  }
+}
+
+// ::ffff:127.0.0.1 is this machine alone, too: pages of other names may not come to it (DNS rebinding).
+TEST(Server, AtALoopbackAddressAnswersToLocalhostAlone) {
+  Model model = small_model();
+  for (const char* host : {"127.0.0.1", "::ffff:127.0.0.1"}) {
+    Server server(model, {.host = host, .port = 0, .seconds = 5});
+    std::atomic<bool> stop{false};
+    std::thread running([&] { server.run(stop); });
+    const int port = port_of(server.address());
+    const std::string own = answer_to(port, kGet);
+    const std::string other =
+        answer_to(port, "GET /health HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+    stop = true;
+    running.join();
+    EXPECT_TRUE(own.starts_with("HTTP/1.1 200 OK\r\n")) << host << ": " << own;
+    EXPECT_TRUE(other.starts_with("HTTP/1.1 421 ")) << host << ": " << other;
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "train/calibration.h"
 #include "train/scripted_engine.h"
 
 namespace resnet {
@@ -90,6 +91,15 @@ TEST(Evaluate, RefusesLabelsBeyondTheClasses) {
   const auto engine = answering({{1, 0}});
   EXPECT_THROW(evaluate(*engine, test::levels_of({0}, {2}, 2)), ShapeError);
   EXPECT_THROW(evaluate(*engine, test::levels_of({0}, {-1}, 2)), ShapeError);
+}
+
+TEST(Evaluate, RefusesASetWithoutExamples) {
+  EXPECT_THROW(evaluate(*answering({{1, 0}}), test::levels_of({}, {}, 2)), ConfigError);
+}
+
+TEST(Metrics, OfProbabilitiesThatAreNoNumbersAreFigures) {
+  const std::vector<Answer> answers = {{.label = 0, .answer = 0, .probability = std::nanf("")}};
+  EXPECT_EQ(train::calibration_of(answers)[0].examples, 1);
 }
 
 TEST(Evaluate, EndsEarlyWhenItIsToStop) {

@@ -84,13 +84,15 @@ std::string described(const PickleValue& value) {
   return "plain data";
 }
 
+constexpr std::size_t kMostKey = 60;  // bytes; PyTorch counts from 0
+
 PickledStorage storage_of(const Pickle& pickle, const PickleValue& id) {
   const std::vector<PickleValue>& parts = pickle.sequences[id.place];
   const bool is_storage =
       parts.size() == 5 && parts[0].kind == Kind::text && parts[0].text == "storage" &&
       parts[1].kind == Kind::function && callable_at(parts[1].place).means == Callable::Means::storage_type &&
       parts[2].kind == Kind::text && parts[3].kind == Kind::text && parts[4].kind == Kind::whole &&
-      parts[4].whole >= 0 && parts[4].whole <= Shape::kMaxElements;
+      parts[2].text.size() <= kMostKey && parts[4].whole >= 0 && parts[4].whole <= Shape::kMaxElements;
   if (!is_storage) refuse_pickle("has a persistent id that is no storage's");
   return {callable_at(parts[1].place).type, parts[2].text, parts[4].whole};
 }

@@ -1,0 +1,129 @@
+// What clients make a server hold, also those that leave before their response.
+#include "serve/loop.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace resnet::serve {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Answers GET at once with what `page` says, and POST never, unless the test does.
+class Waiting : public Handler {
+ public:
+  std::optional<Response> refuse(const Request&) override { return std::nullopt; }
+  std::optional<Response> handle(Request& request, std::uint64_t client) override {
+    if (request.method == "GET") return Response{.body = page};
+    last = client;
+    ++asked;
+    return std::nullopt;
+  }
+  void abandon(std::uint64_t) override { ++left; }
+  void responded(std::uint64_t, const Request&, int) override {}
+
+  std::string page = "page";
+  std::atomic<std::uint64_t> last{0};
+  std::atomic<int> asked{0}, left{0};
+};
+
+bool soon(const std::function<bool()>& holds) {
+  for (int i = 0; i < 1000 && !holds(); ++i) std::this_thread::sleep_for(10ms);
+  return holds();
+}
+
+class LoopTest : public ::testing::Test {
+ protected:
+  LoopTest() : running_([this] { loop_.run(stop_); }) {}
+  ~LoopTest() override {
+    stop_ = true;
+    running_.join();
+  }
+
+  int connect() const {
+    const std::string& address = loop_.address();
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    return fd;
+  }
+  static void send(int fd, const std::string& bytes) {
+    for (std::size_t at = 0; at < bytes.size();) {
+      const ssize_t sent = ::send(fd, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+      if (sent <= 0) return;
+      at += static_cast<std::size_t>(sent);
+    }
+  }
+  int post(std::size_t bytes) const {
+    const int fd = connect();
+    send(fd, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n" +
+                 std::string(bytes, 'x'));
+    return fd;
+  }
+  static std::string first_line(int fd) {
+    std::array<char, 64> text{};
+    const ssize_t got = ::recv(fd, text.data(), text.size(), 0);
+    const std::string line(text.data(), static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+    return line.substr(0, line.find('\r'));
+  }
+  static void reset(int fd) {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(fd);
+  }
+
+  static constexpr std::size_t kBody = 1 << 20;
+  Waiting handler_;
+  std::atomic<bool> stop_{false};
+  Loop loop_{{.host = "127.0.0.1", .limits = {.body = kBody}, .held = kBody + kBody / 2, .seconds = 20},
+             handler_};
+  std::thread running_;
+};
+
+TEST_F(LoopTest, HoldsTheBodyOfAClientThatLeftUntilNobodyLooksAtIt) {
+  const int first = post(kBody);
+  ASSERT_TRUE(soon([&] { return handler_.asked == 1; }));
+  reset(first);
+  ASSERT_TRUE(soon([&] { return handler_.left == 1; }));
+  const int refused = post(kBody);
+  EXPECT_EQ(first_line(refused), "HTTP/1.1 503 Service Unavailable");
+  ::close(refused);
+  EXPECT_EQ(handler_.asked, 1);
+  loop_.complete(handler_.last, {});
+  const int second = post(kBody);
+  ASSERT_TRUE(soon([&] { return handler_.asked == 2; })) << "there is room again";
+  loop_.complete(handler_.last, {});
+  EXPECT_EQ(first_line(second), "HTTP/1.1 200 OK");
+  ::close(second);
+}
+
+TEST_F(LoopTest, CountsResponsesThatNobodyReads) {
+  handler_.page.assign(std::size_t{16} << 20, 'x');  // more than the system takes
+  const int reader = connect();
+  send(reader, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(first_line(reader), "HTTP/1.1 200 OK");
+  const int refused = post(kBody);
+  EXPECT_EQ(first_line(refused), "HTTP/1.1 503 Service Unavailable");
+  ::close(refused);
+  reset(reader);
+  ASSERT_TRUE(soon([&] { return loop_.connections() == 0; }));
+  const int second = post(kBody);
+  ASSERT_TRUE(soon([&] { return handler_.asked == 1; })) << "there is room again";
+  loop_.complete(handler_.last, {});
+  EXPECT_EQ(first_line(second), "HTTP/1.1 200 OK");
+  ::close(second);
+}
+
+}  // namespace
+}  // namespace resnet::serve
