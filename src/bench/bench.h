@@ -23,9 +23,21 @@ enum class Work : std::uint8_t { train, infer };
 /// FLOPs of the direct convolutions and linear layers of one step on `images` [N,C,H,W].
 double step_flops(const nn::Module& net, const Shape& images, Work work);
 
+/// Steps of an engine, or evaluations, after two that do not count, and on a GPU half a second of them. An
+/// engine that may be ahead of its results is, on images that it holds, where it can.
+struct StepTimes {
+  std::vector<double> each;  // seconds, ascending; of one that is ahead from result to result
+  double step_seconds = 0;   // the median; of an engine that is ahead, all of them by their number
+  std::string timed;         // how they were asked for, and where the images were
+};
+StepTimes time_steps(Engine& engine, const Shape& images, std::int64_t classes, std::int64_t steps,
+                     Work work);
+
 struct StepBench {
-  double examples_per_second = 0;  // from the median step
+  double examples_per_second = 0;  // of StepTimes::step_seconds
+  double step_ms = 0;              // likewise
   double median_ms = 0, min_ms = 0, max_ms = 0;
+  std::string timed;  // StepTimes::timed
   double peak_gflops = 0;
   double direct_flops = 0;  // of the direct convolutions of one example
   double direct_limit_examples_per_second = 0;
@@ -34,8 +46,8 @@ struct StepBench {
   DeviceInfo device;
 };
 
-/// Times, on the device of the options, `steps` whole training steps or evaluations (after two that do not
-/// count) of a network on data that changes from step to step. `images` is [N,C,H,W].
+/// The same on the device of the options, of a network on data that changes from step to step. `images` is
+/// [N,C,H,W].
 StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                      Work work, const EngineOptions& options);
 
@@ -65,19 +77,5 @@ struct LoaderBench {
 /// Each part over an epoch, or so many seconds of it. Where the data set has a cache, an epoch that does not
 /// count fills it.
 LoaderBench time_loader(const data::Dataset& dataset, const data::LoaderOptions& options, double seconds = 3);
-
-/// The native gradients of a step, or the output of an evaluation, against the oracle in double, on at most
-/// eight of the images: of the tensor that comes nearest to its tolerance, or exceeds it most.
-struct Check {
-  double difference = 0;  // l2, relative to the oracle's
-  double tolerance = 0;  // a few times what the oracle itself moves under noise of the precision, and bounded
-  std::string tensor;
-  bool passed() const noexcept { return difference <= tolerance; }
-};
-Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
-                              const EngineOptions& options);
-/// The same of an engine that the caller made of `network`, on all of the images.
-Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
-                              std::int64_t classes, Work work, Precision precision);
 
 }  // namespace resnet::bench

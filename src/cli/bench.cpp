@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/nearest.h"
+#include "bench/check.h"
 #include "cli/command.h"
 #include "data/cache.h"
 #include "settings/options.h"
@@ -126,23 +127,26 @@ class Bench final : public Command {
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
     say_other_device(figures.device, chosen, json_);
     if (json_) {
-      Json object = Json::object(
-          {{"model", chosen.model},
-           {"work", what_},
-           {"input", Json::list(images)},
-           {"precision", precision},
-           {"device", figures.device.kind},
-           {"device_name", figures.device.name},
-           {"examples_per_second", figures.examples_per_second},
-           {"step_ms",
-            Json::object({{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}})},
-           {"peak_gflops", figures.peak_gflops},
-           {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
-           {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
-           {"arena_bytes", figures.arena_bytes},
-           {"peak_rss_bytes", figures.peak_rss_bytes},
-           {"threads", figures.device.threads},
-           {"isa", figures.device.target}});
+      Json object =
+          Json::object({{"model", chosen.model},
+                        {"work", what_},
+                        {"input", Json::list(images)},
+                        {"precision", precision},
+                        {"device", figures.device.kind},
+                        {"device_name", figures.device.name},
+                        {"examples_per_second", figures.examples_per_second},
+                        {"step_ms", Json::object({{"taken", figures.step_ms},
+                                                  {"median", figures.median_ms},
+                                                  {"min", figures.min_ms},
+                                                  {"max", figures.max_ms}})},
+                        {"timed", figures.timed},
+                        {"peak_gflops", figures.peak_gflops},
+                        {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
+                        {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
+                        {"arena_bytes", figures.arena_bytes},
+                        {"peak_rss_bytes", figures.peak_rss_bytes},
+                        {"threads", figures.device.threads},
+                        {"isa", figures.device.target}});
       if (check_) object.add("check", check_of(check, checked));
       std::cout << object.dump({.replace = true}) << '\n';
       return kDone;
@@ -152,9 +156,10 @@ class Bench final : public Command {
                cpu ? fmt::format("{} threads", figures.device.threads) : figures.device.kind,
                figures.device.target);
     const int digits = cpu ? 1 : 3;  // of milliseconds
-    fmt::print("{:.1f} examples/s; step {:.{}f} ms (median; {:.{}f} to {:.{}f})\n",
-               figures.examples_per_second, figures.median_ms, digits, figures.min_ms, digits, figures.max_ms,
+    fmt::print("{:.1f} examples/s; step {:.{}f} ms ({}; {:.{}f} to {:.{}f})\n", figures.examples_per_second,
+               figures.step_ms, digits, cpu ? "median" : "mean", figures.min_ms, digits, figures.max_ms,
                digits);
+    if (!cpu) fmt::print("timed: {}\n", figures.timed);
     fmt::print("peak {:.0f} GFLOP/s, direct-convolution limit {:.1f} examples/s: {:.2f} of it\n",
                figures.peak_gflops, figures.direct_limit_examples_per_second,
                figures.fraction_of_direct_limit);

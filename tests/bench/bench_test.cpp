@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/machine.h"
+#include "bench/check.h"
 #include "support/networks.h"
 
 namespace resnet::bench {
@@ -39,6 +40,8 @@ TEST(TimeSteps, GivesFiguresThatFitEachOther) {
   EXPECT_LE(figures.min_ms, figures.median_ms);
   EXPECT_LE(figures.median_ms, figures.max_ms);
   EXPECT_DOUBLE_EQ(figures.examples_per_second, 4 / figures.median_ms * 1e3);
+  EXPECT_EQ(figures.step_ms, figures.median_ms);
+  EXPECT_EQ(figures.timed, "one by one");
   EXPECT_GT(figures.peak_gflops, 0);
   EXPECT_DOUBLE_EQ(figures.direct_limit_examples_per_second,
                    figures.peak_gflops * 1e9 / figures.direct_flops);

@@ -1,16 +1,15 @@
 // The step call by call, by the device's clock, beside what its bytes and products take at the peaks.
 #include <algorithm>
-#include <chrono>
 #include <map>
 
-#include "base/clock.h"
+#include "bench/bench.h"
 #include "device_check/asked.h"
 #include "gpu/peak.h"
 
 namespace resnet::device_check {
 namespace {
 
-constexpr std::int64_t kWarmUp = 2;  // steps that do not count
+constexpr std::int64_t kWarmUp = 2;  // steps that do not count, behind those of the whole
 constexpr std::size_t kLongest = 6;  // kernels that a profiler looks at
 
 struct Peaks {
@@ -44,18 +43,6 @@ std::vector<CallTime> timed_calls(PlannedEngine& engine, const test::Examples& e
       least[k].seconds = std::min(least[k].seconds, calls[k].seconds);
   }
   return least;
-}
-
-// Seconds of step(), as a caller waits for it: the median.
-double step_seconds(Engine& engine, const test::Examples& e, std::int64_t steps) {
-  std::vector<double> times;
-  for (std::int64_t i = 0; i < kWarmUp + steps; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    step(engine, e);
-    if (i >= kWarmUp) times.push_back(seconds_since(begin));
-  }
-  std::ranges::sort(times);
-  return times[times.size() / 2];
 }
 
 struct Total {
@@ -115,12 +102,14 @@ void print_operations(const std::string& form, const std::map<std::string, Total
   if (others.calls > 0) print("all others", others);
 }
 
-// The kernels of the longest calls, each once: "gemm_input_gradient_bf16" of "gemm_input_gradient_bf16+add".
+// Our kernels of the longest calls, each once: "gemm_input_gradient_bf16" of "gemm_input_gradient_bf16+add".
+// cuDNN's have names of their own.
 Json longest(std::vector<CallTime> calls) {
   std::ranges::sort(calls, std::ranges::greater{}, &CallTime::seconds);
   std::vector<std::string> names;
   for (const CallTime& call : calls) {
     const std::string name = call.kernel.substr(0, call.kernel.find('+'));
+    if (name.starts_with("cudnn_")) continue;
     if (names.size() < kLongest && std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return Json::list(names);
@@ -148,19 +137,26 @@ Json layers(const Asked& asked) {
   for (const Precision form : asked.forms) {
     const std::string name(name_of(form));
     const auto engine = engine_for(asked, network, form);
+    const bench::StepTimes steps =
+        bench::time_steps(*engine, asked.images, asked.classes, asked.steps, bench::Work::train);
     const std::vector<CallTime> calls = timed_calls(*engine, e, asked.steps);
     fmt::print("\n{} in {}\n", title(asked), name);
     Total all;
     std::map<std::string, Total> by_op;
     Json list = listing(calls, peaks, all, by_op);
     add_candidates(candidates, calls, name);
-    const double seconds = step_seconds(*engine, e, asked.steps);
     const auto examples = static_cast<double>(asked.images[0]);
     row(fmt::format("step of {} in {}", title(asked), name),
-        fmt::format("{}, {:.0f} examples/s", ms(seconds), examples / seconds),
-        fmt::format("{} on the device, {} predicted", ms(all.seconds), ms(all.predicted)));
+        fmt::format("{}, {:.0f} examples/s", ms(steps.step_seconds), examples / steps.step_seconds),
+        fmt::format("{} on the device, {} predicted; steps {}", ms(all.seconds), ms(all.predicted),
+                    steps.timed));
+    const DeviceInfo device = engine->device();
+    row(fmt::format("libraries in {}", name), device.libraries, device.note);
     print_operations(name, by_op, all);
-    figures.add(name, Json::object({{"step_ms", seconds * 1e3},
+    figures.add(name, Json::object({{"step_ms", steps.step_seconds * 1e3},
+                                    {"timed", steps.timed},
+                                    {"libraries", device.libraries},
+                                    {"note", device.note},
                                     {"device_ms", all.seconds * 1e3},
                                     {"predicted_ms", all.predicted * 1e3},
                                     {"longest", longest(calls)},

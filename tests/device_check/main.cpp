@@ -2,6 +2,7 @@
 // takes another with it. Exit code 1 where something is wrong.
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <iostream>
 #include <map>
 #include <stdexcept>
@@ -95,6 +96,8 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace resnet::device_check
 
 int main(int argc, char** argv) {
+  // What was said is in the log where the time ends before the part does.
+  static_cast<void>(std::setvbuf(stdout, nullptr, _IOLBF, 0));
   try {
     return resnet::device_check::run({argv + 1, argv + argc});
   } catch (const std::invalid_argument& error) {

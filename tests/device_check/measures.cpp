@@ -1,4 +1,8 @@
-#include "bench/bench.h"
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "bench/check.h"
 #include "device_check/asked.h"
 #include "gpu/peak.h"
 #include "io/model_hash.h"
@@ -8,6 +12,13 @@ namespace resnet::device_check {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+// cuDNN's version, or why there is none.
+std::string library_of(const resnet_device_api& api) {
+  std::int32_t version = 0;
+  if (api.library(&version) != 0) return std::string("none: ") + api.error();
+  return fmt::format("cuDNN {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
 
 }  // namespace
 
@@ -20,7 +31,10 @@ Json machine(const Asked& asked) {
   row("memory", fmt::format("{:.1f} GiB, {:.1f} free", gib(facts.memory_bytes), gib(facts.free_bytes)));
   row("CUDA",
       fmt::format("driver {}, plugin {}", gpu::cuda_version(facts.driver), gpu::cuda_version(facts.runtime)));
+  const std::string library = library_of(*asked.api);
+  row("cuDNN", library);
   return Json::object({{"device", facts.name},
+                       {"library", library},
                        {"architecture", facts.architecture},
                        {"multiprocessors", facts.multiprocessors},
                        {"memory_bytes", facts.memory_bytes},
@@ -49,18 +63,34 @@ Json peaks(const Asked& asked) {
 Json parity(const Asked& asked) {
   Json networks = Json::list();
   std::string failed;
+  struct Tested {
+    Asked asked;
+    Network network;
+    std::future<bench::Oracle> oracle;
+  };
+  std::vector<std::unique_ptr<Tested>> all;
   for (const std::string model : {"d2l_resnet18", "resnet50", "seresnet18", "resnetv2_18"}) {
     Asked of = asked;
     of.model = model;
-    const Network network = network_for(of);
-    for (const Precision form : asked.forms) {
-      const auto engine = engine_for(of, network, form);
-      const bench::Check check =
-          bench::check_against_reference(*engine, network, of.images, of.classes, bench::Work::train, form);
+    all.push_back(std::make_unique<Tested>(of, network_for(of)));
+  }
+  // The oracles are slow, and have the processor for themselves; the engines take turns.
+  for (const auto& tested : all) {
+    tested->oracle = std::async(std::launch::async, [&of = *tested] {
+      return bench::Oracle(of.network, of.asked.images, of.asked.classes, bench::Work::train, of.asked.forms,
+                           true);
+    });
+  }
+  for (const auto& tested : all) {
+    const Asked& of = tested->asked;
+    const bench::Oracle oracle = tested->oracle.get();
+    for (const Precision form : of.forms) {
+      const auto engine = engine_for(of, tested->network, form);
+      const bench::Check check = oracle.check(*engine, form);
       const std::string what = fmt::format("{} {}", title(of), name_of(form));
       row(what, fmt::format("{:.1e} ({})", check.difference, check.tensor),
           fmt::format("{:.1e} allowed", check.tolerance));
-      networks.push_back(Json::object({{"model", model},
+      networks.push_back(Json::object({{"model", of.model},
                                        {"form", name_of(form)},
                                        {"tensor", check.tensor},
                                        {"l2_difference", check.difference},

@@ -1,0 +1,135 @@
+#include "bench/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <future>
+#include <utility>
+
+#include "bench/batches.h"
+#include "compiler/training.h"
+#include "graph/names.h"
+
+namespace resnet::bench {
+namespace {
+
+constexpr std::uint64_t kNoisyRuns = 2;
+
+engine::Values values_of(const Tensor& tensor) {
+  return {tensor.values().begin(), tensor.values().end()};
+}
+
+/// l2; of a, where b is empty.
+double distance(const engine::Values& a, const engine::Values& b) {
+  double squares = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double d = a[i] - (b.empty() ? 0.0 : b[i]);
+    squares += d * d;
+  }
+  return std::sqrt(squares);
+}
+
+/// The gradients of a step, or the output of an evaluation, by name.
+engine::NamedValues run(const Network& network, const data::Batch& batch, Work work, engine::Noise noise) {
+  engine::NamedValues state;
+  for (const auto& [name, tensor] : network.state) {
+    if (tensor.dtype() == DType::f32) state[name] = values_of(tensor);
+  }
+  const auto labels = batch.labels.view<std::int32_t>().span();
+  const engine::NamedValues inputs = {{graph::kImages, values_of(batch.images)},
+                                      {compiler::kLabels, {labels.begin(), labels.end()}}};
+  if (work == Work::infer) return engine::interpret(network.eval, inputs, state, noise);
+  engine::interpret(compiler::training_step(*network.train, compiler::StepKind::gradients), inputs, state,
+                    noise);
+  return state;
+}
+
+/// Noise at every node, how many times the larger of two runs under it is accepted, and what of a tensor's
+/// size never is: nothing that is missing or of the wrong sign (bf16: of the wrong sign) passes where the
+/// network amplifies the noise to that.
+struct Rounding {
+  double noise, factor, most;
+};
+// As the zoo's tests: sums of products in f32 are off by a few 2^-24 of their size, Winograd's by up to
+// 2^-20. Numbers stored as bf16 are by 2^-9 on average, which turns so many gates that few runs show what
+// they do.
+// Those of tf32 by 2^-12.
+Rounding rounding_of(Precision precision) {
+  switch (precision) {
+    case Precision::bf16:
+      return {0x1p-9, 1.5, 1.5};
+    case Precision::tf32:
+      return {0x1p-12, 1.5, 1.5};
+    default:
+      return {0x1p-20, 4, 0.25};
+  }
+}
+
+}  // namespace
+
+Oracle::Oracle(const Network& network, const Shape& images, std::int64_t classes, Work work,
+               const std::vector<Precision>& precisions, bool parallel)
+    : batch_(make_batch(images, classes, 0)), work_(work) {
+  const auto asked = [&](engine::Noise noise) {
+    return std::async(parallel ? std::launch::async : std::launch::deferred,
+                      [this, &network, noise] { return run(network, batch_, work_, noise); });
+  };
+  auto exact = asked({});
+  std::vector<std::pair<Precision, std::future<engine::NamedValues>>> noisy;
+  // What rounding may do to each tensor is measured, by running the oracle itself under noise of its size.
+  for (const Precision precision : precisions) {
+    for (std::uint64_t seed = 1; seed <= kNoisyRuns; ++seed)
+      noisy.emplace_back(precision, asked({rounding_of(precision).noise, seed}));
+  }
+  exact_ = exact.get();
+  for (auto& [precision, values] : noisy) noisy_[precision].push_back(values.get());
+}
+
+Check Oracle::check(Engine& engine, Precision precision) const {
+  engine::NamedValues actual;
+  if (work_ == Work::infer) {
+    actual[graph::kOutput] = values_of(engine.infer(batch_.view()));
+  } else {
+    engine.gradients(batch_.view(), batch_.labels.view<std::int32_t>());
+    for (const auto& [name, gradient] : engine.gradient_values())
+      actual[compiler::gradient_name(name)] = values_of(gradient);
+  }
+  const Rounding rounding = rounding_of(precision);
+  double largest = 0;
+  for (const auto& [name, values] : actual) {
+    if (const auto found = exact_.find(name); found != exact_.end())
+      largest = std::max(largest, distance(found->second, {}));
+  }
+  Check worst;
+  for (const auto& [name, values] : actual) {
+    const auto found = exact_.find(name);
+    if (found == exact_.end()) continue;  // zero by algebra
+    const engine::Values& expected = found->second;
+    // Tensors of next to nothing are measured by the largest.
+    const double size = std::max(distance(expected, {}), 1e-3 * largest);
+    double noise = 0;
+    for (const engine::NamedValues& moved : noisy_.at(precision))
+      noise = std::max(noise, distance(moved.at(name), expected));
+    const Check check = {distance(values, expected) / size,
+                         std::min(rounding.factor * noise / size, rounding.most), name};
+    // Whatever is not a number is worst.
+    if (worst.tensor.empty() || !(check.difference / check.tolerance <= worst.difference / worst.tolerance))
+      worst = check;
+  }
+  return worst;
+}
+
+Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
+                              const EngineOptions& options) {
+  constexpr std::int64_t kMostImages = 8;  // the oracle is slow
+  const Shape small{std::min(images[0], kMostImages), images[1], images[2], images[3]};
+  const Network network = network_for(net, small, work);
+  const auto engine = make_engine(network, options);
+  return check_against_reference(*engine, network, small, classes, work, options.precision);
+}
+
+Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
+                              std::int64_t classes, Work work, Precision precision) {
+  return Oracle(network, images, classes, work, {precision}, false).check(engine, precision);
+}
+
+}  // namespace resnet::bench

@@ -1,0 +1,47 @@
+// An engine beside the oracle in double.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bench/bench.h"
+#include "engine/interpreter.h"
+
+namespace resnet::bench {
+
+/// Of the tensor that comes nearest to its tolerance, or exceeds it most.
+struct Check {
+  double difference = 0;  // l2, relative to the oracle's
+  double tolerance = 0;  // a few times what the oracle itself moves under noise of the precision, and bounded
+  std::string tensor;
+  bool passed() const noexcept { return difference <= tolerance; }
+};
+
+/// The oracle's gradients of a step, or its output of an evaluation, exact and under noise of the size of
+/// each precision's rounding.
+class Oracle {
+ public:
+  /// `parallel`: its runs, one and two for each precision, take a thread each, and memory for all of them.
+  Oracle(const Network& network, const Shape& images, std::int64_t classes, Work work,
+         const std::vector<Precision>& precisions, bool parallel);
+
+  /// The engine is of the same network and one of these precisions.
+  Check check(Engine& engine, Precision precision) const;
+
+ private:
+  data::Batch batch_;
+  Work work_;
+  engine::NamedValues exact_;
+  std::map<Precision, std::vector<engine::NamedValues>> noisy_;
+};
+
+/// On at most eight of the images.
+Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
+                              const EngineOptions& options);
+/// The same of an engine that the caller made of `network`, on all of the images.
+Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
+                              std::int64_t classes, Work work, Precision precision);
+
+}  // namespace resnet::bench
