@@ -6,8 +6,8 @@
 #   --emulate   on the emulator, in small sizes: tries this script on a machine without a GPU
 #   --out DIR   table.md, check.json, log.txt and what the training left; default $OUT, else device-check-results
 #   --seconds N when to end: parts that are left then are not run; default 420, with --emulate ten times as long
-#   --only ...  these parts alone: machine, peaks, kernels, gradients, hashes, layers, own, library, overlap, train, pytorch,
-#               resnet50, parity, sanitizer, ncu
+#   --only ...  these parts alone, each with all of the time that is left: machine, peaks, kernels, gradients, hashes,
+#               layers, own, library, overlap, train, pytorch, parity, resnet50, sanitizer, ncu
 # Lies in a pack of tools/device_pack.sh; in the repository it makes one first. PYTHON names an interpreter that has torch.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,16 +31,17 @@ check() { name=$1 && shift && "$CHECK_BIN/device_check" "$name" $CHECK_FLAGS "$@
 skip() { echo "$1"; exit 77; }
 row() { printf '| %s | %s | %s |\n' "$@"; }
 quoted() { sed 's/^/    /' "$@"; }  # what is no row, whatever it begins with
+# What a part has other programs say goes to this file, whose end is in the log where the part takes too long.
+said=${CHECK_WORK:-}/$part.said
 found() { command -v "$1" 2>/dev/null || { [ -x "/usr/local/cuda/bin/$1" ] && echo "/usr/local/cuda/bin/$1"; }; }
 
 # gtest FILTER: the tests of operations and engine, on the device.
 gtest() {
-  log=$CHECK_WORK/tests.$part
   code=0
-  "$CHECK_BIN/gpu_tests" --gtest_brief=1 --gtest_filter="$1" >"$log" 2>&1 || code=$?
-  quoted "$log"
-  passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log")
-  row "tests passed" "${passed:-0}" "$(sed -n 's/^\[==========\] \(.* test suites\{0,1\}\) ran.*/of \1/p' "$log")"
+  "$CHECK_BIN/gpu_tests" --gtest_filter="$1" >"$said" 2>&1 || code=$?
+  quoted "$said"
+  passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$said")
+  row "tests passed" "${passed:-0}" "$(sed -n 's/^\[==========\] \(.* test suites\{0,1\}\) ran.*/of \1/p' "$said")"
   [ "${passed:-0}" -gt 0 ] || code=1
   return $code
 }
@@ -55,9 +56,9 @@ part_machine() {
 }
 part_peaks() { check peaks; }
 # On the emulator CI runs all of these tests anyway.
-part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuConv3x3.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
-part_gradients() { if [ $mode = card ]; then gtest '*EmulatedGpu*'; else gtest '*EmulatedGpu.*/d2l_resnet18*'; fi; }
-part_parity() { if [ $mode = card ]; then check parity --input 2x3x64x64; else check parity --forms f32; fi; }
+part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuConv3x3.*:GpuStem.*:GpuNormPool.*:*Pictures.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
+part_gradients() { if [ $mode = card ]; then gtest '*EmulatedGpu*:AheadOfResults.*:AheadEngine.*'; else gtest '*EmulatedGpu.*/d2l_resnet18*'; fi; }
+part_parity() { if [ $mode = card ]; then check parity --input 2x3x64x64 --forms bf16,tf32; else check parity --forms bf16,tf32; fi; }
 part_hashes() { if [ $mode = card ]; then check hashes --steps 20; else check hashes --steps 2; fi; }
 part_layers() { check layers; }
 # The other candidates of convolutions that cuDNN computes, where there is one.
@@ -71,10 +72,19 @@ part_library() {
   RESNET_CUDA_3X3=cudnn check layers --forms bf16
 }
 
+# hash_of FILE: of the steps in bf16 in the figures of hashes.
+hash_of() { grep -o '"bf16":{"sha256":"[0-9a-f]*' "$1" 2>/dev/null | tail -n 1 | sed 's/.*"//'; }
+
 # Kernels that are launched while the one before them ends.
 part_overlap() {
   [ $mode = card ] || skip "the emulator has nothing to overlap"
-  RESNET_CUDA_OVERLAP=1 check layers --forms bf16 && RESNET_CUDA_OVERLAP=1 check hashes --forms bf16 --steps 20
+  RESNET_CUDA_OVERLAP=1 check layers --forms bf16 || return
+  RESNET_CUDA_OVERLAP=1 check hashes --forms bf16 --steps 20 >"$said" || { quoted "$said"; return 1; }
+  grep '^| ' "$said"
+  mine=$(hash_of "$said") other=$(hash_of "$CHECK_WORK/hashes.log")
+  row "its bits beside those of the part hashes" "$(echo "$mine" | cut -c 1-16)" \
+    "$(if [ -z "$other" ]; then echo "which has not run"; elif [ "$mine" = "$other" ]; then echo "equal bits"; else echo "OTHER BITS"; fi)"
+  [ -z "$other" ] || [ "$mine" = "$other" ]
 }
 
 # The chapter's ten epochs, and what its users see.
@@ -84,40 +94,42 @@ part_train() {
     set --
     [ $mode = card ] || set -- --blocks 1,1 --channels 8,12 --stem-channels 8 --resize 16 --batch-size 8 --epochs 2
     "$CHECK_BIN/resnet" train --device cuda:0 --precision $precision --quiet --data "idx:$CHECK_DATA" --out "$CHECK_WORK/run-$precision" \
-      "$@" >"$CHECK_WORK/train" 2>&1 || { cat "$CHECK_WORK/train"; return 1; }
+      "$@" >"$said" 2>&1 || { cat "$said"; return 1; }
     seconds=$(echo "$begin $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}')
-    quoted "$CHECK_WORK/train"
+    quoted "$said"
     row "the chapter's whole run, $precision" "$seconds s" "bf16: floor 15 s, goal 5 s; $CHECK_DATA_IS"
-    row "its result" "$(grep '^loss ' "$CHECK_WORK/train" | tail -n 1)" "$(grep 'examples/sec' "$CHECK_WORK/train" | tail -n 1)"
+    row "its result" "$(grep '^loss ' "$said" | tail -n 1)" "$(grep 'examples/sec' "$said" | tail -n 1)"
     cp "$CHECK_WORK/run-$precision/result.json" "$CHECK_OUT/result-$precision.json"
   done
 }
 
-# rival MODEL INPUT CLASSES PRECISIONS SECONDS GOALS...
+# rival OPTIONS...: of bench/rival_gpu.py. It ends by itself, with what it has, before the part's time does.
 rival() {
   [ $mode = card ] || skip "PyTorch runs on a card"
   python=${PYTHON:-python3}
   command -v "$python" >/dev/null || skip "there is no $python"
   "$python" -c 'import torch' 2>/dev/null || skip "torch is not there for $python: no comparison (PYTHON names another)"
-  "$python" -u "$here/bench/rival_gpu.py" --program "$CHECK_BIN/resnet" "$@"
+  "$python" -u "$here/bench/rival_gpu.py" --program "$CHECK_BIN/resnet" --seconds $((CHECK_LIMIT > 25 ? CHECK_LIMIT - 15 : 10)) "$@"
 }
-part_pytorch() { rival --model d2l_resnet18 --input 256x1x96x96 --precision bf16,tf32 --seconds 140 --goal bf16=1.0,1.7 --goal tf32=1.0,1.5; }
-part_resnet50() { rival --model resnet50 --input 256x3x224x224 --classes 1000 --precision bf16 --seconds 75 --steps 20 --goal bf16=0.8,1.2; }
+part_pytorch() { rival --model d2l_resnet18 --input 256x1x96x96 --precision bf16,tf32 --goal bf16=1.0,1.7 --goal tf32=1.0,1.5; }
+part_resnet50() { rival --model resnet50 --input 256x3x224x224 --classes 1000 --precision bf16 --steps 20 --goal bf16=0.8,1.2; }
 
 part_sanitizer() {
   [ $mode = card ] || skip "compute-sanitizer watches a card"
   sanitizer=$(found compute-sanitizer) || skip "there is no compute-sanitizer"
+  worst=0
   for tool in memcheck racecheck synccheck; do
     code=0
     "$sanitizer" --tool $tool --error-exitcode 9 "$CHECK_BIN/device_check" hashes --small --classes 5 --input 3x1x19x22 --steps 1 \
-      >"$CHECK_WORK/sanitizer" 2>&1 || code=$?
-    quoted "$CHECK_WORK/sanitizer"
-    row "$tool of a small step" "$(grep -o 'ERROR SUMMARY.*\|RACECHECK SUMMARY.*' "$CHECK_WORK/sanitizer" | tail -n 1)" ""
-    [ $code -eq 0 ] || return $code
+      >"$said" 2>&1 || code=$?
+    quoted "$said"
+    row "$tool of a small step" "$(grep -o 'ERROR SUMMARY.*\|RACECHECK SUMMARY.*' "$said" | tail -n 1)" ""
+    [ $code -eq 0 ] || worst=$code
   done
+  return $worst
 }
 
-# The longest kernels of the step in bf16, as the part layers found them.
+# The longest of our kernels of the step in bf16, as the part layers found them.
 part_ncu() {
   [ $mode = card ] || skip "ncu profiles a card"
   ncu=$(found ncu) || skip "there is no ncu"
@@ -126,10 +138,10 @@ part_ncu() {
   for kernel in $kernels; do
     "$ncu" --clock-control none --kernel-name "regex:^$(echo "$kernel" | sed 's/^norm_train/norm_(moments|apply)/')" --launch-count 3 --section SpeedOfLight --section Occupancy \
       --section LaunchStats --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
-      "$CHECK_BIN/device_check" profile --forms bf16 >"$CHECK_WORK/ncu" 2>&1 || { quoted "$CHECK_WORK/ncu"; return 1; }
-    quoted "$CHECK_WORK/ncu"
+      "$CHECK_BIN/device_check" profile --forms bf16 >"$said" 2>&1 || { quoted "$said"; return 1; }
+    quoted "$said"
     row "ncu, $kernel" "$(sed -n 's/^ *\(Duration\|Compute (SM) Throughput\|DRAM Throughput\|L2 Cache Throughput\) *\([^ ]*\) *\([0-9.,]*\)$/\1 \3 \2/p' \
-      "$CHECK_WORK/ncu" | tr '\n' ';')" "of the peaks"
+      "$said" | tr '\n' ';')" "of the peaks"
   done
 }
 
@@ -143,7 +155,7 @@ fi
 
 if [ ! -d "$here/bin" ]; then
   pack=$(dirname "$here")/build/device-check
-  "$here/device_pack.sh" --no-archive "$pack" >&2 || exit 1
+  "$here/device_pack.sh" $([ $mode = card ] || echo --emulator-only) --no-archive "$pack" >&2 || exit 1
   set -- --out "$out"
   [ -z "$seconds" ] || set -- "$@" --seconds "$seconds"
   [ $mode = card ] || set -- "$@" --emulate
@@ -212,15 +224,16 @@ run_part() {
   case ",${only:-$1}," in *",$1,"*) ;; *) return ;; esac
   log=$CHECK_WORK/$1.log
   limit=$((end - $(date +%s)))
-  [ "$limit" -lt $(($2 * slower)) ] || limit=$(($2 * slower))
+  [ -n "$only" ] || [ "$limit" -lt $(($2 * slower)) ] || limit=$(($2 * slower))
   echo "== $1 (at most $limit s)" >&2
   begin=$(date +%s) code=0
   if [ "$limit" -lt 1 ]; then
     echo "the time is over" >"$log"
     code=77
   else
-    timeout -k 5 "$limit" sh "$0" $([ $mode = card ] || echo --emulate) --part "$1" >"$log" 2>&1 || code=$?
+    CHECK_LIMIT=$limit timeout -k 5 "$limit" sh "$0" $([ $mode = card ] || echo --emulate) --part "$1" >"$log" 2>&1 || code=$?
   fi
+  case $code in 124|137) [ ! -s "$CHECK_WORK/$1.said" ] || quoted "$CHECK_WORK/$1.said" >>"$log" ;; esac
   took=$(($(date +%s) - begin))
   why=$(grep -v '^| \|^{\|^hint: \|^ *$' "$log" | tail -n 1)
   case $code in

@@ -6,19 +6,21 @@
 # Usage: tools/device_pack.sh [--build DIR] [--plugin FILE] [--data DIR] [--no-archive] [FOLDER]
 #   FOLDER        what is made anew, and FOLDER.tar.gz; default build/device-check
 #   --build DIR   take what was built there, instead of building the preset ci
-#   --plugin FILE the plugin; default that of the build, and none (the emulator alone) where there is none
+#   --plugin FILE the plugin; default that of the build, which has to be newer than its source
+#   --emulator-only  none: the pack tries the check on the emulator
 #   --data DIR    the four files of Fashion-MNIST; default the system's. Without them the check makes a stand-in.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 
 fail() { printf 'device_pack: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 
-build= plugin= archive=true folder=$root/build/device-check data=${RESNET_DATA_DIR:-/usr/share/datasets/fashion-mnist}
+build= plugin= emulator_only=false archive=true folder=$root/build/device-check data=${RESNET_DATA_DIR:-/usr/share/datasets/fashion-mnist}
 while [ $# -gt 0 ]; do
   case "$1" in
     --build)      build=${2:?} && shift ;;
     --plugin)     plugin=${2:?} && shift ;;
     --data)       data=${2:?} && shift ;;
+    --emulator-only) emulator_only=true ;;
     --no-archive) archive=false ;;
     -*)           sed -n 's/^# \(Usage\)/\1/p' "$0" >&2; exit 2 ;;
     *)            folder=$1 ;;
@@ -29,11 +31,19 @@ done
 if [ -z "$build" ]; then
   build=$root/build/ci
   "$root/tools/build.sh" ci resnet_cli gpu_tests device_check resnet_fake_plugin resnet_fake_driver
+  if ! $emulator_only && cmake --build "$build" --target help | grep -q '^resnet_cuda:'; then
+    "$root/tools/build.sh" ci resnet_cuda
+  fi
 fi
 for program in resnet tests/gpu_tests tests/device_check tests/fake_gpu/libresnet_cuda.so; do
   [ -f "$build/$program" ] || fail "there is no $build/$program" "leave --build away, so that it is built"
 done
 [ -n "$plugin" ] || plugin=$build/libresnet_cuda.so
+if ! $emulator_only; then
+  [ -f "$plugin" ] || fail "there is no plugin $plugin" "CUDA's toolkit builds it, --plugin names one, --emulator-only does without"
+  newer=$(find "$root/src/cuda" "$root/src/device" -type f -newer "$plugin" | head -n 1)
+  [ -z "$newer" ] || fail "$plugin is older than $newer" "build it anew"
+fi
 # A folder of somebody's is not taken for an old pack.
 if [ -e "$folder" ] && [ ! -f "$folder/device_check.sh" ]; then
   fail "$folder is there and is no pack" "name another folder, or remove it"
@@ -43,10 +53,16 @@ rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/lib" "$folder/glibc" "$folder/emulated" "$folder/bench"
 cp "$build/resnet" "$build/tests/gpu_tests" "$build/tests/device_check" "$folder/bin"
 cp "$build"/tests/fake_gpu/*.so* "$folder/emulated"  # the emulator as a plugin, and a driver that is none
-if [ -f "$plugin" ]; then
+if ! $emulator_only; then
   cp "$plugin" "$folder/lib/libresnet_cuda.so"
-else
-  echo "device_pack: no $plugin: the pack serves the emulator alone (nvcc builds the plugin)" >&2
+  # CUDA's runtime is in it; what it takes of the driver is NVIDIA's promise for each major version.
+  release=$(grep -ao 'Cuda compilation tools, release [0-9.]*' "$plugin" | head -n 1 | sed 's/.* //')
+  case "$release" in
+    12.*) driver="525 or newer" ;;
+    13.*) driver="580 or newer" ;;
+    *)    driver="(see NVIDIA's table of CUDA's versions)" ;;
+  esac
+  echo "device_pack: the plugin has CUDA ${release:-?} in it and needs NVIDIA's driver $driver" >&2
 fi
 strip "$folder"/bin/* "$folder"/emulated/*.so "$folder"/lib/*.so 2>/dev/null || true
 

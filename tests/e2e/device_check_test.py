@@ -34,8 +34,16 @@ def check(out, *arguments, code=0):
 # Somebody's folder stays; a pack is made anew.
 (HERE / "mine").mkdir()
 assert "is there and is no pack" in pack("mine", code=1).stderr
-pack("--data", "/nowhere", PACK)
-pack("--data", "/nowhere", PACK)
+missing = pack("--data", "/nowhere", "--plugin", "nothing.so", PACK, code=1).stderr
+assert "there is no plugin nothing.so" in missing and "--emulator-only" in missing, missing
+old = HERE / "old.so"
+old.write_text("")
+os.utime(old, (1e9, 1e9))
+assert "old.so is older than" in pack("--plugin", old, PACK, code=1).stderr
+old.write_text("Cuda compilation tools, release 13.0, V13.0.88")
+assert "needs NVIDIA's driver 580 or newer" in pack("--data", "/nowhere", "--plugin", old, PACK).stderr
+pack("--data", "/nowhere", "--emulator-only", PACK)
+assert not (PACK / "lib" / "libresnet_cuda.so").exists()
 assert sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file()) < 60 << 20
 
 table, figures = check("all")
@@ -51,7 +59,10 @@ for form in ("bf16", "tf32", "f32"):
     layers = figures["parts"]["layers"]["figures"][form]
     assert layers["calls"] and all(call["us"] > 0 and call["predicted_us"] > 0 for call in layers["calls"]), layers
     assert f"| step of d2l_resnet18 (small) 2x1x17x18 in {form} |" in table, table
+    assert layers["timed"] == "3 under way at a time, images as bytes on the device" and layers["timed"] in table, layers
+    assert f"| libraries in {form} | CUDA 13.0, driver for CUDA 13.1" in table, table
 assert "| device | Emulated GPU 0, sm_90, 1 multiprocessors |  |" in table, table
+assert "| cuDNN | none: the emulated device has no cuDNN |  |" in table, table
 for precision in ("bf16", "tf32"):
     assert f"| the chapter's whole run, {precision} |" in table and "examples/sec on cuda:0 |" in table, table
     assert json.loads((HERE / "all" / f"result-{precision}.json").read_text())["device"] == "cuda:0"
@@ -75,4 +86,13 @@ assert results["peaks"] == ("FAILED", "device_check: the device / fell off the b
 assert results["layers"][0] == "timed out", results
 assert results["parity"] == ("left out", "the time is over"), results
 assert table.startswith("resnet.cpp ") and "1 passed, 2 failed, 1 left out" in table, table
+
+# The tests of a part that hangs are in the log, to where they came.
+tests = PACK / "bin" / "gpu_tests"
+tests.unlink()
+tests.write_text("#!/bin/sh\necho '[ RUN      ] GpuPeak.Hangs'\nsleep 1000\n")
+tests.chmod(0o755)
+table, figures = check("hangs", "--only", "kernels", "--seconds", "3", code=1)
+assert figures["parts"]["kernels"]["result"] == "timed out", figures
+assert "[ RUN      ] GpuPeak.Hangs" in (HERE / "hangs" / "log.txt").read_text()
 print("the pack runs, and tells what does not")
