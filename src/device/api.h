@@ -80,8 +80,8 @@ struct resnet_device_api {
   int (*make_stream)(resnet_stream** stream);
   void (*end_stream)(resnet_stream* stream);
   int (*synchronize)(resnet_stream* stream);  // waits, and gives the error of what has run
-  // Between any two of device and host. It comes back before it is done where the host's side is pinned, and
-  // that memory has to stay as it is until then; other memory of the host has been read, or written.
+  // Between any two of device and host. It may come back before it is done, and the host's side has to stay
+  // as it is until then; other than pinned memory of the host has been written.
   int (*copy)(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes);
   int (*fill)(resnet_stream* stream, void* memory, std::int32_t byte, std::uint64_t bytes);
   int (*launch)(resnet_stream* stream, const resnet_launch* launch);

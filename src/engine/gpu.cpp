@@ -169,7 +169,7 @@ class GpuEngine : public AheadEngine {
             .threads = threads_.count,
             .threads_from = threads_.from,
             .libraries = libraries_of(device_),
-            .note = device_.library_note()};
+            .note = note_of(device_)};
   }
 
   std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
@@ -292,6 +292,7 @@ class GpuEngine : public AheadEngine {
   }
 
   std::unique_ptr<Flight> next_flight() {
+    device_.expect_own_process();  // before anything is written to its pinned memory
     if (idle_.empty()) idle_.push_back(std::make_unique<Flight>(device_));
     auto flight = std::move(idle_.back());
     idle_.pop_back();

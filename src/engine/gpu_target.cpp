@@ -33,4 +33,10 @@ std::string libraries_of(const gpu::Device& device) {
   return text + (text.empty() || library.empty() ? "" : ", ") + library;
 }
 
+std::string note_of(const gpu::Device& device) {
+  if (device.missing_library().empty()) return device.library_note();
+  return device.missing_library() +
+         ": own kernels compute all convolutions; RESNET_CUDNN_DIR names the folder of cuDNN's libraries";
+}
+
 }  // namespace resnet::engine

@@ -15,5 +15,7 @@ gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn);
 gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options);
 /// On what the bits of a device's results may depend.
 std::string libraries_of(const gpu::Device& device);
+/// DeviceInfo::note.
+std::string note_of(const gpu::Device& device);
 
 }  // namespace resnet::engine

@@ -182,7 +182,10 @@ std::string Device::prepare(const resnet_convolution& what, std::int64_t workspa
 }
 
 bool Device::has_library() {
-  if (library_ < 0 && api_.library(&library_) != 0) library_ = 0;
+  if (library_ < 0 && api_.library(&library_) != 0) {
+    library_ = 0;
+    library_why_ = api_.error();
+  }
   return library_ > 0;
 }
 
@@ -212,6 +215,11 @@ Device::Graph Device::end_capture() {
   resnet_graph* graph = nullptr;
   expect(api_.end_capture(stream_, &graph), "capturing a graph");
   return {graph, api_.end_graph};
+}
+
+void Device::drop_capture() noexcept {
+  resnet_graph* graph = nullptr;
+  if (api_.end_capture(stream_, &graph) == RESNET_DEVICE_DONE) api_.end_graph(graph);
 }
 
 void Device::launch(const Graph& graph) {

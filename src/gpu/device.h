@@ -61,14 +61,17 @@ class Device {
   /// "cuDNN 9.19.0", which belongs to what a run records; "" where there is none, or
   /// nobody has asked for it.
   std::string library_text() const;
-  /// What a user should be told once: passes that the library was asked for and does not compute; "" where
-  /// there are none.
+  /// Passes that the library was asked for and does not compute; "" where there are none.
   std::string library_note() const;
+  /// Why there is no library, where somebody has asked for it; else "".
+  const std::string& missing_library() const noexcept { return library_why_; }
 
   /// Work that is asked for between these does not run; it is kept, and launched as one.
   void begin_capture();
   using Graph = std::unique_ptr<resnet_graph, void (*)(resnet_graph*)>;
   Graph end_capture();
+  /// Ends it as well, and keeps nothing.
+  void drop_capture() noexcept;
   void launch(const Graph& graph);
 
   /// A moment between what has been asked for and what is asked for next, by the device's own clock.
@@ -85,13 +88,14 @@ class Device {
   double seconds(const Moment& first, const Moment& last) const;
 
   const resnet_device_api& api() const noexcept { return api_; }
+  /// Throws Error in a child of fork(), whose memory the device's pinned memory is not.
+  void expect_own_process() const;
   /// Throws MemoryError.
   void* allocate(std::int64_t bytes);
   void* allocate_pinned(std::int64_t bytes);  // of the host
 
  private:
   void expect(int status, const char* what) const;
-  void expect_own_process() const;
   void launch_kernel(const Launch& launch);
   void launch_convolution(const Convolution& convolution);
 
@@ -114,6 +118,7 @@ class Device {
   resnet_stream* stream_ = nullptr;
   resnet_stream* copies_ = nullptr;  // of what is copied beside
   std::int32_t library_ = -1;        // its version; 0: there is none, -1: not asked for
+  std::string library_why_;          // there is none
   std::map<resnet_convolution, Prepared, ByBytes> prepared_;
   std::map<resnet_convolution, std::string, ByBytes> refused_;
 };

@@ -115,8 +115,13 @@ void Executor::run() {
   prepare();
   if (graph_ == nullptr) {
     device_.begin_capture();
-    device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-    for (const Work& work : merged_) device_.launch(work);
+    try {
+      device_.fill(constants_.data(), 0, sizeof(std::int32_t));
+      for (const Work& work : merged_) device_.launch(work);
+    } catch (...) {
+      device_.drop_capture();  // or the stream would never run anything again
+      throw;
+    }
     graph_ = device_.end_capture();
   }
   device_.launch(graph_);

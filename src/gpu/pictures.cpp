@@ -54,6 +54,8 @@ bool copy_pictures(Device& device, const data::Dataset& set, data::Preprocessor&
   data::Image image;
   const auto flush = [&] {
     device.copy(to, chunk.data(), static_cast<std::int64_t>(chunk.size()));
+    device
+        .synchronize();  // the chunk is filled again, and only pinned memory's copies say when they are read
     to += chunk.size();
     chunk.clear();
   };
@@ -65,7 +67,6 @@ bool copy_pictures(Device& device, const data::Dataset& set, data::Preprocessor&
     if (static_cast<std::int64_t>(chunk.size()) >= kChunk) flush();
   }
   flush();
-  device.synchronize();
   return true;
 }
 

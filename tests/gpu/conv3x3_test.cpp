@@ -245,6 +245,7 @@ TEST(GpuConv3x3, ABlockOf128OutputsGivesTheBitsOfTwoOf64) {
     gpu::Memory memory(device, static_cast<std::int64_t>(values.size()) * (bf16 ? 2 : 4));
     device.copy(memory.data(), bf16 ? static_cast<const void*>(halves.data()) : floats.data(),
                 memory.bytes());
+    device.synchronize();  // before what it is copied from goes
     return memory;
   };
   const gpu::Memory x = upload(random_values(pixels * in, "x"), true),

@@ -1,6 +1,7 @@
 // The engine of GPUs on the emulated device: small networks of every kind in the zoo, at ragged sizes,
 // against the reference engine; and what every engine promises.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <limits>
@@ -268,6 +269,59 @@ TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
             }),
             test::Child::threw);
   step(*engine, e);
+}
+
+// As a driver's may be, which keeps it from children.
+TEST(EmulatedGpuEngine, WritesNoPinnedMemoryInAChildOfFork) {
+  resnet_device_api api = emulator::api();
+  api.allocate_pinned = [](std::uint64_t bytes, void** memory) {
+    *memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return *memory != MAP_FAILED && ::madvise(*memory, bytes, MADV_DONTFORK) == 0 ? 0 : 1;
+  };
+  api.release_pinned = [](void*) {};
+  const auto engine = engine::make_gpu_engine(network_of(kCase), {}, api, 0);
+  const Examples e = test::examples(kCase.images, 5);
+  step(*engine, e);
+  EXPECT_EQ(test::in_child([&] {
+              step(*engine, e);
+              return true;
+            }),
+            test::Child::threw);
+}
+
+TEST(EmulatedGpuEngine, GoesOnWhereCapturingAGraphHasFailed) {
+  static bool captures = false, broken = true;
+  resnet_device_api failing = emulator::api();
+  failing.begin_capture = [](resnet_stream* stream) {
+    captures = true;
+    return emulator::api().begin_capture(stream);
+  };
+  failing.end_capture = [](resnet_stream* stream, resnet_graph** graph) {
+    captures = false;
+    return emulator::api().end_capture(stream, graph);
+  };
+  failing.launch = [](resnet_stream* stream, const resnet_launch* launch) {
+    return captures && broken ? RESNET_DEVICE_FAILED : emulator::api().launch(stream, launch);
+  };
+  const Network network = network_of(kCase);
+  const auto engine = engine::make_gpu_engine(network, {}, failing, 0);
+  const Examples e = test::examples(kCase.images, 5);
+  EXPECT_THROW(step(*engine, e), DeviceError);
+  broken = false;
+  EXPECT_EQ(step(*engine, e).loss_sum, step(*emulated(network), e).loss_sum);
+}
+
+TEST(EmulatedGpuEngine, SaysWhereCudnnIsMissedThatItsConvolutionsAreOurs) {
+  const Network network = network_of(kCase);
+  const auto note = [&](Precision precision) {
+    return engine::make_gpu_engine(network, {.precision = precision}, emulator::api(), 0)->device().note;
+  };
+  EXPECT_EQ(note(Precision::f32), "");
+  for (const Precision precision : {Precision::bf16, Precision::tf32}) {
+    const std::string text = note(precision);
+    EXPECT_EQ(text.find("the emulated device has no cuDNN: own kernels compute all"), 0U) << text;
+    EXPECT_NE(text.find("RESNET_CUDNN_DIR"), std::string::npos) << text;
+  }
 }
 
 TEST(EmulatedGpuEngine, SaysWhatTheDeviceSaysWhereItFails) {
