@@ -8,6 +8,9 @@
 namespace resnet::device {
 
 inline constexpr int kThreads = 256;  // of a block, where kernels.def names no other number
+
+/// Where parts of sums by channel are merged: channels of a block, and its shared memory, of two sums.
+inline constexpr int kMergeChannels = 8, kMergeBytes = 2 * kThreads * 8;
 inline constexpr int kGemmThreads = 128;
 /// Shared memory of a block, bytes: without asking for it, and at most on every card from compute
 /// capability 8.0 on.
@@ -280,7 +283,6 @@ struct ConvSumsArgs {
   std::int64_t rows = 0;
   std::int32_t c = 0, parts_count = 0;
 };
-inline constexpr int kConvSumsBytes = 2 * kThreads * 8;
 
 /// dw [3][3][ci][co], or parts of it [share]. Maps are bf16.
 struct Conv3x3WeightsArgs {

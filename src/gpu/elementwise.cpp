@@ -163,9 +163,10 @@ class ChannelSumRules final : public RulesOf<ops::ChannelSum> {
                     .record =
                         [=](Recorder& r) {
                           sums.launch(r, kernel, sums.args(r, {.x = r.operand(0)}));
-                          r.launch(KernelId::channel_sum_merge, divided(sums.c, device::kThreads),
+                          r.launch(KernelId::channel_sum_merge, divided(sums.c, device::kMergeChannels),
                                    device::ChannelSumArgs{r.workspace<double>(), r.operand<float>(1), sums.c,
-                                                          sums.shares});
+                                                          sums.shares},
+                                   device::kMergeBytes);
                         },
                     .workspace_bytes = sums.bytes()},
                    sums.reason());

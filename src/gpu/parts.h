@@ -21,7 +21,7 @@ struct WeightParts {
 
 /// Two sums by channel that a convolution's blocks left, by conv_moments or conv_gradient_sums.
 inline void merge_sums(Recorder& r, KernelId kernel, const device::ConvSumsArgs& args) {
-  r.launch(kernel, divided(args.c, 8), args, device::kConvSumsBytes);
+  r.launch(kernel, divided(args.c, device::kMergeChannels), args, device::kMergeBytes);
 }
 
 }  // namespace resnet::gpu

@@ -297,31 +297,12 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
   }
 }
 
-/// Sums of the parts of eight channels a block: 32 threads a channel, each every 32nd part.
-RESNET_WORD void merged_parts(const ConvSumsArgs& g, double (&sums)[2], int c) {
-  constexpr int kSlices = kThreads / 8;
-  const Shared<double> all = shared<double>(0);
-  const int slice = thread() / 8;
-  RESNET_UNROLL
-  for (int s = 0; s < 2; ++s) {
-    double sum = 0;
-    for (int part = slice; c < g.c && part < g.parts_count; part += kSlices)
-      sum += g.parts[(std::int64_t{part} * 2 + s) * g.c + c];
-    all.store((s * kSlices + slice) * 8 + thread() % 8, sum);
-  }
-  sync();
-  RESNET_UNROLL
-  for (int s = 0; s < 2; ++s) {
-    for (int i = 0; i < kSlices; ++i) sums[s] += all.load((s * kSlices + i) * 8 + thread() % 8);
-  }
-}
-
 /// moments [3][c]: mean, what rounding it left, variance.
 RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
-  const int c = block() * 8 + thread() % 8;
-  double sums[2] = {};
-  merged_parts(g, sums, c);
-  if (thread() >= 8 || c >= g.c) return;
+  const int c = block() * kMergeChannels + thread() % kMergeChannels;
+  double sums[2];
+  merge_sums(sums, g.parts, g.parts_count, g.c, c);
+  if (thread() >= kMergeChannels || c >= g.c) return;
   const Moments moments(sums[0], sums[1], g.rows);
   g.sums[c] = static_cast<float>(moments.mean);
   g.sums[g.c + c] = static_cast<float>(moments.mean - static_cast<double>(g.sums[c]));
@@ -330,10 +311,10 @@ RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
 
 /// sums [3][c]: of dz, of dz * (x - mean); the third is nobody's.
 RESNET_WORD void conv_gradient_sums(const ConvSumsArgs& g) {
-  const int c = block() * 8 + thread() % 8;
-  double sums[2] = {};
-  merged_parts(g, sums, c);
-  if (thread() >= 8 || c >= g.c) return;
+  const int c = block() * kMergeChannels + thread() % kMergeChannels;
+  double sums[2];
+  merge_sums(sums, g.parts, g.parts_count, g.c, c);
+  if (thread() >= kMergeChannels || c >= g.c) return;
   g.sums[c] = static_cast<float>(sums[0]);
   g.sums[g.c + c] = static_cast<float>(sums[1]);
   g.sums[2 * g.c + c] = 0.0F;

@@ -40,15 +40,16 @@ RESNET_WORD void channel_sums(const SumsArgs& g) {
   sum_rows<1>(g, MomentSums<T, false>{static_cast<const T*>(g.x)});
 }
 
-RESNET_WORD double merged(const double* parts, std::int64_t shares, std::int64_t stride) {
-  double sum = 0;
-  for (std::int64_t s = 0; s < shares; ++s) sum += parts[s * stride];
-  return sum;
+/// The channel of a thread where a block merges the sums of eight.
+RESNET_WORD std::int64_t merged_channel() {
+  return static_cast<std::int64_t>(block()) * kMergeChannels + thread() % kMergeChannels;
 }
 
 RESNET_WORD void channel_sum_merge(const ChannelSumArgs& g) {
-  const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
-  if (c < g.c) g.sum[c] = static_cast<float>(merged(g.parts + c, g.shares, g.c));
+  const std::int64_t c = merged_channel();
+  double sums[1];
+  merge_sums(sums, g.parts, g.shares, g.c, c);
+  if (thread() < kMergeChannels && c < g.c) g.sum[c] = static_cast<float>(sums[0]);
 }
 
 template <class T>
@@ -65,10 +66,12 @@ struct Moments {
   }
 };
 
-/// A thread a channel.
+/// Eight channels a block.
 RESNET_WORD void norm_table(const NormTableArgs& g) {
-  const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
-  if (c >= g.c) return;
+  const std::int64_t c = merged_channel();
+  double sums[2] = {};
+  if (g.parts != nullptr) merge_sums(sums, g.parts, g.shares, g.c, c);
+  if (thread() >= kMergeChannels || c >= g.c) return;
   double mean = 0, variance = 0;
   if (g.moments != nullptr) {
     mean = static_cast<double>(g.moments[c]) + static_cast<double>(g.moments[g.c + c]);
@@ -77,8 +80,7 @@ RESNET_WORD void norm_table(const NormTableArgs& g) {
     mean = static_cast<double>(g.running_mean[c]);
     variance = static_cast<double>(g.running_var[c]);
   } else {
-    const Moments moments(merged(g.parts + c, g.shares, 2 * g.c),
-                          merged(g.parts + g.c + c, g.shares, 2 * g.c), g.rows);
+    const Moments moments(sums[0], sums[1], g.rows);
     mean = moments.mean;
     variance = moments.variance;
   }
@@ -247,12 +249,13 @@ RESNET_WORD void norm_gradient_sums(const SumsArgs& g) {
 }
 
 RESNET_WORD void norm_gradient_table(const NormGradientTableArgs& g) {
-  const std::int64_t c = static_cast<std::int64_t>(block()) * kThreads + thread();
-  if (c >= g.c) return;
+  const std::int64_t c = merged_channel();
+  double sums[2] = {};
   const bool given = g.sums != nullptr;
-  const double sum = given ? static_cast<double>(g.sums[c]) : merged(g.parts + c, g.shares, 2 * g.c);
-  const double product =
-      given ? static_cast<double>(g.sums[g.c + c]) : merged(g.parts + g.c + c, g.shares, 2 * g.c);
+  if (!given) merge_sums(sums, g.parts, g.shares, g.c, c);
+  if (thread() >= kMergeChannels || c >= g.c) return;
+  const double sum = given ? static_cast<double>(g.sums[c]) : sums[0];
+  const double product = given ? static_cast<double>(g.sums[g.c + c]) : sums[1];
   const auto inv_std = static_cast<double>(g.inv_std[c]);
   const double scale = inv_std * static_cast<double>(g.gamma[c]), rows = static_cast<double>(g.rows);
   g.dgamma[c] = static_cast<float>(product * inv_std);

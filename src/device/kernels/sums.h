@@ -85,6 +85,29 @@ RESNET_WORD void sum_rows_by_eight(const SumsArgs& g, const F& f) {
                        static_cast<int>(g.c - first < kChannels ? g.c - first : kChannels));
 }
 
+/// Sums of `count` parts [part][kSums][channels], of eight channels a block: `c` is that of thread() % 8. 32
+/// threads a channel, each every 32nd part, so that loads wait beside each other. In kMergeBytes.
+template <int kSums>
+RESNET_WORD void merge_sums(double (&sums)[kSums], const double* parts, std::int64_t count,
+                            std::int64_t channels, std::int64_t c) {
+  constexpr int kSlices = kThreads / kMergeChannels;
+  const Shared<double> all = shared<double>(0);
+  const int slice = thread() / kMergeChannels, of = thread() % kMergeChannels;
+  RESNET_UNROLL
+  for (int s = 0; s < kSums; ++s) {
+    double sum = 0;
+    for (std::int64_t part = slice; c < channels && part < count; part += kSlices)
+      sum += parts[(part * kSums + s) * channels + c];
+    all.store((s * kSlices + slice) * kMergeChannels + of, sum);
+  }
+  sync();
+  RESNET_UNROLL
+  for (int s = 0; s < kSums; ++s) {
+    sums[s] = 0;
+    for (int i = 0; i < kSlices; ++i) sums[s] += all.load((s * kSlices + i) * kMergeChannels + of);
+  }
+}
+
 /// Sums over a block's share of the rows, by channel: f adds an element's numbers, or those of eight
 /// neighbours.
 template <int kSums, class F>
