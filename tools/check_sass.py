@@ -59,6 +59,7 @@ CLAIMS = [
     Claim(r"gemm_input_gradient_f32_wide", 168, {"FFMA": 256} | ASYNC),
     Claim(r"gemm_\w+_f32_wide", 128, {"FFMA": 256} | ASYNC),
     Claim(r"gemm_\w+_f32", 128, {"FFMA": 256}),
+    Claim(r"linear_forward_(f32|tf32)", 64, {"FFMA": 1}),
     Claim(r"peak_ffma", 64, {"FFMA": 128}),
     Claim(r"peak_tf32", 64, {"HMMA.1688.F32.TF32": 8}),
     Claim(r"peak_bf16", 64, {"HMMA.16816.F32.BF16": 8}),
@@ -91,11 +92,13 @@ WIDE = re.compile(r"(LDG|STG|LDGSTS)\.(\w+\.)*128\b")
 
 
 def kernel_of(symbol):
-    """"add_f32" of _ZN6resnet6device...14add_f32_kernelE...: a name stands behind its length."""
+    """"add_f32" of _ZN6resnet6device...14add_f32_kernelE...: a name stands behind its length. The last that does: digits of the
+    file's hash before it may be a length by chance."""
+    found = symbol
     for match in re.finditer(r"(?=(\d{1,2})([a-z]\w*?_kernel)E)", symbol):
         if int(match[1]) == len(match[2]):
-            return match[2].removesuffix("_kernel")
-    return symbol
+            found = match[2].removesuffix("_kernel")
+    return found
 
 
 def sections(listing):

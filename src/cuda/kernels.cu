@@ -5,6 +5,7 @@
 #include "device/kernels/elementwise.h"
 #include "device/kernels/gemm.h"
 #include "device/kernels/layout.h"
+#include "device/kernels/linear.h"
 #include "device/kernels/loss.h"
 #include "device/kernels/norm.h"
 #include "device/kernels/norm_pool.h"

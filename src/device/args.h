@@ -210,6 +210,9 @@ struct GemmArgs {
   std::int64_t share = 0;                        // pixels of one
 };
 
+/// Of linear_forward: results of a block, a warp each.
+inline constexpr int kLinearResults = kThreads / 32;
+
 inline constexpr int kGemmTile = 64;  // rows and columns of a block
 inline constexpr int kGemmStages = 2;
 

@@ -14,8 +14,9 @@ using kernels::ConvGeometry;
 using kernels::ConvPass;
 
 constexpr std::int64_t kTile = device::kGemmTile;
-constexpr std::int64_t kLeastShare = 256;  // pixels of a share of a weight gradient
-constexpr std::int64_t kBlocks = 2 * 132;  // that fill a card
+constexpr std::int64_t kLeastShare = 256;       // pixels of a share of a weight gradient
+constexpr std::int64_t kLeastLinearShare = 32;  // and examples, where there are few blocks
+constexpr std::int64_t kBlocks = 2 * 132;       // that fill a card
 
 // Rows, columns and depth of a pass for one group.
 struct Extents {
@@ -100,6 +101,24 @@ bool by_own(const O& operation, const Signature& s, const Machine& machine) {
   }
 }
 
+// A linear layer's product of one column of tiles: of 256 examples they are four, and most of a card would
+// wait. Whatever the number of examples, so that the bits of one do not hang on it.
+Lowering by_warps(const GemmArgs& args, std::int64_t numbers, Products products) {
+  const KernelId kernel =
+      products == Products::tf32 ? KernelId::linear_forward_tf32 : KernelId::linear_forward_f32;
+  return lowered({.name = name_of(kernel),
+                  .record =
+                      [=](Recorder& r) {
+                        GemmArgs a = args;
+                        a.a = r.operand(0);
+                        a.b = r.operand(1);
+                        a.bias = r.operand<const float>(2);
+                        a.y = r.operand(3);
+                        r.launch(kernel, divided(numbers, device::kLinearResults), a);
+                      }},
+                 "a warp each of " + std::to_string(numbers) + " results");
+}
+
 template <bool kLinear>
 class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
   using Operation = ops::ConvForward<kLinear>;
@@ -118,6 +137,7 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
     const GemmArgs args = gemm_args(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
+    if (kLinear && args.column_tiles == 1) return by_warps(args, g.n * g.co, machine.products);
     constexpr PassKernels kKernels = {KernelId::gemm_forward_f32, KernelId::gemm_forward_tf32,
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
@@ -206,8 +226,9 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups, pixels = g.n * g.ho() * g.wo();
     GemmArgs args = gemm_args(g, {g.kh * g.kw * ci, co, pixels});
+    constexpr std::int64_t kLeast = kLinear ? kLeastLinearShare : kLeastShare;
     const std::int64_t shares =
-        std::clamp(std::min(kBlocks / tiles_of(args), pixels / kLeastShare), std::int64_t{1}, kBlocks);
+        std::clamp(std::min(kBlocks / tiles_of(args), pixels / kLeast), std::int64_t{1}, kBlocks);
     args.share = divided(pixels, shares);
     args.shares = narrow(divided(pixels, args.share));
     constexpr PassKernels kKernels = {KernelId::gemm_weight_gradient_f32, KernelId::gemm_weight_gradient_tf32,

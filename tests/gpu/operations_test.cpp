@@ -173,11 +173,15 @@ std::vector<OperationCase> convolutions() {
         {make<ops::Conv2dWeightGradient>(ops::ConvWeightGradientOptions{.window = c.window, .w = w}),
          {x, y}});
   }
-  const Shape x{70, 13}, w{10, 13}, y{70, 10};
-  cases.push_back({make<ops::Linear>(), {f32(x), f32(w), f32({10})}});
-  cases.push_back({make<ops::LinearInputGradient>(ops::ConvInputGradientOptions{.x = x}), {f32(y), f32(w)}});
-  cases.push_back(
-      {make<ops::LinearWeightGradient>(ops::ConvWeightGradientOptions{.w = w}), {f32(x), f32(y)}});
+  for (const std::int64_t classes : {10, 70}) {  // by warps, and by tiles
+    const Shape x{70, 45}, w{classes, 45}, y{70, classes};
+    cases.push_back({make<ops::Linear>(), {f32(x), f32(w), f32({classes})}});
+    cases.push_back({make<ops::Linear>(), {f32(x), f32(w), std::nullopt}});
+    cases.push_back(
+        {make<ops::LinearInputGradient>(ops::ConvInputGradientOptions{.x = x}), {f32(y), f32(w)}});
+    cases.push_back(
+        {make<ops::LinearWeightGradient>(ops::ConvWeightGradientOptions{.w = w}), {f32(x), f32(y)}});
+  }
   return cases;
 }
 
