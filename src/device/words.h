@@ -13,6 +13,7 @@
 //   + copy16_async, commit, wait<N>    16 bytes to shared memory, there after the wait and a sync(); zeros
 //   where
 //                                    not `valid`
+//   to_bf16_pair(low, high), to_tf32(v)  bits, rounded to the nearest
 //   ldmatrix, ldmatrix_trans         four matrices of 8x8 16-bit elements; lane l names row l % 8 of matrix l
 //   / 8 mma_bf16, mma_tf32               16x8 += 16x16 * 16x8 (16x8 * 8x8) by a warp, fragments as PTX has
 //   them load_pack, store_pack            16 bytes of global memory at a multiple of 16
@@ -64,9 +65,21 @@ RESNET_WORD float rounded<float>(float v) {
 }
 template <>
 RESNET_WORD Bf16 rounded<Bf16>(float v) {
-  const std::uint32_t bits = bits_of(v);
-  if ((bits & 0x7fffffffU) > 0x7f800000U) return {static_cast<std::uint16_t>(bits >> 16U | 0x40U)};
-  return {static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U)};
+  return {static_cast<std::uint16_t>(to_bf16_pair(v, 0.0F))};
+}
+/// Neighbours at once, of bf16 two by one instruction.
+template <class T, int kCount>
+RESNET_WORD void round_all(T (&to)[kCount], const float* from) {
+  if constexpr (sizeof(T) == sizeof(Bf16) && kCount % 2 == 0) {
+    RESNET_UNROLL
+    for (int k = 0; k < kCount; k += 2) {
+      const std::uint32_t pair = to_bf16_pair(from[k], from[k + 1]);
+      memcpy(&to[k], &pair, sizeof pair);
+    }
+  } else {
+    RESNET_UNROLL
+    for (int k = 0; k < kCount; ++k) to[k] = rounded<T>(from[k]);
+  }
 }
 
 /// 16 bytes of elements.
@@ -126,8 +139,7 @@ RESNET_WORD void store_eight(T* to, const Eight& eight) {
   RESNET_UNROLL
   for (int p = 0; p < 8; p += kCount) {
     Pack<T> pack;
-    RESNET_UNROLL
-    for (int k = 0; k < kCount; ++k) pack.v[k] = rounded<T>(eight.v[p + k]);
+    round_all(pack.v, eight.v + p);
     store_pack(to + p, pack);
   }
 }

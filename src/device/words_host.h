@@ -89,6 +89,18 @@ void ldmatrix_trans(std::uint32_t (&r)[4], Shared<T> row) {
 void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
+/// The bits of two numbers rounded to bf16, to the nearest, ties to even. NaN stays NaN, its bits are the
+/// device's.
+inline std::uint32_t to_bf16_pair(float low, float high) {
+  const auto rounded = [](float value) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffU) > 0x7f800000U) return bits >> 16U | 0x40U;
+    return (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
+  };
+  return rounded(low) | rounded(high) << 16U;
+}
+
 /// The bits of a number rounded to the 10 bits of mantissa that tf32 has, ties away from zero.
 inline std::uint32_t to_tf32(float value) {
   std::uint32_t bits = 0;

@@ -62,7 +62,7 @@ Strips strips_of(const ConvGeometry& g, const PoolGeometry& pool, std::int64_t r
            .depth = narrow(depth),
            .pitch = narrow(pitch),
            .pixels = narrow(pixels)},
-          (depth + pixels) * kOutputs * 2 + std::max(inputs, kSumsBytes)};
+          (depth + pixels) * kOutputs * 2 + pixels * 2 + std::max(inputs, kSumsBytes)};
 }
 
 // The longest strips that have room, or none.

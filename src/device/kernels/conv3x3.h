@@ -54,8 +54,7 @@ RESNET_WORD Eight eight_of(const Chunk8& chunk) {
 }
 RESNET_WORD Chunk8 chunk_of(const Eight& eight) {
   Chunk8 result;
-  RESNET_UNROLL
-  for (int k = 0; k < 8; ++k) result.v[k] = rounded<Bf16>(eight.v[k]);
+  round_all(result.v, eight.v);
   return result;
 }
 
@@ -237,9 +236,9 @@ struct Conv3x3 {
 };
 
 /// Eight neighbours of y, as they are stored, and their moments.
-RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, int c, double (&sums)[2][8]) {
+RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, const Eight& bias,
+                                double (&sums)[2][8]) {
   if (g.bias != nullptr) {
-    const Eight bias = load_eight(g.bias + c);
     RESNET_UNROLL
     for (int k = 0; k < 8; ++k) v.v[k] += bias.v[k];
   }
@@ -249,7 +248,7 @@ RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, 
 }
 
 /// Eight neighbours of dx, gated where a ReLU was before them, and the norm's sums of them.
-RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, int c,
+RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, const NormEight& norm,
                                  double (&sums)[2][8]) {
   if (g.addend != nullptr) {
     const Eight addend = load_eight(static_cast<const Bf16*>(g.addend) + at);
@@ -258,10 +257,10 @@ RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at,
   }
   if (g.norm_x == nullptr) return store_chunk(static_cast<Bf16*>(g.y) + at, chunk_of(v));
   const Eight x = load_eight(static_cast<const Bf16*>(g.norm_x) + at);
-  const unsigned bits = g.mask != nullptr ? g.mask[at / 8] : bits_of_table(NormEight(g.norm, g.out, c), x);
+  const unsigned bits = g.mask != nullptr ? g.mask[at / 8] : bits_of_table(norm, x);
   const Chunk8 dz = chunk_of(passing(v, bits));
   store_chunk(static_cast<Bf16*>(g.y) + at, dz);
-  add_gradient_sums(sums, eight_of(dz), x, load_eight(g.norm + c));
+  add_gradient_sums(sums, eight_of(dz), x, norm.mean);
 }
 
 /// Blocks are (tile of pixels, tile of outputs), the outputs innermost. Two share a multiprocessor.
@@ -277,6 +276,10 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
   for (int half = 0; half < Products::kHalves; ++half) {
     const int chunk = thread() % 8, channel = products.column + half * kConvChannels, c = channel + chunk * 8;
     double of_channels[2][8] = {};
+    Eight bias = {};  // of all rows, as is the norm
+    NormEight norm;
+    if (kPass == Pass::forward && g.bias != nullptr) bias = load_eight(g.bias + c);
+    if (kPass != Pass::forward && g.norm_x != nullptr) norm = NormEight(g.norm, g.out, c);
     RESNET_NO_UNROLL
     for (int row = thread() / 8; row < kConvPixels; row += kConv3x3Threads / 8) {
       const int pixel = products.first + row;
@@ -284,9 +287,9 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
       if (pixel >= products.pixels) continue;
       const std::int64_t at = std::int64_t{pixel} * g.out + c;
       if constexpr (kPass == Pass::forward) {
-        finish_forward(g, v, at, c, of_channels);
+        finish_forward(g, v, at, bias, of_channels);
       } else {
-        finish_gradient(g, v, at, c, of_channels);
+        finish_gradient(g, v, at, norm, of_channels);
       }
     }
     if (g.parts == nullptr) continue;

@@ -36,8 +36,10 @@ RESNET_WORD void load_tile(Shared<S> tile, const At& at, int depth, const void* 
       Chunk<S, kCount> chunk = {};
       if (from != nullptr) {
         const auto given = load_chunk<kCount>(from);
+        float values[kCount];
         RESNET_UNROLL
-        for (int e = 0; e < kCount; ++e) chunk.v[e] = rounded<S>(to_float(given.v[e]));
+        for (int e = 0; e < kCount; ++e) values[e] = to_float(given.v[e]);
+        round_all(chunk.v, values);
       }
       to.template as<Chunk<S, kCount>>().store(0, chunk);
     }

@@ -22,7 +22,9 @@ struct Stem {
   int image, strip, column;  // column: the first output
   int first_row, rows;       // of y
   int lane, warp, run;       // run: elements of a tap's row
-  Shared<Bf16> weights, y, inputs;
+  Shared<Bf16> weights, y;
+  Shared<std::uint16_t> begins;  // of pixels, see input_of()
+  Shared<Bf16> inputs;
 
   /// With the strip's rows before the pool's windows: `above` more.
   RESNET_WORD Stem(const StemArgs& args, int number, int output, int above)
@@ -35,7 +37,8 @@ struct Stem {
         run(args.kw * args.ci),
         weights(shared<Bf16>(0)),
         y(weights + args.depth * kConvChannels),
-        inputs(y + args.pixels * kConvChannels) {
+        begins((y + args.pixels * kConvChannels).template as<std::uint16_t>()),
+        inputs((begins + args.pixels).template as<Bf16>()) {
     const int begin = strip * g.strip_rows * 2;
     first_row = begin - above > 0 ? begin - above : 0;
     const int end = begin + g.strip_rows * 2;
@@ -55,8 +58,13 @@ struct Stem {
     }
   }
 
-  /// The rows of x that the strip's taps meet, and one more for the depth's last chunk.
+  /// The rows of x that the strip's taps meet, and one more for the depth's last chunk; and where each
+  /// pixel's begin, which are divisions for once.
   RESNET_WORD void load_inputs() const {
+    for (int i = thread(); i < g.pixels; i += kThreads) {
+      const int p = i < pixels() ? i : pixels() - 1;
+      begins.store(i, static_cast<std::uint16_t>(p / g.wo * g.sh * g.pitch + p % g.wo * g.sw * g.ci));
+    }
     const int first = first_row * g.sh - g.ph, count = (rows - 1) * g.sh + g.kh + 1, extent = g.width * g.ci;
     for (int i = thread(); i < count * g.pitch; i += kThreads) {
       const int row = first + i / g.pitch, e = i % g.pitch - g.pw * g.ci;
@@ -68,10 +76,7 @@ struct Stem {
   }
 
   /// Where the elements begin that a pixel's first tap meets; beyond the last pixel those of the last.
-  RESNET_WORD int input_of(int pixel) const {
-    const int p = pixel < pixels() ? pixel : pixels() - 1;
-    return p / g.wo * g.sh * g.pitch + p % g.wo * g.sw * g.ci;
-  }
+  RESNET_WORD int input_of(int pixel) const { return begins.load(pixel); }
   /// And where from there chunk k8 of the depth.
   RESNET_WORD int chunk_of_depth(int k8) const {
     const int chunks = g.padded_run / 8;
@@ -107,8 +112,9 @@ struct Stem {
         RESNET_UNROLL
         for (int half = 0; half < 2; ++half) {
           const int pixel = first + lane / 4 + half * 8;
-          const Chunk<Bf16, 2> pair = {rounded<Bf16>(sums[j][half * 2] + bias[0]),
-                                       rounded<Bf16>(sums[j][half * 2 + 1] + bias[1])};
+          const float both[2] = {sums[j][half * 2] + bias[0], sums[j][half * 2 + 1] + bias[1]};
+          Chunk<Bf16, 2> pair;
+          round_all(pair.v, both);
           if (pixel < pixels())
             (y + chunk_at(pixel, j) + lane % 4 * 2).template as<Chunk<Bf16, 2>>().store(0, pair);
         }
@@ -127,9 +133,10 @@ RESNET_WORD void choose(const Stem<T>& stem) {
   const StemArgs& g = stem.g;
   const int first = stem.strip * g.strip_rows;
   const int last = first + g.strip_rows < g.pooled_height ? first + g.strip_rows : g.pooled_height;
+  const int c8 = thread() % 8;
+  const Eight gamma = load_eight(g.gamma + stem.column + c8 * 8);
   for (int i = thread(); i < (last - first) * g.pooled_width * 8; i += kThreads) {
-    const int c8 = i % 8, column = i / 8 % g.pooled_width, row = first + i / 8 / g.pooled_width;
-    const Eight gamma = load_eight(g.gamma + stem.column + c8 * 8);
+    const int column = i / 8 % g.pooled_width, row = first + i / 8 / g.pooled_width;
     Chunk8 best = {};
     Eight product = {};
     Chunk<std::uint8_t, 8> taps = {};
@@ -211,7 +218,7 @@ RESNET_WORD Chunk8 dy_of(const Stem<T>& stem, const Chunk8& y, int pixel, int c8
       }
     }
   }
-  const NormGradientEight norm(g.table, g.co, c);
+  const NormGradientEight norm(g.table, g.co, c);  // once for all pixels it takes too many registers
   Eight v = eight_of(y);
   RESNET_UNROLL
   for (int k = 0; k < 8; ++k) v.v[k] = norm.of(k, spread.v[k], v.v[k]);
@@ -236,9 +243,10 @@ RESNET_WORD void stem_weight_gradient(const StemArgs& g) {
     stem.convolve();
     sync();
     const int padded = (stem.pixels() + 15) / 16 * 16;
+    const int c8 = thread() % 8;
     for (int i = thread(); i < padded * 8; i += kThreads) {
-      const Shared<Chunk8> at = stem.chunk(i / 8, i % 8);
-      at.store(0, i / 8 < stem.pixels() ? dy_of(stem, at.load(0), i / 8, i % 8) : Chunk8{});
+      const Shared<Chunk8> at = stem.chunk(i / 8, c8);
+      at.store(0, i / 8 < stem.pixels() ? dy_of(stem, at.load(0), i / 8, c8) : Chunk8{});
     }
     sync();
     const Shared<std::uint16_t> x = stem.inputs.template as<std::uint16_t>();
