@@ -1,9 +1,8 @@
 // A driver for every compiler: the inputs of a corpus, then numbered ones, so that one can be run again.
 //
-// Usage: fuzz TARGET [--first N] [--runs N] [--seconds N]    the corpus if N is 0 or not given, then inputs
-// from N on
-//        fuzz all [--seconds N]                              every target for so long
-//        fuzz TARGET --unpack FOLDER | --pack FOLDER         the corpus as files, for libFuzzer, and back
+// Usage: fuzz TARGET [--first N] [--runs N] [--seconds N]  inputs from N on; the corpus first if N is 0
+//        fuzz all [--seconds N]                            every target, each for that time
+//        fuzz TARGET --unpack FOLDER | --pack FOLDER       the corpus as files, for libFuzzer, and back
 // An input that takes more than 10 s, or memory that comes to more than 2 GB, is found like a crash.
 #include <fmt/core.h>
 #include <sys/resource.h>

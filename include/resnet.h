@@ -6,8 +6,9 @@
  *   resnet_prediction top[3];
  *   size_t found;
  *   if (resnet_predict(model, jpeg, jpeg_size, top, 3, &found) == RESNET_OK)
- *     for (size_t i = 0; i < found; ++i) printf("%s %.3f\n", resnet_class_name(model, top[i].index),
- * top[i].probability); resnet_close(model);
+ *     for (size_t i = 0; i < found; ++i)
+ *       printf("%s %.3f\n", resnet_class_name(model, top[i].index), top[i].probability);
+ *   resnet_close(model);
  *
  * Errors. A function that can fail gives RESNET_OK or another status, and then leaves one line of what is
  * wrong in resnet_error() and one of what to do in resnet_hint(), for the calling thread. What it would have
@@ -43,7 +44,7 @@ typedef enum resnet_status {
   RESNET_ERROR_MEMORY = 4,   /**< too little memory; the model is as it was */
   RESNET_ERROR_MACHINE = 5,  /**< this machine lacks what it takes: an instruction set, threads */
   RESNET_ERROR_SHAPE = 6, /**< what does not fit: a model that is no classifier or whose output is not finite,
-                             a picture that is too long for the model's resize */
+                               a picture that is too long for the model's resize */
   RESNET_ERROR_INTERNAL = 7 /**< a fault of the library */
 } resnet_status;
 
@@ -53,10 +54,10 @@ typedef struct resnet_model resnet_model;
 /** How a model computes. Begin with RESNET_OPTIONS, so that fields that a later version adds are set. */
 typedef struct resnet_options {
   size_t size;    /**< sizeof(resnet_options), by which later versions know the fields that are there */
-  int threads;    /**< of one call; 0: all cores that the process has. 1 gives the most answers a second to
-                     callers in    many threads, 0 the quickest single answer */
+  int threads;    /**< of one call; 0: all cores that the process has. 1 gives callers in many threads the
+                       most answers a second, 0 a single caller the quickest answer */
   int64_t memory; /**< bytes of this process that may be resident: what needs more is refused. 0: what the
-                     machine has */
+                       machine has */
 } resnet_options;
 
 /** The defaults. */
@@ -72,13 +73,12 @@ typedef struct resnet_input_info {
 
 /** A picture: the bytes of its file (width 0), or pixels. */
 typedef struct resnet_picture {
-  const void*
-      data;       /**< a JPEG, PNG, WebP, BMP, PPM, PGM or PBM file, or rows of pixels, the uppermost first */
-  size_t size;    /**< bytes of `data` */
-  int64_t width;  /**< pixels; 0: `data` is a file, and the fields below do not count */
-  int64_t height; /**< pixels */
-  int channels;   /**< bytes of a pixel: 1 (gray) or 3 (red, green, blue) */
-  size_t stride;  /**< bytes from a row to the next; 0: width * channels */
+  const void* data; /**< a JPEG, PNG, WebP, BMP, PPM, PGM or PBM file, or rows of pixels from the top */
+  size_t size;      /**< bytes of `data` */
+  int64_t width;    /**< pixels; 0: `data` is a file, and the fields below do not count */
+  int64_t height;   /**< pixels */
+  int channels;     /**< bytes of a pixel: 1 (gray) or 3 (red, green, blue) */
+  size_t stride;    /**< bytes from a row to the next; 0: width * channels */
 } resnet_picture;
 
 /** A class, and how likely it is. */

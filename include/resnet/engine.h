@@ -44,9 +44,8 @@ struct EngineOptions {  // how an engine computes
   /// On what, for make_engine() and make_inference_engine():
   ///   "cpu"             the processor
   ///   "cuda", "cuda:1"  this NVIDIA GPU ("cuda": the first), or a ConfigError with what is missing
-  ///   "auto"            the first GPU that can be used and has the memory for images as the network
-  ///                     was traced for; else the processor,
-  ///                     and DeviceInfo::reason says why
+  ///   "auto"            the first GPU that can be used and has the memory for images as the network was
+  ///                     traced for; else the processor, and DeviceInfo::reason says why
   /// The GPU's code is a library of its own, which is loaded at run time (docs/gpu.md).
   std::string device = "cpu";
   int threads = 0;       // 0: OMP_NUM_THREADS, else the cores that affinity and control groups leave

@@ -9,15 +9,14 @@
 
 namespace resnet {
 
-/// Of an example with the label y, p = softmax(logits) over K classes, s = label_smoothing, w =
-/// class_weights:
+/// Of an example with the label y, with p = softmax(logits) over K classes, s = label_smoothing and
+/// w = class_weights:
 ///   l(y) = (1 - s) * w[y] * -log p[y] + s / K * sum over k of w[k] * -log p[k]
 /// The loss of a batch is sum of l(y) / sum of w[y], which is the mean where all weights are equal.
 /// Source: torch.nn.CrossEntropyLoss(weight, label_smoothing); Szegedy et al., arXiv 1512.00567, section 7.
 struct LossOptions {
-  double label_smoothing = 0;  // in [0, 1]
-  std::vector<double> class_weights =
-      {};  // empty: 1 each; else one a class of the network, finite, at least 0
+  double label_smoothing = 0;              // in [0, 1]
+  std::vector<double> class_weights = {};  // one a class of the network, finite, at least 0; empty: 1 each
 };
 
 /// Throws ConfigError for options that cannot be.

@@ -17,8 +17,7 @@ namespace resnet {
 ///   step        gamma^floor(t / every)
 ///   cosine      final + (1 - final) (1 + cos(pi t / T)) / 2
 ///   one_cycle   a half cosine from `start` to 1 over the first peak * T - 1 steps, a half cosine to `final`
-///   at
-///               the last step; momentum from its own to `low_momentum` and back
+///               at the last step; momentum from its own to `low_momentum` and back
 ///   polynomial  final + (1 - final) (1 - t / T)^power
 ///   triangular  a straight line from `start` to 1 at peak * T, and one to `final` at T
 /// Source: torch.optim.lr_scheduler's StepLR, CosineAnnealingLR, OneCycleLR and PolynomialLR; Smith and

@@ -185,8 +185,8 @@ struct FitOptions {
   bool balanced = false;        // data::Order::balanced() in place of shuffled()
   CheckpointOptions checkpoints = {};
   OnNan on_nan = OnNan::stop;  // what a step does that is not finite
-  std::int64_t patience =
-      0;               // end after so many epochs without a better test accuracy, and keep the best; 0: never
+  std::int64_t patience = 0;   // epochs without a better test accuracy after which the run ends; it keeps the
+                               // best; 0: never
   double seconds = 0;  // wall time of the run, its last evaluation and the saving of its model: the number of
                        // steps follows from it, at first after a measured warm-up that trains nothing; 0: no
                        // bound

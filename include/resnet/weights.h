@@ -32,8 +32,8 @@ struct Weights {
 ///   - safetensors, of F16, BF16, F32, F64, I8 to I64, U8 and BOOL; model files of this program too;
 ///   - the index.json of a safetensors file in parts, which stand beside it;
 ///   - what PyTorch's torch.save() writes since 1.6 (.pth, .pt): a state dict, or a dict that holds one.
-///   Nothing in it
-///     is executed; a pickle that asks for anything else than tensors and plain data is refused by name.
+///     Nothing in it is executed; a pickle that asks for anything else than tensors and plain data is refused
+///     by name.
 /// f16 and bf16 become f32 exactly; f64 is rounded, and a note says if that changed a number. Throws IoError,
 /// or FormatError with the file's name and what it is. Memory: the file, and up to sixteen times what it
 /// stores, if tensors share it and its types are widened.

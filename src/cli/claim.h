@@ -36,9 +36,9 @@ class RunClaim {
   void claim(const std::filesystem::path& folder);
 
   std::filesystem::path folder_;
-  std::vector<std::filesystem::path>
-      records_;                        // what goes where it came to nothing: named before memory ends
-  std::filesystem::path checkpoints_;  // likewise
+  // What is removed where the run came to nothing: named before memory ends.
+  std::vector<std::filesystem::path> records_;
+  std::filesystem::path checkpoints_;
   std::optional<FolderLock> lock_;
   bool made_ = false, kept_ = false;
 };

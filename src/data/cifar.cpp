@@ -22,9 +22,8 @@ constexpr std::int64_t kPlane = kSide * kSide;
 constexpr std::int64_t kPixels = 3 * kPlane;
 
 struct Variant {
-  std::vector<std::size_t>
-      labels;               // in front of a record, the number of classes of each; the last one counts
-  const char* class_names;  // file
+  std::vector<std::size_t> labels;  // in front of a record, the classes of each label; the last one counts
+  const char* class_names;          // file
   std::vector<std::string> train, test;
 };
 

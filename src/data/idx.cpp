@@ -217,9 +217,8 @@ std::map<std::string, Files> sets_in(const fs::path& folder) {
 struct Family {
   std::string name;
   std::string_view title;
-  std::vector<std::string>
-      classes;       // empty: the labels from the lowest to the highest, called by their numbers
-  std::string hint;  // where a file is missing
+  std::vector<std::string> classes;  // empty: the labels from the lowest to the highest, named by number
+  std::string hint;                  // where a file is missing
 };
 
 Files files_of(const fs::path& given, const Family& family) {

@@ -9,14 +9,15 @@
 //   thread(), block(), blocks()      numbers of this thread in its block, of this block in the grid
 //   sync()                           barrier of the block
 //   shuffle_xor(v, mask)             v of the lane whose number differs by `mask`; by whole warps
-//   shared<T>(bytes)                 the block's shared memory from this byte on, as Shared<T>: load, store,
-//   + copy16_async, commit, wait<N>    16 bytes to shared memory, there after the wait and a sync(); zeros
-//   where
-//                                    not `valid`
+//   shared<T>(bytes)                 the block's shared memory from this byte on, as Shared<T>:
+//                                    load, store, +
+//   copy16_async, commit, wait<N>    16 bytes to shared memory, there after the wait and a sync();
+//                                    zeros where not `valid`
 //   to_bf16_pair(low, high), to_tf32(v)  bits, rounded to the nearest
-//   ldmatrix, ldmatrix_trans         four matrices of 8x8 16-bit elements; lane l names row l % 8 of matrix l
-//   / 8 mma_bf16, mma_tf32               16x8 += 16x16 * 16x8 (16x8 * 8x8) by a warp, fragments as PTX has
-//   them load_pack, store_pack            16 bytes of global memory at a multiple of 16
+//   ldmatrix, ldmatrix_trans         four matrices of 8x8 16-bit elements;
+//                                    lane l names row l % 8 of matrix l / 8
+//   mma_bf16, mma_tf32               16x8 += 16x16 * 16x8 (16x8 * 8x8) by a warp, fragments as PTX has them
+//   load_pack, store_pack            16 bytes of global memory at a multiple of 16
 #pragma once
 
 #include <cmath>

@@ -66,8 +66,7 @@ class Block {
   struct Warp {
     Barrier barrier;
     std::array<std::array<Slots, kLanes>, 2> slots{};
-    std::vector<std::array<std::int64_t, kLanes>>
-        wide;  // places of accesses of 16 bytes; -1: none of this lane
+    std::vector<std::array<std::int64_t, kLanes>> wide;  // places of accesses of 16 bytes; -1: no access
   };
   // What is known of four bytes of shared memory.
   struct Cell {

@@ -22,9 +22,8 @@ struct ConvOptions {
   bool norm_prologue = false;  // x is a batch norm's input; its coefficients are applied where x is read,
   bool relu_prologue = false;  // and a ReLU
   bool statistics = false;     // the moments of y are a further output
-  bool norm_epilogue =
-      false;              // y is what a batch norm of known statistics makes of the convolution's result,
-  bool residual = false;  // plus a residual,
+  bool norm_epilogue = false;  // y is the result behind a batch norm of known statistics,
+  bool residual = false;       // plus a residual,
   bool relu_epilogue = false;  // behind a ReLU
   bool fuses() const noexcept { return norm_prologue || statistics || norm_epilogue || residual; }
 };

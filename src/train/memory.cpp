@@ -48,8 +48,8 @@ std::int64_t ring_bytes(const data::Dataset& set, std::int64_t batch_size, bool 
 // What a loader's thread holds of the largest picture that it decodes.
 std::int64_t decoding_bytes(const data::Dataset& set) {
   if (set.source().in_memory()) return 0;
-  constexpr std::int64_t kOfAPixel =
-      16;  // RGB as read and as held, a progressive JPEG's coefficients, the file
+  // Bytes: RGB as read and as held, a progressive JPEG's coefficients, the file.
+  constexpr std::int64_t kOfAPixel = 16;
   std::int64_t pixels = 0;
   for (std::int64_t i = 0; i < set.size(); ++i) {
     if (const auto facts = set.source().facts(i)) pixels = std::max(pixels, facts->height * facts->width);

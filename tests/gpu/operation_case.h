@@ -14,10 +14,9 @@ namespace resnet::test {
 
 struct OperationCase {
   std::shared_ptr<const ops::Operation> op;
-  std::vector<std::optional<ops::ValueType>>
-      inputs;                                    // public shapes; f32, or a type that is not stored otherwise
-  std::vector<std::vector<double>> values = {};  // of the inputs, where they are not random; or empty
-  DType storage = DType::f32;                    // of the operands that the target stores as bf16 then
+  std::vector<std::optional<ops::ValueType>> inputs;  // public shapes; f32, or a type of one storage alone
+  std::vector<std::vector<double>> values = {};       // of the inputs, where they are not random; or empty
+  DType storage = DType::f32;                         // of the operands that the target stores as bf16 then
   gpu::Products products = gpu::Products::f32;
   bool first_is_f32 = false;  // though others are bf16, where the target allows it
   bool cudnn = false;         // by the fake one, as its table says for compute capability 9.0

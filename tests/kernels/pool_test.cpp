@@ -28,8 +28,7 @@ void for_geometries(const Check& check) {
       {.n = 1, .c = 1, .h = 1, .w = 1},
       {.n = 2, .c = 7, .h = 5, .w = 1, .kh = 2, .kw = 1},
       {.n = 2, .c = 17, .h = 7, .w = 11, .kh = 2, .kw = 3, .sh = 3, .sw = 5},  // pixels that no window covers
-      {.n = 1, .c = 33, .h = 20, .w = 19, .kh = 17, .kw = 17, .sh = 1, .sw = 1, .ph = 8, .pw = 7},  // 289
-                                                                                                    // taps
+      {.n = 1, .c = 33, .h = 20, .w = 19, .kh = 17, .kw = 17, .sh = 1, .sw = 1, .ph = 8, .pw = 7},  // 17x17
       {.n = 1, .c = 9, .h = 16, .w = 16, .kh = 16, .kw = 16},  // 256 taps
       {.n = 9, .c = 512, .h = 3, .w = 3, .kh = 3, .kw = 3},
       {.n = 5, .c = 10, .h = 7, .w = 7, .kh = 7, .kw = 7},

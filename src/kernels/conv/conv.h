@@ -78,15 +78,15 @@ void check_conv(const ConvGeometry& g);
 
 /// One way to compute convolutions. Its kernels are on the layouts of kernel.h. Operands, those in brackets
 /// where they are fused:
-///   forward          x, w, bias (optional), [norm: coefficients [3,Ci]], [norm_epilogue: coefficients
-///   [3,Co]],
-///                    [add: a, not y's memory] -> y, [moments [3,Co]]
+///   forward          x, w, bias (optional), [norm: coefficients [3,Ci]],
+///                    [norm_epilogue: coefficients [3,Co]], [add: a, not y's memory]
+///                    -> y, [moments [3,Co]]
 ///   input gradient   dy, w, [add: a], [sums: the norm's x, by_coefficients: its coefficients [3,Ci] |
-///                    by_relu_mask: its mean [Ci], mask] -> dx, [sums [3,Ci]]; dx may be a's memory
-///   weight gradient  x, dy or [norm_gradient: dz], [norm: coefficients [3,Ci]], [norm_gradient: the norm's
-///   x,
-///                    its gradient coefficients [4,Co]] -> dw, [norm_gradient: dy, perhaps in the norm's x's
-///                    or dz's memory]
+///                    by_relu_mask: its mean [Ci], mask]
+///                    -> dx, [sums [3,Ci]]; dx may be a's memory
+///   weight gradient  x, dy or [norm_gradient: dz], [norm: coefficients [3,Ci]],
+///                    [norm_gradient: the norm's x, its gradient coefficients [4,Co]]
+///                    -> dw, [norm_gradient: dy, which may be in the memory of the norm's x or of dz]
 class ConvAlgorithm {
  public:
   virtual ~ConvAlgorithm() = default;

@@ -49,9 +49,8 @@ void reference_slice(View<const double> x, std::int64_t first, View<double> y);
 ///   activation       x -> y                        (within 4 + x^2 roundings of the result; NaN stays NaN)
 ///   its gradient     dy, x -> dx
 ///   mul              a, b -> y
-///   mul gate         x [n][pixels][c], gate [n][c] -> y;   its gradient: dy, x -> dgate [n][c], in blocks of
-///   32
-///                    pixels (an output may be the same memory as x or dy)
+///   mul gate         x [n][pixels][c], gate [n][c] -> y
+///   its gradient     dy, x -> dgate [n][c], in blocks of 32 pixels
 ///   concat           a [rows][a], b [rows][b] -> y [rows][a+b]     (not in place)
 ///   slice            x [rows][c] -> y [rows][count], channels from `first` on     (not in place)
 std::unique_ptr<Kernel> make_relu(std::int64_t elements, Isa isa, DType storage = DType::f32);

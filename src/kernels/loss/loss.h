@@ -39,8 +39,7 @@ void reference_cross_entropy(View<const double> logits, const LossTargets& targe
 void reference_cross_entropy_gradient(View<const double> logits, const LossTargets& targets,
                                       View<double> dlogits, const CrossEntropyOptions& options = {});
 
-/// Native kernels. Labels are i32 in [0, classes), mix f32; loss_sum is one f64; correct one i64; dlogits
-/// f32.
+/// Native kernels. Labels are i32 in [0, classes), mix and dlogits f32, loss_sum one f64, correct one i64.
 ///   cross entropy            logits, labels[, mixed_labels, mix] -> loss_sum, correct
 ///   cross entropy gradient   logits, labels[, mixed_labels, mix] -> dlogits
 /// The largest logit is subtracted first; sums in double, merged in order.

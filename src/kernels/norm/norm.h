@@ -60,9 +60,10 @@ void reference_norm_gradient(const NormGeometry& g, View<const double> dy, View<
 ///             dx may be the same memory as x or dz, dresidual as dz unless dx is.
 /// What passes between norms and their neighbours, by channel:
 ///   moments [3,C]                mean, what rounding it to f32 left, biased variance
-///   coefficients [3,C]           mean, scale, offset: z = (x - mean) * scale + offset before addition and
-///   ReLU sums [3,C]                   of dz, dz * (x - mean) and x - mean gradient coefficients [4,C]  mean,
-///   scale_dz, scale_x, offset:
+///   coefficients [3,C]           mean, scale, offset:
+///                                z = (x - mean) * scale + offset before addition and ReLU
+///   sums [3,C]                   of dz, dz * (x - mean) and x - mean
+///   gradient coefficients [4,C]  mean, scale_dz, scale_x, offset:
 ///                                dx = dz * scale_dz + ((x - mean) * scale_x + offset)
 /// With coefficients_only, x and dz may be null with stats_from_producer, and there is no add, mask or pool.
 /// With samples, stats are from the producer, a gradient is coefficients_only, and of its sums x - mean does

@@ -13,9 +13,8 @@ namespace resnet::kernels {
 struct PoolGeometry {
   std::int64_t n = 1, c = 1, h = 1, w = 1;
   std::int64_t kh = 1, kw = 1, sh = 1, sw = 1, ph = 0, pw = 0;  // 2 * padding <= kernel
-  bool count_padding =
-      true;                // average: divide by kh*kw always (PyTorch's default), else by the pixels inside
-  bool ceil_mode = false;  // extents rounded up; what a window covers behind the padding never counts
+  bool count_padding = true;  // average: divide by kh*kw (PyTorch's default), else by the pixels inside
+  bool ceil_mode = false;     // extents rounded up; what a window covers behind the padding never counts
 
   std::int64_t ho() const noexcept { return outputs(h, kh, sh, ph); }
   std::int64_t wo() const noexcept { return outputs(w, kw, sw, pw); }

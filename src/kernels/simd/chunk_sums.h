@@ -27,8 +27,7 @@ void choose_shift(const T* x, std::int64_t rows, std::int64_t channels, float* s
 /// channels; those of a line stand side by side, because they are merged line by line.
 class ChunkSums {
  public:
-  static constexpr std::int64_t kLanes =
-      16;  // channels of a line: f32 of a cache line, or of the longest vector
+  static constexpr std::int64_t kLanes = 16;  // channels of a line: f32 of a cache line or a longest vector
   using Line = std::array<double, kLanes>;
 
   ChunkSums(std::int64_t channels, std::int64_t chunks, int kinds)

@@ -41,8 +41,8 @@ struct SpreadFunctions {
 };
 const SpreadFunctions& spread_functions(Isa isa);
 
-/// out[i * out_pixel ...] = bias + sum over taps and j of x[... + i] * weights (+ addend), of a row's
-/// neighbours
+/// Of a row's neighbours,
+///   out[i * out_pixel ...] = bias + sum over taps and j of x[... + i] * weights (+ addend)
 struct TileArgs {
   const float* x = nullptr;  // the spread block,
   std::ptrdiff_t at = 0;     // and from where in it pixel 0's taps count
@@ -67,8 +67,8 @@ struct ProductFunctions {
 };
 const ProductFunctions& product_functions(Isa isa);
 
-/// sums[sums_at[t]] += sum over rows and columns of x[at[t] + row * x_row + column] * dy[row * dy_row +
-/// column]
+/// sums[sums_at[t]] +=
+///   sum over rows and columns of x[at[t] + row * x_row + column] * dy[row * dy_row + column]
 struct SumsArgs {
   const float* x = nullptr;
   const std::ptrdiff_t* at = nullptr;  // floats, of each combination of tap and j

@@ -14,12 +14,11 @@
 
 namespace resnet::kernels::conv {
 
-/// Statistics of a task's results for the batch norm that reads them: three vectors of as many numbers as
-/// channels.
-///   moments    the shift, sums of result - shift and of its square
-///   gradient   sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
-///              result is zero or less: by its coefficients [3][c], or by a ReLU mask, bits of elements
-///   normalized nothing; the result becomes max((result - mean) * scale + offset + addend, floor)
+/// Statistics of a task's results for the batch norm that reads them: three vectors, one element a channel.
+///   moments     the shift, sums of result - shift and of its square
+///   gradient    sums of dz, dz * (x - mean) and x - mean; the result dz is made zero where the norm's own
+///               result is zero or less: by its coefficients [3][c], or by a ReLU mask, bits of elements
+///   normalized  nothing; the result becomes max((result - mean) * scale + offset + addend, floor)
 enum class Stats : std::uint8_t {
   none,
   moments,
@@ -39,8 +38,7 @@ struct StatsArgs {
 
 /// Places of the operands of a forward pass or an input gradient that depend on what it fuses (conv.h).
 struct FusedOperands {
-  int norm =
-      0;  // forward: coefficients of the norm before; input gradient: the norm's x, what gates it follows
+  int norm = 0;  // forward: coefficients of the norm before; input gradient: the norm's x, its gate follows
   int epilogue = 0;  // forward: coefficients of the norm behind, an addend follows
   int result = 0;    // y or dx; the statistics follow
 

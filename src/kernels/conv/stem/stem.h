@@ -18,8 +18,8 @@ namespace resnet::kernels {
 /// has the pooled shape of storage.out, all else is f32. Where storage.out is bf16, products are of bf16: in
 /// the weight gradient of x and the spread dz; in the forward pass of x and w where rows make pairs (conv.h:
 /// odd channels and columns of the kernel, an even stride), else they are of f32. Operands:
-///   forward          x, w, bias (optional), gamma [co] -> chosen, index (optional), moments [3][co]
-///   (optional)
+///   forward          x, w, bias (optional), gamma [co]
+///                    -> chosen, index (optional), moments [3][co] (optional)
 ///                    y = conv(x, w) + bias, rounded to storage.out. Of each window of the pool the y with
 ///                    the largest gamma * y is chosen: the largest, or where gamma is negative the smallest,
 ///                    the first where several are equal or gamma is zero; or the last whose product is NaN;
@@ -36,7 +36,6 @@ namespace resnet::kernels {
 /// within 1e-6 deviations, the variance within 1e-6 of its value, also where the mean is 1000 deviations. In
 /// dw the part of y and the part of the centre are taken apart: its error is that of sums of x * y * scale_x,
 /// not of x * (y - centre) * scale_x.
-///
 class ConvPoolAlgorithm {
  public:
   virtual ~ConvPoolAlgorithm() = default;

@@ -1,10 +1,10 @@
-// The weight gradient behind a pool, without y. With y = P w + 1 bias^T, P the patch matrix and all vectors
-// of one number for each output channel standing for their diagonal matrices,
-//     dw = P^T dy = (P^T spread(dz)) scale_dz + (P^T P w + P^T 1 (bias - centre)^T) scale_x + P^T 1
-//     constant^T.
-// P^T P is small and the same for all output channels; and as a pair of taps meets the same pairs of numbers
-// of x as the pair a stride further down, it needs only sums over rows of x: of each row with each of the
-// rows below it that a patch has with it.
+// The weight gradient behind a pool, without y. With y = P w + 1 bias^T, P = im2col(x), and scale_dz and
+// scale_x, of one element for each output channel, standing for their diagonal matrices,
+//     dw = P^T dy = (P^T spread(dz)) scale_dz + (P^T P w + P^T 1 (bias - centre)^T) scale_x
+//                   + P^T 1 constant^T.
+// P^T P is small and the same for all output channels. A pair of taps multiplies the same pairs of elements
+// of x as the pair of taps one stride further down, so P^T P needs only sums over rows of x: of the products
+// of each row with each row below it in the same patch.
 #include <algorithm>
 #include <array>
 #include <bit>

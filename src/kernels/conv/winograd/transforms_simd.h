@@ -80,13 +80,15 @@ struct WeightResult {
 };
 
 /// How the maps of a 3x3 convolution are cut and transformed, by axis.
-///   f3, f4, f6   stride 1, m outputs from m + 2 points, each with its own weights. Source: Lavin and Gray,
+///   f3, f4, f6
+///            stride 1, m outputs from m + 2 points, each with its own weights. Source: Lavin and Gray,
 ///            arXiv 1509.09308; the points are chosen for accuracy, see winograd.h. f6 for gradients in f32.
 ///   parity   stride 2: three outputs meet their first and third tap in the four even pixels of seven, which
 ///            is F(3, 2) at 0, 1, -1 and infinity, and the second in the three odd ones, whose products all
 ///            have the same weights. Seven points of five weights, and but for halved weights additions only.
-///   even_gradient, odd_gradient   its input gradient: from four outputs the three even and the three odd
-///            pixels that they meet, beginning with an even or an odd one, with the weights turned.
+///   even_gradient, odd_gradient
+///            its input gradient: from four outputs the three even and the three odd pixels that they meet,
+///            beginning with an even or an odd one, with the weights turned.
 enum class Cut3x3 : std::uint8_t { f3, f4, f6, parity, even_gradient, odd_gradient };
 
 /// Tiles to points. For the weight gradient, whose sums run over tiles, rows of bf16 are of words: two tiles

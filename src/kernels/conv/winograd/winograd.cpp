@@ -10,8 +10,7 @@
 namespace resnet::kernels::conv {
 namespace {
 
-// A byte
-// that a transform reads or writes costs as much as some 3 multiply-adds of one core on a Zen 4, in
+// A byte that a transform reads or writes costs as much as some 3 multiply-adds of one core on a Zen 4, in
 // bf16 1.6; 2.4 sends to parity what is equal there and faster on a Zen 5. With AVX2, on a Zen 2, parity is
 // faster in all passes of the three layers of stride 2 at that rate (6, measured on a Zen 3 for stride 1
 // alone, left them direct).
