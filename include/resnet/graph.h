@@ -37,6 +37,11 @@ struct ValueType {
 /// buffers such as running statistics), or a node.
 enum class Role : std::uint8_t { input, parameter, buffer, computed };
 
+/// Whether it is of the network's state.
+constexpr bool is_state(Role role) {
+  return role == Role::parameter || role == Role::buffer;
+}
+
 class Attributes;  // src/graph/attributes.h: an operation's options as the text form names them
 
 /// What a graph must know of an operation: its name and its shape rule. The operations are the library's
@@ -47,7 +52,7 @@ class OpRules {
   virtual std::string_view name() const noexcept = 0;
   /// What messages call the inputs: a name for each slot, in the order of the operation's enum of inputs.
   virtual std::span<const std::string_view> input_names() const noexcept = 0;
-  /// So many first slots are listed also where they are absent; those behind them only the compiler uses.
+  /// How many slots, from the first, are listed also where they are absent; only the compiler uses the rest.
   virtual std::size_t listed_inputs() const noexcept { return input_names().size(); }
   /// Types of the outputs by slot; an output that the options leave out has none. `inputs` has a pointer for
   /// each slot, null where the input is absent. Throws ShapeError that begins with what was expected.

@@ -38,7 +38,7 @@ class Placement {
   int buffer(ValueId id) const { return id == kNone ? -1 : buffer_of_[at(id)]; }
   bool read(ValueId id) const { return last_read_[at(id)] >= 0; }
 
-  // Whether a value keeps what it is as long as the state does.
+  // Whether a value stays the same until the state changes.
   bool constant(ValueId id) const { return id == kNone || constant_[at(id)]; }
   bool constant(const Node& node) const {
     return graph_.updates().empty() &&
@@ -79,8 +79,7 @@ class Placement {
     constant_.assign(graph_.values().size(), false);
     if (!graph_.updates().empty()) return;
     for (std::size_t i = 0; i < constant_.size(); ++i) {
-      const Role role = graph_.values()[i].role;
-      constant_[i] = role == Role::parameter || role == Role::buffer;
+      constant_[i] = graph::is_state(graph_.values()[i].role);
     }
     for (const Node& node : graph_.nodes()) {
       for (const ValueId id : node.outputs) {
@@ -94,7 +93,7 @@ class Placement {
     const auto nodes = static_cast<int>(graph_.nodes().size());
     for (std::size_t i = 0; i < graph_.values().size(); ++i) {
       const graph::ValueInfo& value = graph_.values()[i];
-      if (value.role != Role::parameter && value.role != Role::buffer) continue;
+      if (!graph::is_state(value.role)) continue;
       const plan::StateLayout::Entry* entry = layout.find(value.name);
       if (entry == nullptr) throw FormatError("state '" + value.name + "' has no place");
       buffer_of_[i] = add_buffer({Region::state, entry->offset, entry->bytes, 0, nodes});
@@ -162,7 +161,7 @@ class Placement {
       const int buffer = buffer_of_[at(id)];
       const Buffer& b = plan_.buffers[at(buffer)];
       if (b.region != Region::work || b.bytes != bytes_of(types_[at(node.outputs[o])])) continue;
-      // Another operand in the same memory would be overwritten under the kernel's eyes.
+      // Another operand in the same memory would be overwritten before the kernel has read it.
       const auto sharers = std::count_if(node.inputs.begin(), node.inputs.end(), [&](ValueId other) {
         return other != kNone && buffer_of_[at(other)] == buffer;
       });
@@ -180,7 +179,7 @@ class Placement {
   std::vector<bool> constant_;
 };
 
-// The inputs that a kernel has: those that are always listed, the others that are there.
+// The inputs of a kernel: all slots that are always listed, and of the others those that are not absent.
 std::vector<ValueId> inputs_of(const Node& node) {
   std::vector<ValueId> inputs;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/names.h"
 #include "resnet/graph.h"
 #include "resnet/loss.h"
 #include "resnet/optimizer.h"
@@ -31,7 +32,7 @@ inline constexpr const char* kCorrect = "correct";
 
 /// The state that keeps the gradient of a parameter between gradients() and apply().
 inline std::string gradient_name(const std::string& parameter) {
-  return "gradient/" + parameter;
+  return graph::kGradientState + parameter;
 }
 
 /// What a step minimises.

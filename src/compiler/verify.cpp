@@ -12,6 +12,7 @@ namespace resnet::compiler {
 namespace {
 
 using graph::Graph;
+using graph::is_state;
 using graph::kNone;
 using graph::Node;
 using graph::Role;
@@ -21,10 +22,6 @@ using ops::Use;
 
 constexpr const char* kSources =
     "activations follow from the images; weights, biases and statistics are parameters or buffers";
-
-bool is_state(const ValueInfo& value) {
-  return value.role == Role::parameter || value.role == Role::buffer;
-}
 
 class Verifier {
  public:
@@ -59,7 +56,7 @@ class Verifier {
                               to_string(shape) + ", is none that an engine gives it",
                           "it gives 'images', f32 [N,C,H,W], and dropout's seed");
       }
-    } else if (is_state(value)) {
+    } else if (is_state(value.role)) {
       const auto begins = [&](const char* prefix) { return value.name.starts_with(prefix); };
       if (std::ranges::any_of(graph::kReserved, begins)) {
         throw FormatError(
@@ -115,7 +112,7 @@ class Verifier {
         break;
       case Use::weight:
       case Use::channels:
-        if (!is_state(value)) refuse("a parameter or buffer");
+        if (!is_state(value.role)) refuse("a parameter or buffer");
         break;
       case Use::seed:
         if (value.name != graph::kSeedStep || value.role != Role::input) refuse("the input of the seed");
@@ -156,7 +153,7 @@ class Verifier {
     }
     for (const graph::Update& update : graph_.updates()) {
       const ValueInfo& value = graph_.value(update.value);
-      if (is_state(graph_.value(update.state)) && value.role == Role::computed &&
+      if (is_state(graph_.value(update.state).role) && value.role == Role::computed &&
           !activation_[at(update.value)])
         continue;
       throw FormatError("the update of '" + graph_.value(update.state).name + "' is " +

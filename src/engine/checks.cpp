@@ -23,7 +23,7 @@ std::unordered_map<std::string_view, const Thing*> by_name(
 void check_state_of(const graph::Graph& graph, const State& state) {
   const auto tensors = by_name(state);
   for (const graph::ValueInfo& value : graph.values()) {
-    if (value.role != graph::Role::parameter && value.role != graph::Role::buffer) continue;
+    if (!graph::is_state(value.role)) continue;
     const auto found = tensors.find(value.name);
     if (found == tensors.end()) throw ShapeError("the network's state lacks '" + value.name + "'");
     const Tensor& tensor = *found->second;
@@ -40,8 +40,7 @@ std::map<std::string, graph::Role> state_roles(const Network& network) {
   std::map<std::string, graph::Role> roles;
   const auto collect = [&](const graph::Graph& graph) {
     for (const graph::ValueInfo& value : graph.values()) {
-      if (value.role == graph::Role::parameter || value.role == graph::Role::buffer)
-        roles[value.name] = value.role;
+      if (graph::is_state(value.role)) roles[value.name] = value.role;
     }
   };
   collect(network.eval);

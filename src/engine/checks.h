@@ -4,9 +4,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "graph/names.h"
 #include "resnet/engine.h"
 
 namespace resnet::engine {
@@ -14,6 +16,8 @@ namespace resnet::engine {
 /// The states that count training steps and updates.
 inline constexpr const char* kSteps = "engine/steps";
 inline constexpr const char* kUpdates = "engine/updates";
+static_assert(std::string_view(kSteps).starts_with(graph::kEngineState) &&
+              std::string_view(kUpdates).starts_with(graph::kEngineState));
 
 /// Roles of the f32 state values, by name.
 std::map<std::string, graph::Role> state_roles(const Network& network);

@@ -42,7 +42,7 @@ NamedValues interpret(const graph::Graph& graph, const NamedValues& inputs, Name
   for (std::size_t i = 0; i < count; ++i) {
     const graph::ValueInfo& value = graph.values()[i];
     if (value.role == Role::input) values[i] = inputs.at(value.name);
-    if (value.role == Role::parameter || value.role == Role::buffer) {
+    if (graph::is_state(value.role)) {
       // What is only written by an update need not exist yet.
       if (const auto found = state.find(value.name); found != state.end()) values[i] = found->second;
     }

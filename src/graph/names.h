@@ -10,6 +10,9 @@ inline constexpr const char* kOutput = "output";       // what the network gives
 inline constexpr const char* kSeedStep = "seed_step";  // input of dropout, i64 {seed, number of the step}
 
 /// Names of state that engines keep beside the network's begin so.
-inline constexpr std::array<const char*, 3> kReserved = {"engine/", "gradient/", "optimizer/"};
+inline constexpr const char* kEngineState = "engine/";      // counts of steps and updates
+inline constexpr const char* kGradientState = "gradient/";  // gradients, by parameter
+inline constexpr const char* kSlotState = "optimizer/";  // what an optimiser remembers, by slot and parameter
+inline constexpr std::array<const char*, 3> kReserved = {kEngineState, kGradientState, kSlotState};
 
 }  // namespace resnet::graph

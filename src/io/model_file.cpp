@@ -29,10 +29,6 @@ using io::kClassesKey;
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
 
-bool is_state(const graph::ValueInfo& value) {
-  return value.role == graph::Role::parameter || value.role == graph::Role::buffer;
-}
-
 const std::string& text_of(const io::Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) {
@@ -139,7 +135,7 @@ graph::Graph stored_graph(const ModelFile& model) {
   graph::Graph graph = model.graph.reshaped({{graph::kImages, {1, images[1], images[2], images[3]}}});
   std::unordered_set<std::string_view> named;
   for (const graph::ValueInfo& value : model.graph.values()) {
-    if (is_state(value)) named.insert(value.name);
+    if (graph::is_state(value.role)) named.insert(value.name);
   }
   for (const auto& [name, tensor] : model.state) {
     if (named.contains(name) || io::is_count(name)) continue;
@@ -151,7 +147,7 @@ graph::Graph stored_graph(const ModelFile& model) {
 std::vector<Wanted> state_of(const graph::Graph& graph) {
   std::vector<Wanted> wanted;
   for (const graph::ValueInfo& value : graph.values()) {
-    if (is_state(value)) wanted.push_back({value.name, value.type.dtype, value.type.shape});
+    if (graph::is_state(value.role)) wanted.push_back({value.name, value.type.dtype, value.type.shape});
   }
   return wanted;
 }
@@ -162,7 +158,7 @@ State network_of_checkpoint(State tensors, const graph::Graph& graph) {
   const std::string_view prefix = std::ranges::any_of(tensors, is_average) ? io::kAverage : io::kState;
   std::unordered_set<std::string> wanted;
   for (const graph::ValueInfo& value : graph.values()) {
-    if (is_state(value)) wanted.insert(value.name);
+    if (graph::is_state(value.role)) wanted.insert(value.name);
   }
   State state;
   for (auto& [name, tensor] : tensors) {

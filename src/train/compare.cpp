@@ -70,8 +70,7 @@ State state_for(const Graph& graph, const State& state) {
   std::map<std::string_view, const Tensor*> by_name;
   for (const auto& [name, tensor] : state) by_name.emplace(name, &tensor);
   for (const graph::ValueInfo& value : graph.values()) {
-    if (value.role == graph::Role::parameter || value.role == graph::Role::buffer)
-      result.emplace_back(value.name, *by_name.at(value.name));
+    if (graph::is_state(value.role)) result.emplace_back(value.name, *by_name.at(value.name));
   }
   return result;
 }
