@@ -1,11 +1,12 @@
 #include "compiler/optimizer.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <string_view>
-#include <utility>
 
+#include "graph/names.h"
 #include "ops/adamw.h"
 #include "ops/sgd.h"
 
@@ -16,8 +17,6 @@ using graph::Graph;
 using graph::kNone;
 using graph::Role;
 using graph::ValueId;
-
-constexpr std::string_view kSlots = "optimizer/";
 
 // Whether `pattern`, in which * stands for any text, is the whole of `name`.
 bool matches(std::string_view pattern, std::string_view name) {
@@ -49,10 +48,15 @@ bool within(double value, double least, double below) {
   return value >= least && value < below;  // not a NaN
 }
 
-// What follows has an overload for each method, and std::visit compiles only if there is one for all of them:
-// whether its options can be, the slots that it has for a parameter, the update of a parameter, and the
-// momentum that a step may replace.
+using Facts = std::vector<std::pair<std::string, std::string>>;
 
+// What follows has an overload for each method, and std::visit compiles only if there is one for all of them:
+// its name, whether its options can be, the slots that it has for a parameter, the update of a parameter, the
+// momentum that a step may replace, and the options that a checkpoint compares.
+
+std::string name(const SgdOptions&) {
+  return "sgd";
+}
 void check_method(const SgdOptions& sgd) {
   expect(within(sgd.momentum, 0, INFINITY), "SgdOptions::momentum", "give a finite number of at least 0");
   expect(std::isfinite(sgd.dampening), "SgdOptions::dampening", "give a finite number");
@@ -74,7 +78,16 @@ graph::Op update(const SgdOptions& sgd, const ParameterRule& rule) {
 std::optional<double> momentum(const SgdOptions& sgd) {
   return sgd.momentum > 0 ? std::optional(sgd.momentum) : std::nullopt;
 }
+Facts facts(const SgdOptions& sgd) {
+  return {{"SgdOptions::momentum", fmt::format("{}", sgd.momentum)},
+          {"dampening", fmt::format("{}", sgd.dampening)},
+          {"SgdOptions::nesterov", sgd.nesterov ? "yes" : "no"},
+          {"SgdOptions::weight_decay", fmt::format("{}", sgd.weight_decay)}};
+}
 
+std::string name(const AdamWOptions&) {
+  return "adamw";
+}
 void check_method(const AdamWOptions& adamw) {
   expect(within(adamw.beta1, 0, 1), "AdamWOptions::beta1", "give a number of at least 0 and below 1");
   expect(within(adamw.beta2, 0, 1), "AdamWOptions::beta2", "give a number of at least 0 and below 1");
@@ -94,15 +107,33 @@ graph::Op update(const AdamWOptions& adamw, const ParameterRule& rule) {
 std::optional<double> momentum(const AdamWOptions& adamw) {
   return adamw.beta1;
 }
+Facts facts(const AdamWOptions& adamw) {
+  return {{"AdamWOptions::beta1", fmt::format("{}", adamw.beta1)},
+          {"AdamWOptions::beta2", fmt::format("{}", adamw.beta2)},
+          {"eps of AdamW", fmt::format("{}", adamw.eps)},
+          {"AdamWOptions::weight_decay", fmt::format("{}", adamw.weight_decay)}};
+}
 
 }  // namespace
 
 std::string slot_name(const std::string& slot, const std::string& parameter) {
-  return std::string(kSlots) + slot + "/" + parameter;
+  return graph::kSlotState + slot + "/" + parameter;
 }
 
 bool is_slot(const std::string& state) {
-  return state.starts_with(kSlots);
+  return state.starts_with(graph::kSlotState);
+}
+
+std::string name_of(const OptimizerOptions& optimizer) {
+  return std::visit([](const auto& method) { return name(method); }, optimizer.method);
+}
+
+std::optional<double> momentum_of(const OptimizerOptions& optimizer) {
+  return std::visit([](const auto& method) { return momentum(method); }, optimizer.method);
+}
+
+Facts facts_of(const OptimizerOptions& optimizer) {
+  return std::visit([](const auto& method) { return facts(method); }, optimizer.method);
 }
 
 ParameterRule rule_of(const OptimizerOptions& optimizer, const std::string& parameter, const Shape& shape) {
@@ -159,8 +190,7 @@ void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId paramet
 
 std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
                                                           const StepInputs& inputs, std::int64_t update) {
-  const std::optional<double> own =
-      std::visit([](const auto& method) { return momentum(method); }, optimizer.method);
+  const std::optional<double> own = momentum_of(optimizer);
   if (!own && inputs.momentum) {
     throw ConfigError("StepInputs::momentum for an optimiser without momentum",
                       "give SgdOptions::momentum a value above 0");

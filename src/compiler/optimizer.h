@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/optimizer/optimizer.h"
@@ -18,6 +20,15 @@ inline constexpr const char* kStepInputs = "step_inputs";
 std::string slot_name(const std::string& slot, const std::string& parameter);
 /// Whether a state value is a slot.
 bool is_slot(const std::string& state);
+
+/// What settings and results call the method: "sgd", "adamw".
+std::string name_of(const OptimizerOptions& optimizer);
+
+/// The momentum that StepInputs::momentum replaces; none if the optimiser has none.
+std::optional<double> momentum_of(const OptimizerOptions& optimizer);
+
+/// The method's options as texts, by name: a run that goes on from a checkpoint must have the same.
+std::vector<std::pair<std::string, std::string>> facts_of(const OptimizerOptions& optimizer);
 
 /// What an optimiser does with one parameter. Throws ConfigError for options that cannot be.
 struct ParameterRule {

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/sha256.h"
+#include "compiler/optimizer.h"
 #include "io/model_metadata.h"
 #include "resnet/model_file.h"
 #include "train/batches.h"
@@ -36,20 +37,8 @@ class List {
 };
 
 void add_optimizer(List& list, const OptimizerOptions& optimizer) {
-  if (const auto* sgd = std::get_if<SgdOptions>(&optimizer.method)) {
-    list.add("FitOptions::optimizer", "sgd");
-    list.add("SgdOptions::momentum", sgd->momentum);
-    list.add("dampening", sgd->dampening);
-    list.add("SgdOptions::nesterov", sgd->nesterov);
-    list.add("SgdOptions::weight_decay", sgd->weight_decay);
-  } else {
-    const auto& adamw = std::get<AdamWOptions>(optimizer.method);
-    list.add("FitOptions::optimizer", "adamw");
-    list.add("AdamWOptions::beta1", adamw.beta1);
-    list.add("AdamWOptions::beta2", adamw.beta2);
-    list.add("eps of AdamW", adamw.eps);
-    list.add("AdamWOptions::weight_decay", adamw.weight_decay);
-  }
+  list.add("FitOptions::optimizer", compiler::name_of(optimizer));
+  for (const auto& [name, value] : compiler::facts_of(optimizer)) list.add(name, value);
   list.add("OptimizerOptions::decay_norms_and_biases", optimizer.decay_norms_and_biases);
   std::string groups;
   for (const ParameterGroup& group : optimizer.groups) {

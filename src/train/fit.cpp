@@ -1,4 +1,5 @@
 // A run from its beginning to its end; what happens in an epoch is in epoch.cpp.
+#include "compiler/optimizer.h"
 #include "io/model_hash.h"
 #include "train/diagnosis.h"
 #include "train/memory.h"
@@ -39,7 +40,7 @@ FitResult Run::execute() {
   State result;
   try {
     while (!run_epochs()) roll_back();
-    replay_.forget();  // copies of the state take the place of this one
+    replay_.forget();  // its copy is released before others are made
     if (keeper_ && at_.steps > 0) keep(true);
     result = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
   } catch (const DeviceError&) {  // what was trained is lost with the engine's state
@@ -50,7 +51,7 @@ FitResult Run::execute() {
     throw;
   }
   feed_.reset();
-  engine_.reset();  // its memory is most of a run's: copies of the state, and files of it, take its place
+  engine_.reset();  // its memory is most of a run's; copies of the state and their files need it
   keep_trained(net_, result);
   return finish(result);
 }
@@ -83,8 +84,9 @@ void Run::plan() {
     if (at_.steps > 0) info_.step_changes.push_back({at_.steps, steps});
     time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
   }
-  schedule_.emplace(options_.schedule, static_cast<double>(options_.lr), momentum_of(options_.optimizer),
-                    info_.planned_steps, steps_per_epoch());
+  schedule_.emplace(options_.schedule, static_cast<double>(options_.lr),
+                    compiler::momentum_of(options_.optimizer).value_or(0), info_.planned_steps,
+                    steps_per_epoch());
   if (!time_) info_.step_changes = options_.step_changes;
   for (const StepChange& change : info_.step_changes) schedule_->change(change);
   if (!time_ && options_.estimate && schedule_->steps() - at_.steps >= kWorthAnEstimate)
@@ -154,7 +156,7 @@ void Run::roll_back() {
     restore(std::move(*found));
   } else {
     feed_.reset();
-    engine_.reset();  // its memory goes before that of the next one comes
+    engine_.reset();  // released before the next one is made
     make_engine();
     average_ = WeightAverage(options_.average);
     best_.clear();

@@ -40,9 +40,4 @@ EngineOptions engine_options(const FitOptions& options) {
   return engine;
 }
 
-double momentum_of(const OptimizerOptions& optimizer) {
-  const auto* sgd = std::get_if<SgdOptions>(&optimizer.method);
-  return sgd != nullptr ? sgd->momentum : std::get<AdamWOptions>(optimizer.method).beta1;
-}
-
 }  // namespace resnet::train

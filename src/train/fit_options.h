@@ -11,7 +11,4 @@ void check_options(const FitOptions& options);
 /// Of the run's engine.
 EngineOptions engine_options(const FitOptions& options);
 
-/// SgdOptions::momentum or AdamWOptions::beta1.
-double momentum_of(const OptimizerOptions& optimizer);
-
 }  // namespace resnet::train

@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "base/machine.h"
+#include "compiler/optimizer.h"
 
 namespace resnet {
 
@@ -84,7 +85,7 @@ FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& 
   result.skipped_steps = run.skipped;
   result.rollbacks = run.rollbacks;
   result.best_epoch = run.best_epoch;
-  result.optimizer = std::holds_alternative<SgdOptions>(options.optimizer.method) ? "sgd" : "adamw";
+  result.optimizer = compiler::name_of(options.optimizer);
   return result;
 }
 
