@@ -25,7 +25,12 @@ bool mixes(const FitOptions& options, const data::Dataset& train);
 /// PlannedEngine::plan_sha256() of that; "" for an engine without plans.
 std::string plan_of(const FitOptions& options, Engine& engine, const data::Dataset& train);
 
-/// Threads that make batches: those given, or as suit an engine of so many threads.
+/// Optimiser steps of an epoch.
+constexpr std::int64_t steps_of(std::int64_t batches, std::int64_t accumulate) {
+  return (batches + accumulate - 1) / accumulate;
+}
+
+/// Threads that make batches: those given, or as suit an engine of `engine_threads`.
 int loader_threads(int engine_threads, int given = 0);
 
 /// How fit() takes the batches of these options from `train`.

@@ -15,6 +15,7 @@
 #include "io/model_hash.h"
 #include "io/model_metadata.h"
 #include "resnet/version.h"
+#include "train/batches.h"
 
 namespace resnet::train {
 namespace {
@@ -249,7 +250,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
 
 void check_place(const std::filesystem::path& path, const RunState& run, std::int64_t batches,
                  std::int64_t accumulate) {
-  const std::int64_t per_epoch = (batches + accumulate - 1) / accumulate;
+  const std::int64_t per_epoch = steps_of(batches, accumulate);
   const std::int64_t in_epoch = run.progress.batch == batches ? per_epoch : run.progress.batch / accumulate;
   if (run.steps >= 1 && run.progress.batch <= batches && in_epoch <= run.steps &&
       (run.steps - in_epoch) % per_epoch == 0 && (run.steps - in_epoch) / per_epoch == run.progress.epoch)

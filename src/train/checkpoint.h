@@ -26,7 +26,7 @@ struct RunState {
   std::int64_t averages = 0;             // updates of the average of weights
   Progress measured;                     // after the last step
   double test_acc = 0;                   // of the last evaluation,
-  std::int64_t evaluated_at = -1;        // which came after so many steps
+  std::int64_t evaluated_at = -1;        // and the steps before it
   double best_acc = -1;                  // of FitOptions::patience
   std::int64_t best_epoch = 0;           // from 1; 0: none
   double top_acc = -1;                   // of the evaluations that have a checkpoint,
@@ -34,8 +34,8 @@ struct RunState {
   std::int64_t skipped = 0;              // steps that were not finite, in all,
   std::int64_t skipped_in_row = 0;       // and last
   std::int64_t rollbacks = 0;            // each of which halved the learning rate,
-  std::int64_t bad_at = -1;              // the last after so many steps,
-  std::int64_t back_to = -1;             // to so many
+  std::int64_t bad_at = -1;              // the steps at which the last one began,
+  std::int64_t back_to = -1;             // and those that it went back to
   double elapsed = 0;                    // wall time of the run
   std::int64_t planned_steps = 0;        // RunInfo's,
   std::vector<StepChange> step_changes;  // and what became of them
@@ -75,8 +75,8 @@ Checkpoint read_checkpoint(const std::filesystem::path& path);
 /// Throws FormatError where the tensors are not those of the engine's network: the rest of a run trusts them.
 void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint, const Engine& engine);
 
-/// Throws FormatError where its place is none of a run with so many batches an epoch, of which so many make a
-/// step: the loop over epochs would not end.
+/// Throws FormatError where no run of `batches` an epoch and `accumulate` of them a step can stand there: the
+/// loop over epochs would not end.
 void check_place(const std::filesystem::path& path, const RunState& run, std::int64_t batches,
                  std::int64_t accumulate);
 

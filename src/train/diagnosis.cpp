@@ -64,7 +64,7 @@ void count_rollback(RunState& to, const RunState& from) {
   to.back_to = to.steps;
 }
 
-Error sick(const Diagnosis& diagnosis, OnNan policy) {
+Error nonfinite_error(const Diagnosis& diagnosis, OnNan policy) {
   switch (policy) {
     case OnNan::stop:
       break;

@@ -31,7 +31,7 @@ std::int64_t back_before(const RunState& run);
 /// What the state that a run goes back to learns `from` where it went bad.
 void count_rollback(RunState& to, const RunState& from);
 
-/// The end of a run.
-Error sick(const Diagnosis& diagnosis, OnNan policy);
+/// What a run that ends at such a step throws.
+Error nonfinite_error(const Diagnosis& diagnosis, OnNan policy);
 
 }  // namespace resnet::train

@@ -12,7 +12,7 @@ bool Run::run_epoch() {
   const std::int64_t batches = loader_.batches(), every = std::max<std::int64_t>(1, batches / 5);  // points
   feed_->start(order_, at_.progress.epoch, at_.progress.batch);
   while (submit()) {
-    if (!take()) return false;
+    if (!collect_batch()) return false;
     const bool last = at_.progress.batch == batches;
     for (const auto& observer : options_.observers) observer->on_step(at_.progress);
     if (!last && (!stopped() || interrupted()) && at_.progress.batch % every == 0) emit_point(-1);
@@ -50,40 +50,40 @@ bool Run::may_submit() {
 
 bool Run::submit() {
   while (may_submit()) {
-    const Given* given = feed_->next();
-    if (given == nullptr) break;
+    const FedBatch* batch = feed_->next();
+    if (batch == nullptr) break;
     if (stepper_.under_way() == 0) since_ = clock_();
     const StepInputs inputs = slowed(schedule_->at(submitted_steps()), at_.rollbacks);
     replay_.note(inputs, stepper_.stepped());
-    const std::int64_t batch = at_.progress.batch + stepper_.under_way();
-    stepper_.submit(*engine_, *given, inputs, batch + 1 == loader_.batches());
+    const std::int64_t number = at_.progress.batch + stepper_.under_way();
+    stepper_.submit(*engine_, *batch, inputs, number + 1 == loader_.batches());
   }
   return stepper_.under_way() > 0;
 }
 
-bool Run::take() {
-  const Taken taken = stepper_.collect(*engine_);
-  if (taken.begins) step_begin_ = at_.progress.batch;
-  if (!taken.finite) return treat(taken);
-  if (taken.ends) {
+bool Run::collect_batch() {
+  const BatchOutcome outcome = stepper_.collect(*engine_);
+  if (outcome.begins) step_begin_ = at_.progress.batch;
+  if (!outcome.finite) return handle_nonfinite(outcome);
+  if (outcome.ends) {
     at_.skipped_in_row = 0;
     average_.update(*engine_, ++at_.steps);
     if (time_) time_->count();
   }
   const double now = clock_(), seconds = now - std::exchange(since_, now);
-  epoch_rate_.add(taken.size, seconds);
-  recent_.add(taken.size, seconds);
+  epoch_rate_.add(outcome.size, seconds);
+  recent_.add(outcome.size, seconds);
   at_.seconds += seconds;
-  count_batch(at_, taken.result, taken.size, taken.inputs.lr);
+  count_batch(at_, outcome.result, outcome.size, outcome.inputs.lr);
   at_.progress.examples_per_second = epoch_rate_.value();
   at_.progress.recent_examples_per_second = recent_.value();
   at_.measured = at_.progress;
   return true;
 }
 
-bool Run::treat(const Taken& taken) {
-  const double loss = taken.result.loss_sum / static_cast<double>(taken.size);
-  Diagnosis d = diagnosis_of(at_, loss, taken.inputs, options_.batch_size, order_, train_.size());
+bool Run::handle_nonfinite(const BatchOutcome& outcome) {
+  const double loss = outcome.result.loss_sum / static_cast<double>(outcome.size);
+  Diagnosis d = diagnosis_of(at_, loss, outcome.inputs, options_.batch_size, order_, train_.size());
   const std::int64_t after = stepper_.under_way();
   stepper_.drop(*engine_);
   const Replay::Found found = replay_.back(*engine_, after);
@@ -99,7 +99,7 @@ bool Run::treat(const Taken& taken) {
   d.outcome = again ? "rollback" : "stop";
   for (const auto& observer : options_.observers) observer->on_nonfinite(d);
   if (again) return false;
-  throw sick(d, options_.on_nan);
+  throw nonfinite_error(d, options_.on_nan);
 }
 
 void Run::leave_out(Diagnosis& d) {

@@ -14,7 +14,7 @@ void Feed::hold() {
   if (!number) return;
   const auto [height, width] = ahead->resized_size(*number);
   places_.emplace(set_, options_, height, width);
-  given_.held = {.set = *number, .border = augmenter.border()};
+  next_.held = {.set = *number, .border = augmenter.border()};
 }
 
 void Feed::start(const data::Order& order, std::int64_t epoch, std::int64_t first_batch) {
@@ -26,13 +26,13 @@ void Feed::start(const data::Order& order, std::int64_t epoch, std::int64_t firs
   }
 }
 
-const Given* Feed::next() {
+const FedBatch* Feed::next() {
   if (places_) {
-    given_.held.examples = places_->next();
-    return given_.held.examples.empty() ? nullptr : &given_;
+    next_.held.examples = places_->next();
+    return next_.held.examples.empty() ? nullptr : &next_;
   }
-  given_.made = loader_.next();
-  return given_.made == nullptr ? nullptr : &given_;
+  next_.made = loader_.next();
+  return next_.made == nullptr ? nullptr : &next_;
 }
 
 Answers::Answers(Engine& engine, Feed& feed, Views views, const std::atomic<bool>* stop)
@@ -50,9 +50,9 @@ Answers::~Answers() {
   }
 }
 
-void Answers::submit(const Given& given, const TestView& view) {
-  if (given.made == nullptr) {
-    engine::HeldBatch held = given.held;
+void Answers::submit(const FedBatch& batch, const TestView& view) {
+  if (batch.made == nullptr) {
+    engine::HeldBatch held = batch.held;
     held.mirrored = view.mirrored;
     held.shift = view.shift;
     under_way_.push_back(ahead_->submit(held));
@@ -62,7 +62,7 @@ void Answers::submit(const Given& given, const TestView& view) {
     under_way_.push_back(ahead_ != nullptr ? ahead_->submit(images) : 0);
     if (ahead_ == nullptr) done_ = engine_.infer(images);
   };
-  const ImageView images = given.made->view();
+  const ImageView images = batch.made->view();
   if (!view.mirrored && view.shift == 0) return ask(images);
   const Tensor shown = view_of(images, view);
   ask(in_layout(images.layout, shown));
@@ -71,17 +71,17 @@ void Answers::submit(const Given& given, const TestView& view) {
 // A view of the batch, or the first of the next one; false at the end.
 bool Answers::submit() {
   if (view_ == views_.size()) {
-    given_ = feed_.next();
-    if (given_ == nullptr || (stop_ != nullptr && stop_->load())) return false;
-    if (given_->made != nullptr) {
-      const auto labels = given_->made->labels.view<std::int32_t>().span();
+    batch_ = feed_.next();
+    if (batch_ == nullptr || (stop_ != nullptr && stop_->load())) return false;
+    if (batch_->made != nullptr) {
+      const auto labels = batch_->made->labels.view<std::int32_t>().span();
       labels_.emplace_back(labels.begin(), labels.end());
     } else {
-      labels_.push_back(data::labels_of(given_->held.examples));
+      labels_.push_back(data::labels_of(batch_->held.examples));
     }
     view_ = 0;
   }
-  submit(*given_, views_[view_++]);
+  submit(*batch_, views_[view_++]);
   return true;
 }
 

@@ -13,7 +13,7 @@
 namespace resnet::train {
 
 /// A batch in memory, or of a set that the engine holds.
-struct Given {
+struct FedBatch {
   const data::Batch* made = nullptr;  // null: held
   engine::HeldBatch held = {};
 
@@ -42,7 +42,7 @@ class Feed {
   /// As Loader::start().
   void start(const data::Order& order, std::int64_t epoch, std::int64_t first_batch = 0);
   /// The next batch, valid until the next call; null at the end of the epoch.
-  const Given* next();
+  const FedBatch* next();
 
  private:
   void hold();
@@ -53,7 +53,7 @@ class Feed {
   data::LoaderOptions options_;
   bool may_hold_;
   std::optional<data::PlacedLoader> places_;  // of the set that is held
-  Given given_;
+  FedBatch next_;
 };
 
 /// The outputs for the batches of a feed, in order; the engine is as far ahead as it can be.
@@ -74,7 +74,7 @@ class Answers {
 
  private:
   bool submit();
-  void submit(const Given& given, const TestView& view);
+  void submit(const FedBatch& batch, const TestView& view);
   Tensor collect();
 
   Engine& engine_;
@@ -82,8 +82,8 @@ class Answers {
   Feed& feed_;
   std::vector<TestView> views_;
   const std::atomic<bool>* stop_;
-  const Given* given_ = nullptr;
-  std::size_t view_;                                   // of given_, the next one
+  const FedBatch* batch_ = nullptr;
+  std::size_t view_;                                   // of batch_, the next one
   std::deque<engine::AheadEngine::Ticket> under_way_;  // views
   std::deque<std::vector<std::int32_t>> labels_;       // of batches under way
   Tensor done_;                                        // of an engine that is not ahead

@@ -57,7 +57,7 @@ FitResult Run::execute() {
 }
 
 bool Run::run_epochs() {
-  plan();
+  plan_steps();
   announce();
   check_finite(*engine_);
   replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
@@ -67,7 +67,7 @@ bool Run::run_epochs() {
   return true;
 }
 
-void Run::plan() {
+void Run::plan_steps() {
   constexpr std::int64_t kWorthAnEstimate = 20;  // steps; it takes two
   info_.planned_steps = options_.epochs * steps_per_epoch();
   if (options_.steps > 0)

@@ -8,13 +8,13 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-constexpr double kWorth = 1000;  // a copy takes at most one part in so many
+constexpr double kWorth = 1000;  // copies take at most one part in 1000 of the time
 
 }  // namespace
 
 void Replay::keep(const Engine& engine, std::int64_t epoch, std::int64_t batch) {
   const auto begin = Steady::now();
-  state_.clear();  // its memory goes before the new one comes
+  state_.clear();  // released before the new copy is made
   state_ = engine.state(StateScope::all);
   epoch_ = epoch;
   batch_ = batch;

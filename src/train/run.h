@@ -36,12 +36,10 @@ class Run {
   // Gives false where it is to go back.
   bool run_epochs();
 
-  std::int64_t steps_per_epoch() const {
-    return (loader_.batches() + options_.accumulate - 1) / options_.accumulate;
-  }
+  std::int64_t steps_per_epoch() const { return steps_of(loader_.batches(), options_.accumulate); }
 
   // Decides how many steps there are, and their rates.
-  void plan();
+  void plan_steps();
 
   void restore(Checkpoint checkpoint);
   void announce();
@@ -87,12 +85,12 @@ class Run {
   // Keeps the engine supplied; false where nothing is under way.
   bool submit();
 
-  // What came of a batch: a step, or a part. Gives false where the run is to go back.
-  bool take();
+  // Counts what came of a batch: a step, or a part. Gives false where the run is to go back.
+  bool collect_batch();
 
   // Of a step that is not finite: whether it is left out; false where the run is to go back. Those that were
   // asked for after it are forgotten.
-  bool treat(const Taken& taken);
+  bool handle_nonfinite(const BatchOutcome& outcome);
 
   // All batches of the step.
   void leave_out(Diagnosis& d);

@@ -79,29 +79,29 @@ std::int64_t Stepper::depth(Engine& engine) const {
   return ahead(engine) ? ahead_of(engine)->depth() : 1;
 }
 
-void Stepper::submit(Engine& engine, const Given& given, const StepInputs& inputs, bool last) {
-  UnderWay next{.taken = {.inputs = inputs, .size = given.size(), .begins = stepped()}};
-  Taken& taken = next.taken;
+void Stepper::submit(Engine& engine, const FedBatch& batch, const StepInputs& inputs, bool last) {
+  UnderWay next{.outcome = {.inputs = inputs, .size = batch.size(), .begins = stepped()}};
+  BatchOutcome& outcome = next.outcome;
   if (!ahead(engine)) {
-    taken.result = take(engine, *given.made, inputs, last);
-    taken.ends = stepped();
-    taken.finite = std::isfinite(taken.result.loss_sum) && (!taken.ends || engine.finite());
-  } else if (given.made == nullptr) {
-    next.ticket = ahead_of(engine)->submit(given.held, inputs);
+    outcome.result = take(engine, *batch.made, inputs, last);
+    outcome.ends = stepped();
+    outcome.finite = std::isfinite(outcome.result.loss_sum) && (!outcome.ends || engine.finite());
+  } else if (batch.made == nullptr) {
+    next.ticket = ahead_of(engine)->submit(batch.held, inputs);
   } else {
-    next.ticket = ahead_of(engine)->submit(given.made->view(), targets_of(*given.made), inputs);
+    next.ticket = ahead_of(engine)->submit(batch.made->view(), targets_of(*batch.made), inputs);
   }
   under_way_.push_back(next);
 }
 
-Taken Stepper::collect(Engine& engine) {
+BatchOutcome Stepper::collect(Engine& engine) {
   UnderWay oldest = under_way_.front();
   under_way_.pop_front();
-  if (!ahead(engine)) return oldest.taken;
-  const engine::Outcome outcome = ahead_of(engine)->collect(oldest.ticket);
-  oldest.taken.result = outcome.result;
-  oldest.taken.finite = std::isfinite(outcome.result.loss_sum) && outcome.finite;
-  return oldest.taken;
+  if (!ahead(engine)) return oldest.outcome;
+  const engine::Outcome answer = ahead_of(engine)->collect(oldest.ticket);
+  oldest.outcome.result = answer.result;
+  oldest.outcome.finite = std::isfinite(answer.result.loss_sum) && answer.finite;
+  return oldest.outcome;
 }
 
 void Stepper::drop(Engine& engine) {

@@ -11,7 +11,7 @@ namespace resnet::train {
 Targets targets_of(const data::Batch& batch);
 
 /// What came of a batch.
-struct Taken {
+struct BatchOutcome {
   StepResult result = {};
   bool finite = true;  // its loss, and all that its step left behind
   StepInputs inputs = {};
@@ -31,9 +31,9 @@ class Stepper {
   /// The same in two halves, between which `depth` batches may be under way, each a whole step: on engines
   /// that can be ahead of their results. On others one, and what it takes is done at once.
   std::int64_t depth(Engine& engine) const;
-  void submit(Engine& engine, const Given& given, const StepInputs& inputs, bool last);
+  void submit(Engine& engine, const FedBatch& batch, const StepInputs& inputs, bool last);
   /// What came of the oldest.
-  Taken collect(Engine& engine);
+  BatchOutcome collect(Engine& engine);
   std::int64_t under_way() const noexcept { return std::ssize(under_way_); }
   /// Waits for those under way, whatever comes of them.
   void drop(Engine& engine);
@@ -51,7 +51,7 @@ class Stepper {
   double examples_ = 0;
   std::vector<std::vector<float>> sums_;  // of gradients times examples
   struct UnderWay {
-    Taken taken;
+    BatchOutcome outcome;
     engine::AheadEngine::Ticket ticket = 0;  // where the engine is ahead
   };
   std::deque<UnderWay> under_way_;

@@ -150,9 +150,9 @@ double PaceMeter::step_seconds(const data::Order& order, double seconds, std::in
   for (std::int64_t epoch = 0; !stopped(); ++epoch) {
     feed_.start(order, epoch);
     for (std::int64_t left = feed_.batches(); left > 0; --left) {
-      const Given* given = feed_.next();
-      if (given == nullptr || stopped()) break;
-      stepper.submit(engine_, *given, {}, left == 1);
+      const FedBatch* batch = feed_.next();
+      if (batch == nullptr || stopped()) break;
+      stepper.submit(engine_, *batch, {}, left == 1);
       if (!stepper.collect(engine_).ends) continue;  // an engine that can be ahead is a little faster
       average.update(engine_, ++steps);
       if (steps == uncounted) counted = clock_();

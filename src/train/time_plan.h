@@ -17,7 +17,7 @@ Clock clock_of(const FitOptions& options);
 struct Pace {
   double step = 0;         // with the wait for its batches
   double evaluation = 0;   // of the whole test set, between epochs
-  double last_factor = 1;  // the last evaluation takes so many times as long
+  double last_factor = 1;  // how many times as long the last evaluation takes
   double end = 0;          // from the last evaluation on: hashing and saving
 
   double last_evaluation() const noexcept { return last_factor * evaluation; }
