@@ -18,8 +18,8 @@ Draft::Draft(const StoredGraph& stored, const Target& target)
       types_(stored.types),
       uses_(stored.types.size()) {
   for (std::size_t j = 0; j < nodes_.size(); ++j) replace(j, graph_.nodes()[j]);
-  for (const auto& [name, id] : graph_.outputs()) uses_[at(id)].leaves = true;
-  for (const graph::Update& update : graph_.updates()) uses_[at(update.value)].leaves = true;
+  for (const auto& [name, id] : graph_.outputs()) uses_[at(id)].is_result = true;
+  for (const graph::Update& update : graph_.updates()) uses_[at(update.value)].is_result = true;
 }
 
 StoredGraph Draft::rebuild() const {

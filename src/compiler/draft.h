@@ -34,10 +34,11 @@ class Draft {
   const O* op(std::size_t j) const {
     return nodes_[j] ? ops::as<O>(*nodes_[j]) : nullptr;
   }
-  /// The places of the nodes that read a value, ascending, one for each time. Void when a node changes.
+  /// The places of the nodes that read a value, ascending; a node that reads it twice is there twice. Valid
+  /// until a node changes.
   const std::vector<std::size_t>& consumers(graph::ValueId id) const { return use(id).readers; }
-  /// Whether somebody outside reads it.
-  bool leaves(graph::ValueId id) const { return use(id).leaves; }
+  /// Whether it is an output of the graph, or updates its state.
+  bool is_result(graph::ValueId id) const { return use(id).is_result; }
   std::optional<std::size_t> producer(graph::ValueId id) const { return use(id).producer; }
   /// The node whose main output is `id`.
   std::optional<std::size_t> main_producer(graph::ValueId id) const;
@@ -71,7 +72,7 @@ class Draft {
   struct Use {
     std::optional<std::size_t> producer;
     std::vector<std::size_t> readers;
-    bool leaves = false;
+    bool is_result = false;
   };
   const Use& use(graph::ValueId id) const { return uses_[at(id)]; }
   void add_reader(graph::ValueId id, std::size_t j);

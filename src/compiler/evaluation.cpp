@@ -37,7 +37,7 @@ class EvaluationPass : public Draft {
     const ValueId x = node(j).inputs[Norm::x], z = node(j).outputs[NormOut::y];
     const auto k = main_producer(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
-    if (conv == nullptr || conv->options().norm_epilogue || leaves(x) || consumers(x).size() != 1) return;
+    if (conv == nullptr || conv->options().norm_epilogue || is_result(x) || consumers(x).size() != 1) return;
     const auto fused = [&](ops::ConvOptions& o) {
       o.norm_epilogue = true;
       o.residual = options.residual;

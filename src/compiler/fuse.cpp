@@ -40,7 +40,7 @@ class FusePass : public Draft {
       const ValueId spread_gradient = mask.inputs[Relu::dy];
       const auto k = producer(spread_gradient);
       if (!k || op<MaxPoolGradient>(*k) == nullptr) continue;
-      if (consumers(spread_gradient).size() != 1 || leaves(spread_gradient)) continue;
+      if (consumers(spread_gradient).size() != 1 || is_result(spread_gradient)) continue;
       Node spread = node(*k);
       const auto pool = producer(spread.inputs[Pool::index]);
       if (!pool || op<MaxPool>(*pool) == nullptr ||
@@ -123,7 +123,8 @@ class FusePass : public Draft {
     if (!k) return false;
     const Node& first = node(*k);
     const auto fusion = ops::operation(first).with_epilogue(ops::operation(next), slot);
-    if (!fusion || consumers(value).size() != 1 || leaves(value) || !serves(first, *fusion->op)) return false;
+    if (!fusion || consumers(value).size() != 1 || is_result(value) || !serves(first, *fusion->op))
+      return false;
     for (const ValueId output : first.outputs) {
       if (output == kNone || output == value) continue;
       const auto& readers = consumers(output);
@@ -145,7 +146,7 @@ class FusePass : public Draft {
     const Node& last = node(c);
     const ValueId value = first.outputs[kMainOutput];
     const bool shared = consumers(value).size() > 1;
-    if (last.inputs[kMainInput] != value || leaves(value)) return false;
+    if (last.inputs[kMainInput] != value || is_result(value)) return false;
     const auto fusion = ops::operation(last).with_prologue(ops::operation(first), shared);
     if (!fusion || !serves(last, *fusion->op)) return false;
     for (const ValueId input : last.inputs) {

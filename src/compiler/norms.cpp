@@ -46,13 +46,13 @@ class NormPass : public Draft {
     }
     for (std::size_t j = 0; j < places(); ++j) {
       if (const auto* norm = op<BatchNorm>(j); norm == nullptr || norm->options().pool) continue;
-      take_statistics(j);
+      hand_over_statistics(j);
       hand_over_apply(j);
     }
     for (std::size_t j = 0; j < places(); ++j) {
       if (const auto* gradient = op<BatchNormGradient>(j); gradient == nullptr || gradient->options().pool)
         continue;
-      take_sums(j);
+      hand_over_sums(j);
       hand_over_gradient(j);
     }
   }
@@ -67,7 +67,7 @@ class NormPass : public Draft {
     const ValueId x = norm.inputs[Norm::x], index = norm.outputs[NormOut::pool_index];
     const auto k = main_producer(x);
     const auto* conv = k ? op<Conv2d>(*k) : nullptr;
-    if (conv == nullptr || leaves(x) || conv->options().fuses()) return;
+    if (conv == nullptr || is_result(x) || conv->options().fuses()) return;
     const ops::Conv2dPooledOptions pooled{conv->options().window, *options.pool};
     const auto result = make<Conv2dPooled>(pooled);
     const std::vector<std::size_t> readers = consumers(x);
@@ -95,7 +95,7 @@ class NormPass : public Draft {
     if (options.training && options.relu) gate_pooled_by_mask(j, moments);
   }
 
-  // A mask, that the producer of dz may gate it.
+  // The norm gives a mask, by which the producer of dz can gate dz.
   void gate_pooled_by_mask(std::size_t j, ValueId moments) {
     const ValueId mask = new_value({shape(node(j).outputs[NormOut::y]), DType::u8});
     set_output(j, NormOut::relu_mask, mask);
@@ -115,7 +115,7 @@ class NormPass : public Draft {
     const Node& gradient = node(g);
     const ValueId dx = gradient.outputs[GradientOut::dx], z = norm.outputs[NormOut::y];
     const auto& readers = consumers(dx);
-    if (readers.size() != 1 || leaves(dx) || op<Conv2dWeightGradient>(readers[0]) == nullptr) return false;
+    if (readers.size() != 1 || is_result(dx) || op<Conv2dWeightGradient>(readers[0]) == nullptr) return false;
     const std::size_t reader = readers[0];
     const Node& weights = node(reader);
     if (weights.inputs[WeightGradient::x] != conv.inputs[Conv::x] || weights.inputs[WeightGradient::dy] != dx)
@@ -144,7 +144,7 @@ class NormPass : public Draft {
   }
 
   // The statistics of x, in the epilogue of the convolution that makes it.
-  void take_statistics(std::size_t j) {
+  void hand_over_statistics(std::size_t j) {
     const ops::BatchNormOptions& norm = op<BatchNorm>(j)->options();
     if (!norm.training || norm.stats_from_producer) return;
     const ValueId x = node(j).inputs[Norm::x];
@@ -177,7 +177,7 @@ class NormPass : public Draft {
   void hand_over_apply(std::size_t j) {
     const ops::BatchNormOptions options = op<BatchNorm>(j)->options();
     const ValueId z = node(j).outputs[NormOut::y], x = node(j).inputs[Norm::x];
-    if (options.residual || leaves(z)) return;
+    if (options.residual || is_result(z)) return;
     const std::vector<std::size_t> readers = consumers(z);
     const auto reads_through = [&](std::size_t k) { return could_apply(k, z); };
     if (readers.empty() || std::ranges::adjacent_find(readers) != readers.end() ||
@@ -218,7 +218,7 @@ class NormPass : public Draft {
   }
 
   // The ReLU's gate and the sums of dz, in the epilogue of the convolution's gradient that makes it.
-  void take_sums(std::size_t j) {
+  void hand_over_sums(std::size_t j) {
     const Node& gradient = node(j);
     const ops::BatchNormGradientOptions options = op<BatchNormGradient>(j)->options();
     const ValueId dz = gradient.inputs[Gradient::dz], gate = gradient.inputs[Gradient::gate];
@@ -226,7 +226,7 @@ class NormPass : public Draft {
     // Behind a pool, who applies the table reads dz too.
     const auto applies =
         options.coefficients_only ? consumers(gradient.outputs[GradientOut::dx]) : std::vector<std::size_t>{};
-    if (consumers(dz).size() != 1 + applies.size() || leaves(dz)) return;
+    if (consumers(dz).size() != 1 + applies.size() || is_result(dz)) return;
     const auto k = main_producer(dz);
     const auto add = [&](ops::ConvInputGradientOptions& o) { o.sums = options.gate; };
     if (!k || op<Conv2dInputGradient>(*k) == nullptr ||
@@ -269,7 +269,7 @@ class NormPass : public Draft {
     const Node& gradient = node(j);
     const ops::BatchNormGradientOptions& options = op<BatchNormGradient>(j)->options();
     const ValueId dx = gradient.outputs[GradientOut::dx];
-    if (!options.sums_from_producer || options.coefficients_only || leaves(dx)) return;
+    if (!options.sums_from_producer || options.coefficients_only || is_result(dx)) return;
     const auto& readers = consumers(dx);
     if (readers.empty()) return;
     const std::size_t k = readers[0];  // all others read dx behind the one that makes it

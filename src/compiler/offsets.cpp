@@ -56,7 +56,7 @@ class Occupied {
         });
   }
 
-  // The lowest offset from which so many bytes are free during the buffer's life.
+  // The lowest offset at which the buffer's bytes are free during its life.
   std::int64_t lowest(const Buffer& buffer, std::int64_t bytes) {
     taken_.clear();
     const auto add = [&](const Spans& spans) {

@@ -17,9 +17,10 @@ bool has(const std::vector<std::size_t>& slots, std::size_t slot) {
   return std::count(slots.begin(), slots.end(), slot) != 0;
 }
 
-// Makes f32 again what a kernel that does not serve bf16 reads or writes, and adds those values to `changed`.
-void restrict(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types,
-              std::vector<ValueId>& changed) {
+// Gives the operands that the node's kernel does not serve as bf16 the type f32 again, and adds those values
+// to `changed`.
+void demote_unserved(const Node& node, const Bf16Operands& served, std::vector<graph::ValueType>& types,
+                     std::vector<ValueId>& changed) {
   const auto of = [&](ValueId id) -> DType& { return types[at(id)].dtype; };
   const auto is = [&](ValueId id, DType dtype) { return id != kNone && of(id) == dtype; };
   const bool together =
@@ -27,15 +28,15 @@ void restrict(const Node& node, const Bf16Operands& served, std::vector<graph::V
           served.inputs,
           [&](std::size_t i) { return is(node.inputs[i], DType::f32) && !has(served.or_f32, i); }) &&
       std::ranges::none_of(served.outputs, [&](std::size_t i) { return is(node.outputs[i], DType::f32); });
-  const auto check = [&](const std::vector<ValueId>& ids, const std::vector<std::size_t>& slots) {
+  const auto demote = [&](const std::vector<ValueId>& ids, const std::vector<std::size_t>& slots) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (!is(ids[i], DType::bf16) || (together && has(slots, i))) continue;
       of(ids[i]) = DType::f32;
       changed.push_back(ids[i]);
     }
   };
-  check(node.inputs, served.inputs);
-  check(node.outputs, served.outputs);
+  demote(node.inputs, served.inputs);
+  demote(node.outputs, served.outputs);
 }
 
 }  // namespace
@@ -63,13 +64,13 @@ StoredGraph store(Graph graph, const Target& target, DType activations) {
         if (id != kNone) neighbours[at(id)].push_back(k);
       }
     }
-    restrict(nodes[k], served[k], types, changed);
+    demote_unserved(nodes[k], served[k], types, changed);
   }
   // What becomes f32 makes operands of its neighbours f32, and so on.
   while (!changed.empty()) {
     const auto id = at(changed.back());
     changed.pop_back();
-    for (const std::size_t k : neighbours[id]) restrict(nodes[k], served[k], types, changed);
+    for (const std::size_t k : neighbours[id]) demote_unserved(nodes[k], served[k], types, changed);
   }
   return result;
 }

@@ -28,7 +28,7 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
     moved = true;
   }
   if (work_bytes > static_cast<std::int64_t>(work_.size())) {
-    work_ = AlignedBuffer();  // the old one goes before the new one comes: work is void between steps
+    work_ = AlignedBuffer();  // released before the new one is allocated: steps leave nothing in it
     work_ = AlignedBuffer(static_cast<std::size_t>(work_bytes));
     moved = true;
   }
@@ -46,7 +46,7 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes, std::int6
 std::int64_t Arena::growth(std::int64_t state_bytes, std::int64_t work_bytes,
                            std::int64_t scratch_bytes) const noexcept {
   const auto have = [](const AlignedBuffer& buffer) { return static_cast<std::int64_t>(buffer.size()); };
-  // State is copied before the old one goes; work and scratch are not.
+  // State is copied, so that old and new exist at once; work and scratch are not.
   const std::int64_t state = state_bytes > have(state_) ? state_bytes : 0;
   const std::int64_t work = std::max<std::int64_t>(0, work_bytes - have(work_));
   const std::int64_t scratch =

@@ -13,19 +13,19 @@ using kernels::NormGeometry;
 namespace {
 
 // The shape of x, which may be absent where only coefficients are wanted.
-Shape shape_of_x(const ValueType* x, bool coefficients_only, const Shape& given) {
+Shape shape_of_x(const ValueType* x, bool coefficients_only, const Shape& option) {
   if (!coefficients_only) {
     expect(x != nullptr && x->shape.rank() == 4, "expected an operand of 4 axes");
     return x->shape;
   }
-  expect(given.rank() == 4 && (x == nullptr || x->shape == given), "expected extents of four axes");
-  return given;
+  expect(option.rank() == 4 && (x == nullptr || x->shape == option), "expected extents of four axes");
+  return option;
 }
 
-// Only coefficients, of numbers that are given or running: no map is read.
+// Coefficients alone, of statistics that are known (from a producer, or running), read no map.
 template <class Options>
-bool reads_maps(const Options& options, bool given) {
-  return !options.coefficients_only || !given;
+bool reads_maps(const Options& options, bool stats_known) {
+  return !options.coefficients_only || !stats_known;
 }
 
 template <class Options>
@@ -93,15 +93,15 @@ NormGeometry BatchNorm::geometry(std::span<const ValueType* const> inputs) const
 
 std::vector<std::optional<ValueType>> BatchNorm::infer(std::span<const ValueType* const> inputs) const {
   using In = BatchNormInput;
-  const bool given = options_.stats_from_producer;
-  if (reads_maps(options_, given || !options_.training)) expect_f32(inputs, {In::x});
+  const bool stats_from_producer = options_.stats_from_producer;
+  if (reads_maps(options_, stats_from_producer || !options_.training)) expect_f32(inputs, {In::x});
   const Shape x = shape_of_x(inputs[In::x], options_.coefficients_only, options_.x);
   const NormGeometry g = geometry(inputs);
   expect(x.elements() > 0, "expected extents of at least 1");
   expect_channels(inputs, {In::gamma, In::beta, In::running_mean, In::running_var}, g.c);
   if (expect_if(options_.residual, inputs, In::residual))
     expect(inputs[In::residual]->shape == x, "expected a residual of shape " + to_string(x));
-  if (expect_if(given, inputs, In::moments))
+  if (expect_if(stats_from_producer, inputs, In::moments))
     expect(*inputs[In::moments] == rows_of_channels(3, g.c), "expected moments");
   expect(!options_.coefficients_only || (!options_.residual && !options_.relu_mask && !g.pool),
          "expected no neighbours of coefficients");
@@ -110,10 +110,10 @@ std::vector<std::optional<ValueType>> BatchNorm::infer(std::span<const ValueType
   results[BatchNormOutput::y] = options_.coefficients_only ? rows_of_channels(3, g.c) : map;
   if (g.pool) results[BatchNormOutput::pool_index] = index_of(*g.pool);
   if (!options_.training) {
-    expect(!given, "expected no moments where the running ones serve");
+    expect(!stats_from_producer, "expected no moments where the running ones serve");
     return results;
   }
-  expect(g.samples == 0 || given, "expected moments of samples");
+  expect(g.samples == 0 || stats_from_producer, "expected moments of samples");
   if (g.counted() < 2) {
     throw ShapeError("expected more than one value per channel when training",
                      "use a larger batch or larger images");
@@ -198,8 +198,8 @@ NormGeometry BatchNormGradient::geometry(std::span<const ValueType* const> input
 std::vector<std::optional<ValueType>> BatchNormGradient::infer(
     std::span<const ValueType* const> inputs) const {
   using In = BatchNormGradientInput;
-  const bool given = options_.sums_from_producer, gated = options_.gate != Gate::none;
-  const bool maps = reads_maps(options_, given), samples = options_.samples != 0;
+  const bool sums_from_producer = options_.sums_from_producer, gated = options_.gate != Gate::none;
+  const bool maps = reads_maps(options_, sums_from_producer), samples = options_.samples != 0;
   if (maps) expect_f32(inputs, {In::dz, In::x});
   const Shape x = shape_of_x(inputs[In::x], options_.coefficients_only, options_.x);
   const NormGeometry g = geometry(inputs);
@@ -213,7 +213,8 @@ std::vector<std::optional<ValueType>> BatchNormGradient::infer(
   expect((!maps || inputs[In::dz]->shape == shape) && is(In::gate, gated, gate) &&
              (g.pool ? is(In::pool_index, true, index_of(*g.pool)) : inputs[In::pool_index] == nullptr),
          "expected operands of shape " + to_string(shape));
-  expect((!given || (!gated && !g.add && !g.pool)) && is(In::sums, given, rows_of_channels(3, g.c)),
+  expect((!sums_from_producer || (!gated && !g.add && !g.pool)) &&
+             is(In::sums, sums_from_producer, rows_of_channels(3, g.c)),
          "expected sums of a gradient that is gated");
   expect((!samples || g.coefficients_only) && is(In::moments, samples, rows_of_channels(3, g.c)),
          "expected moments");

@@ -26,7 +26,7 @@ struct BatchNormOptions {
   bool stats_from_producer = false;     // moments of x are an input
   bool coefficients_only = false;       // y is the table of coefficients [3,C] that readers of x apply
   Shape x = {};                         // shape of x where coefficients_only
-  std::int64_t samples = 0;             // rows that the moments are of, where x is what a pool chose; else 0
+  std::int64_t samples = 0;             // rows of the moments, where x holds a pool's winners; else 0
 };
 struct BatchNormInput {
   enum : std::size_t { x, gamma, beta, running_mean, running_var, residual, moments };
@@ -44,7 +44,7 @@ class BatchNorm final : public ReadableOperation<BatchNorm> {
   explicit BatchNorm(BatchNormOptions options) : options_(std::move(options)) {}
   static Op read(const Attributes& attributes);
   const BatchNormOptions& options() const noexcept { return options_; }
-  /// Of x, which may be absent where only coefficients are wanted of given moments.
+  /// Of x, which may be absent with coefficients_only and stats_from_producer.
   kernels::NormGeometry geometry(std::span<const ValueType* const> inputs) const;
 
   Attributes attributes() const override;

@@ -13,8 +13,8 @@
 
 namespace resnet::plan {
 
-/// State lives from run to run, work is void between runs. What is prepared follows from state alone: it is
-/// filled before the first run and whenever the state has changed.
+/// State lives from run to run; work holds nothing between runs. What is prepared follows from state alone:
+/// it is filled before the first run and whenever the state has changed.
 enum class Region : std::uint8_t { state, work, prepared };
 
 struct Buffer {
