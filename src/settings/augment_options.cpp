@@ -27,20 +27,10 @@ const std::vector<Named>& named() {
   return list;
 }
 
-std::vector<std::string> names_in(const std::string& text) {
-  std::vector<std::string> names;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return names;
-}
-
 void set_augment(Settings& settings, const std::string& text) {
   std::vector<std::string> known = {"none"};
   for (const Named& entry : named()) known.emplace_back(entry.name);
-  const std::vector<std::string> names = names_in(text);
+  const std::vector<std::string> names = split_at_commas(text);
   for (const std::string& name : names) {
     if (std::ranges::count(known, name) > 0) continue;
     throw ConfigError("--augment cannot be '" + text + "'", "give names out of " + joined(known, ", "));
@@ -76,7 +66,7 @@ Option real(const char* name, const char* help, double most, double Settings::*m
 
 data::Augmentation augmentation(const Settings& settings) {
   data::Augmentation result;
-  const std::vector<std::string> names = names_in(settings.augment);
+  const std::vector<std::string> names = split_at_commas(settings.augment);
   const auto add_named = [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       if (std::ranges::count(names, named()[i].name) == 0) continue;

@@ -16,16 +16,6 @@ bool belongs_to(std::string_view name, std::string_view part) {
   return name == part || (name.starts_with(part) && name.substr(part.size()).starts_with('.'));
 }
 
-std::vector<std::string> parts_of(const std::string& list) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin < list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    parts.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 std::string first_convolution_of(const nn::Module& net) {
   std::string path;
   nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
@@ -36,7 +26,8 @@ std::string first_convolution_of(const nn::Module& net) {
 
 // Every parameter that differs from the others has a group of its own.
 std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module& net) {
-  std::vector<std::string> frozen = parts_of(settings.freeze);
+  std::vector<std::string> frozen;
+  if (!settings.freeze.empty()) frozen = split_at_commas(settings.freeze);
   if (settings.whiten) frozen.push_back(first_convolution_of(net));
   const std::string head = head_of(net);
   std::vector<ParameterGroup> groups;

@@ -116,10 +116,12 @@ void add_schedule(Table& table) {
                                           "one-cycle", "polynomial", "triangular"};
   table.add({"schedule",
              "KIND",
-             "of the learning rate: " + joined(kinds, ", "),
+             "of the learning rate: " + joined(kinds, ", ") + "; also onecycle, poly",
              true,
              [=](Settings& s, const std::string& t) {
-               const auto at = std::ranges::find(kinds, parse_choice("schedule", t, kinds)) - kinds.begin();
+               const std::string kind = t == "onecycle" ? "one-cycle" : t == "poly" ? "polynomial" : t;
+               const auto at =
+                   std::ranges::find(kinds, parse_choice("schedule", kind, kinds)) - kinds.begin();
                s.schedule.kind = static_cast<ScheduleKind>(at);
              },
              [=](const Settings& s) { return kinds.at(static_cast<std::size_t>(s.schedule.kind)); },

@@ -180,6 +180,16 @@ std::optional<std::vector<double>> numbers_in(std::string_view text, double leas
 
 }  // namespace
 
+std::vector<std::string> split_at_commas(std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    parts.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most) {
   const auto numbers = numbers_in(text, least, most);
   if (!numbers) {

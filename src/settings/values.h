@@ -38,6 +38,8 @@ data::Resize parse_resize(std::string_view flag, const std::string& text);
 data::Normalization parse_normalization(std::string_view flag, const std::string& text);
 /// Numbers from `least` to `most`, at least one, with commas between.
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most);
+/// The parts of "a,b,c"; one, which is empty, of "".
+std::vector<std::string> split_at_commas(std::string_view text);
 /// "1x3x224x224".
 Shape parse_input(std::string_view flag, const std::string& text);
 /// `text`, which must be one of `names`.

@@ -144,6 +144,14 @@ TEST(Options, GiveBackWhatTheyWereSetTo) {
   }
 }
 
+TEST(Options, ScheduleAlsoTakesTheNamesOfPyTorchUsers) {
+  for (const auto& [text, name] : {std::pair("onecycle", "one-cycle"), {"poly", "polynomial"}}) {
+    Settings settings;
+    option("schedule").set(settings, text);
+    EXPECT_EQ(option("schedule").get(settings), name);
+  }
+}
+
 TEST(Options, ChangeNoOtherSetting) {
   const Settings defaults;
   for (const auto& [name, texts] : cases()) {
