@@ -52,11 +52,7 @@ class Bench final : public Command {
     accept(names);
     argument("steps").help = "steps that are timed; 0: seven";
     argument("input").default_text = "256x1x96x96";
-    add({.name = "classes",
-         .placeholder = "N",
-         .help = "classes of the network",
-         .default_text = "10",
-         .target = &classes_});
+    add_classes(classes_);
     add({.name = "layers",
          .help = "each kernel of a training step by itself: the least of its times over the steps",
          .target = &layers_});

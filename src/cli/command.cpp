@@ -125,6 +125,30 @@ void Command::accept_data() {
        .example = "photos"});
 }
 
+void Command::add_run(std::string& run, const std::string& example) {
+  add({.name = "RUN",
+       .help = "a run's folder or a .safetensors file",
+       .target = &run,
+       .positional = true,
+       .example = example});
+}
+
+void Command::add_runs(std::vector<std::string>& runs) {
+  add({.name = "RUN",
+       .help = "folders of runs, or of seeds' runs",
+       .target = &runs,
+       .positional = true,
+       .example = "runs/d2l_resnet18-1"});
+}
+
+void Command::add_classes(std::int64_t& classes) {
+  add({.name = "classes",
+       .placeholder = "N",
+       .help = "classes of the network",
+       .default_text = "10",
+       .target = &classes});
+}
+
 settings::Settings Command::with_data(settings::Settings base) const {
   if (data_.empty()) return base;
   if (argument("data").given) {

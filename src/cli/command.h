@@ -68,6 +68,12 @@ class Command {
   void accept_data();
   /// `base` with the data set that it names, if it was given.
   settings::Settings with_data(settings::Settings base) const;
+  /// The positional RUN, one that model_path() takes; `example` is what may stand behind the command's name.
+  void add_run(std::string& run, const std::string& example = "runs/resnet18-1");
+  /// The positional RUN of commands that take several, as folders.
+  void add_runs(std::vector<std::string>& runs);
+  /// The flag --classes, of a network that is made for the command.
+  void add_classes(std::int64_t& classes);
   /// The argument called `name`, which must be there.
   Argument& argument(const std::string& name);
   const Argument& argument(const std::string& name) const;
@@ -89,7 +95,7 @@ std::string hint_for_foreign(std::string_view word);
 
 /// What the program is, for help and manual page.
 inline constexpr const char* kDescription =
-    "Trains, measures, inspects and ships residual networks, natively on the CPU.";
+    "Trains, measures, inspects and ships residual networks, on CPUs and NVIDIA GPUs.";
 
 /// The model of a run's folder; of one that has not ended, which is told, its newest checkpoint. None if it
 /// has neither.

@@ -15,11 +15,7 @@ namespace {
 class Compare final : public Command {
  public:
   Compare() : Command("compare", "A network beside another program's, layer by layer.") {
-    add({.name = "RUN",
-         .help = "a run's folder or a .safetensors file",
-         .target = &run_,
-         .positional = true,
-         .example = "runs/resnet18-1 activations.safetensors"});
+    add_run(run_, "runs/resnet18-1 activations.safetensors");
     add({.name = "FILE",
          .help = "safetensors of the other program's input and outputs of modules",
          .target = &reference_,

@@ -19,11 +19,7 @@ namespace {
 class Eval final : public Command {
  public:
   Eval() : Command("eval", "Accuracy of a trained network on a test set.") {
-    add({.name = "RUN",
-         .help = "a run's folder or a .safetensors file",
-         .target = &run_,
-         .positional = true,
-         .example = "runs/d2l_resnet18-1"});
+    add_run(run_, "runs/d2l_resnet18-1");
     accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta",
             "loader-threads", "device", "threads", "precision", "isa", "memory"});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});

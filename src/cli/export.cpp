@@ -56,11 +56,7 @@ std::vector<images::Image> pictures_of(const fs::path& folder) {
 class Export final : public Command {
  public:
   Export() : Command("export", "A trained network as a file for other programs: ONNX, safetensors.") {
-    add({.name = "RUN",
-         .help = "a run's folder or a .safetensors file",
-         .target = &run_,
-         .positional = true,
-         .example = "runs/resnet18-1 --onnx photos.onnx"});
+    add_run(run_, "runs/resnet18-1 --onnx photos.onnx");
     add({.name = "onnx", .placeholder = "FILE", .help = "write ONNX", .target = &onnx_});
     add({.name = "opset",
          .placeholder = "N",

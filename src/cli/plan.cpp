@@ -19,11 +19,7 @@ class Plan final : public Command {
          .help = "train or eval",
          .default_text = "train",
          .target = &mode_});
-    add({.name = "classes",
-         .placeholder = "N",
-         .help = "classes of the network",
-         .default_text = "10",
-         .target = &classes_});
+    add_classes(classes_);
     add({.name = "no-fuse", .help = "every operation by itself", .target = &no_fuse_});
   }
 

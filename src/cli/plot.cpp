@@ -14,11 +14,7 @@ namespace {
 class Plot final : public Command {
  public:
   Plot() : Command("plot", "Curves of one run or several.") {
-    add({.name = "RUN",
-         .help = "folders of runs, or of seeds' runs",
-         .target = &runs_,
-         .positional = true,
-         .example = "runs/d2l_resnet18-1"});
+    add_runs(runs_);
     add({.name = "svg", .placeholder = "FILE", .help = "write an SVG picture instead", .target = &svg_});
   }
 

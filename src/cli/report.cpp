@@ -27,11 +27,7 @@ class Report final : public Command {
   Report()
       : Command("report",
                 "One HTML page of a run or several: curves, settings, data, mistakes, calibration.") {
-    add({.name = "RUN",
-         .help = "folders of runs, or of seeds' runs",
-         .target = &runs_,
-         .positional = true,
-         .example = "runs/d2l_resnet18-1"});
+    add_runs(runs_);
     add({.name = "out",
          .placeholder = "FILE",
          .help = "the page; default RUN/report.html, of several runs ./report.html",

@@ -18,11 +18,7 @@ class Serve final : public Command {
   Serve()
       : Command("serve",
                 "A trained network behind HTTP: a page to drop pictures on, POST /predict for programs.") {
-    add({.name = "RUN",
-         .help = "a run's folder or a .safetensors file",
-         .target = &run_,
-         .positional = true,
-         .example = "runs/resnet18-1"});
+    add_run(run_);
     add({.name = "host",
          .placeholder = "ADDRESS",
          .help = "where to listen: 127.0.0.1 is this machine alone, 0.0.0.0 or :: all of its networks",

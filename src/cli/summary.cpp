@@ -13,11 +13,7 @@ class Summary final : public Command {
  public:
   Summary() : Command("summary", "Output shape of every stage or layer, parameters and cost of a network.") {
     accept({"model", "input"});
-    add({.name = "classes",
-         .placeholder = "N",
-         .help = "classes of the network",
-         .default_text = "10",
-         .target = &classes_});
+    add_classes(classes_);
     add({.name = "depth",
          .placeholder = "DEPTH",
          .help = "stage or layer",
