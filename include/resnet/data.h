@@ -81,7 +81,7 @@ struct FolderScan;  // folder.h
 struct DatasetOptions {
   Resize resize = {};
   std::filesystem::path dir = {};  // empty: $RESNET_DATA_DIR, then the system's folder if it has one
-  std::int64_t limit = 0;          // use the first so many examples; 0: all
+  std::int64_t limit = 0;          // use the first `limit` examples; 0: all
   images::Filter filter = images::Filter::bilinear;  // of the resize
   Crop crop = {};
   Normalization normalization = {};
@@ -146,7 +146,7 @@ class Dataset {
   const Shape& example_shape() const noexcept { return example_; }  ///< [C,H,W] after preprocessing
   std::int32_t label(std::int64_t i) const { return source_->label(i); }
   Image image(std::int64_t i) const;  ///< as stored; throws Error if there is none
-  /// Its first so many examples, or all where it has fewer; 0: all. Throws ConfigError for less.
+  /// Its first `limit` examples, or all where it has fewer; 0: all. Throws ConfigError for less.
   Dataset first(std::int64_t limit) const;
   /// The same examples with the classes of another data set or network, found by their names: a class may be
   /// without examples here. Throws FormatError where one of these is not among them.

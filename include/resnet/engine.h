@@ -112,10 +112,10 @@ std::string to_string(const NonFinite& found);
 ///   - throws MemoryError where a step needs more memory than there is, with its state as it was before;
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
-///   - takes step() for gradients() followed by apply(), bit for bit;
-///   - goes on bit for bit from a state(StateScope::all) that set_state() gave back to it, or to another
+///   - does in step() what gradients() followed by apply() do, bit for bit;
+///   - goes on bit for bit from a state(StateScope::all) that set_state() restores, in itself or in another
 ///     engine of its kind, network and options;
-///   - changes nothing in infer(), state() and the other functions that only give something;
+///   - changes nothing in infer(), state() and the other functions that only return something;
 ///   - may be called from several threads: a call waits for the one that is under way. Of two that change its
 ///     state at once (step(), gradients(), apply(), set_state()) the second throws Error and changes nothing.
 ///     Gradient spans are memory that no call guards;

@@ -167,7 +167,7 @@ struct FitOptions {
   std::int64_t batch_size = 256;
   float lr = 0.05F;
   std::uint64_t seed = 0;
-  std::int64_t steps = 0;                     // stop after so many optimiser steps over all epochs; 0: never
+  std::int64_t steps = 0;                     // most optimiser steps over all epochs; 0: no bound
   std::vector<StepChange> step_changes = {};  // of `steps`, which is then in place of `epochs`: what
                                               // `seconds` did to a run, to repeat it
   std::vector<std::shared_ptr<Observer>> observers = {};

@@ -11,13 +11,13 @@ namespace resnet {
 std::int64_t resident_bytes();
 
 /// Bytes that this process can still take: what the system can give, swap included, within the limits of its
-/// control groups; where `most` is not 0, no more than are left to so many resident ones.
+/// control groups; where `most` is not 0, no more than until `most` are resident.
 std::int64_t memory_left(std::int64_t most = 0);
 
 /// What is smaller is taken without asking whether it is left.
 inline constexpr std::int64_t kSmallMemory = 16 << 20;
 
-/// Throws MemoryError where `what` needs so many bytes more and they are not left: "a step of [256,3,224,224]
+/// Throws MemoryError where `what` needs `bytes` more and they are not left: "a step of [256,3,224,224]
 /// needs 40.1 GiB more, of which 7.8 GiB are left".
 void require_memory(std::int64_t bytes, std::int64_t most, const std::string& what,
                     const std::string& hint = {});

@@ -15,8 +15,8 @@ struct TomlEntry {
 };
 
 /// The entries of a file, those of a table where its name would stand, in the order of names; an empty
-/// table has none. Throws FormatError with `file` and the
-/// line of what is not TOML, or for more than 64 KiB or 1,024 dots and brackets, which nest.
+/// table has none. Throws FormatError with `file` and the line of what is not TOML, or for more than 64 KiB or
+/// 1,024 dots and brackets, which nest.
 std::vector<TomlEntry> parse_toml(const std::string& text, const std::string& file);
 
 /// `text` as TOML writes it, quoted and escaped on one line; parse_toml() gives back the same bytes. Throws

@@ -74,7 +74,7 @@ struct LoaderBench {
   std::vector<Rate> loaders;  // of one thread, and of options.threads if those are more
 };
 
-/// Each part over an epoch, or so many seconds of it. Where the data set has a cache, an epoch that does not
+/// Each part over an epoch, or `seconds` of it. Where the data set has a cache, an epoch that does not
 /// count fills it.
 LoaderBench time_loader(const data::Dataset& dataset, const data::LoaderOptions& options, double seconds = 3);
 

@@ -41,7 +41,7 @@ bool too_large(const Crop& crop) {
   return crop.height > kMostResize || crop.width > kMostResize || crop.height * crop.width > kMostResize;
 }
 
-// What is wrong with a normalisation of so many channels; "" if nothing is.
+// What is wrong with a normalisation of `channels` channels; "" if nothing is.
 std::string fault_of(const Normalization& n, std::int64_t channels) {
   if (n.mean.size() != n.std.size()) return "has as many means as deviations";
   const auto count = static_cast<std::int64_t>(n.mean.size());

@@ -14,7 +14,7 @@
 
 namespace resnet::data {
 
-/// What data sets of so many channels do to their pictures.
+/// What data sets of `channels` channels do to their pictures.
 Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t channels);
 
 /// Height and width of a picture behind the resize.

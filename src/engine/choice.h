@@ -32,7 +32,7 @@ struct Choice {
 /// What the options choose. Throws as check(EngineOptions).
 Choice choose_device(const EngineOptions& options, const gpu::PluginSearch& search = gpu::default_search());
 
-/// Throws MemoryError where a device's own memory has not so many bytes left for `what`.
+/// Throws MemoryError where a device's own memory has less than `bytes` left for `what`.
 void require_device_memory(const PlannedEngine& engine, std::int64_t bytes, const std::string& what,
                            const std::string& hint = {});
 

@@ -57,7 +57,7 @@ class NativeState {
   }
 
   StateTypes types_;         // of all values, the network's first
-  std::size_t network_ = 0;  // so many are the network's
+  std::size_t network_ = 0;  // how many are the network's
   std::map<std::string, graph::Role> roles_;
   std::set<std::string> weights_;  // what lies as weights do: with them the slots of theirs
   plan::StateLayout layout_;

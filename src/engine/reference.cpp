@@ -223,7 +223,7 @@ class ReferenceEngine final : public Engine {
   OptimizerOptions optimizer_;
   LossOptions loss_;
   engine::StateTypes types_;        // of all values, the network's first
-  std::size_t network_values_ = 0;  // so many are the network's
+  std::size_t network_values_ = 0;  // how many are the network's
   engine::NamedValues values_;      // of f32 state, and gradients
   std::map<std::string, Tensor> counts_;
   std::map<std::string, Tensor> spans_;  // gradients as they were given out

@@ -67,8 +67,8 @@ class PlannedKernel {
 /// A kernel of the CPU.
 class Kernel : public PlannedKernel {
  public:
-  /// The first so many tasks of phase 0 write prepared_bytes() to Call::prepared; a plan that keeps these
-  /// leaves them out.
+  /// How many tasks of phase 0, from the first, write prepared_bytes() to Call::prepared; a plan that keeps
+  /// these leaves them out.
   virtual std::int64_t prepare_tasks() const noexcept { return 0; }
   virtual int phases() const noexcept { return 1; }
   virtual std::int64_t tasks(int phase) const noexcept = 0;

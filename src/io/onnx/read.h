@@ -17,7 +17,7 @@ inline constexpr std::int64_t kMostFile = std::numeric_limits<std::int32_t>::max
 
 struct Read {
   schema::ModelProto proto;
-  int preprocessing = 0;   // so many first nodes are the preprocessing
+  int preprocessing = 0;   // how many nodes, from the first, are the preprocessing
   std::int64_t nodes = 0;  // of the network
   bool softmax = false;    // at its end, which the graph has not
   graph::Graph graph;      // for one image of `height` x `width`

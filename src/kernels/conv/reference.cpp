@@ -1,7 +1,7 @@
-// Readable convolutions in double, NCHW and OIHW. All three passes meet the same pairs of numbers:
+// Readable convolutions in double, NCHW and OIHW. All three passes multiply the same pairs of elements:
 //   y[n,co,y,x] = sum over ci, ky, kx of x[n, ci, y*sh - ph + ky*dh, x*sw - pw + kx*dw] * w[co,ci,ky,kx]
-// so they share one walk over (image, output channel, input channel, tap, line), which hands out the
-// part of a line where the tap meets the image.
+// so they share one loop over (image, output channel, input channel, tap, line), which passes on the part of
+// a line where the tap is inside the image.
 #include <algorithm>
 
 #include "kernels/conv/conv.h"

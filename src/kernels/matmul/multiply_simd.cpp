@@ -39,7 +39,7 @@ HWY_INLINE void add_column(const float* const (&in)[R], std::int64_t k, const fl
 
 // Sums start from zero and are added to what stands in memory: long sums become sums of short ones,
 // which is also the more accurate order. The same holds below.
-// kAhead: so many lines of `ahead` are prefetched a column, to L2.
+// kAhead: how many lines of `ahead` are prefetched a column, to L2.
 template <class P, int R, int N, int kAhead>
 HWY_NOINLINE void multiply_tile(const MultiplyArgs& args, const Row* rows, const float* ahead,
                                 const Columns& columns) {

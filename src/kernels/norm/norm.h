@@ -25,7 +25,7 @@ struct NormGeometry {
   bool stats_from_producer = false;   // train: moments of x are an operand; gradient: sums are, dz is masked
   bool coefficients_only = false;     // the result is the coefficients by which readers apply the norm
   bool gate_by_coefficients = false;  // gradient: z > 0 follows from x and the forward pass's coefficients
-  std::int64_t samples = 0;  // not 0: x has so many rows, the winners of a pool; its moments are of all rows
+  std::int64_t samples = 0;           // not 0: x holds a pool's winners, its moments are of `samples` rows
 
   std::int64_t rows() const noexcept { return n * pixels; }
   std::int64_t counted() const noexcept { return samples != 0 ? samples : rows(); }

@@ -1,4 +1,5 @@
-// P * w of forward and input gradient, for a strip of rows at a time, with the weights packed once a call.
+// The implicit GEMM of forward pass and input gradient, im2col(x) * w: a strip of rows at a time, the weights
+// packed once a call.
 #pragma once
 
 #include <cstddef>

@@ -10,8 +10,8 @@
 
 namespace resnet::kernels::conv::grouped {
 
-/// Pixels of a tile, and combinations whose sums are kept: so many accumulators, one factor, and with AVX2 a
-/// broadcast fill its 16 registers.
+/// Pixels of a tile, and combinations whose sums are kept, an accumulator each: with one factor, and with
+/// AVX2 a broadcast, they fill its 16 registers.
 inline constexpr int kTilePixels = 14;
 inline constexpr int kTileSums = 12;
 

@@ -156,7 +156,7 @@ class SpreadBlock {
   static Range part(std::int64_t whole, std::int64_t number, std::int64_t parts) noexcept {
     return {whole * number / parts, whole * (number + 1) / parts};
   }
-  // Rows of outputs, so many columns wide, the source of which fits a block.
+  // Rows of outputs, `width` columns wide, whose source fits a block.
   std::int64_t fitting_rows(std::int64_t width) const noexcept {
     const std::int64_t bytes = (width + columns_.most - columns_.least) * columns_.source_step * channels_ *
                                unit_ * std::int64_t{sizeof(float)};

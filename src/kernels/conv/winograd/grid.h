@@ -27,7 +27,7 @@ inline constexpr std::int64_t kTeams = 2;
 constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
   return (lanes == 8 ? 352 : 512) << 10;
 }
-// Such tasks must be so many, that each thread has some: small batches are shared.
+// Fewer such tasks would leave threads without one: small batches are shared.
 inline constexpr std::int64_t kFewestLocalTasks = 32;
 inline constexpr std::int64_t kTileRows = 6;  // of a register tile
 inline constexpr std::int64_t kFewestLocalTiles = 2 * kTileRows;

@@ -17,7 +17,7 @@ namespace {
 // Transformed tiles of a shared block, both matrices: they stay in L3 between phases, and few
 // blocks read the weights.
 constexpr std::int64_t kProductBlockBytes = 9 << 20;
-// Tasks with blocks of their own read at most so many bytes of weights from L3.
+// Most bytes of weights that a task with a block of its own reads from L3.
 constexpr std::int64_t kLocalWeights = 8 << 20;
 constexpr std::int64_t kPanelBytes = 16 << 10;  // of weights that stay in L1
 constexpr std::int64_t kWeightRows = 64;        // of a task that transforms weights
