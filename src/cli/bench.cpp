@@ -123,26 +123,24 @@ class Bench final : public Command {
     const bench::StepBench figures = bench::time_steps(net, images, classes_, steps, work, options);
     say_other_device(figures.device, chosen, json_);
     if (json_) {
-      Json object =
-          Json::object({{"model", chosen.model},
-                        {"work", what_},
-                        {"input", Json::list(images)},
-                        {"precision", precision},
-                        {"device", figures.device.kind},
-                        {"device_name", figures.device.name},
-                        {"examples_per_second", figures.examples_per_second},
-                        {"step_ms", Json::object({{"taken", figures.step_ms},
-                                                  {"median", figures.median_ms},
-                                                  {"min", figures.min_ms},
-                                                  {"max", figures.max_ms}})},
-                        {"timed", figures.timed},
-                        {"peak_gflops", figures.peak_gflops},
-                        {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
-                        {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
-                        {"arena_bytes", figures.arena_bytes},
-                        {"peak_rss_bytes", figures.peak_rss_bytes},
-                        {"threads", figures.device.threads},
-                        {"isa", figures.device.target}});
+      Json object = Json::object(
+          {{"model", chosen.model},
+           {"work", what_},
+           {"input", Json::list(images)},
+           {"precision", precision},
+           {"device", figures.device.kind},
+           {"device_name", figures.device.name},
+           {"examples_per_second", figures.examples_per_second},
+           {"step_ms",
+            Json::object({{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}})},
+           {"timed", figures.timed},
+           {"peak_gflops", figures.peak_gflops},
+           {"direct_limit_examples_per_second", figures.direct_limit_examples_per_second},
+           {"fraction_of_direct_limit", figures.fraction_of_direct_limit},
+           {"arena_bytes", figures.arena_bytes},
+           {"peak_rss_bytes", figures.peak_rss_bytes},
+           {"threads", figures.device.threads},
+           {"isa", figures.device.target}});
       if (check_) object.add("check", check_of(check, checked));
       std::cout << object.dump({.replace = true}) << '\n';
       return kDone;

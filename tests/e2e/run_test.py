@@ -100,7 +100,8 @@ run("plot", "first", "other", "--svg", "two.svg")
 xml.etree.ElementTree.parse(HERE / "two.svg")
 bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "--check", "--json").stdout)
 assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_limit_examples_per_second",
-                      "fraction_of_direct_limit", "arena_bytes", "peak_rss_bytes", "threads", "isa"}, bench
+                      "fraction_of_direct_limit", "arena_bytes", "peak_rss_bytes", "threads", "isa", "timed"}, bench
+assert bench["timed"] == "one by one", bench
 assert set(bench["step_ms"]) == {"median", "min", "max"}
 assert bench["check"]["of"] == "gradient" and bench["check"]["l2_difference"] <= bench["check"]["tolerance"], bench
 # One image whose last maps are one pixel: no training, but an evaluation.
