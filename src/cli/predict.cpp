@@ -18,11 +18,7 @@ namespace fs = std::filesystem;
 class Predict final : public Command {
  public:
   Predict() : Command("predict", "Labels for pictures, by a trained network.") {
-    add({.name = "RUN",
-         .help = "a run's folder or a .safetensors file",
-         .target = &run_,
-         .positional = true,
-         .example = "runs/resnet18-1 photo.jpg"});
+    add_run(run_, "runs/resnet18-1 photo.jpg");
     add({.name = "FILE",
          .help = "pictures, folders of pictures, or - for a picture from standard input",
          .target = &files_,

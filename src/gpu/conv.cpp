@@ -102,7 +102,7 @@ bool by_own(const O& operation, const Signature& s, const Machine& machine) {
 }
 
 // A linear layer's product of one column of tiles: of 256 examples they are four, and most of a card would
-// wait. Whatever the number of examples, so that the bits of one do not hang on it.
+// wait. Whatever the number of examples, so that the bits of one do not depend on it.
 Lowering by_warps(const GemmArgs& args, std::int64_t numbers, Products products) {
   const KernelId kernel =
       products == Products::tf32 ? KernelId::linear_forward_tf32 : KernelId::linear_forward_f32;

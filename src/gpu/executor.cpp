@@ -29,7 +29,7 @@ bool Arena::reserve(std::int64_t state_bytes, std::int64_t work_bytes) {
   }
   if (work_bytes > work_.bytes()) {
     device_.synchronize();
-    work_ = Memory();  // the old one goes before the new one comes: work is void between steps
+    work_ = Memory();  // freed before the new one is allocated: between steps nothing in it counts
     work_ = Memory(device_, work_bytes);
     moved = true;
   }

@@ -88,7 +88,7 @@ inline std::int64_t divided(std::int64_t a, std::int64_t b) {
 }
 
 /// Most blocks of a sweep, each of which goes on at so many more: eight for each of 132 multiprocessors. A
-/// constant, so that a plan does not hang on the card.
+/// constant, so that a plan does not depend on the card.
 inline constexpr std::int64_t kSweepBlocks = 8 * 132;
 
 /// Blocks of a sweep whose threads take `each` elements at a time.

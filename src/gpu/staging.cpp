@@ -25,7 +25,7 @@ std::byte* Staging::take(std::int64_t bytes) {
 
 std::byte* Staging::on_device(std::int64_t bytes) {
   if (bytes > on_device_.bytes()) {
-    on_device_ = Memory();  // the old one goes before the new one comes
+    on_device_ = Memory();  // freed before the new one is allocated
     on_device_ = Memory(device_, bytes);
   }
   return on_device_.data();

@@ -12,6 +12,7 @@
 #include "report/text.h"
 #include "resnet/html_report.h"
 #include "resnet/report.h"
+#include "train/batches.h"
 
 namespace resnet {
 
@@ -121,7 +122,7 @@ class ProgressBar : public Observer {
   double run_left() const {
     if (run_.bounded) return std::max(0.0, run_end_ - screen_->now());
     const std::int64_t done = bar_.progress.epoch * run_.batches + bar_.progress.batch;
-    const std::int64_t steps_per_epoch = (run_.batches + run_.accumulate - 1) / run_.accumulate;
+    const std::int64_t steps_per_epoch = train::steps_of(run_.batches, run_.accumulate);
     const std::int64_t whole = run_.steps / std::max<std::int64_t>(1, steps_per_epoch);  // epochs
     const std::int64_t rest = run_.steps - whole * steps_per_epoch;
     const std::int64_t all = whole * run_.batches + std::min(rest * run_.accumulate, run_.batches);

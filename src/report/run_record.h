@@ -59,8 +59,7 @@ std::string metrics_line(const CurvePoint& point);
 std::vector<CurvePoint> read_metrics(const std::filesystem::path& path);
 
 /// What a run's config.toml says of its curves: model, data set and number of epochs (0, unknown, where a
-/// number of steps ends it). Throws IoError, or
-/// FormatError for what is not TOML.
+/// number of steps ends it). Throws IoError, or FormatError for what is not TOML.
 void read_config(const std::filesystem::path& path, Series& series);
 
 }  // namespace resnet::report

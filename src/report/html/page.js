@@ -82,7 +82,7 @@ function dataSection(set, i) {
       ...(set.samples.length > 0 ? [{label: "examples", value: (of) => of.k, cell: (of) => make("span", {class: "strip"}, pictures.get(of.k) ?? [])}] : [])]}));
 }
 
-// What hangs on one run: classes, matrix, mistakes, calibration; of several runs one is chosen.
+// What depends on one run: classes, matrix, mistakes, calibration; of several runs one is chosen.
 function answerSections() {
   if (judged.length === 0) return;
   const parts = [["classes", "Classes", "A column's head sorts.", (set, e) => [classTable(set, e)]],
