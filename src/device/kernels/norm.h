@@ -116,7 +116,7 @@ RESNET_WORD float normed(float x, float mean, float scale, float offset) {
 /// Eight channels of a norm's table [3][channels].
 struct NormEight {
   Eight mean = {}, scale = {}, offset = {};
-  RESNET_WORD NormEight() {}
+  NormEight() = default;
   RESNET_WORD NormEight(const float* table, std::int64_t channels, std::int64_t c)
       : mean(load_eight(table + c)),
         scale(load_eight(table + channels + c)),
