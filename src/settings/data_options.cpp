@@ -34,6 +34,8 @@ void add_data(Table& table) {
   Option& set = table.text("data", "SET", "data set: " + data::data_source_usages(), &Settings::data);
   for (const data::DataSource& source : data::data_sources()) set.choices.push_back(source.completion());
   set.set = [](Settings& s, const std::string& t) {
+    if (t.empty())
+      throw ConfigError("--data cannot be ''", "give a data set, as fashion-mnist or folder:DIR");
     if (s.data != t) s.data_dir.clear();  // that of another data set
     s.data = t;
   };
