@@ -22,6 +22,7 @@ namespace {
 template <class Number>
 bool parse(std::string_view text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  value += 0;  // -0 is 0
   return error == std::errc() && end == text.data() + text.size();
 }
 
@@ -64,7 +65,7 @@ double parse_real(std::string_view flag, const std::string& text, double least, 
   if (!parse(text, value) || !(value >= least && value <= most)) {
     reject(flag, text, fmt::format("a number from {} to {}", least, most));
   }
-  return value + 0.0;  // not -0
+  return value;
 }
 
 std::string shortest(double value) {

@@ -127,6 +127,14 @@ const std::map<std::string, Texts>& cases() {
   return map;
 }
 
+// What was read back as something else: found by fuzzing.
+TEST(Options, ReadBackAsTheyWereGiven) {
+  Settings settings;
+  EXPECT_THROW(option("data").set(settings, ""), ConfigError);
+  option("erasing").set(settings, "-0");
+  EXPECT_EQ(option("erasing").get(settings), "0");
+}
+
 TEST(Options, EachHasItsCaseInThisTest) {
   std::vector<std::string> names, tested;
   for (const Option& o : options()) names.push_back(o.name);
