@@ -74,10 +74,10 @@ class KnownFolder {
 /// no other thread takes them. The temporary file is new (O_EXCL) and has a random name, so that nothing put
 /// there beforehand is written to. A file that is replaced keeps its permissions and, where the system allows
 /// it, its owner. A link is followed; a device or a pipe is written as it is. Only a regular file is read
-/// back. With a `folder` what is at `path` itself gives way, also a link, a device or a pipe: a run's folder
-/// may be a stranger's. Throws IoError; then the temporary file is gone and whatever was at `path` is
-/// untouched (unless it was the folder that could not be flushed). With a `folder`, also where that is gone:
-/// nothing is left in one that stands in its place, not even if they are exchanged meanwhile.
+/// back. Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it
+/// was the folder that could not be flushed). With a `folder`, which may be a stranger's, what is at `path`
+/// itself gives way, also a link, a device or a pipe; and it throws where the folder is gone: nothing is left
+/// in one that stands in its place, not even if they are exchanged meanwhile.
 void write_file(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts,
                 Durability durability = Durability::flushed, const KnownFolder* folder = nullptr);
 void write_file(const std::filesystem::path& path, std::string_view text,

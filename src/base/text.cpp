@@ -94,6 +94,10 @@ std::string csv_field(std::string_view text) {
   return out + "\"";
 }
 
+std::string printable_field(std::string_view text) {
+  return csv_field(printable(text));
+}
+
 std::string shown(std::string_view text, std::size_t most) {
   // No character becomes shorter, so that `most` bytes of both ends are all that can be shown.
   const std::string whole = printable(text.substr(0, most + 1));

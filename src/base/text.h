@@ -29,6 +29,8 @@ std::string xml_text(std::string_view text);
 
 /// A field of CSV (RFC 4180): in quotes where it has a comma, a quote or a line's end.
 std::string csv_field(std::string_view text);
+/// The same of printable(): what files chose, for tables that people look at.
+std::string printable_field(std::string_view text);
 
 /// Printable text of at most `most` bytes: where it is longer, "..." stands for its middle.
 std::string shown(std::string_view text, std::size_t most);

@@ -60,14 +60,17 @@ class Predict final : public Command {
   void answer(Model& model, const settings::Settings& chosen) {
     const bool from_pipe = files_ == std::vector<std::string>{"-"};
     const std::vector<fs::path> files = from_pipe ? std::vector<fs::path>() : pictures();
+    const auto end = [this] {
+      if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+    };
     if (json_) fmt::print("[");
     try {
       answer(model, chosen, files);
     } catch (...) {
-      if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+      end();
       throw;
     }
-    if (json_) fmt::print("{}]\n", shown_ > 0 ? "\n" : "");
+    end();
   }
 
   // No files: standard input.
@@ -146,11 +149,10 @@ class Predict final : public Command {
   }
 
   void show_csv(const Prediction& prediction) const {
-    fmt::print("{},{}", csv_field(printable(prediction.file.string())),
-               csv_field(printable(prediction.error)));
+    fmt::print("{},{}", printable_field(prediction.file.string()), printable_field(prediction.error));
     for (std::size_t k = 0; k < static_cast<std::size_t>(top_); ++k) {
       if (k < prediction.top.size()) {
-        fmt::print(",{},{}", csv_field(printable(prediction.top[k].first)), prediction.top[k].second);
+        fmt::print(",{},{}", printable_field(prediction.top[k].first), prediction.top[k].second);
       } else {
         fmt::print(",,");
       }

@@ -14,8 +14,7 @@ namespace resnet::compiler {
 ///   - all its operations are for inference, its state is f32 and has no name that engines keep for
 ///     themselves,
 ///   - activations follow from the images, so that their first axis is N, and all else that nodes read is
-///     state: weights, biases, statistics. A state value has one layout then, which follows from how it is
-///     read,
+///     state: weights, biases, statistics. Each state value then has one layout, by how it is read,
 ///   - its output is an activation, and its updates are statistics.
 void verify(const graph::Graph& network);
 

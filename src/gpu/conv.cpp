@@ -101,6 +101,14 @@ bool by_own(const O& operation, const Signature& s, const Machine& machine) {
   }
 }
 
+GemmArgs forward_operands(GemmArgs args, const Recorder& r) {
+  args.a = r.operand(0);
+  args.b = r.operand(1);
+  args.bias = r.operand<const float>(2);
+  args.y = r.operand(3);
+  return args;
+}
+
 // A linear layer's product of one column of tiles: of 256 examples they are four, and most of a card would
 // wait. Whatever the number of examples, so that the bits of one do not depend on it.
 Lowering by_warps(const GemmArgs& args, std::int64_t numbers, Products products) {
@@ -109,12 +117,7 @@ Lowering by_warps(const GemmArgs& args, std::int64_t numbers, Products products)
   return lowered({.name = name_of(kernel),
                   .record =
                       [=](Recorder& r) {
-                        GemmArgs a = args;
-                        a.a = r.operand(0);
-                        a.b = r.operand(1);
-                        a.bias = r.operand<const float>(2);
-                        a.y = r.operand(3);
-                        r.launch(kernel, divided(numbers, device::kLinearResults), a);
+                        r.launch(kernel, divided(numbers, device::kLinearResults), forward_operands(args, r));
                       }},
                  "a warp each of " + std::to_string(numbers) + " results");
 }
@@ -142,17 +145,10 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(y), true, false);
-    return lowered({.name = name_of(kernel),
-                    .record =
-                        [=](Recorder& r) {
-                          GemmArgs a = args;
-                          a.a = r.operand(0);
-                          a.b = r.operand(1);
-                          a.bias = r.operand<const float>(2);
-                          a.y = r.operand(3);
-                          r.launch(kernel, tiles_of(a), a, shared);
-                        }},
-                   tiles_reason(args) + by.why_not);
+    return lowered(
+        {.name = name_of(kernel),
+         .record = [=](Recorder& r) { r.launch(kernel, tiles_of(args), forward_operands(args, r), shared); }},
+        tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation&) const override {
     if (kLinear) return {};

@@ -58,12 +58,12 @@ struct Tiles {
     r.launch(static_cast<KernelId>(static_cast<std::uint32_t>(kernel) + (columns() == kWide ? 1U : 0U)),
              blocks(), args, shared_bytes());
     if (sums == nullptr) return;
-    merge_sums(r, merge,
-               {.parts = args.parts,
-                .sums = sums,
-                .rows = pixels(),
-                .c = args.out,
-                .parts_count = narrow(of_pixels())});
+    launch_merge(r, merge,
+                 device::ConvSumsArgs{.parts = args.parts,
+                                      .sums = sums,
+                                      .rows = pixels(),
+                                      .c = args.out,
+                                      .parts_count = narrow(of_pixels())});
   }
 };
 

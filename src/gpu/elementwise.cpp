@@ -1,7 +1,7 @@
 // What works element by element, channel by channel, or only moves data.
 #include <array>
 
-#include "gpu/rules.h"
+#include "gpu/parts.h"
 #include "gpu/sums.h"
 #include "ops/activation.h"
 #include "ops/add.h"
@@ -163,10 +163,9 @@ class ChannelSumRules final : public RulesOf<ops::ChannelSum> {
                     .record =
                         [=](Recorder& r) {
                           sums.launch(r, kernel, sums.args(r, {.x = r.operand(0)}));
-                          r.launch(KernelId::channel_sum_merge, divided(sums.c, device::kMergeChannels),
-                                   device::ChannelSumArgs{r.workspace<double>(), r.operand<float>(1), sums.c,
-                                                          sums.shares},
-                                   device::kMergeBytes);
+                          launch_merge(r, KernelId::channel_sum_merge,
+                                       device::ChannelSumArgs{r.workspace<double>(), r.operand<float>(1),
+                                                              sums.c, sums.shares});
                         },
                     .workspace_bytes = sums.bytes()},
                    sums.reason());

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "gpu/parts.h"
 #include "gpu/sums.h"
 #include "ops/batch_norm.h"
 
@@ -53,7 +54,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
                     sums.args(r, {.x = r.operand(at.input(In::x))}));
         of_table.parts = r.workspace<double>();
       }
-      r.launch(KernelId::norm_table, divided(g.c, device::kMergeChannels), of_table, device::kMergeBytes);
+      launch_merge(r, KernelId::norm_table, of_table);
       if (only_table) return;
       if (g.pool) {
         device::NormPoolArgs pooled{
@@ -149,16 +150,14 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
         pooled.pool.y = r.operand(at.output(Out::dx));
         pooled.pool.index = r.operand(at.input(In::pool_index));
         sums.launch(r, gated(KernelId::norm_pool_gradient_sums_f32, o_gate, storage), pooled);
-        r.launch(KernelId::norm_gradient_table, divided(g.c, device::kMergeChannels), of_table,
-                 device::kMergeBytes);
+        launch_merge(r, KernelId::norm_gradient_table, of_table);
         pooled.table = of_table.table;
         r.launch(gated(KernelId::norm_pool_gradient_apply_f32, o_gate, storage),
                  sweep_blocks(g.rows() * g.c, chunk_of(g, storage)), pooled);
         return;
       }
       if (sweeps) sums.launch(r, of_sums, sums.args(r, of_maps));
-      r.launch(KernelId::norm_gradient_table, divided(g.c, device::kMergeChannels), of_table,
-               device::kMergeBytes);
+      launch_merge(r, KernelId::norm_gradient_table, of_table);
       if (only_table) return;
       r.launch(of_apply, sweep_blocks(g.rows() * g.c, kEight),
                device::NormGradientApplyArgs{.x = x,

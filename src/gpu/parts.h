@@ -19,8 +19,9 @@ struct WeightParts {
   }
 };
 
-/// Two sums by channel that a convolution's blocks left, by conv_moments or conv_gradient_sums.
-inline void merge_sums(Recorder& r, KernelId kernel, const device::ConvSumsArgs& args) {
+/// A kernel that merges what blocks left of sums by channel: device/kernels/sums.h, merge_sums().
+template <class Args>
+void launch_merge(Recorder& r, KernelId kernel, const Args& args) {
   r.launch(kernel, divided(args.c, device::kMergeChannels), args, device::kMergeBytes);
 }
 

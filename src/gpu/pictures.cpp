@@ -54,8 +54,7 @@ bool copy_pictures(Device& device, const data::Dataset& set, data::Preprocessor&
   data::Image image;
   const auto flush = [&] {
     device.copy(to, chunk.data(), static_cast<std::int64_t>(chunk.size()));
-    device
-        .synchronize();  // the chunk is filled again, and only pinned memory's copies say when they are read
+    device.synchronize();  // the chunk is filled again, and has to stay as it is until it was read
     to += chunk.size();
     chunk.clear();
   };

@@ -112,12 +112,12 @@ class Pooled final : public RulesOf<ops::Conv2dPooled> {
                           a.parts = moments != nullptr ? r.workspace<double>() : nullptr;
                           r.launch(kernel, strips.all() * strips.tiles(), a, strips.shared_bytes);
                           if (moments == nullptr) return;
-                          merge_sums(r, KernelId::conv_moments,
-                                     {.parts = a.parts,
-                                      .sums = moments,
-                                      .rows = rows,
-                                      .c = a.co,
-                                      .parts_count = narrow(strips.all())});
+                          launch_merge(r, KernelId::conv_moments,
+                                       device::ConvSumsArgs{.parts = a.parts,
+                                                            .sums = moments,
+                                                            .rows = rows,
+                                                            .c = a.co,
+                                                            .parts_count = narrow(strips.all())});
                         },
                     .workspace_bytes = strips.all() * 2 * conv.co * std::int64_t{sizeof(double)}},
                    strips.reason());

@@ -70,7 +70,9 @@ std::vector<std::uint8_t> text_of(std::string_view type, Bytes chunk, std::strin
     }
   }
   if (!compressed) return {rest.begin(), rest.end()};
-  return left > 0 && left-- > 0 ? inflated(rest, kMostText) : std::vector<std::uint8_t>();
+  if (left == 0) return {};
+  --left;
+  return inflated(rest, kMostText);
 }
 
 Header png_header(Bytes file) {

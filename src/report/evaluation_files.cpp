@@ -64,10 +64,10 @@ std::string label(std::string_view name, int most) {
 
 std::string confusion_csv(const Metrics& metrics, std::span<const std::string> names) {
   std::string out = "true\\answer";
-  for (const std::string& name : names) out += "," + csv_field(printable(name));
+  for (const std::string& name : names) out += "," + printable_field(name);
   out += "\n";
   for (std::size_t row = 0; row < names.size(); ++row) {
-    out += csv_field(printable(names[row]));
+    out += printable_field(names[row]);
     for (std::size_t k = 0; k < names.size(); ++k)
       out += fmt::format(",{}", metrics.confusion[row * names.size() + k]);
     out += "\n";
@@ -123,8 +123,8 @@ std::string predictions_csv(std::span<const Answer> answers, std::span<const std
   std::string out = "example,label,answer,probability,label_probability\n";
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const Answer& a = answers[i];
-    out += fmt::format("{},{},{},{},{}\n", i, csv_field(printable(name_of(names, a.label))),
-                       csv_field(printable(name_of(names, a.answer))), a.probability, a.label_probability);
+    out += fmt::format("{},{},{},{},{}\n", i, printable_field(name_of(names, a.label)),
+                       printable_field(name_of(names, a.answer)), a.probability, a.label_probability);
   }
   return out;
 }

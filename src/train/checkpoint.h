@@ -83,8 +83,8 @@ void check_place(const std::filesystem::path& path, const RunState& run, std::in
 /// Throws ConfigError that names the first of `now` that is not as it was in the run of `path`.
 void check_facts(const std::filesystem::path& path, const Facts& then, const Facts& now);
 
-/// What all checkpoints of a run have: its facts, what computes it, and its network.
-Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, Engine& engine,
+/// What all checkpoints of a run have, but for its plan: its facts, libraries and network.
+Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
                             const data::Dataset& train, const data::Dataset& test);
 
 /// The facts of a run. `engine` is made for it.

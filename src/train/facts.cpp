@@ -105,11 +105,10 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
   return list.facts;
 }
 
-Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, Engine& engine,
+Checkpoint blank_checkpoint(const FitOptions& options, const nn::Module& net, const Engine& engine,
                             const data::Dataset& train, const data::Dataset& test) {
   Checkpoint checkpoint;
   checkpoint.libraries = libraries_of(engine.device());
-  checkpoint.plan_sha256 = plan_of(options, engine, train);
   checkpoint.facts = facts_of(options, network_of(net, batch_shape(options, train)), engine, train, test);
   checkpoint.network = io::metadata_of(model_of(net, train), options.checkpoints.folder);
   return checkpoint;

@@ -26,9 +26,10 @@ Run::Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
   make_engine();
   prefetch_ = fit_into_memory(options, *engine_, net, train, test);
   loader_ = data::Loader(train, loader_options(options, prefetch_));
-  info_.plan_sha256 = plan_of(options, *engine_, train);
+  plan_sha256_ = plan_of(options, *engine_, train);
   if (!keeper_) return;
   blank_ = blank_checkpoint(options, net, *engine_, train, test);
+  blank_.plan_sha256 = plan_sha256_;
   if (!options.checkpoints.resume) return;
   if (std::optional<Checkpoint> found = keeper_->newest(blank_, *engine_)) {
     restore(std::move(*found));
@@ -106,6 +107,7 @@ void Run::restore(Checkpoint checkpoint) {
 void Run::announce() {
   info_.batches = loader_.batches();
   info_.device = engine_->device();
+  info_.plan_sha256 = plan_sha256_;
   info_.bounded = time_.has_value();
   follow_schedule();
   for (const auto& observer : options_.observers) observer->on_start(info_);
@@ -162,7 +164,6 @@ void Run::roll_back() {
     best_.clear();
     at_ = {};
     info_ = info_of(net_, train_, test_, options_);
-    info_.plan_sha256 = plan_of(options_, *engine_, train_);
   }
   count_rollback(at_, from);
 }

@@ -127,7 +127,8 @@ class Run {
   std::optional<TimePlan> time_;
   RunInfo info_ = info_of(net_, train_, test_, options_);
   std::optional<CheckpointKeeper> keeper_;
-  Checkpoint blank_;  // what all of the run have
+  std::string plan_sha256_;  // plan_of() the run: an engine that is made anew has the same
+  Checkpoint blank_;         // what all of the run have
 
   RunState at_;  // where the run stands
   Rate epoch_rate_{0};

@@ -1,12 +1,11 @@
 // Where memory ends while a request is answered, it has an answer all the same, once, and the server goes on.
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 
 #include "fault/failing_memory.h"
 #include "resnet/images.h"
+#include "serve/answered.h"
 #include "serve/batcher.h"
 #include "support/networks.h"
 
@@ -24,25 +23,15 @@ TEST(Serving, AnswersEachRequestOnceWhereMemoryEnds) {
   const std::string picture(png.begin(), png.end());
 
   Metrics metrics;
-  std::mutex mutex;
-  std::condition_variable changed;
-  int done = 0;
+  std::optional<test::Answered> answered;
   std::shared_ptr<Ask> ask;
   std::optional<Batcher> batcher;
-  const auto wait = [&] {
-    std::unique_lock lock(mutex);
-    return changed.wait_for(lock, std::chrono::seconds(20), [&] { return done > 0; });
-  };
   const std::int64_t failed = test::for_each_allocation(
       [&] {
         batcher.reset();
-        done = 0;
+        answered.emplace();
         batcher.emplace(model, ServeOptions{.batch_size = 2, .threads = 1}, metrics,
-                        [&](const auto&) noexcept {
-                          const std::scoped_lock lock(mutex);
-                          ++done;
-                          changed.notify_one();
-                        });
+                        [&](const auto&) noexcept { answered->count(); });
         ask = std::make_shared<Ask>();
         ask->top = 4;
         ask->body = picture;
@@ -50,12 +39,12 @@ TEST(Serving, AnswersEachRequestOnceWhereMemoryEnds) {
       },
       [&] {
         batcher->add(ask);
-        ASSERT_TRUE(wait()) << "nobody answers";
+        ASSERT_TRUE(answered->wait_for(1)) << "nobody answers";
       },
       [&](const test::TriedMemory& tried) {
         batcher.reset();
         if (!tried.done) return;  // it was not even asked
-        EXPECT_EQ(done, 1) << tried;
+        EXPECT_EQ(answered->all(), 1) << tried;
         for (const Prediction& answer : ask->answers) {
           EXPECT_NE(answer.error.empty(), answer.top.empty()) << tried << ": " << answer.error;
           EXPECT_TRUE(answer.error.empty() || ask->failed) << tried << ": the fault is no picture's";

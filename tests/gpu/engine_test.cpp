@@ -258,17 +258,21 @@ TEST(EmulatedGpuEngine, ThatOnlyAnswersKeepsItsState) {
   EXPECT_THROW(step(*engine, e), ConfigError);
 }
 
-TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
-  const Network network = network_of(kCase);
-  const auto engine = emulated(network);
+void expect_no_step_of_a_child(Engine& engine) {
   const Examples e = test::examples(kCase.images, 5);
-  step(*engine, e);
+  step(engine, e);
   EXPECT_EQ(test::in_child([&] {
-              step(*engine, e);
+              step(engine, e);
               return true;
             }),
             test::Child::threw);
-  step(*engine, e);
+  step(engine, e);
+}
+
+TEST(EmulatedGpuEngine, IsNotForAChildOfFork) {
+  const Network network = network_of(kCase);
+  const auto engine = emulated(network);
+  expect_no_step_of_a_child(*engine);
 }
 
 // As a driver's may be, which keeps it from children.
@@ -280,13 +284,7 @@ TEST(EmulatedGpuEngine, WritesNoPinnedMemoryInAChildOfFork) {
   };
   api.release_pinned = [](void*) {};
   const auto engine = engine::make_gpu_engine(network_of(kCase), {}, api, 0);
-  const Examples e = test::examples(kCase.images, 5);
-  step(*engine, e);
-  EXPECT_EQ(test::in_child([&] {
-              step(*engine, e);
-              return true;
-            }),
-            test::Child::threw);
+  expect_no_step_of_a_child(*engine);
 }
 
 TEST(EmulatedGpuEngine, GoesOnWhereCapturingAGraphHasFailed) {

@@ -2,11 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 
 #include "resnet/images.h"
+#include "serve/answered.h"
 #include "support/message_of.h"
 #include "support/networks.h"
 
@@ -49,21 +48,13 @@ class BatcherTest : public ::testing::Test {
   Batcher& make(const ModelFile& file, const ServeOptions& options = {}) {
     batcher_.reset();
     model_.emplace(file, EngineOptions{.threads = 2});
-    return batcher_.emplace(*model_, options, metrics_, [this](const std::shared_ptr<Ask>&) {
-      const std::scoped_lock lock(mutex_);
-      ++done_;
-      changed_.notify_one();
-    });
+    return batcher_.emplace(*model_, options, metrics_,
+                            [this](const std::shared_ptr<Ask>&) { answered_.count(); });
   }
-  void wait_for(int done) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return done_ >= done; });
-  }
+  void wait_for(int done) { ASSERT_TRUE(answered_.wait_for(done)); }
 
   Metrics metrics_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int done_ = 0;
+  test::Answered answered_;
   std::optional<Model> model_;
   std::optional<Batcher> batcher_;
 };

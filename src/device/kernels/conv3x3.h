@@ -302,7 +302,7 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
 
 /// moments [3][c]: mean, what rounding it left, variance.
 RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
-  const int c = block() * kMergeChannels + thread() % kMergeChannels;
+  const std::int64_t c = merged_channel();
   double sums[2];
   merge_sums(sums, g.parts, g.parts_count, g.c, c);
   if (thread() >= kMergeChannels || c >= g.c) return;
@@ -314,7 +314,7 @@ RESNET_WORD void conv_moments(const ConvSumsArgs& g) {
 
 /// sums [3][c]: of dz, of dz * (x - mean); the third is nobody's.
 RESNET_WORD void conv_gradient_sums(const ConvSumsArgs& g) {
-  const int c = block() * kMergeChannels + thread() % kMergeChannels;
+  const std::int64_t c = merged_channel();
   double sums[2];
   merge_sums(sums, g.parts, g.parts_count, g.c, c);
   if (thread() >= kMergeChannels || c >= g.c) return;

@@ -40,11 +40,6 @@ RESNET_WORD void channel_sums(const SumsArgs& g) {
   sum_rows<1>(g, MomentSums<T, false>{static_cast<const T*>(g.x)});
 }
 
-/// The channel of a thread where a block merges the sums of eight.
-RESNET_WORD std::int64_t merged_channel() {
-  return static_cast<std::int64_t>(block()) * kMergeChannels + thread() % kMergeChannels;
-}
-
 RESNET_WORD void channel_sum_merge(const ChannelSumArgs& g) {
   const std::int64_t c = merged_channel();
   double sums[1];

@@ -85,6 +85,11 @@ RESNET_WORD void sum_rows_by_eight(const SumsArgs& g, const F& f) {
                        static_cast<int>(g.c - first < kChannels ? g.c - first : kChannels));
 }
 
+/// The channel of a thread where a block merges the sums of eight.
+RESNET_WORD std::int64_t merged_channel() {
+  return static_cast<std::int64_t>(block()) * kMergeChannels + thread() % kMergeChannels;
+}
+
 /// Sums of `count` parts [part][kSums][channels], of eight channels a block: `c` is that of thread() % 8. 32
 /// threads a channel, each every 32nd part, so that loads wait beside each other. In kMergeBytes.
 template <int kSums>
