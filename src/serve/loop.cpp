@@ -11,10 +11,11 @@ namespace {
 using namespace std::chrono_literals;
 using Outcome = Socket::Outcome;
 
-constexpr auto kHeadTime = 10s;   // for a request's head, from its first byte on
-constexpr auto kLingerTime = 2s;  // until the client has read the last response of its connection
-constexpr auto kStopTime = 1s;    // in which a connection may still begin a request when the server stops
-constexpr auto kIdleTime = 1s;    // after which an idle connection may give way to a new one
+constexpr auto kHeadTime = 10s;      // for a request's head, from its first byte on
+constexpr auto kLingerTime = 2s;     // until the client has read the last response of its connection
+constexpr auto kStopTime = 1s;       // in which a connection may still begin a request when the server stops
+constexpr auto kAcceptTime = 100ms;  // for connections that were being made just then
+constexpr auto kIdleTime = 1s;       // after which an idle connection may give way to a new one
 constexpr auto kCrowdedTime = 100ms;
 constexpr auto kLongestPoll = 200ms;
 constexpr std::size_t kBuffer = 64 << 10;
@@ -37,18 +38,20 @@ Loop::Loop(LoopOptions options, Handler& handler)
 }
 
 void Loop::run(const std::atomic<bool>& stop) {
-  while (!(stopping_ && connections_.empty()) && !(stopping_ && now_ >= end_)) {
+  while (!stopping_ || (now_ < end_ && (listening_.is_open() || !connections_.empty()))) {
     if (stop && !stopping_) begin_stop();
     poll_once();
+    if (stopping_ && now_ >= accept_until_) listening_.close();
   }
   while (!connections_.empty()) drop(connections_.begin()->first, connections_.begin()->second);
 }
 
-// What the system has accepted for us is a promise, too. Who has not begun to speak may do so for a moment.
+// What the system has accepted for us is a promise, too: closing now would reset it. Who has not begun to speak
+// may do so for a moment.
 void Loop::begin_stop() {
   stopping_ = true;
-  accept_all();
-  listening_.close();
+  stop_new_connections(listening_);
+  accept_until_ = std::chrono::steady_clock::now() + kAcceptTime;
   end_ = now_ + duration_of(options_.seconds);
   for (auto& [id, connection] : connections_) {
     if (connection.state == Connection::State::reading && !connection.begun)
@@ -59,12 +62,13 @@ void Loop::begin_stop() {
 void Loop::poll_once() {
   using State = Connection::State;
   std::vector<pollfd> polled = {{waker_.fd(), POLLIN, 0}};
-  const bool has_room = std::ssize(connections_) < options_.connections || make_room();
+  const bool has_room = stopping_ || std::ssize(connections_) < options_.connections || make_room();
   const bool accepts = listening_.is_open() && has_room && now_ >= accept_after_;
   if (accepts) polled.push_back({listening_.fd(), POLLIN, 0});
   const std::size_t first = polled.size();
   std::vector<std::uint64_t> ids;
   SteadyTime until = now_ + kLongestPoll;
+  if (stopping_ && listening_.is_open()) until = std::min(until, accept_until_);
   for (const auto& [id, connection] : connections_) {
     short events = 0;
     if (connection.state == State::reading || connection.state == State::lingering) events = POLLIN;

@@ -94,7 +94,7 @@ class Loop {
   bool is_loopback_ = false;
   Waker waker_;
   SteadyTime now_ = std::chrono::steady_clock::now();
-  SteadyTime accept_after_ = now_, end_ = now_;
+  SteadyTime accept_after_ = now_, accept_until_ = now_, end_ = now_;
   bool stopping_ = false;
   std::uint64_t next_id_ = 0;
   std::int64_t held_ = 0;                              // bytes of all connections,

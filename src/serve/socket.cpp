@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/core.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -100,6 +101,16 @@ Socket listen_at(const std::string& host, int port) {
     throw failed(errno);
   }
   return socket;
+}
+
+// A filter of a listening socket sees the segments from their TCP header on.
+void stop_new_connections(const Socket& listening) noexcept {
+  constexpr std::uint32_t kFlags = 13, kSyn = 2, kAll = 0xffffffff;
+  std::array<sock_filter, 4> code = {{BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
+                                      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, kSyn, 0, 1),
+                                      BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, kAll)}};
+  const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  ::setsockopt(listening.fd(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
 std::pair<std::string, bool> local_address(const Socket& listening) {

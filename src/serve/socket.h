@@ -36,10 +36,13 @@ class Socket {
 /// Listens at an address or "localhost", port 0: one that is free. Throws IoError, or ConfigError for what is
 /// no address.
 Socket listen_at(const std::string& host, int port);
+/// From now on the system drops requests for new connections; those under way still come to be accepted. Where it
+/// cannot, it goes on as before.
+void stop_new_connections(const Socket& listening) noexcept;
 /// "127.0.0.1:8000", "[::1]:8000", and whether only this machine reaches it.
 std::pair<std::string, bool> local_address(const Socket& listening);
 
-/// The next connection. `closed`: none, try again later; `crowded`: the process has no more files.
+/// The next connection. `none`: try again later; `crowded`: the process has no more files.
 enum class Accepted { one, none, crowded };
 std::pair<Accepted, Socket> accept_from(const Socket& listening) noexcept;
 

@@ -4,10 +4,12 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <string>
 #include <thread>
@@ -40,6 +42,17 @@ bool soon(const std::function<bool()>& holds) {
   return holds();
 }
 
+int connect_to(const std::string& address, int kind = SOCK_STREAM) {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int fd = ::socket(AF_INET, kind, 0);
+  const int result = ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to);
+  EXPECT_TRUE(result == 0 || errno == EINPROGRESS);
+  return fd;
+}
+
 class LoopTest : public ::testing::Test {
  protected:
   LoopTest() : running_([this] { loop_.run(stop_); }) {}
@@ -48,16 +61,7 @@ class LoopTest : public ::testing::Test {
     running_.join();
   }
 
-  int connect() const {
-    const std::string& address = loop_.address();
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-    return fd;
-  }
+  int connect() const { return connect_to(loop_.address()); }
   static void send(int fd, const std::string& bytes) {
     for (std::size_t at = 0; at < bytes.size();) {
       const ssize_t sent = ::send(fd, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
@@ -123,6 +127,25 @@ TEST_F(LoopTest, CountsResponsesThatNobodyReads) {
   loop_.complete(handler_.last, {});
   EXPECT_EQ(first_line(second), "HTTP/1.1 200 OK");
   ::close(second);
+}
+
+// A client that connects just before the listening socket is closed would be reset after its request.
+TEST(Socket, StopsNewConnectionsButNotThoseThatWait) {
+  const Socket listening = listen_at("127.0.0.1", 0);
+  const std::string address = local_address(listening).first;
+  const int before = connect_to(address);
+  stop_new_connections(listening);
+  const int after = connect_to(address, SOCK_STREAM | SOCK_NONBLOCK);
+  pollfd connected{after, POLLOUT, 0};
+  EXPECT_EQ(::poll(&connected, 1, 50), 0) << "it hears nothing";
+  const auto [outcome, accepted] = accept_from(listening);
+  EXPECT_EQ(outcome, Accepted::one);
+  EXPECT_EQ(accept_from(listening).first, Accepted::none);
+  ::send(before, "x", 1, MSG_NOSIGNAL);
+  pollfd heard{accepted.fd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&heard, 1, 1000), 1) << "its segments come";
+  ::close(before);
+  ::close(after);
 }
 
 }  // namespace
