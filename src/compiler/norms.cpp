@@ -121,11 +121,11 @@ class NormPass : public Draft {
     if (weights.inputs[WeightGradient::x] != conv.inputs[Conv::x] || weights.inputs[WeightGradient::dy] != dx)
       return false;
     const ValueId table = new_value(rows_of_channels(4, channels_of(dx)));
-    const bool gated = norm_gradient->options().gate != Gate::none;
     Node result{make<Conv2dPooledWeightGradient>(pooled),
                 weights.name,
                 {conv.inputs[Conv::x], conv.inputs[Conv::w], conv.inputs[Conv::bias],
-                 gradient.inputs[Gradient::dz], norm.outputs[NormOut::pool_index], gated ? z : kNone, table},
+                 gradient.inputs[Gradient::dz], norm.outputs[NormOut::pool_index],
+                 gradient.inputs[Gradient::gate], table},  // which need not be the norm's own ReLU
                 weights.outputs};
     if (!serves(result, ops::operation(result))) return false;
     result.outputs.resize(1);

@@ -64,6 +64,26 @@ nn::Linear head() {
   return nn::Linear{32 * 13 * 12, 5};
 }
 
+// The images need no gradient, so that the ReLU's goes to the norm's pool alone.
+TEST(FuseNorms, AStemGatedByAReluBehindASumKeepsThatGate) {
+  struct Net : nn::Module {
+    nn::Conv2d& conv = add("conv", nn::Conv2d{3, 3, {.kernel = 3, .padding = 1}});
+    nn::BatchNorm2d& bn = add("bn", nn::BatchNorm2d{3});
+    nn::MaxPool2d& pool = add("pool", nn::MaxPool2d{{.kernel = 3, .stride = 1, .padding = 1}});
+    nn::Flatten& flatten = add("flatten", nn::Flatten{});
+    nn::Linear& fc = add("fc", nn::Linear{3 * 16 * 16, 5});
+    Value operator()(Value x) const override { return fc(flatten(relu(pool(bn(conv(x))) + x))); }
+  };
+  Net net;
+  nn::init(net, nn::Scheme::chapter, 3);
+  const Shape images{4, 3, 16, 16};
+  const graph::Graph step = fused_step(net, images);
+  int pooled = 0;
+  for (const graph::Node& node : step.nodes()) pooled += node.op->name().starts_with("conv2d_pooled") ? 1 : 0;
+  EXPECT_EQ(pooled, 2) << "the case is another one";
+  expect_same_gradients(net, images);
+}
+
 TEST(FuseNorms, ANormBetweenTwoConvolutionsLeavesOnlyCoefficients) {
   const auto net = initialised(nn::Sequential(conv3x3(), nn::BatchNorm2d{32}, nn::ReLU{}, conv3x3(false),
                                               nn::BatchNorm2d{32}, nn::ReLU{}, nn::Flatten{}, head()));

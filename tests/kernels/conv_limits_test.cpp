@@ -49,6 +49,18 @@ TEST(ConvLimits, TablesStayInProportionToTheTensors) {
   EXPECT_LT(seconds.count(), 1) << "refused before it is begun";
 }
 
+// Another one may serve what would be dearer than the direct one, if that took it.
+TEST(ConvLimits, WhatTheDirectOneRefusesIsNeverChosen) {
+  ConvGeometry g = square(45, 45, 22);
+  g.ci = g.co = 32, g.groups = 2;
+  EXPECT_FALSE(algorithm("direct").serves(g, ConvPass::weight_gradient, {}));
+  for (const ConvPass pass : kPasses) {
+    const ConvChoice choice = choose_conv(g, pass);
+    EXPECT_TRUE(choice.algorithm->serves(g, pass, {})) << choice.reason;
+    EXPECT_NO_THROW(choice.algorithm->make(g, pass, Isa::avx2)) << choice.reason;
+  }
+}
+
 TEST(ConvLimits, NetworksHaveTheirTables) {
   ConvGeometry depthwise = square(56, 31, 15), global = square(56, 56, 28), inner = square(512, 256, 0);
   depthwise.ci = depthwise.co = depthwise.groups = 64;

@@ -44,7 +44,7 @@ ConvChoice choose_conv(const ConvGeometry& g, ConvPass pass, ConvStorage storage
   }
   std::ranges::stable_sort(candidates, {}, &Candidate::relative);
   const auto [best, relative] = candidates.front();
-  if (relative >= 1)
+  if (relative >= 1 && direct->serves(g, pass, storage))
     return {direct, fmt::format("direct: {} would cost {:.2f} times as much", best->name(), relative)};
   std::string reason = fmt::format("{} at {:.2f} of the direct cost", best->name(), relative);
   for (std::size_t i = 1; i < candidates.size(); ++i)
