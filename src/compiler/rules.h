@@ -85,4 +85,30 @@ class RuleBook {
   std::unordered_map<std::string_view, const Rules<M>*> rules_;
 };
 
+/// A target that answers by the rules of a book.
+template <class M>
+class RuledTarget : public Target {
+ public:
+  bool serves(const Operation& operation, const Signature& s) const final {
+    return rules().of(operation).serves(operation, s, machine());
+  }
+  Lowering lower(const graph::Node& node, const Signature& s) const final {
+    const Operation& operation = ops::operation(node);
+    return rules().of(operation).lower(operation, s, machine());
+  }
+  Bf16Operands bf16_operands(const Operation& operation) const final {
+    return rules().of(operation).bf16_operands(operation);
+  }
+  std::vector<std::size_t> in_place(const Operation& operation, std::size_t output) const final {
+    return rules().of(operation).in_place(operation, output);
+  }
+  bool optional_output(const Operation& operation, std::size_t output) const final {
+    return rules().of(operation).optional_output(operation, output);
+  }
+
+ private:
+  virtual const RuleBook<M>& rules() const = 0;
+  virtual M machine() const = 0;
+};
+
 }  // namespace resnet::compiler

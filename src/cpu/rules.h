@@ -1,9 +1,9 @@
 // How the CPU computes each kind of operation.
 #pragma once
 
-#include "base/machine.h"
 #include "compiler/rules.h"
 #include "cpu/conv_choices.h"
+#include "cpu/target.h"
 
 namespace resnet::cpu {
 
@@ -11,12 +11,6 @@ using compiler::Bf16Operands;
 using compiler::Lowering;
 using ops::Operation;
 using ops::Signature;
-
-/// What the rules may ask.
-struct Machine {
-  Isa isa;
-  ConvChoices& choices;
-};
 
 using Rules = compiler::Rules<Machine>;
 template <class O>

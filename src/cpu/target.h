@@ -4,14 +4,20 @@
 #include <memory>
 
 #include "base/machine.h"
-#include "compiler/target.h"
+#include "compiler/rules.h"
 
 namespace resnet::cpu {
 
 class ConvChoices;
 
+/// What the rules may ask.
+struct Machine {
+  Isa isa;
+  ConvChoices& choices;
+};
+
 /// A CPU of one instruction set.
-class Target final : public compiler::Target {
+class Target final : public compiler::RuledTarget<Machine> {
  public:
   explicit Target(Isa isa);
   ~Target() override;
@@ -21,13 +27,11 @@ class Target final : public compiler::Target {
 
   std::string_view name() const override;
   void check(DType activations) const override;
-  bool serves(const ops::Operation& operation, const ops::Signature& signature) const override;
-  compiler::Lowering lower(const graph::Node& node, const ops::Signature& signature) const override;
-  compiler::Bf16Operands bf16_operands(const ops::Operation& operation) const override;
-  std::vector<std::size_t> in_place(const ops::Operation& operation, std::size_t output) const override;
-  bool optional_output(const ops::Operation& operation, std::size_t output) const override;
 
  private:
+  const compiler::RuleBook<Machine>& rules() const override;
+  Machine machine() const override;
+
   Isa isa_;
   std::unique_ptr<ConvChoices> choices_;
 };

@@ -101,23 +101,24 @@ bool by_own(const O& operation, const Signature& s, const Machine& machine) {
   }
 }
 
-GemmArgs forward_operands(GemmArgs args, const Recorder& r) {
-  args.a = r.operand(0);
-  args.b = r.operand(1);
-  args.bias = r.operand<const float>(2);
-  args.y = r.operand(3);
+GemmArgs forward_operands(GemmArgs args, const Recorder& r, const Places& at) {
+  args.a = r.operand(at.input(ops::ConvInput::x));
+  args.b = r.operand(at.input(ops::ConvInput::w));
+  args.bias = r.operand<const float>(at.input(ops::ConvInput::bias));
+  args.y = r.operand(at.output(ops::ConvOutput::y));
   return args;
 }
 
 // A linear layer's product of one column of tiles: of 256 examples they are four, and most of a card would
 // wait. Whatever the number of examples, so that the bits of one do not depend on it.
-Lowering by_warps(const GemmArgs& args, std::int64_t numbers, Products products) {
+Lowering by_warps(const GemmArgs& args, const Places& at, std::int64_t numbers, Products products) {
   const KernelId kernel =
       products == Products::tf32 ? KernelId::linear_forward_tf32 : KernelId::linear_forward_f32;
   return lowered({.name = name_of(kernel),
                   .record =
                       [=](Recorder& r) {
-                        r.launch(kernel, divided(numbers, device::kLinearResults), forward_operands(args, r));
+                        r.launch(kernel, divided(numbers, device::kLinearResults),
+                                 forward_operands(args, r, at));
                       }},
                  "a warp each of " + std::to_string(numbers) + " results");
 }
@@ -140,14 +141,16 @@ class Forward final : public RulesOf<ops::ConvForward<kLinear>> {
     if (by.lowering) return std::move(*by.lowering);
     const std::int64_t ci = g.ci / g.groups, co = g.co / g.groups;
     const GemmArgs args = gemm_args(g, {g.n * g.ho() * g.wo(), co, g.kh * g.kw * ci});
-    if (kLinear && args.column_tiles == 1) return by_warps(args, g.n * g.co, machine.products);
+    const Places at(operation, s);
+    if (kLinear && args.column_tiles == 1) return by_warps(args, at, g.n * g.co, machine.products);
     constexpr PassKernels kKernels = {KernelId::gemm_forward_f32, KernelId::gemm_forward_tf32,
                                       KernelId::gemm_forward_bf16, KernelId::gemm_forward_bf16_of_f32};
     const KernelId kernel = chosen(kKernels, g, s.inputs[ops::ConvInput::x]->dtype, y, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(y), true, false);
     return lowered(
         {.name = name_of(kernel),
-         .record = [=](Recorder& r) { r.launch(kernel, tiles_of(args), forward_operands(args, r), shared); }},
+         .record =
+             [=](Recorder& r) { r.launch(kernel, tiles_of(args), forward_operands(args, r, at), shared); }},
         tiles_reason(args) + by.why_not);
   }
   Bf16Operands bf16_of(const Operation&) const override {
@@ -179,14 +182,15 @@ class InputGradient final : public RulesOf<ops::ConvInputGradient<kLinear>> {
                                       KernelId::gemm_input_gradient_bf16, KernelId::gemm_input_gradient_bf16};
     const KernelId kernel = chosen(kKernels, g, dy, dx, machine.products);
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dx), true, true);
+    const Places at(operation, s);
     return lowered({.name = name_of(kernel) + (add ? "+add" : ""),
                     .record =
                         [=](Recorder& r) {
                           GemmArgs a = args;
-                          a.a = r.operand(0);
-                          a.b = r.operand(1);
-                          a.addend = add ? r.operand(2) : nullptr;
-                          a.y = r.operand(add ? 3 : 2);
+                          a.a = r.operand(at.input(In::dy));
+                          a.b = r.operand(at.input(In::w));
+                          a.addend = r.operand(at.input(In::addend));
+                          a.y = r.operand(at.output(Out::dx));
                           r.launch(kernel, tiles_of(a), a, shared);
                         }},
                    tiles_reason(args) + by.why_not);
@@ -234,13 +238,14 @@ class WeightGradient final : public RulesOf<ops::ConvWeightGradient<kLinear>> {
     const std::int64_t shared = device::gemm_shared_bytes(element_bytes(dy), false, false);
     const std::int64_t weights = g.kh * g.kw * ci * g.co;
     const WeightParts parts{args.shares, weights};
+    const Places at(operation, s);
     return lowered({.name = name_of(kernel),
                     .record =
                         [=](Recorder& r) {
                           GemmArgs a = args;
-                          a.a = r.operand(0);
-                          a.b = r.operand(1);
-                          float* const dw = r.operand<float>(2);
+                          a.a = r.operand(at.input(In::x));
+                          a.b = r.operand(at.input(In::dy));
+                          float* const dw = r.operand<float>(at.output(ops::ConvWeightGradientOutput::dw));
                           a.y = parts.written(r, dw);
                           r.launch(kernel, tiles_of(a) * a.shares, a, shared);
                           parts.merge(r, dw);

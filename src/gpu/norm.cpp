@@ -29,7 +29,8 @@ class Norm final : public RulesOf<ops::BatchNorm> {
     const Places at(operation, s);
     const DType storage = s.inputs[In::x] != nullptr ? s.inputs[In::x]->dtype : DType::f32;
     const RowSums sums(g.rows(), g.c, 2);
-    const bool relu = o.relu, only_table = o.coefficients_only, sweeps = o.training && !o.stats_from_producer;
+    const bool relu = o.relu, coefficients_only = o.coefficients_only,
+               sweeps = o.training && !o.stats_from_producer;
     const std::int64_t table = sweeps ? plan::aligned(sums.bytes(), kAlignment) : 0;
     const auto record = [=](Recorder& r) {
       device::NormTableArgs of_table{
@@ -42,7 +43,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
           .inv_std = r.operand<float>(at.output(Out::inv_std)),
           .new_running_mean = r.operand<float>(at.output(Out::running_mean)),
           .new_running_var = r.operand<float>(at.output(Out::running_var)),
-          .table = only_table ? r.operand<float>(at.output(Out::y)) : r.workspace<float>(table),
+          .table = coefficients_only ? r.operand<float>(at.output(Out::y)) : r.workspace<float>(table),
           .nonfinite = r.nonfinite(),
           .eps = g.eps,
           .momentum = g.momentum,
@@ -55,7 +56,7 @@ class Norm final : public RulesOf<ops::BatchNorm> {
         of_table.parts = r.workspace<double>();
       }
       launch_merge(r, KernelId::norm_table, of_table);
-      if (only_table) return;
+      if (coefficients_only) return;
       if (g.pool) {
         device::NormPoolArgs pooled{
             .pool = pool_args(*g.pool), .table = of_table.table, .relu = relu ? 1 : 0};
@@ -76,16 +77,17 @@ class Norm final : public RulesOf<ops::BatchNorm> {
                                      .c = g.c,
                                      .relu = relu ? 1 : 0});
     };
-    std::string name = only_table ? "norm_table" : o.training ? "norm_train" : "norm_eval";
+    std::string name = coefficients_only ? "norm_table" : o.training ? "norm_train" : "norm_eval";
     if (o.residual) name += "+add";
     if (relu) name += o.relu_mask ? "+relu_mask" : "+relu";
     if (g.pool) name += "+max_pool";
-    return lowered({.name = name,
-                    .record = record,
-                    .workspace_bytes = table + (only_table ? 0 : 3 * g.c * std::int64_t{sizeof(float)})},
-                   o.stats_from_producer ? "moments of the convolution"
-                   : o.training          ? "batch statistics: " + sums.reason()
-                                         : "running statistics");
+    return lowered(
+        {.name = name,
+         .record = record,
+         .workspace_bytes = table + (coefficients_only ? 0 : 3 * g.c * std::int64_t{sizeof(float)})},
+        o.stats_from_producer ? "moments of the convolution"
+        : o.training          ? "batch statistics: " + sums.reason()
+                              : "running statistics");
   }
   Bf16Operands bf16_of(const ops::BatchNorm& operation) const override {
     const ops::BatchNormOptions& o = operation.options();
@@ -126,7 +128,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
     const RowSums sums(g.pool ? pooled_elements(g) / g.c : g.rows(), g.c, 2);
     const KernelId of_sums = gated(KernelId::norm_gradient_sums_f32, o.gate, storage);
     const KernelId of_apply = gated(KernelId::norm_gradient_apply_f32, o.gate, storage);
-    const bool only_table = o.coefficients_only, sweeps = !o.sums_from_producer;
+    const bool coefficients_only = o.coefficients_only, sweeps = !o.sums_from_producer;
     const ops::Gate o_gate = o.gate;
     const std::int64_t table = sweeps ? plan::aligned(sums.bytes(), kAlignment) : 0;
     const auto record = [=](Recorder& r) {
@@ -139,7 +141,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
           .inv_std = r.operand<const float>(at.input(In::inv_std)),
           .dgamma = r.operand<float>(at.output(Out::dgamma)),
           .dbeta = r.operand<float>(at.output(Out::dbeta)),
-          .table = only_table ? r.operand<float>(at.output(Out::dx)) : r.workspace<float>(table),
+          .table = coefficients_only ? r.operand<float>(at.output(Out::dx)) : r.workspace<float>(table),
           .rows = g.counted(),
           .c = g.c,
           .shares = sums.shares};
@@ -158,7 +160,7 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
       }
       if (sweeps) sums.launch(r, of_sums, sums.args(r, of_maps));
       launch_merge(r, KernelId::norm_gradient_table, of_table);
-      if (only_table) return;
+      if (coefficients_only) return;
       r.launch(of_apply, sweep_blocks(g.rows() * g.c, kEight),
                device::NormGradientApplyArgs{.x = x,
                                              .dz = dz,
@@ -169,15 +171,16 @@ class NormGradient final : public RulesOf<ops::BatchNormGradient> {
                                              .rows = g.rows(),
                                              .c = g.c});
     };
-    std::string name = only_table ? "norm_gradient_table" : "norm_gradient";
+    std::string name = coefficients_only ? "norm_gradient_table" : "norm_gradient";
     if (o.gate != ops::Gate::none) name += o.gate == ops::Gate::mask ? "+relu_mask" : "+relu";
     if (o.residual) name += "+add";
     if (g.pool) name += "+max_pool";
-    return lowered({.name = name,
-                    .record = record,
-                    .workspace_bytes = table + (only_table ? 0 : 4 * g.c * std::int64_t{sizeof(float)})},
-                   (sweeps ? sums.reason() : std::string("sums of the convolution")) +
-                       (only_table ? "" : ", then one sweep"));
+    return lowered(
+        {.name = name,
+         .record = record,
+         .workspace_bytes = table + (coefficients_only ? 0 : 4 * g.c * std::int64_t{sizeof(float)})},
+        (sweeps ? sums.reason() : std::string("sums of the convolution")) +
+            (coefficients_only ? "" : ", then one sweep"));
   }
   Bf16Operands bf16_of(const ops::BatchNormGradient& operation) const override {
     const ops::BatchNormGradientOptions& o = operation.options();

@@ -25,13 +25,6 @@ using device::KernelId;
 using ops::Operation;
 using ops::Signature;
 
-/// What the rules may ask.
-struct Machine {
-  Products products;
-  const Cudnn& cudnn;
-  bool own_3x3;  // whether kernels of our own do what they serve of 3x3 convolutions, before cuDNN
-};
-
 using Rules = compiler::Rules<Machine>;
 template <class O>
 using RulesOf = compiler::RulesOf<O, Machine>;

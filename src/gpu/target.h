@@ -6,10 +6,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include "compiler/target.h"
+#include "compiler/rules.h"
 #include "device/api.h"
 
 namespace resnet::gpu {
@@ -28,11 +26,18 @@ struct Cudnn {
 /// Of what stands in the device's memory, bytes.
 inline constexpr std::int64_t kAlignment = 256;
 
-class Target final : public compiler::Target {
+/// What the rules may ask.
+struct Machine {
+  Products products;
+  const Cudnn& cudnn;
+  bool own_3x3;  // whether kernels of our own do what they serve of 3x3 convolutions, before cuDNN
+};
+
+class Target final : public compiler::RuledTarget<Machine> {
  public:
   /// `own_3x3`: kernels of our own for 3x3 convolutions in bf16 come before cuDNN's.
-  explicit Target(Products products = Products::f32, Cudnn cudnn = {}, bool own_3x3 = true)
-      : products_(products), cudnn_(std::move(cudnn)), own_3x3_(own_3x3) {}
+  explicit Target(Products products = Products::f32, Cudnn cudnn = {}, bool own_3x3 = true);
+  ~Target() override;
 
   /// Whether it has rules for operations of this kind.
   static bool knows(std::string_view kind);
@@ -40,13 +45,11 @@ class Target final : public compiler::Target {
   std::string_view name() const override { return "cuda"; }
   void check(DType activations) const override;
   std::int64_t alignment() const override { return kAlignment; }
-  bool serves(const ops::Operation& operation, const ops::Signature& signature) const override;
-  compiler::Lowering lower(const graph::Node& node, const ops::Signature& signature) const override;
-  compiler::Bf16Operands bf16_operands(const ops::Operation& operation) const override;
-  std::vector<std::size_t> in_place(const ops::Operation& operation, std::size_t output) const override;
-  bool optional_output(const ops::Operation& operation, std::size_t output) const override;
 
  private:
+  const compiler::RuleBook<Machine>& rules() const override;
+  Machine machine() const override;
+
   Products products_;
   Cudnn cudnn_;
   bool own_3x3_;
