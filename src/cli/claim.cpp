@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "report/run_record.h"
+#include "report/seeds.h"
+#include "resnet/checkpoint.h"
 #include "resnet/error.h"
 #include "settings/settings.h"
 
@@ -22,6 +24,17 @@ bool is_left_over(const fs::path& path, const std::string& name) {
   if (name != report::kConfigFile) return false;
   const std::string text = read_text(path);
   return text.empty() || text.starts_with(settings::kTomlHeading);
+}
+
+// What of a run stands in a folder; null where it is no more than left over.
+const char* worth_keeping(const fs::path& folder) {
+  for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
+                           report::kResultFile, report::kModelFile}) {
+    const fs::path path = folder / name;
+    if (kind_of_itself(path) != PathKind::nothing && !is_left_over(path, name)) return name;
+  }
+  // They may come before the first figures.
+  return checkpoints_in(folder / report::kCheckpoints).empty() ? nullptr : report::kCheckpoints;
 }
 
 }  // namespace
@@ -60,23 +73,33 @@ void RunClaim::claim(const fs::path& folder) {
   folder_ = folder;
   lock_.emplace(folder_);
   made_ = lock_->made();
-  const auto refuse = [this](const char* name) {
+  const auto refuse = [this](const std::string& name) {
     throw IoError(fmt::format("{} already holds a run (its {})", folder_.string(), name),
                   "give another --out; nothing of it was touched");
   };
-  for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
-                           report::kResultFile, report::kModelFile}) {
-    const fs::path path = folder_ / name;
-    if (kind_of_itself(path) == PathKind::nothing) continue;
-    if (!is_left_over(path, name)) refuse(name);
+  if (const char* const name = worth_keeping(folder_); name != nullptr) refuse(name);
+  for (const fs::path& run : report::runs_in(folder_)) {  // of seeds
+    if (const char* const name = worth_keeping(run); name != nullptr)
+      refuse((run.filename() / name).string());
   }
+  if (const fs::path config = folder_ / report::kConfigFile; is_there(config)) config_ = read_text(config);
   // Where the system cannot lock a folder, whoever makes the first file has it.
   if (!lock_->held() && !make_new_file(folder_ / report::kConfigFile)) refuse(report::kConfigFile);
+}
+
+// It may be the only copy of what somebody wrote.
+void RunClaim::restore_config() const noexcept {
+  if (config_.empty()) return;
+  try {
+    write_file(records_.front(), config_, &known());
+  } catch (const std::exception&) {  // there is nobody to tell
+  }
 }
 
 RunClaim::~RunClaim() {
   if (kept_ || is_gone()) return;
   for (const fs::path& file : records_) remove_file(file);
+  restore_config();
   remove_folder(checkpoints_);
   if (made_) remove_folder(folder_);
 }

@@ -32,13 +32,13 @@ class Seeds {
                                      : RunClaim::of_run(first.resumed)) {}
 
   SeedRuns run() {
-    settings::Settings all = settings::with_whole_paths(first_.chosen);
-    write_file(claim_.folder() / report::kConfigFile, settings::to_toml(all), &claim_.known());
-    for (std::int64_t n = 0; n < first_.chosen.seeds && stop_signal() == 0; ++n) {
+    if (first_.resumed.empty()) begin();
+    for (std::int64_t n = 0; n < count() && stop_signal() == 0; ++n) {
       const std::uint64_t seed = first_.chosen.seed + static_cast<std::uint64_t>(n);
-      const fs::path folder = claim_.folder() / report::seed_folder(seed);
-      if (!first_.quiet) say(fmt::format("seed {} ({} of {})", seed, n + 1, first_.chosen.seeds));
+      const fs::path folder = folder_of(n);
+      if (!first_.quiet) say(fmt::format("seed {} ({} of {})", seed, n + 1, count()));
       const bool ended = !longer_ && has_ended(folder);
+      if (ended) begin();
       const FitResult result =
           ended ? report::read_result(folder / report::kResultFile) : train(seed, folder);
       if (result.complete) results_.push_back(result);
@@ -46,12 +46,26 @@ class Seeds {
     }
     return {.folder = kept_ ? claim_.folder() : fs::path(),
             .ended = static_cast<std::int64_t>(results_.size()),
-            .wanted = first_.chosen.seeds,
+            .wanted = count(),
             .text = report::summary_text(results_),
             .json = summary()};
   }
 
  private:
+  std::int64_t count() const { return first_.chosen.seeds; }
+  fs::path folder_of(std::int64_t n) const {
+    return claim_.folder() / report::seed_folder(first_.chosen.seed + static_cast<std::uint64_t>(n));
+  }
+
+  // What the folder says of all runs. Of those that are to be longer none has ended any more: else a resume
+  // would take a shorter one for it. Nothing changes before one of them is known to go on.
+  void begin() {
+    if (std::exchange(begun_, true)) return;
+    for (std::int64_t n = 0; longer_ && n < count(); ++n) remove_file(folder_of(n) / report::kResultFile);
+    const settings::Settings all = settings::with_whole_paths(first_.chosen);
+    write_file(claim_.folder() / report::kConfigFile, settings::to_toml(all), &claim_.known());
+  }
+
   bool has_ended(const fs::path& folder) {
     if (!is_there(folder / report::kResultFile)) return false;
     keep();
@@ -65,8 +79,9 @@ class Seeds {
     run.chosen.out = folder.string();
     run.resumed.clear();
     if (seed != first_.earlier.seed) run.earlier = {};  // a folder's split depends on the seed
-    if (begun_ || !first_.resumed.empty()) run.begin = std::chrono::steady_clock::now();
-    begun_ = true;
+    if (trained_ || !first_.resumed.empty()) run.begin = std::chrono::steady_clock::now();
+    trained_ = true;
+    run.begun = [this] { begin(); };
     if (const fs::path config = folder / report::kConfigFile; is_begun(folder)) {
       run.resumed = folder.string();
       run.earlier = settings::from_toml(read_text(config), config.string());
@@ -110,7 +125,7 @@ class Seeds {
   bool longer_;
   RunClaim claim_;
   std::vector<FitResult> results_;
-  bool begun_ = false, kept_ = false;
+  bool begun_ = false, trained_ = false, kept_ = false;
 };
 
 // What the runs of seeds that go on may have otherwise is what a single run may; the rest must be as it was,

@@ -40,6 +40,13 @@ class Train final : public Command {
   int run() override {
     const settings::Settings earlier = base();
     const settings::Settings chosen = from_flags(with_data(earlier));
+    if (!resumed_.empty() && argument("epochs").given && chosen.steps > 0 && chosen.seconds == 0 &&
+        !argument("steps").given) {
+      throw ConfigError(fmt::format("the run of {} ends after {} steps, as --time or --steps said; --epochs "
+                                    "changes nothing",
+                                    resumed_, chosen.steps),
+                        "give --time or --steps");
+    }
     const bool other_data = argument("data").given || argument("data-dir").given || argument("DATA").given;
     const Training training{.chosen = chosen,
                             .earlier = earlier,

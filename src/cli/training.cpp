@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <csignal>
+#include <functional>
 #include <utility>
 
 #include "base/files.h"
@@ -39,9 +40,15 @@ class ModelKeeper final : public Observer {
     if (!config_written_) write_config();
     if (run.done_steps > 0) keep();
   }
+  // While a run goes on, a disk that fails does not end it: save() tries again.
   void set_config(std::string config) {
     config_ = std::move(config);
-    write_config();
+    config_written_ = false;
+    try {
+      write_config();
+    } catch (const IoError&) {
+      if (!began_) throw;
+    }
   }
   void on_step(const Progress&) override { keep(); }
   void on_nonfinite(const Diagnosis&) override { claim_.keep(); }  // its diagnosis
@@ -78,6 +85,7 @@ class ModelKeeper final : public Observer {
     if (kind_of_itself(file) == PathKind::link) remove_file(file);  // what it leads to is not the run's
     save_model(file, net_, dataset_);
     saved_ = true;
+    if (!config_written_ && !claim_.is_gone()) write_config();
     return folder;
   }
   // A folder that was moved or removed while the run went on is made again; where another one has taken its
@@ -109,7 +117,7 @@ class ModelKeeper final : public Observer {
 class Decisions final : public Observer {
  public:
   Decisions(settings::Settings settings, ModelKeeper& keeper, bool quiet)
-      : settings_(std::move(settings)), keeper_(keeper), quiet_(quiet) {}
+      : settings_(std::move(settings)), keeper_(keeper), quiet_(quiet), timed_(settings_.seconds > 0) {}
 
   void on_start(const RunInfo& run) override {
     if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
@@ -120,7 +128,7 @@ class Decisions final : public Observer {
                       run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
                       time_text(run)));
     }
-    if (settings_.seconds > 0) record(run);
+    if (timed_) record(run);
   }
   void on_replan(const RunInfo& run) override { record(run); }
   // What ends the run is its error.
@@ -148,7 +156,17 @@ class Decisions final : public Observer {
 
   settings::Settings settings_;
   ModelKeeper& keeper_;
-  bool quiet_, said_ = false;
+  bool quiet_, timed_, said_ = false;
+};
+
+// What stands around the run may change once it has begun, or goes on.
+class Begun final : public Observer {
+ public:
+  explicit Begun(std::function<void()> then) : then_(std::move(then)) {}
+  void on_start(const RunInfo&) override { then_(); }
+
+ private:
+  std::function<void()> then_;
 };
 
 data::TrainTest open_for(const Training& run) {
@@ -214,6 +232,7 @@ Trained train_run(const Training& run) {
   std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
   const settings::Settings& chosen = run.chosen;
   const auto [training, test] = open_for(run);
+  train::check_data(training, test);
   nn::Sequential net = network_for(run, training);
   FitOptions options = settings::fit_options(chosen, net, training);
 
@@ -237,6 +256,7 @@ Trained train_run(const Training& run) {
   }
   options.observers.push_back(keeper);
   options.observers.push_back(run_folder(folder));
+  if (run.begun) options.observers.push_back(std::make_shared<Begun>(run.begun));
   if (chosen.tensorboard) options.observers.push_back(tensorboard(folder, shown_of(run, training, record)));
   Trained trained;
   try {

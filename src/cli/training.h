@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "base/clock.h"
@@ -12,12 +13,13 @@ namespace resnet::cli {
 
 struct Training {
   settings::Settings chosen;
-  settings::Settings earlier = {};  // of `resumed` or `config`: the data must be theirs,
-  bool other_data = false;          // unless other data was asked for
-  std::string resumed = {};         // the folder of the run that goes on; "": a new one
-  std::string config = {};          // the file that the settings came from; "": none
-  bool quiet = false;               // no progress bar, no curves
-  SteadyTime begin = {};            // of its time
+  settings::Settings earlier = {};   // of `resumed` or `config`: the data must be theirs,
+  bool other_data = false;           // unless other data was asked for
+  std::string resumed = {};          // the folder of the run that goes on; "": a new one
+  std::string config = {};           // the file that the settings came from; "": none
+  bool quiet = false;                // no progress bar, no curves
+  SteadyTime begin = {};             // of its time
+  std::function<void()> begun = {};  // called when it has begun, or goes on
 };
 
 struct Trained {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "train/batches.h"
+
 namespace resnet::report {
 
 const std::array<Curve, 3> kCurves = {{
@@ -58,7 +60,8 @@ char letter_of(std::size_t i) {
 
 std::int64_t epochs_begun(const RunInfo& run) {
   if (run.steps <= 0 || run.batches <= 0) return run.epochs;
-  return std::min(run.epochs, (run.steps + run.batches - 1) / run.batches);
+  const std::int64_t of_epoch = train::steps_of(run.batches, std::max<std::int64_t>(1, run.accumulate));
+  return std::min(run.epochs, (run.steps + of_epoch - 1) / of_epoch);
 }
 
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {

@@ -24,17 +24,23 @@ class RunFolder : public Observer {
     series_.dataset = run.dataset;
     series_.epochs = report::epochs_begun(run);
     series_.points = run.curve;
+    if (std::exchange(begun_, true)) {  // it goes back (FitOptions::on_nan)
+      try {
+        begin_metrics();
+      } catch (const IoError&) {  // on_finish() tries again and reports
+      }
+      return;
+    }
     make_directories(folder_);
     known_ = KnownFolder(folder_);
-    write_metrics();
-    metrics_.emplace(folder_ / report::kMetricsFile);
+    begin_metrics();
   }
 
   void on_replan(const RunInfo& run) override { series_.epochs = report::epochs_begun(run); }
 
   void on_point(const CurvePoint& point) override {
     series_.points.push_back(point);
-    metrics_->append(report::metrics_line(point));
+    if (metrics_) metrics_->append(report::metrics_line(point));
   }
 
   void on_epoch(const Progress&, double) override {
@@ -60,6 +66,11 @@ class RunFolder : public Observer {
   }
 
  private:
+  void begin_metrics() {
+    metrics_.reset();
+    write_metrics();
+    metrics_.emplace(folder_ / report::kMetricsFile);
+  }
   void write_metrics() const {
     std::string text = report::metrics_header();
     for (const CurvePoint& point : series_.points) text += report::metrics_line(point);
@@ -73,6 +84,7 @@ class RunFolder : public Observer {
   KnownFolder known_;  // not another one that took its place
   Series series_;
   std::optional<AppendedFile> metrics_;
+  bool begun_ = false;
 };
 
 }  // namespace

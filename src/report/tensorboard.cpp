@@ -2,7 +2,9 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -15,6 +17,8 @@
 
 namespace resnet {
 namespace {
+
+constexpr std::int64_t kLastSecond = 9'999'999'998;  // of ten digits, with room for another one
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -106,12 +110,27 @@ class TensorBoard final : public Observer {
   // be a later one.
   void open() {
     if (known_.is_gone()) return;
-    auto second = static_cast<std::int64_t>(wall_time());
+    std::int64_t second = std::max(static_cast<std::int64_t>(wall_time()), last_file() + 1);
     const std::string host = host_name();
     const auto path = [&] { return folder_ / fmt::format("events.out.tfevents.{:010}.{}", second, host); };
     while (!make_new_file(path())) ++second;
     file_.emplace(path());
     waiting_.insert(0, report::version_event(wall_time()));
+  }
+
+  // The second in the name of the last one; the clock may have gone back since. 0: there is none.
+  std::int64_t last_file() const {
+    constexpr std::string_view kFront = "events.out.tfevents.";
+    std::int64_t last = 0;
+    std::error_code ignored;
+    for (const std::filesystem::path& name : list_names(folder_, ignored)) {
+      const std::string text = name.string();
+      std::int64_t second = 0;
+      if (text.starts_with(kFront) &&
+          std::from_chars(text.data() + kFront.size(), text.data() + text.size(), second).ec == std::errc())
+        last = std::max(last, std::min(second, kLastSecond));
+    }
+    return last;
   }
 
   std::filesystem::path folder_;

@@ -11,7 +11,12 @@
 namespace resnet::train {
 
 void check_data(const data::Dataset& train, const data::Dataset& test) {
-  if (train.size() == 0 || test.size() == 0) throw ConfigError("a data set without examples");
+  if (train.size() == 0)
+    throw ConfigError(train.name() + " has no example to train on",
+                      "give a smaller DatasetOptions::val_split, or pictures in train/");
+  if (test.size() == 0)
+    throw ConfigError(test.name() + " has no example to test on",
+                      "give a larger DatasetOptions::val_split, or pictures in val/");
   if (train.example_shape() == test.example_shape()) return;
   throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
                        to_string(test.example_shape()) + " differ",

@@ -94,6 +94,10 @@ void CheckpointKeeper::note(const std::string& line) const {
 std::optional<Checkpoint> CheckpointKeeper::newest(const Checkpoint& blank, const Engine& engine,
                                                    std::int64_t before) {
   wait();
+  if (folder_.is_gone()) {
+    throw IoError(fmt::format("{} was moved or removed while the run went on", options_.folder.string()),
+                  "its checkpoints are needed where they were");
+  }
   std::vector<std::int64_t> all = all_in(options_.folder);
   const auto older = std::ranges::find_if(all, [before](std::int64_t steps) { return steps < before; });
   const std::vector<std::int64_t> given_up(all.begin(), older);
@@ -117,6 +121,7 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Checkpoint& blank, cons
       note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
                        checkpoint.run.progress.epoch + 1, steps));
       resumed_from_ = last_steps_ = steps;
+      top_steps_ = checkpoint.run.top_steps;
       for (const std::int64_t other : given_up) {  // else a resume would take it
         if (steps < before) remove_file(path_of(other));
       }
@@ -151,7 +156,10 @@ void CheckpointKeeper::keep(std::int64_t steps, const std::function<Checkpoint()
   try {
     if (last) return save(make());
     write(make(), begin);
-  } catch (const std::exception& error) {  // too little memory, or no thread
+  } catch (
+      const std::exception& error) {  // too little memory, or no thread: tried again when the next is due
+    last_steps_ = steps;
+    last_time_ = Steady::now();
     note(fmt::format("no checkpoint at step {}: {}{}", steps, reason(error),
                      last ? "" : "; training goes on"));
   }
@@ -173,17 +181,18 @@ void CheckpointKeeper::write(Checkpoint checkpoint, Steady::time_point begin) {
   held_seconds_ = seconds_since(begin);
 }
 
-void CheckpointKeeper::save(Checkpoint checkpoint) const {
+void CheckpointKeeper::save(Checkpoint checkpoint) {
   const std::int64_t steps = checkpoint.run.steps, top_steps = checkpoint.run.top_steps;
   write_checkpoint(path_of(steps), std::move(checkpoint), &folder_);
-  prune(steps, top_steps);
+  if (is_there(path_of(top_steps))) top_steps_ = top_steps;  // else the best one that could be written stays
+  prune(steps);
 }
 
 // Only what a newer one that is on the disk stands in for.
-void CheckpointKeeper::prune(std::int64_t steps, std::int64_t top_steps) const {
+void CheckpointKeeper::prune(std::int64_t steps) const {
   std::int64_t kept = 0;
   for (const std::int64_t other : all_in(options_.folder)) {
-    if (other > steps || other == top_steps || other == resumed_from_ || kept++ < options_.keep) continue;
+    if (other > steps || other == top_steps_ || other == resumed_from_ || kept++ < options_.keep) continue;
     remove_file(path_of(other));
   }
 }

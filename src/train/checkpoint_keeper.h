@@ -29,7 +29,7 @@ class CheckpointKeeper {
 
   /// The newest checkpoint that is whole, of a run that now has `blank`; what was passed over is told. None
   /// if the folder has none. Throws FormatError where it has some and all are damaged, ConfigError as
-  /// read_checkpoint() and check_facts(). One that is being written is waited for. Where there is a whole one
+  /// read_checkpoint() and check_facts(), IoError where the folder is not where it was. One that is being written is waited for. Where there is a whole one
   /// of fewer steps than `before`, that is the newest: those of as many and more led to where the run went
   /// bad, and are removed.
   std::optional<Checkpoint> newest(const Checkpoint& blank, const Engine& engine,
@@ -50,8 +50,8 @@ class CheckpointKeeper {
   std::filesystem::path path_of(std::int64_t steps) const;
   /// In a thread of its own. `begin`: since when the run has been waiting.
   void write(Checkpoint checkpoint, std::chrono::steady_clock::time_point begin);
-  void save(Checkpoint checkpoint) const;
-  void prune(std::int64_t steps, std::int64_t top_steps) const;
+  void save(Checkpoint checkpoint);
+  void prune(std::int64_t steps) const;
   void wait();
 
   CheckpointOptions options_;
@@ -59,6 +59,7 @@ class CheckpointKeeper {
   KnownFolder folder_;
   std::int64_t resumed_from_ = -1;  // steps
   std::int64_t last_steps_ = 0;     // of the last one
+  std::int64_t top_steps_ = 0;      // of the best one that is on the disk
   std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();
 
   Threads writer_;

@@ -15,7 +15,7 @@ bool Run::run_epoch() {
     if (!collect_batch()) return false;
     const bool last = at_.progress.batch == batches;
     for (const auto& observer : options_.observers) observer->on_step(at_.progress);
-    if (!last && (!stopped() || interrupted()) && at_.progress.batch % every == 0) emit_point(-1);
+    if (!last && !at_its_end() && at_.progress.batch % every == 0) emit_point(-1);
     if (time_ && stepper_.stepped() && !last && !stopped())
       replan(time_->look(clock_(), submitted_steps(), schedule_->steps()));
     if (!stepper_.stepped() || stepper_.under_way() > 0) continue;  // the engine is not where the run is

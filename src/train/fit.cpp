@@ -1,4 +1,6 @@
 // A run from its beginning to its end; what happens in an epoch is in epoch.cpp.
+#include <limits>
+
 #include "compiler/optimizer.h"
 #include "io/model_hash.h"
 #include "train/diagnosis.h"
@@ -70,7 +72,8 @@ bool Run::run_epochs() {
 
 void Run::plan_steps() {
   constexpr std::int64_t kWorthAnEstimate = 20;  // steps; it takes two
-  info_.planned_steps = options_.epochs * steps_per_epoch();
+  if (__builtin_mul_overflow(options_.epochs, steps_per_epoch(), &info_.planned_steps))
+    info_.planned_steps = std::numeric_limits<std::int64_t>::max();
   if (options_.steps > 0)
     info_.planned_steps =
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
@@ -80,15 +83,24 @@ void Run::plan_steps() {
     const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
     const double now = clock_(), end = begin_ - spent_before_ + options_.seconds;
     const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
-    info_.planned_steps = at_.steps > 0 ? at_.planned_steps : steps;
-    info_.step_changes = at_.step_changes;
-    if (at_.steps > 0) info_.step_changes.push_back({at_.steps, steps});
-    time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
+    const std::int64_t had = at_.step_changes.empty() ? at_.planned_steps : at_.step_changes.back().steps;
+    constexpr double kNone = 0.05;  // of the time: what an ended run leaves of it is less
+    const bool grows = at_.steps >= had && at_.evaluated_at == at_.steps &&  // it has ended
+                       end - now > kNone * options_.seconds;
+    if (at_.steps > 0 && (!grows || interrupted())) {
+      info_.planned_steps = at_.planned_steps;
+      info_.step_changes = at_.step_changes;
+      if (at_.steps < had && !interrupted()) info_.step_changes.push_back({at_.steps, steps});
+    } else if (!interrupted()) {  // else nothing was measured
+      info_.planned_steps = steps;
+      info_.step_changes.clear();
+    }
+    if (!interrupted()) time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
   }
   schedule_.emplace(options_.schedule, static_cast<double>(options_.lr),
                     compiler::momentum_of(options_.optimizer).value_or(0), info_.planned_steps,
                     steps_per_epoch());
-  if (!time_) info_.step_changes = options_.step_changes;
+  if (options_.seconds == 0) info_.step_changes = options_.step_changes;
   for (const StepChange& change : info_.step_changes) schedule_->change(change);
   if (!time_ && options_.estimate && schedule_->steps() - at_.steps >= kWorthAnEstimate)
     info_.seconds = seconds_of(schedule_->steps(), meter.estimate(order_), steps_per_epoch(), at_.steps);

@@ -214,7 +214,7 @@ int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module&
                                   left_text(left, most)),
                       hint_for(options, engine, net, train, test, need, both));
   }
-  if (most > 0) limit_caches(train, test, left - need.total());
+  limit_caches(train, test, left - need.total());
   return prefetch;
 }
 

@@ -51,7 +51,8 @@ class Run {
   bool out_of_patience() const {
     return options_.patience > 0 && at_.epochs - at_.best_epoch >= options_.patience;
   }
-  bool stopped() const { return interrupted() || at_.steps >= schedule_->steps() || out_of_patience(); }
+  bool at_its_end() const { return at_.steps >= schedule_->steps() || out_of_patience(); }
+  bool stopped() const { return interrupted() || at_its_end(); }
 
   // Whether its last steps are done, and it was stopped before their evaluation.
   bool awaits_evaluation() const {

@@ -56,7 +56,7 @@ std::int64_t steps_within(double seconds, const Pace& pace, std::int64_t steps_p
     const double rest = left >= pace.evaluation + step ? left - pace.evaluation : left;
     steps = of_epoch + epochs * steps_per_epoch + whole(rest / step);
   }
-  return done + std::max<std::int64_t>(1, steps);
+  return std::min(done + std::max<std::int64_t>(1, steps), kMostSteps);
 }
 
 TimePlan::TimePlan(double seconds, double end, const Pace& pace, std::int64_t steps_per_epoch, double now)

@@ -52,8 +52,10 @@ TEST_F(Claim, OfAFolderThatARunLeftEmptyIsGranted) {
   EXPECT_EQ(refusal("notes.txt", "mine"), granted);
   EXPECT_TRUE(fs::exists("run/notes.txt")) << "what is nobody's stays";
   EXPECT_EQ(refusal(report::kConfigFile, ""), granted);
-  EXPECT_EQ(refusal(report::kConfigFile, std::string(settings::kTomlHeading) + "\nepochs = 3\n"), granted);
   EXPECT_FALSE(fs::exists(fs::path("run") / report::kConfigFile));
+  const std::string config = std::string(settings::kTomlHeading) + "\nepochs = 3\n";
+  EXPECT_EQ(refusal(report::kConfigFile, config), granted);
+  EXPECT_EQ(read_text(fs::path("run") / report::kConfigFile), config) << "it may be somebody's only copy";
   EXPECT_EQ(refusal(report::kMetricsFile, report::metrics_header()), granted);
 }
 
@@ -72,6 +74,24 @@ TEST_F(Claim, OfAnotherRunIsRefusedByItsFile) {
   fs::create_symlink("nowhere", fs::path("run") / report::kConfigFile);
   EXPECT_THAT(test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); }),
               HasSubstr("already holds a run"));
+}
+
+// A run is killed before its first figures, and begun again by the same command.
+TEST_F(Claim, OfAFolderWithCheckpointsIsRefused) {
+  for (const fs::path& place : {fs::path("run"), fs::path("run") / "seed-3"}) {
+    fs::remove_all("run");
+    fs::create_directories(place / report::kCheckpoints);
+    const std::string config = std::string(settings::kTomlHeading) + "\n";
+    write_file(fs::path("run") / report::kConfigFile, config);
+    write_file(place / report::kConfigFile, config);
+    write_file(place / report::kMetricsFile, report::metrics_header());
+    write_file(place / report::kCheckpoints / "step-000000010.safetensors", "whole");
+    EXPECT_THAT(test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); }),
+                HasSubstr(place == "run" ? "(its checkpoints)" : "(its seed-3/checkpoints)"));
+    EXPECT_EQ(read_text(place / report::kConfigFile), config);
+    EXPECT_EQ(read_text(place / report::kMetricsFile), report::metrics_header());
+    EXPECT_EQ(read_text(place / report::kCheckpoints / "step-000000010.safetensors"), "whole");
+  }
 }
 
 TEST_F(Claim, WhereNoFolderCanBeLockedIsOfWhoMakesTheFirstFile) {

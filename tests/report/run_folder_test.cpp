@@ -114,6 +114,27 @@ TEST_F(RunFolderTest, WritesNothingIntoAnotherFolderThatTookItsPlace) {
   EXPECT_TRUE(fs::is_empty(folder()));
 }
 
+// A run that goes back (FitOptions::on_nan) is not the beginning of another one.
+TEST_F(RunFolderTest, GoesBackInItsOwnFolderAlone) {
+  const auto points = learning(2);
+  RunInfo run = small_run();
+  const auto observer = run_folder(folder());
+  observer->on_start(run);
+  for (const CurvePoint& point : points) observer->on_point(point);
+  run.curve = {points.begin(), points.begin() + 2};
+  observer->on_start(run);
+  observer->on_point(points[2]);
+  EXPECT_EQ(read(report::kMetricsFile), csv({points.begin(), points.begin() + 3}));
+  fs::rename(folder(), folder().string() + " moved");
+  fs::create_directories(folder());
+  EXPECT_NO_THROW(observer->on_start(run));
+  observer->on_point(points[2]);
+  EXPECT_TRUE(fs::is_empty(folder()));
+  fs::remove_all(folder());
+  EXPECT_NO_THROW(observer->on_start(run));
+  EXPECT_FALSE(fs::exists(folder()));
+}
+
 TEST_F(RunFolderTest, IsReadBackForAPlot) {
   auto points = learning(3);
   points.back().loss = std::numeric_limits<double>::infinity();

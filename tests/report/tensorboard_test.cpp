@@ -250,6 +250,20 @@ TEST_F(TensorBoardTest, GoesOnWithoutDoublingOrRewinding) {
   EXPECT_EQ(steps_seen(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
+// TensorBoard would read its file first, and what it says of a start would void nothing.
+TEST_F(TensorBoardTest, GoesOnInALaterFileWhereTheClockWentBack) {
+  make_directories(kFolder);
+  const fs::path earlier = kFolder / "events.out.tfevents.9999999990.host";
+  EXPECT_TRUE(make_new_file(earlier));
+  const auto observer = tensorboard(kFolder);
+  observer->on_start(small_run());
+  observer->on_step({.step = 1});
+  observer->on_point({.loss = 1});
+  observer->on_finish({});
+  ASSERT_EQ(event_files().size(), 2U);
+  EXPECT_EQ(event_files()[0], earlier);
+}
+
 TEST_F(TensorBoardTest, LeavesNothingOfARunThatDidNotBegin) {
   const auto observer = tensorboard(kFolder);
   observer->on_start(small_run());

@@ -159,6 +159,8 @@ TEST(CurvesText, KnowsHowManyEpochsARunOfSomeStepsBegins) {
   EXPECT_EQ(epochs_begun(run), 2);
   run.steps = 15;
   EXPECT_EQ(epochs_begun(run), 3);
+  run.accumulate = 3;  // three steps an epoch
+  EXPECT_EQ(epochs_begun(run), 5);
 }
 
 TEST(CurvesText, NeverExceedsItsCells) {

@@ -160,6 +160,38 @@ TEST(CheckpointKeeper, IsDueByStepsByTimeOrAfterAnEpochThatWasLongEnough) {
   epochs->keep(
       5, [&] { return writer.at(5); }, false);
   EXPECT_FALSE(epochs->due_after_epoch(5)) << "it is there";
+  const auto poor = keeper(0, 0, true);
+  poor->keep(
+      5, []() -> train::Checkpoint { throw std::bad_alloc(); }, false);
+  EXPECT_FALSE(poor->due_after_epoch(5)) << "it was told of, and is not tried at once again";
+}
+
+TEST(CheckpointKeeper, KeepsTheBestThatCouldBeWritten) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+  const auto keep = [&](std::int64_t steps, std::int64_t top) {
+    keeper.keep(
+        steps,
+        [&] {
+          train::Checkpoint checkpoint = writer.at(steps);
+          checkpoint.run.top_steps = top;
+          return checkpoint;
+        },
+        true);
+  };
+  keep(1, 1);
+  for (std::int64_t steps = 3; steps < 7; ++steps)
+    keep(steps, 2);  // the better one, of step 2, was not written
+  const std::vector<fs::path> left = checkpoints_in(kFolder);
+  ASSERT_EQ(left.size(), 3U);
+  EXPECT_TRUE(left.back().filename().string().starts_with("step-000000001")) << left.back();
+  keep(7, 7);
+  keep(8, 7);
+  keep(9, 7);
+  keep(10, 7);
+  EXPECT_EQ(checkpoints_in(kFolder).size(), 3U) << "a better one takes its place";
 }
 
 TEST(CheckpointKeeper, GoesOnFromOneThatItHadGivenUpWhereNoOtherIsWhole) {

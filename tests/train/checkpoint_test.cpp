@@ -70,6 +70,16 @@ TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
   }
 }
 
+// There a point would be one too many: the evaluation behind the last step has one.
+TEST_F(Checkpoints, OfARunThatIsStoppedInItsLastStepHaveItsPoints) {
+  FitOptions options = plain(3);
+  options.steps = 6;
+  const std::string undisturbed = outcome(options);
+  options.checkpoints = {.folder = scratch_ / "run", .resume = true};
+  EXPECT_FALSE(run_until(std::make_shared<Stopper>(6), options).complete);
+  EXPECT_EQ(outcome(options), undisturbed);
+}
+
 // Stops at the n-th time that it is told of an evaluation.
 class EvaluationStopper final : public Observer {
  public:

@@ -302,6 +302,14 @@ TEST(Fit, InitialisesWhatIsUnsetAlone) {
   EXPECT_THAT(after[0].second.values(), testing::ElementsAreArray(before[0].second.values()));
 }
 
+TEST(Fit, TakesAsManyEpochsAsANumberHolds) {
+  Scripted run;
+  FitOptions options = run.options(std::numeric_limits<std::int64_t>::max());
+  options.batch_size = 2;
+  options.steps = 3;
+  EXPECT_EQ(fit(run.net, counted(4), counted(2), options).steps, 3);
+}
+
 TEST(Fit, RefusesWhatCannotBe) {
   const auto refused = [](auto change) {
     Scripted run;

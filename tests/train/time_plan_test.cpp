@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "resnet/train.h"
+#include "support/scratch_folder.h"
 #include "train/scripted_engine.h"
 
 namespace resnet {
@@ -96,8 +99,10 @@ struct Machine {
     nn::Sequential net = test::tiny_network();
     Outcome outcome;
     outcome.result = fit(net, test::counted(examples), test::counted(tests), options);
-    const auto steps = static_cast<std::ptrdiff_t>(outcome.result.steps);
-    outcome.warmup = static_cast<std::int64_t>(log->rates.size()) - steps;
+    const auto all = std::ssize(log->rates);
+    const auto steps =
+        std::min(all, static_cast<std::ptrdiff_t>(outcome.result.steps));  // fewer where it goes on
+    outcome.warmup = all - steps;
     outcome.rates.assign(log->rates.end() - steps, log->rates.end());
     outcome.run = watch->run;
     outcome.replans = watch->replans;
@@ -191,6 +196,77 @@ TEST(Time, TakesOneStepAtLeast) {
   const Machine::Outcome outcome = machine.run_in_time();
   EXPECT_EQ(outcome.result.steps, 1);
   EXPECT_TRUE(outcome.result.complete);
+}
+
+// A program that is started again after the end of its run has nothing to do, unless it is given more time.
+TEST(Time, OfAFinishedRunMayGrow) {
+  const ScratchFolder scratch;
+  Machine machine;
+  FitOptions options = machine.options();
+  options.checkpoints = {.folder = scratch.path(), .resume = true};
+  options.seconds = 1000;
+  const Machine::Outcome first = machine.run(options);
+  EXPECT_TRUE(first.result.complete);
+  const Machine::Outcome again = machine.run(options);
+  EXPECT_EQ(again.result.steps, first.result.steps);
+  EXPECT_EQ(again.result.step_plan, first.result.step_plan);
+  EXPECT_TRUE(again.result.complete);
+  options.seconds = 2500;
+  const Machine::Outcome longer = machine.run(options);
+  EXPECT_GT(longer.result.steps, 2 * first.result.steps);
+  EXPECT_TRUE(longer.result.complete);
+  EXPECT_NEAR(longer.result.seconds, 2500, 50);
+}
+
+// Nothing was measured then, and any plan would be absurd.
+TEST(Time, StoppedInItsWarmUpLeavesThePlan) {
+  const ScratchFolder scratch;
+  std::atomic<bool> stop{false};
+  Machine machine;
+  machine.slowness = [&](double share) {
+    if (share > 0.3) stop = true;
+    return 1.0;
+  };
+  FitOptions options = machine.options();
+  options.checkpoints = {.folder = scratch.path(), .resume = true};
+  options.seconds = 1000;
+  options.stop = &stop;
+  const Machine::Outcome first = machine.run(options);
+  EXPECT_FALSE(first.result.complete);
+  EXPECT_GT(first.result.steps, 0);
+  options.seconds = 3000;
+  const Machine::Outcome stopped = machine.run(options);
+  EXPECT_EQ(stopped.result.steps, first.result.steps);
+  EXPECT_EQ(stopped.result.step_plan, first.result.step_plan);
+  machine.slowness = [](double) { return 1.0; };
+  stop = false;
+  const Machine::Outcome last = machine.run(options);
+  EXPECT_TRUE(last.result.complete);
+  EXPECT_NEAR(last.result.seconds, 3000, 60);
+}
+
+// The planned evaluation of a run that was stopped behind its last step is all that is missing.
+TEST(Time, StoppedInItsLastEvaluationIsEvaluated) {
+  const ScratchFolder scratch;
+  std::atomic<bool> stop{false};
+  Machine machine;
+  machine.slowness = [&](double share) {
+    if (share > 0.99) stop = true;
+    return 1.0;
+  };
+  machine.test_seconds = [](std::int64_t) { return 2.0; };  // 32 s: the last steps are before 0.97
+  FitOptions options = machine.options();
+  options.checkpoints = {.folder = scratch.path(), .resume = true};
+  options.seconds = 1000;
+  options.stop = &stop;
+  const Machine::Outcome first = machine.run(options);
+  EXPECT_FALSE(first.result.complete);
+  EXPECT_EQ(first.result.steps, first.run.steps) << "the case is another one";
+  machine.slowness = [](double) { return 1.0; };
+  stop = false;
+  const Machine::Outcome last = machine.run(options);
+  EXPECT_TRUE(last.result.complete);
+  EXPECT_EQ(last.result.steps, first.result.steps);
 }
 
 TEST(Time, IsToldBeforeTheFirstStep) {
