@@ -44,5 +44,6 @@ target_compile_options(resnet_cuda PRIVATE
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${RESNET_WERROR}>>:-Werror=all-warnings>)
 target_link_options(resnet_cuda PRIVATE -Wl,-z,relro,-z,now,-z,noexecstack)
 if(RESNET_INSTALL)
-  install(TARGETS resnet_cuda LIBRARY DESTINATION lib/resnet)  # where the program looks, beside its own folder
+  # Where the program looks, beside its own folder; in its Debian package, too.
+  install(TARGETS resnet_cuda LIBRARY DESTINATION lib/resnet COMPONENT program)
 endif()

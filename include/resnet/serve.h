@@ -15,6 +15,9 @@ struct ServeOptions {
   std::string host = "127.0.0.1";  // an address or a name of this machine; "0.0.0.0" or "::": all of them
   int port = 8000;                 // 0: one that is free
   std::string title = "resnet";    // of the page
+  /// Names by which a reverse proxy in front is known ("photos.example"): its requests and its page's are no
+  /// other host's.
+  std::vector<std::string> names = {};
 
   std::int64_t top = 5;         // classes of an answer, where a request asks for no other number
   std::int64_t batch_size = 8;  // pictures that go through the network together, where so many wait

@@ -155,14 +155,32 @@ struct Batch {
   std::int64_t size = 0;
 };
 
-// The `kept` likeliest of each picture of the batch, `most` places apart.
-void answer(const Model& model, const Batch& batch, std::size_t kept, resnet_prediction* to,
-            std::size_t most) {
+// What `make` gives for a picture; an error of it names the picture where there are several.
+template <class Make>
+auto of_picture(bool numbered, std::size_t number, const Make& make) {
+  const auto named = [&](const char* what) {
+    return (numbered ? "picture " + std::to_string(number) + ": " : std::string()) + what;
+  };
+  try {
+    return make();
+  } catch (const BadArgument& error) {
+    throw BadArgument(named(error.what()));
+  } catch (const resnet::FormatError& error) {
+    throw resnet::FormatError(named(error.what()), error.hint());
+  } catch (const resnet::ShapeError& error) {
+    throw resnet::ShapeError(named(error.what()), error.hint());
+  }
+}
+
+// The `kept` likeliest of each picture of the batch, `most` places apart. The first one is `first`.
+void answer(const Model& model, const Batch& batch, std::size_t kept, resnet_prediction* to, std::size_t most,
+            bool numbered, std::size_t first) {
   const Shape& example = batch.example;
   const Tensor logits = model.infer(
       resnet::ImageView::nhwc({batch.values.data(), Shape{batch.size, example[1], example[2], example[0]}}));
   for (std::int64_t n = 0; n < batch.size; ++n) {
-    const auto ranked = model.ranked(logits, n, static_cast<std::int64_t>(kept));
+    const auto ranked = of_picture(numbered, first + static_cast<std::size_t>(n),
+                                   [&] { return model.ranked(logits, n, static_cast<std::int64_t>(kept)); });
     for (std::size_t k = 0; k < kept; ++k) to[k] = {ranked[k].first, ranked[k].second};
     to += most;
   }
@@ -176,36 +194,29 @@ void predict(const resnet_model* model, const resnet_picture* pictures, std::siz
   const std::size_t kept = std::min(most, model->names.size());
   expect(count <= std::numeric_limits<std::size_t>::max() / sizeof(resnet_prediction) / most,
          "there is no memory that has so many places for predictions");
+  const resnet::data::Preprocessing& preprocessing = model->model.preprocessing();
   Batch batch;
   std::size_t answered = 0;
   const auto flush = [&] {
     if (batch.size == 0) return;
-    answer(model->model, batch, kept, top + answered * most, most);
+    answer(model->model, batch, kept, top + answered * most, most, numbered, answered);
     answered += static_cast<std::size_t>(batch.size);
     batch.values.clear();
     batch.size = 0;
   };
   for (std::size_t i = 0; i < count; ++i) {
-    try {
-      const Image image = image_of(model->model, pictures[i]);
-      const resnet::data::Preprocessing& preprocessing = model->model.preprocessing();
-      const Shape example = resnet::data::preprocessed_shape(preprocessing, image.height, image.width);
-      if (batch.size == static_cast<std::int64_t>(kTogether) ||
-          (batch.size > 0 && !(batch.example == example)))
-        flush();
-      batch.example = example;
-      const std::size_t before = batch.values.size();
-      batch.values.resize(before + static_cast<std::size_t>(example.elements()));
-      resnet::data::preprocess(preprocessing, image, std::span(batch.values).subspan(before),
-                               resnet::ImageLayout::nhwc);
-      ++batch.size;
-    } catch (const BadArgument& error) {
-      if (!numbered) throw;
-      throw BadArgument("picture " + std::to_string(i) + ": " + error.what());
-    } catch (const resnet::FormatError& error) {
-      if (!numbered) throw;
-      throw resnet::FormatError("picture " + std::to_string(i) + ": " + error.what(), error.hint());
-    }
+    const auto [image, example] = of_picture(numbered, i, [&] {
+      Image its = image_of(model->model, pictures[i]);
+      const Shape shape = resnet::data::preprocessed_shape(preprocessing, its.height, its.width);
+      return std::pair(std::move(its), shape);
+    });
+    if (batch.size == static_cast<std::int64_t>(kTogether) || !(batch.example == example)) flush();
+    batch.example = example;
+    const std::size_t before = batch.values.size();
+    batch.values.resize(before + static_cast<std::size_t>(example.elements()));
+    resnet::data::preprocess(preprocessing, image, std::span(batch.values).subspan(before),
+                             resnet::ImageLayout::nhwc);
+    ++batch.size;
   }
   flush();
   if (found != nullptr) *found = kept;

@@ -40,12 +40,12 @@ class Eval final : public Command {
 
   int run() override {
     const settings::Settings run = settings_of_run(run_);
-    settings::Settings chosen = from_flags(settings_to_evaluate(run));
+    const settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_);
-    chosen.resize = model.preprocessing().resize;
-    const data::Dataset found = settings::open_data(chosen, data::Split::test, told_scan(json_));
+    const data::Dataset found =
+        settings::open_data(chosen, data::Split::test, told_scan(json_), model.preprocessing());
     const data::Dataset test = with_classes_of(model, found);
     if (!settings::is_data_of(run, data::Split::test, found)) {
       const std::string what =
@@ -57,12 +57,12 @@ class Eval final : public Command {
     }
     const Evaluation figures = evaluate_model(model, file.string(), test, chosen);
     const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
-    write_files(figures, metrics, test);
     if (json_) {
       print_json(figures, metrics, test);
     } else {
       print_table(figures, metrics, test);
     }
+    write_files(figures, metrics, test);  // what was measured is printed also where a file cannot be written
     return kDone;
   }
 

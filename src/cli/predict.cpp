@@ -37,6 +37,8 @@ class Predict final : public Command {
   int run() override {
     if (json_ && csv_) throw ConfigError("--json and --csv are two forms of one output", "give one of them");
     if (top_ < 1) throw ConfigError("--top must be at least 1");
+    constexpr std::int64_t kMostTop = 1 << 16;
+    if (top_ > kMostTop) throw ConfigError(fmt::format("--top must be at most {}", kMostTop));
     settings::Settings base;
     base.batch_size = 32;
     const settings::Settings chosen = from_flags(base);
@@ -80,6 +82,7 @@ class Predict final : public Command {
       for (std::int64_t k = 1; k <= top_; ++k) fmt::print(",label_{0},probability_{0}", k);
       fmt::print("\n");
     }
+    for (const Prediction& unlisted : unlisted_) show(unlisted);
     if (files.empty()) {
       show(from_stdin(model, chosen.views));
     } else {
@@ -113,7 +116,7 @@ class Predict final : public Command {
 
   // What the arguments name, folders by the pictures in them. A file that is named is taken for a picture
   // whatever it is called.
-  std::vector<fs::path> pictures() const {
+  std::vector<fs::path> pictures() {
     std::vector<fs::path> result;
     for (const fs::path name : files_) {
       if (!is_folder(name)) {
@@ -125,7 +128,8 @@ class Predict final : public Command {
         throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
       }
       for (const data::BadFile& bad : inside.bad)
-        say(fmt::format("resnet: {}: {}", (name / bad.path).string(), bad.why));
+        unlisted_.push_back(
+            {name / bad.path, fmt::format("{}: {}", (name / bad.path).string(), bad.why), {}});
       for (const data::ListedFile& file : inside.files) result.push_back(name / file.path);
     }
     return result;
@@ -173,6 +177,7 @@ class Predict final : public Command {
 
   std::string run_;
   std::vector<std::string> files_;
+  std::vector<Prediction> unlisted_;  // in folders, which could not be looked at
   std::int64_t top_ = 3;
   bool json_ = false, csv_ = false;
   std::int64_t failed_ = 0, shown_ = 0;

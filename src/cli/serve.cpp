@@ -31,6 +31,13 @@ class Serve final : public Command {
          .target = [this](const std::string& text) {
            options_.port = static_cast<int>(settings::parse_count("port", text, 0, 65535));
          }});
+    add({.name = "name",
+         .placeholder = "HOST,...",
+         .help = "names by which a reverse proxy in front is known, such as photos.example",
+         .target = [this](const std::string& text) {
+           for (const std::string_view name : settings::split_at_commas(text))
+             options_.names.emplace_back(name);
+         }});
     add({.name = "top",
          .placeholder = "K",
          .help = "classes of an answer, where a request asks for no other number",

@@ -161,6 +161,21 @@ void find_classes(FolderScan& scan, const Listing& listing, std::vector<std::str
   }
 }
 
+// A picture of which the resize would make too much, such as a strip of 1x1000 pixels, is no use.
+void refuse_strips(std::vector<Seen>& seen, const Resize& resize) {
+  const Preprocessing preprocessing{.resize = resize, .channels = 3};
+  static_cast<void>(preprocessed_shape(preprocessing, 1, 1));  // a fault of the resize is no picture's
+  for (Seen& one : seen) {
+    if (!one.facts) continue;
+    try {
+      static_cast<void>(preprocessed_shape(preprocessing, one.facts->height, one.facts->width));
+    } catch (const ShapeError& error) {
+      one.facts.reset();
+      one.why = error.what();
+    }
+  }
+}
+
 }  // namespace
 
 bool FolderScan::has(Part part) const {
@@ -187,6 +202,8 @@ FolderScan scan_folder(const fs::path& dir, const DatasetOptions& options) {
     }
     cache.write(entries);
   }
+
+  refuse_strips(seen, options.resize);
 
   FolderScan scan;
   scan.dir = dir;

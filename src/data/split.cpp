@@ -95,8 +95,9 @@ Duplicates duplicates_of(const FolderScan& scan) {
     of.trained = of.trained || picture.part == Part::train;
   }
   for (const auto& [digest, of] : found) result.in_classes += of.classes.size() > 1 ? 1 : 0;
+  const Part tests = scan.has(Part::test) ? Part::test : Part::val;  // val/ is not used beside test/
   for (const Picture& picture : scan.pictures) {
-    const bool tested = picture.part == Part::val || picture.part == Part::test;
+    const bool tested = picture.part == tests;
     result.overlaps += tested && found[picture.facts.digest].trained ? 1 : 0;
   }
   return result;

@@ -52,8 +52,10 @@ data::Preprocessing family_preprocessing(const Recognition& recognition) {
 ModelFile import_model(const Weights& weights, const ImportOptions& options) {
   ModelFile model;
   if (weights.metadata.contains(io::kGraphKey)) {
+    State tensors = weights.tensors;  // by the names of its own graph
+    for (auto& [name, tensor] : tensors) name.insert(0, weights.prefix);
     try {
-      model = io::model_of(weights.tensors, weights.metadata);
+      model = io::model_of(tensors, weights.metadata);
     } catch (const Error& error) {
       throw FormatError(fmt::format("{}: {}", weights.file, error.what()), error.hint());
     }

@@ -236,8 +236,8 @@ const std::vector<Known>& zoo() {
 
 std::string family_of(const std::string& name) {
   if (name.starts_with("d2l_")) return "the chapter's";
-  return name.starts_with("se") || name.starts_with("resnetv2") || name.ends_with('d') ? "timm"
-                                                                                       : "torchvision";
+  const bool is_d = name.starts_with("resnet") && name.ends_with('d');  // resnext50_32x4d is torchvision's
+  return is_d || name.starts_with("se") || name.starts_with("resnetv2") ? "timm" : "torchvision";
 }
 
 std::vector<TensorDifference> differences_of(const nn::Module& net, const Weights& weights) {

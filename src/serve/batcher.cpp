@@ -190,12 +190,15 @@ void Batcher::classify(std::vector<Picture>& pictures) {
 
 void Batcher::answer(const std::vector<Picture>& pictures) {
   const Tensor logits = outputs_of(pictures);
-  std::vector<Prediction> answers(pictures.size());
-  for (std::size_t n = 0; n < pictures.size(); ++n) {
-    answers[n].top = model_.top_of(logits, static_cast<std::int64_t>(n), pictures[n].of.ask->top);
-  }
   metrics_.count_pictures(std::ssize(pictures));
-  for (std::size_t n = 0; n < pictures.size(); ++n) finish(pictures[n].of, std::move(answers[n]));
+  for (std::size_t n = 0; n < pictures.size(); ++n) {
+    try {  // one whose output is not finite is the only one
+      finish(pictures[n].of,
+             {{}, {}, model_.top_of(logits, static_cast<std::int64_t>(n), pictures[n].of.ask->top)});
+    } catch (const std::exception& error) {
+      finish(pictures[n].of, without_answer(reason(error)), true);
+    }
+  }
 }
 
 void Batcher::finish(const File& file, Prediction prediction, bool failed) noexcept {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "base/clock.h"
@@ -39,21 +40,30 @@ bool takes(std::string_view methods, const std::string& method) {
   return methods == method || (methods.starts_with("GET") && (method == "GET" || method == "HEAD"));
 }
 
-// Whether a name of a host, perhaps with a port, can only be this machine's own.
-bool is_loopback_name(std::string_view host) {
-  const std::string name =
-      serve::lower(host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':')));
+// Of "name:port", in small letters.
+std::string name_of_host(std::string_view host) {
+  return serve::lower(host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':')));
+}
+
+// Whether it can only be this machine's own.
+bool is_loopback_name(const std::string& name) {
   const bool is_number = name.find_first_not_of("0123456789.") == std::string::npos;
   return name == "localhost" || name == "[::1]" || (is_number && name.starts_with("127."));
 }
 
-// Whether the request comes from a page of this address, or from no page: browsers send Origin with POST.
-bool is_of_own_page(const Request& request) {
+bool is_one_of(const std::string& name, std::span<const std::string> names) {
+  return std::ranges::any_of(names, [&](const std::string& one) { return serve::lower(one) == name; });
+}
+
+// Whether the request comes from a page of this address or of a proxy in front, or from no page: browsers send
+// Origin with POST.
+bool is_of_own_page(const Request& request, std::span<const std::string> names) {
   const std::string* origin = request.field("origin");
   if (origin == nullptr) return true;
   const std::size_t scheme = origin->find("://");
-  return scheme != std::string::npos &&
-         serve::lower(origin->substr(scheme + 3)) == serve::lower(request.host);
+  if (scheme == std::string::npos) return false;
+  const std::string host = serve::lower(origin->substr(scheme + 3));
+  return host == serve::lower(request.host) || is_one_of(name_of_host(host), names);
 }
 
 bool is_form(const Request& request) {
@@ -113,11 +123,11 @@ const ServeOptions& checked(const ServeOptions& options) {
   const bool fits = options.top >= 1 && options.batch_size >= 1 && options.batch_size <= kMostBatch &&
                     options.threads >= 0 && options.connections >= 1 && options.waiting >= 1 &&
                     options.body >= 1 && options.body <= kMostBody && options.seconds > 0 &&
-                    options.seconds <= kMostSeconds;
+                    options.seconds <= kMostSeconds && !is_one_of("", options.names);
   if (!fits) {
     throw ConfigError(
         "ServeOptions: top, batch_size (up to 1024), connections, waiting and body (up to 2^40) must be at "
-        "least 1, seconds above 0 (up to 1e6) and threads at least 0");
+        "least 1, seconds above 0 (up to 1e6), threads at least 0, and no name empty");
   }
   return options;
 }
@@ -141,10 +151,11 @@ struct Server::Impl final : serve::Handler {
         }) {}
 
   std::optional<Response> refuse(const Request& request) override {
-    if (loop.is_loopback() && !request.host.empty() && !is_loopback_name(request.host)) {
+    if (const std::string name = name_of_host(request.host);
+        loop.is_loopback() && !name.empty() && !is_loopback_name(name) && !is_one_of(name, options.names)) {
       return serve::refused(421, "this server answers to localhost alone");
     }
-    if (!is_of_own_page(request))
+    if (!is_of_own_page(request, options.names))
       return serve::refused(403, "pages of other origins may not ask this server");
     const std::string_view methods = methods_of(request.path);
     if (methods.empty()) return serve::refused(404, "there is no such path; GET / shows the page");

@@ -166,6 +166,11 @@ data::DatasetOptions data_options(const Settings& settings, const data::DatasetO
   return options;
 }
 
+data::Dataset opened(const Settings& settings, data::Split split, const data::DatasetOptions& options) {
+  return data::open(settings.data, split, options)
+      .first(split == data::Split::train ? settings.limit_train : settings.limit_test);
+}
+
 }  // namespace
 
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch) {
@@ -175,8 +180,18 @@ data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& 
 }
 
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch) {
-  return data::open(settings.data, split, data_options(settings, watch))
-      .first(split == data::Split::train ? settings.limit_train : settings.limit_test);
+  return opened(settings, split, data_options(settings, watch));
+}
+
+data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch,
+                        const data::Preprocessing& of_model) {
+  data::DatasetOptions options = data_options(settings, watch);
+  options.resize = of_model.resize;
+  options.filter = of_model.filter;
+  options.crop = of_model.crop;
+  options.jpeg_draft = of_model.jpeg_draft;
+  options.normalization = of_model.normalization;
+  return opened(settings, split, options);
 }
 
 data::CacheOptions cache_options(const Settings& settings) {

@@ -113,6 +113,9 @@ nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, st
 /// `watch` has the functions that a scan calls, if any. Both splits have the settings' cache, one has none.
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
+/// The pictures as a model takes them, whatever the settings say of that.
+data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch,
+                        const data::Preprocessing& of_model);
 data::CacheOptions cache_options(const Settings& settings);
 data::Augmentation augmentation(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);

@@ -12,35 +12,56 @@
 namespace resnet {
 namespace {
 
+// Of a picture as the network sees it. One that cannot be made so, as a strip of 1x300 pixels, is at fault, and
+// not the network.
+Shape example_of(const data::Preprocessing& preprocessing, const data::Image& image) {
+  try {
+    return data::preprocessed_shape(preprocessing, image.height, image.width);
+  } catch (const ShapeError& error) {
+    throw FormatError(error.what(), error.hint());
+  }
+}
+
 // Files as a data set without labels. A file that is no picture becomes a black pixel and a note: the others
 // of its batch have their answers.
 class Files final : public data::Dataset::Source {
  public:
-  Files(std::span<const std::filesystem::path> files, images::Draft draft)
-      : files_(files), draft_(draft), errors_(files.size()) {}
+  Files(std::span<const std::filesystem::path> files, const data::Preprocessing& preprocessing)
+      : files_(files), preprocessing_(preprocessing), errors_(files.size()) {}
   std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
   std::int32_t label(std::int64_t) const override { return 0; }
   void image(std::int64_t i, data::Image& out) const override {
-    const auto at = static_cast<std::size_t>(i);
+    std::string& error = errors_[static_cast<std::size_t>(i)];
+    const std::filesystem::path& file = files_[static_cast<std::size_t>(i)];
     try {
-      out = images::read(files_[at], {}, draft_);
-    } catch (const Error& error) {
-      errors_[at] = error.what();
-      out = {1, 1, 3, {0, 0, 0}};
+      out = images::read(file, {}, data::draft_of(preprocessing_));
+      check(file, out);
+      return;
+    } catch (const Error& why) {
+      error = why.what();
     }
+    out = {1, 1, 3, {0, 0, 0}};
   }
   const std::string& error(std::int64_t i) const { return errors_[static_cast<std::size_t>(i)]; }
 
  private:
+  void check(const std::filesystem::path& file, const data::Image& image) const {
+    try {
+      static_cast<void>(example_of(preprocessing_, image));
+    } catch (const FormatError& error) {
+      throw FormatError(file.string() + ": " + error.what(), error.hint());
+    }
+  }
+
   std::span<const std::filesystem::path> files_;
-  images::Draft draft_;
+  data::Preprocessing preprocessing_;
   mutable std::vector<std::string> errors_;  // each written by the one thread that reads its file, before
                                              // the batch is handed over
 };
 
 // The answer for a picture by itself.
 Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {
-  const Shape shape = data::preprocessed_shape(model.preprocessing(), image.height, image.width);
+  const Shape shape = example_of(model.preprocessing(), image);
   Tensor images(Shape{1, shape[1], shape[2], shape[0]});
   data::preprocess(model.preprocessing(), image, images.values(), ImageLayout::nhwc);
   const Tensor logits = infer(model.engine(), ImageView::nhwc(images.view<float>()), options.views);
@@ -74,7 +95,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
   if (options.top < 1 || options.batch_size < 1 || options.threads < 0) {
     throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
   }
-  const auto source = std::make_shared<Files>(files, data::draft_of(model.preprocessing()));
+  const auto source = std::make_shared<Files>(files, model.preprocessing());
   const std::optional<Shape> shape = data::fixed_shape(model.preprocessing());
   if (!shape) {
     for (std::int64_t i = 0; i < source->size(); ++i) {

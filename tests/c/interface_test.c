@@ -78,7 +78,7 @@ static void test_batches(const resnet_model* model) {
   enum { COUNT = 70, MOST = 2 };
   resnet_picture pictures[COUNT];
   resnet_prediction batch[COUNT * MOST], one[MOST];
-  unsigned char wide[SIDE * 20];
+  unsigned char wide[SIDE * 20], thin[65535] = {0};
   size_t i, found = 0;
   memset(wide, 7, sizeof wide);
   for (i = 0; i < SIDE; ++i) memcpy(wide + 20 * i, gray + SIDE * i, SIDE);
@@ -106,6 +106,12 @@ static void test_batches(const resnet_model* model) {
   pictures[41].size -= 1;
   EXPECT_ERROR(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found), RESNET_ERROR_ARGUMENT, "picture 41: ");
   pictures[41].size += 1;
+  pictures[42].data = thin, pictures[42].size = sizeof thin, pictures[42].stride = 0;
+  pictures[42].height = sizeof thin, pictures[42].width = 1;
+  pictures[42].channels = 1;
+  EXPECT_ERROR(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found), RESNET_ERROR_SHAPE, "picture 42: ");
+  memset(&pictures[42], 0, sizeof pictures[42]);
+  pictures[42].data = file;
   pictures[42].size = 9;
   EXPECT_ERROR(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found), RESNET_ERROR_FORMAT, "picture 42: ");
 }

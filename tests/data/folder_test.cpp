@@ -148,6 +148,24 @@ TEST_F(PictureFolder, NamesEveryBadFileAtOnceOrLeavesThemOut) {
   EXPECT_EQ(train.source().counts()->bad_files, 4);
 }
 
+// Of 1x1000 pixels a shorter side of 96 would make 96x96000.
+TEST_F(PictureFolder, NamesPicturesOfWhichTheResizeWouldMakeTooMuch) {
+  for (int i = 0; i < 8; ++i) put_picture((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm", i);
+  put_picture("a/strip.ppm", 9, "", 1000);
+  put_picture("c/strip.ppm", 10, "", 1000);
+  data::DatasetOptions options;
+  EXPECT_EQ(data::scan_folder(dir(), options).bad.size(), 0U);
+  options.resize = {1000, 0};
+  EXPECT_THAT(refusal(options), HasSubstr("a/strip.ppm cannot be read: an image of "));
+  options.on_bad_file = data::BadFiles::skip;
+  const auto [train, test] = data::folder(dir(), options);
+  EXPECT_EQ(train.size() + test.size(), 8);
+  EXPECT_EQ(train.source().counts()->bad_files, 2);
+  EXPECT_THAT(train.classes(), ElementsAre("a", "b")) << "none is of strips alone";
+  options.resize = {2000, 0};
+  EXPECT_THROW(data::folder(dir(), options), ShapeError) << "no picture is at fault";
+}
+
 TEST_F(PictureFolder, IsSplitByContent) {
   // 100 planted duplicates: copies, the same picture in another file, in the class itself and in the other
   // one.
@@ -215,6 +233,7 @@ TEST_F(PictureFolder, WithTrainAndValIsUsedAsItIs) {
   EXPECT_EQ(learned.size(), 3);
   ASSERT_EQ(tested.size(), 1);
   EXPECT_EQ(tested.source().name(0), "test/c/7.ppm");
+  EXPECT_EQ(tested.source().counts()->overlaps, 0) << "val/ is not used";
   put_picture("test/d/8.ppm", 8);
   EXPECT_THAT(refusal(), HasSubstr("class 'd' has no picture in train/"));
 }

@@ -64,7 +64,8 @@ wrong = round(90 * (1 - young["test_acc"]))
 images = xml.etree.ElementTree.parse(HERE / "young.svg").iter("{http://www.w3.org/2000/svg}image")
 sheet = [base64.b64decode(image.get("href").removeprefix("data:image/png;base64,")) for image in images]
 assert len(sheet) == min(64, wrong) > 0 and all(picture.startswith(b"\x89PNG") for picture in sheet)
-run("eval", "run", "--confusion", "nowhere/confusion.csv", code=1, says="nowhere/confusion.csv")
+unwritten = run("eval", "run", "--confusion", "nowhere/confusion.csv", code=1, says="nowhere/confusion.csv")
+assert f"test acc {figures['test_acc']:.4f}" in unwritten.stdout, "what was measured is printed all the same"
 
 # Labels for pictures, by name, by folder, and from standard input.
 generator = random.Random(7)
@@ -89,6 +90,18 @@ assert first.startswith(f"{pictures}/01.png: 1 ") and first.endswith(" %\n"), fi
 piped = json.loads(run("predict", "run", "-", "--json", data=(pictures / "01.png").read_bytes()).stdout)
 assert piped[0]["file"] == "-" and piped[0]["label"] == "1" and len(piped[0]["top"]) == 3, piped
 
+# A model's file alone is evaluated as its run is: what is done to a picture before the network is a part of it.
+for label in range(CLASSES):
+    for i in range(12):
+        place = HERE / "photos" / "abc"[label] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(png(bytes(byte for byte in pixels_of(label, generator) for _ in range(3))[:3 * SIDE * SIDE], SIDE, SIDE))
+run("train", "photos", "--resize", "24", "--crop", "16", "--resize-filter", "bicubic", "--normalize", "imagenet", "--val-split", "0.5",
+    "--channels", "8", "--blocks", "1", "--batch-size", "6", "--epochs", "1", "--quiet", "--out", "colour")
+of_run, of_file = (json.loads(run("eval", model, "--data", "folder:photos", "--val-split", "0.5", "--json").stdout)
+                   for model in ("colour", "colour/model.safetensors"))
+assert of_run["loss"] == of_file["loss"] and of_run["confusion"] == of_file["confusion"], (of_run, of_file)
+
 # Files that are no pictures are named, the others have their answers.
 (pictures / "broken.png").write_bytes((pictures / "01.png").read_bytes()[:60])
 mixed = run("predict", "run", pictures / "01.png", pictures / "broken.png", pictures / "gone.png", pictures / "notes.txt",
@@ -101,8 +114,20 @@ for name in ("broken.png", "gone.png", "notes.txt"):
 objects = json.loads(run("predict", "run", pictures / "broken.png", pictures / "03.png", "--json", code=1).stdout)
 assert set(objects[0]) == {"file", "error"} and objects[1]["label"] == "0"
 assert json.loads(run("predict", "run", "-", "--json", data=b"nothing", code=1).stdout)[0]["file"] == "-"
+strip = HERE / "strip.png"
+strip.write_bytes(png(bytes(5000), 1, 5000))
+for model in ("run", "colour"):
+    mixed = run("predict", model, pictures / "01.png", strip, pictures / "03.png", "--csv", code=1, says="strip.png: an image of ")
+    assert [row["label_1"] != "" for row in csv.DictReader(io.StringIO(mixed.stdout))] == [True, False, True], mixed.stdout
+    assert "error" in json.loads(run("predict", model, "-", "--json", data=strip.read_bytes(), code=1).stdout)[0]
+(HERE / "dangling").mkdir()
+(HERE / "dangling" / "a.png").write_bytes((pictures / "01.png").read_bytes())
+(HERE / "dangling" / "b.png").symlink_to("nothing")
+dangling = json.loads(run("predict", "run", "dangling", "--json", code=1, says="1 of 2 pictures have no answer").stdout)
+assert ["error" in item for item in dangling] == [True, False] and dangling[0]["file"].endswith("b.png"), dangling
 (HERE / "empty").mkdir()
 run("predict", "run", pictures, "--top", 0, code=2, says="--top must be at least 1")
+run("predict", "run", pictures, "--top", 2**63 - 1, "--csv", code=2, says="--top must be at most 65536")
 run("predict", "run", "empty", code=1, says="empty holds no pictures")
 assert run("predict", "run", "empty", "--json", code=1, says="empty holds no pictures").stdout == "", "half an array"
 

@@ -224,6 +224,15 @@ TEST_F(OnnxTest, LeavesSizesOpenThatFollowThePicture) {
   EXPECT_LE(found.output, 1e-4 * found.largest);
 }
 
+TEST_F(OnnxTest, MeasuresNetworksThatTakeNoPictures) {
+  const ModelFile model = model_of_zoo("resnet18", {.resize = {32, 40}, .channels = 4});
+  static_cast<void>(exported(model, {}));
+  const OnnxDeviation found = onnx_deviation(file("m.onnx"), model, std::vector{picture_of(50, 80, 3)});
+  EXPECT_EQ(found.same_top1, 1);
+  EXPECT_GT(found.largest, 0);
+  EXPECT_LE(found.output, 1e-4 * found.largest);
+}
+
 TEST_F(OnnxTest, NoticesAnotherPreprocessing) {
   const ModelFile model = model_of_zoo("resnet18", {.resize = {32, 40}, .channels = 3});
   static_cast<void>(exported(model, {.with_preprocessing = true}));

@@ -137,6 +137,13 @@ TEST(Pth, TakesWrappersOffAndSaysSo) {
   const PthFile averaged = of(p::dict({{"model", other}, {"model_ema", dict}}));
   EXPECT_EQ(averaged.tensors[0].first, "w");
   EXPECT_THAT(averaged.notes, ElementsAre("'model_ema' was taken of 'model', 'model_ema', and not 'model'"));
+  const PthFile scored = of(p::dict(
+      {{"state_dict", dict}, {"best_acc1", p::tensor(p::storage("FloatStorage", "0", 6), 0, {1}, {1})}}));
+  ASSERT_EQ(scored.tensors.size(), 1U) << "a trainer's best accuracy is no weight";
+  EXPECT_EQ(scored.tensors[0].first, "w");
+  const PthFile flat = of(p::dict({{"w", p::tensor(p::storage("FloatStorage", "0", 6), 0, {6}, {1})},
+                                   {"params", p::dict({{"lr", p::whole(1)}})}}));
+  EXPECT_EQ(flat.tensors[0].first, "w");
   const PthFile nested = of(p::dict({{"model", p::dict({{"state_dict", dict}})}}));
   EXPECT_EQ(nested.notes.size(), 2U);
   const PthFile mixed = of(

@@ -155,6 +155,10 @@ TEST_F(WeightsTest, APrefixThatTheNetworkHasStays) {
   Holder net(models::make("resnet18", small(3)));
   load_weights(net, file("m"));
   expect_equal(state_of(net), state_of(trained));
+  Network network = network_of(trained, {1, 1, 32, 32});
+  const ModelFile model{std::move(network.state), std::move(network.eval), {.channels = 1}, {}};
+  save_model(file("model"), model);
+  expect_equal(import_model(file("model")).state, model.state);
 }
 
 // ---- recognition
@@ -172,6 +176,12 @@ TEST_F(WeightsTest, EveryNetworkOfTheZooIsRecognised) {
     EXPECT_EQ(found.own_options, "channels 16,32,64,128, stem-channels 16") << name;
     EXPECT_THAT(found.differences, IsEmpty()) << name;
     EXPECT_EQ(found.options.classes, 7) << name;
+    const bool timm = name.starts_with("se") || name.starts_with("resnetv2") ||
+                      (name.starts_with("resnet") && name.ends_with('d'));
+    EXPECT_EQ(found.family, name.starts_with("d2l") ? "the chapter's"
+                            : timm                  ? "timm"
+                                                    : "torchvision")
+        << name;
   }
 }
 

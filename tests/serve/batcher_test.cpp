@@ -117,6 +117,25 @@ TEST_F(BatcherTest, TellsPicturesThatAreNoneFromFaultsOfItsOwn) {
   EXPECT_THROW(make(infinite), ShapeError) << "at once, not with the first request";
 }
 
+TEST_F(BatcherTest, GivesTheOthersTheirAnswersWhereOneIsNotFinite) {
+  ModelFile file = small_model();
+  // Black pictures give the logits 0, others infinity: the last layer multiplies by more than there is.
+  for (auto& [name, tensor] : file.state) {
+    const float value = name.ends_with("bias") || name.ends_with("running_mean") ? 0.0F : 1e30F;
+    if (!name.ends_with("running_var") && tensor.dtype() == DType::f32)
+      std::ranges::fill(tensor.values(), value);
+  }
+  const auto png = images::encode_png({10, 12, 3, std::vector<std::uint8_t>(360, 0)});
+  const auto ask = ask_of({picture(1), {png.begin(), png.end()}, picture(2)});
+  make(file, {.batch_size = 4, .threads = 1}).add(ask);
+  wait_for(1);
+  EXPECT_NE(ask->answers[0].error, "");
+  EXPECT_EQ(ask->answers[1].error, "");
+  EXPECT_EQ(ask->answers[1].top.size(), 4U);
+  EXPECT_NE(ask->answers[2].error, "");
+  EXPECT_TRUE(ask->failed);
+}
+
 TEST_F(BatcherTest, LeavesOutPicturesThatNobodyWaitsFor) {
   Batcher& batcher = make(small_model(), {.threads = 1});
   const auto left = ask_of(std::vector<std::string>(64, picture(1)));

@@ -74,6 +74,7 @@ TEST(Server, RefusesWhatCannotBe) {
   EXPECT_THROW(Server(model, {.port = -1}), ConfigError);
   EXPECT_THROW(Server(model, {.host = "localhost.example", .port = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .batch_size = 0}), ConfigError);
+  EXPECT_THROW(Server(model, {.port = 0, .names = {""}}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .seconds = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .seconds = 1e300}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .body = std::numeric_limits<std::int64_t>::max()}), ConfigError);
@@ -105,6 +106,25 @@ TEST(Server, AtALoopbackAddressAnswersToLocalhostAlone) {
     EXPECT_TRUE(own.starts_with("HTTP/1.1 200 OK\r\n")) << host << ": " << own;
     EXPECT_TRUE(other.starts_with("HTTP/1.1 421 ")) << host << ": " << other;
   }
+}
+
+// A reverse proxy keeps its own name in Host, or puts the server's there; browsers name its page in Origin.
+TEST(Server, BehindAProxyAnswersToItsNames) {
+  Model model = small_model();
+  Server server(model, {.port = 0, .names = {"Photos.example"}, .seconds = 5});
+  std::atomic<bool> stop{false};
+  std::thread running([&] { server.run(stop); });
+  const int port = port_of(server.address());
+  const auto status = [&](const std::string& fields) {
+    return answer_to(port, "GET /health HTTP/1.1\r\n" + fields + "Connection: close\r\n\r\n").substr(9, 3);
+  };
+  EXPECT_EQ(status("Host: photos.example\r\n"), "200");
+  EXPECT_EQ(status("Host: photos.example:8443\r\nOrigin: https://photos.example:8443\r\n"), "200");
+  EXPECT_EQ(status("Host: 127.0.0.1\r\nOrigin: https://photos.example\r\n"), "200");
+  EXPECT_EQ(status("Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n"), "403");
+  EXPECT_EQ(status("Host: evil.example\r\n"), "421");
+  stop = true;
+  running.join();
 }
 
 }  // namespace

@@ -14,10 +14,24 @@ namespace resnet {
 namespace io::onnx {
 namespace {
 
+// Of pictures there are those of 1 and of 3 channels; a network of another number sees the picture's colours in
+// turn.
 Tensor seen_by_model(const data::Preprocessing& preprocessing, const images::Image& picture) {
   const Shape shape = data::preprocessed_shape(preprocessing, picture.height, picture.width);
   Tensor result({1, shape[0], shape[1], shape[2]});
-  data::preprocess(preprocessing, picture, result.values());
+  if (shape[0] == 1 || shape[0] == 3) {
+    data::preprocess(preprocessing, picture, result.values());
+    return result;
+  }
+  data::Preprocessing of_colours = preprocessing;
+  of_colours.channels = 3;
+  of_colours.normalization = {};
+  Tensor colours({1, 3, shape[1], shape[2]});
+  data::preprocess(of_colours, picture, colours.values());
+  const auto area = static_cast<std::size_t>(shape[1] * shape[2]);
+  for (std::size_t c = 0; c < static_cast<std::size_t>(shape[0]); ++c)
+    std::ranges::copy(colours.values().subspan(c % 3 * area, area),
+                      result.values().subspan(c * area).begin());
   return result;
 }
 

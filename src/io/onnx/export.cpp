@@ -62,7 +62,8 @@ class Exporter {
   }
 
   schema::ModelProto run() {
-    proto_.set_ir_version(schema::IR_VERSION);
+    constexpr int kIrVersion = 8;  // that of opsets 17 and 18, whatever the headers here are of
+    proto_.set_ir_version(kIrVersion);
     proto_.add_opset_import()->set_version(options_.opset);
     proto_.mutable_opset_import(0)->set_domain("");
     proto_.set_producer_name("resnet.cpp");

@@ -98,13 +98,16 @@ const Pickle::Dict& state_dict_of(const Pickle& pickle, std::vector<std::string>
     if (value.kind != Kind::dict)
       throw FormatError(fmt::format("it holds {}, not a state dict", described(value)), kSaveStateDict);
     const Pickle::Dict& dict = pickle.dicts[value.place];
-    if (has_tensors(dict)) return dict;
+    // A trainer's best accuracy may be a tensor, too, beside the state dict.
+    const bool own = has_tensors(dict);
     const PickleValue* inner = nullptr;
     std::string taken, other;
     for (const std::string_view wrapper : kWrappers) {
       const auto found = std::ranges::find_if(dict, [&](const auto& item) {
         return item.first.kind == Kind::text && item.first.text == wrapper &&
-               item.second.kind == Kind::dict && !pickle.dicts[item.second.place].empty();
+               item.second.kind == Kind::dict &&
+               (own ? has_tensors(pickle.dicts[item.second.place])
+                    : !pickle.dicts[item.second.place].empty());
       });
       if (found == dict.end()) continue;
       if (inner == nullptr) {
@@ -114,6 +117,7 @@ const Pickle::Dict& state_dict_of(const Pickle& pickle, std::vector<std::string>
         other = wrapper;
       }
     }
+    if (own && (inner == nullptr || depth == kMostWrappers)) return dict;
     if (inner == nullptr || depth == kMostWrappers) {
       throw FormatError(dict.empty() ? "its state dict is empty"
                                      : fmt::format("it has no state dict, but {}", keys_of(dict)),
