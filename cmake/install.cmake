@@ -33,17 +33,22 @@ if(TARGET resnet_shared)
   install(FILES ${PROJECT_BINARY_DIR}/resnet.pc DESTINATION ${pkgconfig} COMPONENT development)
 endif()
 
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet-dev RENAME copyright
+# What is compiled in asks for its notices to go along.
+set(copyright ${PROJECT_BINARY_DIR}/copyright)
+execute_process(COMMAND ${PROJECT_SOURCE_DIR}/tools/notices.sh OUTPUT_FILE ${copyright} ERROR_QUIET RESULT_VARIABLE failed)
+if(failed)
+  message(STATUS "Packages have no notices of libraries: tools/notices.sh does not find them here")
+  configure_file(${PROJECT_SOURCE_DIR}/LICENSE ${copyright} COPYONLY)
+endif()
+install(FILES ${copyright} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet-dev
         COMPONENT development)
 if(TARGET resnet_shared)
-  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet${RESNET_SOVERSION}
-          RENAME copyright COMPONENT library)
+  install(FILES ${copyright} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libresnet${RESNET_SOVERSION} COMPONENT library)
 endif()
 
 if(TARGET resnet_cli)
   install(TARGETS resnet_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
-  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/resnet RENAME copyright
-          COMPONENT program)
+  install(FILES ${copyright} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/resnet COMPONENT program)
   # The program writes its own manual and completions, from the options that it takes.
   set(manuals ${PROJECT_BINARY_DIR}/manual)
   file(MAKE_DIRECTORY ${manuals})

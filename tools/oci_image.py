@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes an image for containers that holds one static program and nothing else, as an OCI archive: `podman load -i`,
+"""Writes an image for containers that holds one static program and the licences of what is in it, as an OCI archive: `podman load -i`,
 `skopeo copy oci-archive:FILE`. The same program gives the same bytes.
 
 Usage: oci_image.py PROGRAM FILE.tar
@@ -30,9 +30,9 @@ def digest(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def image(program, version):
+def image(program, licences, version):
     """The files of an image layout, by name. Source: opencontainers/image-spec 1.0."""
-    layer = tar([("resnet", program, 0o755)])
+    layer = tar([("licences", licences, 0o644), ("resnet", program, 0o755)])
     packed = gzip.compress(layer, mtime=0)
     config = json.dumps({
         "architecture": "amd64", "os": "linux",
@@ -65,7 +65,12 @@ def main():
         print("build it with: cmake --preset static && cmake --build --preset static", file=sys.stderr)
         return 1
     version = subprocess.run([program.resolve(), "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    archive = tar((name, data, 0o644) for name, data in image(content, version).items())
+    notices = Path(__file__).with_name("notices.sh")
+    licences = subprocess.run([notices], capture_output=True, check=False)
+    if licences.returncode != 0:
+        print(licences.stderr.decode(), end="", file=sys.stderr)
+        return 1
+    archive = tar((name, data, 0o644) for name, data in image(content, licences.stdout, version).items())
     part = out.with_name(out.name + ".part")
     part.write_bytes(archive)
     os.replace(part, out)

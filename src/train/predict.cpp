@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "data/preprocess.h"
 #include "resnet/images.h"
@@ -26,8 +27,8 @@ Shape example_of(const data::Preprocessing& preprocessing, const data::Image& im
 // of its batch have their answers.
 class Files final : public data::Dataset::Source {
  public:
-  Files(std::span<const std::filesystem::path> files, const data::Preprocessing& preprocessing)
-      : files_(files), preprocessing_(preprocessing), errors_(files.size()) {}
+  Files(std::span<const std::filesystem::path> files, data::Preprocessing preprocessing)
+      : files_(files), preprocessing_(std::move(preprocessing)), errors_(files.size()) {}
   std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
   std::int32_t label(std::int64_t) const override { return 0; }
   void image(std::int64_t i, data::Image& out) const override {

@@ -71,7 +71,9 @@ layer = gzip.decompress(blob(manifest["layers"][0]))
 assert config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(layer).hexdigest()]
 assert config["config"]["Entrypoint"] == ["/resnet"] and config["architecture"] == "amd64"
 with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
-    (entry,) = archive.getmembers()
+    licences, entry = archive.getmembers()
+    text = archive.extractfile(licences).read().decode()
+    assert licences.name == "licences" and "MIT License" in text and "libwebp" in text and "nlohmann" in text, text[:400]
     assert entry.name == "resnet" and entry.mode == 0o755 and archive.extractfile(entry).read() == program.read_bytes()
 sh("python3", SOURCE / "tools/oci_image.py", program, HERE / "resnet.tar")
 assert (HERE / "resnet.tar").read_bytes() == first, "the same program gives another image"
