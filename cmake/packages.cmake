@@ -1,4 +1,7 @@
 # Read by cpack before it makes packages. Without these two it would make some that say nothing of what they need.
+if(NOT CPACK_GENERATOR STREQUAL "DEB")
+  return()
+endif()
 foreach(tool IN ITEMS dpkg-shlibdeps file)
   find_program(found_${tool} ${tool})
   if(NOT found_${tool})

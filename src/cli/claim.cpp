@@ -87,7 +87,7 @@ void RunClaim::claim(const fs::path& folder) {
   if (!lock_->held() && !make_new_file(folder_ / report::kConfigFile)) refuse(report::kConfigFile);
 }
 
-// It may be the only copy of what somebody wrote.
+// It may be the only copy of what somebody wrote, and stands in its place again without being removed before.
 void RunClaim::restore_config() const noexcept {
   if (config_.empty()) return;
   try {
@@ -98,7 +98,9 @@ void RunClaim::restore_config() const noexcept {
 
 RunClaim::~RunClaim() {
   if (kept_ || is_gone()) return;
-  for (const fs::path& file : records_) remove_file(file);
+  for (const fs::path& file : records_) {
+    if (config_.empty() || file != records_.front()) remove_file(file);
+  }
   restore_config();
   remove_folder(checkpoints_);
   if (made_) remove_folder(folder_);

@@ -67,7 +67,7 @@ class Predict final : public Command {
     };
     if (json_) fmt::print("[");
     try {
-      answer(model, chosen, files);
+      answer(model, chosen, files, from_pipe);
     } catch (...) {
       end();
       throw;
@@ -75,17 +75,17 @@ class Predict final : public Command {
     end();
   }
 
-  // No files: standard input.
-  void answer(Model& model, const settings::Settings& chosen, const std::vector<fs::path>& files) {
+  void answer(Model& model, const settings::Settings& chosen, const std::vector<fs::path>& files,
+              bool from_pipe) {
     if (csv_) {
       fmt::print("file,error");
       for (std::int64_t k = 1; k <= top_; ++k) fmt::print(",label_{0},probability_{0}", k);
       fmt::print("\n");
     }
     for (const Prediction& unlisted : unlisted_) show(unlisted);
-    if (files.empty()) {
+    if (from_pipe) {
       show(from_stdin(model, chosen.views));
-    } else {
+    } else if (!files.empty()) {
       const auto seen = predict_progress(static_cast<std::int64_t>(files.size()));
       predict(model, files,
               {.top = top_,
@@ -94,7 +94,7 @@ class Predict final : public Command {
                .views = chosen.views},
               [&](const Prediction& prediction) {
                 show(prediction);
-                seen(shown_);
+                seen(shown_ - std::ssize(unlisted_));
               });
     }
   }
@@ -124,7 +124,7 @@ class Predict final : public Command {
         continue;
       }
       const data::Listing inside = data::list_folder(name);
-      if (inside.files.empty()) {
+      if (inside.files.empty() && inside.bad.empty()) {
         throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
       }
       for (const data::BadFile& bad : inside.bad)

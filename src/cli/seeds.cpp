@@ -38,11 +38,14 @@ class Seeds {
       const fs::path folder = folder_of(n);
       if (!first_.quiet) say(fmt::format("seed {} ({} of {})", seed, n + 1, count()));
       const bool ended = !longer_ && has_ended(folder);
-      if (ended) begin();
       const FitResult result =
           ended ? report::read_result(folder / report::kResultFile) : train(seed, folder);
       if (result.complete) results_.push_back(result);
-      if (kept_) summarise();
+      if (kept_ && begun_) summarise();
+    }
+    if (kept_ && !begun_) {  // all had ended, or it was stopped
+      begin();
+      summarise();
     }
     return {.folder = kept_ ? claim_.folder() : fs::path(),
             .ended = static_cast<std::int64_t>(results_.size()),

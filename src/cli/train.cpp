@@ -40,21 +40,16 @@ class Train final : public Command {
   int run() override {
     const settings::Settings earlier = base();
     const settings::Settings chosen = from_flags(with_data(earlier));
-    if (!resumed_.empty() && argument("epochs").given && chosen.steps > 0 && chosen.seconds == 0 &&
-        !argument("steps").given) {
-      throw ConfigError(fmt::format("the run of {} ends after {} steps, as --time or --steps said; --epochs "
-                                    "changes nothing",
-                                    resumed_, chosen.steps),
-                        "give --time or --steps");
-    }
     const bool other_data = argument("data").given || argument("data-dir").given || argument("DATA").given;
-    const Training training{.chosen = chosen,
-                            .earlier = earlier,
-                            .other_data = other_data,
-                            .resumed = resumed_,
-                            .config = config_,
-                            .quiet = quiet_,
-                            .begin = kProgramStart};
+    const Training training{
+        .chosen = chosen,
+        .earlier = earlier,
+        .other_data = other_data,
+        .resumed = resumed_,
+        .config = config_,
+        .quiet = quiet_,
+        .epochs_alone = argument("epochs").given && !argument("steps").given && !argument("time").given,
+        .begin = kProgramStart};
     if (chosen.seeds > 1 || earlier.seeds > 1) return run_seeds(training);
     const Trained trained = train_run(training);
     if (json_) {

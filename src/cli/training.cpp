@@ -37,10 +37,10 @@ class ModelKeeper final : public Observer {
     if (!resumed) write_config();
   }
   void on_start(const RunInfo& run) override {
-    if (!config_written_) write_config();
+    if (!config_written_ && !began_) write_config();
     if (run.done_steps > 0) keep();
   }
-  // While a run goes on, a disk that fails does not end it: save() tries again.
+  // While a run goes on, a disk that fails does not end it: each epoch tries again.
   void set_config(std::string config) {
     config_ = std::move(config);
     config_written_ = false;
@@ -52,9 +52,13 @@ class ModelKeeper final : public Observer {
   }
   void on_step(const Progress&) override { keep(); }
   void on_nonfinite(const Diagnosis&) override { claim_.keep(); }  // its diagnosis
+  void on_epoch(const Progress&, double) override {
+    if (!config_written_ && !claim_.is_gone()) set_config(config_);
+  }
   void on_finish(const FitResult&) override {
     if (!began_) return;
     const std::filesystem::path folder = save();
+    if (!config_written_ && !claim_.is_gone()) write_config();
     if (folder == claim_.folder()) return;
     throw IoError(
         fmt::format("{} was moved or removed, and another folder is there", claim_.folder().string()),
@@ -85,7 +89,6 @@ class ModelKeeper final : public Observer {
     if (kind_of_itself(file) == PathKind::link) remove_file(file);  // what it leads to is not the run's
     save_model(file, net_, dataset_);
     saved_ = true;
-    if (!config_written_ && !claim_.is_gone()) write_config();
     return folder;
   }
   // A folder that was moved or removed while the run went on is made again; where another one has taken its
@@ -128,7 +131,7 @@ class Decisions final : public Observer {
                       run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
                       time_text(run)));
     }
-    if (timed_) record(run);
+    if (timed_ && run.bounded) record(run);  // else it was stopped before there was a plan
   }
   void on_replan(const RunInfo& run) override { record(run); }
   // What ends the run is its error.
@@ -215,6 +218,19 @@ DeviceError with_way_back(const DeviceError& error, const fs::path& run) {
                                                      kept.front().filename().string()));
 }
 
+// More epochs are no longer run where a time or a number of steps ends it.
+void check_longer(const Training& run, const data::Dataset& training) {
+  const settings::Settings& chosen = run.chosen;
+  if (!run.epochs_alone || run.resumed.empty()) return;
+  const std::int64_t batches = settings::training_loader(chosen, training).batches();
+  const std::int64_t had = run.earlier.epochs * train::steps_of(batches, chosen.accumulate);
+  const bool by_steps = chosen.steps > 0 && (!chosen.step_changes.empty() || chosen.steps <= had);
+  if (chosen.seconds == 0 && !by_steps) return;
+  throw ConfigError(fmt::format("the run of {} ends {}; --epochs changes nothing", run.resumed,
+                                chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),
+                    "give --time, or --steps and --epochs");
+}
+
 // What TensorBoard shows besides the curves; a run that goes on has said it.
 TensorboardOptions shown_of(const Training& run, const data::Dataset& training,
                             const settings::Settings& record) {
@@ -233,6 +249,7 @@ Trained train_run(const Training& run) {
   const settings::Settings& chosen = run.chosen;
   const auto [training, test] = open_for(run);
   train::check_data(training, test);
+  check_longer(run, training);
   nn::Sequential net = network_for(run, training);
   FitOptions options = settings::fit_options(chosen, net, training);
 

@@ -18,6 +18,7 @@ struct Training {
   std::string resumed = {};          // the folder of the run that goes on; "": a new one
   std::string config = {};           // the file that the settings came from; "": none
   bool quiet = false;                // no progress bar, no curves
+  bool epochs_alone = false;         // --epochs was given, without --steps or --time
   SteadyTime begin = {};             // of its time
   std::function<void()> begun = {};  // called when it has begun, or goes on
 };

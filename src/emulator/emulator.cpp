@@ -7,12 +7,12 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <new>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "emulator/kernels.h"
+#include "emulator/memory.h"
 
 // Work that was captured: copies, fills and launches with their arguments.
 struct resnet_graph {
@@ -35,7 +35,6 @@ namespace resnet::emulator {
 
 namespace {
 
-constexpr std::uint64_t kAlignment = 256;
 constexpr std::int32_t kSharedBytes = 227 * 1024;  // of a block, as on sm_90
 
 thread_local std::string last_error;
@@ -130,23 +129,20 @@ int use(std::int32_t device) {
 }
 
 int allocate(std::uint64_t bytes, void** memory) {
-  *memory = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  *memory = new_memory(bytes);
   if (*memory == nullptr) {
     last_error = "out of memory";
     return RESNET_DEVICE_NO_MEMORY;
   }
-  std::memset(*memory, 0xff, bytes);
   const std::lock_guard lock(host().mutex);
   host().memory[static_cast<const std::byte*>(*memory)] = bytes;
   return 0;
 }
 void release(void* memory) {
+  if (memory == nullptr) return;
   run_all();
-  {
-    const std::lock_guard lock(host().mutex);
-    host().memory.erase(static_cast<const std::byte*>(memory));
-  }
-  ::operator delete (memory, std::align_val_t{kAlignment});
+  const std::lock_guard lock(host().mutex);
+  delete_memory(memory, host().memory.extract(static_cast<const std::byte*>(memory)).mapped());
 }
 
 int make_stream(resnet_stream** stream) {

@@ -1,7 +1,7 @@
 // A device that is none: the kernels of kernels.def run on this processor, a block after the other, and what
 // a GPU would let pass is an error of launch(): bank conflicts are counted; misaligned, unwritten and
 // raced-for shared memory, unequal barriers, and copies without their wait are found. New memory is NaN, so
-// that an output that nobody writes is seen.
+// that an output that nobody writes is seen, and who goes on behind it ends there.
 #pragma once
 
 #include <functional>

@@ -119,15 +119,19 @@ Response any_response_of(const Ask& ask) noexcept {
   }
 }
 
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.find('/') == std::string::npos && name_of_host(name).size() == name.size();
+}
+
 const ServeOptions& checked(const ServeOptions& options) {
   const bool fits = options.top >= 1 && options.batch_size >= 1 && options.batch_size <= kMostBatch &&
                     options.threads >= 0 && options.connections >= 1 && options.waiting >= 1 &&
                     options.body >= 1 && options.body <= kMostBody && options.seconds > 0 &&
-                    options.seconds <= kMostSeconds && !is_one_of("", options.names);
+                    options.seconds <= kMostSeconds && std::ranges::all_of(options.names, is_plain_name);
   if (!fits) {
     throw ConfigError(
         "ServeOptions: top, batch_size (up to 1024), connections, waiting and body (up to 2^40) must be at "
-        "least 1, seconds above 0 (up to 1e6), threads at least 0, and no name empty");
+        "least 1, seconds above 0 (up to 1e6), threads at least 0, and names without scheme and port");
   }
   return options;
 }
@@ -153,7 +157,7 @@ struct Server::Impl final : serve::Handler {
   std::optional<Response> refuse(const Request& request) override {
     if (const std::string name = name_of_host(request.host);
         loop.is_loopback() && !name.empty() && !is_loopback_name(name) && !is_one_of(name, options.names)) {
-      return serve::refused(421, "this server answers to localhost alone");
+      return serve::refused(421, "this server answers to localhost and the names of --name alone");
     }
     if (!is_of_own_page(request, options.names))
       return serve::refused(403, "pages of other origins may not ask this server");

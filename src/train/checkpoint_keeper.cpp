@@ -121,7 +121,10 @@ std::optional<Checkpoint> CheckpointKeeper::newest(const Checkpoint& blank, cons
       note(fmt::format("going on from {}, epoch {}, step {}", path.string(),
                        checkpoint.run.progress.epoch + 1, steps));
       resumed_from_ = last_steps_ = steps;
-      top_steps_ = checkpoint.run.top_steps;
+      top_steps_ = -1;  // the best one may not have been written: the newest before it
+      for (const std::int64_t other : all) {
+        if (other <= checkpoint.run.top_steps) top_steps_ = std::max(top_steps_, other);
+      }
       for (const std::int64_t other : given_up) {  // else a resume would take it
         if (steps < before) remove_file(path_of(other));
       }

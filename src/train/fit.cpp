@@ -1,5 +1,5 @@
 // A run from its beginning to its end; what happens in an epoch is in epoch.cpp.
-#include <limits>
+#include <algorithm>
 
 #include "compiler/optimizer.h"
 #include "io/model_hash.h"
@@ -71,9 +71,11 @@ bool Run::run_epochs() {
 }
 
 void Run::plan_steps() {
-  constexpr std::int64_t kWorthAnEstimate = 20;  // steps; it takes two
-  if (__builtin_mul_overflow(options_.epochs, steps_per_epoch(), &info_.planned_steps))
-    info_.planned_steps = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t kWorthAnEstimate = 20;               // steps; it takes two
+  constexpr std::int64_t kMostSteps = std::int64_t{1} << 53;  // as checkpoints have it
+  if (__builtin_mul_overflow(options_.epochs, steps_per_epoch(), &info_.planned_steps) ||
+      info_.planned_steps > kMostSteps)
+    info_.planned_steps = kMostSteps;
   if (options_.steps > 0)
     info_.planned_steps =
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
@@ -85,17 +87,19 @@ void Run::plan_steps() {
     const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
     const std::int64_t had = at_.step_changes.empty() ? at_.planned_steps : at_.step_changes.back().steps;
     constexpr double kNone = 0.05;  // of the time: what an ended run leaves of it is less
-    const bool grows = at_.steps >= had && at_.evaluated_at == at_.steps &&  // it has ended
-                       end - now > kNone * options_.seconds;
-    if (at_.steps > 0 && (!grows || interrupted())) {
+    const double spare = end - now - pace.end - pace.last_evaluation();
+    const bool grows = at_.steps >= had && spare > std::max(pace.step, kNone * options_.seconds);
+    const bool cut = interrupted();  // nothing was measured
+    if (at_.steps > 0 && (!grows || cut)) {
       info_.planned_steps = at_.planned_steps;
       info_.step_changes = at_.step_changes;
-      if (at_.steps < had && !interrupted()) info_.step_changes.push_back({at_.steps, steps});
-    } else if (!interrupted()) {  // else nothing was measured
+      if (at_.steps < had && !cut) info_.step_changes.push_back({at_.steps, steps});
+    } else if (!cut) {
       info_.planned_steps = steps;
       info_.step_changes.clear();
     }
-    if (!interrupted()) time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
+    time_.reset();
+    if (!cut) time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);
   }
   schedule_.emplace(options_.schedule, static_cast<double>(options_.lr),
                     compiler::momentum_of(options_.optimizer).value_or(0), info_.planned_steps,

@@ -125,6 +125,8 @@ for model in ("run", "colour"):
 (HERE / "dangling" / "b.png").symlink_to("nothing")
 dangling = json.loads(run("predict", "run", "dangling", "--json", code=1, says="1 of 2 pictures have no answer").stdout)
 assert ["error" in item for item in dangling] == [True, False] and dangling[0]["file"].endswith("b.png"), dangling
+(HERE / "dangling" / "a.png").unlink()
+run("predict", "run", "dangling", "--json", code=1, says="1 of 1 pictures have no answer")
 (HERE / "empty").mkdir()
 run("predict", "run", pictures, "--top", 0, code=2, says="--top must be at least 1")
 run("predict", "run", pictures, "--top", 2**63 - 1, "--csv", code=2, says="--top must be at most 65536")

@@ -70,7 +70,8 @@ same_weights(longer, whole)
 
 # Refused, and nothing changes.
 config = (HERE / "three" / "config.toml").read_bytes()
-run("train", "--resume", "three", "--quiet", "--epochs", 4, "--memory", "1M", code=1)
+for flags in (["--epochs", 4], ["--seeds", 5]):
+    run("train", "--resume", "three", "--quiet", *flags, "--memory", "1M", code=1)
 assert (HERE / "three" / "config.toml").read_bytes() == config and (HERE / "three" / "seed-9" / "result.json").exists()
 for flags, says in ((["--lr", 0.1], "have --lr 0.05, these have 0.1"), (["--seeds", 2], "may become more, not fewer"),
                     (["--seed", 3], "have --seed 7, these have 3")):
@@ -97,12 +98,12 @@ assert resumed["complete"]
 same_weights(undisturbed, resumed)
 
 # Made longer, and stopped or killed in the first seed: none of the shorter runs is taken for one that has ended.
-longer = json.loads(run("train", *SMALL, "--epochs", 40, "--seeds", 2, "--json", "--out", "longer").stdout)
+longer = json.loads(run("train", *SMALL, "--epochs", 120, "--seeds", 2, "--json", "--out", "longer").stdout)
 for how in (signal.SIGINT, signal.SIGKILL):
     folder = HERE / f"grown-{how.name}"
     run("train", *SMALL, "--epochs", 2, "--seeds", 2, "--out", folder)
     size = (folder / "seed-0" / "metrics.csv").stat().st_size
-    process = start("train", "--resume", folder, "--epochs", 40, "--quiet")
+    process = start("train", "--resume", folder, "--epochs", 120, "--quiet")
     while (folder / "seed-0" / "metrics.csv").stat().st_size <= size:
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
@@ -110,5 +111,5 @@ for how in (signal.SIGINT, signal.SIGKILL):
     process.communicate(timeout=TIMEOUT)
     assert process.returncode in (130, -signal.SIGKILL), process.returncode
     grown = json.loads(run("train", "--resume", folder, "--json", "--quiet").stdout)
-    assert grown["complete"] and [of["epochs"] for of in grown["runs"]] == [40, 40], grown
+    assert grown["complete"] and [of["epochs"] for of in grown["runs"]] == [120, 120], grown
     same_weights(longer, grown)

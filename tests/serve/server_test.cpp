@@ -74,7 +74,8 @@ TEST(Server, RefusesWhatCannotBe) {
   EXPECT_THROW(Server(model, {.port = -1}), ConfigError);
   EXPECT_THROW(Server(model, {.host = "localhost.example", .port = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .batch_size = 0}), ConfigError);
-  EXPECT_THROW(Server(model, {.port = 0, .names = {""}}), ConfigError);
+  for (const char* name : {"", "photos.example:8443", "https://photos.example"})
+    EXPECT_THROW(Server(model, {.port = 0, .names = {name}}), ConfigError) << name;
   EXPECT_THROW(Server(model, {.port = 0, .seconds = 0}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .seconds = 1e300}), ConfigError);
   EXPECT_THROW(Server(model, {.port = 0, .body = std::numeric_limits<std::int64_t>::max()}), ConfigError);

@@ -308,6 +308,9 @@ TEST(Fit, TakesAsManyEpochsAsANumberHolds) {
   options.batch_size = 2;
   options.steps = 3;
   EXPECT_EQ(fit(run.net, counted(4), counted(2), options).steps, 3);
+  options.steps = 0;
+  options.patience = 2;  // and no number that a checkpoint cannot hold
+  EXPECT_GT(fit(run.net, counted(4), counted(2), options).steps, 3);
 }
 
 TEST(Fit, RefusesWhatCannotBe) {

@@ -247,6 +247,14 @@ RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, 
   add_moments(sums, eight_of(y));
 }
 
+/// Of eight channels of dx: a mask needs no more than their means.
+RESNET_WORD NormEight norm_of(const Conv3x3Args& g, int c) {
+  if (g.mask == nullptr) return NormEight(g.norm, g.out, c);
+  NormEight norm;
+  norm.mean = load_eight(g.norm + c);
+  return norm;
+}
+
 /// Eight neighbours of dx, gated where a ReLU was before them, and the norm's sums of them.
 RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, const NormEight& norm,
                                  double (&sums)[2][8]) {
@@ -279,7 +287,7 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
     Eight bias = {};  // of all rows, as is the norm
     NormEight norm;
     if (kPass == Pass::forward && g.bias != nullptr) bias = load_eight(g.bias + c);
-    if (kPass != Pass::forward && g.norm_x != nullptr) norm = NormEight(g.norm, g.out, c);
+    if (kPass != Pass::forward && g.norm_x != nullptr) norm = norm_of(g, c);
     RESNET_NO_UNROLL
     for (int row = thread() / 8; row < kConvPixels; row += kConv3x3Threads / 8) {
       const int pixel = products.first + row;
