@@ -30,28 +30,22 @@ std::uint64_t whole(std::uint64_t bytes, std::uint64_t unit) {
 }  // namespace
 
 void* new_memory(std::uint64_t bytes) noexcept {
-  void* memory = nullptr;
-  if constexpr (kGuarded) {
-    const std::uint64_t body = whole(bytes, page());
-    void* const all =
-        ::mmap(nullptr, body + page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) return nullptr;
-    ::mprotect(static_cast<std::byte*>(all) + body, page(), PROT_NONE);
-    memory = static_cast<std::byte*>(all) + body - whole(bytes, kAlignment);
-  } else {
-    memory = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
-  }
-  if (memory != nullptr) std::memset(memory, 0xff, bytes);
-  return memory;
+  const std::uint64_t body = kGuarded ? whole(bytes, page()) : bytes, guard = kGuarded ? page() : 0;
+  const std::align_val_t alignment{kGuarded ? page() : kAlignment};
+  auto* const all = static_cast<std::byte*>(::operator new(body + guard, alignment, std::nothrow));
+  if (all == nullptr) return nullptr;
+  std::memset(all, 0xff, body);
+  if constexpr (!kGuarded) return all;
+  ::mprotect(all + body, guard, PROT_NONE);
+  return all + body - whole(bytes, kAlignment);
 }
 
 void delete_memory(void* memory, std::uint64_t bytes) noexcept {
-  if constexpr (kGuarded) {
-    const std::uint64_t body = whole(bytes, page());
-    ::munmap(static_cast<std::byte*>(memory) + whole(bytes, kAlignment) - body, body + page());
-  } else {
-    ::operator delete (memory, std::align_val_t{kAlignment});
-  }
+  if constexpr (!kGuarded) return ::operator delete (memory, std::align_val_t{kAlignment});
+  const std::uint64_t body = whole(bytes, page());
+  std::byte* const all = static_cast<std::byte*>(memory) + whole(bytes, kAlignment) - body;
+  ::mprotect(all + body, page(), PROT_READ | PROT_WRITE);
+  ::operator delete (all, std::align_val_t{page()});
 }
 
 }  // namespace resnet::emulator

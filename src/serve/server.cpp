@@ -157,7 +157,7 @@ struct Server::Impl final : serve::Handler {
   std::optional<Response> refuse(const Request& request) override {
     if (const std::string name = name_of_host(request.host);
         loop.is_loopback() && !name.empty() && !is_loopback_name(name) && !is_one_of(name, options.names)) {
-      return serve::refused(421, "this server answers to localhost and the names of --name alone");
+      return serve::refused(421, "this server answers to localhost and to its own names alone");
     }
     if (!is_of_own_page(request, options.names))
       return serve::refused(403, "pages of other origins may not ask this server");
