@@ -47,6 +47,7 @@ class Loop {
 
   const std::string& address() const noexcept { return address_; }  ///< "127.0.0.1:8000"
   bool is_loopback() const noexcept { return is_loopback_; }
+  /// By the thread that runs the loop.
   std::int64_t connections() const noexcept { return std::ssize(connections_); }
   bool is_stopping() const noexcept { return stopping_; }
 
