@@ -18,7 +18,7 @@ add_custom_target(resnet_onnx_generated DEPENDS ${schema}/onnx_schema.pb.h)
 # Not our code: without our warnings.
 add_library(resnet_onnx_schema OBJECT ${schema}/onnx_schema.pb.cc)
 set_target_properties(resnet_onnx_schema PROPERTIES UNITY_BUILD OFF)
-target_compile_options(resnet_onnx_schema PRIVATE $<$<CONFIG:Release>:$<IF:$<BOOL:${RESNET_STATIC}>,-Os,-O1>>)
+target_compile_options(resnet_onnx_schema PRIVATE $<$<CONFIG:Release>:${RESNET_COLD_LEVEL}>)
 target_link_libraries(resnet_onnx_schema PRIVATE PkgConfig::resnet_modules)
 
 add_library(resnet_onnx_headers INTERFACE)

@@ -29,10 +29,11 @@ struct PredictOptions {
 };
 
 /// Answers for `files`, in their order; each is given to `done` as it comes. Pictures are read and decoded
-/// beside the network, `batch_size` * 4 at most in memory. A file that cannot be read, is no picture
-/// or one of a shape that the preprocessing cannot take has an error, and the others their answers. The same bits for any number of threads; with another batch size
-/// plans, and with them last digits, may be others. Throws ShapeError if the network is no classifier or
-/// gives what is not finite, ConfigError for options below these; what `done` throws ends it.
+/// beside the network, `batch_size` * 4 at most in memory. A file that cannot be read, is no picture,
+/// or is one of a shape that the preprocessing cannot take has an error, and the others their answers. The
+/// same bits for any number of threads; with another batch size plans, and with them last digits, may be
+/// others. Throws ShapeError if the network is no classifier or gives what is not finite, ConfigError for
+/// options below these; what `done` throws ends it.
 void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done);
 

@@ -78,7 +78,8 @@ void RunClaim::claim(const fs::path& folder) {
                   "give another --out; nothing of it was touched");
   };
   if (const char* const name = worth_keeping(folder_); name != nullptr) refuse(name);
-  for (const fs::path& run : report::runs_in(folder_)) {  // of seeds
+  for (const fs::path& run : report::runs_in(folder_)) {  // of seeds; or the folder itself
+    if (run == folder_) continue;
     if (const char* const name = worth_keeping(run); name != nullptr)
       refuse((run.filename() / name).string());
   }

@@ -14,7 +14,8 @@ class RunClaim {
  public:
   /// Claims `out`, or where that is empty the first free runs/<model>-<n>. Of several processes that want a
   /// folder one gets it. What a run left that was ended before its first figures (config.toml, the heading
-  /// of metrics.csv) is no run, unless it has checkpoints. Throws IoError where another process or an earlier run has the folder.
+  /// of metrics.csv) is no run, unless it has checkpoints. Throws IoError where another process or an earlier
+  /// run has the folder.
   RunClaim(const std::string& out, const std::string& model);
   /// Claims the folder of a run that goes on. Throws IoError where another process has it.
   static RunClaim of_run(const std::filesystem::path& folder) { return RunClaim(folder); }

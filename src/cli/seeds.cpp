@@ -34,7 +34,7 @@ class Seeds {
   SeedRuns run() {
     if (first_.resumed.empty()) begin();
     for (std::int64_t n = 0; n < count() && stop_signal() == 0; ++n) {
-      const std::uint64_t seed = first_.chosen.seed + static_cast<std::uint64_t>(n);
+      const std::uint64_t seed = seed_of(n);
       const fs::path folder = folder_of(n);
       if (!first_.quiet) say(fmt::format("seed {} ({} of {})", seed, n + 1, count()));
       const bool ended = !longer_ && has_ended(folder);
@@ -56,9 +56,8 @@ class Seeds {
 
  private:
   std::int64_t count() const { return first_.chosen.seeds; }
-  fs::path folder_of(std::int64_t n) const {
-    return claim_.folder() / report::seed_folder(first_.chosen.seed + static_cast<std::uint64_t>(n));
-  }
+  std::uint64_t seed_of(std::int64_t n) const { return first_.chosen.seed + static_cast<std::uint64_t>(n); }
+  fs::path folder_of(std::int64_t n) const { return claim_.folder() / report::seed_folder(seed_of(n)); }
 
   // What the folder says of all runs. Of those that are to be longer none has ended any more: else a resume
   // would take a shorter one for it. Nothing changes before one of them is known to go on.

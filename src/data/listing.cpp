@@ -96,8 +96,7 @@ class Walk {
     } else if (!S_ISREG(at.st_mode)) {
       ++found_.others["(no file)"];
     } else if (is_called_picture(path) || begins_as_picture(dir_ / path)) {
-      constexpr std::uint64_t kSecond =
-          1'000'000'000;  // from 2262 on its count wraps around, and is as good a key
+      constexpr std::uint64_t kSecond = 1'000'000'000;  // nanoseconds; from 2262 on the count wraps around
       const std::uint64_t time = static_cast<std::uint64_t>(at.st_mtim.tv_sec) * kSecond +
                                  static_cast<std::uint64_t>(at.st_mtim.tv_nsec);
       found_.files.push_back({path, at.st_size, static_cast<std::int64_t>(time)});

@@ -42,8 +42,8 @@ resnet_emulator_switch:
 .size resnet_emulator_switch, .-resnet_emulator_switch
 )");
 
-// Of a function that a fiber does not return from: ThreadSanitizer would count it as called for ever, on a stack of
-// 65,536 calls.
+// Of a function that a fiber does not return from: ThreadSanitizer would count it as called for ever, on a
+// stack of 65,536 calls.
 #if defined(__SANITIZE_THREAD__)
 #define RESNET_UNCOUNTED __attribute__((no_sanitize_thread))
 #else

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "io/model_metadata.h"
 #include "resnet/weights.h"
@@ -55,7 +56,7 @@ ModelFile import_model(const Weights& weights, const ImportOptions& options) {
     State tensors = weights.tensors;  // by the names of its own graph
     for (auto& [name, tensor] : tensors) name.insert(0, weights.prefix);
     try {
-      model = io::model_of(tensors, weights.metadata);
+      model = io::model_of(std::move(tensors), weights.metadata);
     } catch (const Error& error) {
       throw FormatError(fmt::format("{}: {}", weights.file, error.what()), error.hint());
     }

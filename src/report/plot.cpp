@@ -60,7 +60,7 @@ char letter_of(std::size_t i) {
 
 std::int64_t epochs_begun(const RunInfo& run) {
   if (run.steps <= 0 || run.batches <= 0) return run.epochs;
-  const std::int64_t of_epoch = train::steps_of(run.batches, std::max<std::int64_t>(1, run.accumulate));
+  const std::int64_t of_epoch = train::steps_of(run.batches, run.accumulate);
   return std::min(run.epochs, (run.steps + of_epoch - 1) / of_epoch);
 }
 

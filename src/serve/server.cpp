@@ -51,10 +51,6 @@ bool is_loopback_name(const std::string& name) {
   return name == "localhost" || name == "[::1]" || (is_number && name.starts_with("127."));
 }
 
-bool is_one_of(const std::string& name, std::span<const std::string> names) {
-  return std::ranges::any_of(names, [&](const std::string& one) { return serve::lower(one) == name; });
-}
-
 // Whether the request comes from a page of this address or of a proxy in front, or from no page: browsers send
 // Origin with POST.
 bool is_of_own_page(const Request& request, std::span<const std::string> names) {
@@ -63,7 +59,7 @@ bool is_of_own_page(const Request& request, std::span<const std::string> names) 
   const std::size_t scheme = origin->find("://");
   if (scheme == std::string::npos) return false;
   const std::string host = serve::lower(origin->substr(scheme + 3));
-  return host == serve::lower(request.host) || is_one_of(name_of_host(host), names);
+  return host == serve::lower(request.host) || std::ranges::count(names, name_of_host(host)) > 0;
 }
 
 bool is_form(const Request& request) {
@@ -152,11 +148,14 @@ struct Server::Impl final : serve::Handler {
         address("http://" + loop.address()),
         batcher(model, options, metrics, [this](const std::shared_ptr<Ask>& ask) {
           loop.complete(ask->client, any_response_of(*ask));
-        }) {}
+        }) {
+    for (std::string& name : options.names) name = serve::lower(name);
+  }
 
   std::optional<Response> refuse(const Request& request) override {
-    if (const std::string name = name_of_host(request.host);
-        loop.is_loopback() && !name.empty() && !is_loopback_name(name) && !is_one_of(name, options.names)) {
+    if (const std::string name = name_of_host(request.host); loop.is_loopback() && !name.empty() &&
+                                                             !is_loopback_name(name) &&
+                                                             std::ranges::count(options.names, name) == 0) {
       return serve::refused(421, "this server answers to localhost and to its own names alone");
     }
     if (!is_of_own_page(request, options.names))

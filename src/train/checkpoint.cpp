@@ -79,7 +79,6 @@ std::string to_json(const RunState& run) {
 }
 
 RunState run_from_json(const std::string& text) {
-  constexpr std::int64_t kMost = std::int64_t{1} << 53U;  // beyond all counts of a run
   const Json json = parse_json(text);
   RunState run;
   constexpr std::array<std::string_view, 5> kLater = {"skipped", "skipped_in_row", "rollbacks", "bad_at",
@@ -94,7 +93,7 @@ RunState run_from_json(const std::string& text) {
       value = found->whole();
       const bool may_be_none = &value == &run.evaluated_at || &value == &run.top_steps ||
                                &value == &run.bad_at || &value == &run.back_to;
-      if (value < (may_be_none ? -1 : 0) || value > kMost)
+      if (value < (may_be_none ? -1 : 0) || value > kMostCounted)
         refuse(fmt::format("{}: '{}' is out of range", kRunKey, name));
     } else {
       if (found == nullptr || !(found->is_float() || found->is_whole()))
@@ -109,7 +108,7 @@ RunState run_from_json(const std::string& text) {
       refuse(fmt::format("{}: a change of steps that is none", kRunKey));
     run.step_changes.push_back({change[0].whole(), change[1].whole()});
     const auto& [from, steps] = run.step_changes.back();
-    if (from < 0 || steps < 0 || from > kMost || steps > kMost)
+    if (from < 0 || steps < 0 || from > kMostCounted || steps > kMostCounted)
       refuse(fmt::format("{}: a change of steps that is out of range", kRunKey));
   }
   return run;

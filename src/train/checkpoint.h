@@ -59,7 +59,8 @@ struct Checkpoint {
 /// Beside our own code, what last bits depend on where this device computes: images::libraries() and its own.
 std::string libraries_of(const DeviceInfo& device);
 
-inline constexpr const char* kHashKey = "resnet.sha256";  // of a checkpoint's metadata
+inline constexpr std::int64_t kMostCounted = std::int64_t{1} << 53U;  // of steps or anything else in a run
+inline constexpr const char* kHashKey = "resnet.sha256";              // of a checkpoint's metadata
 /// What stands there: the SHA-256 of all else that the file says.
 std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata);
 

@@ -29,9 +29,9 @@ class CheckpointKeeper {
 
   /// The newest checkpoint that is whole, of a run that now has `blank`; what was passed over is told. None
   /// if the folder has none. Throws FormatError where it has some and all are damaged, ConfigError as
-  /// read_checkpoint() and check_facts(), IoError where the folder is not where it was. One that is being written is waited for. Where there is a whole one
-  /// of fewer steps than `before`, that is the newest: those of as many and more led to where the run went
-  /// bad, and are removed.
+  /// read_checkpoint() and check_facts(), IoError where the folder is not where it was. One that is being
+  /// written is waited for. Where there is a whole one of fewer steps than `before`, that is the newest: those
+  /// of as many and more led to where the run went bad, and are removed.
   std::optional<Checkpoint> newest(const Checkpoint& blank, const Engine& engine,
                                    std::int64_t before = std::numeric_limits<std::int64_t>::max());
 

@@ -71,11 +71,10 @@ bool Run::run_epochs() {
 }
 
 void Run::plan_steps() {
-  constexpr std::int64_t kWorthAnEstimate = 20;               // steps; it takes two
-  constexpr std::int64_t kMostSteps = std::int64_t{1} << 53;  // as checkpoints have it
+  constexpr std::int64_t kWorthAnEstimate = 20;  // steps; it takes two
   if (__builtin_mul_overflow(options_.epochs, steps_per_epoch(), &info_.planned_steps) ||
-      info_.planned_steps > kMostSteps)
-    info_.planned_steps = kMostSteps;
+      info_.planned_steps > kMostCounted)
+    info_.planned_steps = kMostCounted;
   if (options_.steps > 0)
     info_.planned_steps =
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;

@@ -13,16 +13,6 @@
 namespace resnet {
 namespace {
 
-// Of a picture as the network sees it. One that cannot be made so, as a strip of 1x300 pixels, is at fault, and
-// not the network.
-Shape example_of(const data::Preprocessing& preprocessing, const data::Image& image) {
-  try {
-    return data::preprocessed_shape(preprocessing, image.height, image.width);
-  } catch (const ShapeError& error) {
-    throw FormatError(error.what(), error.hint());
-  }
-}
-
 // Files as a data set without labels. A file that is no picture becomes a black pixel and a note: the others
 // of its batch have their answers.
 class Files final : public data::Dataset::Source {
@@ -36,9 +26,11 @@ class Files final : public data::Dataset::Source {
     const std::filesystem::path& file = files_[static_cast<std::size_t>(i)];
     try {
       out = images::read(file, {}, data::draft_of(preprocessing_));
-      check(file, out);
+      static_cast<void>(data::preprocessed_shape(preprocessing_, out.height, out.width));
       return;
-    } catch (const Error& why) {
+    } catch (const ShapeError& why) {
+      error = file.string() + ": " + why.what();
+    } catch (const Error& why) {  // it names the file
       error = why.what();
     }
     out = {1, 1, 3, {0, 0, 0}};
@@ -46,19 +38,21 @@ class Files final : public data::Dataset::Source {
   const std::string& error(std::int64_t i) const { return errors_[static_cast<std::size_t>(i)]; }
 
  private:
-  void check(const std::filesystem::path& file, const data::Image& image) const {
-    try {
-      static_cast<void>(example_of(preprocessing_, image));
-    } catch (const FormatError& error) {
-      throw FormatError(file.string() + ": " + error.what(), error.hint());
-    }
-  }
-
   std::span<const std::filesystem::path> files_;
   data::Preprocessing preprocessing_;
   mutable std::vector<std::string> errors_;  // each written by the one thread that reads its file, before
                                              // the batch is handed over
 };
+
+// Of a picture as the network sees it. One that cannot be made so, as a strip of 1x300 pixels, is at fault,
+// and not the network.
+Shape example_of(const data::Preprocessing& preprocessing, const data::Image& image) {
+  try {
+    return data::preprocessed_shape(preprocessing, image.height, image.width);
+  } catch (const ShapeError& error) {
+    throw FormatError(error.what(), error.hint());
+  }
+}
 
 // The answer for a picture by itself.
 Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {

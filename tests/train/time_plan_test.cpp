@@ -198,21 +198,42 @@ TEST(Time, TakesOneStepAtLeast) {
   EXPECT_TRUE(outcome.result.complete);
 }
 
-// A program that is started again after the end of its run has nothing to do, unless it is given more time.
-TEST(Time, OfAFinishedRunMayGrow) {
-  const ScratchFolder scratch;
+// A run of a machine with checkpoints, which is stopped after so large a share of its time.
+struct Resumable {
+  ScratchFolder scratch;
+  std::atomic<bool> stop{false};
   Machine machine;
   FitOptions options = machine.options();
-  options.checkpoints = {.folder = scratch.path(), .resume = true};
-  options.seconds = 1000;
-  const Machine::Outcome first = machine.run(options);
+
+  explicit Resumable(double until) {
+    options.checkpoints = {.folder = scratch.path(), .resume = true};
+    options.seconds = 1000;
+    options.stop = &stop;
+    machine.slowness = [this, until](double share) {
+      if (share > until) stop = true;
+      return 1.0;
+    };
+  }
+  Machine::Outcome run() { return machine.run(options); }
+  // From now on nothing stops it.
+  Machine::Outcome run_on() {
+    machine.slowness = [](double) { return 1.0; };
+    stop = false;
+    return run();
+  }
+};
+
+// A program that is started again after the end of its run has nothing to do, unless it is given more time.
+TEST(Time, OfAFinishedRunMayGrow) {
+  Resumable run(1e9);
+  const Machine::Outcome first = run.run();
   EXPECT_TRUE(first.result.complete);
-  const Machine::Outcome again = machine.run(options);
+  const Machine::Outcome again = run.run();
   EXPECT_EQ(again.result.steps, first.result.steps);
   EXPECT_EQ(again.result.step_plan, first.result.step_plan);
   EXPECT_TRUE(again.result.complete);
-  options.seconds = 2500;
-  const Machine::Outcome longer = machine.run(options);
+  run.options.seconds = 2500;
+  const Machine::Outcome longer = run.run();
   EXPECT_GT(longer.result.steps, 2 * first.result.steps);
   EXPECT_TRUE(longer.result.complete);
   EXPECT_NEAR(longer.result.seconds, 2500, 50);
@@ -220,51 +241,27 @@ TEST(Time, OfAFinishedRunMayGrow) {
 
 // Nothing was measured then, and any plan would be absurd.
 TEST(Time, StoppedInItsWarmUpLeavesThePlan) {
-  const ScratchFolder scratch;
-  std::atomic<bool> stop{false};
-  Machine machine;
-  machine.slowness = [&](double share) {
-    if (share > 0.3) stop = true;
-    return 1.0;
-  };
-  FitOptions options = machine.options();
-  options.checkpoints = {.folder = scratch.path(), .resume = true};
-  options.seconds = 1000;
-  options.stop = &stop;
-  const Machine::Outcome first = machine.run(options);
+  Resumable run(0.3);
+  const Machine::Outcome first = run.run();
   EXPECT_FALSE(first.result.complete);
   EXPECT_GT(first.result.steps, 0);
-  options.seconds = 3000;
-  const Machine::Outcome stopped = machine.run(options);
+  run.options.seconds = 3000;
+  const Machine::Outcome stopped = run.run();
   EXPECT_EQ(stopped.result.steps, first.result.steps);
   EXPECT_EQ(stopped.result.step_plan, first.result.step_plan);
-  machine.slowness = [](double) { return 1.0; };
-  stop = false;
-  const Machine::Outcome last = machine.run(options);
+  const Machine::Outcome last = run.run_on();
   EXPECT_TRUE(last.result.complete);
   EXPECT_NEAR(last.result.seconds, 3000, 60);
 }
 
 // The planned evaluation of a run that was stopped behind its last step is all that is missing.
 TEST(Time, StoppedInItsLastEvaluationIsEvaluated) {
-  const ScratchFolder scratch;
-  std::atomic<bool> stop{false};
-  Machine machine;
-  machine.slowness = [&](double share) {
-    if (share > 0.99) stop = true;
-    return 1.0;
-  };
-  machine.test_seconds = [](std::int64_t) { return 2.0; };  // 32 s: the last steps are before 0.97
-  FitOptions options = machine.options();
-  options.checkpoints = {.folder = scratch.path(), .resume = true};
-  options.seconds = 1000;
-  options.stop = &stop;
-  const Machine::Outcome first = machine.run(options);
+  Resumable run(0.99);
+  run.machine.test_seconds = [](std::int64_t) { return 2.0; };  // 32 s: the last steps are before 0.97
+  const Machine::Outcome first = run.run();
   EXPECT_FALSE(first.result.complete);
   EXPECT_EQ(first.result.steps, first.run.steps) << "the case is another one";
-  machine.slowness = [](double) { return 1.0; };
-  stop = false;
-  const Machine::Outcome last = machine.run(options);
+  const Machine::Outcome last = run.run_on();
   EXPECT_TRUE(last.result.complete);
   EXPECT_EQ(last.result.steps, first.result.steps);
 }
