@@ -144,7 +144,8 @@ class Dataset {
   const std::vector<std::string>& classes() const noexcept { return classes_; }
   const Preprocessing& preprocessing() const noexcept { return preprocessing_; }
   const Shape& example_shape() const noexcept { return example_; }  ///< [C,H,W] after preprocessing
-  std::int32_t label(std::int64_t i) const { return source_->label(i); }
+  /// Into classes(). Throws Error if there is none, FormatError where the source has one without a class.
+  std::int32_t label(std::int64_t i) const;
   Image image(std::int64_t i) const;  ///< as stored; throws Error if there is none
   /// Its first `limit` examples, or all where it has fewer; 0: all. Throws ConfigError for less.
   Dataset first(std::int64_t limit) const;

@@ -1,4 +1,5 @@
-// Errors: everything the library throws is a resnet::Error. The library never prints, exits or aborts.
+// Errors: everything the library throws is a resnet::Error, but for std::bad_alloc where there is no memory for
+// something small (memory.h). The library never prints, exits or aborts.
 #pragma once
 
 #include <stdexcept>

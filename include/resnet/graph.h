@@ -109,7 +109,10 @@ class Graph {
   const std::vector<std::pair<std::string, ValueId>>& outputs() const noexcept { return outputs_; }
   const std::vector<Update>& updates() const noexcept { return updates_; }
 
-  const ValueInfo& value(ValueId id) const { return values_.at(static_cast<std::size_t>(id)); }
+  const ValueInfo& value(ValueId id) const {  ///< throws FormatError if there is none
+    if (static_cast<std::size_t>(id) >= values_.size()) refuse(id);
+    return values_[static_cast<std::size_t>(id)];
+  }
   ValueId input(std::string_view name) const;       ///< throws FormatError if there is none
   ValueId output(std::string_view name) const;      ///< throws FormatError if there is none
   std::vector<ValueId> with_role(Role role) const;  ///< in the order of adding
@@ -120,6 +123,8 @@ class Graph {
   Graph without_updates() const;
 
  private:
+  [[noreturn]] void refuse(ValueId id) const;
+
   std::vector<ValueInfo> values_;
   std::vector<Node> nodes_;
   std::vector<std::pair<std::string, ValueId>> outputs_;

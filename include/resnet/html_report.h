@@ -43,9 +43,10 @@ struct HtmlReportOptions {
 /// worst mistakes, calibration and speed, of several runs side by side. It loads nothing: a
 /// Content-Security-Policy allows its own script and style by their hashes, pictures as data and nothing
 /// else. What files chose (names of classes, files and runs) stays text. The same runs give the same bytes.
-/// Some MB at most: pictures are shrunk to 96 pixels; of a matrix those cells are there that have the most
-/// examples, 20,000 a run; one that cannot be read is left out. Reads pictures of the data sets. Throws
-/// ConfigError for no runs or more than 32.
+/// Some MB at most: pictures are shrunk to 96 pixels; of a matrix all right answers are there, and those
+/// mistakes that have the most examples, 20,000 cells a run. Reads pictures of the data sets; one that cannot be
+/// read is left out where its Source knows facts() of it, else its error comes out. Throws ConfigError for no
+/// runs or more than 32, and for an evaluation without the data that it was made on.
 std::string html_report(std::span<const ReportedRun> runs, const HtmlReportOptions& options = {});
 
 /// A progress bar of html_report() for so many pictures, as test_progress(): to be called with the number

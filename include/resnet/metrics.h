@@ -37,7 +37,7 @@ struct Metrics {
   Interval accuracy_95;  // Wilson's score interval at 95 %
   double top5 = 0;       // the label is among the five likeliest; NaN of fewer than six classes
   std::vector<ClassMetrics> classes;
-  std::vector<std::int64_t> confusion;  // [true][answered], row-major, classes x classes
+  std::vector<std::int64_t> confusion;  // [true][answered], row-major, classes x classes; or none
   // Means over the classes that have examples, all alike; a class that was never answered has precision 0.
   // The mean recall is also called balanced accuracy.
   double macro_precision = 0, macro_recall = 0, macro_f1 = 0;
@@ -46,8 +46,9 @@ struct Metrics {
 
 /// Throws ConfigError for fewer classes than 1, ShapeError for a label or an answer that is none of them.
 /// An answer that is no class (networks may have more outputs than the data has classes) counts as wrong.
+/// Throws MemoryError where there is no room for the confusion matrix, which may be left out.
 /// Sources: Wilson, "Probable inference", 1927; Guo et al., arXiv 1706.04599, equation 3.
-Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes);
+Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes, bool confusion = true);
 
 /// Wilson's score interval at 95 % for `hits` of `count`; NaN without any.
 Interval wilson_95(std::int64_t hits, std::int64_t count);

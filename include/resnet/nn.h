@@ -173,8 +173,8 @@ class Sequential : public Module {
     return add(std::move(name), std::move(module));
   }
   std::size_t size() const noexcept { return children().size(); }
-  const Module& operator[](std::size_t i) const { return *children().at(i).module; }
-  Module& operator[](std::size_t i) { return *children().at(i).module; }
+  const Module& operator[](std::size_t i) const;  ///< throws ConfigError if there is none
+  Module& operator[](std::size_t i);
 
   Value operator()(Value x) const override;
   std::string kind() const override { return "Sequential"; }

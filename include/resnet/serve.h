@@ -12,7 +12,7 @@
 namespace resnet {
 
 struct ServeOptions {
-  std::string host = "127.0.0.1";  // an address or a name of this machine; "0.0.0.0" or "::": all of them
+  std::string host = "127.0.0.1";  // an address, or localhost; "0.0.0.0" or "::": all of them
   int port = 8000;                 // 0: one that is free
   std::string title = "resnet";    // of the page
   /// Names by which a reverse proxy in front is known ("photos.example"): its requests and its page's are no

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "resnet/error.h"
 
@@ -135,8 +136,12 @@ class Tensor {
   explicit Tensor(const Shape& shape, DType dtype = DType::f32);
   Tensor(const Tensor& other);
   Tensor& operator=(const Tensor& other);
-  Tensor(Tensor&& other) noexcept = default;
-  Tensor& operator=(Tensor&& other) noexcept = default;
+  Tensor(Tensor&& other) noexcept { swap(other); }  ///< leaves a default tensor
+  Tensor& operator=(Tensor&& other) noexcept {
+    Tensor moved(std::move(other));
+    swap(moved);
+    return *this;
+  }
   ~Tensor() = default;
 
   const Shape& shape() const noexcept { return shape_; }
@@ -162,6 +167,11 @@ class Tensor {
 
  private:
   void check_dtype(DType wanted) const;
+  void swap(Tensor& other) noexcept {
+    std::swap(shape_, other.shape_);
+    std::swap(dtype_, other.dtype_);
+    std::swap(buffer_, other.buffer_);
+  }
 
   Shape shape_{0};
   DType dtype_ = DType::f32;

@@ -176,7 +176,7 @@ InputFile::InputFile(const fs::path& path) : path_(path) {
 }
 
 InputFile::~InputFile() {
-  const Descriptor closed(fd_);
+  const Descriptor closed(is_owner_ ? fd_ : -1);
 }
 
 std::size_t InputFile::read(std::span<std::byte> out) {
@@ -193,8 +193,12 @@ std::size_t InputFile::read(std::span<std::byte> out) {
 
 std::vector<std::byte> read_file(const fs::path& path, std::int64_t most) {
   InputFile file(path);
+  return read_file(file, most);
+}
+
+std::vector<std::byte> read_file(InputFile& file, std::int64_t most) {
   const auto refuse = [&] {
-    throw FormatError(path.string() + " is larger than " + std::to_string(most) + " bytes",
+    throw FormatError(file.path().string() + " is larger than " + std::to_string(most) + " bytes",
                       "is it the file that was meant?");
   };
   if (file.size() > most) refuse();

@@ -19,6 +19,9 @@ namespace resnet {
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);
+  /// One that is open already, from where it stands, and stays open; `name` is for messages.
+  InputFile(std::filesystem::path name, int fd) noexcept
+      : path_(std::move(name)), fd_(fd), is_owner_(false) {}
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -33,11 +36,13 @@ class InputFile {
   std::filesystem::path path_;
   int fd_ = -1;
   std::int64_t size_ = 0;
+  bool is_owner_ = true;
 };
 
 /// The file's bytes. Throws IoError if it cannot be read, FormatError if it is larger than `most`.
 std::vector<std::byte> read_file(const std::filesystem::path& path,
                                  std::int64_t most = std::int64_t{1} << 40);
+std::vector<std::byte> read_file(InputFile& file, std::int64_t most);
 
 /// The same as text; at most 16 MiB.
 std::string read_text(const std::filesystem::path& path);

@@ -173,11 +173,16 @@ auto of_picture(bool numbered, std::size_t number, const Make& make) {
 }
 
 // The `kept` likeliest of each picture of the batch, `most` places apart. The first one is `first`.
-void answer(const Model& model, const Batch& batch, std::size_t kept, resnet_prediction* to, std::size_t most,
-            bool numbered, std::size_t first) {
+void answer(const Model& model, std::size_t classes, const Batch& batch, std::size_t kept,
+            resnet_prediction* to, std::size_t most, bool numbered, std::size_t first) {
   const Shape& example = batch.example;
   const Tensor logits = model.infer(
       resnet::ImageView::nhwc({batch.values.data(), Shape{batch.size, example[1], example[2], example[0]}}));
+  if (logits.shape().rank() != 2 || logits.shape()[1] != static_cast<std::int64_t>(classes)) {
+    throw resnet::ShapeError("the network has outputs of " + to_string(logits.shape()) +
+                                 " for pictures of this size, not " + std::to_string(classes) + " for each",
+                             "give pictures of the size that it was made for");
+  }
   for (std::int64_t n = 0; n < batch.size; ++n) {
     const auto ranked = of_picture(numbered, first + static_cast<std::size_t>(n),
                                    [&] { return model.ranked(logits, n, static_cast<std::int64_t>(kept)); });
@@ -199,7 +204,7 @@ void predict(const resnet_model* model, const resnet_picture* pictures, std::siz
   std::size_t answered = 0;
   const auto flush = [&] {
     if (batch.size == 0) return;
-    answer(model->model, batch, kept, top + answered * most, most, numbered, answered);
+    answer(model->model, model->names.size(), batch, kept, top + answered * most, most, numbered, answered);
     answered += static_cast<std::size_t>(batch.size);
     batch.values.clear();
     batch.size = 0;

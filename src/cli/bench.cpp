@@ -65,6 +65,7 @@ class Bench final : public Command {
 
   int run() override {
     const settings::Settings chosen = from_flags();
+    if (!chosen.step_changes.empty()) throw ConfigError("--steps is one number here");
     const bool training = what_ == "train";
     if (!training && what_ != "infer" && what_ != "loader") {
       const std::string near = nearest(what_, argument("WHAT").choices);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "report/run_record.h"
 #include "settings/options.h"
+#include "settings/values.h"
 
 namespace resnet::cli {
 namespace {
@@ -73,12 +74,17 @@ void Command::check_rest(const std::vector<std::string>& words) const {
                       fmt::format("resnet {} --help shows what it takes", name_));
   }
   const std::string word = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  std::vector<std::string> names = {"help"};
+  for (const Argument& argument : arguments_) {
+    if (!argument.positional) names.push_back(argument.name);
+  }
   std::string hint = hint_for_foreign(word);
+  const std::size_t meant = hint.find("--");  // a flag, which another command may have
+  if (meant != std::string::npos &&
+      std::ranges::find(names, hint.substr(meant + 2, hint.find_first_of(" ?", meant) - meant - 2)) ==
+          names.end())
+    hint.clear();
   if (hint.empty()) {
-    std::vector<std::string> names = {"help"};
-    for (const Argument& argument : arguments_) {
-      if (!argument.positional) names.push_back(argument.name);
-    }
     const std::string near = nearest(word, names);
     hint = near.empty() ? fmt::format("resnet {} --help lists its flags", name_)
                         : fmt::format("did you mean --{}?", near);
@@ -111,6 +117,10 @@ void Command::accept_all_but(const std::vector<std::string>& names) {
   accept(rest);
 }
 
+void Command::default_is(const std::string& text, const std::vector<std::string>& names) {
+  for (const std::string& name : names) argument(name).default_text = text;
+}
+
 settings::Settings Command::from_flags(settings::Settings base) const {
   settings::set_all(given_, base);
   return base;
@@ -141,12 +151,19 @@ void Command::add_runs(std::vector<std::string>& runs) {
        .example = "runs/d2l_resnet18-1"});
 }
 
+Argument::Target Command::count(std::string name, std::int64_t& value, std::int64_t most) {
+  return [name = std::move(name), &value, most](const std::string& text) {
+    value = settings::parse_count(name, text, 1, most);
+  };
+}
+
 void Command::add_classes(std::int64_t& classes) {
+  constexpr std::int64_t kMost = 1 << 20;
   add({.name = "classes",
        .placeholder = "N",
        .help = "classes of the network",
        .default_text = "10",
-       .target = &classes});
+       .target = count("classes", classes, kMost)});
 }
 
 settings::Settings Command::with_data(settings::Settings base) const {
@@ -167,6 +184,30 @@ Argument& Command::argument(const std::string& name) {
 const Argument& Command::argument(const std::string& name) const {
   return *std::find_if(arguments_.begin(), arguments_.end(),
                        [&](const Argument& a) { return a.name == name; });
+}
+
+void check_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs) {
+  const auto place_of = [](const std::filesystem::path& path) {
+    std::error_code ignored;
+    return std::filesystem::absolute(path, ignored).lexically_normal();
+  };
+  const auto is_one = [&](const std::filesystem::path& a, const std::filesystem::path& b) {
+    return !b.empty() && (are_same(a, b) || place_of(a) == place_of(b));
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [flag, file] = outputs[i];
+    if (file.empty() || kind_of(file) == PathKind::other) continue;  // a device or a pipe takes many
+    for (std::size_t k = 0; k < i; ++k) {
+      if (is_one(file, outputs[k].file))
+        throw ConfigError(fmt::format("{} and {} are both '{}'", outputs[k].flag, flag, file),
+                          "give two files");
+    }
+    for (const std::filesystem::path& input : inputs) {
+      if (is_one(file, input))
+        throw ConfigError(fmt::format("{}: {} is read, and would be lost", flag, file),
+                          "give another file to write");
+    }
+  }
 }
 
 std::vector<std::string> names_of(const Commands& commands) {

@@ -21,13 +21,13 @@ enum ExitCode : int { kDone = 0, kFailed = 1, kBadValue = 2 };
 /// A flag of a command, with or without a value, or a positional. Help, manual page and completions are
 /// written from these.
 struct Argument {
-  using Target = std::variant<bool*, std::int64_t*, std::string*, std::vector<std::string>*,
-                              std::function<void(const std::string&)>>;
+  using Target =
+      std::variant<bool*, std::string*, std::vector<std::string>*, std::function<void(const std::string&)>>;
   std::string name;               // "lr"; of a positional "RUN"
   std::string placeholder = {};   // of the value; empty where there is none
   std::string help = {};          // one sentence, lower case, no full stop
   std::string default_text = {};  // as help shows it; may be empty
-  Target target = {};             // what the parser sets; a function is called with the last value
+  Target target = {};  // what the parser sets; a function is called with the last value; none is ""
   bool positional = false;
   bool optional = false;                  // of a positional
   std::vector<std::string> choices = {};  // all values there are, or the usual ones; may be empty
@@ -62,6 +62,8 @@ class Command {
   void accept(const std::vector<std::string>& names);
   /// All that are flags, but these.
   void accept_all_but(const std::vector<std::string>& names);
+  /// What the help shows as the default of these flags.
+  void default_is(const std::string& text, const std::vector<std::string>& names);
   /// What accept() took and the command line gave, over `base`.
   settings::Settings from_flags(settings::Settings base = {}) const;
   /// A positional DATA, which may be left out; --data may not be given too.
@@ -72,6 +74,8 @@ class Command {
   void add_run(std::string& run, const std::string& example = "runs/resnet18-1");
   /// The positional RUN of commands that take several, as folders.
   void add_runs(std::vector<std::string>& runs);
+  /// The target of the flag --`name`, a whole number from 1 to `most`.
+  static Argument::Target count(std::string name, std::int64_t& value, std::int64_t most);
   /// The flag --classes, of a network that is made for the command.
   void add_classes(std::int64_t& classes);
   /// The argument called `name`, which must be there.
@@ -86,6 +90,14 @@ class Command {
 };
 
 using Commands = std::vector<std::unique_ptr<Command>>;
+
+/// A file that a command writes, and the flag that names it.
+struct Output {
+  const char* flag;
+  std::string file;  // "" where none is written
+};
+/// Refuses outputs that are each other's file, or one of `inputs`, which would be lost. Throws ConfigError.
+void check_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs = {});
 
 /// The names of those that are not hidden.
 std::vector<std::string> names_of(const Commands& commands);

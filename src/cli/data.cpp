@@ -1,6 +1,7 @@
 // `resnet data`: what a data set holds.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <optional>
@@ -43,6 +44,7 @@ class Data final : public Command {
     settings::Settings base;
     base.on_bad_file = "skip";
     const settings::Settings chosen = from_flags(with_data(std::move(base)));
+    check_flags(chosen);
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);
     watch.scanned = [&](const data::FolderScan& found) { scan = found; };
@@ -67,16 +69,35 @@ class Data final : public Command {
   }
 
  private:
+  // Flags of outputs that were not asked for.
+  void check_flags(const settings::Settings& chosen) const {
+    check_outputs({{"--sheet", sheet_}, {"--save-batches", batches_}});
+    const auto refuse = [&](const std::vector<const char*>& flags, const char* of) {
+      for (const char* flag : flags) {
+        if (argument(flag).given)
+          throw ConfigError(fmt::format("--{} has no use without {}", flag, of),
+                            "give that too, or leave it out");
+      }
+    };
+    if (batches_.empty()) refuse({"steps", "batch-size", "drop-last", "sampler"}, "--save-batches FILE");
+    if (batches_.empty() && sheet_.empty())
+      refuse({"recipe", "augment", "crop-padding", "augment-filter", "jitter", "erasing", "cutout", "mixup",
+              "cutmix"},
+             "--sheet FILE or --save-batches FILE");
+    if (!chosen.step_changes.empty()) throw ConfigError("--steps is one number here");
+  }
+
   void save_batches(const settings::Settings& chosen, const data::Dataset& train) const {
     data::Loader loader = settings::training_loader(chosen, train);
     const data::Order order = settings::training_order(chosen, train);
     const std::int64_t count = chosen.steps > 0 ? chosen.steps : loader.batches();
     constexpr std::int64_t kMostBytes = std::int64_t{1} << 32;  // they are in memory before they are written
-    const std::int64_t bytes = chosen.batch_size * train.example_shape().elements() * 4;
+    const std::int64_t bytes =
+        std::min(chosen.batch_size, train.size()) * train.example_shape().elements() * 4;
     if (count > kMostBytes / bytes) {
       throw ConfigError(
           fmt::format("--save-batches: {} batches of {} bytes are more than 4 GiB", count, bytes),
-          "give --steps");
+          bytes > kMostBytes ? "give a smaller --batch-size" : "give fewer --steps");
     }
     io::NamedTensors tensors;
     std::int64_t done = 0;

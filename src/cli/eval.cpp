@@ -10,8 +10,10 @@
 #include "cli/command.h"
 #include "cli/evaluation.h"
 #include "resnet/evaluation_files.h"
+#include "resnet/folder.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
+#include "settings/values.h"
 
 namespace resnet::cli {
 namespace {
@@ -20,8 +22,11 @@ class Eval final : public Command {
  public:
   Eval() : Command("eval", "Accuracy of a trained network on a test set.") {
     add_run(run_, "runs/d2l_resnet18-1");
-    accept({"data", "data-dir", "val-split", "on-bad-file", "limit-test", "batch-size", "tta",
+    accept({"data", "data-dir", "val-split", "seed", "on-bad-file", "limit-test", "batch-size", "tta",
             "loader-threads", "device", "threads", "precision", "isa", "memory"});
+    default_is("the run's", {"data", "val-split", "seed", "on-bad-file", "limit-test", "batch-size", "tta",
+                             "precision", "isa"});
+    argument("seed").help = "of the split of a folder without val/ and test/";
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
@@ -42,18 +47,34 @@ class Eval final : public Command {
     const settings::Settings run = settings_of_run(run_);
     const settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
+    check_outputs(
+        {{"--confusion", confusion_}, {"--mistakes", mistakes_}, {"--save-predictions", predictions_}},
+        {file});
     Model model = load_model(file, settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_);
-    const data::Dataset found =
-        settings::open_data(chosen, data::Split::test, told_scan(json_), model.preprocessing());
+    bool split = false;  // by us
+    data::DatasetOptions watch = told_scan(json_);
+    watch.scanned = [&, tell = watch.scanned](const data::FolderScan& scan) {
+      split = !scan.has(data::Part::val) && !scan.has(data::Part::test);
+      tell(scan);
+    };
+    const data::Dataset found = settings::open_data(chosen, data::Split::test, watch, model.preprocessing());
     const data::Dataset test = with_classes_of(model, found);
     if (!settings::is_data_of(run, data::Split::test, found)) {
       const std::string what =
           fmt::format("{} has other test examples than the run in {} had", test.name(), run_);
-      if (!argument("data").given && !argument("data-dir").given) {
+      const auto given = [&](const char* name) { return argument(name).given; };
+      if (!given("data") && !given("data-dir") && !given("val-split") && !given("seed"))
         throw FormatError(what, "give --data or --data-dir to evaluate on these");
-      }
       say("note: " + what);
+    }
+    const bool knows_split =
+        !run.test_sha256.empty() || argument("seed").given || argument("val-split").given;
+    if (split && !knows_split) {
+      say(fmt::format(
+          "note: {} is split by --seed {} and --val-split {}; if its training had others, some of "
+          "its pictures are tested on",
+          found.name(), chosen.seed, settings::shortest(chosen.val_split)));
     }
     const Evaluation figures = evaluate_model(model, file.string(), test, chosen);
     const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
@@ -113,7 +134,7 @@ class Eval final : public Command {
     const std::size_t count = test.classes().size();
     fmt::print("test acc {:.4f}, loss {:.4f}, {} examples of {}\n", figures.test_acc, figures.loss,
                figures.examples, printable(test.name()));
-    fmt::print("95 % of such test sets give {:.4f} to {:.4f}; ", metrics.accuracy_95.low,
+    fmt::print("accuracy on all such pictures {:.4f} to {:.4f} (95 %); ", metrics.accuracy_95.low,
                metrics.accuracy_95.high);
     if (!std::isnan(metrics.top5)) fmt::print("top-5 acc {:.4f}, ", metrics.top5);
     fmt::print("calibration error {:.4f}\n\n", metrics.calibration_error);

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -9,6 +10,7 @@
 #include "data/listing.h"
 #include "graph/names.h"
 #include "resnet/images.h"
+#include "settings/values.h"
 
 namespace resnet::cli {
 namespace {
@@ -62,7 +64,10 @@ class Export final : public Command {
          .placeholder = "N",
          .help = "version of ONNX's operators",
          .default_text = "17",
-         .target = &opset_,
+         .target =
+             [this](const std::string& text) {
+               opset_ = std::stoi(settings::parse_choice("opset", text, {"17", "18"}));
+             },
          .choices = {"17", "18"}});
     add({.name = "with-preprocessing",
          .help = "take pictures' bytes [N,H,W,C] of any size: resize, crop and normalise inside ONNX",
@@ -94,6 +99,14 @@ class Export final : public Command {
     check_flags();
     const WeightType type = weight_type();
     const fs::path file = model_path(run_);
+    check_outputs({{"--onnx", onnx_}, {"--safetensors", safetensors_}}, {file});
+    for (const auto& [flag, written] :
+         {std::pair("--onnx", onnx_), std::pair("--safetensors", safetensors_)}) {
+      if (!written.empty() && kind_of(written) == PathKind::other)
+        throw ConfigError(
+            fmt::format("{}: {} is a device or a pipe, from which nothing is read back", flag, written),
+            "give the name of a file");
+    }
     const ModelFile model = read_model(file);
     Json written = Json::object();
     if (!onnx_.empty()) write_onnx(model, written);
@@ -113,16 +126,13 @@ class Export final : public Command {
   void check_flags() const {
     if (onnx_.empty() && safetensors_.empty())
       throw ConfigError("export has nothing to write", "give --onnx FILE, --safetensors FILE or both");
-    if (onnx_ == safetensors_)
-      throw ConfigError(fmt::format("--onnx and --safetensors are both '{}'", onnx_), "give two files");
-    for (const char* flag : {"opset", "with-preprocessing", "softmax", "no-fold", "check"}) {
+    for (const char* flag :
+         {"opset", "with-preprocessing", "softmax", "no-fold", "check", "threads", "isa", "memory"}) {
       if (onnx_.empty() && argument(flag).given)
         throw ConfigError(fmt::format("--{} is of ONNX, which is not written", flag), "give --onnx FILE too");
     }
     if (safetensors_.empty() && argument("dtype").given)
       throw ConfigError("--dtype is of safetensors, which are not written", "give --safetensors FILE too");
-    if (opset_ != 17 && opset_ != 18)
-      throw ConfigError(fmt::format("--opset cannot be {}", opset_), "give 17 or 18");
   }
 
   WeightType weight_type() const {
@@ -135,7 +145,7 @@ class Export final : public Command {
   void write_onnx(const ModelFile& model, Json& written) const {
     const std::vector<images::Image> pictures = check_.empty() ? made_pictures(model) : pictures_of(check_);
     const OnnxFacts facts = export_onnx(onnx_, model,
-                                        {.opset = static_cast<int>(opset_),
+                                        {.opset = opset_,
                                          .fold_norms = !no_fold_,
                                          .softmax = softmax_,
                                          .with_preprocessing = preprocessing_});
@@ -162,7 +172,7 @@ class Export final : public Command {
   }
 
   std::string run_, onnx_, safetensors_, check_, dtype_ = "f32";
-  std::int64_t opset_ = 17;
+  int opset_ = 17;
   bool preprocessing_ = false, softmax_ = false, no_fold_ = false, json_ = false;
 };
 

@@ -34,12 +34,12 @@ class Import final : public Command {
          .default_text = "numbers",
          .target = &classes_});
     accept({"resize", "resize-filter", "crop", "normalize"});
-    for (const char* name : {"resize", "resize-filter", "crop", "normalize"})
-      argument(name).default_text = "the weights' own";
+    default_is("the weights' own", {"resize", "resize-filter", "crop", "normalize"});
     add({.name = "json", .help = "print what was found as JSON", .target = &json_});
   }
 
   int run() override {
+    check_outputs({{"--out", out_}}, {file_, classes_});
     const Weights weights = read_weights(file_);
     const Recognition found = recognise(weights);
     const bool own = weights.metadata.contains(io::kGraphKey);

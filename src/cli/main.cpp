@@ -61,8 +61,8 @@ int run(int argc, char** argv) {
   const Program program = {
       kDescription,
       "resnet help COMMAND shows the flags of a command. Exit codes: 0 done; 1 a file, the data\n"
-      "or the machine failed; 2 a flag cannot take its value; 129, 130, 143 interrupted (the\n"
-      "last line on stderr says what was saved).",
+      "or the machine failed; 2 a flag cannot take its value; 129, 130, 138, 143 interrupted\n"
+      "(the last line on stderr says what was saved).",
       version_text()};
   Commands commands = make_commands();
   const std::vector<std::string> names = names_of(commands);

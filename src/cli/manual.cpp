@@ -19,11 +19,15 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
 constexpr const char* kHelp = "Shows the flags of a command.";
 
 bool takes_folder(const Argument& argument) {
-  return argument.placeholder == "DIR";
+  return argument.placeholder == "DIR" || argument.name == "DATA";
 }
 
 bool takes_file(const Argument& argument) {
-  return argument.placeholder == "FILE" || argument.name == "RUN";
+  return argument.placeholder == "FILE" || argument.name == "FILE" || argument.name == "RUN";
+}
+
+bool repeats(const Argument& argument) {
+  return std::holds_alternative<std::vector<std::string>*>(argument.target);
 }
 
 // What a command takes, --help included.
@@ -83,14 +87,23 @@ std::string man_page(const Commands& commands) {
   page +=
       ".SH EXIT STATUS\n0 done; 1 a file, the data or the machine failed; 2 a flag cannot take its value; "
       "129, "
-      "130 and 143 interrupted: the last line on standard error says what was saved, and where.\n";
+      "130, 138 and 143 interrupted: the last line on standard error says what was saved, and where.\n";
   page +=
       ".SH ENVIRONMENT\n.TP\n\\fBRESNET_DATA_DIR\\fR\nfolder of the data set where \\-\\-data\\-dir is not "
       "given\n"
+      ".TP\n\\fBOMP_NUM_THREADS\\fR\nthreads where \\-\\-threads is not given\n"
+      ".TP\n\\fBRESNET_CUDA_PLUGIN\\fR\nfile of the plugin that computes on GPUs, where it is not beside the "
+      "program "
+      "or library\n"
+      ".TP\n\\fBXDG_CACHE_HOME\\fR\nfolder of what \\-\\-cache disk keeps, and of what is known of folders "
+      "of "
+      "pictures; else ~/.cache\n"
+      ".TP\n\\fBCOLUMNS\\fR\nwidth of plots\n"
       ".TP\n\\fBNO_COLOR\\fR\nset: no colours\n";
   page +=
       ".SH FILES\nA run lives in one folder: \\fIconfig.toml\\fR, \\fImetrics.csv\\fR, \\fIcurves.svg\\fR, "
-      "\\fIresult.json\\fR, \\fImodel.safetensors\\fR. What was not measured is null in result.json. "
+      "\\fIresult.json\\fR, \\fImodel.safetensors\\fR, the folder \\fIcheckpoints\\fR, and "
+      "\\fIdiagnosis.json\\fR of a step that was not finite. What was not measured is null in result.json. "
       "config.toml names the data by an absolute path and by the SHA-256 of the examples that were used: "
       "\\fBresnet eval RUN\\fR and \\fBresnet train \\-\\-config\\fR refuse other data of that name, unless "
       "\\-\\-data or \\-\\-data\\-dir is given. "
@@ -121,6 +134,7 @@ std::string bash(const Commands& commands) {
       if (entry.positional) {
         words += fmt::format("{}{}", words.empty() ? "" : " ", joined(entry.choices, " "));
         if (takes_file(entry)) files = "-f";
+        if (takes_folder(entry)) files = "-d";
         continue;
       }
       own.push_back("--" + entry.name);
@@ -165,6 +179,7 @@ std::string zsh(const Commands& commands) {
       "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n";
   for (const Command* command : listed(commands)) {
     text += fmt::format("    {}) _arguments", command->name());
+    int place = 0;  // of a positional
     for (const Argument& entry : entries(*command)) {
       std::string action = " ";
       if (!entry.choices.empty()) {
@@ -174,7 +189,9 @@ std::string zsh(const Commands& commands) {
       }
       const std::string value = zsh_quoted(entry.placeholder);
       if (entry.positional) {
-        text += fmt::format(" \\\n        '*:{}:{}'", entry.name, action);
+        const std::string which =
+            repeats(entry) ? "*" : std::to_string(++place) + (entry.optional ? ":" : "");
+        text += fmt::format(" \\\n        '{}:{}:{}'", which, entry.name, action);
       } else if (entry.placeholder.empty()) {
         text += fmt::format(" \\\n        '--{}[{}]'", entry.name, zsh_quoted(entry.help));
       } else {

@@ -31,6 +31,9 @@ class Plan final : public Command {
     if (mode_ != "train" && mode_ != "eval") {
       throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
     }
+    const bool cuda = engine::device_named(chosen.device)->kind == engine::DeviceName::Kind::cuda;
+    if (cuda && argument("isa").given)
+      throw ConfigError("--isa is of the CPU, and the plan is a GPU's", "leave one of them out");
     nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
     EngineOptions options = settings::engine_options(chosen);
@@ -38,7 +41,6 @@ class Plan final : public Command {
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
     const Mode mode = mode_ == "train" ? Mode::train : Mode::eval;
-    const bool cuda = engine::device_named(chosen.device)->kind == engine::DeviceName::Kind::cuda;
     const std::string text = cuda ? engine::gpu_plan_text(std::move(network), options, images, mode)
                                   : make_engine(std::move(network), options)->plan_text(images, mode);
     fmt::print("{}", text);

@@ -1,6 +1,9 @@
 #include "resnet/predict.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "base/files.h"
 #include "base/text.h"
@@ -15,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kTogether = 32;  // pictures that go through the network together
+
 class Predict final : public Command {
  public:
   Predict() : Command("predict", "Labels for pictures, by a trained network.") {
@@ -28,19 +33,19 @@ class Predict final : public Command {
          .placeholder = "K",
          .help = "classes of an answer, the likeliest first",
          .default_text = "3",
-         .target = &top_});
+         .target = count("top", top_, std::int64_t{1} << 16)});
     accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
+    argument("batch-size").default_text = std::to_string(kTogether);
     add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
     add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
   }
 
   int run() override {
     if (json_ && csv_) throw ConfigError("--json and --csv are two forms of one output", "give one of them");
-    if (top_ < 1) throw ConfigError("--top must be at least 1");
-    constexpr std::int64_t kMostTop = 1 << 16;
-    if (top_ > kMostTop) throw ConfigError(fmt::format("--top must be at most {}", kMostTop));
+    if (files_.size() > 1 && std::ranges::find(files_, "-") != files_.end())
+      throw ConfigError("- is standard input, which cannot be given beside files", "give it alone, or ./-");
     settings::Settings base;
-    base.batch_size = 32;
+    base.batch_size = kTogether;
     const settings::Settings chosen = from_flags(base);
     const fs::path file = model_path(run_);
     Model model = load_model(file, settings::engine_options(chosen));
@@ -102,7 +107,8 @@ class Predict final : public Command {
   Prediction from_stdin(Model& model, Views views) const {
     Prediction prediction;
     try {
-      const std::vector<std::byte> bytes = read_file("/dev/stdin", images::Limits{}.file_bytes);
+      InputFile input("standard input", STDIN_FILENO);
+      const std::vector<std::byte> bytes = read_file(input, images::Limits{}.file_bytes);
       prediction = resnet::predict(model, {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
                                    {.top = top_, .views = views});
     } catch (const ShapeError&) {

@@ -12,6 +12,7 @@
 #include "bench/bench.h"
 #include "cli/command.h"
 #include "cli/evaluation.h"
+#include "report/html_pictures.h"
 #include "report/run_record.h"
 #include "report/seeds.h"
 #include "resnet/html_report.h"
@@ -35,23 +36,34 @@ class Report final : public Command {
     add({.name = "peak",
          .help = "measure what this machine can do at most, beside the speed of the runs; takes a second",
          .target = &peak_});
-    accept({"data", "data-dir", "on-bad-file", "batch-size", "loader-threads", "threads", "isa", "memory"});
+    accept({"data", "data-dir", "on-bad-file", "batch-size", "loader-threads", "device", "threads",
+            "precision", "isa", "memory"});
+    default_is("the run's", {"data", "on-bad-file", "batch-size", "precision", "isa"});
     argument("data").help =
         "the data set that the runs had, where it is elsewhere now: " + argument("data").help;
   }
 
   int run() override {
     std::vector<ReportedRun> reported;
+    std::vector<fs::path> folders, inputs;
     for (const std::string& given : runs_) {
-      for (const fs::path& folder : report::runs_in(given)) {
-        ReportedRun& run = reported.emplace_back(load_run(folder));
-        if (runs_.size() == 1 && folder != given) run.curves.name = folder.filename().string();
-        add_answers(folder, run);
-      }
+      for (const fs::path& folder : report::runs_in(given)) folders.push_back(folder);
     }
+    report::check_reported(folders.size());
+    for (const fs::path& folder : folders) {
+      for (const char* name :
+           {report::kConfigFile, report::kMetricsFile, report::kResultFile, report::kModelFile})
+        inputs.push_back(folder / name);
+    }
+    check_outputs({{"--out", out_}}, inputs);
     const fs::path out = !out_.empty()       ? fs::path(out_)
                          : runs_.size() == 1 ? fs::path(runs_.front()) / "report.html"
                                              : fs::path("report.html");
+    for (const fs::path& folder : folders) {
+      ReportedRun& run = reported.emplace_back(load_run(folder));
+      if (runs_.size() == 1 && folder != runs_.front()) run.curves.name = folder.filename().string();
+      add_answers(folder, run);
+    }
     std::shared_ptr<std::function<void(std::int64_t)>> bar;
     const std::string page =
         html_report(reported, {.seen = [&](std::int64_t done, std::int64_t all) {
@@ -86,13 +98,27 @@ class Report final : public Command {
     }
     const settings::Settings trained = settings_of_run(folder.string());
     const settings::Settings chosen = from_flags(settings_to_evaluate(trained));
+    std::optional<Model> model;
+    try {
+      model.emplace(load_model(*file, settings::engine_options(chosen)));
+    } catch (const ConfigError& error) {  // this machine may not have what the run had
+      if (argument("precision").given || argument("isa").given || argument("device").given) throw;
+      say(fmt::format("note: {}: {}; --precision f32 may do{}", folder.string(),
+                      settings::in_flags(error.what()), without));
+      return;
+    }
     std::optional<data::TrainTest> sets;
+    const auto has_no_data = [&](const Error& error) {
+      say(fmt::format("note: {}: {}; --data says where it is now{}", folder.string(), error.what(), without));
+    };
     try {
       sets = settings::open_data(chosen, told_scan(false));
     } catch (const IoError& error) {
       if (other_data()) throw;
-      say(fmt::format("note: {}: {}; --data says where it is now{}", folder.string(), error.what(), without));
-      return;
+      return has_no_data(error);
+    } catch (const FormatError& error) {
+      if (other_data()) throw;
+      return has_no_data(error);
     }
     if (!settings::is_data_of(trained, data::Split::test, sets->test)) {
       if (other_data())
@@ -103,12 +129,12 @@ class Report final : public Command {
           sets->test.name(), folder.string(), without));
       return;
     }
-    Model model = load_model(*file, settings::engine_options(chosen));
-    run.data = data::TrainTest{sets->train, with_classes_of(model, sets->test)};
-    run.evaluation = evaluate_model(model, file->string(), run.data->test, chosen);
+    sets = shared(std::move(*sets));
+    run.data = data::TrainTest{sets->train, with_classes_of(*model, sets->test)};
+    run.evaluation = evaluate_model(*model, file->string(), run.data->test, chosen);
     const Shape& example = sets->train.example_shape();
     const nn::Sequential net =
-        settings::make_model(trained, example[0], static_cast<std::int64_t>(model.classes().size()));
+        settings::make_model(trained, example[0], static_cast<std::int64_t>(model->classes().size()));
     constexpr std::int64_t kBatch = 2;  // a batch norm needs two
     run.flops =
         bench::step_flops(net, {kBatch, example[0], example[1], example[2]}, bench::Work::train) / kBatch;
@@ -116,7 +142,19 @@ class Report final : public Command {
       run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, trained.precision);
   }
 
+  // The same data is in memory once.
+  data::TrainTest shared(data::TrainTest found) {
+    const auto are_equal = [](const data::Dataset& a, const data::Dataset& b) {
+      return a.name() == b.name() && a.classes() == b.classes() && a.content_sha256() == b.content_sha256();
+    };
+    for (const data::TrainTest& known : sets_) {
+      if (are_equal(known.train, found.train) && are_equal(known.test, found.test)) return known;
+    }
+    return sets_.emplace_back(std::move(found));
+  }
+
   std::vector<std::string> runs_;
+  std::vector<data::TrainTest> sets_;
   std::string out_;
   bool peak_ = false;
 };

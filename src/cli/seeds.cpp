@@ -144,14 +144,11 @@ void check_resumed(const Training& first) {
   const std::vector<std::string> may_change = {
       "seeds",          "epochs",           "steps", "time",  "device", "threads", "memory",
       "loader-threads", "checkpoint-every", "keep",  "on-nan"};
-  const settings::Settings now = settings::with_whole_paths(first.chosen);
+  std::vector<std::string> fixed;
   for (const settings::Option& option : settings::options()) {
-    const std::string had = option.get(first.earlier), has = option.get(now);
-    if (had == has || std::ranges::find(may_change, option.name) != may_change.end()) continue;
-    throw ConfigError(fmt::format("the runs of {} have --{} {}, these have {}", first.resumed, option.name,
-                                  had.empty() ? "unset" : had, has.empty() ? "none" : has),
-                      "leave it out, or begin them in a folder of their own");
+    if (std::ranges::find(may_change, option.name) == may_change.end()) fixed.push_back(option.name);
   }
+  check_unchanged(first, fixed);
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kMost = 1 << 20;
+
 class Serve final : public Command {
  public:
   Serve()
@@ -42,11 +44,11 @@ class Serve final : public Command {
          .placeholder = "K",
          .help = "classes of an answer, where a request asks for no other number",
          .default_text = std::to_string(options_.top),
-         .target = count("top", options_.top)});
+         .target = count("top", options_.top, kMost)});
     accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
     argument("batch-size").help = "pictures that go through the network together, where so many wait";
     argument("batch-size").default_text = std::to_string(options_.batch_size);
-    argument("loader-threads").help = "threads that decode; 0: as many as --threads";
+    argument("loader-threads").help = "threads that decode; as many as --threads where it is not given";
     add({.name = "connections",
          .placeholder = "N",
          .help = "open at once; more wait",
@@ -58,7 +60,7 @@ class Serve final : public Command {
          .placeholder = "N",
          .help = "pictures that wait at once; more are refused with status 503",
          .default_text = std::to_string(options_.waiting),
-         .target = count("waiting", options_.waiting)});
+         .target = count("waiting", options_.waiting, kMost)});
     add({.name = "max-body",
          .placeholder = "SIZE",
          .help = "bytes of a request at most: 512K, 32M",
@@ -95,15 +97,26 @@ class Serve final : public Command {
     } catch (
         const ShapeError& error) {  // the network comes from a file: what does not fit is the file's error
       throw FormatError(fmt::format("{}: {}", file.string(), error.what()), error.hint());
+    } catch (const ConfigError& error) {
+      throw ConfigError(with_flags(error.what()), error.hint());
     }
     return kSignalBase + stop_signal();
   }
 
  private:
-  static Argument::Target count(const char* flag, std::int64_t& value) {
-    return [flag, &value](const std::string& text) {
-      value = settings::parse_count(flag, text, 1, std::int64_t{1} << 20);
-    };
+  // Fields of ServeOptions by their flags.
+  static std::string with_flags(std::string message) {
+    constexpr std::pair<std::string_view, std::string_view> kFlags[] = {
+        {"ServeOptions::host", "--host"},       {"ServeOptions::port", "--port"},
+        {"ServeOptions::names", "--name"},      {"ServeOptions::top", "--top"},
+        {"ServeOptions::body", "--max-body"},   {"ServeOptions::connections", "--connections"},
+        {"ServeOptions::seconds", "--timeout"}, {"ServeOptions::batch_size", "--batch-size"},
+        {"ServeOptions::waiting", "--waiting"}, {"ServeOptions::threads", "--loader-threads"}};
+    for (const auto& [field, flag] : kFlags) {
+      if (const std::size_t at = message.find(field); at != std::string::npos)
+        message.replace(at, field.size(), flag);
+    }
+    return message;
   }
 
   // A run is called as its folder, a file as itself.

@@ -40,6 +40,9 @@ class Train final : public Command {
   int run() override {
     const settings::Settings earlier = base();
     const settings::Settings chosen = from_flags(with_data(earlier));
+    if (!resumed_.empty() && chosen.checkpoint_seconds == 0 && chosen.checkpoint_steps == 0)
+      throw ConfigError("--checkpoint-every 0 cannot be given with --resume",
+                        "a run that goes on keeps checkpoints, which make that possible");
     const bool other_data = argument("data").given || argument("data-dir").given || argument("DATA").given;
     const Training training{
         .chosen = chosen,
@@ -50,7 +53,7 @@ class Train final : public Command {
         .quiet = quiet_,
         .epochs_alone = argument("epochs").given && !argument("steps").given && !argument("time").given,
         .begin = kProgramStart};
-    if (chosen.seeds > 1 || earlier.seeds > 1) return run_seeds(training);
+    if (chosen.seeds > 1 || (!resumed_.empty() && earlier.seeds > 1)) return run_seeds(training);
     const Trained trained = train_run(training);
     if (json_) {
       std::cout << report::to_json(trained.result) << '\n';
@@ -99,9 +102,12 @@ class Train final : public Command {
     }
     const fs::path config = run / report::kConfigFile;
     if (!path_exists(config)) {
+      const fs::path folder = run.has_parent_path() ? run.parent_path() : ".";
+      const bool is_file_of_run = !is_folder(run) && is_there(folder / report::kConfigFile);
       throw IoError(
           fmt::format("--resume: {} is no run's folder: it has no {}", run.string(), report::kConfigFile),
-          report::hint_for_run(run, report::kConfigFile, "give the folder of a run"));
+          is_file_of_run ? fmt::format("give the folder, {}", folder.string())
+                         : report::hint_for_run(run, report::kConfigFile, "give the folder of a run"));
     }
     settings::Settings settings = settings::from_toml(read_text(config), config.string());
     if (settings.checkpoint_seconds == 0 && settings.checkpoint_steps == 0) {

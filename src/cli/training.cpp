@@ -3,8 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <csignal>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "base/files.h"
@@ -18,6 +20,7 @@
 #include "report/text.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
+#include "settings/options.h"
 #include "train/batches.h"
 #include "train/memory.h"
 
@@ -172,11 +175,18 @@ class Begun final : public Observer {
   std::function<void()> then_;
 };
 
+// Whether another split was asked for than that of the configuration.
+bool is_split_anew(const Training& run) {
+  return run.resumed.empty() && run.chosen.data.starts_with("folder:") &&
+         (run.chosen.seed != run.earlier.seed || run.chosen.val_split != run.earlier.val_split);
+}
+
 data::TrainTest open_for(const Training& run) {
   data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
   const auto& [training, test] = sets;
-  if (!run.other_data && !(settings::is_data_of(run.earlier, data::Split::train, training) &&
-                           settings::is_data_of(run.earlier, data::Split::test, test))) {
+  if (!run.other_data && !is_split_anew(run) &&
+      !(settings::is_data_of(run.earlier, data::Split::train, training) &&
+        settings::is_data_of(run.earlier, data::Split::test, test))) {
     throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
                                   run.resumed.empty() ? run.config : run.resumed),
                       run.resumed.empty()
@@ -218,13 +228,34 @@ DeviceError with_way_back(const DeviceError& error, const fs::path& run) {
                                                      kept.front().filename().string()));
 }
 
-// More epochs are no longer run where a time or a number of steps ends it.
+// Steps of a run that no time ends.
+std::int64_t steps_of(const settings::Settings& settings, std::int64_t per_epoch) {
+  if (!settings.step_changes.empty()) return settings.step_changes.back().steps;
+  std::int64_t steps = 0;
+  if (__builtin_mul_overflow(settings.epochs, per_epoch, &steps))
+    steps = std::numeric_limits<std::int64_t>::max();
+  return settings.steps > 0 ? std::min(steps, settings.steps) : steps;
+}
+
+// A run that goes on may become longer, not shorter; and more epochs make none longer that a time or a number
+// of steps ends.
 void check_longer(const Training& run, const data::Dataset& training) {
   const settings::Settings& chosen = run.chosen;
-  if (!run.epochs_alone || run.resumed.empty()) return;
+  if (run.resumed.empty()) return;
   const std::int64_t batches = settings::training_loader(chosen, training).batches();
-  const std::int64_t had = run.earlier.epochs * train::steps_of(batches, chosen.accumulate);
-  const bool by_steps = chosen.steps > 0 && (!chosen.step_changes.empty() || chosen.steps <= had);
+  const std::int64_t per_epoch = train::steps_of(batches, chosen.accumulate);
+  const std::int64_t had = steps_of(run.earlier, per_epoch);
+  if (chosen.seconds == 0 && run.earlier.seconds == 0 && steps_of(chosen, per_epoch) < had) {
+    throw ConfigError(
+        fmt::format("the run of {} has {} steps; it may become longer, not shorter", run.resumed, had),
+        "leave --epochs and --steps out, or give more; Ctrl-C ends a run with what it has");
+  }
+  if (!run.epochs_alone) return;
+  settings::Settings by_epochs = run.earlier;
+  by_epochs.steps = 0;
+  by_epochs.step_changes.clear();
+  const bool by_steps =
+      chosen.steps > 0 && (!chosen.step_changes.empty() || chosen.steps <= steps_of(by_epochs, per_epoch));
   if (chosen.seconds == 0 && !by_steps) return;
   throw ConfigError(fmt::format("the run of {} ends {}; --epochs changes nothing", run.resumed,
                                 chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),
@@ -244,9 +275,27 @@ TensorboardOptions shown_of(const Training& run, const data::Dataset& training,
 
 }  // namespace
 
+void check_unchanged(const Training& run, const std::vector<std::string>& names) {
+  const bool many = run.earlier.seeds > 1;
+  const settings::Settings now = settings::with_whole_paths(run.chosen);
+  for (const std::string& name : names) {
+    const settings::Option& option = settings::option(name);
+    const std::string had = option.get(run.earlier), has = option.get(now);
+    if (had == has) continue;
+    throw ConfigError(
+        fmt::format("the run{} of {} {} --{} {}, {} {}", many ? "s" : "", run.resumed, many ? "have" : "has",
+                    name, had.empty() ? "unset" : had, many ? "these have" : "this one",
+                    has.empty() ? "none" : has),
+        many ? "leave it out, or begin them in a folder of their own" : "leave it out, or begin a new run");
+  }
+}
+
 Trained train_run(const Training& run) {
   std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
   const settings::Settings& chosen = run.chosen;
+  // What a run began with is not chosen again. Of all else that may not change a checkpoint says so.
+  if (!run.resumed.empty())
+    check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split"});
   const auto [training, test] = open_for(run);
   train::check_data(training, test);
   check_longer(run, training);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "resnet/train.h"
@@ -29,6 +30,10 @@ struct Trained {
   bool saved = false;      // false: it was stopped before its first step, and nothing is kept
   bool resumable = false;  // it has checkpoints
 };
+
+/// Throws ConfigError where an option of these names is not what it was in the run, or the seeds' runs, that goes
+/// on.
+void check_unchanged(const Training& run, const std::vector<std::string>& names);
 
 /// Trains and keeps everything in the run's folder. Ends early, with what was done, where a signal asks for
 /// it (stop_signals.h). Throws what fit() and the records throw; what was trained is then in the folder.

@@ -31,6 +31,15 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::string name, std::ve
   }
 }
 
+std::int32_t Dataset::label(std::int64_t i) const {
+  if (i < 0 || i >= size_)
+    throw Error(name_ + ": there is no label " + std::to_string(i) + " of " + std::to_string(size_));
+  const std::int32_t label = source_->label(i);
+  if (label >= 0 && static_cast<std::size_t>(label) < classes_.size()) return label;
+  throw FormatError(name_ + ": example " + std::to_string(i) + " has label " + std::to_string(label) +
+                    ", and there are " + std::to_string(classes_.size()) + " classes");
+}
+
 Image Dataset::image(std::int64_t i) const {
   if (i < 0 || i >= size_) {
     throw Error(name_ + ": there is no image " + std::to_string(i) + " of " + std::to_string(size_));
@@ -58,7 +67,8 @@ class Relabelled final : public Dataset::Source {
       : source_(std::move(source)), labels_(std::move(labels)) {}
   std::int64_t size() const override { return source_->size(); }
   std::int32_t label(std::int64_t i) const override {
-    return labels_[static_cast<std::size_t>(source_->label(i))];
+    const auto label = static_cast<std::size_t>(source_->label(i));
+    return label < labels_.size() ? labels_[label] : -1;  // which Dataset::label() refuses
   }
   void image(std::int64_t i, Image& out) const override { source_->image(i, out); }
   std::optional<Facts> facts(std::int64_t i) const override { return source_->facts(i); }

@@ -157,7 +157,7 @@ struct Loader::Impl {
       const Image& picture = picture_of(dataset, index, form, preprocessor, image);
       preprocessor.write(preprocessor.changed(picture, augmenter, example), options.layout, out, augmenter,
                          example);
-      labels[i] = dataset.label(index);
+      labels[i] = dataset.source().label(index);  // the loss refuses what has no class
     }
     if (augmenter.mixes()) augmenter.mix(batch, epoch, number);
   }

@@ -46,7 +46,7 @@ std::span<const Placed> PlacedLoader::next() {
     const auto i = static_cast<std::size_t>(at_);
     const Augmenter::Example example{epoch_, order_[i], again_.empty() ? 0 : again_[i]};
     batch_.push_back(augmenter_.place(height_, width_, example));
-    batch_.back().label = dataset_.label(example.index);
+    batch_.back().label = dataset_.source().label(example.index);
   }
   return batch_;
 }

@@ -1,6 +1,7 @@
 #include "data/survey.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -17,33 +18,42 @@ Survey::Range range_of(std::vector<std::int64_t>& values) {
 
 Survey survey(const TrainTest& data) {
   struct Found {
-    std::set<std::int32_t> classes;
+    std::set<std::size_t> classes;
     bool trained = false;
   };
   Survey result;
   result.train = data.train.size();
   result.test = data.test.size();
+  const auto place_of = [&](const std::string& name) {
+    const auto known = std::ranges::find(result.classes, name, &Survey::Class::name);
+    const auto place = static_cast<std::size_t>(known - result.classes.begin());
+    if (known == result.classes.end()) result.classes.push_back({name});
+    return place;
+  };
   for (const std::string& name : data.train.classes()) result.classes.push_back({name});
   std::unordered_map<std::string, Found> found;
   std::vector<std::int64_t> heights;
   std::vector<std::int64_t> widths;
   Image image;
   const auto see = [&](const Dataset& set, bool train) {
+    // The other set may have these classes in another order, or more of them.
+    std::vector<std::optional<std::size_t>> places(set.classes().size());
     for (std::int64_t i = 0; i < set.size(); ++i) {
       auto facts = set.source().facts(i);
       if (!facts) {
         set.source().image(i, image);
         facts = {image.height, image.width, picture_sha256(image)};
       }
-      const std::int32_t label = set.label(i);
-      Survey::Class& of = result.classes[static_cast<std::size_t>(label)];
+      const auto label = static_cast<std::size_t>(set.label(i));
+      if (!places[label]) places[label] = place_of(set.classes()[label]);
+      Survey::Class& of = result.classes[*places[label]];
       ++(train ? of.train : of.test);
       heights.push_back(facts->height);
       widths.push_back(facts->width);
       Found& seen = found[facts->digest];
       result.duplicates += seen.classes.empty() ? 0 : 1;
       result.overlaps += !train && seen.trained ? 1 : 0;
-      seen.classes.insert(label);
+      seen.classes.insert(*places[label]);
       seen.trained = seen.trained || train;
     }
   };

@@ -85,6 +85,10 @@ void Graph::add_update(ValueId state, ValueId id) {
   updates_.push_back({state, id});
 }
 
+void Graph::refuse(ValueId id) const {
+  throw FormatError("the graph has no value " + std::to_string(static_cast<std::int64_t>(id)));
+}
+
 ValueId Graph::input(std::string_view name) const {
   const auto found = named_.find(std::string(name));
   if (found == named_.end() || value(found->second).role != Role::input) {

@@ -260,6 +260,11 @@ std::vector<std::pair<std::size_t, float>> Model::ranked(const Tensor& logits, s
   if (logits.shape().rank() != 2 || logits.empty()) {
     throw ShapeError("classify: expected an output [N,classes], got " + to_string(logits.shape()));
   }
+  if (n < 0 || n >= logits.shape()[0]) {
+    throw ShapeError("classify: there is no row " + std::to_string(n) + " of " + to_string(logits.shape()));
+  }
+  if (most < 1)
+    throw ConfigError("classify: at most " + std::to_string(most) + " answers", "give at least 1");
   const auto outputs = static_cast<std::size_t>(logits.shape()[1]);
   const auto row = logits.values().subspan(static_cast<std::size_t>(n) * outputs, outputs);
   if (!std::all_of(row.begin(), row.end(), [](float logit) { return std::isfinite(logit); })) {

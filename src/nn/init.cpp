@@ -43,14 +43,26 @@ void fill_weight(Parameter& parameter, const RandomStream& stream, Scheme scheme
   }
 }
 
+DType type_of(const Parameter& parameter) {
+  return parameter.kind == ParameterKind::batches_tracked ? DType::i64 : DType::f32;
+}
+
+// Whether its value can be written over.
+bool has_room(const Parameter& parameter) {
+  return parameter.value.shape() == parameter.shape && parameter.value.dtype() == type_of(parameter);
+}
+
 void initialise(const std::string& name, Parameter& parameter, Scheme scheme, std::uint64_t seed) {
   const RandomStream stream(seed, "init/" + name);
+  if (has_room(parameter)) {
+    std::fill_n(parameter.value.raw(), parameter.value.bytes(), std::byte{0});
+  } else {
+    parameter.value = Tensor(parameter.shape, type_of(parameter));
+  }
   if (parameter.kind == ParameterKind::batches_tracked) {
-    parameter.value = Tensor(Shape{}, DType::i64);
     parameter.set = true;
     return;
   }
-  parameter.value = Tensor(parameter.shape);
   const auto values = parameter.value.values();
   switch (parameter.kind) {
     case ParameterKind::weight:
@@ -73,22 +85,29 @@ void initialise(const std::string& name, Parameter& parameter, Scheme scheme, st
 
 }  // namespace
 
-void init(Module& module, Scheme scheme, std::uint64_t seed) {
-  for_each_parameter(module, [&](const std::string& name, Parameter& parameter) {
-    initialise(name, parameter, scheme, seed);
-  });
-}
+namespace {
 
-void init_unset(Module& module, Scheme scheme, std::uint64_t seed) {
+void initialise_all(Module& module, Scheme scheme, std::uint64_t seed, bool unset_alone) {
   std::int64_t bytes = 0;
   for_each_parameter(std::as_const(module), [&](const std::string&, const Parameter& parameter) {
-    if (!parameter.set) bytes += parameter.shape.elements() * std::int64_t{sizeof(float)};
+    const bool wanted = !parameter.set || !unset_alone;
+    if (wanted && !has_room(parameter)) bytes += parameter.shape.elements() * std::int64_t{sizeof(float)};
   });
   if (bytes > kSmallMemory)
     require_memory(bytes, 0, "the values of a network", "a smaller network needs less");
   for_each_parameter(module, [&](const std::string& name, Parameter& parameter) {
-    if (!parameter.set) initialise(name, parameter, scheme, seed);
+    if (!parameter.set || !unset_alone) initialise(name, parameter, scheme, seed);
   });
+}
+
+}  // namespace
+
+void init(Module& module, Scheme scheme, std::uint64_t seed) {
+  initialise_all(module, scheme, seed, false);
+}
+
+void init_unset(Module& module, Scheme scheme, std::uint64_t seed) {
+  initialise_all(module, scheme, seed, true);
 }
 
 }  // namespace resnet::nn

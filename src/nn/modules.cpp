@@ -256,6 +256,16 @@ Value DropPath::operator()(Value x) const {
   return drop(x, node_name(x), p_, true);
 }
 
+Module& Sequential::operator[](std::size_t i) {
+  if (i < size()) return *children()[i].module;
+  throw ConfigError("a Sequential of " + std::to_string(size()) + " modules has none of number " +
+                    std::to_string(i));
+}
+
+const Module& Sequential::operator[](std::size_t i) const {
+  return const_cast<Sequential&>(*this)[i];  // which changes nothing
+}
+
 Value Sequential::operator()(Value x) const {
   for (const Child& child : children()) x = (*child.module)(x);
   return x;

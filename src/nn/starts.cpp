@@ -106,9 +106,18 @@ void zero_branch_ends(Module& module) {
   for (const Module::Child& child : module.children()) zero_branch_ends(*child.module);
 }
 
+// These change values that are there.
+void require_set(Module& net) {
+  for_each_parameter(net, [](const std::string& name, const Parameter& parameter) {
+    if (!parameter.set)
+      throw ConfigError(name + " has no value yet that could be changed", "call init() first");
+  });
+}
+
 }  // namespace
 
 void init_dirac(Module& net) {
+  require_set(net);
   for_each_parameter(net, [](const std::string&, Parameter& parameter) {
     const Shape& s = parameter.shape;
     if (parameter.kind != ParameterKind::weight || s.rank() != 4 || s[2] % 2 == 0 || s[3] % 2 == 0) return;
@@ -123,10 +132,12 @@ void init_dirac(Module& net) {
 }
 
 void init_zero_gamma(Module& net) {
+  require_set(net);
   zero_branch_ends(net);
 }
 
 std::string init_whitening(Module& net, const Tensor& images) {
+  require_set(net);
   Parameter *weight = nullptr, *bias = nullptr;
   std::string path;
   for_each_parameter(net, [&](const std::string& name, Parameter& parameter) {
@@ -142,6 +153,7 @@ std::string init_whitening(Module& net, const Tensor& images) {
       images.shape()[2] < weight->shape[2] || images.shape()[3] < weight->shape[3]) {
     throw ConfigError("whitening needs a network that begins with a convolution of the images' channels");
   }
+  if (images.shape()[0] == 0) throw ConfigError("whitening needs images");
   const Shape& s = weight->shape;
   const auto n = static_cast<std::size_t>(s[1] * s[2] * s[3]);
   const Eigen eigen = eigen_of(covariance_of(images, s[2], s[3]), n);

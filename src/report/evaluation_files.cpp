@@ -52,7 +52,7 @@ class Svg {
 
 // A class by name; what is beyond the names by its number.
 std::string name_of(std::span<const std::string> names, std::int64_t k) {
-  return k < static_cast<std::int64_t>(names.size()) ? names[static_cast<std::size_t>(k)] : std::to_string(k);
+  return k >= 0 && k < std::ssize(names) ? names[static_cast<std::size_t>(k)] : std::to_string(k);
 }
 
 // A name in so many cells.

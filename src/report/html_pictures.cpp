@@ -22,7 +22,7 @@ std::vector<MatrixCell> cells_of(std::span<const Answer> answers, std::int64_t c
   std::map<std::pair<std::int32_t, std::int32_t>, MatrixCell> found;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
-    if (answer.answer >= classes) continue;
+    if (answer.answer < 0 || answer.answer >= classes) continue;
     MatrixCell& cell = found[{answer.label, answer.answer}];
     cell.label = answer.label;
     cell.answer = answer.answer;
@@ -36,7 +36,12 @@ std::vector<MatrixCell> cells_of(std::span<const Answer> answers, std::int64_t c
     const bool right_a = a.label == a.answer, right_b = b.label == b.answer;
     return right_a != right_b ? right_b : a.count > b.count;
   });
-  cells.resize(std::min(cells.size(), most_cells));
+  const auto right = static_cast<std::size_t>(
+      std::ranges::count_if(cells, [](const MatrixCell& cell) { return cell.label == cell.answer; }));
+  const std::size_t mistakes = cells.size() - right;
+  const std::size_t kept_mistakes = std::min(mistakes, most_cells > right ? most_cells - right : 0);
+  cells.erase(cells.begin() + static_cast<std::ptrdiff_t>(kept_mistakes),
+              cells.begin() + static_cast<std::ptrdiff_t>(mistakes));
   for (MatrixCell& cell : cells) {
     const auto before = [&](std::int64_t a, std::int64_t b) {
       const float of_a = answers[static_cast<std::size_t>(a)].probability;
@@ -66,6 +71,13 @@ std::vector<std::int64_t> samples_of(const data::Dataset& dataset, std::size_t m
     }
   }
   return samples;
+}
+
+void check_reported(std::size_t runs) {
+  constexpr std::size_t kMost = 32;
+  if (runs > kMost)
+    throw ConfigError("a page shows at most " + std::to_string(kMost) + " runs, not " + std::to_string(runs),
+                      "give fewer");
 }
 
 std::string picture_uri(const data::Dataset& dataset, std::int64_t example) {

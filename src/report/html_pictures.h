@@ -21,14 +21,18 @@ struct MatrixCell {
   std::vector<std::int64_t> examples;
 };
 
-/// The cells that are not empty, mistakes before right answers, those with the most examples first: at most
-/// `most_cells`, each with `most_examples`. Answers that are no class are left out.
+/// The cells that are not empty, mistakes before right answers, those with the most examples first, each with
+/// at most `most_examples`. Where there are more than `most_cells`, the last mistakes are left out. So are
+/// answers that are no class.
 std::vector<MatrixCell> cells_of(std::span<const Answer> answers, std::int64_t classes,
                                  std::size_t most_cells, std::size_t most_examples);
 
 /// The first examples of each class, in turn, until there are `most` or `most_of_class` of each.
 std::vector<std::int64_t> samples_of(const data::Dataset& dataset, std::size_t most,
                                      std::size_t most_of_class);
+
+/// Throws ConfigError for more runs than a page shows.
+void check_reported(std::size_t runs);
 
 /// Shrunk to 96 pixels of its longer side; smaller ones stay.
 images::Image thumbnail(images::Image image);

@@ -28,7 +28,6 @@ namespace {
 
 using report::MatrixCell;
 
-constexpr std::size_t kMostReported = 32;                                                       // runs
 constexpr std::size_t kMostOfMatrix = 20'000;                                                   // of a matrix
 constexpr std::size_t kMostOfCell = 12, kMostWorst = 48, kMostSamples = 240, kMostOfClass = 8;  // pictures
 
@@ -82,7 +81,7 @@ class Page {
       title = report::title_of(names);
     }
     std::string data = json(title).dump({.replace = true});
-    for (std::size_t at = 0; (at = data.find('<', at)) != std::string::npos;) data.replace(at, 1, "\\u003c");
+    data = escaped(data);
     const std::string policy = fmt::format(
         "default-src 'none'; img-src data:; style-src '{}'; script-src '{}'; base-uri 'none'; form-action "
         "'none'",
@@ -106,6 +105,13 @@ class Page {
   }
 
  private:
+  // JSON that no browser takes for a tag.
+  static std::string escaped(std::string_view json) {
+    std::string text;
+    for (const char& c : json) text += c == '<' ? std::string_view("\\u003c") : std::string_view(&c, 1);
+    return text;
+  }
+
   static std::int64_t classes_of(const ReportedRun& run) {
     return static_cast<std::int64_t>(run.data->test.classes().size());
   }
@@ -260,7 +266,7 @@ class Page {
   Json json_of_evaluation(std::size_t n) const {
     const ReportedRun& run = runs_[n];
     const std::vector<Answer>& answers = run.evaluation->answers;
-    const Metrics metrics = metrics_of(answers, classes_of(run));
+    const Metrics metrics = metrics_of(answers, classes_of(run), false);
     const auto told = [&](std::int64_t example) {  // example, probability of the answer, of the label
       const Answer& answer = answers[static_cast<std::size_t>(example)];
       return std::vector<double>{static_cast<double>(example),
@@ -273,7 +279,12 @@ class Page {
     for (const train::CalibrationBin& bin : train::calibration_of(answers))
       bins.push_back(Json::list(std::vector<Json>{
           bin.examples, bin.hits, number(bin.probability_sum / static_cast<double>(bin.examples))}));
+    std::int64_t told_mistakes = 0, fewest = 0;
     for (const MatrixCell& cell : cells_[n]) {
+      if (cell.label != cell.answer) {
+        told_mistakes += cell.count;
+        fewest = cell.count;  // they come with the most examples first
+      }
       Json examples = Json::list();
       for (const std::int64_t example : cell.examples) {
         if (sets_[set_of_[n]].pictures.contains(example)) examples.push_back(told(example));
@@ -297,7 +308,15 @@ class Page {
                          {"classes", classes},
                          {"bins", bins},
                          {"cells", cells},
+                         {"untold", told_mistakes < mistakes_of(metrics) ? fewest : 0},
                          {"worst", worst}});
+  }
+
+  // Of answers that are a class.
+  static std::int64_t mistakes_of(const Metrics& metrics) {
+    std::int64_t mistakes = 0;
+    for (const ClassMetrics& of : metrics.classes) mistakes += of.answered - of.hits;
+    return mistakes;
   }
 
   static Json json_of_set(const Set& set) {
@@ -368,9 +387,10 @@ ReportedRun load_run(const std::filesystem::path& folder) {
 
 std::string html_report(std::span<const ReportedRun> runs, const HtmlReportOptions& options) {
   if (runs.empty()) throw ConfigError("a page needs a run");
-  if (runs.size() > kMostReported) {
-    throw ConfigError(fmt::format("a page shows at most {} runs, not {}", kMostReported, runs.size()),
-                      "give fewer");
+  report::check_reported(runs.size());
+  for (const ReportedRun& run : runs) {
+    if (run.evaluation && !run.data)
+      throw ConfigError(run.curves.name + ": an evaluation needs ReportedRun::data, on which it was made");
   }
   return Page(runs, options).text();
 }

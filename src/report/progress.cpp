@@ -192,6 +192,7 @@ struct Counting {
         start(screen->now()) {
     lines.start(start);
     screen->show(Screen::Slot::bar, [this](const Terminal& terminal) {
+      const std::lock_guard lock(mutex);  // another thread's bar may paint this one
       return std::vector<std::string>{
           report::test_text(done, all, seconds, terminal.width, terminal.utf8, title, unit)};
     });
@@ -208,9 +209,12 @@ struct Counting {
   /// Whether a line is to be printed, because no bar can be seen.
   bool show(std::int64_t now_done, std::int64_t of_all) {
     const double now = screen->now();
-    done = now_done;
-    all = of_all;
-    seconds = now - start;
+    {
+      const std::lock_guard lock(mutex);
+      done = now_done;
+      all = of_all;
+      seconds = now - start;
+    }
     screen->refresh();
     return !screen->terminal().interactive && lines.due(now);
   }
@@ -218,6 +222,7 @@ struct Counting {
   std::shared_ptr<Screen> screen;
   std::string title, unit;
   double start;
+  std::mutex mutex;
   std::int64_t done = 0, all = 0;
   double seconds = 0;
   Clockwork lines;

@@ -14,6 +14,7 @@
 #include "serve/batcher.h"
 #include "serve/loop.h"
 #include "serve/page.h"
+#include "serve/socket.h"
 #include "train/prediction.h"
 
 namespace resnet {
@@ -48,7 +49,9 @@ std::string name_of_host(std::string_view host) {
 // Whether it can only be this machine's own.
 bool is_loopback_name(const std::string& name) {
   const bool is_number = name.find_first_not_of("0123456789.") == std::string::npos;
-  return name == "localhost" || name == "[::1]" || (is_number && name.starts_with("127."));
+  if (name.starts_with('[') && name.ends_with(']'))
+    return serve::is_loopback_v6(name.substr(1, name.size() - 2));
+  return name == "localhost" || (is_number && name.starts_with("127."));
 }
 
 // Whether the request comes from a page of this address or of a proxy in front, or from no page: browsers send
@@ -120,15 +123,17 @@ bool is_plain_name(const std::string& name) {
 }
 
 const ServeOptions& checked(const ServeOptions& options) {
-  const bool fits = options.top >= 1 && options.batch_size >= 1 && options.batch_size <= kMostBatch &&
-                    options.threads >= 0 && options.connections >= 1 && options.waiting >= 1 &&
-                    options.body >= 1 && options.body <= kMostBody && options.seconds > 0 &&
-                    options.seconds <= kMostSeconds && std::ranges::all_of(options.names, is_plain_name);
-  if (!fits) {
-    throw ConfigError(
-        "ServeOptions: top, batch_size (up to 1024), connections, waiting and body (up to 2^40) must be at "
-        "least 1, seconds above 0 (up to 1e6), threads at least 0, and names without scheme and port");
-  }
+  const auto demand = [](bool fits, const char* field, const char* wanted) {
+    if (!fits) throw ConfigError(std::string("ServeOptions::") + field + " must be " + wanted);
+  };
+  demand(options.top >= 1, "top", "at least 1");
+  demand(options.batch_size >= 1 && options.batch_size <= kMostBatch, "batch_size", "1 to 1024");
+  demand(options.threads >= 0, "threads", "at least 0");
+  demand(options.connections >= 1, "connections", "at least 1");
+  demand(options.waiting >= 1, "waiting", "at least 1");
+  demand(options.body >= 1 && options.body <= kMostBody, "body", "1 byte to 1 TiB");
+  demand(options.seconds > 0 && options.seconds <= kMostSeconds, "seconds", "above 0 and at most 1e6 s");
+  demand(std::ranges::all_of(options.names, is_plain_name), "names", "host names, without scheme and port");
   return options;
 }
 

@@ -113,6 +113,20 @@ void stop_new_connections(const Socket& listening) noexcept {
   ::setsockopt(listening.fd(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
+namespace {
+
+bool is_loopback(const in6_addr& ip) {
+  constexpr std::size_t kFirstOfV4 = 12;  // in ::ffff:127.0.0.1
+  return IN6_IS_ADDR_LOOPBACK(&ip) || (IN6_IS_ADDR_V4MAPPED(&ip) && ip.s6_addr[kFirstOfV4] == IN_LOOPBACKNET);
+}
+
+}  // namespace
+
+bool is_loopback_v6(const std::string& address) noexcept {
+  in6_addr ip{};
+  return ::inet_pton(AF_INET6, address.c_str(), &ip) == 1 && is_loopback(ip);
+}
+
 std::pair<std::string, bool> local_address(const Socket& listening) {
   Address address;
   address.size = sizeof address.storage;
@@ -123,16 +137,12 @@ std::pair<std::string, bool> local_address(const Socket& listening) {
   if (address.storage.ss_family == AF_INET) {
     const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
     ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
-    const bool is_loopback = (ntohl(v4->sin_addr.s_addr) >> 24U) == IN_LOOPBACKNET;
-    return {fmt::format("{}:{}", text.data(), ntohs(v4->sin_port)), is_loopback};
+    return {fmt::format("{}:{}", text.data(), ntohs(v4->sin_port)),
+            (ntohl(v4->sin_addr.s_addr) >> 24U) == IN_LOOPBACKNET};
   }
   const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
   ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
-  const in6_addr& ip = v6->sin6_addr;
-  constexpr std::size_t kFirstOfV4 = 12;  // in ::ffff:127.0.0.1
-  const bool is_v4_loopback = IN6_IS_ADDR_V4MAPPED(&ip) != 0 && ip.s6_addr[kFirstOfV4] == IN_LOOPBACKNET;
-  return {fmt::format("[{}]:{}", text.data(), ntohs(v6->sin6_port)),
-          is_v4_loopback || IN6_IS_ADDR_LOOPBACK(&ip) != 0};
+  return {fmt::format("[{}]:{}", text.data(), ntohs(v6->sin6_port)), is_loopback(v6->sin6_addr)};
 }
 
 std::pair<Accepted, Socket> accept_from(const Socket& listening) noexcept {

@@ -39,6 +39,8 @@ Socket listen_at(const std::string& host, int port);
 /// From now on the system drops requests for new connections; those under way still come to be accepted. Where it
 /// cannot, it goes on as before.
 void stop_new_connections(const Socket& listening) noexcept;
+/// Whether an address such as "::1" or "::ffff:127.0.0.1" is this machine's own.
+bool is_loopback_v6(const std::string& address) noexcept;
 /// "127.0.0.1:8000", "[::1]:8000", and whether only this machine reaches it.
 std::pair<std::string, bool> local_address(const Socket& listening);
 

@@ -127,7 +127,8 @@ Settings from_toml(const std::string& text, const std::string& file) {
     }
     if (!entry.value) {
       throw FormatError(
-          fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name));
+          fmt::format("{}: '{}' must be a number, a text or a list of numbers", where, entry.name),
+          "write 'yes' or 'no' for true and false, and several names as one text with commas between");
     }
     given.emplace_back(name, *entry.value);
     places.push_back(where);

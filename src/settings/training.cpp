@@ -54,7 +54,8 @@ std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module
     for (const nn::Module::Child& child : net.children()) names.push_back(child.name);
     const std::string near = nearest(frozen[i], names);
     throw ConfigError("--freeze: the network has no part '" + frozen[i] + "'",
-                      near.empty() ? "resnet summary lists its parts" : "did you mean '" + near + "'?");
+                      near.empty() ? "resnet summary --depth layer lists them, with the network's flags"
+                                   : "did you mean '" + near + "'?");
   }
   return groups;
 }

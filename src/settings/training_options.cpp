@@ -100,8 +100,10 @@ void add_optimizer(Table& table) {
       "OptimizerOptions::decay_norms_and_biases"};
   table.real("clip-norm", "bound of the gradients' norm; 0: none", 0, kMostReal, &Settings::clip_norm)
       .fields = {"FitOptions::clip_norm"};
-  table.text("freeze", "PARTS", "parts that are not trained, with commas between, e.g. conv1,bn1,layer1",
-             &Settings::freeze);
+  table.text(
+      "freeze", "PARTS",
+      "parts that are not trained, with commas between, of torchvision's networks e.g. conv1,bn1,layer1",
+      &Settings::freeze);
   table.real("lr-head", "factor of the learning rate of the last layer", 0, kMostReal, &Settings::lr_head);
   table.real("lr-norm-bias", "factor of the learning rate of the norms' biases", 0, kMostReal,
              &Settings::lr_norm_bias);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "base/memory.h"
 #include "resnet/error.h"
 #include "train/calibration.h"
 
@@ -52,12 +53,20 @@ Interval wilson_95(std::int64_t hits, std::int64_t count) {
   return {std::max(0.0, (middle - reach) / scale), std::min(1.0, (middle + reach) / scale)};
 }
 
-Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes) {
+Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes, bool confusion) {
   if (classes < 1) throw ConfigError("metrics of a data set without classes");
   Metrics result;
   result.examples = static_cast<std::int64_t>(answers.size());
   result.classes.resize(static_cast<std::size_t>(classes));
-  result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
+  if (confusion) {
+    std::int64_t bytes = 0;
+    if (__builtin_mul_overflow(classes, classes, &bytes) ||
+        __builtin_mul_overflow(bytes, std::int64_t{sizeof(std::int64_t)}, &bytes))
+      bytes = std::numeric_limits<std::int64_t>::max();
+    if (bytes > kSmallMemory)
+      require_memory(bytes, 0, "the confusion matrix", "a network of fewer classes needs less");
+    result.confusion.assign(static_cast<std::size_t>(classes * classes), 0);
+  }
   std::int64_t hits = 0, among_five = 0;
   for (const Answer& answer : answers) {
     if (answer.label < 0 || answer.label >= classes || answer.answer < 0) {
@@ -71,7 +80,7 @@ Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes) {
     among_five += answer.rank < 5 ? 1 : 0;
     if (answer.answer >= classes) continue;
     ++result.classes[static_cast<std::size_t>(answer.answer)].answered;
-    ++result.confusion[static_cast<std::size_t>(answer.label * classes + answer.answer)];
+    if (confusion) ++result.confusion[static_cast<std::size_t>(answer.label * classes + answer.answer)];
   }
   std::int64_t present = 0;
   for (ClassMetrics& of : result.classes) {

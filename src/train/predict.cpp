@@ -54,6 +54,11 @@ Shape example_of(const data::Preprocessing& preprocessing, const data::Image& im
   }
 }
 
+void check(const PredictOptions& options) {
+  if (options.top < 1 || options.batch_size < 1 || options.threads < 0)
+    throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
+}
+
 // The answer for a picture by itself.
 Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {
   const Shape shape = example_of(model.preprocessing(), image);
@@ -87,9 +92,8 @@ Json json_of(const Prediction& prediction) {
 
 void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done) {
-  if (options.top < 1 || options.batch_size < 1 || options.threads < 0) {
-    throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
-  }
+  check(options);
+  if (files.empty()) return;
   const auto source = std::make_shared<Files>(files, model.preprocessing());
   const std::optional<Shape> shape = data::fixed_shape(model.preprocessing());
   if (!shape) {
@@ -122,6 +126,7 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
 }
 
 Prediction predict(Model& model, std::span<const std::uint8_t> file, const PredictOptions& options) {
+  check(options);
   return answer(model, images::decode(file, {}, data::draft_of(model.preprocessing())), options);
 }
 

@@ -19,8 +19,13 @@ class Sample final : public Command {
  public:
   Sample() : Command("sample", "A command of the test.") {
     add({.name = "RUN", .help = "a run", .target = &run_name, .positional = true, .example = "runs/a"});
-    accept({"epochs", "lr", "model"});
-    add({.name = "classes", .placeholder = "N", .help = "classes", .default_text = "10", .target = &classes});
+    add({.name = "FILE", .help = "files", .target = &files, .positional = true, .optional = true});
+    accept({"epochs", "lr", "model", "weight-decay", "optimizer", "init", "drop-last"});
+    add({.name = "classes",
+         .placeholder = "N",
+         .help = "classes",
+         .default_text = "10",
+         .target = count("classes", classes, 100)});
     add({.name = "svg", .placeholder = "FILE", .help = "a picture", .target = &svg});
     add({.name = "json", .help = "as JSON", .target = &json});
   }
@@ -29,6 +34,7 @@ class Sample final : public Command {
   bool given(const std::string& name) const { return argument(name).given; }
 
   std::string run_name, svg;
+  std::vector<std::string> files;
   std::int64_t classes = 10;
   bool json = false;
 };
@@ -40,6 +46,7 @@ class ParserTest : public testing::Test {
     sample_ = owned.get();
     commands_.push_back(std::move(owned));
     commands_.push_back(make_plot());
+    commands_.push_back(make_summary());
   }
 
   Invocation parsed(const std::vector<const char*>& words) {
@@ -109,8 +116,57 @@ TEST_F(ParserTest, FlagsOverrideWhatTheyAreReadOver) {
 }
 
 TEST_F(ParserTest, TheLastOfAnOptionThatIsGivenTwiceCounts) {
-  parsed({"sample", "a", "--epochs", "3", "--epochs", "4"});
+  parsed({"sample", "a", "--epochs", "3", "--epochs", "4", "--classes", "7", "--classes", "8", "--svg", "a",
+          "--svg=b"});
   EXPECT_EQ(sample_->flags().epochs, 4);
+  EXPECT_EQ(sample_->classes, 8);
+  EXPECT_EQ(sample_->svg, "b");
+}
+
+TEST_F(ParserTest, CountsAreDecimalAndWithinTheirBounds) {
+  parsed({"sample", "a", "--classes", "010"});
+  EXPECT_EQ(sample_->classes, 10);
+  for (const char* text : {"0x10", "0", "101", "99999999999999999999", "+7", "7 "})
+    EXPECT_THAT(parse_error({"sample", "a", "--classes", text}),
+                HasSubstr("give a whole number from 1 to 100"))
+        << text;
+}
+
+TEST_F(ParserTest, NothingIsEmpty) {
+  EXPECT_EQ(parse_error({"sample", "a", "--svg", ""}), "--svg cannot be '' | --svg: a picture");
+  EXPECT_EQ(parse_error({"sample", "a", "--svg=", "--json"}), "--svg cannot be '' | --svg: a picture");
+  EXPECT_EQ(parse_error({"sample", ""}), "RUN cannot be '' | RUN: a run");
+  EXPECT_EQ(parse_error({"sample", "a", ""}), "FILE cannot be '' | FILE: files");
+  EXPECT_THAT(parse_error({"sample", "a", "--epochs="}), HasSubstr("--epochs cannot be ''"));
+  EXPECT_FALSE(sample_->json);
+}
+
+TEST_F(ParserTest, AFlagIsNoValueOfAnother) {
+  EXPECT_EQ(parse_error({"sample", "a", "--svg", "--json"}), "--svg needs a value, FILE | --svg: a picture");
+  EXPECT_EQ(parse_error({"sample", "a", "--epochs", "--lr=1"}).substr(0, 24), "--epochs needs a value, ");
+  EXPECT_THAT(parse_error({"sample", "a", "--svg", "--help"}), HasSubstr("--svg needs a value"));
+  parsed({"sample", "a", "--svg=--json", "--lr", "0.5"});
+  EXPECT_EQ(sample_->svg, "--json") << "where it is meant";
+  parsed({"sample", "a", "--svg=a=", "--lr", "0.5"});
+  EXPECT_EQ(sample_->svg, "a=");
+}
+
+TEST_F(ParserTest, BehindTwoDashesNoWordIsAFlag) {
+  EXPECT_EQ(rest_error({"sample", "a", "--", "-x.jpg", "--json"}), "");
+  EXPECT_THAT(sample_->files, ElementsAre("-x.jpg", "--json"));
+  EXPECT_FALSE(sample_->json);
+}
+
+TEST_F(ParserTest, AFlagOfAConfigurationCanBeTakenBack) {
+  settings::Settings base;
+  base.drop_last = true;
+  parsed({"sample", "a", "--drop-last=no"});
+  EXPECT_FALSE(sample_->flags(base).drop_last);
+  base.drop_last = false;
+  parsed({"sample", "a", "--drop-last"});
+  EXPECT_TRUE(sample_->flags(base).drop_last);
+  parsed({"sample", "a", "--drop-last=maybe"});
+  EXPECT_THROW(sample_->flags(base), ConfigError);
 }
 
 TEST_F(ParserTest, RefusesValuesThatTheTableRefuses) {
@@ -128,14 +184,17 @@ TEST_F(ParserTest, AMistypedFlagIsAnsweredWithTheNearest) {
   EXPECT_EQ(rest_error({"sample", "a", "--hlep"}), "resnet sample has no flag --hlep | did you mean --help?");
   EXPECT_EQ(rest_error({"sample", "a", "--batch-size", "3"}),
             "resnet sample has no flag --batch-size | resnet sample --help lists its flags");
-  EXPECT_EQ(rest_error({"sample", "a", "stray"}),
-            "resnet sample takes no 'stray' | resnet sample --help shows what it takes");
+  EXPECT_EQ(rest_error({"summary", "stray"}),
+            "resnet summary takes no 'stray' | resnet summary --help shows what it takes");
 }
 
 TEST_F(ParserTest, AFlagOfOtherProgramsIsAnsweredWithWhatThereIs) {
   EXPECT_THAT(rest_error({"sample", "a", "--wd", "0.1"}), HasSubstr("did you mean --weight-decay?"));
   EXPECT_THAT(rest_error({"sample", "a", "--adamw"}), HasSubstr("did you mean --optimizer adamw?"));
   EXPECT_THAT(rest_error({"sample", "a", "--pretrained"}), HasSubstr("did you mean --init FILE?"));
+  EXPECT_EQ(rest_error({"sample", "a", "--jobs", "3"}),
+            "resnet sample has no flag --jobs | resnet sample --help lists its flags")
+      << "it has no --threads";
   EXPECT_EQ(rest_error({"sample", "a", "--class", "3"}),
             "resnet sample has no flag --class | did you mean --classes?");
 }
@@ -144,7 +203,7 @@ TEST_F(ParserTest, SaysWhatIsMissing) {
   EXPECT_EQ(parse_error({"sample"}), "resnet sample needs RUN: a run | e.g. resnet sample runs/a");
   EXPECT_EQ(parse_error({"sample", "a", "--svg"}), "--svg needs a value, FILE | --svg: a picture");
   EXPECT_EQ(parse_error({"sample", "a", "--classes", "ten"}),
-            "--classes cannot be 'ten' | --classes: classes");
+            "--classes cannot be 'ten' | give a whole number from 1 to 100");
 }
 
 TEST_F(ParserTest, HelpAndVersionHaveTheirUsualNames) {
@@ -170,7 +229,7 @@ TEST_F(ParserTest, SaysWhatAFlagTakes) {
   EXPECT_THAT(parse_error({"sample", "a", "--classes"}),
               HasSubstr("--classes needs a value, N | --classes: classes"));
   EXPECT_THAT(parse_error({"sample", "a", "--classes", "ten"}),
-              HasSubstr("--classes cannot be 'ten' | --classes: classes"));
+              HasSubstr("--classes cannot be 'ten' | give a whole number from 1 to 100"));
   EXPECT_THAT(parse_error({"sample", "a", "--json=ten"}), HasSubstr("--json takes no value: give it alone"));
 }
 

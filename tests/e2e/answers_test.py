@@ -5,11 +5,14 @@ import base64
 import csv
 import io
 import json
+import os
 import pathlib
 import random
+import socket
+import subprocess
 import xml.etree.ElementTree
 
-from program import HERE, png, put_idx, result_of, run
+from program import HERE, PROGRAM, png, put_idx, result_of, run
 
 CLASSES = 3
 SIDE = 8
@@ -89,6 +92,20 @@ first = run("predict", "run", pictures / "01.png", "--top", 1).stdout
 assert first.startswith(f"{pictures}/01.png: 1 ") and first.endswith(" %\n"), first
 piped = json.loads(run("predict", "run", "-", "--json", data=(pictures / "01.png").read_bytes()).stdout)
 assert piped[0]["file"] == "-" and piped[0]["label"] == "1" and len(piped[0]["top"]) == 3, piped
+# Also from a socket, and from a file from where it stands.
+ours, theirs = socket.socketpair()
+ours.sendall((pictures / "01.png").read_bytes())
+ours.shutdown(socket.SHUT_WR)
+with open(HERE / "behind", "wb+") as behind:
+    behind.write(b"a header" + (pictures / "01.png").read_bytes())
+    behind.flush()
+    os.lseek(behind.fileno(), 8, os.SEEK_SET)
+    for source in (theirs, behind):
+        said = subprocess.run([PROGRAM, "predict", "run", "-", "--json"], stdin=source, capture_output=True, check=True)
+        assert json.loads(said.stdout) == piped, said
+run("predict", "run", pictures / "01.png", "-", code=2, says="cannot be given beside files")
+(HERE / "-dash.png").write_bytes((pictures / "01.png").read_bytes())
+assert run("predict", "run", "--top", 1, "--", "-dash.png").stdout.startswith("-dash.png: 1 ")
 
 # A model's file alone is evaluated as its run is: what is done to a picture before the network is a part of it.
 for label in range(CLASSES):
@@ -101,6 +118,19 @@ run("train", "photos", "--resize", "24", "--crop", "16", "--resize-filter", "bic
 of_run, of_file = (json.loads(run("eval", model, "--data", "folder:photos", "--val-split", "0.5", "--json").stdout)
                    for model in ("colour", "colour/model.safetensors"))
 assert of_run["loss"] == of_file["loss"] and of_run["confusion"] == of_file["confusion"], (of_run, of_file)
+# The split of a folder is the training's where its seed is given too; where nothing is given that is told.
+run("train", "photos", "--resize", "16", "--val-split", "0.5", "--seed", 3, "--channels", "8", "--blocks", "1", "--batch-size", "6",
+    "--epochs", "1", "--quiet", "--out", "seeded")
+of_run = json.loads(run("eval", "seeded", "--json").stdout)
+of_file = json.loads(run("eval", "seeded/model.safetensors", "--data", "photos", "--val-split", 0.5, "--seed", 3, "--json").stdout)
+assert of_run["loss"] == of_file["loss"], (of_run, of_file)
+run("eval", "seeded/model.safetensors", "--data", "photos", says="is split by --seed 0 and --val-split 0.1")
+assert "is split by" not in run("eval", "seeded").stderr
+run("eval", "seeded", "--seed", 4, says="has other test examples than the run in seeded had")
+run("eval", "seeded", "--confusion", "same.csv", "--save-predictions", "./same.csv", code=2, says="are both './same.csv'")
+run("eval", "seeded", "--confusion", "seeded/model.safetensors", code=2, says="is read, and would be lost")
+# A configuration with another split is a new run, not one whose data has changed.
+run("train", "--config", "seeded/config.toml", "--seed", 4, "--val-split", "0.4", "--quiet", "--out", "split")
 
 # Files that are no pictures are named, the others have their answers.
 (pictures / "broken.png").write_bytes((pictures / "01.png").read_bytes()[:60])
@@ -128,8 +158,8 @@ assert ["error" in item for item in dangling] == [True, False] and dangling[0]["
 (HERE / "dangling" / "a.png").unlink()
 run("predict", "run", "dangling", "--json", code=1, says="1 of 1 pictures have no answer")
 (HERE / "empty").mkdir()
-run("predict", "run", pictures, "--top", 0, code=2, says="--top must be at least 1")
-run("predict", "run", pictures, "--top", 2**63 - 1, "--csv", code=2, says="--top must be at most 65536")
+for top in (0, 2**63 - 1):
+    run("predict", "run", pictures, "--top", top, "--csv", code=2, says=f"--top cannot be '{top}'")
 run("predict", "run", "empty", code=1, says="empty holds no pictures")
 assert run("predict", "run", "empty", "--json", code=1, says="empty holds no pictures").stdout == "", "half an array"
 

@@ -73,6 +73,16 @@ check("unknown model", ["summary", "--model", "resnet19"], 2, "--model cannot be
 check("a word too many", ["train", "photos", "now"], 2, "takes no 'now'")
 check("no data set", ["train", "now"], 2, "there is no data set 'now'", "folder:DIR")
 check("flag without value", ["train", "--epochs"], 2, "--epochs")
+check("a run that is not set", ["train", "--resume", ""], 2, "--resume cannot be ''")
+check("a configuration that is not set", ["train", "--config="], 2, "--config cannot be ''")
+check("data that is not set", ["train", ""], 2, "DATA cannot be ''")
+check("a flag for a value", ["summary", "--svg", "--json"], 2, "--svg needs a value", left=[HERE / "--json"])
+check("another command's flag", ["plan", "--jobs", "4"], 2, "no flag --jobs", "lists its flags")
+check("serve's flags by their names", ["serve", trained, "--timeout", "0"], 2, "--timeout must be above 0")
+check("serve's batch", ["serve", trained, "--batch-size", "2000"], 2, "--batch-size must be 1 to 1024")
+check("serve's address", ["serve", trained, "--host", "999.1.1.1"], 2, "--host: '999.1.1.1' is no address")
+check("batches that are not saved", ["data", f"idx:{good}", "--steps", "3"], 2, "--steps has no use without --save-batches")
+check("a GPU's plan for a CPU", ["plan", "--device", "cuda", "--isa", "avx2"], 2, "--isa is of the CPU")
 for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),
                     ("--batch-size", "0"), ("--seed", "-1"), ("--seed", "18446744073709551616"), ("--resize", "0"),
                     ("--resize", "96x"), ("--resize", "70000"), ("--steps", "-2"), ("--precision", "f16"), ("--device", "gpu"),

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A trained network handed over: ONNX and safetensors by `export`, and `compare` with activations of another program."""
 import json
+import os
 import random
 import struct
 
@@ -54,7 +55,20 @@ assert (HERE / "copy.safetensors").read_bytes() == (HERE / "run/model.safetensor
 # What does not go together.
 run("export", "run", code=2, says="give --onnx FILE, --safetensors FILE or both")
 run("export", "run", "--onnx", "x", "--safetensors", "x", code=2, says="are both 'x'")
-run("export", "run", "--onnx", "x.onnx", "--opset", "16", code=2, says="--opset cannot be 16")
+run("export", "run", "--onnx", "x", "--safetensors", "./x", code=2, says="are both './x'")
+model = HERE / "run/model.safetensors"
+content = model.read_bytes()
+(HERE / "link").symlink_to(model)
+for flags in (["--onnx", "run/model.safetensors"], ["--safetensors", "link", "--dtype", "f16"]):
+    run("export", "run", *flags, code=2, says="is read, and would be lost")
+run("import", "run/model.safetensors", "--out", "link", code=2, says="is read, and would be lost")
+assert model.read_bytes() == content
+os.mkfifo("pipe")
+for place in ("pipe", "/dev/null"):
+    for flag in ("--onnx", "--safetensors"):
+        run("export", "run", flag, place, code=2, says="a device or a pipe")
+run("export", "run", "--safetensors", "x", "--threads", "2", code=2, says="--threads is of ONNX")
+run("export", "run", "--onnx", "x.onnx", "--opset", "16", code=2, says="--opset cannot be '16'")
 run("export", "run", "--safetensors", "x", "--softmax", code=2, says="--softmax is of ONNX")
 run("export", "run", "--onnx", "x.onnx", "--dtype", "f16", code=2, says="--dtype is of safetensors")
 run("export", "run", "--safetensors", "x", "--dtype", "f8", code=2, says="--dtype cannot be 'f8'")

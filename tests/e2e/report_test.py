@@ -62,6 +62,27 @@ put_noise("data", 40, seed=1)
 run("report", "one", says="has other test examples than the run of one had")
 run("report", "one", "--data", "idx:data", code=1, says="has other test examples than the run of one had")
 
+# A precision that this machine lacks: the page goes without answers, unless another one is asked for.
+shutil.copytree(HERE / "one", HERE / "rounded")
+config = (HERE / "rounded" / "config.toml").read_text()
+(HERE / "rounded" / "config.toml").write_text(config.replace("precision = 'f32'", "precision = 'tf32'"))
+assert "tf32" in (HERE / "rounded" / "config.toml").read_text()
+(HERE / "data").rename(HERE / "other")
+(HERE / "moved").rename(HERE / "data")
+run("report", "rounded", "one", says="--precision f32 may do")
+assert ["evaluation" in of for of in page_of("report.html")["runs"]] == [False, True]
+run("report", "rounded", "--precision", "f32")
+assert "evaluation" in page_of("rounded/report.html")["runs"][0]
+(HERE / "data").rename(HERE / "moved")
+(HERE / "other").rename(HERE / "data")
+# Too many runs are refused before any is evaluated; a run's own file is not written over.
+for seed in range(33):
+    shutil.copytree(HERE / "one", HERE / "many" / f"seed-{seed}")
+shutil.copy(HERE / "two" / "config.toml", HERE / "many")
+said = run("report", "many", code=2, says="a page shows at most 32 runs, not 33")
+assert said.stderr.count("\n") == 2, said.stderr
+run("report", "one", "--out", "one/metrics.csv", "--data", "idx:moved", code=2, says="is read, and would be lost")
+
 # No runs, and damaged ones: one line of what, one of hint.
 (HERE / "empty").mkdir()
 (HERE / "damaged").mkdir()

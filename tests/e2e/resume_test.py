@@ -93,6 +93,12 @@ for flags, says in ((["--lr", "0.1"], "has --lr 0.05, this one 0.1"),
                     (["--augment", "none"], "other random changes of training images"),
                     (["--batch-size", "9"], "has --batch-size 8, this one 9"),
                     (["--isa", "avx2"], "this one avx2"),
+                    (["--init", "nowhere.safetensors"], "has --init unset, this one"),
+                    (["--dirac", "yes"], "has --dirac no, this one yes"),
+                    (["--zero-gamma", "yes"], "has --zero-gamma no, this one yes"),
+                    (["--steps", "3"], "has 12 steps; it may become longer, not shorter"),
+                    (["--epochs", "1"], "it may become longer, not shorter"),
+                    (["--checkpoint-every", "0"], "--checkpoint-every 0 cannot be given with --resume"),
                     (["--data", "idx:other"], "has other training examples"),
                     (["--config", "half/config.toml"], "--config cannot be given with --resume"),
                     (["--out", "elsewhere"], "--out cannot be given with --resume")):
@@ -101,6 +107,7 @@ for flags, says in ((["--lr", "0.1"], "has --lr 0.05, this one 0.1"),
     result = run("train", "--resume", "half", "--quiet", *flags, code=2, says=says)
     assert result.stderr.count("\n") == 2, result.stderr
     assert files_of(half) == before, (flags, "touched it")
+run("train", "--resume", "half/model.safetensors", "--quiet", code=1, says="hint: give the folder, half")
 for place, says in (("nowhere", "is no run's folder"), (".", "is no run's folder")):
     run("train", "--resume", place, "--quiet", code=1, says=says)
 

@@ -74,8 +74,12 @@ for flags in (["--epochs", 4], ["--seeds", 5]):
     run("train", "--resume", "three", "--quiet", *flags, "--memory", "1M", code=1)
 assert (HERE / "three" / "config.toml").read_bytes() == config and (HERE / "three" / "seed-9" / "result.json").exists()
 for flags, says in ((["--lr", 0.1], "have --lr 0.05, these have 0.1"), (["--seeds", 2], "may become more, not fewer"),
-                    (["--seed", 3], "have --seed 7, these have 3")):
+                    (["--seed", 3], "have --seed 7, these have 3"), (["--epochs", 2], "may become longer, not shorter")):
     run("train", "--resume", "three", "--quiet", *flags, code=2, says=says)
+assert (HERE / "three" / "config.toml").read_bytes() == config
+# One run with their settings is one run.
+run("train", "--config", "three/config.toml", "--seeds", 1, "--epochs", 1, "--out", "single", "--quiet")
+assert (HERE / "single" / "model.safetensors").exists() and not (HERE / "single" / "seed-7").exists()
 run("train", "--resume", "three/seed-7", "--seeds", 2, "--quiet", code=2, says="is one run")
 run("train", *SMALL, "--seeds", 2, "--out", "three", code=1, says="three already holds a run")
 run("train", *SMALL, "--seeds", 2, "--seed", 2**64 - 1, "--out", "beyond", code=2, says="go beyond 2^64-1")

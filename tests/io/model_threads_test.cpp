@@ -6,7 +6,9 @@
 #include <thread>
 
 #include "base/random.h"
+#include "resnet/error.h"
 #include "resnet/model_file.h"
+#include "resnet/predict.h"
 #include "support/in_child.h"
 #include "support/networks.h"
 
@@ -31,6 +33,22 @@ data::Image picture(std::uint64_t number) {
   for (std::size_t p = 0; p < image.pixels.size(); ++p)
     image.pixels[p] = static_cast<std::uint8_t>(random.word(p) & 0xffU);
   return image;
+}
+
+TEST(Model, RefusesARowThatIsNotThereAndNoAnswers) {
+  const Model shared = model(1);
+  const Tensor logits = shared.infer(ImageView::nhwc({std::vector<float>(384).data(), Shape{1, 16, 24, 1}}));
+  EXPECT_EQ(shared.top_of(logits, 0, 2).size(), 2U);
+  for (const std::int64_t row : {1, -1}) EXPECT_THROW(shared.ranked(logits, row, 1), ShapeError) << row;
+  for (const std::int64_t most : {0, -1}) EXPECT_THROW(shared.top_of(logits, 0, most), ConfigError) << most;
+}
+
+TEST(Model, PredictsNoFilesAndChecksItsOptions) {
+  Model shared = model(1);
+  predict(shared, std::span<const std::filesystem::path>(), {}, [](const Prediction&) { FAIL(); });
+  const std::vector<std::uint8_t> none;
+  EXPECT_THROW(predict(shared, none, {.top = 0}), ConfigError);
+  EXPECT_THROW(predict(shared, none, {.top = -1}), ConfigError);
 }
 
 TEST(ModelThreads, ClassifyAtOnceAsOneAfterTheOther) {

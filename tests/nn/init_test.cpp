@@ -119,6 +119,23 @@ TEST(Init, EqualLayersUnderOtherNamesDiffer) {
   EXPECT_NE(values_of(net).at("0.weight"), values_of(net).at("1.weight"));
 }
 
+TEST(Init, WritesOverValuesThatAreThere) {
+  nn::Sequential net(nn::Conv2d{3, 8, {.kernel = 3}}, nn::BatchNorm2d{8});
+  nn::init(net, nn::Scheme::torchvision, 1);
+  const Values once = values_of(net);
+  std::vector<const std::byte*> places;
+  nn::for_each_parameter(
+      net, [&](const std::string&, const nn::Parameter& p) { places.push_back(p.value.raw()); });
+  nn::init(net, nn::Scheme::torchvision, 2);
+  std::size_t at = 0;
+  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& p) {
+    EXPECT_EQ(p.value.raw(), places[at++]) << name << ": no memory is taken, so that none can be missing";
+  });
+  EXPECT_NE(values_of(net), once);
+  nn::init(net, nn::Scheme::torchvision, 1);
+  EXPECT_EQ(values_of(net), once);
+}
+
 TEST(Init, UnsetAloneLeavesWhatIsThere) {
   nn::Sequential net(nn::Linear{4, 4}, nn::Linear{4, 4});
   std::vector<nn::Parameter>& first = net[0].parameters();

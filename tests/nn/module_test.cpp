@@ -356,7 +356,7 @@ TEST(Sequential, IsIndexedAndNumbered) {
   ASSERT_EQ(net.size(), 3U);
   EXPECT_EQ(net[1].kind(), "Flatten");
   EXPECT_EQ(net.children()[2].name, "2");
-  EXPECT_THROW(net[3], std::out_of_range);
+  EXPECT_THROW(net[3], ConfigError);
 }
 
 static_assert(!std::is_copy_constructible_v<nn::Conv2d>);

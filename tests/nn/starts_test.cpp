@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "resnet/error.h"
 #include "resnet/init.h"
 #include "resnet/models.h"
 
@@ -145,6 +146,15 @@ TEST(Whitening, MakesPatchesUncorrelated) {
   }
   for (std::size_t i = 2 * kSize * kSize; i < w.size(); ++i) EXPECT_EQ(w[i], before.values()[i]);
   for (const float b : parameter(net, "0.bias").value.values()) EXPECT_EQ(b, 0);
+}
+
+TEST(Starts, ChangeValuesThatAreThere) {
+  nn::Sequential net = models::resnet18();
+  EXPECT_THROW(nn::init_dirac(net), ConfigError);
+  EXPECT_THROW(nn::init_zero_gamma(net), ConfigError);
+  EXPECT_THROW(nn::init_whitening(net, random_uniform({4, 3, 16, 16})), ConfigError);
+  nn::init(net, Scheme::torchvision, 1);
+  EXPECT_THROW(nn::init_whitening(net, Tensor({0, 3, 16, 16})), ConfigError) << "no images";
 }
 
 TEST(Whitening, RefusesANetworkThatBeginsOtherwise) {

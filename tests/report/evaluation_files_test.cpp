@@ -28,11 +28,12 @@ TEST(EvaluationFiles, ConfusionAsCsvQuotesNames) {
 }
 
 TEST(EvaluationFiles, PredictionsAsCsvHaveALineForEachExample) {
-  const std::vector<Answer> answers = {{0, 0, 0, 0.75F, 0.75F}, {1, 7, 1, 0.5F, 0.25F}};
+  const std::vector<Answer> answers = {{0, 0, 0, 0.75F, 0.75F}, {1, 7, 1, 0.5F, 0.25F}, {-1, 0, 1, 0.5F, 0}};
   EXPECT_EQ(predictions_csv(answers, kNames),
             "example,label,answer,probability,label_probability\n"
             "0,cat,cat,0.75,0.75\n"
-            "1,\"dog, \"\"small\"\"\",7,0.5,0.25\n")
+            "1,\"dog, \"\"small\"\"\",7,0.5,0.25\n"
+            "2,-1,cat,0.5,0\n")
       << "an output without a name has its number";
 }
 

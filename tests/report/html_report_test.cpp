@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "io/folder_test.h"
 #include "report/html_pictures.h"
@@ -153,6 +155,41 @@ TEST_F(HtmlReport, ARunThatHasNotEndedHasItsCurves) {
 TEST_F(HtmlReport, NoneAndTooManyAreRefused) {
   EXPECT_THROW(html_report({}), ConfigError);
   EXPECT_THROW(html_report(std::vector<ReportedRun>(33)), ConfigError);
+  ReportedRun run = judged(5, 2);
+  run.data.reset();
+  EXPECT_THROW(html_report(std::vector{run}), ConfigError) << "an evaluation of nothing";
+}
+
+// A network may know more classes than its data has, and in another order.
+TEST_F(HtmlReport, ClassesAreFoundByTheirNames) {
+  ReportedRun run = judged(31, 3);
+  const std::vector<std::string> names = run.data->train.classes();
+  std::vector<std::string> known;
+  for (std::int32_t k = 0; k < 1000; ++k) known.push_back("other " + std::to_string(k));
+  known.insert(known.end(), names.rbegin(), names.rend());
+  run.data->test = run.data->test.with_classes(known);
+  for (Answer& answer : run.evaluation->answers) {
+    answer.label = 1002 - answer.label;
+    answer.answer = 1002 - answer.answer;
+  }
+  const auto classes = data_of(html_report(std::vector{run}))["sets"][0]["classes"];
+  ASSERT_EQ(classes.size(), 1003U);
+  EXPECT_EQ(classes[1002][1], 11) << "class 0: examples 0, 3, ... 30";
+  EXPECT_EQ(classes[1002][2], 11);
+  EXPECT_EQ(classes[1000][1], 10);
+  EXPECT_EQ(classes[1000][2], 10);
+  EXPECT_EQ(classes[7][2], 0);
+}
+
+// In one pass: quadratic, this took minutes.
+TEST_F(HtmlReport, ManySignsAreEscapedInTime) {
+  ReportedRun run = judged(5, 2);
+  std::vector<std::string> known = run.data->train.classes();
+  while (known.size() < 20'000) known.push_back(std::string(190, '<') + std::to_string(known.size()));
+  run.data->test = run.data->test.with_classes(known);
+  const SteadyTime begin = std::chrono::steady_clock::now();
+  EXPECT_GT(html_report(std::vector{run}).size(), 20'000U * 190 * 6);
+  EXPECT_LT(seconds_since(begin), 60);
 }
 
 TEST_F(HtmlReport, ARunsFolderIsLoadedAndWhatIsNoneIsRefused) {
@@ -183,7 +220,18 @@ TEST(MatrixCells, MistakesComeFirstAndTheSurestOfThem) {
   EXPECT_THAT(cells[0].examples, ElementsAre(3));
   EXPECT_EQ(cells[1].count, 2) << "right answers by their number";
   EXPECT_THAT(cells[1].examples, ElementsAre(1)) << "the least sure";
-  EXPECT_EQ(report::cells_of(answers, 2, 1, 1).size(), 1U);
+  EXPECT_EQ(report::cells_of(answers, 2, 1, 1).size(), 2U) << "right answers are never left out";
+}
+
+TEST_F(HtmlReport, MistakesThatAreLeftOutAreTold) {
+  ReportedRun run = judged(3, 400);
+  run.evaluation->answers.clear();
+  for (std::int32_t k = 0; k < 30'000; ++k)
+    run.evaluation->answers.push_back({k % 400, (k % 400 + 1 + k / 400) % 400, 1, 0.5F, 0.1F});
+  const auto evaluation = data_of(html_report(std::vector{run}))["runs"][0]["evaluation"];
+  EXPECT_EQ(evaluation["cells"].size(), 20'000U);
+  EXPECT_EQ(evaluation["untold"], 1);
+  EXPECT_EQ(data_of(html_report(std::vector{judged(30, 3)}))["runs"][0]["evaluation"]["untold"], 0);
 }
 
 }  // namespace

@@ -100,11 +100,15 @@ TEST(Server, AtALoopbackAddressAnswersToLocalhostAlone) {
     std::thread running([&] { server.run(stop); });
     const int port = port_of(server.address());
     const std::string own = answer_to(port, kGet);
+    const std::string address = server.address().substr(std::string_view("http://").size());
+    const std::string said =
+        answer_to(port, "GET /health HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n");
     const std::string other =
         answer_to(port, "GET /health HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
     stop = true;
     running.join();
     EXPECT_TRUE(own.starts_with("HTTP/1.1 200 OK\r\n")) << host << ": " << own;
+    EXPECT_TRUE(said.starts_with("HTTP/1.1 200 OK\r\n")) << address << ": " << said;
     EXPECT_TRUE(other.starts_with("HTTP/1.1 421 ")) << host << ": " << other;
   }
 }

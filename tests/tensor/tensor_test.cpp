@@ -80,6 +80,22 @@ TEST(Tensor, CopiesDeeplyAndMoves) {
   EXPECT_EQ(c.raw(), data);
 }
 
+TEST(Tensor, IsADefaultOneWhenMovedFrom) {
+  Tensor a({2, 2}, DType::i64);
+  Tensor b = std::move(a);
+  EXPECT_TRUE(a.empty());  // NOLINT(bugprone-use-after-move): what is promised
+  EXPECT_EQ(a.dtype(), DType::f32);
+  const Tensor copy = a;
+  EXPECT_TRUE(copy.empty() && copy.values().empty());
+  Tensor c({3});
+  c = std::move(b);
+  EXPECT_EQ(c.shape(), (Shape{2, 2}));
+  EXPECT_TRUE(b.empty());  // NOLINT(bugprone-use-after-move)
+  Tensor& same = c;
+  c = std::move(same);
+  EXPECT_EQ(c.shape(), (Shape{2, 2}));
+}
+
 TEST(Tensor, IsReadAsItsOwnDtypeOnly) {
   Tensor tensor({2}, DType::i64);
   tensor.view<std::int64_t>()[1] = -3;

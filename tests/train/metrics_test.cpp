@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "resnet/error.h"
+#include "resnet/memory.h"
 #include "train/calibration.h"
 
 namespace resnet {
@@ -88,6 +89,15 @@ TEST(Metrics, WithoutExamplesThereAreNone) {
   for (const double figure :
        {metrics.accuracy, metrics.accuracy_95.low, metrics.top5, metrics.macro_f1, metrics.calibration_error})
     EXPECT_TRUE(std::isnan(figure));
+}
+
+TEST(Metrics, TheConfusionMatrixIsAskedForAndMayBeLeftOut) {
+  const std::vector<Answer> answers = {{1, 1, 0, 1, 1}, {0, 1, 1, 1, 0}};
+  constexpr std::int64_t kMany = std::int64_t{1} << 23;  // 2^49 bytes
+  EXPECT_THROW(metrics_of(answers, kMany), MemoryError);
+  const Metrics without = metrics_of(answers, kMany, false);
+  EXPECT_TRUE(without.confusion.empty());
+  EXPECT_EQ(without.accuracy, 0.5);
 }
 
 TEST(Metrics, RefusesLabelsThatAreNoClasses) {

@@ -62,7 +62,8 @@ function confusion(set, evaluation) {
       : make("h3", {}, `${count(n)} of ${count(of)} `, named(classOf(set, label)), " were taken for ", named(classOf(set, answer)));
     const which = label === answer ? "those of which the network was least sure" : "those of which it was surest";
     panel.replaceChildren(title,
-      n === 0 ? make("p", {class: "note"}, "There are none.") : examples.length === 0 ? make("p", {class: "note"}, "Their pictures are not in this page.")
+      n === 0 ? make("p", {class: "note"}, label !== answer && evaluation.untold > 0
+        ? `There are none, or no more than ${evaluation.untold}: so few are not in this page.` : "There are none.") : examples.length === 0 ? make("p", {class: "note"}, "Their pictures are not in this page.")
         : make("p", {class: "note"}, examples.length < n ? `${plural(examples.length, "picture")}: ${which}.` : ""),
       make("ul", {class: "pictures"}, examples.map((example) => pictureOf(set, label, answer, example))));
   }

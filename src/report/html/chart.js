@@ -189,8 +189,12 @@ class Chart {
     const clip = `clip-${this.title.replace(/\W/g, "")}`;
     const inside = draw("g", {"clip-path": `url(#${clip})`});
     if (this.band) {
-      this.band.low.forEach((low, i) => inside.append(draw("path", {class: "spread",
-        d: `M${low.map(place).join("L")}L${[...this.band.high[i]].reverse().map(place).join("L")}z`})));
+      // Where a deviation is no number there is no band.
+      const {low, high} = this.band;
+      for (let i = 0; i < Math.min(low.length, high.length); ++i) {
+        inside.append(draw("path", {class: "spread",
+          d: `M${low[i].map(place).join("L")}L${[...high[i]].reverse().map(place).join("L")}z`}));
+      }
     }
     for (const curve of this.curves.filter((c) => c.shown)) inside.append(draw("path", {class: `curve ${curve.style}`, d: path(curve.pieces)}));
     if (this.at !== null) {

@@ -12,11 +12,12 @@ function spreadParts(values, text) {
 function cards() {
   const of = (key) => ended.map((run) => run.result[key]);
   const measured = (key) => judged.map((run) => run.evaluation[key]);
-  const one = judged.length === 1 ? judged[0].evaluation : null;
+  const one = several ? null : runs[0].evaluation;
+  const accuracies = runs.map((run) => run.result?.test_acc ?? run.evaluation?.accuracy);
   const list = [];
   const card = (label, value, more) => isNumber(spreadOf(value[0]).mean) && list.push(make("li", {}, make("span", {class: "label"}, label),
     make("span", {class: "value"}, ...spreadParts(...value)), more ? make("span", {class: "more"}, more) : null));
-  card("Test accuracy", [ended.length > 0 ? of("test_acc") : measured("accuracy"), fixed], one ? `95 %: ${fixed(one.low)} to ${fixed(one.high)}` : several ? `${plural(ended.length, "run")}, mean ± deviation` : null);
+  card("Test accuracy", [accuracies, fixed], one ? `95 %: ${fixed(one.low)} to ${fixed(one.high)}` : several ? `${plural(spreadOf(accuracies).n, "run")}, mean ± deviation` : null);
   card("Top-5 accuracy", [measured("top5"), fixed]);
   card("Mean F1", [measured("f1"), fixed], "over the classes");
   card("Test loss", [measured("loss"), fixed]);
@@ -44,7 +45,7 @@ function runsTable() {
 }
 
 function curvesSection() {
-  const last = (run) => Math.max(0, run.epochs, ...run.curves.flat(2).map(([x]) => x));
+  const last = (run) => run.curves.flat(2).reduce((most, [x]) => Math.max(most, x), Math.max(0, run.epochs));
   const end = Math.max(1, ...runs.map((run) => Math.ceil(last(run) - 1e-9)));
   const band = (k) => (several && data.low[k].length > 0 ? {low: data.low[k], high: data.high[k]} : null);
   const mean = (k) => (several && data.mean[k].length > 0 ? [{label: "mean", style: "ink mean", pieces: data.mean[k]}] : []);
