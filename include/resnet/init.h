@@ -8,7 +8,7 @@
 namespace resnet::nn {
 
 /// Filter i of every convolution whose sides are odd gives input channel i, as far as there are both; the
-/// others stay as they are. Convolutions with groups stay as they are.
+/// others stay as they are. With groups, filter i of each group gives the group's channel i.
 /// Source: torch.nn.init.dirac_; airbench of Jordan, arXiv 2404.00498.
 void init_dirac(Module& net);
 

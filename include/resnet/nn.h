@@ -32,6 +32,7 @@ class Conv2d : public Module {
   Conv2d(std::int64_t in, std::int64_t out, Conv2dOptions options = {});
   Value operator()(Value x) const override;
   std::string kind() const override { return "Conv2d"; }
+  const Conv2dOptions& options() const noexcept { return options_; }
 
  private:
   Conv2dOptions options_;

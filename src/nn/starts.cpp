@@ -95,6 +95,26 @@ Matrix covariance_of(const Tensor& images, std::int64_t height, std::int64_t wid
   return products;
 }
 
+// Filter i of each group gives the group's channel i.
+void give_channels(Parameter& weight, std::int64_t groups) {
+  const Shape& s = weight.shape;
+  if (s[2] % 2 == 0 || s[3] % 2 == 0) return;
+  const std::int64_t pixels = s[2] * s[3], filters = s[0] / groups;
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (std::int64_t i = 0; i < std::min(filters, s[1]); ++i) {
+      float* filter = weight.value.values().data() + (group * filters + i) * s[1] * pixels;
+      std::fill_n(filter, s[1] * pixels, 0.0F);
+      filter[i * pixels + pixels / 2] = 1;
+    }
+  }
+}
+
+void begin_as_identity(Module& module) {
+  if (const auto* conv = dynamic_cast<const Conv2d*>(&module))
+    give_channels(module.parameters().front(), conv->options().groups);
+  for (const Module::Child& child : module.children()) begin_as_identity(*child.module);
+}
+
 void zero_branch_ends(Module& module) {
   const auto* block = dynamic_cast<const ResidualBlock*>(&module);
   if (block != nullptr && block->branch_end() != nullptr) {
@@ -118,17 +138,7 @@ void require_set(Module& net) {
 
 void init_dirac(Module& net) {
   require_set(net);
-  for_each_parameter(net, [](const std::string&, Parameter& parameter) {
-    const Shape& s = parameter.shape;
-    if (parameter.kind != ParameterKind::weight || s.rank() != 4 || s[2] % 2 == 0 || s[3] % 2 == 0) return;
-    if (parameter.fan_in != s[1] * s[2] * s[3]) return;
-    const std::int64_t pixels = s[2] * s[3];
-    for (std::int64_t i = 0; i < std::min(s[0], s[1]); ++i) {
-      float* filter = parameter.value.values().data() + i * s[1] * pixels;
-      std::fill_n(filter, s[1] * pixels, 0.0F);
-      filter[i * pixels + pixels / 2] = 1;
-    }
-  });
+  begin_as_identity(net);
 }
 
 void init_zero_gamma(Module& net) {

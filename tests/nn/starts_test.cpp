@@ -37,6 +37,18 @@ TEST(Dirac, GivesTheChannelsOfTheInput) {
   }
 }
 
+// torch.nn.init.dirac_(weight, groups=4): the convolution passes every channel on.
+TEST(Dirac, GivesEachGroupItsOwnChannels) {
+  Sequential net(Conv2d{8, 8, {.kernel = 3, .padding = 1, .groups = 4, .bias = false}});
+  init(net, Scheme::torchvision, 1);
+  init_dirac(net);
+  const auto after = parameter(net, "0.weight").value.values();
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const std::size_t filter = i / 18, channel = i / 9 % 2, pixel = i % 9;
+    EXPECT_EQ(after[i], filter % 2 == channel && pixel == 4 ? 1 : 0) << i;
+  }
+}
+
 TEST(ZeroGamma, MakesEveryBlockItsShortcut) {
   for (const char* model : {"d2l_resnet18", "d2l_resnet50", "resnet18", "resnet50"}) {
     Sequential net =
