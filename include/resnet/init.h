@@ -9,6 +9,8 @@ namespace resnet::nn {
 
 /// Filter i of every convolution whose sides are odd gives input channel i, as far as there are both; the
 /// others stay as they are. With groups, filter i of each group gives the group's channel i.
+/// Left out are convolutions that pass no map on: those of SqueezeExcite, which make gates, and a classifier
+/// whose weight has a Parameter::deviation of its own (resnetv2's head.fc).
 /// Source: torch.nn.init.dirac_; airbench of Jordan, arXiv 2404.00498.
 void init_dirac(Module& net);
 

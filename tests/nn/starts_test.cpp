@@ -49,6 +49,22 @@ TEST(Dirac, GivesEachGroupItsOwnChannels) {
   }
 }
 
+// A class is not the average of a channel, and a gate is not a channel.
+TEST(Dirac, LeavesClassifiersAndGatesAlone) {
+  for (const auto& [model, names] : std::vector<std::pair<const char*, std::vector<std::string>>>{
+           {"resnetv2_18", {"head.fc.weight"}},
+           {"seresnet18", {"layer1.0.se.fc1.weight", "layer1.0.se.fc2.weight", "fc.weight"}}}) {
+    Sequential net = models::make(model, {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {16}});
+    init(net, net.scheme(), 1);
+    std::vector<Tensor> before;
+    for (const std::string& name : names) before.push_back(parameter(net, name).value);
+    init_dirac(net);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      EXPECT_TRUE(std::ranges::equal(parameter(net, names[i]).value.values(), before[i].values()))
+          << names[i];
+  }
+}
+
 TEST(ZeroGamma, MakesEveryBlockItsShortcut) {
   for (const char* model : {"d2l_resnet18", "d2l_resnet50", "resnet18", "resnet50"}) {
     Sequential net =
