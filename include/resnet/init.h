@@ -22,9 +22,10 @@ void init_zero_gamma(Module& net);
 
 /// The first convolution's filters become the eigenvectors of the covariance of `images`' patches [N,C,H,W],
 /// each divided by the root of its eigenvalue + 5e-4, largest first, and then their negatives, as far as
-/// there are filters; its bias becomes 0. Gives the convolution's path; it is meant to be frozen. Throws
-/// ConfigError if the network does not begin with a convolution of the images' channels. Source: airbench, as
-/// above.
+/// there are filters; its bias becomes 0. A patch of n elements fills 2n filters (54 of 3x3 pixels in colour,
+/// 18 in gray): what is beyond stays random. Gives the convolution's path; it is meant to be frozen, with
+/// those filters. Throws ConfigError if the network does not begin with a convolution of the images'
+/// channels. Source: airbench, as above.
 std::string init_whitening(Module& net, const Tensor& images);
 
 }  // namespace resnet::nn
