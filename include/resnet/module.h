@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,9 +40,9 @@ struct Parameter {
   std::string name;  // within its module, e.g. "weight"
   ParameterKind kind = ParameterKind::weight;
   Shape shape;
-  std::int64_t fan_in = 0;  // of the layer: inputs that one output sums over
-  double deviation = 0;     // of a normal initialisation in place of the scheme's; 0: the scheme's
-  Tensor value;             // empty until set
+  std::int64_t fan_in = 0;               // of the layer: inputs that one output sums over
+  std::optional<double> deviation = {};  // of a normal initialisation in place of the scheme's
+  Tensor value;                          // empty until set
   bool set = false;
 };
 

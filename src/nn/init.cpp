@@ -22,22 +22,24 @@ std::int64_t fan_out(const Shape& weight) {
   return weight.rank() == 4 ? weight[0] * weight[2] * weight[3] : weight[0];
 }
 
+void fill_normal(Parameter& parameter, const RandomStream& stream, double deviation) {
+  if (deviation == 0) return;  // zero already, and not -0
+  const auto values = parameter.value.values();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(deviation * stream.normal(i));
+}
+
 void fill_weight(Parameter& parameter, const RandomStream& stream, Scheme scheme) {
   const bool convolution = parameter.shape.rank() == 4;
-  const auto normal = [&](double deviation) {
-    const auto values = parameter.value.values();
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(deviation * stream.normal(i));
-  };
-  if (parameter.deviation > 0) {
-    normal(parameter.deviation);
+  if (parameter.deviation) {
+    fill_normal(parameter, stream, *parameter.deviation);
     return;
   }
   if (scheme == Scheme::chapter) {  // Glorot and Bengio 2010, gain 1
     fill_uniform(parameter, stream,
                  std::sqrt(6.0 / static_cast<double>(parameter.fan_in + fan_out(parameter.shape))));
   } else if (convolution) {  // He et al., arXiv 1502.01852, fan-out
-    normal(std::sqrt(2.0 / static_cast<double>(fan_out(parameter.shape))));
+    fill_normal(parameter, stream, std::sqrt(2.0 / static_cast<double>(fan_out(parameter.shape))));
   } else {
     fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
   }
@@ -69,7 +71,11 @@ void initialise(const std::string& name, Parameter& parameter, Scheme scheme, st
       fill_weight(parameter, stream, scheme);
       break;
     case ParameterKind::bias:
-      fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
+      if (parameter.deviation) {
+        fill_normal(parameter, stream, *parameter.deviation);
+      } else {
+        fill_uniform(parameter, stream, 1.0 / std::sqrt(static_cast<double>(parameter.fan_in)));
+      }
       break;
     case ParameterKind::norm_weight:
     case ParameterKind::running_var:

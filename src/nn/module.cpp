@@ -7,7 +7,7 @@
 namespace resnet::nn {
 
 void Module::add_parameter(std::string name, ParameterKind kind, const Shape& shape, std::int64_t fan_in) {
-  parameters_.push_back({std::move(name), kind, shape, fan_in, 0, Tensor(), false});
+  parameters_.push_back({std::move(name), kind, shape, fan_in, {}, Tensor(), false});
 }
 
 void Module::check_child_name(const std::string& name) const {

@@ -147,8 +147,9 @@ nn::Sequential preactivation_network(const Plan& plan) {
   Sequential head;
   head.push_back("global_pool", GlobalAvgPool2d{});
   Conv2d& classifier = head.push_back("fc", Conv2d{in, plan.classes, {.kernel = 1}});
-  constexpr double kDeviation = 0.01;  // timm's
+  constexpr double kDeviation = 0.01;  // timm's, as is the bias of zeros
   classifier.parameters()[0].deviation = kDeviation;
+  classifier.parameters()[1].deviation = 0;
   head.push_back("flatten", Flatten{});
   net.push_back("head", std::move(head));
   return net;

@@ -113,7 +113,7 @@ void begin_as_identity(Module& module) {
   if (dynamic_cast<const SqueezeExcite*>(&module) != nullptr) return;  // its convolutions make gates
   if (const auto* conv = dynamic_cast<const Conv2d*>(&module)) {
     Parameter& weight = module.parameters().front();
-    if (weight.deviation == 0) give_channels(weight, conv->options().groups);  // not a classifier
+    if (!weight.deviation) give_channels(weight, conv->options().groups);  // not a classifier
   }
   for (const Module::Child& child : module.children()) begin_as_identity(*child.module);
 }

@@ -79,6 +79,17 @@ TEST(Init, TorchvisionIsKaimingNormalByFanOut) {
   expect_uniform(values.at("fc.bias"), 1 / std::sqrt(512.0));
 }
 
+// timm's: N(0, 0.01) and zeros, and the scheme's for all else.
+TEST(Init, APreactivationNetworksHeadHasItsOwn) {
+  nn::Sequential net = models::make("resnetv2_18", {.classes = 200});
+  nn::init(net, net.scheme(), 4);
+  const Values values = values_of(net);
+  expect_distribution(values.at("head.fc.weight"), 0.01, 0.07);
+  EXPECT_EQ(values.at("head.fc.bias"), std::vector<float>(200, 0.0F));
+  const double deviation = std::sqrt(2.0 / (64 * 9));
+  expect_distribution(values.at("stages.0.blocks.0.conv1.weight"), deviation, 7 * deviation);
+}
+
 TEST(Init, NormsBeginAsTheIdentity) {
   nn::BatchNorm2d norm(5);
   nn::init(norm, nn::Scheme::chapter, 9);
