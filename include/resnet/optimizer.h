@@ -1,5 +1,7 @@
 // Optimisers: how parameters follow their gradients. An optimiser is part of a step's graph: its updates are
 // operations, and what it remembers of a parameter are buffers, slots, `optimizer/<slot>/<parameter>`.
+// Parameters that the loss does not depend on do not even decay; a bias in front of a batch norm, whose
+// gradient is zero, does.
 #pragma once
 
 #include <optional>

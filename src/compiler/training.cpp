@@ -105,6 +105,21 @@ ValueId add_loss(Graph& graph, ValueId logits, const LossOfStep& loss) {
   return outputs[0];
 }
 
+// By value, whether the loss depends on it. Parameters of a branch whose result nobody takes are left alone,
+// as PyTorch leaves them, whose .grad is None: neither momentum nor weight decay moves them.
+std::vector<bool> leading_to(const Graph& graph, ValueId loss) {
+  std::vector<bool> leads(graph.values().size(), false);
+  leads[at(loss)] = true;
+  for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
+    const auto is_wanted = [&](ValueId id) { return id != kNone && leads[at(id)]; };
+    if (std::ranges::none_of(node->outputs, is_wanted)) continue;
+    for (const ValueId id : node->inputs) {
+      if (id != kNone) leads[at(id)] = true;
+    }
+  }
+  return leads;
+}
+
 }  // namespace
 
 Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimizer, const LossOfStep& loss) {
@@ -118,8 +133,9 @@ Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimize
   const ValueId loss_sum = add_loss(graph, logits, loss);
 
   std::vector<ValueId> parameters = graph.with_role(Role::parameter);
+  const std::vector<bool> leads = leading_to(graph, loss_sum);
   std::erase_if(parameters, [&](ValueId id) {
-    return rule_of(optimizer, graph.value(id).name, graph.value(id).type.shape).frozen;
+    return !leads[at(id)] || rule_of(optimizer, graph.value(id).name, graph.value(id).type.shape).frozen;
   });
   const std::vector<ValueId> gradients = differentiate(graph, loss_sum, parameters);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -138,7 +154,9 @@ Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
   Graph graph;
   std::unordered_set<std::string_view> updated;
   for (const graph::Update& update : step.updates()) updated.insert(step.value(update.state).name);
+  const std::vector<bool> leads = leading_to(step, step.output(kLossSum));
   for (const ValueId id : step.with_role(Role::parameter)) {
+    if (!leads[at(id)]) continue;
     const graph::ValueInfo& parameter = step.value(id);
     const bool kept = updated.contains(gradient_name(parameter.name));
     const ValueId value = graph.add_state(Role::parameter, parameter.name, parameter.type);

@@ -42,13 +42,14 @@ struct LossOfStep {
 };
 
 /// The step of a network traced in train mode: its output [N,classes], softmax cross-entropy of the
-/// targets, gradients, updates. Frozen parameters have neither. Throws ShapeError if the output is not
-/// [N,classes] or has not as many classes as the loss has weights, ConfigError if the optimiser's groups do
-/// not fit the network.
+/// targets, gradients, updates. Frozen parameters have neither, nor do those that the loss does not depend
+/// on. Throws ShapeError if the output is not [N,classes] or has not as many classes as the loss has weights,
+/// ConfigError if the optimiser's groups do not fit the network.
 graph::Graph training_step(graph::Graph network, StepKind kind, const OptimizerOptions& optimizer = {},
                            const LossOfStep& loss = {});
 
-/// Updates every parameter with the gradients that `step` (of kind gradients) keeps.
+/// Updates every parameter that training_step() would, with the gradients that `step` (of kind gradients)
+/// keeps.
 graph::Graph apply_step(const graph::Graph& step, const OptimizerOptions& optimizer = {});
 
 }  // namespace resnet::compiler

@@ -79,6 +79,55 @@ TEST(EngineOptimizer, FrozenParametersHaveNoGradients) {
   }
 }
 
+// A head whose answer is ignored: a training step has no gradient for it.
+class WithIdleHead : public nn::Module {
+ public:
+  WithIdleHead()
+      : body_(&add("body", nn::Linear{16, 8})),
+        idle_(&add("idle", nn::Linear{8, 3})),
+        head_(&add("head", nn::Linear{8, 5})) {}
+  Value operator()(Value x) const override {
+    const Value y = relu((*body_)(nn::Flatten{}(x)));
+    (*idle_)(y);
+    return (*head_)(y);
+  }
+
+ private:
+  nn::Linear *body_, *idle_, *head_;
+};
+
+// As in PyTorch, whose .grad is None there: neither decay nor what an optimiser remembers.
+TEST(EngineOptimizer, LeavesWhatTheLossDoesNotReachAlone) {
+  const Shape images{4, 1, 4, 4};
+  WithIdleHead net;
+  nn::init(net, nn::Scheme::chapter, 3);
+  const Examples e = test::examples(images, 5);
+  for (const EngineFactory& make :
+       {EngineFactory(make_native_engine), EngineFactory(make_reference_engine)}) {
+    for (const OptimizerOptions& optimizer :
+         std::vector<OptimizerOptions>{{.method = SgdOptions{.momentum = 0.9, .weight_decay = 0.25}},
+                                       {.method = AdamWOptions{.weight_decay = 0.25}}}) {
+      for (const bool in_halves : {false, true}) {
+        const Network network = network_of(net, images);
+        const auto engine = make(network, {.optimizer = optimizer});
+        if (in_halves) {
+          engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+          engine->apply({.lr = 0.1F});
+        } else {
+          engine->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.1F});
+        }
+        const State after = engine->state();
+        for (std::size_t i = 0; i < after.size(); ++i) {
+          const auto& [name, value] = after[i];
+          EXPECT_EQ(test::distance(value, network.state[i].second) == 0, name.starts_with("idle.")) << name;
+        }
+        for (const auto& [name, value] : engine->state(StateScope::all))
+          EXPECT_EQ(name.find("/idle."), std::string::npos) << name;
+      }
+    }
+  }
+}
+
 TEST(EngineOptimizer, KeepsSlotsOfWhatItUpdatesAlone) {
   EngineOptions options;
   options.optimizer = {.method = AdamWOptions{.weight_decay = 0},
