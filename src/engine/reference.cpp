@@ -9,6 +9,7 @@
 #include "engine/gate.h"
 #include "engine/interpreter.h"
 #include "graph/names.h"
+#include "ops/dropout.h"
 #include "resnet/engine.h"
 
 namespace resnet {
@@ -185,9 +186,7 @@ class ReferenceEngine final : public Engine {
     spans_.clear();
   }
 
-  Values seed_step() const {
-    return {static_cast<double>(seed_), static_cast<double>(count(engine::kSteps))};
-  }
+  Values seed_step() const { return ops::seed_step_operand(seed_, count(engine::kSteps)); }
   Values step_values(const StepInputs& inputs) const {
     const auto values = compiler::step_values(optimizer_, inputs, count(engine::kUpdates) + 1);
     return {values.begin(), values.end()};

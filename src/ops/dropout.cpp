@@ -40,8 +40,8 @@ void Dropout::evaluate(const Signature&, std::span<const View<const double>> in,
                        std::span<const View<double>> out) const {
   const View<const double>& seed_step = in[DropoutInput::seed_step];
   const auto& reference = options_.per_example ? kernels::reference_drop_path : kernels::reference_dropout;
-  reference(options_.p, options_.layer, static_cast<std::int64_t>(seed_step[0]),
-            static_cast<std::int64_t>(seed_step[1]), in[DropoutInput::x], out[0]);
+  reference(options_.p, options_.layer, std::bit_cast<std::int64_t>(seed_step[0]),
+            std::bit_cast<std::int64_t>(seed_step[1]), in[DropoutInput::x], out[0]);
 }
 
 }  // namespace resnet::ops

@@ -2,6 +2,10 @@
 // on the example in place of the element.
 #pragma once
 
+#include <bit>
+#include <cstdint>
+#include <vector>
+
 #include "ops/operation.h"
 
 namespace resnet::ops {
@@ -14,6 +18,11 @@ struct DropoutOptions {
 struct DropoutInput {
   enum : std::size_t { x, seed_step };  // seed_step: i64 {seed, number of the step}
 };
+
+/// What evaluate() takes for seed_step: their bits, as a double has room for 53 of the 64 of a number.
+inline std::vector<double> seed_step_operand(std::uint64_t seed, std::int64_t step) {
+  return {std::bit_cast<double>(seed), std::bit_cast<double>(step)};
+}
 
 /// y = x / (1 - p) where kept, else 0. Its gradient is itself, of dy.
 class Dropout final : public ReadableOperation<Dropout> {

@@ -48,7 +48,7 @@ void check(const Case& c) {
   }
   if (dynamic_cast<const ops::Dropout*>(c.op.get()) != nullptr) {
     operands.push_back(graph.add_input("seed_step", {Shape{2}, DType::i64}));
-    inputs["seed_step"] = {3, 5};
+    inputs["seed_step"] = ops::seed_step_operand(3, 5);
   }
   const ValueId y = graph.add_node(c.op, std::string(c.op->name()), operands)[0];
   const ValueId loss = test::weighted_sum(graph, y);

@@ -11,6 +11,7 @@
 #include "compiler/training.h"
 #include "engine/interpreter.h"
 #include "graph/names.h"
+#include "ops/dropout.h"
 #include "support/networks.h"
 
 namespace resnet::test {
@@ -71,7 +72,7 @@ class Oracle {
     }
     const auto labels = e.labels.view<std::int32_t>().span();
     const engine::NamedValues inputs = {{graph::kImages, values_of(e.images)},
-                                        {graph::kSeedStep, {static_cast<double>(seed), 0}},
+                                        {graph::kSeedStep, ops::seed_step_operand(seed, 0)},
                                         {compiler::kLabels, engine::Values(labels.begin(), labels.end())}};
     engine::NamedValues state = initial;
     const graph::Graph step = compiler::training_step(*network.train, compiler::StepKind::gradients);
