@@ -8,6 +8,7 @@
 #include "bench/batches.h"
 #include "compiler/training.h"
 #include "graph/names.h"
+#include "ops/dropout.h"
 
 namespace resnet::bench {
 namespace {
@@ -28,14 +29,16 @@ double distance(const engine::Values& a, const engine::Values& b) {
   return std::sqrt(squares);
 }
 
-/// The gradients of a step, or the output of an evaluation, by name.
-engine::NamedValues run(const Network& network, const data::Batch& batch, Work work, engine::Noise noise) {
+/// The gradients of an engine's first step, or the output of an evaluation, by name.
+engine::NamedValues run(const Network& network, const data::Batch& batch, Work work, std::uint64_t seed,
+                        engine::Noise noise) {
   engine::NamedValues state;
   for (const auto& [name, tensor] : network.state) {
     if (tensor.dtype() == DType::f32) state[name] = values_of(tensor);
   }
   const auto labels = batch.labels.view<std::int32_t>().span();
   const engine::NamedValues inputs = {{graph::kImages, values_of(batch.images)},
+                                      {graph::kSeedStep, ops::seed_step_operand(seed, 0)},
                                       {compiler::kLabels, {labels.begin(), labels.end()}}};
   if (work == Work::infer) return engine::interpret(network.eval, inputs, state, noise);
   engine::interpret(compiler::training_step(*network.train, compiler::StepKind::gradients), inputs, state,
@@ -67,18 +70,18 @@ Rounding rounding_of(Precision precision) {
 }  // namespace
 
 Oracle::Oracle(const Network& network, const Shape& images, std::int64_t classes, Work work,
-               const std::vector<Precision>& precisions, bool parallel)
+               const std::vector<Precision>& precisions, bool parallel, std::uint64_t seed)
     : batch_(make_batch(images, classes, 0)), work_(work) {
   const auto asked = [&](engine::Noise noise) {
     return std::async(parallel ? std::launch::async : std::launch::deferred,
-                      [this, &network, noise] { return run(network, batch_, work_, noise); });
+                      [this, &network, seed, noise] { return run(network, batch_, work_, seed, noise); });
   };
   auto exact = asked({});
   std::vector<std::pair<Precision, std::future<engine::NamedValues>>> noisy;
   // What rounding may do to each tensor is measured, by running the oracle itself under noise of its size.
   for (const Precision precision : precisions) {
-    for (std::uint64_t seed = 1; seed <= kNoisyRuns; ++seed)
-      noisy.emplace_back(precision, asked({rounding_of(precision).noise, seed}));
+    for (std::uint64_t i = 1; i <= kNoisyRuns; ++i)
+      noisy.emplace_back(precision, asked({rounding_of(precision).noise, i}));
   }
   exact_ = exact.get();
   for (auto& [precision, values] : noisy) noisy_[precision].push_back(values.get());
@@ -124,12 +127,12 @@ Check check_against_reference(const nn::Module& net, const Shape& images, std::i
   const Shape small{std::min(images[0], kMostImages), images[1], images[2], images[3]};
   const Network network = network_for(net, small, work);
   const auto engine = make_engine(network, options);
-  return check_against_reference(*engine, network, small, classes, work, options.precision);
+  return check_against_reference(*engine, network, small, classes, work, options.precision, options.seed);
 }
 
 Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
-                              std::int64_t classes, Work work, Precision precision) {
-  return Oracle(network, images, classes, work, {precision}, false).check(engine, precision);
+                              std::int64_t classes, Work work, Precision precision, std::uint64_t seed) {
+  return Oracle(network, images, classes, work, {precision}, false, seed).check(engine, precision);
 }
 
 }  // namespace resnet::bench

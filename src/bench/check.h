@@ -24,10 +24,11 @@ struct Check {
 class Oracle {
  public:
   /// `parallel`: its runs, one and two for each precision, take a thread each, and memory for all of them.
+  /// `seed`: EngineOptions::seed.
   Oracle(const Network& network, const Shape& images, std::int64_t classes, Work work,
-         const std::vector<Precision>& precisions, bool parallel);
+         const std::vector<Precision>& precisions, bool parallel, std::uint64_t seed = 0);
 
-  /// The engine is of the same network and one of these precisions.
+  /// The engine is of the same network and seed and one of these precisions, and has made no step.
   Check check(Engine& engine, Precision precision) const;
 
  private:
@@ -40,8 +41,8 @@ class Oracle {
 /// On at most eight of the images.
 Check check_against_reference(const nn::Module& net, const Shape& images, std::int64_t classes, Work work,
                               const EngineOptions& options);
-/// The same of an engine that the caller made of `network`, on all of the images.
+/// The same of an engine that the caller made of `network` with this seed, on all of the images.
 Check check_against_reference(Engine& engine, const Network& network, const Shape& images,
-                              std::int64_t classes, Work work, Precision precision);
+                              std::int64_t classes, Work work, Precision precision, std::uint64_t seed = 0);
 
 }  // namespace resnet::bench

@@ -17,6 +17,7 @@ namespace {
 
 const Shape kImages{4, 1, 8, 8};
 constexpr std::int64_t kClasses = 3;
+constexpr std::uint64_t kDropSeed = 7;  // its first step drops other examples than that of seed 0
 
 nn::Sequential tiny_network() {
   nn::Sequential net(nn::Conv2d{1, 8, {.kernel = 3, .padding = 1}}, nn::ReLU{}, nn::GlobalAvgPool2d{},
@@ -85,6 +86,22 @@ TEST_P(CheckTest, PassesForTheEngine) {
   const Check check = check_against_reference(net, {4, 1, 32, 32}, kClasses, GetParam(), {.threads = 2});
   EXPECT_TRUE(check.passed()) << check.difference << " of " << check.tolerance;
   EXPECT_GT(check.difference, 0) << "something was compared";
+}
+
+// The oracle drops the blocks that the engine drops; with another seed it would be off by a whole branch.
+TEST_P(CheckTest, PassesForStochasticDepth) {
+  const Shape images{4, 1, 32, 32};
+  const nn::Sequential net = test::random_network(
+      "resnet18",
+      {.in_channels = 1, .classes = kClasses, .blocks = {1, 1}, .channels = {8, 16}, .drop_path = 0.3});
+  const Check check =
+      check_against_reference(net, images, kClasses, GetParam(), {.threads = 2, .seed = kDropSeed});
+  EXPECT_TRUE(check.passed()) << check.difference << " of " << check.tolerance;
+  if (GetParam() == Work::infer) return;
+  const Network network = network_of(net, images);
+  const auto engine = make_native_engine(network, {.seed = kDropSeed});
+  EXPECT_FALSE(
+      check_against_reference(*engine, network, images, kClasses, Work::train, Precision::f32, 0).passed());
 }
 
 TEST_P(CheckTest, FailsWhenWeightsAreDisturbed) {
