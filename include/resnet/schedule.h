@@ -39,6 +39,9 @@ struct ScheduleOptions {
 /// Throws ConfigError for options that no schedule can have.
 void check(const ScheduleOptions& options);
 
+/// The warm-up's whole steps.
+std::int64_t warmup_steps(const ScheduleOptions& options, std::int64_t steps_per_epoch);
+
 /// A change of a run's length while it goes on: from step `from` (from 0) on it is to end with `steps` steps.
 struct StepChange {
   std::int64_t from = 0, steps = 0;

@@ -81,6 +81,9 @@ void Run::plan_steps() {
   PaceMeter meter(*engine_, *feed_, test_, options_, clock_, prefetch_);
   if (options_.seconds > 0) {
     constexpr double kMeasured = 0.005;  // of the time
+    // No schedule is shorter than its warm-up: where the time is, all of it is compressed from the beginning.
+    const std::int64_t least = warmup_steps(options_.schedule, steps_per_epoch()) + 1;
+    info_.planned_steps = std::max(info_.planned_steps, least);
     const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
     const double now = clock_(), end = begin_ - spent_before_ + options_.seconds;
     const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
@@ -94,8 +97,9 @@ void Run::plan_steps() {
       info_.step_changes = at_.step_changes;
       if (at_.steps < had && !cut) info_.step_changes.push_back({at_.steps, steps});
     } else if (!cut) {
-      info_.planned_steps = steps;
+      info_.planned_steps = std::max(steps, least);
       info_.step_changes.clear();
+      if (steps < least) info_.step_changes.push_back({at_.steps, steps});
     }
     time_.reset();
     if (!cut) time_.emplace(options_.seconds, end, pace, steps_per_epoch(), now);

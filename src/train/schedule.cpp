@@ -21,6 +21,10 @@ bool within(double value, double least, double most) {
 
 constexpr double kMost = 1e9;  // epochs, powers and factors are far below it
 
+std::int64_t in_steps(double epochs, std::int64_t steps_per_epoch) {
+  return std::llround(epochs * static_cast<double>(steps_per_epoch));
+}
+
 // From `a` to `b` on half a cosine; x in [0, 1].
 double half_cosine(double a, double b, double x) {
   return b + (a - b) / 2 * (1 + std::cos(std::numbers::pi * x));
@@ -48,6 +52,10 @@ std::string step_plan_text(std::int64_t steps, std::span<const StepChange> chang
   return text;
 }
 
+std::int64_t warmup_steps(const ScheduleOptions& options, std::int64_t steps_per_epoch) {
+  return in_steps(options.warmup_epochs, steps_per_epoch);
+}
+
 void check(const ScheduleOptions& options) {
   expect(within(options.warmup_epochs, 0, kMost), "warmup_epochs", "give a number of at least 0");
   expect(within(options.start, 0, kMost), "start", "give a number of at least 0");
@@ -65,11 +73,8 @@ Schedule::Schedule(const ScheduleOptions& options, double lr, double momentum, s
                    std::int64_t steps_per_epoch)
     : options_(options), lr_(lr), momentum_(momentum), planned_(steps), steps_(steps) {
   check(options);
-  const auto in_steps = [&](double epochs) {
-    return std::llround(epochs * static_cast<double>(steps_per_epoch));
-  };
-  warmup_ = in_steps(options.warmup_epochs);
-  every_ = std::max<std::int64_t>(1, in_steps(options.every_epochs));
+  warmup_ = warmup_steps(options, steps_per_epoch);
+  every_ = std::max<std::int64_t>(1, in_steps(options.every_epochs, steps_per_epoch));
   if (warmup_ > 0 && warmup_ >= steps) {
     throw ConfigError("ScheduleOptions::warmup_epochs is as long as the run: " + std::to_string(warmup_) +
                           " of " + std::to_string(steps) + " steps",

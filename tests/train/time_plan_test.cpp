@@ -55,7 +55,7 @@ struct Machine {
   double begin = now;
   std::function<double(double share)> slowness = [](double) { return 1.0; };  // by the share of the time
   std::function<double(std::int64_t call)> test_seconds = [](std::int64_t) { return 0.25; };  // of an example
-  double budget = 1000, spent = 0, step = 1;
+  double budget = 1000, spent = 0, step = 1, warmup = 0;                                      // epochs
   std::int64_t examples = 200, tests = 16;
   std::int64_t inferred = 0;
 
@@ -79,7 +79,8 @@ struct Machine {
 
   FitOptions options() {
     FitOptions options{.epochs = 3, .batch_size = 4, .lr = 0.5F};
-    options.schedule = {.kind = ScheduleKind::triangular, .start = 0.2, .final = 0.07, .peak = 0.23};
+    options.schedule = {
+        .kind = ScheduleKind::triangular, .warmup_epochs = warmup, .start = 0.2, .final = 0.07, .peak = 0.23};
     options.clock = [this] { return now; };
     return options;
   }
@@ -187,6 +188,20 @@ TEST(Time, CountsWhatWasSpentBefore) {
   Machine machine;
   machine.spent = 300;
   EXPECT_LT(expect_on_time(machine, "data took 300 s to open").result.steps, 700);
+}
+
+// The schedule is that of the shortest run with such a warm-up, and all of it is compressed.
+TEST(Time, EndsOnTimeBeforeTheWarmUpWouldHave) {
+  Machine machine;
+  machine.examples = 2000;  // 500 steps an epoch
+  machine.budget = 250;
+  machine.warmup = 1;
+  const Machine::Outcome outcome = expect_on_time(machine, "half an epoch");
+  EXPECT_EQ(outcome.run.planned_steps, 501);
+  EXPECT_LT(outcome.result.steps, 250);
+  EXPECT_EQ(outcome.run.step_changes.at(0).from, 0);
+  for (std::size_t i = 1; i + 1 < outcome.rates.size(); ++i)
+    EXPECT_GE(outcome.rates[i], outcome.rates[i - 1]) << i;
 }
 
 // Time is up before the first step: there is one, at the schedule's last rate, and an evaluation.
