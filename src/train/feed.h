@@ -38,7 +38,9 @@ class Feed {
         options_(std::move(options)),
         may_hold_(may_hold) {}
 
+  /// Of an epoch.
   std::int64_t batches() const { return loader_.batches(); }
+  std::int64_t examples() const { return options_.drop_last ? batches() * options_.batch_size : set_.size(); }
   /// As Loader::start().
   void start(const data::Order& order, std::int64_t epoch, std::int64_t first_batch = 0);
   /// The next batch, valid until the next call; null at the end of the epoch.

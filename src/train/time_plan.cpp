@@ -120,7 +120,8 @@ std::optional<std::int64_t> TimePlan::decide(double now, std::int64_t done, std:
 Pace PaceMeter::measure(const data::Order& order, double seconds) {
   const State before = engine_.state(StateScope::all);
   Pace pace;
-  pace.step = step_seconds(order, seconds, 2, 3);  // the first compiles, the second finds cold caches
+  const double example = example_seconds(order, seconds, 2, 3);  // one compiles, one finds cold caches
+  pace.step = step_size() * example;
   if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
   pace.last_factor = last_factor(options_);
   engine_.set_state(before);
@@ -131,20 +132,25 @@ Pace PaceMeter::measure(const data::Order& order, double seconds) {
 Pace PaceMeter::estimate(const data::Order& order) {
   const State before = engine_.state(StateScope::all);
   Pace pace;
-  pace.step = step_seconds(order, 0, 1, 1);
+  const double example = example_seconds(order, 0, 1, 1);
+  pace.step = step_size() * example;
   engine_.set_state(before);
-  const double example = pace.step / static_cast<double>(options_.batch_size * options_.accumulate);
   const Views between = views_between(options_);
   pace.evaluation = example / 3 * count(between) * static_cast<double>(test_.size());
   pace.last_factor = last_factor(options_);
   return pace;
 }
 
-double PaceMeter::step_seconds(const data::Order& order, double seconds, std::int64_t uncounted,
-                               std::int64_t least) {
+double PaceMeter::step_size() const {
+  return static_cast<double>(feed_.examples()) /
+         static_cast<double>(steps_of(feed_.batches(), options_.accumulate));
+}
+
+double PaceMeter::example_seconds(const data::Order& order, double seconds, std::int64_t uncounted,
+                                  std::int64_t least) {
   Stepper stepper(options_.accumulate, options_.clip_norm);
   WeightAverage average(options_.average);
-  std::int64_t steps = 0;
+  std::int64_t steps = 0, examples = 0;  // those of the steps that count
   const double begin = clock_();
   double counted = begin;
   for (std::int64_t epoch = 0; !stopped(); ++epoch) {
@@ -153,14 +159,19 @@ double PaceMeter::step_seconds(const data::Order& order, double seconds, std::in
       const FedBatch* batch = feed_.next();
       if (batch == nullptr || stopped()) break;
       stepper.submit(engine_, *batch, {}, left == 1);
-      if (!stepper.collect(engine_).ends) continue;  // an engine that can be ahead is a little faster
+      const BatchOutcome outcome = stepper.collect(engine_);
+      examples += outcome.size;
+      if (!outcome.ends) continue;  // an engine that can be ahead is a little faster
       average.update(engine_, ++steps);
-      if (steps == uncounted) counted = clock_();
+      if (steps == uncounted) {
+        counted = clock_();
+        examples = 0;
+      }
       if (steps >= uncounted + least && clock_() - begin >= seconds)
-        return (clock_() - counted) / static_cast<double>(steps - uncounted);
+        return (clock_() - counted) / static_cast<double>(examples);
     }
   }
-  return clock_() - begin;
+  return 0;
 }
 
 double PaceMeter::evaluation_seconds(double seconds) {

@@ -86,7 +86,11 @@ class PaceMeter {
   Pace estimate(const data::Order& order);
 
  private:
-  double step_seconds(const data::Order& order, double seconds, std::int64_t uncounted, std::int64_t least);
+  // Of an example in steps, the last short ones of an epoch among them; 0 where it was stopped.
+  double example_seconds(const data::Order& order, double seconds, std::int64_t uncounted,
+                         std::int64_t least);
+  // Examples of a step, mean over an epoch.
+  double step_size() const;
   double evaluation_seconds(double seconds);
   double end_seconds(const State& state);
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }

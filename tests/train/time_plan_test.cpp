@@ -54,8 +54,10 @@ struct Machine {
   double now = 5000;  // the clock's zero is anywhere
   double begin = now;
   std::function<double(double share)> slowness = [](double) { return 1.0; };  // by the share of the time
+  std::function<double(std::int64_t examples)> step_seconds = [](std::int64_t) { return 1.0; };
   std::function<double(std::int64_t call)> test_seconds = [](std::int64_t) { return 0.25; };  // of an example
-  double budget = 1000, spent = 0, step = 1, warmup = 0;                                      // epochs
+  double budget = 1000, spent = 0;
+  double warmup = 0;  // epochs
   std::int64_t examples = 200, tests = 16;
   std::int64_t inferred = 0;
 
@@ -88,7 +90,7 @@ struct Machine {
 
   Outcome run(FitOptions options) {
     const auto log = std::make_shared<test::EngineLog>();
-    log->stepping = [this](std::int64_t) { now += step * factor(); };
+    log->stepping = [this](std::int64_t count) { now += step_seconds(count) * factor(); };
     log->inferring = [this](std::int64_t count) {
       now += static_cast<double>(count) * test_seconds(inferred++) * factor();
     };
@@ -301,6 +303,22 @@ TEST(Estimate, IsToldBeforeTheFirstStepOfALongRun) {
   const Machine::Outcome few = machine.run(options);
   EXPECT_EQ(few.run.seconds, 0);
   EXPECT_EQ(few.warmup, 0) << "two of nineteen would be too many";
+}
+
+// The second of the two measured steps is an epoch's last one, with one example of eight.
+TEST(Estimate, ScalesAShortStepToTheMean) {
+  Machine machine;
+  machine.examples = 9;
+  machine.step_seconds = [](std::int64_t examples) { return static_cast<double>(examples); };
+  machine.test_seconds = [](std::int64_t) { return 1.0 / 3; };
+  FitOptions options = machine.options();
+  options.epochs = 10;
+  options.batch_size = 8;
+  options.estimate = true;
+  const Machine::Outcome outcome = machine.run(options);
+  EXPECT_EQ(outcome.warmup, 2);
+  EXPECT_EQ(outcome.result.steps, 20);
+  EXPECT_NEAR(outcome.run.seconds, outcome.result.seconds - 9, 0.3 * outcome.result.seconds) << "9: measured";
 }
 
 // Rates of the steps of a plan.
