@@ -397,5 +397,4 @@ std::ostream& operator<<(std::ostream& out, const Summary& summary);
 std::string drawing(const Module& module, const Shape& images);
 
 }  // namespace nn
-
 }  // namespace resnet

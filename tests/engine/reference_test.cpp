@@ -11,6 +11,7 @@
 
 #include "base/machine.h"
 #include "engine/zoo_case.h"
+#include "support/networks.h"
 
 namespace resnet {
 namespace {
