@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "cli/command.h"
+#include "report/run_record.h"
 #include "report/seeds.h"
 #include "resnet/report.h"
 
@@ -20,9 +21,14 @@ class Plot final : public Command {
 
   int run() override {
     std::vector<Series> series;
+    std::vector<std::filesystem::path> inputs;
     for (const std::string& given : runs_) {
-      for (const std::filesystem::path& run : report::runs_in(given)) series.push_back(load_series(run));
+      for (const std::filesystem::path& run : report::runs_in(given)) {
+        series.push_back(load_series(run));
+        for (const char* name : {report::kMetricsFile, report::kConfigFile}) inputs.push_back(run / name);
+      }
     }
+    check_outputs({{"--svg", svg_}}, inputs);
     if (!svg_.empty()) {
       const bool seeds = runs_.size() == 1 && series.size() > 1;
       write_file(svg_, seeds ? report::band_svg(series) : curves_svg(series));

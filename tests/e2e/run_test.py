@@ -97,6 +97,7 @@ xml.etree.ElementTree.parse(HERE / "net.svg")
 assert "conv_forward" in run("plan", "--input", "4x1x32x32").stdout
 assert "gemm_forward_bf16" in run("plan", "--input", "4x1x32x32", "--device", "cuda", "--precision", "bf16").stdout
 run("plot", "first", "other", "--svg", "two.svg")
+run("plot", "first", "other", "--svg", "first/metrics.csv", code=2, says="is read, and would be lost")
 xml.etree.ElementTree.parse(HERE / "two.svg")
 bench = json.loads(run("bench", "train", "--input", "8x1x32x32", "--steps", 2, "--check", "--json").stdout)
 assert set(bench) >= {"examples_per_second", "step_ms", "peak_gflops", "direct_limit_examples_per_second",
@@ -152,6 +153,9 @@ for form in ("man", "bash", "zsh", "fish"):
         assert command in manual, (form, command)
         for flag in re.findall(r"--([a-z0-9-]+)", run(command, "--help").stdout.split("resnet COMMAND")[0]):
             assert re.search(rf"(--|-l ){flag}\b", manual), (form, command, flag)
+# zsh takes one positional for all the rest, and no more.
+for part in run("manual", "zsh").stdout.split("_arguments")[1:]:
+    assert part.count("'*:") <= 1, part
 # Flags that only some measurements take say so.
 listed = {line.split()[0]: line for line in run("bench", "--help").stdout.splitlines() if line.startswith("  --")}
 for flag in listed.keys() - {"--json"}:
@@ -171,10 +175,12 @@ complete_words resnet train --model d2l_resnet1
 complete_words resnet bench l
 complete_words resnet help pl
 complete_words resnet he
+complete_words resnet import net.s
+complete_words resnet train firs
 """
 completed = subprocess.run(["bash", "-c", COMPLETE], capture_output=True, text=True, check=True).stdout.splitlines()
 assert completed == ["summary", "--limit-train --limit-test", "d2l_resnet18 d2l_resnet101 d2l_resnet152", "loader",
-                     "plan plot", "help"], completed
+                     "plan plot", "help", "net.svg", "first"], completed
 
 # The chapter as a program: its two blocks, its shape walk, its training on the first eight examples.
 chapter = subprocess.run([pathlib.Path(os.environ["RESNET_EXAMPLES_DIR"]) / "chapter", "8"], capture_output=True, text=True,
