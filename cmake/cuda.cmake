@@ -37,11 +37,13 @@ set_target_properties(resnet_cuda PROPERTIES
   CXX_STANDARD 20 CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
   CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
   UNITY_BUILD OFF)
-# A product and a sum are fused where the code says so and nowhere else, as on the CPU. A kernel that spills registers,
-# or keeps an array in memory, is an error.
+# A product and a sum are fused where the code says so and nowhere else, as on the CPU. What ptxas is told here, the PTX
+# in the plugin says again to a driver that compiles it: no warnings, and none that is an error (so that warnings of C++
+# alone become errors below). A kernel that spills registers, or keeps an array in memory, is an error of
+# tools/check_sass.py.
 target_compile_options(resnet_cuda PRIVATE
-  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -Xptxas=-warn-spills,-warn-lmem-usage,-Werror>
-  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${RESNET_WERROR}>>:-Werror=all-warnings>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${RESNET_WERROR}>>:-Xcudafe=--promote_warnings>)
 target_link_options(resnet_cuda PRIVATE -Wl,-z,relro,-z,now,-z,noexecstack)
 if(RESNET_INSTALL)
   # Where the program looks, beside its own folder; in its Debian package, too.

@@ -170,6 +170,10 @@ def main():
     if options.plugin == "none":
         print("the plugin was not built (no CUDA toolkit, or RESNET_CUDA=OFF): its machine code is not checked")
         return 77
+    with open(options.plugin, "rb") as plugin:
+        if b"-Werror" in plugin.read():  # a spill on another card would be an error of the driver, and the end
+            print("-Werror is among the options with which a driver compiles the plugin's PTX")
+            return 1
     cuobjdump = tool(options.cuobjdump)
     if cuobjdump is None:
         print("there is no cuobjdump: the machine code of the plugin is not checked (install CUDA's toolkit in full, or "

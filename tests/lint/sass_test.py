@@ -2,6 +2,7 @@
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools"
@@ -71,12 +72,18 @@ def skipped(plugin):
                           env={"PATH": "/nowhere"})
 
 
-# Where there is no plugin or no cuobjdump it says so, and is no success.
+# Where there is no plugin or no cuobjdump it says so, and is no success; options of its PTX are looked at without.
 result = skipped("none")
 assert result.returncode == 77 and "the plugin was not built" in result.stdout, result
-result = skipped("/nowhere/libresnet_cuda.so")
-if pathlib.Path("/usr/local/cuda/bin/cuobjdump").exists():  # the toolkit's usual folder needs no path
-    assert result.returncode == 1 and "cuobjdump" in result.stderr, result
-else:
-    assert result.returncode == 77 and "there is no cuobjdump: the machine code of the plugin is not checked" in result.stdout, result
+with tempfile.TemporaryDirectory() as folder:
+    plugin = pathlib.Path(folder) / "libresnet_cuda.so"
+    plugin.write_bytes(b"\0-warn-spills  -Werror\0")
+    result = skipped(plugin)
+    assert result.returncode == 1 and "-Werror is among the options" in result.stdout, result
+    plugin.write_bytes(b"")
+    result = skipped(plugin)
+    if pathlib.Path("/usr/local/cuda/bin/cuobjdump").exists():  # the toolkit's usual folder needs no path
+        assert result.returncode == 1 and "cuobjdump" in result.stderr, result
+    else:
+        assert result.returncode == 77 and "there is no cuobjdump: the machine code of the plugin is not checked" in result.stdout, result
 print("the listings are judged as they should be")
