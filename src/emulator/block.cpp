@@ -18,7 +18,7 @@ struct Abandoned {};  // another thread has failed
 
 thread_local Block* running_block = nullptr;
 
-constexpr int kCell = 4;      // bytes
+constexpr int kCell = 2;      // bytes: of the smallest elements that kernels store by themselves, but for u8
 constexpr int kRow = 16;      // bytes of a row of ldmatrix
 constexpr int kBankRows = 8;  // rows of 16 bytes that the 32 banks serve at once
 
@@ -173,7 +173,7 @@ void Block::check_write(std::int64_t offset, int bytes, bool written) {
     Cell& cell = cells_[static_cast<std::size_t>(i)];
     const auto at = [&] { return " byte " + std::to_string(i * kCell) + " of shared memory"; };
     if (cell.under_way && written) fail("writes" + at() + " while a copy to it is under way");
-    // Neighbours of two bytes may have two writers.
+    // Neighbours of one byte may have two writers.
     if (cell.written_in == all_.generation && cell.writer != thread() && bytes >= kCell)
       fail("writes" + at() + ", which thread " + std::to_string(cell.writer) +
            " has written: a sync() is missing");

@@ -68,7 +68,7 @@ class Block {
     std::array<std::array<Slots, kLanes>, 2> slots{};
     std::vector<std::array<std::int64_t, kLanes>> wide;  // places of accesses of 16 bytes; -1: no access
   };
-  // What is known of four bytes of shared memory.
+  // What is known of two bytes of shared memory.
   struct Cell {
     bool written = false, under_way = false;
     int writer = -1, reader = -1;                // the last ones; kMany readers

@@ -74,6 +74,27 @@ TEST(Emulator, FindsAMissingBarrier) {
     expect_fault(run(1, 32, 128, overwrites, order), "a sync() is missing");
 }
 
+TEST(Emulator, KnowsWhoWroteEachElementOfTwoBytes) {
+  const auto kernel = [](int elements) {
+    return [=] {
+      const Shared<Bf16> memory = shared<Bf16>(0);
+      memory.store(thread() % elements, Bf16{1});
+      sync();
+      static_cast<void>(memory.load((thread() + 1) % elements));
+    };
+  };
+  for (const Order order : {Order::forward, Order::reverse}) {
+    EXPECT_EQ(run(1, 32, 64, kernel(32), order), "");  // neighbours have a writer each
+    expect_fault(run(1, 32, 64, kernel(31), order), "a sync() is missing");
+  }
+  expect_fault(run(1, 2, 64,
+                   [] {
+                     if (thread() == 0) shared<Bf16>(0).store(1, Bf16{1});
+                     if (thread() == 1) static_cast<void>(shared<Bf16>(0).load(0));
+                   }),
+               "which nobody has written");
+}
+
 TEST(Emulator, FindsUnwrittenMisalignedAndForeignSharedMemory) {
   expect_fault(run(1, 1, 64, [] { static_cast<void>(shared<int>(0).load(3)); }), "which nobody has written");
   expect_fault(run(1, 1, 64, [] { shared<int>(2).store(0, 1); }), "no multiple");
@@ -343,6 +364,10 @@ TEST(EmulatedDevice, RefusesLaunchesThatFitNoKernel) {
   refused({0, 1, 0, 8, &args}, "other arguments");
   refused({0, 0, 0, sizeof args, &args}, "without blocks");
   refused({0, 1, 1U << 20U, sizeof args, &args}, "more shared memory");
+  constexpr std::uint32_t kMost = device::kMostShared;  // as the plugin has it
+  refused({0, 1, kMost + 1, sizeof args, &args}, "more shared memory");
+  const resnet_launch most = {0, 1, kMost, sizeof args, &args};
+  EXPECT_EQ(d.launch(stream, &most), 0) << d.error();
   d.end_stream(stream);
 }
 
