@@ -258,9 +258,9 @@ struct Conv3x3Args {
   std::int32_t relu = 0;  // behind the norm that makes x
 };
 
-/// Shared memory in which the warps of a block leave two sums of 64 channels each.
-constexpr int sums_of_warps_bytes(int threads) {
-  return threads / 32 * 2 * 64 * 8;
+/// Shared memory in which the warps of a block leave so many sums of 64 channels each.
+constexpr int sums_of_warps_bytes(int threads, int sums = 2) {
+  return threads / 32 * sums * 64 * 8;
 }
 /// Rows of the inputs of so many pixels; a row and a pixel more at each end.
 constexpr int conv3x3_rows(int pixels, int w) {
@@ -271,13 +271,16 @@ constexpr int conv3x3_halo_bytes(int pixels, int w, int in) {
   return conv3x3_rows(pixels, w) * kConvChannels * 2 * (in > kConvChannels ? 2 : 1);
 }
 /// Shared memory of a block: inputs, a row of zeros and the weights of two taps; then the sums, and behind
-/// them the parts of its threads.
+/// them the parts of its warps, of one sum at a time.
 constexpr int conv3x3_shared_bytes(int columns, int w, int in) {
   const int products =
       conv3x3_halo_bytes(kConvPixels, w, in) + kConvChannels * 2 + 2 * columns * kConvChannels * 2;
-  const int sums = kConvPixels * (columns + kConvPad) * 4 + sums_of_warps_bytes(kConv3x3Threads);
+  const int sums = kConvPixels * (columns + kConvPad) * 4 + sums_of_warps_bytes(kConv3x3Threads, 1);
   return products > sums ? products : sums;
 }
+/// Two blocks share a multiprocessor of compute capability 8.0, which has 164 KiB and keeps one for each, at
+/// rows of 24 pixels too.
+static_assert(2 * (conv3x3_shared_bytes(128, 24, 128) + 1024) <= 164 * 1024);
 
 /// Merges the parts of Conv3x3Args.
 struct ConvSumsArgs {

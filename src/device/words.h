@@ -10,7 +10,8 @@
 //   sync()                           barrier of the block
 //   shuffle_xor(v, mask)             v of the lane whose number differs by `mask`; by whole warps
 //   shared<T>(bytes)                 the block's shared memory from this byte on, as Shared<T>:
-//                                    load, store, +
+//                                    load, store, +; flipped(i), whose offset is the exclusive or
+//                                    of this one and that of element i, within 128 bytes
 //   copy16_async, commit, wait<N>    16 bytes to shared memory, there after the wait and a sync();
 //                                    zeros where not `valid`
 //   to_bf16_pair(low, high), to_tf32(v)  bits, rounded to the nearest

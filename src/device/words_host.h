@@ -35,6 +35,7 @@ class Shared {
     std::memcpy(checked_store(offset_ + i * std::int64_t{sizeof(T)}, sizeof(T)), &value, sizeof value);
   }
   Shared operator+(std::int64_t i) const { return Shared(offset_ + i * std::int64_t{sizeof(T)}); }
+  Shared flipped(std::int64_t i) const { return Shared(offset_ ^ i * std::int64_t{sizeof(T)}); }
   /// The same bytes as elements of another type.
   template <class U>
   Shared<U> as() const {

@@ -20,7 +20,12 @@ using Chunk8 = Chunk<Bf16, 8>;
 /// The element of a tile [rows][64] where a row's chunk of eight channels lies: rows turn their chunks, so
 /// that neither eight rows of one chunk (ldmatrix) nor a row's chunks (copies) have bank conflicts.
 RESNET_WORD int chunk_at(int row, int chunk) {
-  return row * kConvChannels + (chunk ^ row % 8) * 8;
+  return row * kConvChannels + (chunk ^ static_cast<int>(static_cast<unsigned>(row) % 8U)) * 8;
+}
+
+/// Where in its row an element of a tile lies.
+RESNET_WORD int in_row(int at) {
+  return static_cast<int>(static_cast<unsigned>(at) % unsigned{kConvChannels});
 }
 
 /// A bit for each tap that meets the map where it is centred on this pixel; none beyond the last pixel.
@@ -35,14 +40,19 @@ RESNET_WORD unsigned taps_inside(int pixel, int pixels, int h, int w) {
 template <int kThreadCount>
 RESNET_WORD void copy_pixels(Shared<Bf16> tile, const void* map, int first, int pixels, int channels,
                              int channel, int from, int to) {
+  constexpr int kRows = kThreadCount / 8;  // that are copied at once
+  static_assert(kRows % 8 == 0);           // a row's chunks are turned as those of the next one are
   const auto* x = static_cast<const Bf16*>(map);
+  const int chunk = thread() % 8, begin = from + thread() / 8;
+  Shared<Bf16> at = tile + chunk_at(begin, chunk);
+  std::int64_t element = std::int64_t{first + begin} * channels + channel + chunk * 8;
   // Registers are for sums.
   RESNET_NO_UNROLL
-  for (int i = from * 8 + thread(); i < to * 8; i += kThreadCount) {
-    const int row = i / 8, chunk = i % 8, pixel = first + row;
-    const bool valid = pixel >= 0 && pixel < pixels;
-    copy16_async(tile + chunk_at(row, chunk),
-                 x + (valid ? std::int64_t{pixel} * channels + channel + chunk * 8 : 0), valid);
+  for (int row = begin; row < to; row += kRows) {
+    const bool valid = static_cast<unsigned>(first + row) < static_cast<unsigned>(pixels);
+    copy16_async(at, x + (valid ? element : 0), valid);
+    at = at + kRows * kConvChannels;
+    element += std::int64_t{kRows} * channels;
   }
 }
 
@@ -64,9 +74,9 @@ RESNET_WORD void normalize_pixels(Shared<Bf16> tile, int rows, const float* tabl
                                   bool relu) {
   const int chunk = thread() % 8, c = channel + chunk * 8;
   const NormEight norm(table, channels, c);
+  Shared<Chunk8> at = (tile + chunk_at(thread() / 8, chunk)).template as<Chunk8>();
   RESNET_NO_UNROLL
-  for (int row = thread() / 8; row < rows; row += kThreadCount / 8) {
-    const Shared<Chunk8> at = (tile + chunk_at(row, chunk)).template as<Chunk8>();
+  for (int row = thread() / 8; row < rows; row += kThreadCount / 8, at = at + kThreadCount) {
     Eight x = eight_of(at.load(0));
     RESNET_UNROLL
     for (int k = 0; k < 8; ++k) {
@@ -84,8 +94,10 @@ struct Conv3x3 {
   static constexpr int kWarpColumns = kColumns / 2, kColumnTiles = kWarpColumns / 8, kRowTiles = 3;
   static constexpr int kWarpRows = kRowTiles * 16;
   static constexpr int kHalves = kColumns / kConvChannels;  // tiles of 64 outputs
-  static constexpr int kTapElements = kColumns * kConvChannels;
+  static constexpr int kHalfElements = kConvChannels * kConvChannels;
+  static constexpr int kTapElements = kHalves * kHalfElements;
   static constexpr int kPitch = kColumns + kConvPad;  // of the sums of a pixel
+  static_assert(kRowTiles == 3);
 
   const Conv3x3Args& g;
   int pixels, rows, first, column;  // of all maps; of a tile of inputs; the block's first pixel and output
@@ -93,6 +105,7 @@ struct Conv3x3 {
   Shared<Bf16> halo;
   int halo_elements;
   Shared<Bf16> zeros, weights;
+  int weights_at;  // of a lane, in a tap of weights
   int pixel[kRowTiles];
   unsigned inside[kRowTiles];
 
@@ -108,7 +121,8 @@ struct Conv3x3 {
         halo(shared<Bf16>(0)),
         halo_elements(rows * kConvChannels),
         zeros(halo + halo_elements * (args.in > kConvChannels ? 2 : 1)),
-        weights(zeros + kConvChannels) {
+        weights(zeros + kConvChannels),
+        weights_at(lane_weights(lane, warp_column)) {
     if (thread() < 8) zeros.template as<Chunk8>().store(thread(), Chunk8{});
     RESNET_UNROLL
     for (int m = 0; m < kRowTiles; ++m) {
@@ -123,52 +137,69 @@ struct Conv3x3 {
                                  channels * kConvChannels, from, to);
   }
 
-  /// Weights of a step: a tap of 64 input channels. Going forward a tile's rows are inputs, back they are
-  /// outputs, as the weights lie in memory, and the taps go the other way.
-  RESNET_WORD void copy_weights(int step) const {
-    const auto* w = static_cast<const Bf16*>(g.weights);
-    const int tap = step % 9, input = step / 9 * kConvChannels;
-    const Shared<Bf16> to = weights + step % 2 * kTapElements;
-    RESNET_NO_UNROLL
-    for (int i = thread(); i < kTapElements / 8; i += kConv3x3Threads) {
-      const int half = i / 512, row = i / 8 % 64, chunk = i % 8, output = column + half * kConvChannels;
-      const std::int64_t from =
-          kPass == Pass::forward ? (std::int64_t{tap} * g.in + input + row) * g.out + output + chunk * 8
-                                 : (std::int64_t{8 - tap} * g.out + output + row) * g.in + input + chunk * 8;
-      copy16_async(to + half * kConvChannels * kConvChannels + chunk_at(row, chunk), w + from, true);
+  /// Weights of a step: a tap of a tile of 64 input channels. Going forward a tile's rows are inputs, back
+  /// they are outputs, as the weights lie in memory, and the taps go the other way.
+  RESNET_WORD void copy_weights(int step, int tap, int tile) const {
+    constexpr int kRows = kConv3x3Threads / 8;  // that are copied at once, as in copy_pixels()
+    const int chunk = thread() % 8, begin = thread() / 8, input = tile * kConvChannels;
+    const int width = kPass == Pass::forward ? g.out : g.in;
+    const std::int64_t element = kPass == Pass::forward
+                                     ? (std::int64_t{tap} * g.in + input + begin) * width + column
+                                     : (std::int64_t{8 - tap} * g.out + column + begin) * width + input;
+    const auto* w = static_cast<const Bf16*>(g.weights) + element + chunk * 8;
+    RESNET_UNROLL
+    for (int half = 0; half < kHalves; ++half) {
+      const Bf16* from = w + half * kConvChannels * (kPass == Pass::forward ? 1 : std::int64_t{width});
+      Shared<Bf16> to = weights + step % 2 * kTapElements + half * kHalfElements + chunk_at(begin, chunk);
+      RESNET_NO_UNROLL
+      for (int row = begin; row < kConvChannels; row += kRows) {
+        copy16_async(to, from, true);
+        to = to + kRows * kConvChannels;
+        from += std::int64_t{kRows} * width;
+      }
     }
   }
 
-  /// The weights of outputs first..+16 of the warp's and inputs k..+16, as the right operand of two products.
-  RESNET_WORD void load_weights(std::uint32_t (&r)[4], Shared<Bf16> tap, int output, int k) const {
-    const int second = lane / 8 % 2 * 8, third = lane / 16 * 8, at = warp_column + output;
-    const Shared<Bf16> tile = tap + at / kConvChannels * kConvChannels * kConvChannels;
-    const int o = at % kConvChannels + third;
+  /// Where a lane's row of the weights of the warp's first outputs lies, as load_weights() has them.
+  RESNET_WORD static int lane_weights(int lane, int warp_column) {
+    const int second = lane / 8 % 2, third = lane / 16, row = lane % 8;
+    const int tile = warp_column / kConvChannels * kHalfElements, of_tile = warp_column % kConvChannels;
+    return tile + (kPass == Pass::forward ? chunk_at(second * 8 + row, of_tile / 8 + third)
+                                          : chunk_at(of_tile + third * 8 + row, second));
+  }
+  /// The weights of the warp's outputs output..+16 and inputs k..+16, as the right operand of two products.
+  /// Both are multiples of 16 below 64, so that rows keep the turn of their chunks.
+  RESNET_WORD static void load_weights(std::uint32_t (&r)[4], Shared<Bf16> of_lane, int output, int k) {
     if constexpr (kPass == Pass::forward) {
-      ldmatrix_trans(r, tile + chunk_at(k + second + lane % 8, o / 8));
+      ldmatrix_trans(r, of_lane.flipped(output) + k * kConvChannels);
     } else {
-      ldmatrix(r, tile + chunk_at(o + lane % 8, (k + second) / 8));
+      ldmatrix(r, of_lane.flipped(k) + output * kConvChannels);
     }
   }
 
-  RESNET_WORD void multiply(float (&sums)[kRowTiles][kColumnTiles][4], int step) const {
-    const int tap = step % 9, shift = tap / 3 * g.w + tap % 3;
-    const Shared<Bf16> inputs = halo + step / 9 % 2 * halo_elements;
-    const Shared<Bf16> of_tap = weights + step % 2 * kTapElements;
+  /// Where a lane's row of the inputs that a tap meets lies, and its first chunk in it.
+  RESNET_WORD Shared<Bf16> row_of(int m, int tap, int shift, Shared<Bf16> inputs) const {
+    const int at = chunk_at(pixel[m] + shift, lane / 16);
+    const bool met = (inside[m] >> static_cast<unsigned>(tap) & 1U) != 0;
+    return met ? inputs + at : zeros + in_row(at);
+  }
+
+  RESNET_WORD void multiply(float (&sums)[kRowTiles][kColumnTiles][4], int step, int tap, int tile) const {
+    const int shift = tap / 3 * g.w + tap % 3;
+    const Shared<Bf16> inputs = halo + tile % 2 * halo_elements;
+    const Shared<Bf16> left[kRowTiles] = {row_of(0, tap, shift, inputs), row_of(1, tap, shift, inputs),
+                                          row_of(2, tap, shift, inputs)};
+    const Shared<Bf16> right = weights + step % 2 * kTapElements + weights_at;
     RESNET_NO_UNROLL
     for (int k = 0; k < kConvChannels; k += 16) {
       std::uint32_t a[kRowTiles][4];
       RESNET_UNROLL
-      for (int m = 0; m < kRowTiles; ++m) {
-        const int row = pixel[m] + shift, at = chunk_at(row, k / 8 + lane / 16);
-        const bool met = (inside[m] >> static_cast<unsigned>(tap) & 1U) != 0;
-        ldmatrix(a[m], met ? inputs + at : zeros + at % kConvChannels);
-      }
+      for (int m = 0; m < kRowTiles; ++m) ldmatrix(a[m], left[m].flipped(k));
       RESNET_UNROLL
       for (int j = 0; j < kColumnTiles; j += 4) {  // as many as there are registers for
         std::uint32_t b[2][4];
-        load_weights(b[0], of_tap, j * 8, k);
-        load_weights(b[1], of_tap, j * 8 + 16, k);
+        load_weights(b[0], right, j * 8, k);
+        load_weights(b[1], right, j * 8 + 16, k);
         RESNET_UNROLL
         for (int m = 0; m < kRowTiles; ++m) {
           RESNET_UNROLL
@@ -183,11 +214,11 @@ struct Conv3x3 {
   RESNET_WORD void run(float (&sums)[kRowTiles][kColumnTiles][4]) const {
     const int tiles = g.in / kConvChannels, slice = (rows + 8) / 9;
     copy_inputs(0, 0, rows);
-    copy_weights(0);
+    copy_weights(0, 0, 0);
     commit();
+    int tap = 0, tile = 0;
     RESNET_NO_UNROLL
-    for (int step = 0; step < tiles * 9; ++step) {
-      const int tap = step % 9, tile = step / 9;
+    for (int step = 0; tile < tiles; ++step) {
       wait<0>();
       sync();  // what was copied is there for all, and all are done with what is overwritten next
       if (tap == 0 && g.table != nullptr) {
@@ -195,13 +226,16 @@ struct Conv3x3 {
                                           tile * kConvChannels, g.relu != 0);
         sync();
       }
-      if (step + 1 < tiles * 9) {
-        copy_weights(step + 1);
+      const int next_tap = tap < 8 ? tap + 1 : 0, next_tile = tap < 8 ? tile : tile + 1;
+      if (next_tile < tiles) {
+        copy_weights(step + 1, next_tap, next_tile);
         if (tile + 1 < tiles)
           copy_inputs(tile + 1, tap * slice, rows < (tap + 1) * slice ? rows : (tap + 1) * slice);
         commit();
       }
-      multiply(sums, step);
+      multiply(sums, step, tap, tile);
+      tap = next_tap;
+      tile = next_tile;
     }
     sync();
   }
@@ -301,10 +335,14 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
       }
     }
     if (g.parts == nullptr) continue;
-    sync();  // all have read the sums of the half before
-    leave_sums<kConv3x3Threads>(
-        of_channels, shared<double>(kConvPixels * Products::kPitch * 4),  // behind the products
-        g.parts + std::int64_t{products.first / kConvPixels} * 2 * g.out + channel, g.out, kConvChannels);
+    const Shared<double> behind = shared<double>(kConvPixels * Products::kPitch * 4);  // the products
+    double* const parts = g.parts + std::int64_t{products.first / kConvPixels} * 2 * g.out + channel;
+    RESNET_UNROLL
+    for (int k = 0; k < 2; ++k) {  // one after the other in the same memory
+      sync();                      // all have read what was there
+      leave_sums<kConv3x3Threads>(reinterpret_cast<const double(&)[1][8]>(of_channels[k]), behind,
+                                  parts + k * g.out, g.out, kConvChannels);
+    }
   }
 }
 

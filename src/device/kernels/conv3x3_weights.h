@@ -72,26 +72,33 @@ struct Conv3x3Weights {
   }
 
   RESNET_WORD void multiply(float (&sums)[kRowTiles][kColumnTiles][4], int tile) const {
-    const Shared<Bf16> of_x = x(tile), of_dy = dy(tile);
+    constexpr int kPairs = (kColumnTiles + 1) / 2;  // of column tiles, of which the last is one
+    const Shared<Bf16> of_x = x(tile);
+    const Shared<Bf16> of_dy = dy(tile) + chunk_at(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const Shared<std::uint16_t> taps_of = inside + tile % 2 * kWeightPixels + lane % 16;
+    int at[kPairs];  // of the tile's first pixels; sixteen further on a row's chunks are turned as before
+    unsigned bit[kPairs];
+    RESNET_UNROLL
+    for (int p = 0; p < kPairs; ++p) {
+      const int column = warp * kColumnTiles + 2 * p + (2 * p + 1 < kColumnTiles ? lane / 16 : 0);
+      const int tap = column / 8;
+      at[p] = chunk_at(lane % 16 + tap / 3 * g.w + tap % 3, column % 8);
+      bit[p] = 1U << static_cast<unsigned>(tap);
+    }
     RESNET_NO_UNROLL
     for (int k = 0; k < kWeightPixels; k += 16) {
       std::uint32_t a[kRowTiles][4];
       RESNET_UNROLL
-      for (int m = 0; m < kRowTiles; ++m)
-        ldmatrix_trans(a[m], of_dy + chunk_at(k + lane / 16 * 8 + lane % 8, 2 * m + lane / 8 % 2));
-      const int pixel = k + lane % 16;
-      const unsigned taps = inside.load(tile % 2 * kWeightPixels + pixel);
+      for (int m = 0; m < kRowTiles; ++m) ldmatrix_trans(a[m], of_dy.flipped(16 * m) + k * kConvChannels);
+      const unsigned taps = taps_of.load(k);
       RESNET_UNROLL
-      for (int j = 0; j < kColumnTiles; j += 2) {  // two at once, of which the last is one
-        const int column = warp * kColumnTiles + (j + 1 < kColumnTiles ? j + lane / 16 : j);
-        const int tap = column / 8, at = chunk_at(pixel + tap / 3 * g.w + tap % 3, column % 8);
+      for (int p = 0; p < kPairs; ++p) {
         std::uint32_t b[4];
-        ldmatrix_trans(
-            b, (taps >> static_cast<unsigned>(tap) & 1U) != 0 ? of_x + at : zeros + at % kConvChannels);
+        ldmatrix_trans(b, (taps & bit[p]) != 0 ? of_x + (at[p] + k * kConvChannels) : zeros + in_row(at[p]));
         RESNET_UNROLL
         for (int m = 0; m < kRowTiles; ++m) {
-          mma_bf16(sums[m][j], a[m], b[0], b[1]);
-          if (j + 1 < kColumnTiles) mma_bf16(sums[m][j + 1], a[m], b[2], b[3]);
+          mma_bf16(sums[m][2 * p], a[m], b[0], b[1]);
+          if (2 * p + 1 < kColumnTiles) mma_bf16(sums[m][2 * p + 1], a[m], b[2], b[3]);
         }
       }
     }
