@@ -24,8 +24,9 @@ struct Tile {
   static constexpr int kBytes = gemm_tile_bytes(sizeof(T), kInner == Inner::depth);
   RESNET_WORD static int at(int row, int k) {
     if constexpr (kInner == Inner::row) return k * kGemmPitch + row;
-    constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
-    return row * kDepth + (k / kChunk ^ row / 2 % 4) * kChunk + k % kChunk;
+    constexpr unsigned kChunk = 16 / sizeof(T);
+    const auto r = static_cast<unsigned>(row), of_row = static_cast<unsigned>(k);
+    return row * kDepth + static_cast<int>((of_row / kChunk ^ r / 2 % 4) * kChunk + of_row % kChunk);
   }
 };
 
@@ -36,20 +37,25 @@ struct Ffma {
   static constexpr int kChunk = 4;  // neighbours of 16 bytes, loaded as one where channels allow it
   RESNET_WORD static int row(int i) { return thread() / 16 + 8 * (i / 4); }
   RESNET_WORD static int column(int i) { return thread() % 16 + 16 * (i % 4); }
+  RESNET_WORD static constexpr int same_column(int i) { return i % 4; }  // the first sum that has it
+  static constexpr int kNeighbours = 1;                                  // of a row, one after the other
 
   template <class A, class B>
   RESNET_WORD static void multiply(float (&sums)[kSums], Shared<float> a, Shared<float> b) {
-    RESNET_UNROLL
-    for (int k = 0; k < kDepth; ++k) {
-      float rows[8], columns[4];
+    RESNET_NO_UNROLL
+    for (int chunk = 0; chunk < kDepth; chunk += kChunk) {
       RESNET_UNROLL
-      for (int i = 0; i < 8; ++i) rows[i] = a.load(A::at(thread() / 16 + 8 * i, k));
-      RESNET_UNROLL
-      for (int j = 0; j < 4; ++j) columns[j] = b.load(B::at(thread() % 16 + 16 * j, k));
-      RESNET_UNROLL
-      for (int i = 0; i < 8; ++i) {
+      for (int k = chunk; k < chunk + kChunk; ++k) {
+        float rows[8], columns[4];
         RESNET_UNROLL
-        for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+        for (int i = 0; i < 8; ++i) rows[i] = a.load(A::at(thread() / 16 + 8 * i, k));
+        RESNET_UNROLL
+        for (int j = 0; j < 4; ++j) columns[j] = b.load(B::at(thread() % 16 + 16 * j, k));
+        RESNET_UNROLL
+        for (int i = 0; i < 8; ++i) {
+          RESNET_UNROLL
+          for (int j = 0; j < 4; ++j) sums[i * 4 + j] = fmaf(rows[i], columns[j], sums[i * 4 + j]);
+        }
       }
     }
   }
@@ -63,6 +69,8 @@ struct WarpSums {
   RESNET_WORD static int column(int i) {
     return thread() / kWarp % 2 * 32 + i % 16 / 4 * 8 + thread() % 4 * 2 + i % 2;
   }
+  RESNET_WORD static constexpr int same_column(int i) { return i % 16 / 4 * 4 + i % 2; }
+  static constexpr int kNeighbours = 2;
   RESNET_WORD static int first_row() { return thread() / kWarp / 2 * 32; }
   RESNET_WORD static int first_column() { return thread() / kWarp % 2 * 32; }
 };
