@@ -82,37 +82,55 @@ struct Stem {
     const int chunks = g.padded_run / 8;
     return k8 / chunks * g.pitch + k8 % chunks * 8;
   }
+  /// And for one chunk after the other, without a division.
+  struct Chunks {
+    int at = 0, of_run = 0;
+    RESNET_WORD int take(const StemArgs& g) {
+      const int here = at;
+      at += 8;
+      of_run += 8;
+      if (of_run == g.padded_run) {
+        at += g.pitch - g.padded_run;
+        of_run = 0;
+      }
+      return here;
+    }
+  };
 
   /// Makes y of all pixels, as it is stored.
   RESNET_WORD void convolve() const {
-    const Shared<std::uint32_t> pairs = inputs.template as<std::uint32_t>();
+    const auto load_pair = [](Shared<Bf16> at) { return at.template as<std::uint32_t>().load(0); };
+    const Shared<Bf16> right = weights + chunk_at(lane / 8 % 2 * 8 + lane % 8, lane / 16);
     RESNET_NO_UNROLL
     for (int first = warp * 16; first < pixels(); first += kWarps * 16) {
-      const int upper = input_of(first + lane / 4) + lane % 4 * 2,
-                lower = input_of(first + lane / 4 + 8) + lane % 4 * 2;
+      const Shared<Bf16> upper = inputs + (input_of(first + lane / 4) + lane % 4 * 2),
+                         lower = inputs + (input_of(first + lane / 4 + 8) + lane % 4 * 2);
       float sums[8][4] = {};
+      Chunks chunks;
       RESNET_NO_UNROLL
       for (int k = 0; k < g.depth; k += 16) {
-        const int left = chunk_of_depth(k / 8), right = chunk_of_depth(k / 8 + 1);
-        const std::uint32_t a[4] = {pairs.load((upper + left) / 2), pairs.load((lower + left) / 2),
-                                    pairs.load((upper + right) / 2), pairs.load((lower + right) / 2)};
+        const int low = chunks.take(g), high = chunks.take(g);
+        const std::uint32_t a[4] = {load_pair(upper + low), load_pair(lower + low), load_pair(upper + high),
+                                    load_pair(lower + high)};
         RESNET_UNROLL
         for (int j = 0; j < 4; ++j) {
           std::uint32_t b[4];
-          ldmatrix_trans(b, weights + chunk_at(k + lane / 8 % 2 * 8 + lane % 8, 2 * j + lane / 16));
+          ldmatrix_trans(b, right.flipped(16 * j) + k * kConvChannels);
           mma_bf16(sums[2 * j], a, b[0], b[1]);
           mma_bf16(sums[2 * j + 1], a, b[2], b[3]);
         }
       }
+      Chunk<float, 2> bias[8] = {};  // at once, and in no registers beside the products
+      if (g.bias != nullptr) {
+        RESNET_UNROLL
+        for (int j = 0; j < 8; ++j) bias[j] = load_chunk<2>(g.bias + column + j * 8 + lane % 4 * 2);
+      }
       RESNET_UNROLL
       for (int j = 0; j < 8; ++j) {
-        const int c = column + j * 8 + lane % 4 * 2;
-        const float bias[2] = {g.bias != nullptr ? g.bias[c] : 0.0F,
-                               g.bias != nullptr ? g.bias[c + 1] : 0.0F};
         RESNET_UNROLL
         for (int half = 0; half < 2; ++half) {
           const int pixel = first + lane / 4 + half * 8;
-          const float both[2] = {sums[j][half * 2] + bias[0], sums[j][half * 2 + 1] + bias[1]};
+          const float both[2] = {sums[j][half * 2] + bias[j].v[0], sums[j][half * 2 + 1] + bias[j].v[1]};
           Chunk<Bf16, 2> pair;
           round_all(pair.v, both);
           if (pixel < pixels())
@@ -250,21 +268,23 @@ RESNET_WORD void stem_weight_gradient(const StemArgs& g) {
     }
     sync();
     const Shared<std::uint16_t> x = stem.inputs.template as<std::uint16_t>();
+    const Shared<Bf16> left = stem.y + chunk_at(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    int of_chunk[kChunks];
+    RESNET_UNROLL
+    for (int j = 0; j < kChunks; ++j)
+      of_chunk[j] = stem.chunk_of_depth(warp + j * Stem<T>::kWarps) + lane / 4;
     RESNET_NO_UNROLL
     for (int first = 0; first < padded; first += 16) {
       std::uint32_t a[4][4];
       RESNET_UNROLL
-      for (int m = 0; m < 4; ++m)
-        ldmatrix_trans(a[m], stem.y + chunk_at(first + lane / 16 * 8 + lane % 8, 2 * m + lane / 8 % 2));
+      for (int m = 0; m < 4; ++m) ldmatrix_trans(a[m], left.flipped(16 * m) + first * kConvChannels);
       int from[4];  // of the pixels of this lane's two pairs
       RESNET_UNROLL
-      for (int p = 0; p < 4; ++p)
-        from[p] = stem.input_of(first + lane % 4 * 2 + p / 2 * 8 + p % 2) + lane / 4;
+      for (int p = 0; p < 4; ++p) from[p] = stem.input_of(first + lane % 4 * 2 + p / 2 * 8 + p % 2);
       RESNET_UNROLL
       for (int j = 0; j < kChunks; ++j) {
-        const int k8 = warp + j * Stem<T>::kWarps;
-        if (k8 * 8 >= g.depth) continue;
-        const int at = stem.chunk_of_depth(k8);
+        if ((warp + j * Stem<T>::kWarps) * 8 >= g.depth) continue;
+        const int at = of_chunk[j];
         std::uint32_t b[2];
         RESNET_UNROLL
         for (int p = 0; p < 2; ++p)
