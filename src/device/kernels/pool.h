@@ -113,17 +113,26 @@ RESNET_WORD void max_pool(const PoolArgs& g) {
   by_chunks<T>(g, [&]<int kCount>() { max_pool_chunks<T, kCount>(g); });
 }
 
+/// The first and the last window, along a side, that have a pixel; `at` is its place from the first one's
+/// begin on.
+struct Windows {
+  int first, last;
+  RESNET_WORD Windows(unsigned at, int kernel, int stride, int windows) {
+    const auto k = static_cast<unsigned>(kernel), s = static_cast<unsigned>(stride);
+    first = at < k ? 0 : static_cast<int>((at - k) / s) + 1;
+    last = static_cast<int>(at / s);
+    if (last >= windows) last = windows - 1;
+  }
+};
+
 /// Calls f(oh, ow, tap) for the windows that an input pixel lies in, in the order of the outputs.
 template <class F>
 RESNET_WORD void for_windows_of(const PoolArgs& g, const Place& input, const F& f) {
-  for (int r = g.kh - 1; r >= 0; --r) {
-    const int rows = static_cast<int>(input.h) + g.ph - r;
-    if (rows < 0 || rows % g.sh != 0 || rows / g.sh >= g.ho) continue;
-    for (int s = g.kw - 1; s >= 0; --s) {
-      const int columns = static_cast<int>(input.w) + g.pw - s;
-      if (columns < 0 || columns % g.sw != 0 || columns / g.sw >= g.wo) continue;
-      f(rows / g.sh, columns / g.sw, r * g.kw + s);
-    }
+  const unsigned h = input.h + static_cast<unsigned>(g.ph), w = input.w + static_cast<unsigned>(g.pw);
+  const Windows rows(h, g.kh, g.sh, g.ho), columns(w, g.kw, g.sw, g.wo);
+  for (int oh = rows.first; oh <= rows.last; ++oh) {
+    const int tap = (static_cast<int>(h) - oh * g.sh) * g.kw + static_cast<int>(w);
+    for (int ow = columns.first; ow <= columns.last; ++ow) f(oh, ow, tap - ow * g.sw);
   }
 }
 
