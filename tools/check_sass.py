@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Holds the machine code of the plugin for GPUs to what its kernels claim: registers, nothing in local memory, tensor
 cores, ldmatrix and asynchronous copies where products are made, 16 bytes at a time where memory is swept, and in such
-loops no element loaded or stored by itself. What a compiler made of a kernel, only its listing shows.
+loops no element loaded or stored by itself; few instructions beside the products, and no division. What a compiler made of a
+kernel, only its listing shows.
 
 Usage: check_sass.py PLUGIN [--cuobjdump FILE]     PLUGIN: libresnet_cuda.so, a cubin, or none (there is no toolkit)
 cuobjdump comes with CUDA's toolkit, or from PyPI (nvidia-cuda-cuobjdump, with nvidia-cuda-nvdisasm). Prints one line per
@@ -29,6 +30,7 @@ class Claim:
     has: dict = field(default_factory=dict)  # opcode, of which `*` stands for any rest: at least so many
     bytes: bool = False  # it has a mask or an index of single bytes
     gathers: int = 0     # elements by themselves in a loop over 16 bytes: what an index names
+    most: float = 0      # instructions for each product, in the innermost loops with products; 0: any
 
 
 # 64 registers: four blocks of 256 threads a multiprocessor; 96: two. 128: four blocks of 128; 168: three. A stage of gemm
@@ -47,20 +49,20 @@ CLAIMS = [
     Claim(r"gemm_\w+_tf32_wide", 128, TF32 | ASYNC),
     Claim(r"gemm_\w+_tf32", 128, TF32),
     # Two blocks of 192 threads, with 24 or 12 products of 16x8 for each 16 channels; one of 256 with 36 for each 16 pixels.
-    Claim(r"conv3x3_forward_bf16_128", 168, CONV3X3_128),
-    Claim(r"conv3x3_forward_bf16_64", 168, CONV3X3_64),
-    Claim(r"conv3x3_input_gradient_bf16_128", 168, CONV3X3_128, bytes=True),
-    Claim(r"conv3x3_input_gradient_bf16_64", 168, CONV3X3_64, bytes=True),
-    Claim(r"conv3x3_weight_gradient_bf16", 255, ASYNC | {"HMMA.16816.F32.BF16": 36, "LDSM.16.*": 9} | {"STG.E.128*": 1}),
+    Claim(r"conv3x3_forward_bf16_128", 168, CONV3X3_128, most=2),
+    Claim(r"conv3x3_forward_bf16_64", 168, CONV3X3_64, most=2.5),
+    Claim(r"conv3x3_input_gradient_bf16_128", 168, CONV3X3_128, bytes=True, most=2),
+    Claim(r"conv3x3_input_gradient_bf16_64", 168, CONV3X3_64, bytes=True, most=2.5),
+    Claim(r"conv3x3_weight_gradient_bf16", 255, ASYNC | STORES | {"HMMA.16816.F32.BF16": 36, "LDSM.16.*": 9}, most=2.5),
     # Of elements as pictures have them; going back an operand is put together of two of 16 bits.
     Claim(r"stem_forward" + TYPE, 96, STORES | {"HMMA.16816.F32.BF16": 8, "LDSM.16.*": 4}, bytes=True),
     Claim(r"stem_weight_gradient" + TYPE, 128, {"HMMA.16816.F32.BF16": 20, "LDSM.16.*": 8}, bytes=True),
-    Claim(r"gemm_input_gradient_f32", 168, {"FFMA": 256}),
-    Claim(r"gemm_input_gradient_f32_wide", 168, {"FFMA": 256} | ASYNC),
-    Claim(r"gemm_\w+_f32_wide", 128, {"FFMA": 256} | ASYNC),
-    Claim(r"gemm_\w+_f32", 128, {"FFMA": 256}),
+    Claim(r"gemm_input_gradient_f32", 168, {"FFMA": 128}),
+    Claim(r"gemm_input_gradient_f32_wide", 168, {"FFMA": 128} | ASYNC, most=1.5),
+    Claim(r"gemm_\w+_f32_wide", 128, {"FFMA": 128} | ASYNC, most=1.5),
+    Claim(r"gemm_\w+_f32", 128, {"FFMA": 128}),
     Claim(r"linear_forward_(f32|tf32)", 64, {"FFMA": 1}),
-    Claim(r"peak_ffma", 64, {"FFMA": 128}),
+    Claim(r"peak_ffma", 64, {"FFMA": 640}, most=1.04),
     Claim(r"peak_tf32", 64, {"HMMA.1688.F32.TF32": 8}),
     Claim(r"peak_bf16", 64, {"HMMA.16816.F32.BF16": 8}),
     Claim(ELEMENTWISE + TYPE, 64, LOADS | STORES),
@@ -89,6 +91,9 @@ USAGE = re.compile(r"^\s*Function (\S+):\s*\n\s*REG:(\d+)", re.MULTILINE)
 BYTE = re.compile(r"(LDG|STG)\.(\w+\.)*[US]8\b")
 NARROW = re.compile(r"(LDG|STG)\.(\w+\.)*[US](8|16)\b")
 WIDE = re.compile(r"(LDG|STG|LDGSTS)\.(\w+\.)*128\b")
+PRODUCT = re.compile(r"(HMMA|FFMA)\b")
+DIVISION = re.compile(r"(MUFU|I2FP?|F2I)\b")
+BRANCHING = re.compile(r"(BSSY|BSYNC|S2R|S2UR)\b")
 
 
 def kernel_of(symbol):
@@ -108,16 +113,47 @@ def sections(listing):
         yield kernel_of(symbol), [(int(address, 16), opcode, operands) for address, opcode, operands in INSTRUCTION.findall(text)]
 
 
-def innermost_loops(instructions):
-    """The opcodes of each loop that has none inside it: from a branch's target, above it, to the branch."""
+def loops_of(instructions):
+    """(first, last address) of each loop: from a branch's target, above it, to the branch."""
     loops = []
     for address, opcode, operands in instructions:
         target = re.search(r"0x([0-9a-f]+)", operands) if opcode.startswith("BRA") else None
         if target and int(target[1], 16) < address:
             loops.append((int(target[1], 16), address))
+    return loops
+
+
+def innermost_loops(instructions):
+    """The opcodes of each loop that has none inside it."""
+    loops = loops_of(instructions)
     for first, last in loops:
         if not any((a, b) != (first, last) and first <= a and b <= last for a, b in loops):
             yield [opcode for address, opcode, _ in instructions if first <= address <= last]
+
+
+def loops_with_products(instructions):
+    """The opcodes of each loop with products that has no other such loop inside it, and the number of its products."""
+    found = []
+    for first, last in loops_of(instructions):
+        opcodes = [opcode for address, opcode, _ in instructions if first <= address <= last]
+        products = sum(1 for opcode in opcodes if PRODUCT.match(opcode))
+        if products:
+            found.append((first, last, opcodes, products))
+    for first, last, opcodes, products in found:
+        if not any((a, b) != (first, last) and first <= a and b <= last for a, b, _, _ in found):
+            yield opcodes, products
+
+
+def offences_of_products(kernel, claim, instructions):
+    for opcodes, products in loops_with_products(instructions):
+        divisions = [opcode for opcode in opcodes if DIVISION.match(opcode)]
+        if divisions:
+            yield f"{kernel}: a loop with products divides: {len(divisions)} times, e.g. {divisions[0]}"
+        if claim.most and len(opcodes) > claim.most * products:
+            yield f"{kernel}: a loop has {len(opcodes)} instructions for {products} products, of {claim.most} for each at most"
+        branching = [opcode for opcode in opcodes if BRANCHING.match(opcode)]
+        if claim.most and branching:
+            yield f"{kernel}: a loop with products branches or asks for its place: {branching[0]}"
 
 
 def offences_of(kernel, instructions, registers):
@@ -143,6 +179,8 @@ def offences_of(kernel, instructions, registers):
         wide, narrow = ([opcode for opcode in loop if kind.match(opcode)] for kind in (WIDE, NARROW))
         if wide and len(narrow) > (len(wide) if claim.bytes else 0) + claim.gathers:  # a vector's own mask comes with it
             yield f"{kernel}: a loop over 16 bytes has {len(narrow)} narrow accesses, e.g. {narrow[0]}"
+    if any(PRODUCT.match(opcode) and count > 1 for opcode, count in claim.has.items()):
+        yield from offences_of_products(kernel, claim, instructions)
 
 
 def offences(listing, usage):

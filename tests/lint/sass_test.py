@@ -59,6 +59,28 @@ for kernel, instructions, registers, says in [
     lines = found(kernel, *instructions, registers=registers)
     assert says in lines, f"not '{says}' in {lines}"
 
+# Loops with products: of those inside each other the innermost, and nothing before or behind it.
+CONV = "conv3x3_forward_bf16_64"
+PRODUCTS = ["LDSM.16.M88.4 R4, [R2]"] * 5 + ["HMMA.16816.F32.BF16 R8, R4, R2, R8"] * 12
+OUTSIDE = COPIES + ["STG.E.128 desc[UR8][R2.64], R4", "BSSY B0, 0x100", "MUFU.RCP R2, R2", "S2UR UR4, SR_CgaCtaId"]
+
+
+def offences_of_loop(*inside, kernel=CONV):
+    begin = 16 * len(OUTSIDE)
+    return found(kernel, *OUTSIDE, *PRODUCTS, *inside, f"@!P0 BRA 0x{begin:x}", "I2F.RP R2, R3", "@!P1 BRA 0x0")
+
+
+assert offences_of_loop() == []
+assert offences_of_loop(*["IADD3 R2, R2, 0x10, RZ"] * 12) == []
+for inside, says in [
+        (["IADD3 R2, R2, 0x10, RZ"] * 13, "a loop has 31 instructions for 12 products, of 2.5 for each at most"),
+        (["BSSY B0, 0x100"], "a loop with products branches or asks for its place: BSSY"),
+        (["S2UR UR4, SR_CgaCtaId"], "a loop with products branches or asks for its place: S2UR"),
+        (["MUFU.RCP R2, R2", "I2F.RP R2, R3"], "a loop with products divides: 2 times, e.g. MUFU.RCP")]:
+    assert offences_of_loop(*inside) == [f"{CONV}: {says}"], offences_of_loop(*inside)
+divides = found("gemm_forward_bf16_wide", *TILE, *COPIES, "I2F.RP R2, R3", "@P0 BRA 0x0")
+assert divides == ["gemm_forward_bf16_wide: a loop with products divides: 1 times, e.g. I2F.RP"], divides
+
 # Digits of a file's hash may be the length of what stands behind them.
 by_chance = "_ZN6resnet6device43_GLOBAL__N__3c7151d1_10_kernels_cu_872bdb7924channel_sum_merge_kernelENS0_14ChannelSumArgsE"
 assert check_sass.kernel_of(by_chance) == "channel_sum_merge"
