@@ -283,7 +283,7 @@ RESNET_WORD void finish_forward(const Conv3x3Args& g, Eight v, std::int64_t at, 
 
 /// Of eight channels of dx: a mask needs no more than their means.
 RESNET_WORD NormEight norm_of(const Conv3x3Args& g, int c) {
-  if (g.mask == nullptr) return NormEight(g.norm, g.out, c);
+  if (g.mask == nullptr) return {g.norm, g.out, c};
   NormEight norm;
   norm.mean = load_eight(g.norm + c);
   return norm;

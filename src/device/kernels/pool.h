@@ -132,6 +132,8 @@ RESNET_WORD void for_windows_of(const PoolArgs& g, const Place& input, const F& 
   const Windows rows(h, g.kh, g.sh, g.ho), columns(w, g.kw, g.sw, g.wo);
   for (int oh = rows.first; oh <= rows.last; ++oh) {
     const int tap = (static_cast<int>(h) - oh * g.sh) * g.kw + static_cast<int>(w);
+    // A pixel has few windows, and several at once spill registers.
+    RESNET_NO_UNROLL
     for (int ow = columns.first; ow <= columns.last; ++ow) f(oh, ow, tap - ow * g.sw);
   }
 }
