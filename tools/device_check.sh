@@ -35,15 +35,59 @@ quoted() { sed 's/^/    /' "$@"; }  # what is no row, whatever it begins with
 said=${CHECK_WORK:-}/$part.said
 found() { command -v "$1" 2>/dev/null || { [ -x "/usr/local/cuda/bin/$1" ] && echo "/usr/local/cuda/bin/$1"; }; }
 
-# gtest FILTER: the tests of operations and engine, on the device.
+# each_form PART FORMS [flags]: a process each, so that a form that fails, after which CUDA does nothing more in its process,
+# takes none of the others with it. What was wrong comes last.
+each_form() {
+  what=$1 forms=$2 wrong=
+  shift 2
+  for form in $(echo "$forms" | tr , ' '); do
+    check "$what" --forms "$form" "$@" 2>"$said" && continue
+    wrong="$wrong$form: $(cat "$said")
+"
+  done
+  [ -z "$wrong" ] || { printf '%s' "$wrong"; return 1; }
+}
+
+# tests_of FILTER: their names.
+tests_of() {
+  timeout 20 "$CHECK_BIN/gpu_tests" --gtest_list_tests --gtest_filter="$1" | sed 's/ *#.*//' |
+    awk '/^[^ ]/ { suite = $1 } /^  / { print suite $1 }'
+}
+
+# gtest FILTER: the tests of operations and engine, on the device, in one process that has two thirds of the part's time. Where
+# one fails or does not end, those that have not passed run again, each in a process of its own: an error of CUDA's stays in
+# its process, and all that follows there fails with it.
 gtest() {
-  code=0
-  "$CHECK_BIN/gpu_tests" --gtest_filter="$1" >"$said" 2>&1 || code=$?
+  begin=$(date +%s) code=0 wrong=
+  together=$((CHECK_LIMIT > 2 ? CHECK_LIMIT * 2 / 3 : 1))
+  timeout -k 5 $together "$CHECK_BIN/gpu_tests" --gtest_filter="$1" >"$said" 2>&1 || code=$?
   quoted "$said"
-  passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$said")
-  row "tests passed" "${passed:-0}" "$(sed -n 's/^\[==========\] \(.* test suites\{0,1\}\) ran.*/of \1/p' "$said")"
-  [ "${passed:-0}" -gt 0 ] || code=1
-  return $code
+  sed -n 's/^\[ *\(OK\|SKIPPED\) \] \([^ ]*\) .*/\1 \2/p' "$said" >"$said.ended"
+  sed 's/.* //' "$said.ended" >"$said.names"
+  tests_of "$1" >"$said.all"
+  for test in $([ $code -eq 0 ] || grep -vxF -f "$said.names" "$said.all"); do
+    left=$((begin + CHECK_LIMIT - 3 - $(date +%s))) most=$((10 * CHECK_SLOWER)) alone=0
+    [ $most -lt $left ] || most=$left
+    if [ $most -lt 1 ]; then
+      alone="not run again"
+    else
+      timeout -k 2 $most "$CHECK_BIN/gpu_tests" --gtest_filter="$test" >"$said" 2>&1 || alone=$?
+      quoted "$said"
+    fi
+    case $alone in
+      0)       echo "OK $test" >>"$said.ended"; continue ;;
+      124|137) alone="does not end within $most s" ;;
+      [0-9]*)  alone="fails by itself" ;;
+    esac
+    row "$test" FAILED "$alone"
+    wrong="$wrong $test ($alone)"
+  done
+  passed=$(grep -c '^OK ' "$said.ended")
+  row "tests passed" "$passed" "of $(wc -l <"$said.all")$([ $code -eq 0 ] || echo "; together they ended with $code within $together s")"
+  [ -z "$wrong" ] || echo "failed:$wrong"
+  # 124: together they were too slow. What else fails beside others alone is a fault, too.
+  case $code in 0|124) ;; *) [ -n "$wrong" ] || echo "together they end with $code, by themselves none fails"; return 1 ;; esac
+  [ -z "$wrong" ] && [ "$passed" -gt 0 ]
 }
 
 part_machine() {
@@ -52,24 +96,28 @@ part_machine() {
       while read -r line; do row "nvidia-smi" "$line" "name, driver, power limit, clock, temperature"; done
     "$smi" | quoted
   fi
-  check machine
+  check machine >"$said" || { cat "$said"; return 1; }
+  cat "$said"
+  if grep -q '^    card: ' "$said"; then sed -n 's/^    card: //p' "$said" >"$CHECK_OUT/card.json"; fi
 }
 part_peaks() { check peaks; }
 # On the emulator CI runs all of these tests anyway.
-part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuConv3x3.*:GpuStem.*:GpuNormPool.*:*Pictures.*:GpuPeak.*'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
+part_kernels() { if [ $mode = card ]; then gtest 'GpuOperations.*:GpuConv3x3.*:GpuStem.*:GpuNormPool.*:*Pictures.*:GpuPeak.*:Cudnn.ConvolutionsMatchTheirReference'; else gtest 'GpuOperations.[LU]*:GpuPeak.*'; fi; }
 part_gradients() { if [ $mode = card ]; then gtest '*EmulatedGpu*:AheadOfResults.*:AheadEngine.*'; else gtest '*EmulatedGpu.*/d2l_resnet18*'; fi; }
 part_parity() { if [ $mode = card ]; then check parity --input 2x3x64x64 --forms bf16,tf32; else check parity --forms bf16,tf32; fi; }
-part_hashes() { if [ $mode = card ]; then check hashes --steps 20; else check hashes --steps 2; fi; }
-part_layers() { check layers; }
-# Whether the part layers lists a call of its; that there is none, and why, it says as well.
+part_hashes() { if [ $mode = card ]; then each_form hashes bf16,tf32,f32 --steps 20; else each_form hashes bf16,tf32,f32 --steps 2; fi; }
+part_layers() { each_form layers bf16,tf32,f32; }
+# How the part layers ended; and whether it lists a call of cuDNN's: that there is none, and why, it says as well.
+layers_were() { cat "$CHECK_WORK/layers.result" 2>/dev/null; }
 computed_by_cudnn() { grep -q 'cudnn_\(forward\|input_gradient\|weight_gradient\)_' "$CHECK_WORK/layers.log" 2>/dev/null; }
-# The other candidates of convolutions that cuDNN computes, where there is one.
+# The other candidates of convolutions that cuDNN computes, where there is one; where the part layers failed, what runs without it.
 part_own() {
-  computed_by_cudnn || skip "no cuDNN computed in the part layers: it shows our own kernels"
-  RESNET_CUDNN_DIR=/nowhere check layers --forms bf16,tf32
+  [ "$(layers_were)" != passed ] || computed_by_cudnn || skip "no cuDNN computed in the part layers: it shows our own kernels"
+  RESNET_CUDNN_DIR=/nowhere each_form layers bf16,tf32
 }
 # And those of 3x3 convolutions that our kernels compute, with the norms beside them in sweeps of their own.
 part_library() {
+  case $(layers_were) in FAILED|"timed out") skip "the part layers did not pass: no cuDNN from there on" ;; esac
   computed_by_cudnn || skip "no cuDNN computed in the part layers"
   RESNET_CUDA_3X3=cudnn check layers --forms bf16
 }
@@ -171,6 +219,8 @@ CHECK_WORK=$(mktemp -d) || exit 1
 trap 'rm -rf "$CHECK_WORK"' EXIT
 trap 'exit 130' INT TERM
 CHECK_BIN=$CHECK_WORK/bin CHECK_FLAGS=
+CHECK_SLOWER=1  # a processor that plays a card
+[ $mode = card ] || CHECK_SLOWER=10
 libraries=$here/lib
 export RESNET_CUDA_PLUGIN="$here/lib/libresnet_cuda.so"
 if [ $mode = emulate ]; then
@@ -181,7 +231,7 @@ elif [ -z "${RESNET_CUDNN_DIR:-}" ] &&
   cudnn=$("${PYTHON:-python3}" -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null); then
   export RESNET_CUDNN_DIR="$cudnn"  # PyTorch's own
 fi
-export CHECK_OUT CHECK_WORK CHECK_BIN CHECK_FLAGS CHECK_DATA CHECK_DATA_IS
+export CHECK_OUT CHECK_WORK CHECK_BIN CHECK_FLAGS CHECK_DATA CHECK_DATA_IS CHECK_SLOWER
 
 # Our programs by our libraries, nobody else's: PyTorch has its own. Where the machine's C library is older, by ours too.
 mkdir "$CHECK_BIN"
@@ -215,18 +265,37 @@ fi
 plain() { printf '%s' "$1" | tr '|\n\t' '/  ' | tr -d '"\\\000-\037' | cut -c 1-300; }
 
 passed=0 failed=0 left_out=0
-slower=1  # a processor that plays a card
-[ $mode = card ] || slower=10
-end=$(($(date +%s) + ${seconds:-$((420 * slower))}))
-table=$CHECK_WORK/table json=$CHECK_WORK/json
+end=$(($(date +%s) + ${seconds:-$((420 * CHECK_SLOWER))}))
+table=$CHECK_WORK/table json=$CHECK_WORK/json version=$(cat "$here/version")
 : >"$CHECK_OUT/log.txt"
+
+# write_results [REST]: the table and the figures of the parts that have run, each file whole at any moment: whoever ends this
+# script, or its machine, leaves them.
+write_results() {
+  summary="$passed passed, $failed failed, $left_out left out"
+  {
+    printf '{"version":"%s","date":"%s","on":"%s","passed":%d,"failed":%d,"left_out":%d,"parts":{' "$version" \
+      "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$mode" $passed $failed $left_out
+    cat "$json"
+    echo '}}'
+  } >"$CHECK_OUT/check.json.new"
+  {
+    echo "resnet.cpp $version, $(date -u +%Y-%m-%d)$([ $mode = card ] || echo ', on the emulator: its speeds mean nothing'): $summary${1:-}"
+    echo
+    row what figure beside
+    row --- --- ---
+    cat "$table"
+  } >"$CHECK_OUT/table.md.new"
+  mv "$CHECK_OUT/check.json.new" "$CHECK_OUT/check.json"
+  mv "$CHECK_OUT/table.md.new" "$CHECK_OUT/table.md"
+}
 
 # run_part NAME SECONDS: within these seconds and what is left of the whole.
 run_part() {
   case ",${only:-$1}," in *",$1,"*) ;; *) return ;; esac
   log=$CHECK_WORK/$1.log
   limit=$((end - $(date +%s)))
-  [ -n "$only" ] || [ "$limit" -lt $(($2 * slower)) ] || limit=$(($2 * slower))
+  [ -n "$only" ] || [ "$limit" -lt $(($2 * CHECK_SLOWER)) ] || limit=$(($2 * CHECK_SLOWER))
   echo "== $1 (at most $limit s)" >&2
   begin=$(date +%s) code=0
   if [ "$limit" -lt 1 ]; then
@@ -246,11 +315,13 @@ run_part() {
   esac
   why=$(plain "$why")
   { row "**$1**" "**$result**, $took s" "$why"; grep '^| ' "$log"; } >>"$table"
-  figures=$(grep '^{.*}$' "$log" | tail -n 1)
+  figures=$(sed -n 's/^{\(..*\)}$/\1/p' "$log" | paste -sd, -)  # of all its processes
   printf '%s"%s":{"result":"%s","seconds":%d,"why":"%s","figures":%s}' "${comma:-}" "$1" "$result" "$took" "$why" \
-    "${figures:-null}" >>"$json"
+    "$([ -z "$figures" ] && echo null || printf '{%s}' "$figures")" >>"$json"
   comma=,
   { echo "== $1: $result, $took s"; cat "$log"; } >>"$CHECK_OUT/log.txt"
+  echo "$result" >"$CHECK_WORK/$1.result"
+  write_results ", so far"
 }
 
 # In the order of what is missed most where the time ends before the list does.
@@ -260,6 +331,12 @@ run_part kernels 60
 run_part gradients 60
 run_part hashes 30
 run_part layers 45
+# Whatever it was: what follows shall not fall by the library that may have been it.
+case $(cat "$CHECK_WORK/layers.result" 2>/dev/null) in
+  FAILED|"timed out")
+    export RESNET_CUDNN_DIR=/nowhere
+    row "cuDNN" "left out from here on" "the part layers did not pass" >>"$table" ;;
+esac
 run_part own 30
 run_part library 20
 run_part overlap 25
@@ -270,21 +347,7 @@ run_part resnet50 80
 run_part sanitizer 60
 run_part ncu 40
 
-version=$(cat "$here/version")
-summary="$passed passed, $failed failed, $left_out left out"
-{
-  printf '{"version":"%s","date":"%s","on":"%s","passed":%d,"failed":%d,"left_out":%d,"parts":{' "$version" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-    "$mode" $passed $failed $left_out
-  cat "$json"
-  echo '}}'
-} >"$CHECK_OUT/check.json"
-{
-  echo "resnet.cpp $version, $(date -u +%Y-%m-%d)$([ $mode = card ] || echo ', on the emulator: its speeds mean nothing'): $summary"
-  echo
-  row what figure beside
-  row --- --- ---
-  cat "$table"
-} >"$CHECK_OUT/table.md"
+write_results
 cat "$CHECK_OUT/table.md"
 echo
 echo "$summary; the table, check.json and log.txt are in $CHECK_OUT"

@@ -28,6 +28,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+case $build in ''|/*) ;; *) build=$PWD/$build ;; esac
 if [ -z "$build" ]; then
   build=$root/build/ci
   "$root/tools/build.sh" ci resnet_cli gpu_tests device_check resnet_fake_plugin resnet_fake_driver
@@ -37,6 +38,10 @@ if [ -z "$build" ]; then
 fi
 for program in resnet tests/gpu_tests tests/device_check tests/fake_gpu/libresnet_cuda.so; do
   [ -f "$build/$program" ] || fail "there is no $build/$program" "leave --build away, so that it is built"
+  # A program of an older source may hand the plugin arguments that its kernels read otherwise. Of what is in each.
+  case $program in */libresnet_cuda.so) rooms=device ;; *) rooms="device gpu engine compiler plan ops kernels train tensor" ;; esac
+  newer=$(cd "$root/src" && find $rooms -type f -newer "$build/$program" | head -n 1)
+  [ -z "$newer" ] || fail "$build/$program is older than src/$newer" "build it anew, or leave --build away"
 done
 [ -n "$plugin" ] || plugin=$build/libresnet_cuda.so
 if ! $emulator_only; then

@@ -42,6 +42,14 @@ os.utime(old, (1e9, 1e9))
 assert "old.so is older than" in pack("--plugin", old, PACK, code=1).stderr
 old.write_text("Cuda compilation tools, release 13.0, V13.0.88")
 assert "needs NVIDIA's driver 580 or newer" in pack("--data", "/nowhere", "--plugin", old, PACK).stderr
+stale = HERE / "stale"
+for name in ("resnet", "tests/gpu_tests", "tests/device_check", "tests/fake_gpu/libresnet_cuda.so"):
+    (stale / name).parent.mkdir(parents=True, exist_ok=True)
+    (stale / name).write_text("")
+    os.utime(stale / name, (1e9, 1e9))
+refused = subprocess.run([SOURCE / "tools" / "device_pack.sh", "--build", "stale", "--emulator-only", "--no-archive", PACK], capture_output=True,
+                         text=True, timeout=TIMEOUT, check=False)
+assert refused.returncode == 1 and f"{stale}/resnet is older than src/" in refused.stderr, refused.stderr
 pack("--data", "/nowhere", "--emulator-only", PACK)
 assert not (PACK / "lib" / "libresnet_cuda.so").exists()
 assert sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file()) < 60 << 20
@@ -87,11 +95,67 @@ assert results["layers"][0] == "timed out", results
 assert results["parity"] == ("left out", "the time is over"), results
 assert table.startswith("resnet.cpp ") and "1 passed, 2 failed, 1 left out" in table, table
 
-# The tests of a part that hangs are in the log, to where they came.
+# Without cuDNN, which failed: what follows the part layers does not ask for it.
+program.write_text("""#!/bin/sh
+[ "$RESNET_CUDNN_DIR" = /nowhere ] || { echo "device_check: cuda:0 failed while computing a convolution by cuDNN" >&2; exit 1; }
+case "$*" in *"--forms "*) form=${*##*--forms } ;; *) form=all ;; esac
+echo "| $1 in $form | 1 | |"
+printf '{"%s":1}\\n' "$form"
+""")
+table, figures = check("library", "--only", "layers,own,library,parity", code=1)
+results = {name: (part["result"], part["why"]) for name, part in figures["parts"].items()}
+assert results["layers"] == ("FAILED", "f32: device_check: cuda:0 failed while computing a convolution by cuDNN"), results
+assert table.count("| cuDNN | left out from here on | the part layers did not pass |") == 1, table
+assert results["own"] == ("passed", "") and figures["parts"]["own"]["figures"] == {"bf16": 1, "tf32": 1}, figures
+assert results["library"] == ("left out", "the part layers did not pass: no cuDNN from there on"), results
+assert results["parity"][0] == "passed", results
+
+# A form that fails takes none of the others with it, and its error is told last.
+program.write_text("""#!/bin/sh
+case "$*" in *tf32*) echo "device_check: tf32 fell off the bus" >&2; exit 1 ;; esac
+printf '{"%s":1}\\n' "${*##*--forms }"
+""")
+table, figures = check("forms", "--only", "layers", code=1)
+assert figures["parts"]["layers"]["figures"] == {"bf16": 1, "f32": 1}, figures
+assert figures["parts"]["layers"]["why"] == "tf32: device_check: tf32 fell off the bus", figures
+
+# Whoever ends the script in its second part has what the first one told.
+program.write_text("#!/bin/sh\n[ $1 = machine ] || sleep 20\n")
+running = subprocess.Popen([PACK / "device_check.sh", "--emulate", "--out", "killed", "--only", "machine,peaks", "--seconds", "30"],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(HERE)})
+for line in running.stderr:
+    if line.startswith("== peaks"):
+        break
+running.kill()
+running.wait()
+figures = json.loads((HERE / "killed" / "check.json").read_text())
+assert figures["parts"]["machine"]["result"] == "passed" and list(figures["parts"]) == ["machine"], figures
+table = (HERE / "killed" / "table.md").read_text()
+assert "| **machine** | **passed**" in table and ", so far" in table.splitlines()[0], table
+assert {path.name for path in (HERE / "killed").iterdir()} == {"check.json", "table.md", "log.txt"}
+
+# Behind a test that fails all others do in its process; one that hangs ends. Each by itself tells which it was.
 tests = PACK / "bin" / "gpu_tests"
 tests.unlink()
-tests.write_text("#!/bin/sh\necho '[ RUN      ] GpuPeak.Hangs'\nsleep 1000\n")
+tests.write_text("""#!/bin/sh
+case "$*" in
+  *list_tests*) printf 'Running main() from gtest_main.cc\nGpuPeak.\n  Good\n  Bad\n  Other\n  Hangs/0  # GetParam() = 1\n'; exit ;;
+  *:*) echo '[       OK ] GpuPeak.Good (1 ms)'; echo '[  FAILED  ] GpuPeak.Bad (1 ms)'; echo '[  FAILED  ] GpuPeak.Other (1 ms)'; exit 1 ;;
+  *Other*) exit 0 ;;
+  *Hangs*) sleep 1000 ;;
+esac
+exit 1
+""")
 tests.chmod(0o755)
+table, figures = check("apart", "--only", "kernels", "--seconds", "15", code=1)
+part = figures["parts"]["kernels"]
+assert part["result"] == "FAILED", figures
+assert "GpuPeak.Bad (fails by itself)" in part["why"] and "GpuPeak.Hangs/0 (does not end within" in part["why"], part
+assert "GpuPeak.Good" not in part["why"] and "GpuPeak.Other" not in part["why"], part
+assert "| GpuPeak.Bad | FAILED | fails by itself |" in table and "| tests passed | 2 | of 4; together" in table, table
+
+# The tests of a part that hangs are in the log, to where they came.
+tests.write_text("#!/bin/sh\necho '[ RUN      ] GpuPeak.Hangs'\nsleep 1000\n")
 table, figures = check("hangs", "--only", "kernels", "--seconds", "3", code=1)
 assert figures["parts"]["kernels"]["result"] == "timed out", figures
 assert "[ RUN      ] GpuPeak.Hangs" in (HERE / "hangs" / "log.txt").read_text()
