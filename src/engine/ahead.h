@@ -37,7 +37,8 @@ struct Outcome {
 /// by several threads, steps by one.
 class AheadEngine : public PlannedEngine {
  public:
-  /// So many of one caller may well be under way: with more nothing is gained.
+  /// So many of one caller may well be under way: with more nothing is gained. Each keeps its images twice,
+  /// on the host and on the device.
   virtual std::int64_t depth() const = 0;
 
   /// Keeps a copy of the pictures of `set` where it computes, until its end, and gives its number: the same

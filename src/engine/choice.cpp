@@ -4,29 +4,30 @@
 #include <utility>
 
 #include "base/memory.h"
+#include "engine/ahead.h"
 #include "engine/gpu.h"
 #include "gpu/device.h"
+#include "gpu/target.h"
 #include "graph/names.h"
 
 namespace resnet {
 namespace engine {
 namespace {
 
-// The first GPU that can be used; else the processor, with what the first one said.
-Choice first_device(const resnet_device_api& api) {
-  std::string reason;
+// The first GPU from `number` on that can be used; else the processor. With why the first of all was not.
+Choice first_device(const resnet_device_api& api, int number = 0, std::string reason = {}) {
   try {
     const int count = gpu::count_devices(api);
-    for (int number = 0; number < count; ++number) {
+    for (; number < count; ++number) {
       try {
         const gpu::Device device(api, number);
-        return {.api = &api, .number = number, .automatic = true};
+        return {.api = &api, .number = number, .automatic = true, .reason = std::move(reason)};
       } catch (const Error& error) {
         if (reason.empty()) reason = error.what();
       }
     }
   } catch (const Error& error) {
-    reason = error.what();
+    if (reason.empty()) reason = error.what();
   }
   return {.reason = std::move(reason)};
 }
@@ -35,24 +36,36 @@ using OnGpu = std::unique_ptr<PlannedEngine> (*)(Network, const EngineOptions&, 
                                                  int);
 using OnCpu = std::unique_ptr<PlannedEngine> (*)(Network, const EngineOptions&, std::string);
 
-std::unique_ptr<PlannedEngine> make_on_device(Network network, const EngineOptions& options, OnGpu on_gpu,
-                                              OnCpu on_cpu) {
-  Choice choice = choose_device(options);
+// An engine of this GPU with the memory for images as the network was traced for.
+std::unique_ptr<PlannedEngine> tried(const Choice& choice, const Network& network,
+                                     const EngineOptions& options, OnGpu on_gpu) {
+  auto engine = on_gpu(network, options, *choice.api, choice.number);
+  const Shape& images = network.eval.value(network.eval.input(graph::kImages)).type.shape;
+  const Work work = network.train ? Work::step : Work::infer;
+  const auto* const ahead = dynamic_cast<const AheadEngine*>(engine.get());
+  const std::int64_t batches = images.elements() * std::int64_t{sizeof(float)} * (ahead ? ahead->depth() : 1);
+  require_device_memory(*engine, engine->planned_bytes(images, work).total() + batches,
+                        "work on images " + to_string(images));
+  return engine;
+}
+
+std::unique_ptr<PlannedEngine> make_on_device(Network network, const EngineOptions& options,
+                                              const gpu::PluginSearch& search, OnGpu on_gpu, OnCpu on_cpu) {
+  Choice choice = choose_device(options, search);
   if (choice.api != nullptr && !choice.automatic)
     return on_gpu(std::move(network), options, *choice.api, choice.number);
-  if (choice.api != nullptr) {
+  while (choice.api != nullptr) {
+    std::string why;
     try {
-      auto engine = on_gpu(network, options, *choice.api, choice.number);
-      const Shape& images = network.eval.value(network.eval.input(graph::kImages)).type.shape;
-      const Work work = network.train ? Work::step : Work::infer;
-      require_device_memory(*engine, engine->planned_bytes(images, work).total(),
-                            "work on images " + to_string(images));
-      return engine;
+      return tried(choice, network, options, on_gpu);
     } catch (const DeviceError& error) {
-      choice.reason = error.what();
+      why = error.what();
     } catch (const MemoryError& error) {
-      choice.reason = error.what();
+      why = error.what();
+    } catch (const gpu::BeyondKernels& error) {
+      why = error.what();
     }
+    choice = first_device(*choice.api, choice.number + 1, choice.reason.empty() ? why : choice.reason);
   }
   return on_cpu(std::move(network), options, std::move(choice.reason));
 }
@@ -117,6 +130,11 @@ void require_device_memory(const PlannedEngine& engine, std::int64_t bytes, cons
                     hint);
 }
 
+std::unique_ptr<PlannedEngine> make_chosen_engine(Network network, const EngineOptions& options,
+                                                  const gpu::PluginSearch& search) {
+  return make_on_device(std::move(network), options, search, make_gpu_engine, make_cpu_engine);
+}
+
 }  // namespace engine
 
 void check(const EngineOptions& options) {
@@ -126,13 +144,12 @@ void check(const EngineOptions& options) {
 }
 
 std::unique_ptr<PlannedEngine> make_engine(Network network, const EngineOptions& options) {
-  return engine::make_on_device(std::move(network), options, engine::make_gpu_engine,
-                                engine::make_cpu_engine);
+  return engine::make_chosen_engine(std::move(network), options, gpu::default_search());
 }
 
 std::unique_ptr<PlannedEngine> make_inference_engine(Network network, const EngineOptions& options) {
-  return engine::make_on_device(std::move(network), options, engine::make_gpu_inference_engine,
-                                engine::make_cpu_inference_engine);
+  return engine::make_on_device(std::move(network), options, gpu::default_search(),
+                                engine::make_gpu_inference_engine, engine::make_cpu_inference_engine);
 }
 
 }  // namespace resnet

@@ -32,6 +32,10 @@ struct Choice {
 /// What the options choose. Throws as check(EngineOptions).
 Choice choose_device(const EngineOptions& options, const gpu::PluginSearch& search = gpu::default_search());
 
+/// As make_engine(), with a plugin that is looked for elsewhere.
+std::unique_ptr<PlannedEngine> make_chosen_engine(Network network, const EngineOptions& options,
+                                                  const gpu::PluginSearch& search);
+
 /// Throws MemoryError where a device's own memory has less than `bytes` left for `what`.
 void require_device_memory(const PlannedEngine& engine, std::int64_t bytes, const std::string& what,
                            const std::string& hint = {});

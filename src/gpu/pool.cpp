@@ -5,7 +5,6 @@
 #include "gpu/rules.h"
 #include "ops/avg_pool.h"
 #include "ops/max_pool.h"
-#include "resnet/error.h"
 
 namespace resnet::gpu {
 namespace {
@@ -84,8 +83,8 @@ class AverageGradient final : public RulesOf<ops::AveragePoolGradient<kGlobal>> 
 
 device::PoolArgs pool_args(const PoolGeometry& g) {
   if (std::max(inputs_of(g), outputs_of(g)) > std::numeric_limits<std::int32_t>::max())
-    throw ShapeError("a pool has too many elements for the GPU's kernels",
-                     "use a smaller batch or smaller images");
+    throw BeyondKernels("a pool has too many elements for the GPU's kernels",
+                        "use a smaller batch or smaller images");
   const auto narrow = [](std::int64_t v) { return static_cast<std::int32_t>(v); };
   return {.wide_index = kernels::max_pool_index_dtype(g) == DType::i32 ? 1 : 0,
           .count_padding = g.count_padding ? 1 : 0,

@@ -14,7 +14,6 @@
 #include "gpu/target.h"
 #include "kernels/pool/pool.h"
 #include "plan/plan.h"
-#include "resnet/error.h"
 #include "resnet/tensor.h"
 
 namespace resnet::gpu {
@@ -57,15 +56,15 @@ RulesList elementwise_rules();
 RulesList loss_rules();
 RulesList optimizer_rules();
 
-/// As kernels count pixels and weights. Throws ShapeError where that is too few bits.
+/// As kernels count pixels and weights. Throws BeyondKernels where that is too few bits.
 inline std::int32_t narrow(std::int64_t value) {
   if (value > std::numeric_limits<std::int32_t>::max() / 2)
-    throw ShapeError("a convolution has too many pixels or weights for the GPU's kernels",
-                     "use a smaller batch or smaller images");
+    throw BeyondKernels("a convolution has too many pixels or weights for the GPU's kernels",
+                        "use a smaller batch or smaller images");
   return static_cast<std::int32_t>(value);
 }
 
-/// Throws ShapeError where the pools' kernels cannot count the elements.
+/// Throws BeyondKernels where the pools' kernels cannot count the elements.
 device::PoolArgs pool_args(const kernels::PoolGeometry& g);
 
 /// Elements that a thread of a sweep takes at a time.

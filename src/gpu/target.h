@@ -9,6 +9,7 @@
 
 #include "compiler/rules.h"
 #include "device/api.h"
+#include "resnet/error.h"
 
 namespace resnet::gpu {
 
@@ -21,6 +22,12 @@ struct Cudnn {
   /// Asks the card's own cuDNN for a plan of a pass within so much workspace; gives why it has none, or "".
   /// Null: the table is taken at its word, for plans that are made without a card.
   std::function<std::string(const resnet_convolution& what, std::int64_t workspace_bytes)> prepare = {};
+};
+
+/// Shapes that fit, but are more than the GPU's kernels can count: a processor may compute them.
+class BeyondKernels : public ShapeError {
+ public:
+  using ShapeError::ShapeError;
 };
 
 /// Of what stands in the device's memory, bytes.

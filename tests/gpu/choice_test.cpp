@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gpu/device.h"
+#include "resnet/nn.h"
 #include "support/variable.h"
 
 namespace resnet::engine {
@@ -98,6 +99,37 @@ TEST(Choice, BySelfIsElseTheProcessorAndSaysWhy) {
   EXPECT_THAT(reason("architecture=75"), HasSubstr("has compute capability 7.5, and 8.0 is the least"));
   EXPECT_EQ(choose_device({.device = "auto", .isa = "avx2"}, kFaked).reason,
             "EngineOptions::isa names an instruction set of the processor");
+}
+
+Network small_network(const Shape& images) {
+  nn::Sequential net(nn::Conv2d{1, 2, {.kernel = 3}}, nn::GlobalAvgPool2d{}, nn::Flatten{}, nn::Linear{2, 2});
+  nn::init(net, net.scheme(), 0);
+  return network_of(net, images);
+}
+
+DeviceInfo chosen(const std::string& faults, const Shape& images = {2, 1, 8, 8}) {
+  const Variable faulty("RESNET_FAKE_PLUGIN", faults);
+  return make_chosen_engine(small_network(images), {.device = "auto"}, kFaked)->device();
+}
+
+TEST(Choice, BySelfIsTheFirstGpuThatHasTheMemory) {
+  EXPECT_EQ(chosen("devices=3").kind, "cuda:0");
+  EXPECT_EQ(chosen("devices=3,memory0=5000").kind, "cuda:1");
+  EXPECT_EQ(chosen("devices=3,memory0=5000,busy=1").kind, "cuda:2");
+  const DeviceInfo none = chosen("devices=2,memory=5000");
+  EXPECT_EQ(none.kind, "cpu");
+  EXPECT_THAT(none.reason, StartsWith("cuda:0 has ")) << "what the first one lacked";
+}
+
+// The processor may compute what the GPU's kernels cannot count; what was asked of a GPU by name is an error.
+TEST(Choice, BySelfIsTheProcessorWhereTheGpusKernelsCannotCount) {
+  const Shape images{1 << 17, 1, 100, 100};
+  const DeviceInfo device = chosen("", images);
+  EXPECT_EQ(device.kind, "cpu");
+  EXPECT_THAT(device.reason, HasSubstr("too many pixels or weights for the GPU's kernels"));
+  const Variable faultless("RESNET_FAKE_PLUGIN", "");
+  const auto named = make_chosen_engine(small_network(images), {.device = "cuda"}, kFaked);
+  EXPECT_THROW(named->planned_bytes(images, Work::step), ShapeError);
 }
 
 TEST(Choice, OfAGpuByItsNameTakesItOrSaysWhatIsMissing) {

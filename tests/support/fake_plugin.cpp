@@ -4,7 +4,7 @@
 //   none, old-driver         what counting the devices gives
 //   devices=N, busy=N        so many; number N is another process's
 //   architecture=N           75 is 7.5
-//   memory=BYTES             of a device
+//   memory=BYTES, memoryN=BYTES   of any device, of number N
 //   lost=N                   it fails for good after so many graphs of a process
 #include <cstdio>
 #include <cstdlib>
@@ -51,6 +51,11 @@ std::int64_t graphs = 0;
 std::mutex guard;  // of what follows
 std::map<void*, std::int64_t> taken;
 std::int64_t bytes_taken = 0;
+thread_local std::int32_t in_use = 0;
+
+std::int64_t memory_of(std::int32_t device, std::int64_t otherwise) {
+  return number("memory" + std::to_string(device), number("memory", otherwise));
+}
 
 int fails(int status, const char* message) {
   own_error = message;
@@ -77,7 +82,7 @@ int facts(std::int32_t device, resnet_device_facts* facts) {
   if (const int status = emulated().facts(0, facts)) return status;
   std::snprintf(facts->name, sizeof facts->name, "Emulated GPU %d", static_cast<int>(device));
   facts->architecture = static_cast<std::int32_t>(number("architecture", 90));
-  facts->memory_bytes = number("memory", std::int64_t{1} << 40);
+  facts->memory_bytes = memory_of(device, std::int64_t{1} << 40);
   const std::lock_guard lock(guard);
   facts->free_bytes = facts->memory_bytes - bytes_taken;
   facts->driver = static_cast<std::int32_t>(number("driver", 13010));
@@ -85,6 +90,7 @@ int facts(std::int32_t device, resnet_device_facts* facts) {
   return RESNET_DEVICE_DONE;
 }
 int use(std::int32_t device) {
+  in_use = device;
   if (number("busy", -1) != device) return RESNET_DEVICE_DONE;
   return fails(RESNET_DEVICE_BUSY,
                "all CUDA-capable devices are busy or unavailable (cudaErrorDevicesUnavailable)");
@@ -92,7 +98,7 @@ int use(std::int32_t device) {
 int allocate(std::uint64_t bytes, void** memory) {
   const std::lock_guard lock(guard);
   const auto size = static_cast<std::int64_t>(bytes);
-  if (size > number("memory", kMost) - bytes_taken)
+  if (size > memory_of(in_use, kMost) - bytes_taken)
     return fails(RESNET_DEVICE_NO_MEMORY, "out of memory (cudaErrorMemoryAllocation)");
   const int status = emulated().allocate(bytes, memory);
   if (status != RESNET_DEVICE_DONE) return status;
