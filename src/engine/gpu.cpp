@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "compiler/training.h"
 #include "data/placed.h"
 #include "engine/ahead.h"
 #include "engine/checks.h"
@@ -23,7 +22,6 @@
 #include "engine/step_inputs.h"
 #include "engine/training_plans.h"
 #include "gpu/executor.h"
-#include "gpu/target.h"
 #include "graph/names.h"
 
 namespace resnet::engine {
@@ -79,8 +77,10 @@ class GpuEngine : public AheadEngine {
 
   std::optional<int> hold(const data::Dataset& set) override {
     const Gate::Pass pass = gate_.read();
-    const std::int64_t plans = plans_.largest().work + state_.layout().bytes() - arena_.bytes();
-    return held_.hold(device_, set, device_.free_bytes() - std::max<std::int64_t>(0, plans) - kSpare);
+    const std::int64_t arena = plans_.largest().work + state_.layout().bytes() - arena_.bytes();
+    std::int64_t plans = std::max<std::int64_t>(0, arena);
+    plans_.for_each([&](const gpu::Executor& executor) { plans += executor.missing_bytes(); });
+    return held_.hold(device_, set, device_.free_bytes() - plans - kSpare);
   }
   Size resized_size(int set) const override {
     const Gate::Pass pass = gate_.read();
@@ -179,12 +179,20 @@ class GpuEngine : public AheadEngine {
     std::vector<double> seconds(executor.plan().calls.size(), 0.0);
     auto flight = next_flight();
     write_step(*flight, executor, images, targets, inputs);
-    executor.run_timed(seconds);
+    const double copies = executor.run_timed(seconds);
     idle_.push_back(std::move(flight));
     mirrored_ = false;
     state_.count_step();
     state_.count_update(executor.finite());
-    return call_times(executor.plan(), seconds);
+    std::vector<CallTime> calls = call_times(executor.plan(), seconds);
+    if (const std::int64_t bytes = executor.copied_bytes(); bytes > 0) {
+      calls.insert(calls.begin(), CallTime{.op = "copy_weights",
+                                           .node = "all",
+                                           .kernel = "copy_weights",
+                                           .bytes = static_cast<double>(bytes),
+                                           .seconds = copies});
+    }
+    return calls;
   }
 
   std::int64_t arena_bytes() const override {
@@ -197,10 +205,12 @@ class GpuEngine : public AheadEngine {
     const std::string note = device_.library_note();
     return plan::to_string(executor.plan()) + note + (note.empty() ? "" : "\n");
   }
-  // On the device: what the process needs besides is the mirror of the state.
+  // On the device: what the process needs besides is the mirror of the state. `scratch` is what these plans
+  // take beside the arena, each for itself: weights in other forms.
   ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed) override {
     const Gate::Pass pass = gate_.read();
-    return plans_.bytes_for(images, work, mixed, 1);
+    return plans_.bytes_for(images, work, mixed, 1,
+                            [](const gpu::Executor& executor) { return executor.missing_bytes(); });
   }
   std::string plan_sha256(const Shape& images, Work work, bool mixed) override {
     const Gate::Pass pass = gate_.read();
@@ -214,7 +224,7 @@ class GpuEngine : public AheadEngine {
 
  private:
   static constexpr int kAhead = 2;                   // steps that are asked for before one is looked at
-  static constexpr std::int64_t kSpare = 256 << 20;  // bytes that held sets leave free, for other plans
+  static constexpr std::int64_t kSpare = 256 << 20;  // bytes that held sets leave free, for more plans
 
   void check_gradients() const {
     if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
@@ -384,15 +394,6 @@ std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOpti
 std::unique_ptr<PlannedEngine> make_gpu_inference_engine(Network network, const EngineOptions& options,
                                                          const resnet_device_api& api, int number) {
   return std::make_unique<GpuInferenceEngine>(std::move(network), options, api, number);
-}
-
-std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
-                          gpu::Cudnn cudnn) {
-  const NativeState state(network, options.optimizer, 1);  // its places
-  const graph::Graph graph = mode == Mode::train
-                                 ? step_graph(network, options, images, compiler::StepKind::update, false)
-                                 : answer_graph(network, images);
-  return plan::to_string(compiled_plan(graph, target_of(options, std::move(cudnn)), state.layout(), options));
 }
 
 }  // namespace resnet::engine

@@ -6,6 +6,10 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/gpu.h"
+#include "engine/native_state.h"
+#include "engine/training_plans.h"
+
 namespace resnet::engine {
 
 gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
@@ -21,6 +25,15 @@ gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {
           [&device](const resnet_convolution& what, std::int64_t workspace_bytes) {
             return device.prepare(what, workspace_bytes);
           }};
+}
+
+std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
+                          gpu::Cudnn cudnn) {
+  const NativeState state(network, options.optimizer, 1);  // its places
+  const graph::Graph graph = mode == Mode::train
+                                 ? step_graph(network, options, images, compiler::StepKind::update, false)
+                                 : answer_graph(network, images);
+  return plan::to_string(compiled_plan(graph, target_of(options, std::move(cudnn)), state.layout(), options));
 }
 
 std::string libraries_of(const gpu::Device& device) {

@@ -89,13 +89,18 @@ class TrainingPlans {
     return executor;
   }
 
-  /// What `work` on images needs: room for one plan at a time.
-  ArenaBytes bytes_for(const Shape& images, Work work, bool mixed, int threads) {
+  /// What `work` on images needs: room for one plan at a time; in scratch also what each of them takes
+  /// `besides`.
+  ArenaBytes bytes_for(const Shape& images, Work work, bool mixed, int threads,
+                       const std::function<std::int64_t(const Executor&)>& besides = {}) {
     ArenaBytes bytes;
+    std::int64_t taken_besides = 0;
     const auto add = [&](PlanKind kind, const Shape& shape, bool second) {
-      const plan::Plan& plan = planned(kind, shape, second).plan();
+      const Executor& executor = planned(kind, shape, second);
+      const plan::Plan& plan = executor.plan();
       bytes.work = std::max(bytes.work, plan.work_bytes + plan.prepared_bytes);
       bytes.scratch = std::max(bytes.scratch, plan::aligned(plan.scratch_bytes) * threads);
+      if (besides) taken_besides += besides(executor);
     };
     if (work == Work::infer) {
       add(PlanKind::infer, images, false);
@@ -104,6 +109,7 @@ class TrainingPlans {
     }
     if (work == Work::gradients) add(PlanKind::apply, {}, false);
     bytes.state = state_.layout().bytes();
+    bytes.scratch += taken_besides;
     return bytes;
   }
 
@@ -126,6 +132,12 @@ class TrainingPlans {
       largest.scratch = std::max(largest.scratch, plan.scratch_bytes);
     }
     return largest;
+  }
+
+  /// f(executor) of all plans that are kept.
+  template <class F>
+  void for_each(const F& f) const {
+    for (const Kept& k : kept_) f(*k.executor);
   }
 
   void unbind_all() noexcept {

@@ -19,8 +19,13 @@ class Copies {
   void* of(const void* from, std::int64_t rows, std::int64_t columns, device::CopyForm form);
   /// Gives all that has been wanted its memory.
   void place(Device& device);
+  /// Bytes that place() takes of the device, and that it has taken.
+  std::int64_t bytes() const;
+  std::int64_t placed_bytes() const noexcept { return memory_.bytes(); }
   /// Makes them: one launch, or none where nothing is wanted.
   const std::vector<Work>& work() const noexcept { return work_; }
+  /// Bytes that it reads and writes.
+  std::int64_t moved_bytes() const;
 
  private:
   using Key = std::tuple<const void*, device::CopyForm>;

@@ -1,15 +1,18 @@
 #include "gpu/executor.h"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 
-#include "gpu/updates.h"
+#include "gpu/peak.h"
 #include "resnet/error.h"
 
 namespace resnet::gpu {
 namespace {
 
 constexpr std::int64_t kMarkBytes = 256;  // the mark of what is not finite, and what aligns the rest
+constexpr std::size_t kCopies = std::numeric_limits<std::size_t>::max();  // which are no call's
 
 std::int64_t aligned(std::int64_t bytes) {
   return (bytes + kMarkBytes - 1) / kMarkBytes * kMarkBytes;
@@ -54,43 +57,67 @@ Executor::Executor(plan::Plan plan, Device& device) : plan_(std::move(plan)), de
     device_.copy(constants_.data() + constants_at_[i], given.data(), static_cast<std::int64_t>(given.size()));
   }
   device_.synchronize();
+  // At addresses where nothing is, to know what is wanted besides the arena.
+  auto* const nowhere = reinterpret_cast<std::byte*>(std::uintptr_t{kMarkBytes});  // NOLINT: nobody reads it
+  place(nowhere, nowhere + (std::int64_t{1} << 40));
+  Copies wanted;
+  work_ = work_of_calls(wanted);
+  besides_ = wanted.bytes() + table_bytes(work_of_run());
+  work_.clear();
+}
+
+void Executor::place(std::byte* state, std::byte* work) {
+  addresses_.clear();
+  for (const plan::Buffer& buffer : plan_.buffers) {
+    std::byte* const base = buffer.region == plan::Region::state  ? state
+                            : buffer.region == plan::Region::work ? work
+                                                                  : work + plan_.work_bytes;
+    addresses_.push_back(base + buffer.offset);
+  }
+}
+
+std::vector<std::vector<Work>> Executor::work_of_calls(Copies& copies) const {
+  const auto address = [&](int buffer) {
+    return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
+  };
+  std::vector<std::vector<Work>> all;
+  std::vector<std::byte*> operands;
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    const plan::Call& call = plan_.calls[i];
+    operands.clear();
+    for (const int buffer : call.operands) operands.push_back(address(buffer));
+    all.push_back(kernels_[i]->work({.operands = operands,
+                                     .workspace = address(call.workspace),
+                                     .constants = constants_.data() + constants_at_[i],
+                                     .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data()),
+                                     .copies = &copies}));
+  }
+  return all;
+}
+
+// What a run does in this order, and who asks for it.
+std::vector<Work> Executor::work_of_run() {
+  std::vector<Work> all;
+  if (updates_state_) all = copies_.work();
+  asked_by_.assign(all.size(), kCopies);
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    if (plan_.calls[i].constant) continue;
+    all.insert(all.end(), work_[i].begin(), work_[i].end());
+    asked_by_.resize(all.size(), i);
+  }
+  return all;
 }
 
 void Executor::bind(Arena& arena) {
   unbind();
   graph_.reset();
   arena.state_has_changed();  // nothing is prepared at the new addresses
-  addresses_.clear();
-  for (const plan::Buffer& buffer : plan_.buffers) {
-    std::byte* const base = buffer.region == plan::Region::state  ? arena.state()
-                            : buffer.region == plan::Region::work ? arena.work()
-                                                                  : arena.work() + plan_.work_bytes;
-    addresses_.push_back(base + buffer.offset);
-  }
-  const auto address = [&](int buffer) {
-    return buffer < 0 ? nullptr : addresses_[static_cast<std::size_t>(buffer)];
-  };
-  std::vector<std::byte*> operands;
-  const auto work_of = [&](std::size_t i) {
-    const plan::Call& call = plan_.calls[i];
-    operands.clear();
-    for (const int buffer : call.operands) operands.push_back(address(buffer));
-    return kernel(i).work({.operands = operands,
-                           .workspace = address(call.workspace),
-                           .constants = constants_.data() + constants_at_[i],
-                           .nonfinite = reinterpret_cast<std::int32_t*>(constants_.data()),
-                           .copies = &copies_});
-  };
+  place(arena.state(), arena.work());
   copies_ = {};
-  for (std::size_t i = 0; i < kernels_.size(); ++i) work_of(i);  // which copies they want
+  work_of_calls(copies_);  // which copies they want
   copies_.place(device_);
-  work_.clear();
-  for (std::size_t i = 0; i < kernels_.size(); ++i) work_.push_back(work_of(i));
-  std::vector<Work> all;
-  if (updates_state_) all = copies_.work();
-  for (std::size_t i = 0; i < work_.size(); ++i)
-    if (!plan_.calls[i].constant) all.insert(all.end(), work_[i].begin(), work_[i].end());
-  merged_ = merge_updates(all, device_, updates_);
+  work_ = work_of_calls(copies_);
+  merged_ = merge_updates(work_of_run(), device_, updates_);
   arena_ = &arena;
 }
 
@@ -117,7 +144,7 @@ void Executor::run() {
     device_.begin_capture();
     try {
       device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-      for (const Work& work : merged_) device_.launch(work);
+      for (const Merged& one : merged_) device_.launch(one.work);
     } catch (...) {
       device_.drop_capture();  // or the stream would never run anything again
       throw;
@@ -127,19 +154,39 @@ void Executor::run() {
   device_.launch(graph_);
 }
 
-void Executor::run_timed(std::vector<double>& seconds) {
+double Executor::run_timed(std::vector<double>& seconds) {
   prepare();
   device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-  std::vector<Device::Moment> moments;  // before a call, and behind the last
+  const Memory busy = keep_busy(device_);
+  std::vector<Device::Moment> moments;  // before a group of launches, and behind the last
+  std::vector<std::size_t> ends;        // of the groups, in asked_by_
   moments.push_back(device_.mark());
-  if (updates_state_) launch_copies();  // counted with the first call
-  for (std::size_t i = 0; i < work_.size(); ++i) {
-    if (!plan_.calls[i].constant) launch_call(i);
+  for (std::size_t i = 0; i < merged_.size(); ++i) {
+    device_.launch(merged_[i].work);
+    const std::size_t end = merged_[i].end;
+    if (end < asked_by_.size() && asked_by_[end] == asked_by_[end - 1]) continue;  // the same call's
     moments.push_back(device_.mark());
+    ends.push_back(end);
   }
-  for (std::size_t i = 0; i < work_.size(); ++i) {
-    if (!plan_.calls[i].constant) seconds[i] += device_.seconds(moments[i], moments[i + 1]);
+  double copies = 0;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < ends.size(); first = ends[i++]) {
+    const double took = device_.seconds(moments[i], moments[i + 1]);
+    if (asked_by_[first] == kCopies) {
+      copies += took;
+      continue;
+    }
+    std::vector<std::size_t> calls(asked_by_.begin() + static_cast<std::ptrdiff_t>(first),
+                                   asked_by_.begin() + static_cast<std::ptrdiff_t>(ends[i]));
+    calls.erase(std::ranges::unique(calls).begin(), calls.end());
+    const auto bytes = [&](std::size_t call) {
+      return static_cast<double>(std::max<std::int64_t>(1, plan_.moved_bytes(plan_.calls[call])));
+    };
+    double all = 0;
+    for (const std::size_t call : calls) all += bytes(call);
+    for (const std::size_t call : calls) seconds[call] += took * bytes(call) / all;
   }
+  return copies;
 }
 
 bool Executor::finite() {

@@ -8,6 +8,7 @@
 
 #include "gpu/copies.h"
 #include "gpu/device.h"
+#include "gpu/updates.h"
 #include "plan/plan.h"
 #include "tensor/nonfinite.h"
 
@@ -49,12 +50,17 @@ class Executor {
   void bind(Arena& arena);
   void unbind() noexcept { arena_ = nullptr; }
   bool is_bound() const noexcept { return arena_ != nullptr; }
+  /// Bytes of the device that bind() takes besides the arena and has not taken yet.
+  std::int64_t missing_bytes() const noexcept { return besides_ - copies_.placed_bytes() - updates_.bytes(); }
 
   /// Asks for all calls in order, and comes back before they are done. Throws Error if the device fails.
   void run();
-  /// The same call by call, none of them in a graph; what each took by the device's clock is added to its
-  /// number.
-  void run_timed(std::vector<double>& seconds);
+  /// The same launches, but in no graph; what each call took by the device's clock is added to its number.
+  /// What one launch does for several calls is theirs by the bytes that they move. Gives what the copies of
+  /// weights took, which are no call's.
+  double run_timed(std::vector<double>& seconds);
+  /// Bytes that these copies move in every run; 0: it makes none.
+  std::int64_t copied_bytes() const { return updates_state_ ? copies_.moved_bytes() : 0; }
   /// Whether the updates and statistics of the last run were. Waits for it.
   bool finite();
 
@@ -80,7 +86,9 @@ class Executor {
   }
 
  private:
-  const Kernel& kernel(std::size_t call) const { return *kernels_[call]; }
+  void place(std::byte* state, std::byte* work);
+  std::vector<std::vector<Work>> work_of_calls(Copies& copies) const;
+  std::vector<Work> work_of_run();
   void launch_call(std::size_t call);
   void launch_copies();
   void prepare();
@@ -95,8 +103,10 @@ class Executor {
   bool updates_state_ = false;
   Copies copies_;  // of weights, made in every run that updates them, else when they change
   std::vector<std::vector<Work>> work_;  // of calls
-  std::vector<Work> merged_;             // of all calls that are not constant, with the updates in one
+  std::vector<std::size_t> asked_by_;    // of all work of a run: the call
+  std::vector<Merged> merged_;           // the same, with the updates in one
   Memory updates_;                       // of merged_
+  std::int64_t besides_ = 0;             // bytes of copies_ and updates_
   Device::Graph graph_{nullptr, nullptr};
 };
 

@@ -75,6 +75,15 @@ double peak_gflops(Device& device, Units units) {
   }
 }
 
+Memory keep_busy(Device& device) {
+  // One block's turn of 8 warps on 4 schedulers is 256 cycles: 33792 of them on an H100, at up to 2 GHz, are
+  // 4 ms and more. Few where there are few multiprocessors, as in the emulator.
+  const std::int32_t turns = device.facts().multiprocessors * 256;
+  Memory y(device, device::kThreads * std::int64_t{sizeof(float)});
+  device.launch(work_of(KernelId::peak_ffma, 1, device::PeakArgs{reinterpret_cast<float*>(y.data()), turns}));
+  return y;
+}
+
 double memory_gbytes(Device& device) {
   return swept_gbytes(device, 3, [&](std::span<std::byte* const> at, std::int64_t bytes) {
     const std::int64_t elements = bytes / std::int64_t{sizeof(float)};

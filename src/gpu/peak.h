@@ -20,4 +20,8 @@ double peak_gflops(Device& device, Units units);
 double memory_gbytes(Device& device);
 double copy_gbytes(Device& device);
 
+/// Asks for some milliseconds of work, behind which what is asked for meanwhile waits: what each part of it
+/// takes can then be measured, and not how fast it was asked for. The memory is needed until that is done.
+Memory keep_busy(Device& device);
+
 }  // namespace resnet::gpu

@@ -31,37 +31,53 @@ Lines<UpdateArgs> table_of(std::span<const Work> updates) {
   return table;
 }
 
-}  // namespace
+// Neighbouring updates of one kind, from `first` up to `end`.
+struct Run {
+  std::size_t first, end;
+  std::int64_t bytes() const { return plan::aligned(Lines<UpdateArgs>::bytes_of(end - first), kAlignment); }
+};
 
-std::vector<Work> merge_updates(const std::vector<Work>& work, Device& device, Memory& table) {
-  // Runs of the same update, as {first, behind the last}.
-  std::vector<std::span<const Work>> runs;
-  std::int64_t bytes = 0;
+std::vector<Run> runs_of(const std::vector<Work>& work) {
+  std::vector<Run> runs;
   for (std::size_t i = 0; i < work.size();) {
     std::size_t end = i + 1;
     while (end < work.size() && kernel_of_several(work[end]) == kernel_of_several(work[i])) ++end;
-    if (kernel_of_several(work[i]) != KernelId::count && end - i > 1) {
-      runs.push_back(std::span(work).subspan(i, end - i));
-      bytes += plan::aligned(Lines<UpdateArgs>::bytes_of(end - i), kAlignment);
-    }
+    if (kernel_of_several(work[i]) != KernelId::count && end - i > 1) runs.push_back({i, end});
     i = end;
   }
-  if (bytes == 0) return work;
+  return runs;
+}
+
+}  // namespace
+
+std::int64_t table_bytes(const std::vector<Work>& work) {
+  std::int64_t bytes = 0;
+  for (const Run& run : runs_of(work)) bytes += run.bytes();
+  return bytes;
+}
+
+std::vector<Merged> merge_updates(const std::vector<Work>& work, Device& device, Memory& table) {
+  const std::int64_t bytes = table_bytes(work);
   if (table.bytes() < bytes) table = Memory(device, bytes);
   std::vector<std::byte> host(static_cast<std::size_t>(bytes));
-  std::vector<Work> result;
+  std::vector<Merged> result;
+  std::size_t next = 0;
+  const auto take_until = [&](std::size_t end) {
+    for (; next < end; ++next) result.push_back({work[next], next, next + 1});
+  };
   std::int64_t at = 0;
-  const Work* next = work.data();
-  for (const std::span<const Work> run : runs) {
-    result.insert(result.end(), next, run.data());
-    const Lines<UpdateArgs> lines = table_of(run);
+  for (const Run& run : runs_of(work)) {
+    take_until(run.first);
+    const Lines<UpdateArgs> lines = table_of(std::span(work).subspan(run.first, run.end - run.first));
     lines.write(host.data() + at);
-    result.emplace_back(launch_of(kernel_of_several(run.front()), lines.blocks(),
-                                  lines.args<UpdatesArgs>(table.data() + at)));
-    at += plan::aligned(lines.bytes(), kAlignment);
-    next = run.data() + run.size();
+    result.push_back({launch_of(kernel_of_several(work[run.first]), lines.blocks(),
+                                lines.args<UpdatesArgs>(table.data() + at)),
+                      run.first, run.end});
+    at += run.bytes();
+    next = run.end;
   }
-  result.insert(result.end(), next, work.data() + work.size());
+  take_until(work.size());
+  if (bytes == 0) return result;
   device.copy(table.data(), host.data(), bytes);
   device.synchronize();
   return result;

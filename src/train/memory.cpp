@@ -12,6 +12,7 @@
 #include "compiler/optimizer.h"
 #include "data/cache.h"
 #include "train/batches.h"
+#include "train/feed.h"
 
 namespace resnet::train {
 namespace {
@@ -72,7 +73,9 @@ std::optional<std::int64_t> left_on_device(const Engine& engine) {
 class ArenaNeed {
  public:
   explicit ArenaNeed(Engine& engine)
-      : engine_(dynamic_cast<PlannedEngine*>(&engine)), on_device_(left_on_device(engine).has_value()) {}
+      : engine_(dynamic_cast<PlannedEngine*>(&engine)), on_device_(left_on_device(engine).has_value()) {
+    if (const engine::AheadEngine* const ahead = ahead_of(engine)) depth_ = ahead->depth();
+  }
   void add(const data::Dataset& set, const std::vector<std::int64_t>& sizes, Work work, bool mixed) {
     if (engine_ == nullptr) return;
     for (const std::int64_t size : sizes) {
@@ -80,14 +83,19 @@ class ArenaNeed {
       const ArenaBytes bytes = engine_->planned_bytes(images, work, mixed);
       most_.state = std::max(most_.state, bytes.state);
       most_.work = std::max(most_.work, bytes.work);
-      most_.scratch = std::max(most_.scratch, bytes.scratch);
+      // Of a processor for all plans in turn, beside a device's arena for each by itself.
+      most_.scratch = on_device_ ? most_.scratch + bytes.scratch : std::max(most_.scratch, bytes.scratch);
       images_ = std::max(images_, images.elements() * std::int64_t{sizeof(float)});
     }
   }
   /// Of the process: where a device has the arena, a mirror of its state, and images on their way to it.
-  std::int64_t process() const { return on_device_ ? most_.state + images_ : growth(); }
+  std::int64_t process() const { return on_device_ ? most_.state + depth_ * images_ : growth(); }
   /// Of a device's own memory.
-  std::int64_t device() const { return on_device_ ? growth() : 0; }
+  std::int64_t device() const {
+    if (!on_device_) return 0;
+    return std::max<std::int64_t>(0, most_.state + most_.work - engine_->arena_bytes()) + most_.scratch +
+           depth_ * images_;
+  }
 
  private:
   std::int64_t growth() const {
@@ -98,6 +106,7 @@ class ArenaNeed {
   bool on_device_;
   ArenaBytes most_;
   std::int64_t images_ = 0;  // bytes of the largest batch
+  std::int64_t depth_ = 1;   // batches that may be under way
 };
 
 std::int64_t rest_of(std::int64_t threads, std::int64_t train, std::int64_t test) {

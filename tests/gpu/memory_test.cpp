@@ -4,10 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "emulator/emulator.h"
 #include "engine/gpu.h"
+#include "gpu/held_case.h"
+#include "support/networks.h"
 #include "train/scripted_engine.h"
 
 namespace resnet {
@@ -54,6 +59,61 @@ TEST(GpuMemory, OfARunIsTheDevicesAndTheHintFitsIt) {
   free_bytes = 1;
   EXPECT_THROW(train::fit_into_memory(*engine, set, EvaluateOptions{}), MemoryError);
   EXPECT_THROW(train::fit_into_memory(*engine, set, {.batch_size = 1 << 20}), MemoryError);
+}
+
+// A device of so many bytes, of which it says how many are free.
+std::int64_t all_bytes = 0, taken_bytes = 0;
+std::map<void*, std::int64_t>& blocks() {
+  static std::map<void*, std::int64_t> all;
+  return all;
+}
+resnet_device_api with_bounded_memory() {
+  resnet_device_api api = emulator::api();
+  api.facts = [](std::int32_t device, resnet_device_facts* facts) {
+    const int status = emulator::api().facts(device, facts);
+    facts->free_bytes = all_bytes - taken_bytes;
+    return status;
+  };
+  api.allocate = [](std::uint64_t bytes, void** memory) -> int {
+    const auto size = static_cast<std::int64_t>(bytes);
+    if (size > all_bytes - taken_bytes) return RESNET_DEVICE_NO_MEMORY;
+    const int status = emulator::api().allocate(bytes, memory);
+    blocks()[*memory] = size;
+    taken_bytes += size;
+    return status;
+  };
+  api.release = [](void* memory) {
+    taken_bytes -= std::exchange(blocks()[memory], 0);
+    emulator::api().release(memory);
+  };
+  return api;
+}
+
+// Weights in other forms for each plan, and the batches under way, are more than the last bytes of an arena.
+TEST(GpuMemory, OfARunIsAllThatItTakes) {
+  static const resnet_device_api kApi = with_bounded_memory();
+  const data::Preprocessing preprocessing{.normalization = {{0.5}, {0.25}}};
+  const data::Dataset train = test::decoded(test::bytes_of(22, {1, 13, 14}, preprocessing)),
+                      test = test::decoded(test::bytes_of(7, {1, 13, 14}, preprocessing, 2));
+  nn::Sequential net = test::random_network(
+      "d2l_resnet18", {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {64}, .stem_channels = 64});
+  FitOptions options{.epochs = 1, .batch_size = 4, .engine = {.precision = Precision::bf16}};
+  options.engine_factory = [&](Network network, const EngineOptions& engine) -> std::unique_ptr<Engine> {
+    return engine::make_gpu_engine(std::move(network), engine, kApi, 0);
+  };
+  all_bytes = std::int64_t{1} << 40;
+  std::int64_t planned = 0, need = 0;
+  {
+    const auto engine = options.engine_factory(network_of(net, {4, 1, 13, 14}), options.engine);
+    need = train::need_of(options, *engine, net, train, test, 1).device;
+    planned = taken_bytes;
+  }
+  ASSERT_EQ(taken_bytes, 0);
+  all_bytes = planned + need;
+  EXPECT_EQ(fit(net, train, test, options).steps, 6);
+  all_bytes = planned + need - 1;
+  EXPECT_THROW(fit(net, train, test, options), MemoryError);
+  EXPECT_EQ(taken_bytes, 0);
 }
 
 }  // namespace
