@@ -286,6 +286,23 @@ void Cudnn::end_handle(void* handle) const {
   if (handle != nullptr) static_cast<void>(functions_->cudnnDestroy(handle));
 }
 
+std::string Cudnn::description(void* handle) const {
+  resnet_convolution_plan::Descriptors own(*functions_);
+  Maker maker(own);
+  const Descriptor d = maker.make(kDevice);
+  maker.set(d, kDeviceHandle, kOfHandle, handle);
+  maker.finalized(d, "describing a card");
+  std::string json;
+  std::int64_t count = 0;  // first of what there is, then of what was read
+  for (int i = 0; i < 2; ++i) {
+    json.resize(static_cast<std::size_t>(count));
+    functions_->expect(functions_->cudnnBackendGetAttribute(d, kDeviceJson, kOfChar, count, &count,
+                                                            count > 0 ? json.data() : nullptr),
+                       "describing a card");
+  }
+  return json.substr(0, json.find('\0'));
+}
+
 std::unique_ptr<resnet_convolution_plan> Cudnn::plan(const resnet_convolution& what, const Card& card) const {
   auto plan = std::make_unique<resnet_convolution_plan>();
   plan->descriptors = std::make_unique<resnet_convolution_plan::Descriptors>(*functions_);

@@ -39,6 +39,10 @@ class Cudnn {
   void* make_handle(void* stream) const;
   void end_handle(void* handle) const;
 
+  /// The handle's card as cuDNN describes cards in JSON (from 9.8 on), for plans that are made elsewhere.
+  /// Throws CudnnError.
+  std::string description(void* handle) const;
+
   /// Whom a plan is for: the card of a handle, or one described in JSON as cuDNN describes them (from 9.8
   /// on).
   struct Card {

@@ -36,7 +36,7 @@ std::span<const CudnnLine> cudnn_table();
 /// A line as a pass of n images.
 struct CudnnChoice {
   resnet_convolution what;
-  std::int64_t workspace_bytes;
+  std::int64_t workspace_bytes;  // at most, with a MiB for what a described card does not tell
 };
 CudnnChoice choice_of(const CudnnLine& line, const kernels::ConvGeometry& g, bool adds);
 

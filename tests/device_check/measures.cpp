@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <future>
 #include <memory>
 #include <utility>
 
 #include "bench/check.h"
+#include "cuda/cudnn.h"
 #include "device_check/asked.h"
 #include "gpu/peak.h"
 #include "io/model_hash.h"
@@ -20,6 +22,20 @@ std::string library_of(const resnet_device_api& api) {
   return fmt::format("cuDNN {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
+// The card as cuDNN describes it, of which the table of its engines is made (tools/cudnn_table.cpp).
+void print_card() {
+  try {
+    const cuda::Cudnn cudnn;
+    void* const handle = cudnn.make_handle(nullptr);
+    std::string json = cudnn.description(handle);
+    cudnn.end_handle(handle);
+    std::ranges::replace(json, '\n', ' ');
+    fmt::print("    card: {}\n", json);
+  } catch (const cuda::CudnnError& error) {
+    fmt::print("    no description of the card: {}\n", error.what());
+  }
+}
+
 }  // namespace
 
 Json machine(const Asked& asked) {
@@ -33,6 +49,7 @@ Json machine(const Asked& asked) {
       fmt::format("driver {}, plugin {}", gpu::cuda_version(facts.driver), gpu::cuda_version(facts.runtime)));
   const std::string library = library_of(*asked.api);
   row("cuDNN", library);
+  print_card();
   return Json::object({{"device", facts.name},
                        {"library", library},
                        {"architecture", facts.architecture},

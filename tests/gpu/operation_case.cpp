@@ -102,7 +102,9 @@ struct DeviceBuffer {
 class Prepared {
  public:
   explicit Prepared(const OperationCase& c)
-      : case_(c), target_(c.products, {.architecture = c.cudnn ? 90 : 0}, !c.cudnn), inputs_(c.inputs) {
+      : case_(c),
+        target_(c.products, {.architecture = c.cudnn ? tested_cudnn()->architecture : 0}, !c.cudnn),
+        inputs_(c.inputs) {
     inputs_.resize(c.op->input_names().size());
     const compiler::Bf16Operands bf16 = target_.bf16_operands(*c.op);
     for (const auto& input : inputs_) types_.push_back(input.value_or(ValueType{}));
@@ -125,7 +127,7 @@ class Prepared {
 
   // Runs it; gives the bytes of its outputs. `in_place`: output 0 stands where this input does.
   std::vector<std::vector<std::byte>> run(std::optional<std::size_t> in_place) const {
-    gpu::Device device(case_.cudnn ? device_with_cudnn() : tested_device());
+    gpu::Device device(case_.cudnn ? *tested_cudnn()->api : tested_device());
     std::vector<DeviceBuffer> buffers;
     buffers.reserve(inputs_.size() + outputs_.size() + 3);  // they stay where they are
     std::vector<std::byte*> operands;
@@ -188,9 +190,10 @@ class Prepared {
       for (std::int64_t k = 0; k < outputs_[o].shape.elements(); ++k) {
         const double want = expected_[o][static_cast<std::size_t>(k)];
         const double have = got.outputs[o][static_cast<std::size_t>(k)];
-        const double bound = exact ? 0.0
-                             : is_rounded(o)
-                                 ? (std::abs(want) + rounded_before(k, want)) * 0x1p-8 + 1e-5 * largest
+        const double bound =
+            exact                ? 0.0
+            : is_tf32_of_cudnn() ? 0x1p-9 * magnitudes_[o][static_cast<std::size_t>(k)] + 2e-6 * largest
+            : is_rounded(o)      ? (std::abs(want) + rounded_before(k, want)) * 0x1p-8 + 1e-5 * largest
                                  : 2e-6 * largest;
         if (want == have || (std::isnan(want) && std::isnan(have))) continue;
         ASSERT_LE(std::abs(have - want), bound)
@@ -213,6 +216,11 @@ class Prepared {
   }
   bool is_absent(std::size_t output) const { return outputs_[output].shape.rank() == 0; }
   ops::Signature signature() const { return {public_, outputs_}; }
+  // The real one may cut f32 to tf32 where the reference rounds it: then a factor is another by one in its
+  // last of 11 bits, 2^-10 of itself, and a product by 2^-9.
+  bool is_tf32_of_cudnn() const {
+    return case_.cudnn && tested_cudnn()->real && case_.products == gpu::Products::tf32;
+  }
   // cuDNN gives the gradient of the weights in bf16, too.
   bool is_rounded(std::size_t output) const {
     return outputs_[output].dtype == DType::bf16 || (case_.cudnn && case_.storage == DType::bf16);
@@ -257,9 +265,21 @@ class Prepared {
       expected_.emplace_back(static_cast<std::size_t>(type.shape.elements()));
     for (std::size_t o = 0; o < outputs_.size(); ++o)
       out.push_back(is_absent(o) ? View<double>{} : View<double>{expected_[o].data(), outputs_[o].shape});
-    if (case_.unfused == nullptr) return case_.op->evaluate(signature(), in, out);
-    case_.unfused->evaluate(signature(), in, out);
-    for (std::size_t k = 0; k < expected_[0].size(); ++k) expected_[0][k] += values_[case_.addend][k];
+    const auto evaluate = [&] {
+      (case_.unfused == nullptr ? *case_.op : *case_.unfused).evaluate(signature(), in, out);
+    };
+    if (is_tf32_of_cudnn()) {  // the sums of the products' magnitudes
+      const std::vector<std::vector<double>> signed_values = rounded;
+      for (std::size_t i = 0; i < rounded.size(); ++i)
+        for (double& v : rounded[i]) v = i < 2 ? std::abs(v) : 0;
+      evaluate();
+      magnitudes_ = expected_;
+      for (std::size_t i = 0; i < rounded.size(); ++i)
+        std::ranges::copy(signed_values[i], rounded[i].begin());
+    }
+    evaluate();
+    for (std::size_t k = 0; case_.unfused != nullptr && k < expected_[0].size(); ++k)
+      expected_[0][k] += values_[case_.addend][k];
   }
 
   // Uploads all buffers, launches the operation's kernels, and reads all buffers back.
@@ -299,7 +319,7 @@ class Prepared {
   std::vector<std::optional<ValueType>> inputs_;
   std::vector<ValueType> types_, outputs_;
   std::vector<const ValueType*> public_;
-  std::vector<std::vector<double>> values_, expected_;
+  std::vector<std::vector<double>> values_, expected_, magnitudes_;
 };
 
 }  // namespace
@@ -329,6 +349,11 @@ std::string trace(const OperationCase& c) {
 }
 
 }  // namespace
+
+const CudnnDevice* tested_cudnn() {
+  static const std::optional<CudnnDevice> kFound = cudnn_in_place_of(tested_device());
+  return kFound ? &*kFound : nullptr;
+}
 
 std::string kernel_of(const OperationCase& c) {
   return Prepared(c).kernel();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gpu/target.h"
+#include "gpu/with_cudnn.h"
 #include "ops/operation.h"
 
 namespace resnet::test {
@@ -19,12 +20,15 @@ struct OperationCase {
   DType storage = DType::f32;                         // of the operands that the target stores as bf16 then
   gpu::Products products = gpu::Products::f32;
   bool first_is_f32 = false;  // though others are bf16, where the target allows it
-  bool cudnn = false;         // by the fake one, as its table says for compute capability 9.0
+  bool cudnn = false;         // by tested_cudnn(), as the table says for its architecture
   // Where an addition is fused: what is left without it, and the input that is added to output 0.
   std::shared_ptr<const ops::Operation> unfused = nullptr;
   std::size_t addend = 0;
 };
 void PrintTo(const OperationCase& c, std::ostream* out);
+
+/// What cases with cuDNN run on: the card's own, or in the emulator the fake one; null: the card has none.
+const CudnnDevice* tested_cudnn();
 
 /// The name of the kernel that it is lowered to.
 std::string kernel_of(const OperationCase& c);

@@ -7,6 +7,7 @@
 
 #include "cuda/cudnn.h"
 #include "emulator/emulator.h"
+#include "gpu/device.h"
 
 namespace resnet::test {
 namespace {
@@ -72,6 +73,13 @@ const resnet_device_api& device_with_cudnn() {
     return api;
   }();
   return kApi;
+}
+
+std::optional<CudnnDevice> cudnn_in_place_of(const resnet_device_api& tested) {
+  if (&tested == &emulator::api()) return CudnnDevice{&device_with_cudnn(), 90, false};
+  std::int32_t version = 0;
+  if (tested.library(&version) != 0) return std::nullopt;
+  return CudnnDevice{&tested, gpu::Device(tested).facts().architecture, true};
 }
 
 int live_in_cudnn() {

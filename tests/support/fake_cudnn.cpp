@@ -3,7 +3,8 @@
 // there; of them
 //   25 gives other bits from run to run, 26 is compiled at run time, 27 uses no tensor cores,
 // and the one that RESNET_FAKE_CUDNN_REFUSES names is not supported. A plan with a knob {25, 1} needs a
-// workspace.
+// workspace; each of RESNET_FAKE_CUDNN_WORKSPACE bytes, where that is set.
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
@@ -193,6 +194,8 @@ std::string objection(const Node& node) {
 }
 
 std::int64_t workspace_of(const Node& plan) {
+  if (const char* const bytes = std::getenv("RESNET_FAKE_CUDNN_WORKSPACE"); bytes != nullptr)
+    return std::atoll(bytes);
   const auto& knobs = plan.node(kPlanConfig)->attributes;
   const auto found = knobs.find(kConfigKnobs);
   if (found == knobs.end()) return 0;
@@ -290,6 +293,12 @@ int cudnnBackendGetAttribute(void* descriptor, int name, int, std::int64_t most,
     const std::vector<int> notes = notes_of(node.one<std::int64_t>(kEngineNumber), name);
     *count = static_cast<std::int64_t>(notes.size());
     if (*count <= most) std::ranges::copy(notes, static_cast<int*>(values));
+    return 0;
+  }
+  if (node.type == kDevice && name == kDeviceJson && node.one<void*>(kDeviceHandle) != nullptr) {
+    static const std::string kJson = "{\"deviceVer\": 900}";
+    *count = static_cast<std::int64_t>(kJson.size());
+    if (most > 0) std::memcpy(values, kJson.data(), static_cast<std::size_t>(std::min(most, *count)));
     return 0;
   }
   return failed(kBadParam, "there is no such attribute");
