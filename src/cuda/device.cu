@@ -20,13 +20,17 @@ struct resnet_stream {
 };
 struct resnet_event {
   cudaEvent_t event = nullptr;
+  int device = 0;
 };
 struct resnet_graph {
   cudaGraphExec_t graph = nullptr;
+  int device = 0;
 };
 
 namespace resnet::cuda {
 namespace {
+
+constexpr int kLeastMajor = 8;  // compute capability 8.0: bf16 and tf32 in tensor cores
 
 thread_local char last_error[512] = "";
 
@@ -62,9 +66,11 @@ int checked(cudaError_t status) {
   return status_of(status);
 }
 
-/// All work of a stream is asked for on its device, whichever thread does so.
-int on(const resnet_stream* stream) {
-  return checked(cudaSetDevice(stream->device));
+/// All that a stream, an event or a graph is asked for is asked on its device, whichever thread does so: a
+/// thread that has named none is on device 0, and would make CUDA's context there.
+template <class Of>
+int on(const Of* of) {
+  return checked(cudaSetDevice(of->device));
 }
 
 const char* error() {
@@ -80,17 +86,21 @@ int count(std::int32_t* devices) {
 int facts(std::int32_t device, resnet_device_facts* facts) {
   std::memset(facts, 0, sizeof *facts);
   cudaDeviceProp properties{};
-  if (const int status = checked(cudaGetDeviceProperties(&properties, device))) return status;
+  if (const int status = checked(cudaGetDeviceProperties(&properties, device))) return status;  // no context
   std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
   facts->architecture = properties.major * 10 + properties.minor;
   facts->multiprocessors = properties.multiProcessorCount;
   facts->shared_bytes = static_cast<std::int32_t>(properties.sharedMemPerBlockOptin);
+  if (const int status = checked(cudaDriverGetVersion(&facts->driver))) return status;
+  if (const int status = checked(cudaRuntimeGetVersion(&facts->runtime))) return status;
+  // Whoever asks refuses one that none of the kernels is for: it is not worth a context.
+  if (properties.major < kLeastMajor) return RESNET_DEVICE_DONE;
+  if (const int status = checked(cudaSetDevice(device))) return status;
   std::size_t free_bytes = 0, all_bytes = 0;
   if (const int status = checked(cudaMemGetInfo(&free_bytes, &all_bytes))) return status;
   facts->memory_bytes = static_cast<std::int64_t>(all_bytes);
   facts->free_bytes = static_cast<std::int64_t>(free_bytes);
-  if (const int status = checked(cudaDriverGetVersion(&facts->driver))) return status;
-  return checked(cudaRuntimeGetVersion(&facts->runtime));
+  return RESNET_DEVICE_DONE;
 }
 int use(std::int32_t device) {
   return checked(cudaSetDevice(device));
@@ -162,11 +172,13 @@ int make_stream(resnet_stream** stream) {
 }
 void end_stream(resnet_stream* stream) {
   if (stream == nullptr) return;
+  static_cast<void>(on(stream));
   if (stream->cudnn != nullptr) found_cudnn().cudnn->end_handle(stream->cudnn);
   static_cast<void>(checked(cudaStreamDestroy(stream->stream)));
   delete stream;
 }
 int synchronize(resnet_stream* stream) {
+  if (const int status = on(stream)) return status;
   return checked(cudaStreamSynchronize(stream->stream));
 }
 int copy(resnet_stream* stream, void* to, const void* from, std::uint64_t bytes) {
@@ -214,7 +226,10 @@ int launch(resnet_stream* stream, const resnet_launch* launch) {
 int make_event(resnet_event** event) {
   auto* made = new (std::nothrow) resnet_event;
   if (made == nullptr) return failed("out of memory");
-  if (const int status = checked(cudaEventCreate(&made->event))) {
+  int status = checked(cudaGetDevice(&made->device));
+  // Whoever waits for one sleeps: the steps ahead keep the device busy, and the loader has the processor.
+  if (status == 0) status = checked(cudaEventCreateWithFlags(&made->event, cudaEventBlockingSync));
+  if (status != 0) {
     delete made;
     return status;
   }
@@ -223,6 +238,7 @@ int make_event(resnet_event** event) {
 }
 void end_event(resnet_event* event) {
   if (event == nullptr) return;
+  static_cast<void>(on(event));
   static_cast<void>(checked(cudaEventDestroy(event->event)));
   delete event;
 }
@@ -231,6 +247,7 @@ int record(resnet_stream* stream, resnet_event* event) {
   return checked(cudaEventRecord(event->event, stream->stream));
 }
 int wait(resnet_event* event) {
+  if (const int status = on(event)) return status;
   return checked(cudaEventSynchronize(event->event));
 }
 int follow(resnet_stream* stream, resnet_event* event) {
@@ -238,6 +255,7 @@ int follow(resnet_stream* stream, resnet_event* event) {
   return checked(cudaStreamWaitEvent(stream->stream, event->event, 0));
 }
 int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
+  if (const int status = on(last)) return status;
   if (const int status = checked(cudaEventSynchronize(last->event))) return status;
   return checked(cudaEventElapsedTime(milliseconds, first->event, last->event));
 }
@@ -247,6 +265,7 @@ int begin_capture(resnet_stream* stream) {
   return checked(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeThreadLocal));
 }
 int end_capture(resnet_stream* stream, resnet_graph** graph) {
+  if (const int status = on(stream)) return status;
   cudaGraph_t captured = nullptr;
   if (const int status = checked(cudaStreamEndCapture(stream->stream, &captured))) return status;
   auto* made = new (std::nothrow) resnet_graph;
@@ -257,6 +276,7 @@ int end_capture(resnet_stream* stream, resnet_graph** graph) {
     delete made;
     return status;
   }
+  made->device = stream->device;
   *graph = made;
   return 0;
 }
@@ -266,6 +286,7 @@ int launch_graph(resnet_stream* stream, resnet_graph* graph) {
 }
 void end_graph(resnet_graph* graph) {
   if (graph == nullptr) return;
+  static_cast<void>(on(graph));
   static_cast<void>(checked(cudaGraphExecDestroy(graph->graph)));
   delete graph;
 }

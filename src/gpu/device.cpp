@@ -53,19 +53,21 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
                       count == 1 ? fmt::format("{}:0 is the only one", api.name)
                                  : fmt::format("use {}:0 to {}:{}", api.name, api.name, count - 1));
   }
-  expect(api.use(number), "taking the device");
+  // Before it is taken, which costs memory there.
   expect(api.facts(number, &facts_), "asking for the device's facts");
   if (facts_.architecture != 0 && facts_.architecture < kLeastArchitecture) {
     throw ConfigError(fmt::format("{} ({}) has compute capability {}.{}, and 8.0 is the least", name(),
                                   facts_.name, facts_.architecture / 10, facts_.architecture % 10),
                       "use a GPU of the Ampere generation or newer, or compute on the CPU");
   }
+  expect(api.use(number), "taking the device");
   expect(api.make_stream(&stream_), "making a stream");
   expect(api.make_stream(&copies_), "making a stream");
 }
 
 Device::~Device() {
   if (getpid() != process_) return;
+  static_cast<void>(api_.use(number_));  // the library's plans end by whichever thread
   for (const auto& [what, prepared] : prepared_)
     if (prepared.plan != nullptr) api_.end_convolution(prepared.plan);
   api_.end_stream(copies_);
@@ -84,7 +86,7 @@ std::int64_t Device::free_bytes() const {
   return now.free_bytes;
 }
 
-void Device::expect(int status, const char* what) const {
+void Device::expect(int status, const char* what, const std::string& hint) const {
   switch (status) {
     case RESNET_DEVICE_DONE:
       return;
@@ -94,7 +96,7 @@ void Device::expect(int status, const char* what) const {
     case RESNET_DEVICE_NO_MEMORY:
       throw MemoryError(fmt::format("{} has no memory left while {}: {}", name(), what, api_.error()));
     default:
-      throw DeviceError(fmt::format("{} failed while {}: {}", name(), what, api_.error()));
+      throw DeviceError(fmt::format("{} failed while {}: {}", name(), what, api_.error()), hint);
   }
 }
 
@@ -129,6 +131,14 @@ void* Device::allocate_pinned(std::int64_t bytes) {
   return memory;
 }
 
+void Device::release(void* memory) noexcept {
+  if (getpid() == process_ && api_.use(number_) == RESNET_DEVICE_DONE) api_.release(memory);
+}
+
+void Device::release_pinned(void* memory) noexcept {
+  if (getpid() == process_ && api_.use(number_) == RESNET_DEVICE_DONE) api_.release_pinned(memory);
+}
+
 void Device::copy(void* to, const void* from, std::int64_t bytes) {
   expect_own_process();
   if (bytes > 0) expect(api_.copy(stream_, to, from, static_cast<std::uint64_t>(bytes)), "copying");
@@ -155,7 +165,8 @@ void Device::launch_convolution(const Convolution& convolution) {
   const Prepared& found = prepared(convolution.what);
   if (found.plan == nullptr)
     throw Error("a plan asks for a convolution that this device does not have: " + found.why);
-  expect(api_.convolve(stream_, found.plan, &convolution.data), "computing");
+  expect(api_.convolve(stream_, found.plan, &convolution.data), "computing a convolution by cuDNN",
+         "with RESNET_CUDNN_DIR=/nowhere kernels of our own compute them all");
 }
 
 const Device::Prepared& Device::prepared(const resnet_convolution& what) {

@@ -93,9 +93,12 @@ class Device {
   /// Throws MemoryError.
   void* allocate(std::int64_t bytes);
   void* allocate_pinned(std::int64_t bytes);  // of the host
+  /// By whichever thread. Nothing in a child of fork(), to which it does not belong.
+  void release(void* memory) noexcept;
+  void release_pinned(void* memory) noexcept;
 
  private:
-  void expect(int status, const char* what) const;
+  void expect(int status, const char* what, const std::string& hint = {}) const;
   void launch_kernel(const Launch& launch);
   void launch_convolution(const Convolution& convolution);
 
@@ -129,7 +132,7 @@ class MemoryOf {
  public:
   MemoryOf() = default;
   MemoryOf(Device& device, std::int64_t bytes)
-      : api_(&device.api()),
+      : device_(&device),
         data_(static_cast<std::byte*>(kPinned ? device.allocate_pinned(bytes) : device.allocate(bytes))),
         bytes_(bytes) {}
   MemoryOf(MemoryOf&& other) noexcept { swap(other); }
@@ -139,18 +142,19 @@ class MemoryOf {
     return *this;
   }
   ~MemoryOf() {
-    if (data_ != nullptr) (kPinned ? api_->release_pinned : api_->release)(data_);
+    if (data_ == nullptr) return;
+    kPinned ? device_->release_pinned(data_) : device_->release(data_);
   }
   std::byte* data() const noexcept { return data_; }
   std::int64_t bytes() const noexcept { return bytes_; }
 
  private:
   void swap(MemoryOf& other) noexcept {
-    std::swap(api_, other.api_);
+    std::swap(device_, other.device_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
   }
-  const resnet_device_api* api_ = nullptr;
+  Device* device_ = nullptr;
   std::byte* data_ = nullptr;
   std::int64_t bytes_ = 0;
 };
