@@ -33,7 +33,7 @@ def check(out, *arguments, code=0):
 
 # Somebody's folder stays; a pack is made anew.
 (HERE / "mine").mkdir()
-assert "is there and is no pack" in pack("mine", code=1).stderr
+assert "is there and is no pack" in pack("--emulator-only", "mine", code=1).stderr
 missing = pack("--data", "/nowhere", "--plugin", "nothing.so", PACK, code=1).stderr
 assert "there is no plugin nothing.so" in missing and "--emulator-only" in missing, missing
 old = HERE / "old.so"
