@@ -58,7 +58,7 @@ void store(std::byte* at, DType dtype, std::int64_t i, double value) {
   if (dtype == DType::f32) return put(static_cast<float>(value));
   if (dtype == DType::bf16) return put(device::rounded<Bf16>(static_cast<float>(value)));
   if (dtype == DType::i32) return put(static_cast<std::int32_t>(value));
-  if (dtype == DType::i64) return put(std::bit_cast<std::int64_t>(value));
+  if (dtype == DType::i64) return put(std::bit_cast<std::int64_t>(value));  // ops::seed_step_operand()
   if (dtype == DType::u8) return put(static_cast<std::uint8_t>(value));
   FAIL() << "no type of this test";
 }
@@ -75,7 +75,7 @@ double load(const std::byte* at, DType dtype, std::int64_t i) {
     case DType::i32:
       return static_cast<double>(get(std::int32_t{}));
     case DType::i64:
-      return std::bit_cast<double>(get(std::int64_t{}));
+      return static_cast<double>(get(std::int64_t{}));
     case DType::u8:
       return static_cast<double>(get(std::uint8_t{}));
     case DType::f64:
