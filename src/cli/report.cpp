@@ -17,6 +17,7 @@
 #include "report/seeds.h"
 #include "resnet/html_report.h"
 #include "resnet/model_file.h"
+#include "settings/options.h"
 
 namespace resnet::cli {
 namespace {
