@@ -161,9 +161,8 @@ double Executor::run_timed(std::vector<double>& seconds) {
   std::vector<Device::Moment> moments;  // before a group of launches, and behind the last
   std::vector<std::size_t> ends;        // of the groups, in asked_by_
   moments.push_back(device_.mark());
-  for (std::size_t i = 0; i < merged_.size(); ++i) {
-    device_.launch(merged_[i].work);
-    const std::size_t end = merged_[i].end;
+  for (const auto& [work, first, end] : merged_) {
+    device_.launch(work);
     if (end < asked_by_.size() && asked_by_[end] == asked_by_[end - 1]) continue;  // the same call's
     moments.push_back(device_.mark());
     ends.push_back(end);
@@ -178,7 +177,7 @@ double Executor::run_timed(std::vector<double>& seconds) {
     }
     std::vector<std::size_t> calls(asked_by_.begin() + static_cast<std::ptrdiff_t>(first),
                                    asked_by_.begin() + static_cast<std::ptrdiff_t>(ends[i]));
-    calls.erase(std::ranges::unique(calls).begin(), calls.end());
+    calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
     const auto bytes = [&](std::size_t call) {
       return static_cast<double>(std::max<std::int64_t>(1, plan_.moved_bytes(plan_.calls[call])));
     };
