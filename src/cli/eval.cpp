@@ -60,17 +60,15 @@ class Eval final : public Command {
     };
     const data::Dataset found = settings::open_data(chosen, data::Split::test, watch, model.preprocessing());
     const data::Dataset test = with_classes_of(model, found);
+    const auto given = [&](const char* name) { return argument(name).given; };
     if (!settings::is_data_of(run, data::Split::test, found)) {
       const std::string what =
           fmt::format("{} has other test examples than the run in {} had", test.name(), run_);
-      const auto given = [&](const char* name) { return argument(name).given; };
       if (!given("data") && !given("data-dir") && !given("val-split") && !given("seed"))
         throw FormatError(what, "give --data or --data-dir to evaluate on these");
       say("note: " + what);
     }
-    const bool knows_split =
-        !run.test_sha256.empty() || argument("seed").given || argument("val-split").given;
-    if (split && !knows_split) {
+    if (split && run.test_sha256.empty() && !given("seed") && !given("val-split")) {
       say(fmt::format(
           "note: {} is split by --seed {} and --val-split {}; if its training had others, some of "
           "its pictures are tested on",

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/stop_signals.h"
+#include "settings/options.h"
 #include "settings/values.h"
 
 namespace resnet::cli {
@@ -112,10 +113,7 @@ class Serve final : public Command {
         {"ServeOptions::body", "--max-body"},   {"ServeOptions::connections", "--connections"},
         {"ServeOptions::seconds", "--timeout"}, {"ServeOptions::batch_size", "--batch-size"},
         {"ServeOptions::waiting", "--waiting"}, {"ServeOptions::threads", "--loader-threads"}};
-    for (const auto& [field, flag] : kFlags) {
-      if (const std::size_t at = message.find(field); at != std::string::npos)
-        message.replace(at, field.size(), flag);
-    }
+    for (const auto& [field, flag] : kFlags) settings::name_flag(message, field, flag);
     return message;
   }
 

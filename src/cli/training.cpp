@@ -228,12 +228,16 @@ DeviceError with_way_back(const DeviceError& error, const fs::path& run) {
                                                      kept.front().filename().string()));
 }
 
+std::int64_t steps_of_epochs(const settings::Settings& settings, std::int64_t per_epoch) {
+  std::int64_t steps = 0;
+  const bool overflows = __builtin_mul_overflow(settings.epochs, per_epoch, &steps);
+  return overflows ? std::numeric_limits<std::int64_t>::max() : steps;
+}
+
 // Steps of a run that no time ends.
 std::int64_t steps_of(const settings::Settings& settings, std::int64_t per_epoch) {
   if (!settings.step_changes.empty()) return settings.step_changes.back().steps;
-  std::int64_t steps = 0;
-  if (__builtin_mul_overflow(settings.epochs, per_epoch, &steps))
-    steps = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t steps = steps_of_epochs(settings, per_epoch);
   return settings.steps > 0 ? std::min(steps, settings.steps) : steps;
 }
 
@@ -251,11 +255,8 @@ void check_longer(const Training& run, const data::Dataset& training) {
         "leave --epochs and --steps out, or give more; Ctrl-C ends a run with what it has");
   }
   if (!run.epochs_alone) return;
-  settings::Settings by_epochs = run.earlier;
-  by_epochs.steps = 0;
-  by_epochs.step_changes.clear();
-  const bool by_steps =
-      chosen.steps > 0 && (!chosen.step_changes.empty() || chosen.steps <= steps_of(by_epochs, per_epoch));
+  const bool by_steps = chosen.steps > 0 && (!chosen.step_changes.empty() ||
+                                             chosen.steps <= steps_of_epochs(run.earlier, per_epoch));
   if (chosen.seconds == 0 && !by_steps) return;
   throw ConfigError(fmt::format("the run of {} ends {}; --epochs changes nothing", run.resumed,
                                 chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),

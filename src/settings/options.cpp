@@ -49,16 +49,18 @@ const Option& option(std::string_view name) {
   throw ConfigError("there is no option '" + std::string(name) + "'");
 }
 
+void name_flag(std::string& message, std::string_view field, std::string_view flag) {
+  for (std::size_t at = 0; (at = message.find(field, at)) != std::string::npos;) {
+    const std::size_t end = at + field.size();
+    const bool whole = end == message.size() || !in_name(message[end]);
+    if (whole) message.replace(at, field.size(), flag);
+    at += whole ? flag.size() : field.size();
+  }
+}
+
 std::string in_flags(std::string message) {
   for (const Option& o : options()) {
-    for (const std::string& field : o.fields) {
-      for (std::size_t at = 0; (at = message.find(field, at)) != std::string::npos;) {
-        const std::size_t end = at + field.size();
-        const bool whole = end == message.size() || !in_name(message[end]);
-        if (whole) message.replace(at, field.size(), "--" + o.name);
-        at += whole ? o.name.size() + 2 : field.size();
-      }
-    }
+    for (const std::string& field : o.fields) name_flag(message, field, "--" + o.name);
   }
   return message;
 }

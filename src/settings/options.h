@@ -34,6 +34,8 @@ const std::vector<std::string>& network_options();
 /// The option called `name`. Throws ConfigError if there is none.
 const Option& option(std::string_view name);
 
+/// A field of the library as its flag, wherever `message` names it.
+void name_flag(std::string& message, std::string_view field, std::string_view flag);
 /// A message of the library with flags in place of its fields: "FitOptions::epochs must be at least 1" ->
 /// "--epochs must be at least 1".
 std::string in_flags(std::string message);

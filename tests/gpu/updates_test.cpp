@@ -33,13 +33,17 @@ const resnet_device_api& counting() {
   return kApi;
 }
 
+Network network_of_width(std::int64_t channels, const Shape& images) {
+  return network_of(
+      test::random_network(
+          "d2l_resnet18",
+          {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {channels}, .stem_channels = channels}),
+      images);
+}
+
 TEST(Updates, AreOneLaunchWithTheBitsOfMany) {
   const Shape images{2, 1, 9, 8};
-  const Network network =
-      network_of(test::random_network(
-                     "d2l_resnet18",
-                     {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {8}, .stem_channels = 8}),
-                 images);
+  const Network network = network_of_width(8, images);
   const test::Examples e = test::examples(images, 3);
   for (const OptimizerOptions& optimizer : {OptimizerOptions{.method = SgdOptions{.momentum = 0.9}},
                                             OptimizerOptions{.method = AdamWOptions{}}}) {
@@ -71,11 +75,7 @@ double seconds_of(const std::vector<CallTime>& calls, const std::string& op) {
 // What is timed is what a step launches: one update, whose time is its parts', and copies beside them.
 TEST(Updates, AreTimedAsTheyRun) {
   const Shape images{2, 1, 13, 14};
-  const Network network =
-      network_of(test::random_network(
-                     "d2l_resnet18",
-                     {.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {64}, .stem_channels = 64}),
-                 images);
+  const Network network = network_of_width(64, images);
   const test::Examples e = test::examples(images, 3);
   const EngineOptions options{.precision = Precision::bf16};
   const auto timed = engine::make_gpu_engine(network, options, counting(), 0),
