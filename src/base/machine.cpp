@@ -29,8 +29,10 @@ std::optional<Isa> isa_named(std::string_view name) {
 
 Isa best_isa() {
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    throw ConfigError("this processor (" + cpu_model() + ") has no AVX2 and FMA",
+  // What Highway compiles its AVX2 code for: compilers shift with BMI2 as they like.
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi") ||
+      !__builtin_cpu_supports("bmi2")) {
+    throw ConfigError("this processor (" + cpu_model() + ") has no AVX2, FMA and BMI2",
                       "the native engine needs an x86-64 processor of 2013 or later");
   }
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&

@@ -18,7 +18,7 @@ std::string_view name_of(Isa isa);
 std::optional<Isa> isa_named(std::string_view name);
 
 /// The strongest level that this processor and its operating system run.
-/// Throws ConfigError on a processor without AVX2 and FMA.
+/// Throws ConfigError on a processor without AVX2, FMA and BMI2.
 Isa best_isa();
 
 /// The processor's model as the operating system names it, or "unknown".

@@ -8,6 +8,7 @@
 
 #include "graph/names.h"
 #include "ops/adamw.h"
+#include "ops/batch_norm.h"
 #include "ops/sgd.h"
 
 namespace resnet::compiler {
@@ -89,9 +90,11 @@ std::string name(const AdamWOptions&) {
   return "adamw";
 }
 void check_method(const AdamWOptions& adamw) {
-  expect(within(adamw.beta1, 0, 1), "AdamWOptions::beta1", "give a number of at least 0 and below 1");
+  // The kernels take it, and eps, as f32.
+  expect(within(adamw.beta1, 0, 1) && static_cast<float>(adamw.beta1) < 1, "AdamWOptions::beta1",
+         "give a number of at least 0 and, in f32, below 1");
   expect(within(adamw.beta2, 0, 1), "AdamWOptions::beta2", "give a number of at least 0 and below 1");
-  expect(adamw.eps > 0 && std::isfinite(adamw.eps), "AdamWOptions::eps", "give a finite number above 0");
+  expect(ops::is_eps(adamw.eps), "AdamWOptions::eps", "give a number above 0, and finite in f32");
   expect(within(adamw.weight_decay, 0, INFINITY), "AdamWOptions::weight_decay",
          "give a finite number of at least 0");
 }

@@ -12,6 +12,7 @@
 #include "ops/batch_norm.h"
 #include "ops/conv2d.h"
 #include "resnet/engine.h"
+#include "support/isas.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -80,8 +81,9 @@ TEST(FuseEvaluation, ChangesNoBit) {
                                                               .blocks = {1, 2, 1, 1},
                                                               .channels = {24, 64, 40, 72},
                                                               .stem = models::Stem::small});
-      for (const std::string isa : {"avx2", "avx512"}) {
-        if (*isa_named(isa) > best_isa()) continue;
+      for (const Isa each : test::isas()) {
+        if (each == Isa::avx512_bf16) continue;  // computes f32 as the one before
+        const std::string isa(name_of(each));
         const auto fused = make_native_engine(network_of(net, images), {.threads = 2, .isa = isa});
         const auto plain =
             make_native_engine(network_of(net, images), {.threads = 2, .isa = isa, .fuse = false});

@@ -134,7 +134,10 @@ TEST(OptimizerOptions, ThatCannotBeAreRefused) {
            {.method = SgdOptions{.weight_decay = -1}},
            {.method = AdamWOptions{.beta1 = 1}},
            {.method = AdamWOptions{.beta2 = -0.5}},
+           {.method = AdamWOptions{.beta1 = 0.99999999}},
            {.method = AdamWOptions{.eps = 0}},
+           {.method = AdamWOptions{.eps = 1e39}},
+           {.method = AdamWOptions{.eps = 1e-46}},
            {.method = AdamWOptions{.weight_decay = INFINITY}},
            {.groups = {{.names = "*", .lr_factor = -1}}},
            {.groups = {{.names = "*", .decay_factor = NAN}}}}) {

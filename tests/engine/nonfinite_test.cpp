@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <string>
 
 #include "base/machine.h"
+#include "support/isas.h"
 #include "support/networks.h"
 
 namespace resnet {
@@ -37,25 +37,13 @@ Tensor pictures(float value) {
   return images;
 }
 
-std::vector<Isa> isas() {
-  std::vector<Isa> all;
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
-    if (isa <= best_isa()) {
-      all.push_back(isa);
-    } else {
-      std::cout << "[ NOT RUN  ] " << name_of(isa) << ": this processor does not have it\n";
-    }
-  }
-  return all;
-}
-
 TEST(NotFinite, LeavesNoFiniteAnswer) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const float value : {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf}) {
     const Tensor images = pictures(value);
     const Network network{nn::trace(net(), images.shape(), Mode::eval), std::nullopt, state_of(net())};
     const Tensor expected = make_reference_engine(network)->infer(images.view<float>());
-    for (const Isa isa : isas()) {
+    for (const Isa isa : test::isas()) {
       const auto engine = make_native_engine(network, {.threads = 1, .isa = std::string(name_of(isa))});
       const Tensor answers = engine->infer(images.view<float>());
       int finite = 0;
@@ -76,7 +64,7 @@ TEST(NotFinite, LeavesNoFiniteGradient) {
   const auto reference = make_reference_engine(network);
   reference->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
   const State expected = reference->gradient_values();
-  for (const Isa isa : isas()) {
+  for (const Isa isa : test::isas()) {
     const auto engine = make_native_engine(network, {.threads = 1, .isa = std::string(name_of(isa))});
     engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
     const State actual = engine->gradient_values();

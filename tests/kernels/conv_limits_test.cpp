@@ -33,6 +33,31 @@ TEST(ConvLimits, NoAlgorithmTakesOffsetsBeyondThoseOf32Bits) {
   }
 }
 
+// 64 channels of 96x96, flattened, to ten classes, and back.
+TEST(ConvLimits, ABlockHasAsManyImagesAs32BitsReach) {
+  for (const ConvGeometry& g :
+       {ConvGeometry{.n = 1024, .ci = 589'824, .co = 10}, ConvGeometry{.n = 1024, .ci = 10, .co = 589'824}}) {
+    for (const ConvPass pass : kPasses)
+      EXPECT_NO_THROW(choose_conv(g, pass).algorithm->make(g, pass, Isa::avx2)) << text_of(g);
+  }
+}
+
+TEST(ConvLimits, AreWeighedAtOnceOfTheLongestColumn) {
+  const auto start = std::chrono::steady_clock::now();
+  const ConvGeometry g = {.h = std::int64_t{1} << 30, .kh = 3, .ph = 1};
+  for (int i = 0; i < 20; ++i) EXPECT_NO_THROW(check_conv(g));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(seconds.count(), 1);
+}
+
+TEST(ConvLimits, KernelsOfWhichEachPixelMeetsOneTapArePlannedInNoTime) {
+  EXPECT_THROW(choose_conv(square(1, 1000, 999), ConvPass::forward), ShapeError);
+  ConvGeometry patches = square(1000, 1000, 0);
+  patches.sh = patches.sw = 1000;
+  EXPECT_NO_THROW(choose_conv(patches, ConvPass::forward));
+  EXPECT_THROW(choose_conv(patches, ConvPass::input_gradient), ShapeError);
+}
+
 TEST(ConvLimits, TablesStayInProportionToTheTensors) {
   const auto start = std::chrono::steady_clock::now();
   ConvGeometry column = {.h = 65536, .kh = 65536, .ph = 32768};

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -24,6 +23,7 @@
 #include "base/random.h"
 #include "kernels/kernel.h"
 #include "resnet/tensor.h"
+#include "support/isas.h"
 #include "tensor/thread_pool.h"
 
 namespace resnet::kernels::testing {
@@ -41,21 +41,7 @@ inline std::uint64_t seed() {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
 }
 
-/// The instruction sets that this machine runs; says once which it does not.
-inline const std::vector<Isa>& isas() {
-  static const std::vector<Isa> all = [] {
-    std::vector<Isa> runnable;
-    for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
-      if (isa <= best_isa()) {
-        runnable.push_back(isa);
-      } else {
-        std::cout << "[ NOT RUN  ] " << name_of(isa) << ": this processor does not have it\n";
-      }
-    }
-    return runnable;
-  }();
-  return all;
-}
+using test::isas;
 
 /// Numbers of the test's seed and a stream of its own.
 class Numbers {

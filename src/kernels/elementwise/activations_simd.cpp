@@ -83,19 +83,6 @@ struct Multiply {
   HWY_INLINE V operator()(V a, V b) const { return hn::Mul(a, b); }
 };
 
-/// y = f(a, b), element by element; `y` may be `a` or `b`.
-template <class T, class F>
-struct Map {
-  const T *a, *b;
-  T* y;
-  template <int K, class Access>
-  HWY_INLINE void run(const Access& at, Index first, Index) const {
-    for (int k = 0; k < K; ++k) {
-      const Index i = first + k * lanes();
-      at.store(F()(at.load(a + i), at.load(b + i)), y + i);
-    }
-  }
-};
 template <class T, class F>
 void map(const T* x, T* y, Index count) {
   sweep_flat(Map<T, F>{x, x, y}, count);

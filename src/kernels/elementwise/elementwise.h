@@ -46,7 +46,7 @@ void reference_slice(View<const double> x, std::int64_t first, View<double> y);
 ///   dropout          x, seed_step (i64 [2]) -> y   (its gradient is itself, applied to dy)
 ///   drop path        x [n][elements], seed_step -> y             (as well)
 ///   flatten          x [n][pixels][c] -> y [n][c*pixels] in NCHW order;  unflatten is the way back
-///   activation       x -> y                        (within 4 + x^2 roundings of the result; NaN stays NaN)
+///   activation       x -> y                        (within 8 + 2 x^2 roundings, 2^-24 each; NaN stays NaN)
 ///   its gradient     dy, x -> dx
 ///   mul              a, b -> y
 ///   mul gate         x [n][pixels][c], gate [n][c] -> y

@@ -15,21 +15,6 @@ namespace {
 
 using Index = std::int64_t;
 
-/// y = f(a, b), element by element; `y` may be `a` or `b`.
-template <class T, class F>
-struct Map {
-  F f;
-  const T *a, *b;
-  T* y;
-  template <int K, class Access>
-  HWY_INLINE void run(const Access& at, Index first, Index) const {
-    for (int k = 0; k < K; ++k) {
-      const Index i = first + k * lanes();
-      at.store(f(at.load(a + i), at.load(b + i)), y + i);
-    }
-  }
-};
-
 struct Relu {  // NaN stays NaN
   HWY_INLINE V operator()(V x, V) const { return hn::IfThenZeroElse(hn::Le(x, hn::Zero(D())), x); }
 };
@@ -42,15 +27,15 @@ struct Add {
 
 template <class T>
 void relu(const T* x, T* y, Index count) {
-  sweep_flat(Map<T, Relu>{{}, x, x, y}, count);
+  sweep_flat(Map<T, Relu>{x, x, y}, count);
 }
 template <class T>
 void relu_gradient(const T* dy, const T* y, T* dx, Index count) {
-  sweep_flat(Map<T, ReluGradient>{{}, dy, y, dx}, count);
+  sweep_flat(Map<T, ReluGradient>{dy, y, dx}, count);
 }
 template <class T>
 void add(const T* a, const T* b, T* y, Index count) {
-  sweep_flat(Map<T, Add>{{}, a, b, y}, count);
+  sweep_flat(Map<T, Add>{a, b, y}, count);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/kernel.h"
+#include "kernels/loss/softmax.h"
 
 namespace resnet::kernels {
 
@@ -29,14 +30,7 @@ class RowKernel : public Kernel {
   }
   Index label(const Call& call, Index row) const noexcept { return call.operand<const std::int32_t>(1)[row]; }
 
-  /// The first largest; a NaN counts as largest, as in PyTorch.
-  Index argmax(const float* row) const noexcept {
-    Index best = 0;
-    for (Index k = 1; k < classes_; ++k) {
-      if (row[k] > row[best] || (std::isnan(row[k]) && !std::isnan(row[best]))) best = k;
-    }
-    return best;
-  }
+  Index argmax(const float* row) const noexcept { return argmax_of(row, classes_); }
 
   /// exp(logit - largest) of a row into `exps`; gives their sum.
   double exponentials(const float* row, double* exps) const noexcept {

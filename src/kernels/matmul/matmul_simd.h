@@ -13,6 +13,8 @@
 
 namespace resnet::kernels {
 
+inline constexpr std::int64_t kTileRows = 6;  // of a register tile: tiles.h says why
+
 /// Numbers of a word.
 template <class T>
 constexpr std::int64_t kWord = sizeof(float) / sizeof(T);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/matmul/matmul_simd.h"
 #include "kernels/simd/lanes.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -16,7 +17,6 @@ constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
 
 // The tile lives in registers: 6 x 2 sums + 2 of the panel + 1 broadcast of 16 (AVX2), or 6 x 4 + 4
 // + 1 of 32 (AVX-512). Twelve sums and more hide the latency of two fused multiply-adds a cycle.
-constexpr int kTileRows = 6;
 constexpr int kVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
 constexpr std::int64_t kPanel = kVectors * kLanes;
 

@@ -106,6 +106,20 @@ HWY_INLINE void sweep_flat(const Op& op, std::int64_t count) {
   sweep(op, 0, count, lanes());
 }
 
+/// For sweep_flat(): y = f(a, b), element by element; `y` may be `a` or `b`.
+template <class T, class F>
+struct Map {
+  const T *a, *b;
+  T* y;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, std::int64_t first, std::int64_t) const {
+    for (int k = 0; k < K; ++k) {
+      const std::int64_t i = first + k * lanes();
+      at.store(F()(at.load(a + i), at.load(b + i)), y + i);
+    }
+  }
+};
+
 /// As sweep(), for an op that adds what it sees to `block`, `kinds` tables of one period. Their totals
 /// are left in `sums`. After 32 periods a block is added to the totals, so that a chunk of 1024 periods
 /// takes 64 additions in a row instead of 1024.

@@ -319,7 +319,9 @@ GemmPlan::GemmPlan(const GemmProblem& p, const Cut& cut)
   const std::int64_t pixels = p.out_h * p.out_w;
   strip_height_ = p.out_h;
   if (cut.rows >= pixels) {
-    images_ = std::clamp<std::int64_t>(cut.rows / pixels, 1, n_);
+    // No more than 32 bits reach; one image always fits (graph/limits.h).
+    const std::int64_t reached = kMostOffset / std::max(in_image_, out_image_);
+    images_ = std::clamp<std::int64_t>(std::min(cut.rows / pixels, reached), 1, n_);
     image_blocks_ = ceil_div(n_, images_);
     images_ = ceil_div(n_, image_blocks_);
     image_blocks_ = ceil_div(n_, images_);

@@ -27,36 +27,59 @@ std::int64_t taps_at(const Axis& a, std::int64_t o) noexcept {
   return std::max<std::int64_t>(0, std::min(a.taps, room / a.dilation + 1) - begin);
 }
 
+/// Outputs that meet the image through all the taps [first, last].
+std::int64_t outputs_at(const Axis& a, std::int64_t first, std::int64_t last) noexcept {
+  const std::int64_t before = a.padding - first * a.dilation, room = a.in - 1 + a.padding - last * a.dilation;
+  if (room < 0) return 0;
+  const std::int64_t begin = before > 0 ? ceil_div(before, a.stride) : 0;
+  return std::max<std::int64_t>(0, std::min(a.out, room / a.stride + 1) - begin);
+}
+
+/// Pairs of an output and a tap that meets the image, counted along the fewer: a file may ask for 2^30 outputs.
+double pairs_of(const Axis& a) noexcept {
+  double pairs = 0;
+  if (a.taps <= a.out) {
+    for (std::int64_t t = 0; t < a.taps; ++t) pairs += static_cast<double>(outputs_at(a, t, t));
+  } else {
+    for (std::int64_t o = 0; o < a.out; ++o) pairs += static_cast<double>(taps_at(a, o));
+  }
+  return pairs;
+}
+
 /// Taps in all sets of an axis, at most: outputs that have all taps share one, each of the others may have
 /// its own.
 double forward_taps(const Axis& a) noexcept {
-  auto sum = static_cast<double>(a.taps);
-  for (std::int64_t o = 0; o < a.out; ++o) {
-    const std::int64_t taps = taps_at(a, o);
-    if (taps < a.taps) sum += static_cast<double>(taps);
-  }
-  return sum;
+  const auto all = static_cast<double>(a.taps);
+  return all + pairs_of(a) - all * static_cast<double>(outputs_at(a, 0, a.taps - 1));
+}
+
+/// Of an input gradient: residues of the stride that taps have, and inputs so near to the border that they may
+/// lack taps.
+std::int64_t period_of(const Axis& a) noexcept {
+  return a.stride / std::gcd(a.stride, a.dilation);
+}
+std::int64_t border_of(const Axis& a) noexcept {
+  const std::int64_t before = std::max<std::int64_t>(0, a.dilation * (a.taps - 1) - a.padding),
+                     behind = std::max<std::int64_t>(0, a.in + a.padding - (a.out - 1) * a.stride - 1);
+  return std::min(a.in, before + behind);
 }
 
 /// As forward_taps() of the input gradient, where rows are input pixels: those far enough from the border
 /// share a set for each residue of the stride.
 double gradient_taps(const Axis& a) noexcept {
-  const std::int64_t period = a.stride / std::gcd(a.stride, a.dilation);
-  const std::int64_t before = std::max<std::int64_t>(0, a.dilation * (a.taps - 1) - a.padding),
-                     behind = std::max<std::int64_t>(0, a.in + a.padding - (a.out - 1) * a.stride - 1);
   return static_cast<double>(a.taps) +
-         static_cast<double>(std::min(a.in, before + behind)) * static_cast<double>(ceil_div(a.taps, period));
+         static_cast<double>(border_of(a)) * static_cast<double>(ceil_div(a.taps, period_of(a)));
+}
+
+/// Sets of an axis, at most.
+std::int64_t sets_of(const Axis& a, bool gradient) noexcept {
+  return gradient ? std::min(a.in, border_of(a) + period_of(a)) : a.out - outputs_at(a, 0, a.taps - 1) + 1;
 }
 
 }  // namespace
 
 double valid_taps(const ConvGeometry& g) noexcept {
-  const auto sum = [](const Axis& a) {
-    double taps = 0;
-    for (std::int64_t o = 0; o < a.out; ++o) taps += static_cast<double>(taps_at(a, o));
-    return taps;
-  };
-  return sum(rows_of(g)) * sum(columns_of(g));
+  return pairs_of(rows_of(g)) * pairs_of(columns_of(g));
 }
 
 bool tables_fit(const ConvGeometry& g, ConvPass pass) noexcept {
@@ -69,8 +92,15 @@ bool tables_fit(const ConvGeometry& g, ConvPass pass) noexcept {
   for (const Axis& a : {rows, columns}) {  // coordinates, by output or input and tap
     if (static_cast<double>(std::max(a.in, a.out)) * static_cast<double>(a.taps) > most) return false;
   }
-  const double sets = pass == ConvPass::input_gradient ? gradient_taps(rows) * gradient_taps(columns)
-                                                       : forward_taps(rows) * forward_taps(columns);
+  const bool gradient = pass == ConvPass::input_gradient;
+  // Each set is asked for each tap, whether it has it or not: a nanosecond or two.
+  constexpr double kAskedPerEntry = 64;
+  const auto asked = [&](const Axis& a) {
+    return static_cast<double>(sets_of(a, gradient)) * static_cast<double>(a.taps);
+  };
+  if (asked(rows) * asked(columns) > kAskedPerEntry * most) return false;
+  const double sets =
+      gradient ? gradient_taps(rows) * gradient_taps(columns) : forward_taps(rows) * forward_taps(columns);
   // The weight gradient lists channels one by one.
   return sets * (pass == ConvPass::weight_gradient ? static_cast<double>(g.ci / g.groups) : 1.0) <= most;
 }

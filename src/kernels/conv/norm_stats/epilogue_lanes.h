@@ -112,7 +112,7 @@ struct GradientSumsEpilogue {
     HWY_INLINE V apply(V v, std::int64_t at) {
       const V x = hn::Sub(access.load(args.x + at), mean);
       if constexpr (kMask) {
-        std::uint32_t bits;  // there is room behind the last
+        std::uint64_t bits;  // LoadMaskBits may read as many; there is room behind the last
         std::memcpy(&bits, args.relu_mask + at / 8, sizeof bits);
         bits >>= at % 8;
         v = hn::IfThenElseZero(hn::LoadMaskBits(D(), reinterpret_cast<const std::uint8_t*>(&bits)), v);

@@ -16,12 +16,12 @@ namespace resnet::kernels::conv {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
+using resnet::kernels::kTileRows;
 using resnet::kernels::HWY_NAMESPACE::clear;
 using resnet::kernels::HWY_NAMESPACE::d;
 using resnet::kernels::HWY_NAMESPACE::Floats;
 using resnet::kernels::HWY_NAMESPACE::kLanes;
 using resnet::kernels::HWY_NAMESPACE::kPanel;
-using resnet::kernels::HWY_NAMESPACE::kTileRows;
 using resnet::kernels::HWY_NAMESPACE::kVectors;
 using resnet::kernels::HWY_NAMESPACE::Tiling;
 using resnet::kernels::HWY_NAMESPACE::V;

@@ -29,7 +29,6 @@ constexpr std::int64_t local_bytes(std::int64_t lanes) noexcept {
 }
 // Fewer such tasks would leave threads without one: small batches are shared.
 inline constexpr std::int64_t kFewestLocalTasks = 32;
-inline constexpr std::int64_t kTileRows = 6;  // of a register tile
 inline constexpr std::int64_t kFewestLocalTiles = 2 * kTileRows;
 inline constexpr std::int64_t kFewestTiles = 48;     // eight register tiles, so that a panel is worth its way
 inline constexpr std::int64_t kTilesPerTask = 8;     // of a transform

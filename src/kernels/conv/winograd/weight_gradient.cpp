@@ -28,8 +28,8 @@ constexpr std::int64_t kPieces = 64;     // tiles summed before the next squares
 // dw = sum over tiles of (input points) x (output gradient points), point by point, and back.
 //
 // Where the sums are few, a task is a chunk of small blocks with sums of its own, all in L2:
-// phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in L3,
-//, a team being a chunk: for each round [transforms], [products], then [sum of the chunks and result].
+// phases [chunks], [sum of the chunks and result]. Else all threads share blocks that live in L3, a team
+// being a chunk: for each round [transforms], [products], then [sum of the chunks and result].
 template <class T>
 class WinogradWeightGradient final : public Kernel {
  public:
