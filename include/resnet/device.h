@@ -10,6 +10,7 @@ namespace resnet {
 /// What an engine runs on, for reports.
 struct DeviceInfo {
   static constexpr const char* kNoDriver = "no NVIDIA driver";
+  static constexpr const char* kNoPlugins = "a static program loads no plugin for GPUs";
   std::string kind;    // "cpu", "cuda:0"
   std::string name;    // of the processor or the GPU, as it calls itself
   std::string target;  // what its code is compiled for: an instruction set, an architecture ("sm_90");

@@ -185,7 +185,7 @@ class PlannedEngine : public Engine {
   /// Bytes of the arena: state and work.
   virtual std::int64_t arena_bytes() const = 0;
   /// What this work needs of the arena, which is not made for it yet. `mixed`: with Targets::mixed_labels.
-  /// What was asked for so is taken at once, by the first call that needs any of it.
+  /// What was asked for so is taken at once, where there is so much, by the first call that needs any of it.
   virtual ArenaBytes planned_bytes(const Shape& images, Work work, bool mixed = false) = 0;
   /// SHA-256 of the kernels that this work is done by, 64 digits: beside device() what the bits of its
   /// results follow from.
@@ -205,10 +205,10 @@ struct Network {
   State state;
 };
 
-/// Traces a module for images [N,C,H,W]; its parameters must be set (init() does).
+/// Traces a module for images [N,C,H,W]; its parameters must be set (init() does), else ConfigError.
 Network network_of(const nn::Module& module, const Shape& images);
 
-/// The module's parameters and buffers by name; all must be set.
+/// The module's parameters and buffers by name; all must be set, else ConfigError.
 State state_of(const nn::Module& module);
 /// Puts values into the module by name and marks them as set; names that it has not are an error, what
 /// is not named stays as it is. Nothing changes if anything does not fit. Throws ShapeError.

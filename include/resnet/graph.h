@@ -37,6 +37,9 @@ struct ValueType {
 /// buffers such as running statistics), or a node.
 enum class Role : std::uint8_t { input, parameter, buffer, computed };
 
+/// "input", "parameter", "buffer" or "computed".
+std::string_view name_of(Role role) noexcept;
+
 /// Whether it is of the network's state.
 constexpr bool is_state(Role role) {
   return role == Role::parameter || role == Role::buffer;
@@ -81,7 +84,7 @@ struct Node {
   std::vector<ValueId> inputs, outputs;  // by slot; kNone where absent
 };
 
-/// The inputs of a node without the absent ones behind the slots that are always listed.
+/// The inputs of a node without the absent ones after the slots that are always listed.
 std::span<const ValueId> listed_inputs(const Node& node);
 
 /// A state value takes this value at the end of a run.
@@ -129,8 +132,9 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<std::pair<std::string, ValueId>> outputs_;
   std::vector<Update> updates_;
-  std::unordered_map<std::string, ValueId> named_;  // inputs and state
-  std::unordered_map<std::string, ValueId> named_outputs_;
+  // No hash that a file could be made for.
+  std::map<std::string, ValueId> named_;  // inputs and state
+  std::map<std::string, ValueId> named_outputs_;
 };
 
 /// Readable listing, a line a node.
@@ -159,7 +163,7 @@ struct Builder {
 class Value {
  public:
   Value(graph::Builder& builder, graph::ValueId id) : builder_(&builder), id_(id) {}
-  const Shape& shape() const { return builder_->graph.value(id_).type.shape; }
+  Shape shape() const { return builder_->graph.value(id_).type.shape; }
   Mode mode() const { return builder_->mode; }
   graph::Builder& builder() const noexcept { return *builder_; }
   graph::ValueId id() const noexcept { return id_; }

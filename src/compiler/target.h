@@ -33,7 +33,7 @@ class Target {
   virtual std::string_view name() const = 0;
   /// Throws ConfigError unless activations can be stored so.
   virtual void check(DType activations) const = 0;
-  /// Bytes, a power of two: every buffer begins at a multiple.
+  /// Bytes, a power of two: every buffer of work and of what is prepared begins at a multiple; state at one of 64.
   virtual std::int64_t alignment() const { return 64; }
 
   /// Whether its kernel can compute the operation with the neighbours that are fused in it. Of the operands

@@ -57,8 +57,7 @@ class Verifier {
                           "it gives 'images', f32 [N,C,H,W], and dropout's seed");
       }
     } else if (is_state(value.role)) {
-      const auto begins = [&](const char* prefix) { return value.name.starts_with(prefix); };
-      if (std::ranges::any_of(graph::kReserved, begins)) {
+      if (graph::is_reserved(value.name)) {
         throw FormatError(
             "the network's state '" + value.name + "' has a name that engines keep for themselves",
             "those begin with 'engine/', 'gradient/' or 'optimizer/'");

@@ -30,8 +30,6 @@ struct resnet_graph {
 namespace resnet::cuda {
 namespace {
 
-constexpr int kLeastMajor = 8;  // compute capability 8.0: bf16 and tf32 in tensor cores
-
 thread_local char last_error[512] = "";
 
 int failed(const char* message) {
@@ -94,7 +92,7 @@ int facts(std::int32_t device, resnet_device_facts* facts) {
   if (const int status = checked(cudaDriverGetVersion(&facts->driver))) return status;
   if (const int status = checked(cudaRuntimeGetVersion(&facts->runtime))) return status;
   // Whoever asks refuses one that none of the kernels is for: it is not worth a context.
-  if (properties.major < kLeastMajor) return RESNET_DEVICE_DONE;
+  if (facts->architecture < RESNET_LEAST_ARCHITECTURE) return RESNET_DEVICE_DONE;
   if (const int status = checked(cudaSetDevice(device))) return status;
   std::size_t free_bytes = 0, all_bytes = 0;
   if (const int status = checked(cudaMemGetInfo(&free_bytes, &all_bytes))) return status;

@@ -10,6 +10,9 @@ extern "C" {
 // Raised whenever a struct, a function or the meaning of one changes.
 #define RESNET_DEVICE_API_VERSION 3
 
+// Compute capability 8.0: bf16 and tf32 in tensor cores, copies beside other work. Less than that is refused.
+#define RESNET_LEAST_ARCHITECTURE 80
+
 // Why a function failed, where who asked can do something about it.
 enum resnet_device_status {
   RESNET_DEVICE_DONE = 0,

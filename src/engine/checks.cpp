@@ -1,7 +1,7 @@
 #include "engine/checks.h"
 
-#include <unordered_map>
-#include <unordered_set>
+#include <map>
+#include <set>
 
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
@@ -13,9 +13,8 @@ namespace {
 
 // What a list of named things has, by name.
 template <class Thing>
-std::unordered_map<std::string_view, const Thing*> by_name(
-    const std::vector<std::pair<std::string, Thing>>& list) {
-  std::unordered_map<std::string_view, const Thing*> result;
+std::map<std::string_view, const Thing*> by_name(const std::vector<std::pair<std::string, Thing>>& list) {
+  std::map<std::string_view, const Thing*> result;
   for (const auto& [name, thing] : list) result.emplace(name, &thing);
   return result;
 }
@@ -49,15 +48,22 @@ std::map<std::string, graph::Role> state_roles(const Network& network) {
 }
 
 void check_network(const Network& network) {
-  std::unordered_set<std::string_view> names;
+  std::set<std::string_view> names;
   for (const auto& [name, tensor] : network.state) {
     if (!names.insert(name).second) throw ShapeError("the network's state has '" + name + "' twice");
+    if (graph::is_reserved(name))
+      throw ShapeError("the network's state has '" + name + "', a name that engines keep for themselves",
+                       "give what an engine remembers to set_state()");
   }
   for (const graph::Graph* graph : {&network.eval, network.train ? &*network.train : nullptr}) {
     if (graph == nullptr) continue;
     compiler::verify(*graph);
     check_state_of(*graph, network.state);
   }
+}
+
+void check_gradients(bool called) {
+  if (!called) throw ConfigError("there are no gradients yet", "call gradients() first");
 }
 
 graph::Graph reshaped(const graph::Graph& graph, const Shape& images) {

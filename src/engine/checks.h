@@ -25,6 +25,8 @@ std::map<std::string, graph::Role> state_roles(const Network& network);
 /// Both graphs must be what engines take for granted (compiler/verify.h), and every state value of theirs
 /// must be in the network's state, with its shape. Throws FormatError, ShapeError.
 void check_network(const Network& network);
+/// Throws ConfigError where gradients() has not been called.
+void check_gradients(bool called);
 
 /// The graph for images of this shape, verified.
 graph::Graph reshaped(const graph::Graph& graph, const Shape& images);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/memory.h"
+#include "device/api.h"
 #include "engine/ahead.h"
 #include "engine/gpu.h"
 #include "gpu/device.h"
@@ -84,9 +85,9 @@ std::optional<DeviceName> device_named(std::string_view text) {
   if (architecture) text.remove_prefix(kArchitecture.size());
   unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  constexpr unsigned kLeastArchitecture = 80, kMost = 1000;
+  constexpr unsigned kMost = 1000;
   if (error != std::errc() || end != text.data() + text.size() || number >= kMost ||
-      (architecture && number < kLeastArchitecture)) {
+      (architecture && number < RESNET_LEAST_ARCHITECTURE)) {
     return std::nullopt;
   }
   DeviceName name{Kind::cuda};

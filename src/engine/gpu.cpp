@@ -1,7 +1,5 @@
 #include "engine/gpu.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -37,7 +35,7 @@ class GpuEngine : public AheadEngine {
         threads_(threads_of(options_)),
         device_(api, number),
         target_(target_of(options_, cudnn_of(device_, options_))),
-        state_(network_, options_.optimizer, 1),
+        state_(network_, options_, 1),
         arena_(device_),
         plans_(network_, options_, target_, state_, [this](plan::Plan plan) {
           return std::make_unique<gpu::Executor>(std::move(plan), device_);
@@ -57,9 +55,9 @@ class GpuEngine : public AheadEngine {
 
   void apply(const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("apply()");
-    check_gradients();
+    check_gradients(has_gradients_);
     gpu::Executor& executor = compiled(Kind::apply, {});
-    if (std::exchange(gradients_are_lent_, false)) push();
+    if (gradients_are_lent_) push_gradients();
     auto flight = next_flight();
     write_inputs(*flight, executor, inputs);
     run(executor);
@@ -129,13 +127,13 @@ class GpuEngine : public AheadEngine {
 
   State gradient_values() const override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    check_gradients(has_gradients_);
     pull();
     return state_.gradient_values();
   }
   std::vector<GradientSpan> gradient_spans() override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    check_gradients(has_gradients_);
     pull();
     gradients_are_lent_ = true;
     return state_.gradient_spans();
@@ -162,14 +160,7 @@ class GpuEngine : public AheadEngine {
 
   DeviceInfo device() const override {
     const Gate::Pass pass = gate_.read();
-    const resnet_device_facts& facts = device_.facts();
-    return {.kind = device_.name(),
-            .name = facts.name,
-            .target = facts.architecture == 0 ? "emulated" : fmt::format("sm_{}", facts.architecture),
-            .threads = threads_.count,
-            .threads_from = threads_.from,
-            .libraries = libraries_of(device_),
-            .note = note_of(device_)};
+    return gpu_device(device_, threads_);
   }
 
   std::vector<CallTime> profile(const ImageView& images, const Targets& targets,
@@ -183,7 +174,8 @@ class GpuEngine : public AheadEngine {
     idle_.push_back(std::move(flight));
     mirrored_ = false;
     state_.count_step();
-    state_.count_update(executor.finite());
+    finite_ = finite_ && executor.finite();
+    state_.count_update(true);
     std::vector<CallTime> calls = call_times(executor.plan(), seconds);
     if (const std::int64_t bytes = executor.copied_bytes(); bytes > 0) {
       calls.insert(calls.begin(), CallTime{.op = "copy_weights",
@@ -226,41 +218,49 @@ class GpuEngine : public AheadEngine {
   static constexpr int kAhead = 2;                   // steps that are asked for before one is looked at
   static constexpr std::int64_t kSpare = 256 << 20;  // bytes that held sets leave free, for more plans
 
-  void check_gradients() const {
-    if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
-  }
-
   // The state's values lie on the device; state_ is their mirror for whoever reads or sets them.
   void pull() const {
-    if (mirrored_ || arena_.state() == nullptr) return;
+    if (mirrored_ || mirrored_bytes_ < 0) return;
     device_.copy(state_.arena().state(), arena_.state(), mirrored_bytes_);
     device_.synchronize();
     mirrored_ = true;
   }
   void push() {
-    if (arena_.state() == nullptr) return;
+    if (mirrored_bytes_ < 0) return;
     device_.copy(arena_.state(), state_.arena().state(), mirrored_bytes_);
     device_.synchronize();
     mirrored_ = true;
   }
 
+  // What may have been written into the spans that are lent.
+  void push_gradients() {
+    for (const GradientSpan& span : state_.gradient_spans()) {
+      const auto* const from = reinterpret_cast<const std::byte*>(span.values.data());
+      device_.copy(arena_.state() + (from - state_.arena().state()), from,
+                   static_cast<std::int64_t>(span.values.size_bytes()));
+    }
+    device_.synchronize();
+  }
+
   // With memory to run in.
   gpu::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
     return plans_.bound(kind, images, mixed, [&](gpu::Executor& executor) {
-      reserve();
+      reserve(executor);
       executor.bind(arena_);
     });
   }
 
-  // Room for all plans, so that it grows once, and for new state on both sides.
-  void reserve() {
-    const std::int64_t work = plans_.largest().work;
-    const std::int64_t state = state_.layout().bytes();
+  // Room for all plans, so that it grows once, and for new state on both sides. Where there is not so much, for
+  // this plan: what was only asked for (planned_bytes()) and is too much stands in nobody's way.
+  void reserve(const gpu::Executor& executor) {
+    const std::int64_t state = state_.layout().bytes(), all = plans_.largest().work;
+    const bool fits = arena_.growth(state, all) + executor.missing_bytes() <= device_.free_bytes();
+    const std::int64_t work = fits ? all : executor.plan().work_bytes + executor.plan().prepared_bytes;
     pull();
     state_.arena().reserve(state, 0, 0);
-    const bool first = arena_.state() == nullptr;
+    const bool first = mirrored_bytes_ < 0;  // the last try may have had room for the state alone
     try {
-      if (!arena_.reserve(state, work)) return;
+      if (!arena_.reserve(state, work) && !first) return;
     } catch (...) {
       plans_.unbind_all();
       throw;
@@ -315,7 +315,6 @@ class GpuEngine : public AheadEngine {
   }
 
   void run(gpu::Executor& executor) {
-    gradients_are_lent_ = false;
     mirrored_ = false;
     executor.run();
   }
@@ -326,6 +325,7 @@ class GpuEngine : public AheadEngine {
     gpu::Executor& executor = compiled(kind, shape_of(images), targets.mixed());
     auto flight = next_flight();
     write_step(*flight, executor, images, targets, inputs);
+    gradients_are_lent_ = false;
     run(executor);
     state_.count_step();
     if (kind == Kind::step) state_.count_update(true);  // finish() tells whether it was finite
@@ -370,9 +370,9 @@ class GpuEngine : public AheadEngine {
   std::vector<std::unique_ptr<Flight>> idle_;  // with memory for the next
   std::map<Ticket, std::unique_ptr<Flight>> under_way_;
   Ticket last_ticket_ = 0;
-  std::int64_t mirrored_bytes_ = 0;  // of the state, on both sides
-  mutable bool mirrored_ = true;     // what the device has is in state_
-  bool gradients_are_lent_ = false;  // and may have been written in the mirror
+  std::int64_t mirrored_bytes_ = -1;  // of the state, on both sides; -1: the device has none of it yet
+  mutable bool mirrored_ = true;      // what the device has is in state_
+  bool gradients_are_lent_ = false;   // and may have been written in the mirror
   bool has_gradients_ = false;
   bool finite_ = true;  // all that was finished, since set_state()
 };

@@ -11,7 +11,7 @@
 namespace resnet::engine {
 
 /// On device `number` of these functions, which outlive it, whatever EngineOptions::device says. Of the
-/// options it takes precision, threads, seed, fusion, optimiser and loss.
+/// options it takes precision, threads, seed, memory (of the host), fusion, optimiser and loss.
 std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOptions& options,
                                                const resnet_device_api& api, int number);
 /// The state of this one stays.

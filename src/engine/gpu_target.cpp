@@ -11,6 +11,25 @@
 #include "engine/training_plans.h"
 
 namespace resnet::engine {
+namespace {
+
+std::string libraries_of(const gpu::Device& device) {
+  const resnet_device_facts& facts = device.facts();
+  std::string text;
+  if (facts.runtime != 0)
+    text = fmt::format("CUDA {}, driver for CUDA {}", gpu::cuda_version(facts.runtime),
+                       gpu::cuda_version(facts.driver));
+  const std::string library = device.library_text();
+  return text + (text.empty() || library.empty() ? "" : ", ") + library;
+}
+
+std::string note_of(const gpu::Device& device) {
+  if (device.missing_library().empty()) return device.library_note();
+  return device.missing_library() +
+         ": own kernels compute all convolutions; RESNET_CUDNN_DIR names the folder of cuDNN's libraries";
+}
+
+}  // namespace
 
 gpu::Target target_of(const EngineOptions& options, gpu::Cudnn cudnn) {
   const char* const by = std::getenv("RESNET_CUDA_3X3");  // to compare the two
@@ -29,27 +48,22 @@ gpu::Cudnn cudnn_of(gpu::Device& device, const EngineOptions& options) {
 
 std::string gpu_plan_text(Network network, const EngineOptions& options, const Shape& images, Mode mode,
                           gpu::Cudnn cudnn) {
-  const NativeState state(network, options.optimizer, 1);  // its places
+  const NativeState state(network, options, 1);  // its places
   const graph::Graph graph = mode == Mode::train
                                  ? step_graph(network, options, images, compiler::StepKind::update, false)
                                  : answer_graph(network, images);
   return plan::to_string(compiled_plan(graph, target_of(options, std::move(cudnn)), state.layout(), options));
 }
 
-std::string libraries_of(const gpu::Device& device) {
+DeviceInfo gpu_device(const gpu::Device& device, const ThreadCount& threads) {
   const resnet_device_facts& facts = device.facts();
-  std::string text;
-  if (facts.runtime != 0)
-    text = fmt::format("CUDA {}, driver for CUDA {}", gpu::cuda_version(facts.runtime),
-                       gpu::cuda_version(facts.driver));
-  const std::string library = device.library_text();
-  return text + (text.empty() || library.empty() ? "" : ", ") + library;
-}
-
-std::string note_of(const gpu::Device& device) {
-  if (device.missing_library().empty()) return device.library_note();
-  return device.missing_library() +
-         ": own kernels compute all convolutions; RESNET_CUDNN_DIR names the folder of cuDNN's libraries";
+  return {.kind = device.name(),
+          .name = facts.name,
+          .target = facts.architecture == 0 ? "emulated" : fmt::format("sm_{}", facts.architecture),
+          .threads = threads.count,
+          .threads_from = threads.from,
+          .libraries = libraries_of(device),
+          .note = note_of(device)};
 }
 
 }  // namespace resnet::engine

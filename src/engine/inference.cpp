@@ -29,7 +29,7 @@ class InferenceEngine final : public PlannedEngine {
         isa_(engine::isa_of(options)),
         target_(isa_),
         threads_(engine::threads_of(options)),
-        state_(network_, options_.optimizer, threads_.count),
+        state_(network_, options_, threads_.count),
         sessions_(usable_cores() / threads_.count) {}
 
   Tensor infer(const ImageView& images) override {
@@ -68,10 +68,13 @@ class InferenceEngine final : public PlannedEngine {
   ArenaBytes planned_bytes(const Shape& images, Work work, bool) override {
     if (work != Work::infer) refuse("planned_bytes() of a step");
     const engine::Gate::Pass pass = gate_.read();
-    planned(images);
+    const std::shared_ptr<SharedPlan> asked = planned(images);
+    const std::int64_t left = memory_left(options_.memory);
     ArenaBytes bytes;
     std::int64_t prepared = 0;
     for (const std::shared_ptr<SharedPlan>& kept : plans_) {
+      if (kept != asked && !kept->ready && kept->plan->work_bytes > left)
+        continue;  // only asked for: no room for it
       bytes.work = std::max(bytes.work, kept->plan->work_bytes);
       bytes.scratch = std::max(bytes.scratch, plan::aligned(kept->plan->scratch_bytes) * threads_.count);
       prepared += kept->plan->prepared_bytes;
@@ -123,10 +126,9 @@ class InferenceEngine final : public PlannedEngine {
     std::fill_n(plan->memory.front()->data(), bytes,
                 std::byte{0});  // gaps too can be compared; there may be none
     plan->prepared.clear();
-    for (const plan::Buffer& buffer : plan->plan->buffers) {
-      std::byte* const place = plan->memory.front()->data() + buffer.offset;
-      plan->prepared.push_back(buffer.region == plan::Region::prepared ? place : nullptr);
-    }
+    std::byte* const base = plan->memory.front()->data();
+    for (const plan::Buffer& buffer : plan->plan->buffers)
+      plan->prepared.push_back(buffer.region == plan::Region::prepared ? base + buffer.offset : nullptr);
     try {
       executor(session, plan).prepare(session.pool());
       engine::share_prepared(*plan, plans_);

@@ -35,7 +35,7 @@ class NativeEngine final : public PlannedEngine {
         target_(isa_),
         threads_(engine::threads_of(options)),
         pool_(threads_.count),
-        state_(network_, options_.optimizer, threads_.count),
+        state_(network_, options_, threads_.count),
         plans_(network_, options_, target_, state_,
                [](plan::Plan plan) { return std::make_unique<exec::Executor>(std::move(plan)); }) {}
 
@@ -57,7 +57,7 @@ class NativeEngine final : public PlannedEngine {
 
   void apply(const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("apply()");
-    check_gradients();
+    engine::check_gradients(has_gradients_);
     exec::Executor& executor = compiled(Kind::apply, {});
     write_inputs(executor, inputs);
     executor.run(pool_);
@@ -81,12 +81,12 @@ class NativeEngine final : public PlannedEngine {
 
   State gradient_values() const override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    engine::check_gradients(has_gradients_);
     return state_.gradient_values();
   }
   std::vector<GradientSpan> gradient_spans() override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    engine::check_gradients(has_gradients_);
     return state_.gradient_spans();
   }
 
@@ -139,24 +139,26 @@ class NativeEngine final : public PlannedEngine {
   std::int64_t memory() const override { return options_.memory; }
 
  private:
-  void check_gradients() const {
-    if (!has_gradients_) throw ConfigError("there are no gradients yet", "call gradients() first");
-  }
-
   // With threads and memory to run it.
   exec::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
     pool_.start();
     return plans_.bound(kind, images, mixed, [&](exec::Executor& executor) {
-      reserve(images);
+      reserve(executor.plan(), images);
       executor.bind(state_.arena());
     });
   }
 
-  // Room for all plans, so that it grows once.
-  void reserve(const Shape& images) {
+  // Room for all plans, so that it grows once. Where there is not so much, for this one: what was only asked for
+  // (planned_bytes()) and is too much stands in nobody's way.
+  void reserve(const plan::Plan& plan, const Shape& images) {
     exec::Arena& arena = state_.arena();
-    const auto [work, scratch] = plans_.largest();
     const std::int64_t state = state_.layout().bytes();
+    auto [work, scratch] = plans_.largest();
+    if (const std::int64_t all = arena.growth(state, work, scratch);
+        all > kSmallMemory && all > memory_left(options_.memory)) {
+      work = plan.work_bytes + plan.prepared_bytes;
+      scratch = plan.scratch_bytes;
+    }
     if (const std::int64_t growth = arena.growth(state, work, scratch); growth > kSmallMemory)
       require_memory(growth, options_.memory, "a network's work on images " + to_string(images));
     try {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/memory.h"
 #include "compiler/optimizer.h"
 #include "compiler/training.h"
 #include "compiler/verify.h"
@@ -13,7 +14,7 @@ namespace resnet::engine {
 
 using graph::Role;
 
-NativeState::NativeState(Network& network, const OptimizerOptions& optimizer, int threads)
+NativeState::NativeState(Network& network, const EngineOptions& options, int threads)
     : types_(types_of(network.state)),
       network_(types_.size()),
       roles_(state_roles(network)),
@@ -27,14 +28,15 @@ NativeState::NativeState(Network& network, const OptimizerOptions& optimizer, in
     if (const auto role = roles_.find(name); role != roles_.end() && role->second == Role::buffer)
       statistics_.push_back(&entry);
   }
-  for (auto& slot : optimizer_slots(network, optimizer)) {
+  for (auto& slot : optimizer_slots(network, options.optimizer)) {
     layout_.add(slot.first, slot.second.shape);
     types_.push_back(std::move(slot));
   }
   const std::set<std::string> parameters = weights_;
-  for (const std::string& slot : compiler::slots_of(optimizer)) {
+  for (const std::string& slot : compiler::slots_of(options.optimizer)) {
     for (const std::string& parameter : parameters) weights_.insert(compiler::slot_name(slot, parameter));
   }
+  if (layout_.bytes() > kSmallMemory) require_memory(layout_.bytes(), options.memory, "a network's state");
   arena_.reserve(layout_.bytes(), 0, 0);
   // From here on f32 values live in the arena alone, the others in counts_.
   const State given = std::move(network.state);

@@ -19,8 +19,8 @@ namespace resnet::engine {
 class NativeState {
  public:
   /// Takes over the network's values. Throws ShapeError if they are not those of its graphs, ConfigError for
-  /// an optimiser that does not fit them.
-  NativeState(Network& network, const OptimizerOptions& optimizer, int threads);
+  /// an optimiser that does not fit them, MemoryError where there is no room for them.
+  NativeState(Network& network, const EngineOptions& options, int threads);
 
   /// Places what a graph keeps besides; new state is zero.
   void place(const graph::Graph& graph);

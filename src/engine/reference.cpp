@@ -79,7 +79,7 @@ class ReferenceEngine final : public Engine {
   }
   void apply(const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("apply()");
-    check_gradients();
+    engine::check_gradients(apply_graph_.has_value());
     take_spans();
     engine::interpret(*apply_graph_, {{compiler::kStepInputs, step_values(inputs)}}, values_);
     engine::advance_count(counts_.at(engine::kUpdates));
@@ -132,7 +132,7 @@ class ReferenceEngine final : public Engine {
 
   State gradient_values() const override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    engine::check_gradients(apply_graph_.has_value());
     State result;
     const std::map<std::string, Role> roles = engine::state_roles(network_);
     for (const auto& [name, type] : types_) {
@@ -147,14 +147,13 @@ class ReferenceEngine final : public Engine {
   }
   std::vector<GradientSpan> gradient_spans() override {
     const Gate::Pass pass = gate_.read();
-    check_gradients();
+    engine::check_gradients(apply_graph_.has_value());
     take_spans();
     std::vector<GradientSpan> result;
     for (const auto& [name, type] : types_) {
       const auto found = values_.find(compiler::gradient_name(name));
       if (found == values_.end()) continue;
-      Tensor& span = spans_[name];
-      span = Tensor(type.shape);
+      Tensor& span = spans_.try_emplace(name, type.shape).first->second;
       store(found->second, span.values());
       result.push_back({name, span.values()});
     }
@@ -170,10 +169,6 @@ class ReferenceEngine final : public Engine {
     for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<float>(values[i]);
   }
 
-  void check_gradients() const {
-    if (!apply_graph_) throw ConfigError("there are no gradients yet", "call gradients() first");
-  }
-
   // What was written into the spans replaces the gradients; what was not stays as exact as it is.
   void take_spans() {
     for (const auto& [name, span] : spans_) {
@@ -183,7 +178,6 @@ class ReferenceEngine final : public Engine {
         if (written != static_cast<float>(values[i])) values[i] = static_cast<double>(written);
       }
     }
-    spans_.clear();
   }
 
   Values seed_step() const { return ops::seed_step_operand(seed_, count(engine::kSteps)); }

@@ -9,12 +9,6 @@
 
 namespace resnet::gpu {
 
-namespace {
-
-constexpr std::int32_t kLeastArchitecture = 80;  // bf16 and tf32 in tensor cores, copies beside other work
-
-}  // namespace
-
 std::string misfit(const resnet_device_api* api) {
   if (api == nullptr || api->version != RESNET_DEVICE_API_VERSION || api->bytes != sizeof(resnet_device_api))
     return "the plugin for GPUs is of another version than this program";
@@ -55,9 +49,10 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
   }
   // Before it is taken, which costs memory there.
   expect(api.facts(number, &facts_), "asking for the device's facts");
-  if (facts_.architecture != 0 && facts_.architecture < kLeastArchitecture) {
-    throw ConfigError(fmt::format("{} ({}) has compute capability {}.{}, and 8.0 is the least", name(),
-                                  facts_.name, facts_.architecture / 10, facts_.architecture % 10),
+  if (facts_.architecture != 0 && facts_.architecture < RESNET_LEAST_ARCHITECTURE) {
+    throw ConfigError(fmt::format("{} ({}) has compute capability {}.{}, and {}.{} is the least", name(),
+                                  facts_.name, facts_.architecture / 10, facts_.architecture % 10,
+                                  RESNET_LEAST_ARCHITECTURE / 10, RESNET_LEAST_ARCHITECTURE % 10),
                       "use a GPU of the Ampere generation or newer, or compute on the CPU");
   }
   expect(api.use(number), "taking the device");

@@ -1,6 +1,7 @@
 // Runs a Plan on a device: its launches, captured once as a graph.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -24,6 +25,11 @@ class Arena {
 
   /// Makes room; state keeps its content and new state is zero. Gives true if anything moved.
   bool reserve(std::int64_t state_bytes, std::int64_t work_bytes);
+  /// What reserve() takes at most; state is copied, so that old and new exist at once.
+  std::int64_t growth(std::int64_t state_bytes, std::int64_t work_bytes) const noexcept {
+    return (state_bytes > state_.bytes() ? state_bytes : 0) +
+           std::max<std::int64_t>(0, work_bytes - work_.bytes());
+  }
   std::byte* state() const noexcept { return state_.data(); }
   std::byte* work() const noexcept { return work_.data(); }
   std::int64_t bytes() const noexcept { return state_.bytes() + work_.bytes(); }

@@ -1,5 +1,6 @@
 // In the place of plugin.cpp in a static program, which can load nothing.
 #include "gpu/plugin.h"
+#include "resnet/device.h"
 
 namespace resnet::gpu {
 
@@ -8,7 +9,7 @@ PluginSearch default_search() {
 }
 
 Plugin load_plugin(const PluginSearch&) {
-  return {.why = "a static program loads no plugin for GPUs",
+  return {.why = DeviceInfo::kNoPlugins,
           .hint = "take the program that is linked with libraries, or compute on the CPU"};
 }
 

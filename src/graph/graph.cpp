@@ -4,19 +4,29 @@ namespace resnet::graph {
 namespace {
 
 // Gives the value called `name` if it is there with this role and type, or kNone if there is none.
-ValueId existing(const std::unordered_map<std::string, ValueId>& named, const std::vector<ValueInfo>& values,
-                 Role role, const std::string& name, const ValueType& type) {
+ValueId existing(const std::map<std::string, ValueId>& named, const std::vector<ValueInfo>& values, Role role,
+                 const std::string& name, const ValueType& type) {
   const auto found = named.find(name);
   if (found == named.end()) return kNone;
   const ValueInfo& value = values[static_cast<std::size_t>(found->second)];
   if (value.role != role || !(value.type == type)) {
-    throw ShapeError("'" + name + "' is used both as " + to_string(value.type.shape) + " and as " +
-                     to_string(type.shape));
+    const bool shapes = !(value.type.shape == type.shape);
+    const auto described = [&](Role as, const ValueType& of) {
+      return (shapes ? "" : std::string(name_of(as)) + " " + std::string(resnet::name_of(of.dtype)) + " ") +
+             to_string(of.shape);
+    };
+    throw ShapeError("'" + name + "' is used both as " + described(value.role, value.type) + " and as " +
+                     described(role, type));
   }
   return found->second;
 }
 
 }  // namespace
+
+std::string_view name_of(Role role) noexcept {
+  constexpr std::string_view kNames[] = {"input", "parameter", "buffer", "computed"};
+  return kNames[static_cast<std::size_t>(role)];
+}
 
 ValueId Graph::add_input(const std::string& name, const ValueType& type) {
   return add_state(Role::input, name, type);

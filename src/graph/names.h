@@ -1,7 +1,7 @@
 // Names of a network's inputs and outputs, as graphs and model files have them.
 #pragma once
 
-#include <array>
+#include <string_view>
 
 namespace resnet::graph {
 
@@ -13,6 +13,8 @@ inline constexpr const char* kSeedStep = "seed_step";  // input of dropout, i64 
 inline constexpr const char* kEngineState = "engine/";      // counts of steps and updates
 inline constexpr const char* kGradientState = "gradient/";  // gradients, by parameter
 inline constexpr const char* kSlotState = "optimizer/";  // what an optimiser remembers, by slot and parameter
-inline constexpr std::array<const char*, 3> kReserved = {kEngineState, kGradientState, kSlotState};
+inline bool is_reserved(std::string_view name) {
+  return name.starts_with(kEngineState) || name.starts_with(kGradientState) || name.starts_with(kSlotState);
+}
 
 }  // namespace resnet::graph

@@ -10,7 +10,6 @@
 namespace resnet::graph {
 namespace {
 
-constexpr std::array<const char*, 3> kRoleNames = {"input", "parameter", "buffer"};
 constexpr std::array<DType, 5> kDTypes = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8};
 
 [[noreturn]] void malformed(const std::string& what) {
@@ -66,8 +65,8 @@ DType dtype_named(const std::string& name) {
 }
 
 Role role_named(const std::string& name) {
-  for (std::size_t i = 0; i < kRoleNames.size(); ++i) {
-    if (kRoleNames.at(i) == name) return static_cast<Role>(i);
+  for (const Role role : {Role::input, Role::parameter, Role::buffer}) {
+    if (name_of(role) == name) return role;
   }
   malformed("unknown role '" + name + "'");
 }
@@ -95,7 +94,7 @@ std::string to_json(const Graph& graph) {
     order[i] = next++;
     values.push_back(Json::object({{"dtype", name_of(value.type.dtype)},
                                    {"name", value.name},
-                                   {"role", kRoleNames.at(static_cast<std::size_t>(value.role))},
+                                   {"role", name_of(value.role)},
                                    {"shape", Json::list(value.type.shape)}}));
   }
   const auto number = [&](ValueId id) { return id == kNone ? kNone : order[static_cast<std::size_t>(id)]; };

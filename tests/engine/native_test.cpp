@@ -231,5 +231,28 @@ TEST(NativeEngine, RefusesWhatDoesNotFit) {
   EXPECT_THROW(make_native_engine(chapter_network(shape), {.threads = -1}), ConfigError);
 }
 
+TEST(NativeEngine, GoesOnWithLessWhereWhatWasAskedForIsTooMuch) {
+  nn::Sequential own(nn::Conv2d{1, 2, {.bias = false}}, nn::GlobalAvgPool2d{}, nn::Flatten{});
+  nn::init(own, nn::Scheme::chapter, 1);
+  const Network network = network_of(own, {2, 1, 8, 8});
+  const Shape huge{std::int64_t{1} << 30, 1, 8, 8};
+  const Tensor x = random_uniform({2, 1, 8, 8}, 4);
+  const auto engine = make_native_engine(network, {.threads = 2});
+  EXPECT_GT(engine->planned_bytes(huge, Work::infer).total(), std::int64_t{1} << 36);
+  EXPECT_NO_THROW(engine->infer(x.view<float>()));
+  const auto answers = make_inference_engine(network, {.threads = 1});
+  const std::int64_t before = answers->planned_bytes(x.shape(), Work::infer).total();
+  answers->planned_bytes(huge, Work::infer);
+  EXPECT_EQ(answers->planned_bytes(x.shape(), Work::infer).total(), before);
+}
+
+TEST(NativeEngine, AsksForItsStateToo) {
+  nn::Sequential net(nn::Flatten{}, nn::Linear{1 << 12, 1 << 11});  // 32 MiB
+  nn::init(net, nn::Scheme::chapter, 1);
+  const Network network = network_of(net, {1, 1, 64, 64});
+  EXPECT_THROW(make_native_engine(network, {.threads = 1, .memory = 1}), MemoryError);
+  EXPECT_THROW(make_inference_engine(network, {.threads = 1, .memory = 1}), MemoryError);
+}
+
 }  // namespace
 }  // namespace resnet

@@ -193,6 +193,32 @@ TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   }
 }
 
+TEST(EmulatedGpuEngine, TakesSpansWithEveryApply) {
+  const Network network = network_of(kCase);
+  const Examples e = test::examples(kCase.images, 5);
+  const auto engine = emulated(network);
+  engine->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
+  const std::vector<GradientSpan> spans = engine->gradient_spans();
+  engine->apply({.lr = 0});
+  for (const GradientSpan& span : spans) std::ranges::fill(span.values, 0.0F);
+  engine->apply({.lr = 1});
+  const State before = emulated(network)->state(), after = engine->state();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].first.find("running_") != std::string::npos || before[i].second.dtype() != DType::f32)
+      continue;
+    EXPECT_EQ(std::memcmp(before[i].second.raw(), after[i].second.raw(), before[i].second.bytes()), 0)
+        << before[i].first;
+  }
+}
+
+TEST(EmulatedGpuEngine, SaysThatAProfiledStepWasNotFinite) {
+  const Examples e = test::examples(kCase.images, 5);
+  const auto engine = emulated(network_of(kCase));
+  engine->profile(e.images.view<float>(), e.labels.view<std::int32_t>(),
+                  {.lr = std::numeric_limits<float>::infinity()});
+  EXPECT_FALSE(engine->finite());
+}
+
 TEST(EmulatedGpuEngine, GoesOnFromAStateThatWasGivenBack) {
   const Network network = network_of(kCase);
   const EngineOptions options{.optimizer = {.method = SgdOptions{.momentum = 0.9}}};

@@ -116,5 +116,22 @@ TEST(GpuMemory, OfARunIsAllThatItTakes) {
   EXPECT_EQ(taken_bytes, 0);
 }
 
+TEST(GpuMemory, ThatIsNotThereForTheFirstCallLeavesTheStateAsItWas) {
+  static const resnet_device_api kApi = with_bounded_memory();
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, net.scheme(), 0);
+  const Network network = network_of(net, {4, 1, 4, 4});
+  const Tensor x = random_uniform({4, 1, 4, 4}, 1);
+  all_bytes = std::int64_t{1} << 40;
+  const Tensor expected = engine::make_gpu_engine(network, {}, kApi, 0)->infer(x.view<float>());
+  const auto engine = engine::make_gpu_engine(network, {}, kApi, 0);
+  all_bytes = taken_bytes + (std::int64_t{4} << 20);  // for the state and a small batch
+  const float never_read = 0;
+  EXPECT_THROW(engine->infer({&never_read, Shape{1 << 20, 1, 4, 4}}), MemoryError);
+  const Tensor after = engine->infer(x.view<float>());
+  for (std::size_t i = 0; i < after.values().size(); ++i)
+    EXPECT_EQ(after.values()[i], expected.values()[i]) << i;
+}
+
 }  // namespace
 }  // namespace resnet

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstring>
+#include <functional>
+
 #include "resnet/nn.h"
 #include "support/message_of.h"
 
@@ -138,6 +142,43 @@ TEST(Graph, IsListedALineANode) {
             "%2 [2,4,6,6] = conv2d('images', '0.weight', -)  0\n"
             "%3 [2,4,6,6] = relu(%2)  1\n"
             "output output = %3\n");
+}
+
+// Names of 16 bytes and one hash: of MurmurHash64A with the seed that libstdc++ gives it.
+std::vector<std::string> of_one_hash(std::size_t count) {
+  constexpr std::uint64_t kMul = 0xc6a4a7935bd1e995, kAny = 12345;
+  std::uint64_t inverse = 1;
+  for (int i = 0; i < 6; ++i) inverse *= 2 - kMul * inverse;
+  const auto mix = [](std::uint64_t v) { return v ^ (v >> 47U); };
+  const std::uint64_t begin = 0xc70f6907 ^ (16 * kMul);
+  std::vector<std::string> names;
+  for (std::uint64_t first = 1; names.size() < count; ++first) {
+    const std::uint64_t after = (begin ^ (mix(first * kMul) * kMul)) * kMul;
+    const std::uint64_t second = mix((after ^ kAny) * inverse) * inverse;
+    std::string name(2 * sizeof first, '\0');
+    std::memcpy(name.data(), &first, sizeof first);
+    std::memcpy(name.data() + sizeof first, &second, sizeof second);
+    names.push_back(name);
+  }
+  return names;
+}
+
+TEST(Graph, NamesOfOneHashTakeNoLonger) {
+  const std::vector<std::string> names = of_one_hash(30000);
+#ifdef __GLIBCXX__
+  ASSERT_EQ(std::hash<std::string>{}(names[0]), std::hash<std::string>{}(names[1]));
+#endif
+  const auto start = std::chrono::steady_clock::now();
+  Graph graph;
+  for (const std::string& name : names) graph.add_state(Role::parameter, name, {Shape{2}});
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 1.0);
+}
+
+TEST(Graph, SaysWhichRolesOneNameHas) {
+  Graph graph;
+  graph.add_state(Role::parameter, "w", {Shape{2, 3}});
+  const std::string said = message_of<ShapeError>([&] { graph.add_state(Role::buffer, "w", {Shape{2, 3}}); });
+  EXPECT_THAT(said, HasSubstr("parameter f32 [2,3] and as buffer f32 [2,3]"));
 }
 
 }  // namespace

@@ -116,5 +116,15 @@ TEST(RandomUniform, DependsOnSeedAndIndexAlone) {
   }
 }
 
+TEST(AlignedBuffer, IsEmptyWhenItWasMovedFrom) {
+  AlignedBuffer a(64);
+  AlignedBuffer b(std::move(a));
+  EXPECT_EQ(a.size(), 0U);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(b.size(), 64U);
+  a = std::move(b);
+  EXPECT_EQ(b.size(), 0U);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(a.size(), 64U);
+}
+
 }  // namespace
 }  // namespace resnet
