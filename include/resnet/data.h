@@ -98,6 +98,7 @@ struct DatasetOptions {
 
 struct TrainTest;
 class PictureCache;  // see cached()
+/// Where decoded pictures are kept for later epochs, or for later runs too: see cached().
 enum class CacheKind : std::uint8_t { none, memory, disk };
 struct CacheOptions {
   CacheKind kind = CacheKind::none;
@@ -136,6 +137,9 @@ class Dataset {
     virtual bool in_memory() const { return false; }
   };
 
+  /// `classes`: the name of each label. `example`: [C,H,W] of every picture after `preprocessing`, as
+  /// preprocessed_shape() gives it. `limit`: its first so many examples are used; 0: all. Throws Error without
+  /// a source, ConfigError for a negative limit.
   Dataset(std::shared_ptr<const Source> source, std::string name, std::vector<std::string> classes,
           Preprocessing preprocessing, Shape example, std::int64_t limit = 0);
 
@@ -208,7 +212,7 @@ Dataset open(const std::string& text, Split split, const DatasetOptions& options
 TrainTest open(const std::string& text, const DatasetOptions& options = {});
 
 /// The same data set with a cache, which its copies share: a loader decodes a picture once, and finds it
-/// there in later epochs, as it was decoded if a RandomResizedCrop cuts it, else as it is behind the resize.
+/// there in later epochs, as it was decoded if a RandomResizedCrop cuts it, else as it is after the resize.
 /// What does not fit is decoded each time. Batches have the same bits with every cache, and the same data set
 /// is given back where its pictures are in memory as it is. CacheKind::disk keeps them from run to run in
 /// $XDG_CACHE_HOME/resnet/decoded (or ~/.cache), by the SHA-256 of what was decoded; what is damaged there,

@@ -53,7 +53,7 @@ struct OnnxDeviation {
 };
 
 /// Reads a file of export_onnx() and computes `pictures` by it: what is before the network node by node as
-/// ONNX defines them, the network's nodes and weights on the native engine. Compares with `model`. Throws
+/// ONNX defines them, the network's nodes and weights on the engine of `options`. Compares with `model`. Throws
 /// FormatError if the file is no such file, or `pictures` are none that the model takes.
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options = {});

@@ -39,8 +39,9 @@ void save_model(const std::filesystem::path& path, const ModelFile& model);
 void save_model(const std::filesystem::path& path, const nn::Module& net, const data::Dataset& dataset);
 
 /// Reads a model file. The graph is verified like any graph, and its state values must be exactly the
-/// file's tensors (`num_batches_tracked` may be absent; F16 and BF16 become f32). Throws IoError, or
-/// FormatError with the file's name and what does not fit.
+/// file's tensors (`num_batches_tracked` may be absent; F16 and BF16 become f32). A checkpoint of a run
+/// (resnet/checkpoint.h) is read as its model: the average of weights where there is one, else the state of
+/// its step. Throws IoError, or FormatError with the file's name and what does not fit.
 ModelFile read_model(const std::filesystem::path& path);
 
 /// The same for a file's bytes in memory; `name` stands for them in messages.
@@ -51,7 +52,7 @@ ModelFile parse_model(std::span<const std::byte> bytes, const std::string& name)
 /// call by itself: as many as the usable cores allow, each with EngineOptions::threads threads
 /// (make_inference_engine()). For the most answers a second with many callers, give it one thread:
 /// EngineOptions{.threads = 1}; for the quickest single answer leave it at all cores, where calls take turns.
-/// A child of fork() may use it too.
+/// A child of fork() may use it too. On a GPU calls take turns, and a child cannot use it.
 class Model {
  public:
   explicit Model(ModelFile file, const EngineOptions& options = {});
@@ -84,7 +85,8 @@ class Model {
   std::unique_ptr<Engine> engine_;
 };
 
-/// read_model() on the native engine.
+/// read_model() and a Model of it, on EngineOptions::device. Throws as read_model() does, MemoryError, and
+/// ConfigError or DeviceError where that device cannot be used.
 Model load_model(const std::filesystem::path& path, const EngineOptions& options = {});
 
 }  // namespace resnet

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <sstream>
 
-#include "base/text.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -36,12 +35,7 @@ std::vector<std::string> class_names(const fs::path& path, std::size_t classes) 
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) names.push_back(line);
   }
-  constexpr std::size_t kMostBytes = 256;  // of a name, which a model file shall hold
-  for (const std::string& name : names) {
-    if (name.size() <= kMostBytes && is_utf8(name)) continue;
-    throw FormatError(fmt::format("{}: '{}' is no class name", path.string(), shown(name, 60)),
-                      "names are UTF-8, of at most 256 bytes, one a line");
-  }
+  check_classes(path.string(), names, "names are UTF-8, of at most 256 bytes, one a line");
   if (names.size() != classes) {
     throw FormatError(fmt::format("{}: {} class names, expected {}", path.string(), names.size(), classes),
                       "one name a line; without the file, classes are called by their numbers");

@@ -1,5 +1,7 @@
 #include "data/folder.h"
 
+#include <fmt/core.h>
+
 #include <cstdlib>
 #include <system_error>
 
@@ -30,6 +32,18 @@ std::vector<std::string> numbered_classes(std::size_t count) {
   std::vector<std::string> names;
   for (std::size_t k = 0; k < count; ++k) names.push_back(std::to_string(k));
   return names;
+}
+
+void check_classes(const std::string& where, const std::vector<std::string>& names, const std::string& hint) {
+  constexpr std::size_t kMostBytes = 256, kShown = 60;  // of a name
+  if (names.size() > kMostClasses)
+    throw FormatError(
+        fmt::format("{}: {} classes; a model file holds at most {}", where, names.size(), kMostClasses),
+        "give it fewer");
+  for (const std::string& name : names) {
+    if (name.size() > kMostBytes || !is_utf8(name))
+      throw FormatError(fmt::format("{}: '{}' is no class name", where, shown(name, kShown)), hint);
+  }
 }
 
 std::vector<fs::path> names_in(const fs::path& folder) {

@@ -223,7 +223,7 @@ struct Family {
 
 Files files_of(const fs::path& given, const Family& family) {
   if (!is_folder(given)) {  // DIR/emnist-letters
-    auto sets = sets_in(given.parent_path());
+    auto sets = sets_in(given.has_parent_path() ? given.parent_path() : fs::path("."));
     if (const auto found = sets.find(given.filename().string()); found != sets.end()) return found->second;
   }
   const fs::path folder = folder_with(given, [](const fs::path& place) { return !sets_in(place).empty(); });
@@ -258,8 +258,7 @@ std::pair<std::int64_t, std::int64_t> range_of(const Files& files, std::size_t o
     const auto [least_of_it, most_of_it] = std::minmax_element(more.begin(), more.end());
     range = {std::min(range.first, *least_of_it), std::max(range.second, *most_of_it)};
   }
-  constexpr std::int64_t kMostClasses = 1 << 16;
-  if (range.second - range.first >= kMostClasses) {
+  if (range.second - range.first >= static_cast<std::int64_t>(kMostClasses)) {
     throw FormatError(
         fmt::format("{}: labels from {} to {}", files.labels[own].string(), range.first, range.second),
         fmt::format("at most {} classes are supported: is it a file of labels?", kMostClasses));

@@ -1,6 +1,4 @@
 // What a folder of pictures holds.
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,8 +9,8 @@
 #include <set>
 
 #include "base/machine.h"
-#include "base/text.h"
 #include "base/threads.h"
+#include "data/folder.h"
 #include "data/listing.h"
 #include "data/scan_cache.h"
 #include "resnet/folder.h"
@@ -132,13 +130,6 @@ std::pair<Part, std::string> place_of(const std::vector<std::string>& names, boo
   return {part, names[at]};
 }
 
-void check_class(const fs::path& dir, const std::string& name) {
-  constexpr std::size_t kMostBytes = 256;  // of a name, which a model file shall hold
-  if (name.size() <= kMostBytes && is_utf8(name)) return;
-  throw FormatError(fmt::format("{}: '{}' is no class name", dir.string(), shown(name, 60)),
-                    "rename the folder: names are UTF-8, of at most 256 bytes");
-}
-
 // Classes, and the folders in a class's place that are none.
 void find_classes(FolderScan& scan, const Listing& listing, std::vector<std::string>& names, bool split) {
   std::set<std::string> known;
@@ -148,7 +139,7 @@ void find_classes(FolderScan& scan, const Listing& listing, std::vector<std::str
     filled.emplace(scan.pictures[i].part, names[i]);
   }
   scan.classes.assign(known.begin(), known.end());
-  for (const std::string& name : scan.classes) check_class(scan.dir, name);
+  check_classes(scan.dir.string(), scan.classes, "rename the folder: names are UTF-8, of at most 256 bytes");
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto found = std::lower_bound(scan.classes.begin(), scan.classes.end(), names[i]);
     scan.pictures[i].label = static_cast<std::int32_t>(found - scan.classes.begin());

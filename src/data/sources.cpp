@@ -16,7 +16,8 @@ constexpr auto kSources = std::to_array<DataSource>({
     {"fashion-mnist", false, "Fashion-MNIST", "70,000 gray images of 28x28, 10 classes", fashion_mnist},
     {"cifar10", false, "CIFAR-10", "60,000 RGB images of 32x32, 10 classes, binary version", cifar10},
     {"cifar100", false, "CIFAR-100", "60,000 RGB images of 32x32, 100 classes, binary version", cifar100},
-    {"idx", true, "an IDX data set", "gray images in a folder with MNIST's four files, also with .gz", idx},
+    {"idx", true, "an IDX data set",
+     "images in a folder with MNIST's four files, gray or in colour, also with .gz", idx},
     {"folder", true, "a folder of pictures", "JPEG, PNG, WebP, BMP, PPM in a sub-folder for each class",
      folder},
 });

@@ -61,6 +61,7 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
   for (const Picture& picture : scan.pictures) ++counts[static_cast<std::size_t>(picture.label)];
   std::vector<std::int64_t> missing;  // of each class on the side of the tests
   for (const std::int64_t count : counts) missing.push_back(wanted_of(count, val_split));
+  std::vector<std::int64_t>& trained = counts;  // of each class, so far
   // First what fits as a whole; then, where only larger groups are left, what brings the shares nearer.
   for (const bool exactly : {true, false}) {
     for (SamePicture& group : groups) {
@@ -72,8 +73,15 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
         fits = fits && files <= left;
         nearer += std::abs(left) - std::abs(left - files);
       }
-      if (exactly ? !fits : nearer <= 0) continue;
-      for (const auto& [label, files] : group.by_class) missing[static_cast<std::size_t>(label)] -= files;
+      // A larger group must leave its classes something to train on.
+      const bool leaves = val_split >= 1 || std::ranges::all_of(group.by_class, [&](const auto& of) {
+                            return of.second < trained[static_cast<std::size_t>(of.first)];
+                          });
+      if (exactly ? !fits : nearer <= 0 || !leaves) continue;
+      for (const auto& [label, files] : group.by_class) {
+        missing[static_cast<std::size_t>(label)] -= files;
+        trained[static_cast<std::size_t>(label)] -= files;
+      }
       for (const std::size_t i : group.files) sides[i] = Split::test;
       group.files.clear();
     }

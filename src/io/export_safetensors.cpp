@@ -12,19 +12,19 @@
 namespace resnet {
 namespace {
 
-// f32 as 16 bits each. Throws FormatError where f16 would make an infinity of a number.
+// f32 as 16 bits each. Throws FormatError where that would make an infinity of a number.
 std::vector<std::uint16_t> narrowed(const std::string& name, std::span<const float> values, WeightType type) {
   std::vector<std::uint16_t> result(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     const float value = values[i];
-    if (type == WeightType::bf16) {
-      result[i] = BFloat16(value).bits;
-      continue;
-    }
-    result[i] = io::half_of(value);
-    if (std::isfinite(value) && !std::isfinite(io::float_of_half(result[i]))) {
-      throw FormatError(fmt::format("tensor '{}' has {}, f16 ends at 65504", name, value),
-                        "bf16 has the range of f32");
+    const bool half = type == WeightType::f16;
+    const BFloat16 brain(value);
+    result[i] = half ? io::half_of(value) : brain.bits;
+    const float narrow = half ? io::float_of_half(result[i]) : static_cast<float>(brain);
+    if (std::isfinite(value) && !std::isfinite(narrow)) {
+      throw FormatError(fmt::format("tensor '{}' has {}, {}", name, value,
+                                    half ? "f16 ends at 65504" : "bf16 ends at 3.39e38"),
+                        half ? "bf16 has nearly the range of f32" : "f32 holds it");
     }
   }
   return result;

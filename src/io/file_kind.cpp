@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/files.h"
+#include "resnet/error.h"
+
 namespace resnet::io {
 namespace {
 
@@ -97,6 +100,11 @@ std::optional<FileKind> kind_of(std::string_view head) {
     return FileKind{"a Python pickle that is no PyTorch file", kConvert};
   }
   return std::nullopt;
+}
+
+void refuse_pipe(const std::filesystem::path& path) {
+  if (resnet::kind_of(path) == PathKind::other)
+    throw IoError(path.string() + " is a device or a pipe, which has no size", "give a file");
 }
 
 }  // namespace resnet::io

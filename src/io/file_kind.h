@@ -1,6 +1,7 @@
 // What a file is, by its first bytes: for those that were given as a model and are none.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,5 +21,8 @@ std::optional<FileKind> kind_of(std::string_view head);
 
 /// PyTorch's files since 1.6 are zip archives.
 bool is_zip(std::string_view head) noexcept;
+
+/// Throws IoError where `path` is a device or a pipe, which has no size and cannot be read twice.
+void refuse_pipe(const std::filesystem::path& path);
 
 }  // namespace resnet::io

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "ops/batch_norm.h"
@@ -155,8 +155,8 @@ class Folder {
 
   const ModelFile& model_;
   bool any_;  // whether anything is folded
-  std::unordered_map<std::string, const Tensor*> values_;
-  std::unordered_set<std::string> taken_;             // names
+  std::map<std::string, const Tensor*> values_;
+  std::set<std::string> taken_;                       // names
   std::unordered_map<ValueId, const Node*> norm_of_;  // what it reads
   std::vector<int> readers_;                          // how many, of each value
   std::vector<ValueId> renumbered_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "graph/names.h"
 #include "io/model_metadata.h"
 #include "resnet/weights.h"
 
@@ -25,6 +26,14 @@ constexpr TimmInput kTimmInputs[] = {{"resnet101d", 269, 256, false}, {"seresnet
 // The chapter's pictures of Fashion-MNIST: 96x96, in [0, 1].
 constexpr int kChapterSide = 96;
 constexpr std::int64_t kSide = 224;  // of a picture, for the size that a graph is built for; it takes any
+
+void check_classes(const Weights& weights, const ImportOptions& options, std::int64_t outputs,
+                   const std::string& network) {
+  if (options.classes.empty() || std::ssize(options.classes) == outputs) return;
+  throw FormatError(fmt::format("{}: {} names for the {} classes of {}", weights.file, options.classes.size(),
+                                outputs, network),
+                    "a line for each output, in their order");
+}
 
 }  // namespace
 
@@ -61,6 +70,8 @@ ModelFile import_model(const Weights& weights, const ImportOptions& options) {
       throw FormatError(fmt::format("{}: {}", weights.file, error.what()), error.hint());
     }
     if (options.preprocessing) model.preprocessing = *options.preprocessing;
+    const Shape& output = model.graph.value(model.graph.output(graph::kOutput)).type.shape;
+    check_classes(weights, options, output.rank() == 2 ? output[1] : 0, "its network");
     if (!options.classes.empty()) model.classes = options.classes;
     return model;
   }
@@ -77,11 +88,7 @@ ModelFile import_model(const Weights& weights, const ImportOptions& options) {
                                   found.differences.size()));
   }
   const std::int64_t channels = *found.options.in_channels, classes = found.options.classes.value_or(0);
-  if (const auto given = static_cast<std::int64_t>(options.classes.size()); given != 0 && given != classes) {
-    throw FormatError(
-        fmt::format("{}: {} names for the {} classes of {}", weights.file, given, classes, to_string(found)),
-        "a line for each output, in their order");
-  }
+  check_classes(weights, options, classes, to_string(found));
   model.preprocessing = options.preprocessing.value_or(family_preprocessing(found));
   const Shape example = data::preprocessed_shape(model.preprocessing, kSide, kSide);
   nn::Sequential net = models::make(found.model, found.options);

@@ -90,13 +90,17 @@ class Matcher {
   const std::string& stem() const noexcept { return stem_; }
 
  private:
-  // A module of a person's own may have in all its names what was taken off the file's.
+  // A module of a person's own may have in all its names what was taken off the file's, or the end of it.
   std::string prefix_of_net() const {
-    bool all = !weights_.prefix.empty();
-    nn::for_each_parameter(net_, [&](const std::string& name, const nn::Parameter&) {
-      all = all && name.starts_with(weights_.prefix);
-    });
-    return all ? weights_.prefix : "";
+    for (std::string_view prefix = weights_.prefix; !prefix.empty();
+         prefix.remove_prefix(std::min(prefix.find('.'), prefix.size() - 1) + 1)) {
+      bool all = true;
+      nn::for_each_parameter(net_, [&](const std::string& name, const nn::Parameter&) {
+        all = all && name.starts_with(prefix);
+      });
+      if (all) return std::string(prefix);
+    }
+    return "";
   }
 
   void match(const std::string& name, const std::string& of_file, const nn::Parameter& parameter) {

@@ -5,14 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
+#include <set>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "compiler/verify.h"
+#include "data/folder.h"
 #include "graph/names.h"
 #include "io/model_metadata.h"
 #include "io/safetensors.h"
@@ -28,6 +29,7 @@ constexpr const char* kFormat = "1";
 using io::kClassesKey;
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
+constexpr JsonLimits kClassLimits = {.elements = data::kMostClasses};
 
 const std::string& text_of(const io::Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -42,7 +44,7 @@ const std::string& text_of(const io::Metadata& metadata, const char* key) {
 }
 
 std::vector<std::string> classes_from_json(const std::string& text) {
-  const Json list = parse_json(text);
+  const Json list = parse_json(text, kClassLimits);
   const auto is_text = [](const Json& name) { return name.is_text(); };
   if (!list.is_list() || !std::all_of(list.elements().begin(), list.elements().end(), is_text)) {
     throw FormatError(fmt::format("{} is not a list of texts", kClassesKey), kDamaged);
@@ -89,7 +91,7 @@ struct Wanted {
 
 // The tensors must be the wanted ones, no less and no more, but for counts.
 void check_tensors(const State& given, const std::vector<Wanted>& wanted, const std::string& hint) {
-  std::unordered_map<std::string_view, const Tensor*> left;
+  std::map<std::string_view, const Tensor*> left;
   for (const auto& [name, tensor] : given) left[name] = &tensor;
   for (const Wanted& want : wanted) {
     const auto found = left.find(want.name);
@@ -133,7 +135,7 @@ graph::Graph stored_graph(const ModelFile& model) {
   const Shape& images = model.graph.value(model.graph.input(graph::kImages)).type.shape;
   if (images.rank() != 4) throw FormatError("a network whose input is not [N,C,H,W]");
   graph::Graph graph = model.graph.reshaped({{graph::kImages, {1, images[1], images[2], images[3]}}});
-  std::unordered_set<std::string_view> named;
+  std::set<std::string_view> named;
   for (const graph::ValueInfo& value : model.graph.values()) {
     if (graph::is_state(value.role)) named.insert(value.name);
   }
@@ -156,7 +158,7 @@ std::vector<Wanted> state_of(const graph::Graph& graph) {
 State network_of_checkpoint(State tensors, const graph::Graph& graph) {
   const auto is_average = [](const auto& named) { return named.first.starts_with(io::kAverage); };
   const std::string_view prefix = std::ranges::any_of(tensors, is_average) ? io::kAverage : io::kState;
-  std::unordered_set<std::string> wanted;
+  std::set<std::string> wanted;
   for (const graph::ValueInfo& value : graph.values()) {
     if (graph::is_state(value.role)) wanted.insert(value.name);
   }
@@ -188,7 +190,13 @@ io::Metadata io::metadata_of(const ModelFile& model, const std::filesystem::path
                         "give it a name in UTF-8; nothing was written");
     }
     static_cast<void>(parse_json(metadata[io::kGraphKey]));  // within the limits of reading
-    static_cast<void>(parse_json(metadata[kClassesKey]));
+    try {
+      static_cast<void>(parse_json(metadata[kClassesKey], kClassLimits));
+    } catch (const FormatError& error) {
+      throw FormatError(fmt::format("the names of {} classes are more than a model file holds ({})",
+                                    model.classes.size(), error.what()),
+                        "fewer classes, or shorter names; nothing was written");
+    }
   });
   return metadata;
 }

@@ -10,7 +10,6 @@
 #include <numeric>
 #include <optional>
 #include <string_view>
-#include <unordered_set>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -293,6 +292,7 @@ Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path, StoredTypes types) {
+  refuse_pipe(path);
   InputFile file(path);
   return Reader(file, path.string(), types).read();
 }

@@ -37,9 +37,9 @@ std::size_t size_of(StoredType type) noexcept {
 }
 
 std::string_view name_of(StoredType type) noexcept {
-  constexpr std::string_view kNames[] = {"float64", "float32", "float16", "bfloat16", "int64",
-                                         "int32",   "int16",   "int8",    "uint8",    "bool"};
-  return kNames[static_cast<std::size_t>(type)];
+  constexpr std::string_view kOfTypes[] = {"float64", "float32", "float16", "bfloat16", "int64",
+                                           "int32",   "int16",   "int8",    "uint8",    "bool"};
+  return kOfTypes[static_cast<std::size_t>(type)];
 }
 
 DType widened(StoredType type) noexcept {

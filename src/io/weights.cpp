@@ -13,6 +13,7 @@
 #include "io/file_kind.h"
 #include "io/pth/pth.h"
 #include "io/safetensors.h"
+#include "io/safetensors_limits.h"
 #include "io/state_names.h"
 
 namespace resnet {
@@ -20,10 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// As many tensors as a whole file may have.
-constexpr std::size_t kMostOfParts = std::size_t{1} << 14U;
-
 std::string first_bytes(const fs::path& path) {
+  io::refuse_pipe(path);
   InputFile file(path);
   std::string head(io::kKindBytes, '\0');
   head.resize(file.read(std::as_writable_bytes(std::span(head))));
@@ -60,7 +59,7 @@ std::map<std::string, std::string> weight_map_of(const fs::path& path) {
   }
   const Json* map = index.find("weight_map");
   if (map == nullptr || !map->is_object() || map->size() == 0) refuse("it has no \"weight_map\"");
-  if (map->size() > kMostOfParts) refuse(fmt::format("more than {} tensors", kMostOfParts));
+  if (map->size() > io::kMostTensors) refuse(fmt::format("more than {} tensors", io::kMostTensors));
   std::map<std::string, std::string> parts;
   for (const auto& [name, part] : map->members()) {
     if (!part.is_text()) refuse(fmt::format("the file of {} is no text", in_quotes(name)));

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
-#include <unordered_set>
+#include <set>
 
 #include "base/files.h"
 #include "base/text.h"
@@ -28,7 +28,7 @@ std::vector<std::size_t> data_order(std::span<const StoredTensor> tensors) {
 }
 
 void check_names(const std::string& file, std::span<const StoredTensor> tensors) {
-  std::unordered_set<std::string_view> seen;
+  std::set<std::string_view> seen;
   for (const StoredTensor& tensor : tensors) {
     const std::string name(tensor.name);
     if (name == kMetadataKey) throw FormatError(fmt::format("{}: a tensor cannot be called {}", file, name));

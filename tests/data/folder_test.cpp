@@ -371,5 +371,16 @@ TEST_F(PictureFolder, HasItsClassesByNameAmongOthers) {
   EXPECT_THROW(own.with_classes({"a", "b"}), FormatError);
 }
 
+TEST_F(PictureFolder, OfTwoPicturesInManyCopiesHasOneToTrainOn) {
+  for (int i = 0; i < 3; ++i) put_picture("a/x" + std::to_string(i) + ".ppm", 1, std::to_string(i));
+  for (int i = 0; i < 2; ++i) put_picture("a/y" + std::to_string(i) + ".ppm", 2, std::to_string(i));
+  for (int i = 3; i < 13; ++i) put_picture("b/" + std::to_string(i) + ".ppm", i);
+  const data::FolderScan found = scan();
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const std::vector<data::Split> sides = data::split_of(found, 0.8, seed);
+    EXPECT_GT(std::count(sides.begin(), sides.begin() + 5, data::Split::train), 0) << seed;
+  }
+}
+
 }  // namespace
 }  // namespace resnet

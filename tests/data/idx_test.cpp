@@ -361,6 +361,15 @@ TEST_F(IdxFiles, OfFashionMnistMayHaveNoLabelAboveNine) {
   }
 }
 
+TEST_F(IdxFiles, WithANameInFrontAreFoundFromWhereTheyAre) {
+  put("letters-train-images-idx3-ubyte", idx(8, {1, 2, 2}, Bytes(4)));
+  put("letters-train-labels-idx1-ubyte", idx(8, {1}, {0}));
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_.path());
+  EXPECT_NO_THROW(static_cast<void>(data::idx(data::Split::train, {.dir = "letters"})));
+  fs::current_path(before);
+}
+
 TEST_F(IdxFiles, ThatAreMissingSayHowToGetThem) {
   put("train-images-idx3-ubyte.gz", {});
   try {

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/json.h"
 #include "graph/names.h"
@@ -149,6 +150,9 @@ TEST_F(ExportTest, NamesWhatIsBeyondHalfPrecision) {
               HasSubstr("tensor '" + model.state[3].first + "' has 70000, f16 ends at 65504"));
   EXPECT_EQ(read(file("m")), "old");
   EXPECT_NO_THROW(export_safetensors(file("m"), model, WeightType::bf16));
+  model.state[3].second.values()[1] = std::numeric_limits<float>::max();
+  EXPECT_THAT(test::message_of<FormatError>([&] { export_safetensors(file("m"), model, WeightType::bf16); }),
+              HasSubstr("bf16 ends at 3.39e38"));
 }
 
 }  // namespace

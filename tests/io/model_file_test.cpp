@@ -103,6 +103,17 @@ TEST_F(ModelFileTest, GivesBackStateGraphPreprocessingAndClasses) {
   }
 }
 
+TEST_F(ModelFileTest, HoldsTheClassesOfTheLargestDataSet) {
+  constexpr std::int64_t kClasses = 1 << 16;  // as of idx()
+  const nn::Sequential net = test::random_network(
+      "resnet18", {.in_channels = 1, .classes = kClasses, .blocks = {1, 1}, .channels = {4, 8}});
+  std::vector<std::string> classes;
+  for (std::int64_t k = 0; k < kClasses; ++k) classes.push_back(std::to_string(k));
+  save_model(file("m"),
+             {state_of(net), nn::trace(net, {1, 1, 16, 24}, Mode::eval), {.channels = 1}, classes});
+  EXPECT_EQ(read_model(file("m")).classes, classes);
+}
+
 TEST_F(ModelFileTest, HasTheMetadataThatPyTorchAndWeExpect) {
   const io::Safetensors got = saved();
   EXPECT_EQ(got.metadata.at("format"), "pt");

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <set>
 #include <string>
 
@@ -281,6 +282,15 @@ TEST_F(OnnxTest, KeepsTheOldFileWhereTheDiskIsFull) {
   const SmallDisk disk(1000);
   EXPECT_THROW(export_onnx(file("m.onnx"), model_of_zoo("resnet18")), IoError);
   EXPECT_EQ(text(), "old");
+}
+
+TEST_F(OnnxTest, SaysWhereOutputsAreNotFinite) {
+  ModelFile model = model_of_zoo("resnet18", {.resize = {32, 40}, .channels = 3});
+  for (auto& [name, tensor] : model.state)
+    if (name == "fc.bias") tensor.values()[0] = std::numeric_limits<float>::quiet_NaN();
+  static_cast<void>(exported(model));
+  const OnnxDeviation found = onnx_deviation(file("m.onnx"), model, std::vector{picture_of(50, 80, 3)});
+  EXPECT_TRUE(std::isnan(found.output) && std::isnan(found.largest)) << found.output;
 }
 
 // Cut off anywhere, or with any byte changed, it is read, or refused as a format; nothing else.

@@ -187,6 +187,9 @@ TEST(Pickle, MakesTensorsOfAStorageAnOffsetSizesAndStrides) {
     other[i] = "\x88";
     EXPECT_EQ(refusal_of(with(other)), refused) << i;
   }
+  other = good;
+  other[6] = "}" + p::text("neg") + "\x88s";
+  EXPECT_EQ(refusal_of(with(other)), "its pickle has a tensor that is marked as negated or conjugated");
 }
 
 TEST(Pickle, HasStoragesOfTheFormOfPyTorch) {

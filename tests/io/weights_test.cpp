@@ -161,6 +161,22 @@ TEST_F(WeightsTest, APrefixThatTheNetworkHasStays) {
   expect_equal(import_model(file("model")).state, model.state);
 }
 
+TEST_F(WeightsTest, APrefixOfTheNetworkStaysAfterATrainings) {
+  Holder trained(test::random_network("resnet18", small(3)));
+  State state = state_of(trained);
+  for (auto& [name, tensor] : state) name.insert(0, "module.");
+  io::write_safetensors(file("m"), state);
+  Holder net(models::make("resnet18", small(3)));
+  load_weights(net, file("m"));
+  expect_equal(state_of(net), state_of(trained));
+}
+
+TEST_F(WeightsTest, APipeIsRefused) {
+  const auto says = HasSubstr("/dev/zero is a device or a pipe");
+  EXPECT_THAT(error_of([] { static_cast<void>(read_weights("/dev/zero")); }), says);
+  EXPECT_THAT(error_of([] { static_cast<void>(io::read_safetensors("/dev/zero")); }), says);
+}
+
 // ---- recognition
 
 TEST_F(WeightsTest, EveryNetworkOfTheZooIsRecognised) {
@@ -525,6 +541,9 @@ TEST_F(WeightsTest, AModelFileIsImportedWithOtherPreprocessingAndClasses) {
   const ModelFile changed = import_model(file("m"), {.classes = {"c", "d"}, .preprocessing = other});
   EXPECT_EQ(changed.preprocessing, other);
   EXPECT_THAT(changed.classes, ElementsAre("c", "d"));
+  for (const std::vector<std::string>& names : {std::vector<std::string>{"c"}, {"c", "d", "e"}})
+    EXPECT_THAT(error_of([&] { static_cast<void>(import_model(file("m"), {.classes = names})); }),
+                HasSubstr("names for the 2 classes"));
   io::Safetensors damaged = io::read_safetensors(file("m"));
   damaged.metadata["resnet.graph"] = "{}";
   io::write_safetensors(file("m"), damaged.tensors, damaged.metadata);

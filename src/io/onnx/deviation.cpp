@@ -35,10 +35,15 @@ Tensor seen_by_model(const data::Preprocessing& preprocessing, const images::Ima
   return result;
 }
 
+// The larger one; NaN stays.
+double worse(double a, double b) {
+  return std::isnan(a) || b <= a ? a : b;
+}
+
 double largest_difference(std::span<const float> a, std::span<const float> b) {
   double largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(double{a[i]} - double{b[i]}));
+    largest = worse(largest, a[i] == b[i] ? 0 : std::abs(double{a[i]} - double{b[i]}));  // infinities too
   return largest;
 }
 
@@ -59,8 +64,8 @@ void compare(OnnxDeviation& result, const Tensor& given, const Tensor& got) {
         fmt::format("its output is {}, the model's {}", to_string(got.shape()), to_string(given.shape())));
   ++result.pictures;
   if (top(given) == top(got)) ++result.same_top1;
-  result.output = std::max(result.output, largest_difference(given.values(), got.values()));
-  for (const float value : given.values()) result.largest = std::max(result.largest, std::abs(double{value}));
+  result.output = worse(result.output, largest_difference(given.values(), got.values()));
+  for (const float value : given.values()) result.largest = worse(result.largest, std::abs(double{value}));
 }
 
 }  // namespace
@@ -83,7 +88,7 @@ OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile&
       if (!(made.shape() == seen.shape()))
         throw FormatError(fmt::format("{}: its preprocessing gives {}, the model's {}", path.string(),
                                       to_string(made.shape()), to_string(seen.shape())));
-      result.input = std::max(result.input, largest_difference(seen.values(), made.values()));
+      result.input = worse(result.input, largest_difference(seen.values(), made.values()));
       seen = made;
     }
     Tensor got = theirs->infer({seen.values().data(), seen.shape()});

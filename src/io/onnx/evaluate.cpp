@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -43,7 +44,7 @@ class Evaluator {
   }
 
   Value run(int nodes, Value picture) {
-    std::unordered_map<std::string, int> last_reader;
+    std::map<std::string, int> last_reader;
     for (int i = 0; i < nodes; ++i) {
       for (const std::string& input : graph_.node(i).input()) last_reader[input] = i;
     }
@@ -294,8 +295,8 @@ class Evaluator {
   }
 
   const schema::GraphProto& graph_;
-  std::unordered_map<std::string, const schema::TensorProto*> constants_;
-  std::unordered_map<std::string, Value> values_;
+  std::map<std::string, const schema::TensorProto*> constants_;
+  std::map<std::string, Value> values_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <map>
 #include <memory>
 #include <unordered_map>
 
@@ -155,7 +156,7 @@ class Exporter {
   const OnnxOptions& options_;
   schema::ModelProto proto_;
   GraphWriter to_;
-  std::unordered_map<std::string, const Tensor*> state_;
+  std::map<std::string, const Tensor*> state_;
   std::unordered_map<ValueId, std::string> names_;
 };
 

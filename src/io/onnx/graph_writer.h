@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -38,7 +38,7 @@ class GraphWriter {
 
  private:
   schema::GraphProto* graph_;
-  std::unordered_set<std::string> taken_;
+  std::set<std::string> taken_;
 };
 
 }  // namespace resnet::io::onnx

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <string>
-#include <unordered_map>
 
 #include "base/text.h"
 #include "graph/names.h"
@@ -261,8 +261,8 @@ class Reader {
   }
 
   Read read_;
-  std::unordered_map<std::string, ValueId> defined_, values_;
-  std::unordered_map<std::string, Tensor> constants_;
+  std::map<std::string, ValueId> defined_, values_;
+  std::map<std::string, Tensor> constants_;
   std::string last_;  // result
 };
 

@@ -103,6 +103,12 @@ PickledTensor tensor_of(const Pickle& pickle, const std::vector<PickleValue>& ar
       arguments[3].kind != Kind::tuple) {
     refuse_pickle("makes a tensor of something else than a storage, an offset, sizes and strides");
   }
+  // PyTorch gives a seventh where marks beside the numbers change them: {"neg": True}, {"conj": True}.
+  if (arguments.size() == 7 && arguments[6].kind != Kind::none &&
+      !(arguments[6].kind == Kind::dict && pickle.dicts[arguments[6].place].empty())) {
+    throw FormatError("its pickle has a tensor that is marked as negated or conjugated",
+                      "in PyTorch, save tensor.resolve_neg() in its place");
+  }
   PickledTensor tensor;
   tensor.storage = arguments[0].place;
   tensor.offset = arguments[1].whole;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "io/pth/pickle.h"
 #include "io/pth/zip.h"
+#include "io/safetensors_limits.h"
 #include "resnet/error.h"
 
 namespace resnet::io {
@@ -17,7 +18,6 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::size_t kMostPthTensors = std::size_t{1} << 14U;  // as of a safetensors file
 constexpr std::size_t kMostPthName = 1024;
 constexpr std::int64_t kMostSharing = 4;  // elements of all tensors for each that is stored
 constexpr std::size_t kShownKey = 60;
@@ -260,9 +260,8 @@ PthFile read_pth(std::span<const std::byte> bytes) {
       if (left_out.empty()) left_out = key.kind == Kind::text ? quoted_key(key.text) : described(key);
       continue;
     }
-    if (wanted.size() == kMostPthTensors)
-      throw FormatError(fmt::format("its state dict has more than {} tensors", kMostPthTensors),
-                        kSaveStateDict);
+    if (wanted.size() == kMostTensors)
+      throw FormatError(fmt::format("its state dict has more than {} tensors", kMostTensors), kSaveStateDict);
     result.tensors.emplace_back(checked_name(key, known), Tensor());
     known.insert(key.text);
     wanted.push_back(value.place);
