@@ -54,8 +54,8 @@ typedef struct resnet_model resnet_model;
 /** How a model computes. Begin with RESNET_OPTIONS, so that fields that a later version adds are set. */
 typedef struct resnet_options {
   size_t size;    /**< sizeof(resnet_options), by which later versions know the fields that are there */
-  int threads;    /**< of one call; 0: all cores that the process has. 1 gives callers in many threads the
-                       most answers a second, 0 a single caller the quickest answer */
+  int threads;    /**< of one call; 0: OMP_NUM_THREADS, else all cores that the process has. 1 gives callers
+                       in many threads the most answers a second, 0 a single caller the quickest answer */
   int64_t memory; /**< bytes of this process that may be resident: what needs more is refused. 0: what the
                        machine has */
 } resnet_options;
@@ -64,10 +64,10 @@ typedef struct resnet_options {
 #define RESNET_OPTIONS \
   { sizeof(resnet_options), 0, 0 }
 
-/** What a network takes, behind its own preprocessing. */
+/** What a network takes, after its own preprocessing. */
 typedef struct resnet_input_info {
   int64_t channels; /**< 1: gray, 3: RGB; pictures of the other kind are converted */
-  int64_t height;   /**< pixels behind resize and crop; 0 where that depends on the picture */
+  int64_t height;   /**< pixels after resize and crop; 0 where that depends on the picture */
   int64_t width;
 } resnet_input_info;
 
@@ -120,7 +120,7 @@ resnet_status resnet_predict(const resnet_model* model, const void* file, size_t
 resnet_status resnet_predict_rgb(const resnet_model* model, const uint8_t* pixels, int64_t width,
                                  int64_t height, resnet_prediction* top, size_t most, size_t* found);
 /** Several pictures, which go through the network up to 32 together: more pictures a second than one by one.
- * `top` has `most` places for each of `count` pictures, one picture's behind the other's. `found` is the same
+ * `top` has `most` places for each of `count` pictures, one picture's after the other's. `found` is the same
  * for all. At the first picture that fails the call ends, resnet_error() begins with its number, and `top`
  * holds nothing of use. */
 resnet_status resnet_predict_batch(const resnet_model* model, const resnet_picture* pictures, size_t count,

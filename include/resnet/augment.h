@@ -92,7 +92,7 @@ using Augmentation = std::vector<Transform>;
 
 /// Throws ConfigError for an option out of range, or an order that is not that of the groups above.
 void check(const Augmentation& augmentation);
-/// One line of JSON, [{"name": "flip", "probability": 0.5}, ...] behind "version": 1, and back. Throws
+/// One line of JSON, [{"name": "flip", "probability": 0.5}, ...] after "version": 1, and back. Throws
 /// FormatError for what it does not know, or what check() refuses.
 std::string to_json(const Augmentation& augmentation);
 Augmentation augmentation_from_json(const std::string& text);

@@ -34,7 +34,7 @@ struct Comparison {
 /// calls them, the outputs of modules; of one that is called several times, the last. A container's output is
 /// that of the last operation in it.
 ///
-/// For each of them our network is cut behind it and run by make_engine(), with all that the engine fuses
+/// For each of them our network is cut after it and run by make_engine(), with all that the engine fuses
 /// before the cut. Tolerance: a sum of K products in f32 is off by about 2^-24 sqrt(K) of its size, and what
 /// comes through layers adds up in quadrature; two programs, the largest of many elements, cancellation and
 /// Winograd's transforms make it up to 16 times as much. With bf16 2^-9 (tf32 2^-12) beside it for each one.

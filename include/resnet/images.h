@@ -47,7 +47,7 @@ struct Draft {
 /// The picture in a JPEG, PNG, WebP, BMP, PPM, PGM or PBM file, whose name does not matter: RGB, turned as
 /// its EXIF or XMP orientation says, equal to PIL's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")`
 /// byte for byte. So alpha is dropped, not blended, and 16-bit gray is cut at 255; of an animation it is the
-/// first frame. With a `draft` it is PIL's behind draft(). Throws FormatError, without a file's name, if it
+/// first frame. With a `draft` it is PIL's after draft(). Throws FormatError, without a file's name, if it
 /// is damaged, cut off, of another kind or beyond `limits`.
 Image decode(std::span<const std::uint8_t> file, const Limits& limits = {}, const Draft& draft = {});
 

@@ -94,7 +94,7 @@ struct PoolOptions {
 };
 
 /// Maximum of each window: x [N,C,H,W] -> y [N,C,Ho,Wo], Ho = floor((H + 2*padding - kernel) / stride) + 1.
-/// Rounded up, no window begins behind the map, as in PyTorch.
+/// Rounded up, no window begins beyond the map, as in PyTorch.
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(PoolOptions options = {});
@@ -222,7 +222,7 @@ struct BlockOptions {
   // Of a bottleneck's 3x3 convolution, which has width * width_per_group / 64 * groups channels: wide,
   // ResNeXt.
   std::int64_t groups = 1, width_per_group = 64;
-  std::int64_t se_reduction = 0;  // SqueezeExcite behind the convolutions; 0: none
+  std::int64_t se_reduction = 0;  // SqueezeExcite after the convolutions; 0: none
   double drop_path = 0;           // DropPath at the branch's end
 };
 
@@ -234,10 +234,10 @@ class ResidualBlock : public Module {
 
  protected:
   explicit ResidualBlock(bool plain) : plain_(plain) {}
-  /// The children "se" and "drop_path", where there are any, behind the branch's end, the child of before.
+  /// The children "se" and "drop_path", where there are any, after the branch's end, the child of before.
   void add_end(std::int64_t channels, std::int64_t se_reduction, double drop_path);
   /// The child "downsample", where stride or channels change: a 1x1 convolution and its norm, named "0" and
-  /// "1", or "1" and "2" behind a pool; in a pre-activation block "conv" alone, and "pool".
+  /// "1", or "1" and "2" after a pool; in a pre-activation block "conv" alone, and "pool".
   void add_downsample(std::int64_t in, std::int64_t out, const BlockOptions& options, bool norm);
   /// `branch` and x around it. A plain block's branch alone.
   Value join(Value branch, Value x) const;
@@ -322,8 +322,8 @@ class Bottleneck : public ResidualBlock {
   BatchNorm2d* bn3_;
 };
 
-/// The same with norm and ReLU before each convolution, none behind the sum; the shortcut, a 1x1 convolution
-/// without a norm, begins behind the first ReLU. timm's resnetv2 and its parameter names.
+/// The same with norm and ReLU before each convolution, none after the sum; the shortcut, a 1x1 convolution
+/// without a norm, begins after the first ReLU. timm's resnetv2 and its parameter names.
 /// Source: He et al., arXiv 1603.05027.
 class PreActBasic : public ResidualBlock {
  public:

@@ -65,7 +65,7 @@ class Schedule {
 
   /// Stretches or compresses what is left from step `change.from` on, so that step `change.steps` - 1 takes
   /// what the last of the original schedule would have; earlier steps stay as they were. Throws ConfigError
-  /// for a change before an earlier one, behind the end, or to no further step.
+  /// for a change before an earlier one, beyond the end, or to no further step.
   void change(const StepChange& change);
 
  private:

@@ -24,8 +24,8 @@ struct ServeOptions {
   int threads = 0;              // that decode; 0: as many as the engine has
   Views views = Views::one;     // of each picture, whose outputs are averaged
 
-  int connections = 256;                       // at once; more wait until one ends
-  std::int64_t waiting = 256;                  // pictures; more are refused with 503
+  int connections = 256;       // at once; where more come, the one idle longest is closed, else they wait
+  std::int64_t waiting = 256;  // pictures; more are refused with 503
   std::int64_t body = std::int64_t{32} << 20;  // bytes of a request, 413 beyond; eight times that of all
                                                // together, 503 beyond
   double seconds = 60;                         // for a request to arrive (408), and to be taken in

@@ -259,10 +259,12 @@ struct EvaluateOptions {
   EngineFactory engine_factory = make_engine;            // the same
 };
 
-/// Accuracy in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
+/// Accuracy and loss in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
+/// Throws ConfigError for a data set without examples, ShapeError if the network gives another output than [N,K]
+/// with K at least its classes, MemoryError before it begins, and what reading a picture throws.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
 Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOptions& options = {});
-/// The outputs for these images, over their views.
+/// The outputs [N,K] for these images, averaged over their views; beyond an edge a shifted view repeats it.
 Tensor infer(Engine& engine, const ImageView& images, Views views);
 
 }  // namespace resnet

@@ -235,6 +235,13 @@ void write_file(const fs::path& path, Parts parts, Durability durability, const 
     if (!exists && errno != ENOENT) fail_to_write(path, errno);
     if (exists && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
     if (exists && !S_ISREG(status.st_mode)) return write_through(path, parts);
+    // A file in place of standard output's would have neither what is printed beside it nor what >> found there.
+    struct stat out {};
+    if (exists && ::fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == status.st_dev &&
+        out.st_ino == status.st_ino) {
+      if (const int error = write_all(STDOUT_FILENO, parts); error != 0) fail_to_write(path, error);
+      return;
+    }
     target = followed(path);
   }
   const fs::path folder = target.path.has_parent_path() ? target.path.parent_path() : ".";

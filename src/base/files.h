@@ -78,7 +78,8 @@ class KnownFolder {
 /// disk, renames it to `path` and flushes the folder; SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait meanwhile, if
 /// no other thread takes them. The temporary file is new (O_EXCL) and has a random name, so that nothing put
 /// there beforehand is written to. A file that is replaced keeps its permissions and, where the system allows
-/// it, its owner. A link is followed; a device or a pipe is written as it is. Only a regular file is read
+/// it, its owner. A link is followed; a device or a pipe is written as it is, and so is the
+/// file that standard output is, behind what it holds. Only a regular file is read
 /// back. Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it
 /// was the folder that could not be flushed). With a `folder`, which may be a stranger's, what is at `path`
 /// itself gives way, also a link, a device or a pipe; and it throws where the folder is gone: nothing is left

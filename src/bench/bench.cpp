@@ -60,7 +60,8 @@ double step_flops(const nn::Module& net, const Shape& images, Work work) {
 
 double peak_gflops(int threads, const std::string& isa, Precision precision) {
   const DType type = storage_of(precision);
-  const Isa level = isa_named(isa).value_or(best_isa());
+  const Isa level =
+      std::min(isa_named(isa).value_or(best_isa()), best_isa());  // what this machine has at most
   ThreadPool pool(threads);
   constexpr std::int64_t kTasksPerThread = 8;  // about 16 ms a try
   const auto kernel = kernels::make_peak(kTasksPerThread * threads, level, type);

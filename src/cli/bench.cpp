@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "bench/check.h"
 #include "cli/command.h"
 #include "data/cache.h"
@@ -253,11 +254,11 @@ class Bench final : public Command {
                                  {"threads", figures.loaders.back().threads},
                                  {"parts", by_name},
                                  {"loaders", loaders}})
-                       .dump()
+                       .dump({.replace = true})
                 << '\n';
       return;
     }
-    fmt::print("{} at {}\n", training.name(), to_string(training.example_shape()));
+    fmt::print("{} at {}\n", printable(training.name()), to_string(training.example_shape()));
     fmt::print("{:<12} {:>12} {:>12} {:>7}\n", "one thread", "us/example", "examples/s", "share");
     for (const auto& [name, part] : parts) {
       fmt::print("{:<12} {:>12.1f} {:>12.0f} {:>6.0f}%\n", name, part, rate(part), 100 * share(part));

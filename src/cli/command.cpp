@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/text.h"
 #include "report/run_record.h"
+#include "resnet/report.h"
 #include "settings/options.h"
 #include "settings/values.h"
 
@@ -251,8 +253,8 @@ std::filesystem::path model_path(const std::string& run) {
 }
 
 void say(const std::string& line) {
-  // Names come from files: a line stays one, and commands to a terminal text.
-  std::fputs((printable(line) + "\n").c_str(), stderr);
+  // Names come from files: a line stays one, and commands to a terminal text. Above a bar or plot, where there is one.
+  Screen::of(STDERR_FILENO)->print_above(printable(line));
 }
 
 void say_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet) {
@@ -262,12 +264,15 @@ void say_device(const DeviceInfo& device, const settings::Settings& chosen, bool
 }
 
 void say_other_device(const DeviceInfo& device, const settings::Settings& chosen, bool quiet) {
-  if (device.reason != DeviceInfo::kNoDriver) say_device(device, chosen, quiet);
+  if (device.reason == DeviceInfo::kNoDriver || device.reason == DeviceInfo::kNoPlugins) return;
+  say_device(device, chosen, quiet);
 }
 
 void report(const std::string& message, const std::string& hint) {
-  constexpr std::size_t kMostBytes = 300;  // of a line
-  const auto say_shown = [](const std::string& line) { say(shown(line, kMostBytes)); };
+  constexpr std::size_t kMostBytes = 300;               // of a line
+  const auto say_shown = [](const std::string& line) {  // also where little memory is left
+    std::fputs((shown(line, kMostBytes) + "\n").c_str(), stderr);
+  };
   say_shown("resnet: " + settings::in_flags(message));
   say_shown("hint: " +
             (hint.empty() ? "resnet COMMAND --help shows what a command takes" : settings::in_flags(hint)));

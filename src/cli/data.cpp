@@ -88,6 +88,9 @@ class Data final : public Command {
   }
 
   void save_batches(const settings::Settings& chosen, const data::Dataset& train) const {
+    if (train.size() == 0)
+      throw ConfigError(fmt::format("--save-batches: {} has no example to train on", train.name()),
+                        "give a smaller --val-split, or pictures in train/");
     data::Loader loader = settings::training_loader(chosen, train);
     const data::Order order = settings::training_order(chosen, train);
     const std::int64_t count = chosen.steps > 0 ? chosen.steps : loader.batches();

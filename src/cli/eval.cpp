@@ -75,7 +75,9 @@ class Eval final : public Command {
           found.name(), chosen.seed, settings::shortest(chosen.val_split)));
     }
     const Evaluation figures = evaluate_model(model, file.string(), test, chosen);
-    const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(test.classes().size()));
+    const std::size_t classes = test.classes().size();
+    const bool matrix = json_ || !confusion_.empty() || classes <= kMostColumns;
+    const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(classes), matrix);
     if (json_) {
       print_json(figures, metrics, test);
     } else {
@@ -86,6 +88,8 @@ class Eval final : public Command {
   }
 
  private:
+  static constexpr std::size_t kMostColumns = 20;  // of a confusion matrix here; wider ones are for files
+
   void write_files(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) const {
     const std::vector<std::string>& names = test.classes();
     const std::string of = fmt::format("{} on {}", run_, test.name());
@@ -144,7 +148,6 @@ class Eval final : public Command {
     }
     fmt::print(kLine, "mean", figures.examples, shown(metrics.macro_precision), shown(metrics.macro_recall),
                shown(metrics.macro_f1));
-    constexpr std::size_t kMostColumns = 20;  // wider matrices are for files
     if (count > kMostColumns) return;
     fmt::print("\nconfusion, a row for each true class, a column for each answer\n{:<16}", "");
     for (std::size_t k = 0; k < count; ++k) fmt::print(" {:>5}", k);

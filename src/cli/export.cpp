@@ -25,12 +25,13 @@ std::string size_text(std::int64_t bytes) {
   return bytes < kMillion ? fmt::format("{:.1f} kB", count / 1e3) : fmt::format("{:.1f} MB", count / 1e6);
 }
 
-// Noise, which shows every rounding, of sizes that the network takes.
+// Noise, which shows every rounding, of sizes that the network takes: none is longer than four times its width,
+// so that a shorter side of 1024 makes no more pixels than preprocessed_shape() allows.
 std::vector<images::Image> made_pictures(const ModelFile& model) {
   const data::Preprocessing& p = model.preprocessing;
   const Shape& shape = model.graph.value(model.graph.input(graph::kImages)).type.shape;
   std::vector<std::pair<std::int64_t, std::int64_t>> sizes = {{224, 224}, {61, 61},   {333, 333}, {256, 256},
-                                                              {120, 200}, {375, 500}, {500, 301}, {33, 260}};
+                                                              {120, 200}, {375, 500}, {500, 301}, {65, 260}};
   if (p.resize.height == 0 && p.crop.height == 0) sizes.assign(4, {shape[2], shape[3]});
   if (p.resize.height != 0 && p.resize.width == 0 && p.crop.height == 0) sizes.resize(4);  // square ones
   std::vector<images::Image> pictures;

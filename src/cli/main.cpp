@@ -51,7 +51,7 @@ int run_command(const Invocation& invocation) {
   if (!invocation.before.empty()) {
     const std::string& word = invocation.before.front();
     throw ConfigError(fmt::format("'{}' does not belong before the command", word),
-                      fmt::format("write it behind it: resnet {} {}", command.name(), word));
+                      fmt::format("write it after the command: resnet {} {}", command.name(), word));
   }
   command.check_rest(invocation.rest);
   return command.run();
@@ -77,8 +77,8 @@ int run(int argc, char** argv) {
   const std::string& word = invocation.before.front();
   std::string hint = hint_for_foreign(word.substr(std::min(word.find_first_not_of('-'), word.size())));
   if (hint.empty() && word.starts_with('-')) {
-    hint = fmt::format("flags stand behind a command: resnet COMMAND {}; resnet --help lists the commands",
-                       word);
+    hint =
+        fmt::format("flags stand after a command: resnet COMMAND {}; resnet --help lists the commands", word);
   } else if (hint.empty()) {
     const std::string near = nearest(word, names);
     hint = near.empty() ? "resnet --help lists them" : fmt::format("did you mean resnet {}?", near);

@@ -11,6 +11,7 @@ class Plan final : public Command {
  public:
   Plan() : Command("plan", "The compiled step: kernels, memory, and why.") {
     accept({"model", "input", "device", "precision", "isa"});
+    argument("input").default_text = "256x1x96x96";
     argument("device").help =
         "of the plan: cpu, cuda or its architecture, as cuda:sm_90, which need not be there";
     argument("device").default_text = "cpu";
@@ -18,7 +19,8 @@ class Plan final : public Command {
          .placeholder = "MODE",
          .help = "train or eval",
          .default_text = "train",
-         .target = &mode_});
+         .target = &mode_,
+         .choices = {"train", "eval"}});
     add_classes(classes_);
     add({.name = "no-fuse", .help = "every operation by itself", .target = &no_fuse_});
   }

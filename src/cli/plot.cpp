@@ -25,6 +25,7 @@ class Plot final : public Command {
     for (const std::string& given : runs_) {
       for (const std::filesystem::path& run : report::runs_in(given)) {
         series.push_back(load_series(run));
+        inputs.push_back(run);  // where it is a file
         for (const char* name : {report::kMetricsFile, report::kConfigFile}) inputs.push_back(run / name);
       }
     }

@@ -91,7 +91,10 @@ class Predict final : public Command {
     if (from_pipe) {
       show(from_stdin(model, chosen.views));
     } else if (!files.empty()) {
-      const auto seen = predict_progress(static_cast<std::int64_t>(files.size()));
+      // Where the answers themselves are seen no bar stands among them.
+      const std::function<void(std::int64_t)> seen =
+          ::isatty(STDOUT_FILENO) == 1 ? [](std::int64_t) {}
+                                       : predict_progress(static_cast<std::int64_t>(files.size()));
       predict(model, files,
               {.top = top_,
                .batch_size = chosen.batch_size,

@@ -131,8 +131,15 @@ class Report final : public Command {
       return;
     }
     sets = shared(std::move(*sets));
-    run.data = data::TrainTest{sets->train, with_classes_of(*model, sets->test)};
-    run.evaluation = evaluate_model(*model, file->string(), run.data->test, chosen);
+    data::TrainTest known{sets->train, with_classes_of(*model, sets->test)};
+    try {
+      run.evaluation = evaluate_model(*model, file->string(), known.test, chosen);
+    } catch (const FormatError& error) {  // of a network that diverged there are curves
+      if (other_data()) throw;
+      say(fmt::format("note: {}{}", error.what(), without));
+      return;
+    }
+    run.data = std::move(known);
     const Shape& example = sets->train.example_shape();
     const nn::Sequential net =
         settings::make_model(trained, example[0], static_cast<std::int64_t>(model->classes().size()));
@@ -140,7 +147,7 @@ class Report final : public Command {
     run.flops =
         bench::step_flops(net, {kBatch, example[0], example[1], example[2]}, bench::Work::train) / kBatch;
     if (peak_ && run.result && run.result->device == "cpu")
-      run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, trained.precision);
+      run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, chosen.precision);
   }
 
   // The same data is in memory once.

@@ -36,8 +36,9 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
                                "pictures are there already, in other files"));
   note(twice.in_classes,
        counted(twice.in_classes, "picture is in more than one class", "pictures are in more than one class"));
-  note(twice.overlaps, counted(twice.overlaps, "picture of the test is in train/ too: its result flatters",
-                               "pictures of the test are in train/ too: its result flatters"));
+  note(twice.overlaps,
+       counted(twice.overlaps, "picture of the test is in train/ too: the test accuracy is too high by that",
+               "pictures of the test are in train/ too: the test accuracy is too high by that"));
   note(scan.loose, counted(scan.loose, "picture lies beside the classes' folders, and is not used",
                            "pictures lie beside the classes' folders, and are not used"));
   if (scan.has(data::Part::test) && scan.has(data::Part::val)) {

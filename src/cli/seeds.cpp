@@ -142,8 +142,8 @@ void check_resumed(const Training& first) {
         fmt::format("{} has {} seeds; they may become more, not fewer", first.resumed, first.earlier.seeds));
   }
   const std::vector<std::string> may_change = {
-      "seeds",          "epochs",           "steps", "time",  "device", "threads", "memory",
-      "loader-threads", "checkpoint-every", "keep",  "on-nan"};
+      "seeds",          "epochs",           "steps", "time",   "device", "threads",    "memory",
+      "loader-threads", "checkpoint-every", "keep",  "on-nan", "cache",  "cache-size", "tensorboard"};
   std::vector<std::string> fixed;
   for (const settings::Option& option : settings::options()) {
     if (std::ranges::find(may_change, option.name) == may_change.end()) fixed.push_back(option.name);

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <csignal>
+
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/stop_signals.h"
@@ -52,7 +54,7 @@ class Serve final : public Command {
     argument("loader-threads").help = "threads that decode; as many as --threads where it is not given";
     add({.name = "connections",
          .placeholder = "N",
-         .help = "open at once; more wait",
+         .help = "open at once; where more come, the one that has been idle longest is closed",
          .default_text = std::to_string(options_.connections),
          .target = [this](const std::string& text) {
            options_.connections = static_cast<int>(settings::parse_count("connections", text, 1, 10000));
@@ -89,6 +91,7 @@ class Serve final : public Command {
     options_.title = title_of(file);
     Model model = load_model(file, settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, false);
+    std::signal(SIGPIPE, SIG_IGN);  // who read where it serves may leave
     stop_at_signals(std::chrono::milliseconds(500),
                     "\nresnet: answering what was asked; once more to end at once\n");
     try {

@@ -13,6 +13,7 @@ class Summary final : public Command {
  public:
   Summary() : Command("summary", "Output shape of every stage or layer, parameters and cost of a network.") {
     accept({"model", "input"});
+    argument("input").default_text = "1x1x96x96";
     add_classes(classes_);
     add({.name = "depth",
          .placeholder = "DEPTH",

@@ -78,9 +78,11 @@ class Train final : public Command {
     std::cout << (json_ ? runs.json + "\n" : runs.text);
     std::cout.flush();
     if (stop_signal() == 0) return kDone;
+    const bool resumable = first.chosen.checkpoint_seconds > 0 || first.chosen.checkpoint_steps > 0;
     say(fmt::format("resnet: stopped after {} of {} seeds; {}", runs.ended, runs.wanted,
                     runs.folder.empty() ? "nothing was trained, and nothing is kept"
-                                        : "resnet train --resume " + runs.folder.string() + " goes on"));
+                    : resumable         ? "resnet train --resume " + runs.folder.string() + " goes on"
+                                        : "they are in " + runs.folder.string()));
     return kSignalBase + stop_signal();
   }
 

@@ -34,6 +34,8 @@ class RunFolder : public Observer {
     make_directories(folder_);
     known_ = KnownFolder(folder_);
     begin_metrics();
+    // That of a run that had ended and becomes longer is its result no more; on_finish() writes another.
+    if (run.done_steps > 0 && run.done_steps < run.steps) remove_file(folder_ / report::kResultFile);
   }
 
   void on_replan(const RunInfo& run) override { series_.epochs = report::epochs_begun(run); }

@@ -161,13 +161,14 @@ void Screen::Impl::paint(std::span<const std::string> above) {
   const Terminal terminal = look();
   painted_at = clock();
   std::string frame;
-  if (!terminal.interactive) {
+  std::vector<std::string> lines;
+  if (terminal.interactive) lines = render(terminal);
+  if (!terminal.interactive || (painted.empty() && lines.empty())) {
     for (const std::string& line : above) frame += line + "\n";
     if (!frame.empty()) failed = !write(frame);
     return;
   }
   const int width = std::max(1, terminal.width);
-  std::vector<std::string> lines = render(terminal);
 
   // Everything is painted anew after a change of width or below new lines; otherwise what stands
   // above the first changed line stays untouched.
@@ -177,7 +178,6 @@ void Screen::Impl::paint(std::span<const std::string> above) {
     while (first < lines.size() && first < painted.size() && lines[first] == painted[first]) ++first;
     if (first == lines.size() && first == painted.size()) return;
   }
-  if (painted.empty() && lines.empty() && above.empty()) return;
 
   int up = 0;  // from the last painted line to where this frame begins
   if (!painted.empty()) {

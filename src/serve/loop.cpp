@@ -105,7 +105,7 @@ void Loop::poll_once() {
 void Loop::accept_all() {
   while (std::ssize(connections_) < options_.connections || stopping_) {
     auto [outcome, socket] = accept_from(listening_);
-    if (outcome == Accepted::crowded) accept_after_ = now_ + kCrowdedTime;
+    if (outcome == Accepted::crowded && !make_room()) accept_after_ = now_ + kCrowdedTime;
     if (outcome != Accepted::one) return;
     Connection& connection =
         connections_.try_emplace(++next_id_, std::move(socket), options_.limits).first->second;

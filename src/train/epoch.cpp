@@ -6,6 +6,16 @@
 #include "train/run.h"
 
 namespace resnet::train {
+namespace {
+
+// Without figures where all steps of the epoch so far were left out: nothing was measured.
+Progress told_of(const RunState& run) {
+  Progress progress = run.progress;
+  if (progress.examples == 0) progress.loss = progress.train_acc = kNotMeasured;
+  return progress;
+}
+
+}  // namespace
 
 bool Run::run_epoch() {
   epoch_rate_ = Rate(std::numeric_limits<double>::infinity());
@@ -14,7 +24,7 @@ bool Run::run_epoch() {
   while (submit()) {
     if (!collect_batch()) return false;
     const bool last = at_.progress.batch == batches;
-    for (const auto& observer : options_.observers) observer->on_step(at_.progress);
+    for (const auto& observer : options_.observers) observer->on_step(told_of(at_));
     if (!last && !at_its_end() && at_.progress.batch % every == 0) emit_point(-1);
     if (time_ && stepper_.stepped() && !last && !stopped())
       replan(time_->look(clock_(), submitted_steps(), schedule_->steps()));
@@ -147,13 +157,14 @@ bool Run::evaluate_epoch() {
 
 void Run::end_epoch(double test_acc) {
   emit_point(test_acc);
-  for (const auto& observer : options_.observers) observer->on_epoch(at_.progress, test_acc);
+  for (const auto& observer : options_.observers) observer->on_epoch(told_of(at_), test_acc);
 }
 
 void Run::emit_point(double test_acc) {
   const double x = static_cast<double>(at_.progress.epoch) +
                    static_cast<double>(at_.progress.batch) / static_cast<double>(loader_.batches());
-  const CurvePoint point{x, at_.progress.loss, at_.progress.train_acc, test_acc};
+  const Progress told = told_of(at_);
+  const CurvePoint point{x, told.loss, told.train_acc, test_acc};
   at_.curve.push_back(point);
   for (const auto& observer : options_.observers) observer->on_point(point);
 }

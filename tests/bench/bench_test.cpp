@@ -33,6 +33,7 @@ constexpr double kLinearFlops = 2.0 * 8 * kClasses;
 TEST(Peak, IsPositiveOnEveryInstructionSet) {
   EXPECT_GT(peak_gflops(1, "", Precision::f32), 0);
   EXPECT_GT(peak_gflops(1, "avx2", Precision::f32), 0);
+  EXPECT_GT(peak_gflops(1, "avx512_bf16", Precision::f32), 0);  // or what this machine has instead
 }
 
 TEST(TimeSteps, GivesFiguresThatFitEachOther) {

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import xml.etree.ElementTree
 
-from program import HERE, PROGRAM, png, put_idx, result_of, run
+from program import HERE, PROGRAM, on_terminal, png, put_idx, result_of, run
 
 CLASSES = 3
 SIDE = 8
@@ -78,6 +78,7 @@ for i in range(40):
     place = pictures if i % 2 else pictures / "deep" / "er"
     (place / f"{i:02}.png").write_bytes(picture(i % CLASSES, generator))
 (pictures / "notes.txt").write_text("no picture")
+assert b"Predicting" not in on_terminal("predict", "run", "pictures", "--batch-size", 1), "a bar among the answers"
 found = json.loads(run("predict", "run", "pictures", "--json", "--top", 2).stdout)
 assert [pathlib.Path(item["file"]).name for item in found] == [f"{i:02}.png" for i in [*range(1, 40, 2), *range(0, 40, 2)]]
 for item in found:

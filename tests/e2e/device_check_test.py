@@ -71,6 +71,8 @@ for form in ("bf16", "tf32", "f32"):
     assert f"| libraries in {form} | CUDA 13.0, driver for CUDA 13.1" in table, table
 assert "| device | Emulated GPU 0, sm_90, 1 multiprocessors |  |" in table, table
 assert "| cuDNN | none: the emulated device has no cuDNN |  |" in table, table
+kernels = table.split("| **kernels**")[1].split("\n| **")[0]
+assert "| tests passed | 4 | of 4 |" in kernels, kernels
 for precision in ("bf16", "tf32"):
     assert f"| the chapter's whole run, {precision} |" in table and "examples/sec on cuda:0 |" in table, table
     assert json.loads((HERE / "all" / f"result-{precision}.json").read_text())["device"] == "cuda:0"

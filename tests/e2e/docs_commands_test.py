@@ -13,13 +13,13 @@ import re
 import shlex
 import subprocess
 
-from program import HERE, PROGRAM, SOURCE, png, put, put_noise, run
+from program import HERE, PROGRAM, SOURCE, png, put, put_noise, released, run
 from weight_files import pth, read_safetensors
 
 PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 FAKED = os.environ["RESNET_FAKE_GPU_DIR"]  # a GPU, where one is named
 NO_DATA = {**os.environ, "RESNET_DATA_DIR": str(HERE / "none"), "LD_LIBRARY_PATH": FAKED, "RESNET_CUDA_PLUGIN": f"{FAKED}/libresnet_cuda.so"}
-SECONDS = 1  # for a command that has what it needs and begins to work
+SECONDS = 1 if released() else 10  # for a command that has what it needs and begins to work
 
 # Commands that run here, in this order, with what makes them small: the chapter's data set is 24 pictures of noise, the
 # folders hold as many, and torchvision's file is one that we exported.

@@ -10,7 +10,7 @@ import subprocess
 import time
 import tomllib
 
-from program import HERE, PROGRAM, TIMEOUT, idx, png, put, put_small_idx, result_of, run, start
+from program import HERE, PROGRAM, TIMEOUT, ends_with_test, idx, png, put, put_small_idx, result_of, run, start
 
 
 def digest_of(folder):
@@ -185,6 +185,12 @@ ended.communicate(timeout=TIMEOUT)
 assert "model.safetensors" not in digest_of(HERE / "ended")
 run("train", *SMALL, "--out", "ended")
 
+# A picture for standard output that is a file stands behind what the file held.
+(HERE / "all.svg").write_text("before\n")
+with open(HERE / "all.svg", "ab") as output:
+    subprocess.run([PROGRAM, "plot", "first", "--svg", "/dev/stdout"], stdout=output, check=True, timeout=TIMEOUT)
+assert (HERE / "all.svg").read_text().startswith("before\n") and "<svg" in (HERE / "all.svg").read_text()
+
 # Whichever standard streams are closed: no file takes their place, neither while a run goes on nor at its end.
 for closed in ("0<&-", "1>&-", "2>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"):
     out = HERE / ("closed " + closed.translate(str.maketrans("<>&", "___")))
@@ -193,8 +199,8 @@ for closed in ("0<&-", "1>&-", "2>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-
     assert ended.returncode == (1 if "1>" in closed else 0), (closed, ended)
     for file in ("metrics.csv", "model.safetensors"):
         assert (out / file).read_bytes() == (HERE / "first" / file).read_bytes(), (closed, file)
-    running = subprocess.Popen([*command, "--steps", "0", "--epochs", "100000", "--out", f"{out} running"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = ends_with_test(subprocess.Popen([*command, "--steps", "0", "--epochs", "100000", "--out", f"{out} running"],
+                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     metrics = HERE / f"{out} running" / "metrics.csv"
     deadline = time.time() + TIMEOUT
     while time.time() < deadline and (not metrics.exists() or metrics.read_text().count("\n") < 20):

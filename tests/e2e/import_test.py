@@ -57,6 +57,10 @@ put_noise("two", 24)
 said = run("train", *SMALL, "--data", f"idx:{HERE / 'two'}", "--init", "checkpoint.pth", "--steps", "1", "--out", "init").stderr
 for text in ("init: 'module.' was taken off all names", "init: the head 'fc' begins anew: 3 outputs in the file, 2 here"):
     assert text in said, said
+# What an export is measured by fits a shorter side of 1024 as well.
+run("import", "plain.safetensors", "--resize", "1024", "--crop", "24", "--out", "large.safetensors")
+assert "on 8 pictures of noise" in run("export", "large.safetensors", "--onnx", "large.onnx").stdout
+
 run("train", *SMALL, "--channels", "8,16", "--init", "plain.safetensors", "--out", "never", code=1,
     says="hint: the file holds torchvision resnet18 with blocks 1,1, channels 8,8")
 assert not (HERE / "never").exists()

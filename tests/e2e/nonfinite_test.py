@@ -4,7 +4,7 @@ import json
 import math
 import struct
 
-from program import HERE, put_noise, result_of, run
+from program import HERE, on_terminal, put_noise, result_of, run
 
 put_noise("own", 48)
 RUN = ["--data", "idx:own", "--resize", "32", "--model", "resnet18", "--channels", "8,16", "--blocks", "1,1", "--batch-size", "8",
@@ -61,3 +61,8 @@ for policy in ("stop", "skip", "rollback"):
     assert not (HERE / policy / "diagnosis.json").exists()
 assert len(hashes) == 1, hashes
 run("train", *RUN, "--on-nan", "go", "--out", "x", code=2, says="--on-nan")
+
+# What is said in the middle of a run stands above the bar and the curves, which do not paint over it.
+seen = on_terminal("train", *[word for word in RUN if word != "--quiet"], "--lr", "1e30", "--on-nan", "skip", "--out", "seen")
+at = seen.index(b"note: the ")
+assert seen.rfind(b"\x1b[?2026h", 0, at) > seen.rfind(b"\x1b[?2026l", 0, at), "the note is a line of a frame"

@@ -106,6 +106,13 @@ assert bench["threads"] == 2 and [loader["threads"] for loader in bench["loaders
 assert set(bench["parts"]) == {"decode", "transform", "copy"} and bench["examples_per_second"] > 0, bench
 assert abs(sum(part["share"] for part in bench["parts"].values()) - 1) < 1e-6, bench
 run("train", "photos", "--val-split", "2", code=2, says="--val-split cannot be '2'")
+put("tested/val/a/1.ppm", ppm(1))
+put("tested/val/b/2.ppm", ppm(2))
+for flags in (["tested"], ["photos", "--resize", "8", "--val-split", "1"]):
+    run("data", *flags, "--save-batches", "none.safetensors", code=2, says="has no example to train on")
+odd = os.fsdecode(b"folder:pho\xff")  # no UTF-8
+os.symlink("photos", odd.split(":")[1])
+json.loads(run("bench", "loader", "--data", odd, "--resize", "8", "--json").stdout)
 
 # Bad files: all of them at once, before anything is written.
 put("photos/katze/broken.png", png(5)[:-20])

@@ -16,7 +16,8 @@ def configured(*flags, code=0):
     return " ".join((result.stdout + result.stderr).split())
 
 
-for flags in (NO_TOOLKIT, [*NO_TOOLKIT, "-DRESNET_CUDA=AUTO"], ["-DRESNET_CUDA=OFF", "-DLANGUAGES=NONE"]):
+for flags in (NO_TOOLKIT, [*NO_TOOLKIT, "-DRESNET_CUDA=AUTO"], ["-DRESNET_CUDA=OFF", "-DLANGUAGES=NONE"],
+              ["-DRESNET_CUDA=OFF", "-DLANGUAGES=NONE", "-DCUDAToolkit_FOUND=TRUE"]):
     said = configured(*flags)
     assert "the plugin for GPUs is not built" in said and "resnet_cuda is a target" not in said, said
 said = configured(*NO_TOOLKIT, "-DRESNET_CUDA=ON", code=1)

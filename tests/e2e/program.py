@@ -1,7 +1,9 @@
 """What the scripts of this folder share: the program, a fresh folder that they work in, small data sets and pictures."""
+import atexit
 import json
 import os
 import pathlib
+import pty
 import random
 import re
 import shutil
@@ -28,6 +30,12 @@ def sanitized():
     return re.search(r"__[at]san_", subprocess.run(["readelf", "--dyn-syms", "-W", PROGRAM], capture_output=True, text=True, check=True).stdout)
 
 
+def released():
+    """Whether it has the speed and memory of what users have: no sanitizer's, and not without optimisation."""
+    cache = pathlib.Path(PROGRAM).parent / "CMakeCache.txt"
+    return not sanitized() and "CMAKE_BUILD_TYPE:STRING=Debug" not in (cache.read_text() if cache.exists() else "")
+
+
 def run(*arguments, code=0, says="", data=None, **options):
     """Runs the program, with `data` as its standard input; its exit code must be `code`, and stderr must have `says`."""
     result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, input=data, timeout=TIMEOUT, check=False, **options)
@@ -38,8 +46,29 @@ def run(*arguments, code=0, says="", data=None, **options):
 
 
 def start(*arguments):
-    """The program in the background, with pipes of text."""
-    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """The program in the background, with pipes of text; it ends with the test, also with one that fails."""
+    return ends_with_test(subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+
+
+def ends_with_test(process):
+    atexit.register(process.kill)
+    return process
+
+
+def on_terminal(*arguments):
+    """All that the program writes to a terminal of 100 columns and 40 lines, in bytes."""
+    ours, theirs = pty.openpty()
+    process = ends_with_test(subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs,
+                                              env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}))
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 1 << 16):
+            written += part
+    except OSError:  # the program has ended
+        pass
+    process.wait(timeout=TIMEOUT)
+    return written
 
 
 def result_of(folder):

@@ -44,6 +44,11 @@ assert run("report", "two", "--out", "elsewhere.html", "--peak").stdout == "else
 assert all(of["peak"] > 0 for of in page_of("elsewhere.html")["runs"])
 assert len(page_of("elsewhere.html")["sets"]) == 1, "two runs of the same data share its pictures"
 
+# Of a run that diverged there are curves.
+run("train", *SMALL, "--epochs", 2, "--lr", "1e30", "--out", "diverged", code=1)
+run("report", "diverged", says="not finite")
+assert "evaluation" not in page_of("diverged/report.html")["runs"][0]
+
 # A run that goes on, and data that is elsewhere: said in a line, and the page is there.
 shutil.copytree(HERE / "one", HERE / "going")
 for name in ("result.json", "model.safetensors"):

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from program import HERE, PROGRAM, TIMEOUT, put_noise, run
+from program import HERE, PROGRAM, TIMEOUT, ends_with_test, put_noise, run
 
 KILLS = int(os.environ.get("RESNET_KILLS", "6"))
 STOPS = int(os.environ.get("RESNET_STOPS", "6"))
@@ -44,8 +44,8 @@ def begin(folder, *more):
     """The run, or what is left of it, in another process."""
     resumed = (folder / "config.toml").exists() and (folder / "config.toml").stat().st_size > 0
     where = ["--resume", folder.name] if resumed else [*RUN, "--checkpoint-every", "2", "--out", folder.name]
-    return subprocess.Popen([PROGRAM, "train", *where, "--quiet", *more], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True)
+    return ends_with_test(subprocess.Popen([PROGRAM, "train", *where, "--quiet", *more], stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.PIPE, text=True))
 
 
 # Killed again and again at random moments, and resumed with one thread or two.
@@ -136,6 +136,17 @@ longer = json.loads(run("train", "--resume", "steady", "--epochs", "6", "--json"
 assert longer["weights_sha256"] == six["weights_sha256"] and longer["epochs"] == 6, (longer, six)
 assert (HERE / "steady" / "metrics.csv").read_text() == (HERE / "six" / "metrics.csv").read_text()
 assert "epochs = 6\n" in (HERE / "steady" / "config.toml").read_text()
+
+# A run that had ended and becomes longer has not ended: its result is none until it has.
+process = begin(HERE / "six", "--epochs", "100000")
+metrics = HERE / "six" / "metrics.csv"
+size = metrics.stat().st_size
+while metrics.stat().st_size == size:
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.01)
+process.kill()
+process.communicate()
+assert not (HERE / "six/result.json").exists()
 
 # A run that was killed has no model yet: its newest checkpoint stands in.
 shutil.copytree(HERE / "steady", HERE / "killed")

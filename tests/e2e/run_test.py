@@ -10,7 +10,7 @@ import subprocess
 import time
 import xml.etree.ElementTree
 
-from program import HERE, PROGRAM, TIMEOUT, put_small_idx, result_of, run, start
+from program import HERE, PROGRAM, TIMEOUT, ends_with_test, put_small_idx, result_of, run, start
 
 CHAPTER = ["--limit-train", "320", "--limit-test", "200", "--batch-size", "64", "--resize", "32"]
 
@@ -61,12 +61,12 @@ assert json.loads(other.stdout)["weights_sha256"] != result["weights_sha256"], "
 
 # Ctrl-C finishes the step and saves.
 with open(HERE / "stderr", "w", encoding="utf-8") as stderr:
-    process = subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "1000", "--out", "stopped"], stdout=subprocess.PIPE,
-                               stderr=stderr, text=True)
-    deadline = time.time() + 200
-    while time.time() < deadline and not (HERE / "stopped" / "metrics.csv").exists():
+    process = ends_with_test(subprocess.Popen([PROGRAM, "train", *CHAPTER, "--epochs", "1000", "--out", "stopped"], stdout=subprocess.PIPE,
+                                              stderr=stderr, text=True))
+    deadline = time.time() + TIMEOUT
+    metrics = HERE / "stopped" / "metrics.csv"  # its first line is there before the first step
+    while time.time() < deadline and process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 2):
         time.sleep(0.1)
-    time.sleep(2)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=TIMEOUT)
 assert process.returncode == 130, process.returncode
@@ -141,6 +141,10 @@ if bench["isa"] == "avx512_bf16":
 else:
     print("bf16 not run: this processor has", bench["isa"])
 
+for command, images in (("summary", "1x1x96x96"), ("plan", "256x1x96x96")):
+    assert images in run(command, "--help").stdout, command
+for named in ("RESNET_CUDNN_DIR", "summary.json", "report.html"):
+    assert named in run("manual", "man").stdout, named
 COMMANDS = re.findall(r"^  ([a-z]+) ", run("--help").stdout.split("Subcommands:")[1], re.MULTILINE)
 assert {"train", "serve", "plot"} <= set(COMMANDS) and len(COMMANDS) >= 13, COMMANDS
 for command in COMMANDS:

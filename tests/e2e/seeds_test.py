@@ -68,6 +68,9 @@ assert [of["epochs"] for of in longer["runs"]] == [3] * 4, longer
 whole = json.loads(run("train", *SMALL, "--epochs", 3, "--seed", 7, "--seeds", 4, "--json", "--out", "whole").stdout)
 same_weights(longer, whole)
 
+# What does not change the bits may be another.
+run("train", "--resume", "three", "--cache", "memory", "--quiet")
+
 # Refused, and nothing changes.
 config = (HERE / "three" / "config.toml").read_bytes()
 for flags in (["--epochs", 4], ["--seeds", 5]):
@@ -87,7 +90,7 @@ run("train", *SMALL, "--seeds", 2, "--data", "idx:nowhere", "--out", "beyond", c
 assert (HERE / "three" / "config.toml").read_bytes() == config and not (HERE / "beyond").exists()
 
 # Ctrl-C in the second seed ends all of them, and says how to go on; --resume does, to the same weights.
-LONG = [*SMALL, "--epochs", 30, "--seeds", 3]
+LONG = [*SMALL, "--epochs", 120, "--seeds", 3]
 undisturbed = json.loads(run("train", *LONG, "--json", "--out", "undisturbed").stdout)
 process = start("train", *LONG, "--out", "stopped")
 while not (HERE / "stopped" / "seed-1" / "metrics.csv").exists():
@@ -95,11 +98,20 @@ while not (HERE / "stopped" / "seed-1" / "metrics.csv").exists():
     time.sleep(0.002)
 process.send_signal(signal.SIGINT)
 _, error = process.communicate(timeout=TIMEOUT)
-assert process.returncode == 130 and "stopped after 1 of 3 seeds; resnet train --resume stopped goes on" in error, error
+assert process.returncode == 130 and re.search(r"stopped after [12] of 3 seeds; resnet train --resume stopped goes on", error), error
 assert json.loads((HERE / "stopped" / "summary.json").read_text())["complete"] is False
 resumed = json.loads(run("train", "--resume", "stopped", "--json", "--quiet").stdout)
 assert resumed["complete"]
 same_weights(undisturbed, resumed)
+
+# Without checkpoints there is nothing to go on from.
+process = start("train", *LONG, "--checkpoint-every", "0", "--out", "without")
+while not (HERE / "without" / "seed-1" / "metrics.csv").exists():
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.002)
+process.send_signal(signal.SIGINT)
+_, error = process.communicate(timeout=TIMEOUT)
+assert process.returncode == 130 and "--resume" not in error and "of 3 seeds; they are in without" in error, error
 
 # Made longer, and stopped or killed in the first seed: none of the shorter runs is taken for one that has ended.
 longer = json.loads(run("train", *SMALL, "--epochs", 120, "--seeds", 2, "--json", "--out", "longer").stdout)

@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -319,6 +320,22 @@ with Server() as server, server.open() as s:
     time.sleep(1.5)
     assert server.process.poll() is None, "it waits for a request that has begun"
     assert server.end() == -signal.SIGTERM
+
+# Who read where it serves has left.
+with Server() as server:
+    server.process.stderr.close()
+    assert server.ask("POST", "/predict", PICTURES[0])[0] == 200
+    assert server.end() == 143
+
+# Without free descriptors the connection that has been idle longest gives way.
+with Server("--connections", "1000") as server:
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (32, 32))
+    idle = [server.open() for _ in range(40)]
+    time.sleep(1.5)
+    begin = time.monotonic()
+    assert server.ask("GET", "/health")[0] == 200 and time.monotonic() - begin < 20
+    for s in idle:
+        s.close()
 
 # What cannot be served.
 with Server() as server:

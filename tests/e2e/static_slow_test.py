@@ -38,10 +38,11 @@ shutil.copy(program, root / "resnet")
 put_small_idx("root/data")
 put("root/new.png", png(bytes(range(256)) * 4, 32, 32))
 as_root = [] if os.getuid() == 0 else [shutil.which("unshare"), "--map-root-user"]
+chroot = shutil.which("chroot") or "/usr/sbin/chroot"
 
 
 def inside(*arguments):
-    return sh(*as_root, shutil.which("chroot") or "/usr/sbin/chroot", root, "/resnet", *arguments, env={})
+    return sh(*as_root, chroot, root, "/resnet", *arguments, env={})
 
 
 said = inside("train", "--data", "idx:/data", "--resize", 32, "--batch-size", 4, "--steps", 2, "--blocks", "1,1", "--channels", "8,16",
@@ -49,6 +50,8 @@ said = inside("train", "--data", "idx:/data", "--resize", 32, "--batch-size", 4,
 assert said.startswith("loss "), said
 assert json.loads(inside("eval", "/run", "--json"))["examples"] == 8
 assert len(json.loads(inside("predict", "/run", "/new.png", "--json"))[0]["top"]) == 3
+quiet = subprocess.run([*as_root, chroot, root, "/resnet", "predict", "/run", "/new.png"], env={}, capture_output=True, text=True, check=True)
+assert quiet.stderr == "", quiet.stderr  # that it has no plugin for GPUs is no news
 assert "isa" in inside("--version") or "instruction set" in inside("--version")
 
 # The image: what its index, its manifest and its configuration name is there, with these digests.

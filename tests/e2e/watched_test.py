@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """A run is looked at while it trains: eval, predict, export, plot and report read whole files, of its newest checkpoint
 where there is no model yet; and that one answers as the model that comes of it."""
-import atexit
 import json
 import shutil
 import time
@@ -16,7 +15,6 @@ TRAIN = ["train", *DATA, "--resize", "16", "--batch-size", "8", "--model", "resn
 LOOKS = {"eval": [*DATA, "--json"], "predict": ["a.png", "--json"], "export": ["--onnx", "a.onnx"], "plot": [], "report": []}
 
 training = start(*TRAIN, "--epochs", "100000", "--out", "watched")
-atexit.register(training.kill)
 while not list(HERE.glob("watched/checkpoints/step-*")) or not (HERE / "watched/metrics.csv").exists():
     assert training.poll() is None, training.communicate()
     time.sleep(0.01)

@@ -230,6 +230,22 @@ TEST(CheckpointKeeper, RemovesNoneOfMoreSteps) {
   EXPECT_EQ(left, (std::vector<std::int64_t>{9, 4, 3}));
 }
 
+TEST(CheckpointKeeper, KeepsWhatTheRunWentOnFrom) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  Writer writer;
+  {
+    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
+    writer.write(keeper, 1);
+  }
+  train::CheckpointKeeper keeper(writer.options(true), 1, 1);
+  ASSERT_TRUE(keeper.newest(writer.at(0), *writer.engine).has_value());
+  for (std::int64_t steps = 2; steps <= 5; ++steps) writer.write(keeper, steps);
+  std::vector<std::int64_t> left;
+  for (const fs::path& path : checkpoints_in(kFolder)) left.push_back(train::read_checkpoint(path).run.steps);
+  EXPECT_EQ(left, (std::vector<std::int64_t>{5, 4, 1}));
+}
+
 TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {
   Writer writer;
   const test::PowerLossResult result = test::for_each_power_loss(

@@ -495,7 +495,7 @@ TEST(Facts, DifferForEveryOptionThatChangesARun) {
   EXPECT_EQ(facts(longer), base) << "may change";
 }
 
-TEST_F(Checkpoints, KeepTheNewestTheBestAndWhatTheRunWentOnFrom) {
+TEST_F(Checkpoints, KeepTheNewestAndTheBest) {
   // Class 0 is answered for all but in the second epoch's evaluation... the best epoch is the first: all are
   // equal.
   FitOptions options = plain(6);
@@ -508,9 +508,9 @@ TEST_F(Checkpoints, KeepTheNewestTheBestAndWhatTheRunWentOnFrom) {
   EXPECT_EQ(last.version, kVersion);
   ASSERT_LE(left.size(), 3U);
   ASSERT_GE(left.size(), 2U);
-  if (left.size() == 3) {
-    EXPECT_EQ(train::read_checkpoint(left[2]).run.steps, last.run.top_steps);
-  }
+  std::vector<std::int64_t> steps;
+  for (const fs::path& path : left) steps.push_back(train::read_checkpoint(path).run.steps);
+  EXPECT_THAT(steps, testing::Contains(last.run.top_steps));
 }
 
 TEST_F(Checkpoints, LeaveNothingUnfinishedBehind) {

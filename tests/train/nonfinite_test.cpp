@@ -514,5 +514,25 @@ TEST(NonFinite, ThatDoesNotComeAgainIsTheMachines) {
               HasSubstr("the memory or the processor may be at fault"));
 }
 
+class Points final : public Observer {
+ public:
+  void on_point(const CurvePoint& point) override { all.push_back(point); }
+  std::vector<CurvePoint> all;
+};
+
+TEST(NonFinite, OfAnEpochWithoutAStepNoLossIsTold) {
+  const auto script = std::make_shared<Script>(Script{.one_in = 1});
+  FitOptions options = options_of(2, OnNan::skip);
+  const auto points = std::make_shared<Points>();
+  options.observers = {points};
+  options.engine_factory = [script](Network network, const EngineOptions& engine) {
+    return std::make_unique<Injecting>(std::move(network), engine, script);
+  };
+  nn::Sequential net = network();
+  EXPECT_THROW(fit(net, noise(kExamples), noise(6), options), Error);
+  ASSERT_FALSE(points->all.empty());
+  for (const CurvePoint& point : points->all) EXPECT_TRUE(std::isnan(point.loss)) << point.x;
+}
+
 }  // namespace
 }  // namespace resnet
