@@ -14,6 +14,8 @@ if(RESNET_CUDA STREQUAL "AUTO" OR RESNET_CUDA)
     message(FATAL_ERROR "RESNET_CUDA is ON, but there is no CUDA toolkit of version 12.8 or later: put nvcc on the "
                         "path, set CUDAToolkit_ROOT, or use RESNET_CUDA=AUTO")
   endif()
+else()
+  set(CUDAToolkit_FOUND FALSE)  # whatever the project around us has found
 endif()
 if(NOT CUDAToolkit_FOUND)
   message(STATUS "No CUDA toolkit, or RESNET_CUDA=OFF: the plugin for GPUs is not built")

@@ -35,8 +35,10 @@ std::atomic<std::uint64_t> g_number{0};
 std::atomic<bool> g_corpus{false};
 
 extern "C" void on_end(int signal) {
-  fmt::print(stderr, "{} in {} {}: fuzz {} --first {} --runs 1\n", signal == SIGALRM ? "too long" : "abort",
-             g_corpus ? "the corpus' input" : "input", g_number.load(), g_target, g_number.load());
+  const bool corpus = g_corpus;  // all of it is run before number 0
+  fmt::print(stderr, "{} in {} {}: fuzz {} --first {} --runs {}\n", signal == SIGALRM ? "too long" : "abort",
+             corpus ? "the corpus' input" : "input", g_number.load(), g_target, corpus ? 0 : g_number.load(),
+             corpus ? 0 : 1);
   std::_Exit(1);
 }
 
@@ -85,7 +87,12 @@ void run_all(Target target, const Bounds& bounds) {
     for (const std::string& seed : target.seeds) run(target, seed, count);
     g_corpus = false;
   }
-  if (!target.seeds.empty()) target.seeds.insert(target.seeds.end(), corpus.begin(), corpus.end());
+  // Half of what inputs begin with are the target's own: those of a corpus are the shortest, most of them refused.
+  const std::size_t own = target.seeds.size();
+  for (std::size_t i = 0; own > 0 && i < corpus.size(); ++i) {
+    target.seeds.push_back(corpus[i]);
+    target.seeds.push_back(std::string(target.seeds[i % own]));
+  }
   const std::uint64_t replayed = count.done;
   const auto begin = std::chrono::steady_clock::now();
   for (std::uint64_t i = 0; i < bounds.runs && resnet::seconds_since(begin) < bounds.seconds; ++i) {
@@ -110,8 +117,11 @@ int main(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   Bounds bounds;
   std::string from, to;
+  bool understood = argc % 2 == 0;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
+    understood = understood && (flag == "--first" || flag == "--runs" || flag == "--seconds" ||
+                                flag == "--pack" || flag == "--unpack");
     if (flag == "--first") bounds.first = std::strtoull(argv[i + 1], nullptr, 10);
     if (flag == "--runs") bounds.runs = std::strtoull(argv[i + 1], nullptr, 10);
     if (flag == "--seconds") bounds.seconds = std::strtod(argv[i + 1], nullptr);
@@ -121,7 +131,7 @@ int main(int argc, char** argv) {
   for (const int signal : {SIGALRM, SIGABRT, SIGSEGV, SIGFPE, SIGBUS, SIGILL}) std::signal(signal, on_end);
   bool known = false;
   for (const auto& target : kTargets) {
-    if (target.name != name && name != "all") continue;
+    if (!understood || (target.name != name && name != "all")) continue;
     known = true;
     if (!from.empty()) {
       write_corpus(std::string(name), from);

@@ -96,6 +96,8 @@ def check(root):
                 say(file, text, match.start(), f"the link '{link}' leads to no file")
             elif anchor and target.suffix == ".md" and anchor not in slugs(target.read_text(encoding="utf-8")):
                 say(file, text, match.start(), f"the link '{link}' leads to no heading")
+        for match in re.finditer(r"gtest_filter='([^'\s]*\[[^'\s]*)'", text):
+            say(file, text, match.start(), f"GoogleTest's filters have no sets of letters: '{match[1]}'")
         for match in LINE_LINK.finditer(text):
             target = file.parent / match[2]
             line = line_of(match[1], target)

@@ -17,7 +17,6 @@ for tool in clang++ llvm-cov llvm-profdata; do
 done
 
 rooms="base cli data fault graph images io report serve settings train"
-targets="arguments checkpoint cifar http idx image json metrics model pth safetensors toml"
 scripts="bad_input_test|folder_test|import_test|resume_test"
 # What reads: texts and files, pictures, data sets, models, weights, requests, configurations, command lines. What resumes:
 # checkpoints, and whose a folder is.
@@ -42,9 +41,7 @@ if [ $# -eq 0 ]; then
   for room in $rooms; do
     $build/tests/${room}_tests --gtest_brief=1
   done
-  for target in $targets; do
-    $build/fuzz/fuzz $target --runs 200
-  done
+  $build/fuzz/fuzz all --runs 200
   ctest --test-dir $build --output-on-failure -R "^e2e/($scripts)\$"
   llvm-profdata merge -sparse $build/profiles/*.profraw -o $build/coverage.profdata
 fi

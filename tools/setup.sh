@@ -11,7 +11,7 @@ set -eu
 train="g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
        libtomlplusplus-dev zlib1g-dev libmd-dev libjpeg-dev libpng-dev libwebp-dev libminizip-dev
        libonnx-dev libprotobuf-dev protobuf-compiler dataset-fashion-mnist"
-test="libgtest-dev libgmock-dev libbenchmark-dev clang-format python3"
+test="libgtest-dev libgmock-dev clang-format python3"
 full="clang clang-tidy llvm valgrind doxygen dpkg-dev file debootstrap umoci chromium-headless-shell wrk"
 
 case "${1:-}" in

@@ -40,7 +40,8 @@ class Docs(unittest.TestCase):
                               ("[x](house.md#cellar)", "the link 'house.md#cellar' leads to no heading"),
                               ("`src/ops/none.cpp`", "there is no 'src/ops/none.cpp'"),
                               ("`src/cellar/<name>.cpp`", "there is no 'src/cellar/<name>.cpp'"),
-                              ("```sh\n./none.sh\n```", "there is no 'none.sh'")):
+                              ("```sh\n./none.sh\n```", "there is no 'none.sh'"),
+                              ("`--gtest_filter='A.[LU]*'`", "GoogleTest's filters have no sets of letters: 'A.[LU]*'")):
             with self.subTest(text):
                 code, lines = self.run_on({"docs/page.md": "# Page\n" + text + "\n"})
                 self.assertEqual(code, 1)
