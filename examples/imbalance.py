@@ -6,7 +6,8 @@
 Takes of Fashion-MNIST's training set 2,000 pictures of the first class and fewer of each next one, down to 20 of the last
 (1:100, a geometric series), trains on them with and without the weights for three seeds, and prints the macro recall
 (mean over the classes) on the whole test set after the last epoch. FOLDER (default runs/imbalance) gets the data and the
-runs. Flags go to every `resnet train`; later ones win. RESNET names the program, RESNET_DATA_DIR the folder of the data.
+runs; it must not be there already. Flags go to every `resnet train`; later ones win. RESNET names the program,
+RESNET_DATA_DIR the folder of the data.
 """
 import gzip
 import json
@@ -31,6 +32,8 @@ def counts():
 
 def put(folder):
     """The subset: of each class its first pictures, in the order of the file. The test set as it is."""
+    if folder.exists():
+        sys.exit(f"{folder} is there already: name another folder")
     folder.mkdir(parents=True)
     for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
         shutil.copy(SOURCE / name, folder / name)
