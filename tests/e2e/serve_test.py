@@ -328,14 +328,17 @@ with Server() as server:
     assert server.end() == 143
 
 # Without free descriptors the connection that has been idle longest gives way.
-with Server("--connections", "1000") as server:
-    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (32, 32))
-    idle = [server.open() for _ in range(40)]
-    time.sleep(1.5)
-    begin = time.monotonic()
-    assert server.ask("GET", "/health")[0] == 200 and time.monotonic() - begin < 20
-    for s in idle:
-        s.close()
+if sanitized():
+    print("not run without descriptors: the undefined-behaviour sanitizer looks at memory through a pipe of its own")
+else:
+    with Server("--connections", "1000") as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (32, 32))
+        idle = [server.open() for _ in range(40)]
+        time.sleep(1.5)
+        begin = time.monotonic()
+        assert server.ask("GET", "/health")[0] == 200 and time.monotonic() - begin < 20
+        for s in idle:
+            s.close()
 
 # What cannot be served.
 with Server() as server:
