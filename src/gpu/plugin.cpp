@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "device/kernels.h"
@@ -29,7 +31,11 @@ std::filesystem::path own_folder() {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&default_search), &info) == 0 || info.dli_fname == nullptr)
     return {};
-  return std::filesystem::absolute(info.dli_fname).parent_path();
+  // The working folder of a program that was called by a relative path may be gone.
+  std::error_code error;
+  const std::filesystem::path file = std::filesystem::absolute(info.dli_fname, error);
+  if (error == std::errc::not_enough_memory) throw std::bad_alloc();
+  return file.parent_path();
 }
 
 }  // namespace
