@@ -120,13 +120,19 @@ int main(int argc, char** argv) {
   bool understood = argc % 2 == 0;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
-    understood = understood && (flag == "--first" || flag == "--runs" || flag == "--seconds" ||
-                                flag == "--pack" || flag == "--unpack");
-    if (flag == "--first") bounds.first = std::strtoull(argv[i + 1], nullptr, 10);
-    if (flag == "--runs") bounds.runs = std::strtoull(argv[i + 1], nullptr, 10);
-    if (flag == "--seconds") bounds.seconds = std::strtod(argv[i + 1], nullptr);
-    if (flag == "--pack") from = argv[i + 1];
-    if (flag == "--unpack") to = argv[i + 1];
+    if (flag == "--first") {
+      bounds.first = std::strtoull(argv[i + 1], nullptr, 10);
+    } else if (flag == "--runs") {
+      bounds.runs = std::strtoull(argv[i + 1], nullptr, 10);
+    } else if (flag == "--seconds") {
+      bounds.seconds = std::strtod(argv[i + 1], nullptr);
+    } else if (flag == "--pack") {
+      from = argv[i + 1];
+    } else if (flag == "--unpack") {
+      to = argv[i + 1];
+    } else {
+      understood = false;
+    }
   }
   for (const int signal : {SIGALRM, SIGABRT, SIGSEGV, SIGFPE, SIGBUS, SIGILL}) std::signal(signal, on_end);
   bool known = false;

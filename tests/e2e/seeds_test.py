@@ -91,27 +91,31 @@ assert (HERE / "three" / "config.toml").read_bytes() == config and not (HERE / "
 
 # Ctrl-C in the second seed ends all of them, and says how to go on; --resume does, to the same weights.
 LONG = [*SMALL, "--epochs", 120, "--seeds", 3]
+
+
+def interrupted(folder, *flags):
+    """What it says where Ctrl-C comes in the second seed."""
+    process = start("train", *LONG, *flags, "--out", folder)
+    while not (HERE / folder / "seed-1" / "metrics.csv").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130, (process.returncode, error)
+    return error
+
+
 undisturbed = json.loads(run("train", *LONG, "--json", "--out", "undisturbed").stdout)
-process = start("train", *LONG, "--out", "stopped")
-while not (HERE / "stopped" / "seed-1" / "metrics.csv").exists():
-    assert process.poll() is None, process.communicate()
-    time.sleep(0.002)
-process.send_signal(signal.SIGINT)
-_, error = process.communicate(timeout=TIMEOUT)
-assert process.returncode == 130 and re.search(r"stopped after [12] of 3 seeds; resnet train --resume stopped goes on", error), error
+error = interrupted("stopped")
+assert re.search(r"stopped after [12] of 3 seeds; resnet train --resume stopped goes on", error), error
 assert json.loads((HERE / "stopped" / "summary.json").read_text())["complete"] is False
 resumed = json.loads(run("train", "--resume", "stopped", "--json", "--quiet").stdout)
 assert resumed["complete"]
 same_weights(undisturbed, resumed)
 
 # Without checkpoints there is nothing to go on from.
-process = start("train", *LONG, "--checkpoint-every", "0", "--out", "without")
-while not (HERE / "without" / "seed-1" / "metrics.csv").exists():
-    assert process.poll() is None, process.communicate()
-    time.sleep(0.002)
-process.send_signal(signal.SIGINT)
-_, error = process.communicate(timeout=TIMEOUT)
-assert process.returncode == 130 and "--resume" not in error and "of 3 seeds; they are in without" in error, error
+error = interrupted("without", "--checkpoint-every", "0")
+assert "--resume" not in error and "of 3 seeds; they are in without" in error, error
 
 # Made longer, and stopped or killed in the first seed: none of the shorter runs is taken for one that has ended.
 longer = json.loads(run("train", *SMALL, "--epochs", 120, "--seeds", 2, "--json", "--out", "longer").stdout)

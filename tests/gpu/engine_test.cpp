@@ -172,6 +172,15 @@ TEST(EmulatedGpuEngine, ComputesWithTheWeightsOfNow) {
   EXPECT_EQ(test::distance(logits(*loaded), logits(*trained)), 0);
 }
 
+void expect_same_parameters(const State& after, const State& before) {
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].first.find("running_") != std::string::npos || before[i].second.dtype() != DType::f32)
+      continue;
+    EXPECT_EQ(std::memcmp(before[i].second.raw(), after[i].second.raw(), before[i].second.bytes()), 0)
+        << before[i].first;
+  }
+}
+
 TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   const Network network = network_of(kCase);
   const Examples e = test::examples(kCase.images, 5);
@@ -184,13 +193,7 @@ TEST(EmulatedGpuEngine, TakesAStepForGradientsAndApply) {
   lent->gradients(e.images.view<float>(), e.labels.view<std::int32_t>());
   for (const GradientSpan& span : lent->gradient_spans()) std::ranges::fill(span.values, 0.0F);
   lent->apply({0.05F});
-  const State before = emulated(network)->state(), after = lent->state();
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    if (before[i].first.find("running_") != std::string::npos || before[i].second.dtype() != DType::f32)
-      continue;
-    EXPECT_EQ(std::memcmp(before[i].second.raw(), after[i].second.raw(), before[i].second.bytes()), 0)
-        << before[i].first;
-  }
+  expect_same_parameters(lent->state(), emulated(network)->state());
 }
 
 TEST(EmulatedGpuEngine, TakesSpansWithEveryApply) {
@@ -202,13 +205,7 @@ TEST(EmulatedGpuEngine, TakesSpansWithEveryApply) {
   engine->apply({.lr = 0});
   for (const GradientSpan& span : spans) std::ranges::fill(span.values, 0.0F);
   engine->apply({.lr = 1});
-  const State before = emulated(network)->state(), after = engine->state();
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    if (before[i].first.find("running_") != std::string::npos || before[i].second.dtype() != DType::f32)
-      continue;
-    EXPECT_EQ(std::memcmp(before[i].second.raw(), after[i].second.raw(), before[i].second.bytes()), 0)
-        << before[i].first;
-  }
+  expect_same_parameters(engine->state(), emulated(network)->state());
 }
 
 TEST(EmulatedGpuEngine, SaysThatAProfiledStepWasNotFinite) {

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <random>
@@ -13,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "support/isas.h"
 #include "tensor/thread_pool.h"
 #include "winograd_bound.h"
 
@@ -259,14 +259,8 @@ void PrintTo(const ConvMachine& machine, std::ostream* out) {
 
 std::vector<ConvMachine> conv_machines() {
   std::vector<ConvMachine> result;
-  for (const ConvMachine machine :
-       {ConvMachine{Isa::avx2}, ConvMachine{Isa::avx512}, ConvMachine{Isa::avx512_bf16, DType::bf16}}) {
-    if (machine.isa <= best_isa()) {
-      result.push_back(machine);
-    } else {
-      std::cout << "[ NOT RUN  ] " << name_of(machine.isa) << ": this processor does not have it\n";
-    }
-  }
+  for (const Isa isa : test::isas())
+    result.push_back({isa, isa == Isa::avx512_bf16 ? DType::bf16 : DType::f32});
   return result;
 }
 

@@ -53,6 +53,11 @@ struct Writer {
     keeper.keep(
         steps, [&] { return at(steps); }, true);
   }
+  // A run that writes one and ends.
+  void begin_with(std::int64_t steps) {
+    train::CheckpointKeeper keeper(options(false), 1, 1);
+    write(keeper, steps);
+  }
   // The steps of the newest one that is whole; 0: there is none.
   std::int64_t newest() {
     train::CheckpointKeeper keeper(options(true), 1, 1);
@@ -60,6 +65,12 @@ struct Writer {
     return found ? found->run.steps : 0;
   }
 };
+
+std::vector<std::int64_t> steps_left() {
+  std::vector<std::int64_t> left;
+  for (const fs::path& path : checkpoints_in(kFolder)) left.push_back(train::read_checkpoint(path).run.steps);
+  return left;
+}
 
 TEST(CheckpointFaults, LeaveTheNewestOneOrTheOneBefore) {
   test::SimulatedDisk disk(file_system());
@@ -219,31 +230,21 @@ TEST(CheckpointKeeper, RemovesNoneOfMoreSteps) {
   test::SimulatedDisk disk(file_system());
   const test::FilesReplaced replaced(disk);
   Writer writer;
-  {
-    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
-    writer.write(keeper, 9);
-  }
+  writer.begin_with(9);
   train::CheckpointKeeper keeper(writer.options(true), 1, 1);
   for (std::int64_t steps = 1; steps <= 4; ++steps) writer.write(keeper, steps);
-  std::vector<std::int64_t> left;
-  for (const fs::path& path : checkpoints_in(kFolder)) left.push_back(train::read_checkpoint(path).run.steps);
-  EXPECT_EQ(left, (std::vector<std::int64_t>{9, 4, 3}));
+  EXPECT_EQ(steps_left(), (std::vector<std::int64_t>{9, 4, 3}));
 }
 
 TEST(CheckpointKeeper, KeepsWhatTheRunWentOnFrom) {
   test::SimulatedDisk disk(file_system());
   const test::FilesReplaced replaced(disk);
   Writer writer;
-  {
-    train::CheckpointKeeper keeper(writer.options(false), 1, 1);
-    writer.write(keeper, 1);
-  }
+  writer.begin_with(1);
   train::CheckpointKeeper keeper(writer.options(true), 1, 1);
   ASSERT_TRUE(keeper.newest(writer.at(0), *writer.engine).has_value());
   for (std::int64_t steps = 2; steps <= 5; ++steps) writer.write(keeper, steps);
-  std::vector<std::int64_t> left;
-  for (const fs::path& path : checkpoints_in(kFolder)) left.push_back(train::read_checkpoint(path).run.steps);
-  EXPECT_EQ(left, (std::vector<std::int64_t>{5, 4, 1}));
+  EXPECT_EQ(steps_left(), (std::vector<std::int64_t>{5, 4, 1}));
 }
 
 TEST(CheckpointPowerLoss, LeavesWhatWasReportedSaved) {

@@ -174,11 +174,15 @@ struct Outcome {
   std::vector<Injection> injected;
 };
 
+EngineFactory injecting(const std::shared_ptr<Script>& script) {
+  return [script](Network network, const EngineOptions& engine) {
+    return std::make_unique<Injecting>(std::move(network), engine, script);
+  };
+}
+
 Outcome run(FitOptions options, const Script& script) {
   const auto shared = std::make_shared<Script>(script);
-  options.engine_factory = [shared](Network network, const EngineOptions& engine) {
-    return std::make_unique<Injecting>(std::move(network), engine, shared);
-  };
+  options.engine_factory = injecting(shared);
   const auto diagnoses = std::make_shared<Diagnoses>();
   options.observers = {diagnoses};
   nn::Sequential net = network();
@@ -229,9 +233,7 @@ TEST(NonFinite, StopsTheRunAndLeavesTheNetworkAsItWasBefore) {
   FitOptions options = options_of(20, OnNan::stop);
   const auto diagnoses = std::make_shared<Diagnoses>();
   options.observers = {diagnoses};
-  options.engine_factory = [script](Network network, const EngineOptions& engine) {
-    return std::make_unique<Injecting>(std::move(network), engine, script);
-  };
+  options.engine_factory = injecting(script);
   nn::Sequential net = network();
   const std::string message = message_of<Error>([&] { fit(net, noise(kExamples), noise(6), options); });
   ASSERT_EQ(diagnoses->all.size(), 1U);
@@ -525,9 +527,7 @@ TEST(NonFinite, OfAnEpochWithoutAStepNoLossIsTold) {
   FitOptions options = options_of(2, OnNan::skip);
   const auto points = std::make_shared<Points>();
   options.observers = {points};
-  options.engine_factory = [script](Network network, const EngineOptions& engine) {
-    return std::make_unique<Injecting>(std::move(network), engine, script);
-  };
+  options.engine_factory = injecting(script);
   nn::Sequential net = network();
   EXPECT_THROW(fit(net, noise(kExamples), noise(6), options), Error);
   ASSERT_FALSE(points->all.empty());
