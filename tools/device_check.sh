@@ -27,7 +27,8 @@ done
 
 # ---- the parts: each prints rows of the table, what else it has to say, and at last its figures as JSON ----
 
-check() { name=$1 && shift && "$CHECK_BIN/device_check" "$name" $CHECK_FLAGS "$@"; }
+within=  # a timeout for it
+check() { name=$1 && shift && $within "$CHECK_BIN/device_check" "$name" $CHECK_FLAGS "$@"; }
 skip() { echo "$1"; exit 77; }
 row() { printf '| %s | %s | %s |\n' "$@"; }
 quoted() { sed 's/^/    /' "$@"; }  # what is no row, whatever it begins with
@@ -36,15 +37,24 @@ said=${CHECK_WORK:-}/$part.said
 found() { command -v "$1" 2>/dev/null || { [ -x "/usr/local/cuda/bin/$1" ] && echo "/usr/local/cuda/bin/$1"; }; }
 
 # each_form PART FORMS [flags]: a process each, so that a form that fails, after which CUDA does nothing more in its process,
-# takes none of the others with it. What was wrong comes last.
+# takes none of the others with it. Nor does one that does not end: each has two thirds of the part's time that is left. What was
+# wrong comes last.
 each_form() {
-  what=$1 forms=$2 wrong=
+  what=$1 forms=$2 wrong= begin=$(date +%s)
   shift 2
   for form in $(echo "$forms" | tr , ' '); do
-    check "$what" --forms "$form" "$@" 2>"$said" && continue
+    code=0 most=$(((begin + CHECK_LIMIT - 3 - $(date +%s)) * 2 / 3))
+    [ $most -ge 1 ] || most=1
+    within="timeout -k 2 $most"
+    check "$what" --forms "$form" "$@" 2>"$said" || code=$?
+    case $code in
+      0)       continue ;;
+      124|137) echo "it does not end within $most s" >>"$said" ;;
+    esac
     wrong="$wrong$form: $(cat "$said")
 "
   done
+  within=
   [ -z "$wrong" ] || { printf '%s' "$wrong"; return 1; }
 }
 
@@ -109,6 +119,11 @@ part_hashes() { if [ $mode = card ]; then each_form hashes bf16,tf32,f32 --steps
 part_layers() { each_form layers bf16,tf32,f32; }
 # How the part layers ended; and whether it lists a call of cuDNN's: that there is none, and why, it says as well.
 layers_were() { cat "$CHECK_WORK/layers.result" 2>/dev/null; }
+# Whether cuDNN may be what it fell by, which f32 never asks: bf16 and tf32 do not both have their figures.
+library_fell() {
+  case $(layers_were) in FAILED|"timed out") ;; *) return 1 ;; esac
+  ! { grep -q '^{"bf16":' "$CHECK_WORK/layers.log" && grep -q '^{"tf32":' "$CHECK_WORK/layers.log"; }
+}
 computed_by_cudnn() { grep -q 'cudnn_\(forward\|input_gradient\|weight_gradient\)_' "$CHECK_WORK/layers.log" 2>/dev/null; }
 # The other candidates of convolutions that cuDNN computes, where there is one; where the part layers failed, what runs without it.
 part_own() {
@@ -117,7 +132,7 @@ part_own() {
 }
 # And those of 3x3 convolutions that our kernels compute, with the norms beside them in sweeps of their own.
 part_library() {
-  case $(layers_were) in FAILED|"timed out") skip "the part layers did not pass: no cuDNN from there on" ;; esac
+  ! library_fell || skip "the part layers did not pass: no cuDNN from there on"
   computed_by_cudnn || skip "no cuDNN computed in the part layers"
   RESNET_CUDA_3X3=cudnn check layers --forms bf16
 }
@@ -131,9 +146,10 @@ part_overlap() {
   RESNET_CUDA_OVERLAP=1 check layers --forms bf16 || return
   RESNET_CUDA_OVERLAP=1 check hashes --forms bf16 --steps 20 >"$said" || { quoted "$said"; return 1; }
   grep '^| ' "$said"
-  mine=$(hash_of "$said") other=$(hash_of "$CHECK_WORK/hashes.log")
+  mine=$(hash_of "$said") other=
+  library_fell || other=$(hash_of "$CHECK_WORK/hashes.log")
   row "its bits beside those of the part hashes" "$(echo "$mine" | cut -c 1-16)" \
-    "$(if [ -z "$other" ]; then echo "which has not run"; elif [ "$mine" = "$other" ]; then echo "equal bits"; else echo "OTHER BITS"; fi)"
+    "$(if [ -z "$other" ]; then echo "which has not run, or not without cuDNN"; elif [ "$mine" = "$other" ]; then echo "equal bits"; else echo "OTHER BITS"; fi)"
   [ -z "$other" ] || [ "$mine" = "$other" ]
 }
 
@@ -158,19 +174,22 @@ rival() {
   [ $mode = card ] || skip "PyTorch runs on a card"
   python=${PYTHON:-python3}
   command -v "$python" >/dev/null || skip "there is no $python"
+  begin=$(date +%s)
   "$python" -c 'import torch' 2>/dev/null || skip "torch is not there for $python: no comparison (PYTHON names another)"
-  "$python" -u "$here/bench/rival_gpu.py" --program "$CHECK_BIN/resnet" --seconds $((CHECK_LIMIT > 25 ? CHECK_LIMIT - 15 : 10)) "$@"
+  left=$((begin + CHECK_LIMIT - $(date +%s)))  # the first import takes long
+  "$python" -u "$here/bench/rival_gpu.py" --program "$CHECK_BIN/resnet" --seconds $((left > 25 ? left - 15 : 10)) "$@"
 }
 part_pytorch() { rival --model d2l_resnet18 --input 256x1x96x96 --precision bf16,tf32 --goal bf16=1.0,1.7 --goal tf32=1.0,1.5; }
 part_resnet50() { rival --model resnet50 --input 256x3x224x224 --classes 1000 --precision bf16 --steps 20 --goal bf16=0.8,1.2; }
 
+# Of our kernels alone: what cuDNN's do is NVIDIA's.
 part_sanitizer() {
   [ $mode = card ] || skip "compute-sanitizer watches a card"
   sanitizer=$(found compute-sanitizer) || skip "there is no compute-sanitizer"
   worst=0
   for tool in memcheck racecheck synccheck; do
     code=0
-    "$sanitizer" --tool $tool --error-exitcode 9 "$CHECK_BIN/device_check" hashes --small --classes 5 --input 3x1x19x22 --steps 1 \
+    RESNET_CUDNN_DIR=/nowhere "$sanitizer" --tool $tool --target-processes all --error-exitcode 9 "$CHECK_BIN/device_check" hashes --small --classes 5 --input 3x1x19x22 --steps 1 \
       >"$said" 2>&1 || code=$?
     quoted "$said"
     row "$tool of a small step" "$(grep -o 'ERROR SUMMARY.*\|RACECHECK SUMMARY.*' "$said" | tail -n 1)" ""
@@ -185,9 +204,10 @@ part_ncu() {
   ncu=$(found ncu) || skip "there is no ncu"
   kernels=$(grep -o '"longest": *\[[^]]*\]' "$CHECK_WORK/layers.log" 2>/dev/null | head -n 1 | grep -o '"[a-z0-9_]*"' | tr -d '"' | sed 1d)
   [ -n "$kernels" ] || skip "the part layers named no kernels"
-  for kernel in $kernels; do
-    "$ncu" --clock-control none --kernel-name "regex:^$(echo "$kernel" | sed 's/^norm_train/norm_(moments|apply)/')" --launch-count 3 --section SpeedOfLight --section Occupancy \
-      --section LaunchStats --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
+  for kernel in $kernels; do  # the stem's are named after what is stored, and launched for the images as well
+    "$ncu" --target-processes all --clock-control none --launch-count 3 \
+      --kernel-name "regex:^$(echo "$kernel" | sed 's/^norm_train/norm_(moments|apply)/; s/^\(stem_.*\)_bf16$/\1_(bf16|f32)/')" \
+      --section SpeedOfLight --section Occupancy --section LaunchStats --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
       "$CHECK_BIN/device_check" profile --forms bf16 >"$said" 2>&1 || { quoted "$said"; return 1; }
     quoted "$said"
     row "ncu, $kernel" "$(sed -n 's/^ *\(Duration\|Compute (SM) Throughput\|DRAM Throughput\|L2 Cache Throughput\) *\([^ ]*\) *\([0-9.,]*\)$/\1 \3 \2/p' \
@@ -237,7 +257,7 @@ export CHECK_OUT CHECK_WORK CHECK_BIN CHECK_FLAGS CHECK_DATA CHECK_DATA_IS CHECK
 mkdir "$CHECK_BIN"
 loader=
 LD_LIBRARY_PATH=$libraries "$here/bin/resnet" --version >/dev/null 2>&1 ||
-  loader="\"$here/glibc/ld-linux-x86-64.so.2\" --library-path \"$here/glibc:$libraries\""
+  loader="\"$here/glibc/ld-linux-x86-64.so.2\" --library-path \"$here/glibc:$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\""
 for program in "$here/bin"/*; do
   cat >"$CHECK_BIN/$(basename "$program")" <<END
 #!/bin/sh
@@ -332,11 +352,10 @@ run_part gradients 60
 run_part hashes 30
 run_part layers 45
 # Whatever it was: what follows shall not fall by the library that may have been it.
-case $(cat "$CHECK_WORK/layers.result" 2>/dev/null) in
-  FAILED|"timed out")
-    export RESNET_CUDNN_DIR=/nowhere
-    row "cuDNN" "left out from here on" "the part layers did not pass" >>"$table" ;;
-esac
+if library_fell; then
+  export RESNET_CUDNN_DIR=/nowhere
+  row "cuDNN" "left out from here on" "the part layers did not pass" >>"$table"
+fi
 run_part own 30
 run_part library 20
 run_part overlap 25

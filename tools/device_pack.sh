@@ -3,7 +3,7 @@
 # go into tools/device_check.sh, which lies in the folder: the program, the plugin, the tests and the check, with their
 # libraries, the data set and the scripts for PyTorch. Nothing has to be installed or compiled there.
 #
-# Usage: tools/device_pack.sh [--build DIR] [--plugin FILE] [--data DIR] [--no-archive] [FOLDER]
+# Usage: tools/device_pack.sh [--build DIR] [--plugin FILE | --emulator-only] [--data DIR] [--no-archive] [FOLDER]
 #   FOLDER        what is made anew, and FOLDER.tar.gz; default build/device-check
 #   --build DIR   take what was built there, instead of building the preset ci
 #   --plugin FILE the plugin; default that of the build, which has to be newer than its source
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     --emulator-only) emulator_only=true ;;
     --no-archive) archive=false ;;
     -*)           sed -n 's/^# \(Usage\)/\1/p' "$0" >&2; exit 2 ;;
-    *)            folder=$1 ;;
+    *)            folder=${1%/} ;;
   esac
   shift
 done
@@ -39,8 +39,14 @@ fi
 for program in resnet tests/gpu_tests tests/device_check tests/fake_gpu/libresnet_cuda.so; do
   [ -f "$build/$program" ] || fail "there is no $build/$program" "leave --build away, so that it is built"
   # A program of an older source may hand the plugin arguments that its kernels read otherwise. Of what is in each.
-  case $program in */libresnet_cuda.so) rooms=device ;; *) rooms="device gpu engine compiler plan ops kernels train tensor" ;; esac
-  newer=$(cd "$root/src" && find $rooms -type f -newer "$build/$program" | head -n 1)
+  # Kernels and their words are in the plugins and in the tests, which have the emulator; and gpu/no_plugin.cpp is in none of these.
+  rooms="device gpu engine compiler plan ops kernels train tensor"
+  case $program in
+    */libresnet_cuda.so) rooms=device others='device/words_cuda' ;;
+    tests/gpu_tests)     others='device/words_cuda|gpu/no_plugin' ;;
+    *)                   others='device/kernels/|device/words|gpu/no_plugin' ;;
+  esac
+  newer=$(cd "$root/src" && find $rooms -type f -newer "$build/$program" | grep -Ev "^($others)" | head -n 1)
   [ -z "$newer" ] || fail "$build/$program is older than src/$newer" "build it anew, or leave --build away"
 done
 [ -n "$plugin" ] || plugin=$build/libresnet_cuda.so

@@ -8,6 +8,12 @@
 #include "resnet/memory.h"
 
 namespace resnet::gpu {
+namespace {
+
+constexpr const char* kOldDriver = "NVIDIA's driver is too old for the plugin for GPUs: {}";
+constexpr const char* kNewerDriver = "install a newer driver, or compute on the CPU";
+
+}  // namespace
 
 std::string misfit(const resnet_device_api* api) {
   if (api == nullptr || api->version != RESNET_DEVICE_API_VERSION || api->bytes != sizeof(resnet_device_api))
@@ -25,8 +31,7 @@ int count_devices(const resnet_device_api& api) {
   std::int32_t count = 0;
   const int status = api.count(&count);
   if (status == RESNET_DEVICE_OLD_DRIVER) {
-    throw ConfigError(fmt::format("NVIDIA's driver is too old for the plugin for GPUs: {}", api.error()),
-                      "install a newer driver, or compute on the CPU");
+    throw ConfigError(fmt::format(kOldDriver, api.error()), kNewerDriver);
   }
   if (status != 0 && status != RESNET_DEVICE_NONE) {
     throw DeviceError(fmt::format("{} failed while looking for devices: {}", api.name, api.error()),
@@ -90,6 +95,8 @@ void Device::expect(int status, const char* what, const std::string& hint) const
                         "nvidia-smi lists the processes that have it; end them, or use another device");
     case RESNET_DEVICE_NO_MEMORY:
       throw MemoryError(fmt::format("{} has no memory left while {}: {}", name(), what, api_.error()));
+    case RESNET_DEVICE_OLD_DRIVER:  // for the kernels that it would have to compile
+      throw DeviceError(fmt::format(kOldDriver, api_.error()), kNewerDriver);
     default:
       throw DeviceError(fmt::format("{} failed while {}: {}", name(), what, api_.error()), hint);
   }

@@ -3,6 +3,8 @@ fails or takes too long is told and takes none of the others with it."""
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 
 from program import HERE, PROGRAM, SOURCE, TIMEOUT
@@ -50,7 +52,24 @@ for name in ("resnet", "tests/gpu_tests", "tests/device_check", "tests/fake_gpu/
 refused = subprocess.run([SOURCE / "tools" / "device_pack.sh", "--build", "stale", "--emulator-only", "--no-archive", PACK], capture_output=True,
                          text=True, timeout=TIMEOUT, check=False)
 assert refused.returncode == 1 and f"{stale}/resnet is older than src/" in refused.stderr, refused.stderr
-pack("--data", "/nowhere", "--emulator-only", PACK)
+# A kernel that is newer than the programs, of which the plugins hold it and the tests, which play a card by themselves.
+tree = HERE / "tree"
+for room in "device/kernels gpu engine compiler plan ops kernels train tensor".split():
+    (tree / "src" / room).mkdir(parents=True)
+(tree / "tools").mkdir()
+shutil.copy(SOURCE / "tools" / "device_pack.sh", tree / "tools")
+(tree / "src/device/kernels/pool.h").write_text("")
+for name in ("tests/gpu_tests", "tests/fake_gpu/libresnet_cuda.so"):
+    os.utime(stale / name)
+taken = subprocess.run([tree / "tools" / "device_pack.sh", "--build", stale, "--emulator-only", "--no-archive", HERE / "other"],
+                       capture_output=True, text=True, timeout=TIMEOUT, check=False)
+assert (HERE / "other" / "bin" / "resnet").exists() and "older than" not in taken.stderr, taken.stderr
+for name in ("tests/fake_gpu/libresnet_cuda.so", "tests/gpu_tests"):
+    os.utime(stale / name, (1e9, 1e9))
+    taken = subprocess.run([tree / "tools" / "device_pack.sh", "--build", stale, "--emulator-only", "--no-archive", HERE / "other"],
+                           capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert taken.returncode == 1 and f"{name} is older than src/device/kernels/pool.h" in taken.stderr, taken.stderr
+assert f"{PACK}: there, run pack/" in pack("--data", "/nowhere", "--emulator-only", f"{PACK}/").stdout
 assert not (PACK / "lib" / "libresnet_cuda.so").exists()
 assert sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file()) < 60 << 20
 
@@ -85,17 +104,18 @@ program.write_text(f"""#!/bin/sh
 case $1 in
   machine) exec {PACK}/device_check.real "$@" ;;
   peaks) echo "device_check: the device | fell \\"off\\" the bus"; echo "hint: plug it in"; exit 1 ;;
-  layers) sleep 1000 ;;
+  layers|parity) sleep 1000 ;;
 esac
 """)
 program.chmod(0o755)
-table, figures = check("broken", "--only", "machine,peaks,layers,parity", "--seconds", "5", code=1)
+table, figures = check("broken", "--only", "machine,peaks,layers,parity,ncu", "--seconds", "12", code=1)
 results = {name: (part["result"], part["why"]) for name, part in figures["parts"].items()}
 assert results["machine"] == ("passed", ""), results
 assert results["peaks"] == ("FAILED", "device_check: the device / fell off the bus"), results
-assert results["layers"][0] == "timed out", results
-assert results["parity"] == ("left out", "the time is over"), results
-assert table.startswith("resnet.cpp ") and "1 passed, 2 failed, 1 left out" in table, table
+assert results["layers"][0] == "FAILED" and results["layers"][1].startswith("f32: it does not end within "), results
+assert results["parity"][0] == "timed out", results
+assert results["ncu"] == ("left out", "the time is over"), results
+assert table.startswith("resnet.cpp ") and "1 passed, 3 failed, 1 left out" in table, table
 
 # Without cuDNN, which failed: what follows the part layers does not ask for it.
 program.write_text("""#!/bin/sh
@@ -120,6 +140,55 @@ printf '{"%s":1}\\n' "${*##*--forms }"
 table, figures = check("forms", "--only", "layers", code=1)
 assert figures["parts"]["layers"]["figures"] == {"bf16": 1, "f32": 1}, figures
 assert figures["parts"]["layers"]["why"] == "tf32: device_check: tf32 fell off the bus", figures
+
+# Where it is f32 alone, which never asks for cuDNN, that stays.
+program.write_text("""#!/bin/sh
+case "$*" in *"--forms f32"*) echo "device_check: f32 fell" >&2; exit 1 ;; esac
+[ "${RESNET_CUDNN_DIR:-}" != /nowhere ] || exit 1
+printf '{"%s":1}\\n' "${*##*--forms }"
+""")
+table, figures = check("exact", "--only", "layers,parity", code=1)
+assert figures["parts"]["parity"]["result"] == "passed" and "left out from here on" not in table, table
+
+
+# Parts of a card, by themselves, with tools that say what they were asked.
+def run_part(name, limit=60, **more):
+    work = HERE / f"part-{name}"
+    environment = os.environ | {"CHECK_WORK": str(work), "CHECK_BIN": str(work / "bin"), "CHECK_OUT": str(work), "CHECK_FLAGS": "",
+                                "CHECK_LIMIT": str(limit), "CHECK_SLOWER": "1", "PATH": f"{HERE / 'tools'}:{os.environ['PATH']}"} | more
+    return subprocess.run(["sh", PACK / "device_check.sh", "--part", name], env=environment, capture_output=True, text=True,
+                          timeout=TIMEOUT, check=False)
+
+
+def put(path, text, script=True):
+    path = HERE / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text if script else text)
+    path.chmod(0o755)
+
+
+put("tools/ncu", 'echo "$@"\n')
+put("part-ncu/layers.log", '{"bf16":{"longest":["stem_forward_bf16","conv3x3_forward_bf16"]}}\n', script=False)
+patterns = re.findall(r"regex:(\S+)", run_part("ncu").stdout)
+assert len(patterns) == 2 and any(re.search(pattern, "stem_forward_f32_kernel") for pattern in patterns), patterns
+put("tools/compute-sanitizer", 'echo "dir=$RESNET_CUDNN_DIR $*"\n')
+put("part-sanitizer/layers.log", "", script=False)
+said = run_part("sanitizer").stdout
+assert said.count("dir=/nowhere --tool") == 3 and said.count("--target-processes all") == 3, said
+put("tools/slow", 'case $1 in -c) sleep 4 ;; *) echo "$@" ;; esac\n')
+put("part-pytorch/layers.log", "", script=False)
+said = run_part("pytorch", PYTHON=str(HERE / "tools" / "slow")).stdout
+assert 30 < int(said.split("--seconds ")[1].split()[0]) <= 41, said
+put("part-hashes/bin/device_check", 'case "$*" in *bf16*) sleep 1000 ;; esac; echo "{\\"$3\\":1}"\n')
+said = run_part("hashes", 12).stdout
+assert '"tf32":1' in said and '"f32":1' in said and re.search(r"bf16: it does not end within [56] s", said), said
+put("part-overlap/bin/device_check", "echo '{\"bf16\":{\"sha256\":\"aa\"}}'\n")
+put("part-overlap/hashes.log", '{"bf16":{"sha256":"bb"}}\n', script=False)
+put("part-overlap/layers.log", '{"bf16":1}\n{"tf32":1}\n', script=False)
+put("part-overlap/layers.result", "FAILED\n", script=False)
+assert run_part("overlap").returncode == 1, "other bits by the same kernels"
+put("part-overlap/layers.log", "tf32: device_check: fell\n", script=False)
+assert run_part("overlap").returncode == 0, "other kernels since cuDNN was left out"
 
 # Whoever ends the script in its second part has what the first one told.
 program.write_text("#!/bin/sh\n[ $1 = machine ] || sleep 20\n")

@@ -53,6 +53,9 @@ for where, says in ((on("architecture=80"), "has the architecture sm_90, this on
     run("train", "--resume", "other", "--steps", "0", "--device", "auto", "--quiet", code=2, says=says, **where)
     assert sorted(path.name for path in (HERE / "other/checkpoints").iterdir()) == before
 
+# Where it fails in the warm-up that is told, and not what was tried after it.
+run(*RUN, "--epochs", "12", "--device", "cuda", "--out", "warm", code=1, says="cuda:0 failed while computing: the GPU has fallen", **on("lost=0"))
+
 # A device that fails in the third step, the fifth graph, leaves the checkpoints before it, and no model.
 result = run(*RUN, "--device", "cuda", "--quiet", "--checkpoint-every", "1", "--out", "lost", code=1, **on("lost=4"))
 assert result.stderr == ("resnet: cuda:0 failed while computing: the GPU has fallen off the bus (cudaErrorUnknown)\n"

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "emulator/emulator.h"
 #include "gpu/device.h"
 #include "resnet/nn.h"
 #include "support/variable.h"
@@ -45,6 +46,14 @@ template <class E = ConfigError>
 std::pair<std::string, std::string> refused(const std::string& device,
                                             const gpu::PluginSearch& search = kFaked) {
   return refusal<E>([&] { choose_device({.device = device}, search); });
+}
+
+TEST(Choice, SaysThatTheDriverIsTooOldWhereItCannotCompileKernels) {
+  resnet_device_api api = emulator::api();
+  api.make_stream = [](resnet_stream**) -> int { return RESNET_DEVICE_OLD_DRIVER; };
+  const auto [what, hint] = refusal<DeviceError>([&] { const gpu::Device device(api, 0); });
+  EXPECT_THAT(what, StartsWith("NVIDIA's driver is too old"));
+  EXPECT_THAT(hint, StartsWith("install a newer driver"));
 }
 
 TEST(DeviceNames, AreReadAndNothingElseIs) {

@@ -132,17 +132,21 @@ const Cudnn* real_cudnn() {
   return kCudnn;
 }
 
+std::string described_card(int architecture) {
+  std::stringstream text;
+  text << std::ifstream(test::source_folder() / "tests/gpu/cards" /
+                        ("sm_" + std::to_string(architecture) + ".json"))
+              .rdbuf();
+  return text.str();
+}
+
 class CudnnTableOf : public ::testing::TestWithParam<int> {};
 
 TEST_P(CudnnTableOf, IsFinalizedOnADescribedCard) {
   if (real_cudnn() == nullptr)
     GTEST_SKIP() << "there is no cuDNN here: nobody has made the plans of the table";
   if (real_cudnn()->version() < 90800) GTEST_SKIP() << "this cuDNN is too old for described cards";
-  std::stringstream text;
-  text << std::ifstream(test::source_folder() / "tests/gpu/cards" /
-                        ("sm_" + std::to_string(GetParam()) + ".json"))
-              .rdbuf();
-  const std::string card = text.str();
+  const std::string card = described_card(GetParam());
   int lines = 0;
   for (const CudnnLine& line : gpu::cudnn_table()) {
     if (line.architecture != GetParam()) continue;
@@ -169,6 +173,38 @@ TEST_P(CudnnTableOf, IsFinalizedOnADescribedCard) {
     }
   }
   EXPECT_GT(lines, 100);
+}
+
+struct TableCase {
+  Shape x;
+  std::int64_t co;
+  ops::Pair kernel;
+  ops::ConvWindow window = {};
+};
+
+// Of channels that the table has, and of maps that it has not.
+std::vector<TableCase> small_cases() {
+  return {{{2, 64, 5, 6}, 64, {3, 3}, {.padding = {1, 1}}},
+          {{1, 64, 7, 6}, 128, {3, 3}, {.stride = {2, 2}, .padding = {1, 1}}},
+          {{2, 64, 5, 7}, 128, {1, 1}, {.stride = {2, 2}}}};
+}
+
+TEST(CudnnTable, HasEnginesForTheMapsThatACardIsTestedWith) {
+  if (real_cudnn() == nullptr || real_cudnn()->version() < 90800)
+    GTEST_SKIP() << "there is no cuDNN here that knows described cards";
+  const std::string card = described_card(90);
+  for (const TableCase& c : small_cases()) {
+    const ConvGeometry g = ops::conv_geometry(c.window, c.x, {c.co, c.x[1], c.kernel.h, c.kernel.w});
+    for (const ConvPass pass : kPasses) {
+      for (const bool bf16 : {true, false}) {
+        const CudnnLine* const line = gpu::find_cudnn_line(90, pass, bf16, g);
+        ASSERT_NE(line, nullptr);
+        const gpu::CudnnChoice choice = gpu::choice_of(*line, g, pass == ConvPass::input_gradient);
+        EXPECT_NO_THROW(real_cudnn()->plan(choice.what, {.described = card}))
+            << "pass " << choice.what.pass << ", to " << c.co << " channels, " << (bf16 ? "bf16" : "tf32");
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, CudnnTableOf, ::testing::Values(80, 89, 90, 100, 120),
@@ -233,13 +269,6 @@ TEST(Cudnn, DescribesItsCard) {
   EXPECT_EQ(test::live_in_cudnn(), before);
 }
 
-struct TableCase {
-  Shape x;
-  std::int64_t co;
-  ops::Pair kernel;
-  ops::ConvWindow window = {};
-};
-
 TEST(Cudnn, OfACardIsTestedThereAndTheFakeOneInTheEmulator) {
   const auto fake = test::cudnn_in_place_of(emulator::api());
   ASSERT_TRUE(fake.has_value());
@@ -257,11 +286,8 @@ TEST(Cudnn, OfACardIsTestedThereAndTheFakeOneInTheEmulator) {
 TEST(Cudnn, ConvolutionsMatchTheirReference) {
   if (test::tested_cudnn() == nullptr) GTEST_SKIP() << "this card has no cuDNN";
   using ops::make;
-  const std::vector<TableCase> shapes = {{{2, 64, 5, 6}, 64, {3, 3}, {.padding = {1, 1}}},
-                                         {{1, 64, 7, 6}, 128, {3, 3}, {.stride = {2, 2}, .padding = {1, 1}}},
-                                         {{2, 64, 5, 7}, 128, {1, 1}, {.stride = {2, 2}}}};
   const auto f32 = [](const Shape& shape) { return ops::ValueType{shape, DType::f32}; };
-  for (const TableCase& c : shapes) {
+  for (const TableCase& c : small_cases()) {
     const Shape w{c.co, c.x[1], c.kernel.h, c.kernel.w};
     const ConvGeometry g = ops::conv_geometry(c.window, c.x, w);
     const ops::ValueType x = f32(c.x), weights = f32(w), y = f32({g.n, g.co, g.ho(), g.wo()});
