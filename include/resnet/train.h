@@ -217,11 +217,11 @@ class NotKept : public MemoryError {
 /// than EngineOptions::memory allows, it throws MemoryError with the number and with what would fit. Before
 /// that fewer batches are made ahead and fewer pictures kept in a data set's cache, which changes no number.
 ///
-/// With FitOptions::accumulate a step has the gradient of its whole batch, and where no norm looks at the
-/// batches one by one, that of one batch of that size up to rounding. FitOptions::clip_norm is
-/// torch.nn.utils.clip_grad_norm_: gradients are multiplied by min(1, clip_norm / (norm + 1e-6)). A step's
-/// schedule, average and clipping depend on its number alone, so that a run has the same bits for any number
-/// of threads.
+/// With FitOptions::accumulate a step has the mean of its batches' gradients, each by its examples: that of
+/// one batch of that size up to rounding, unless norms, class weights, dropout, mixup or CutMix look at them
+/// one by one. FitOptions::clip_norm is torch.nn.utils.clip_grad_norm_: gradients times min(1, clip_norm /
+/// (norm + 1e-6)). A step's schedule, average and clipping depend on its number alone, so that a run has the
+/// same bits for any number of threads.
 ///
 /// With FitOptions::seconds a run ends on time, within 2 % or one step, whatever is longer, also on a machine
 /// that becomes slower or faster: the pace is measured while it goes on, and where the plan would miss the

@@ -27,7 +27,7 @@ std::string plan_of(const FitOptions& options, Engine& engine, const data::Datas
 
 /// Optimiser steps of an epoch.
 constexpr std::int64_t steps_of(std::int64_t batches, std::int64_t accumulate) {
-  return (batches + accumulate - 1) / accumulate;
+  return batches / accumulate + (batches % accumulate == 0 ? 0 : 1);
 }
 
 /// Threads that make batches: those given, or as suit an engine of `engine_threads`.

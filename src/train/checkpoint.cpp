@@ -14,6 +14,7 @@
 #include "images/libraries.h"
 #include "io/model_hash.h"
 #include "io/model_metadata.h"
+#include "io/safetensors_limits.h"
 #include "resnet/version.h"
 #include "train/batches.h"
 
@@ -121,8 +122,8 @@ std::string to_json(const Facts& facts) {
 }
 
 Facts facts_from_json(const std::string& text) {
-  constexpr std::size_t kMost = std::size_t{1} << 20U;
-  const Json json = parse_json(text, {.bytes = kMost, .text = kMost});
+  // All that the file's header can hold: the weights of 65,536 classes are 1.6 MB.
+  const Json json = parse_json(text, io::kHeaderLimits);
   if (!json.is_object()) refuse(fmt::format("{} is no object", kFactsKey));
   Facts facts;
   for (const auto& [name, value] : json.members()) {

@@ -73,7 +73,9 @@ bool Run::submit() {
 
 bool Run::collect_batch() {
   const BatchOutcome outcome = stepper_.collect(*engine_);
-  if (outcome.begins) step_begin_ = at_.progress.batch;
+  if (outcome.begins) {
+    step_begin_ = {at_.progress, at_.measured, at_.epoch_loss, at_.seconds, at_.epoch_correct, at_.examples};
+  }
   if (!outcome.finite) return handle_nonfinite(outcome);
   if (outcome.ends) {
     at_.skipped_in_row = 0;
@@ -116,7 +118,15 @@ void Run::leave_out(Diagnosis& d) {
   ++at_.skipped;
   ++at_.skipped_in_row;
   ++at_.steps;
-  at_.progress.batch = std::min(step_begin_ + options_.accumulate, loader_.batches());
+  at_.progress = step_begin_.progress;  // without what its first batches added
+  at_.measured = step_begin_.measured;
+  at_.epoch_loss = step_begin_.epoch_loss;
+  at_.seconds = step_begin_.seconds;
+  at_.epoch_correct = step_begin_.epoch_correct;
+  at_.examples = step_begin_.examples;
+  at_.progress.batch += std::min(options_.accumulate, loader_.batches() - at_.progress.batch);
+  at_.progress.step = at_.steps;
+  at_.progress.lr = d.lr;
   feed_->start(order_, at_.progress.epoch, at_.progress.batch);
   replay_.keep(*engine_, at_.progress.epoch, at_.progress.batch);
   d.skipped = at_.skipped;
@@ -126,7 +136,7 @@ void Run::leave_out(Diagnosis& d) {
 
 bool Run::evaluate_epoch() {
   const auto tell = [&](std::int64_t tested) {
-    for (const auto& observer : options_.observers) observer->on_evaluation(at_.progress, tested);
+    for (const auto& observer : options_.observers) observer->on_evaluation(told_of(at_), tested);
   };
   tell(0);
   State own;  // of the network, while the average is in its place

@@ -118,6 +118,7 @@ void Run::restore(Checkpoint checkpoint) {
   average_.restore(std::move(checkpoint.average), checkpoint.run.averages);
   best_ = std::move(checkpoint.best);
   at_ = std::move(checkpoint.run);
+  at_.progress.step = at_.steps;
   info_.done = at_.progress;
   info_.done_steps = at_.steps;
   info_.curve = at_.curve;
@@ -135,7 +136,7 @@ void Run::announce() {
 void Run::follow_schedule() {
   info_.steps = schedule_->steps();
   info_.epochs = options_.seconds > 0 || !options_.step_changes.empty()
-                     ? (info_.steps + steps_per_epoch() - 1) / steps_per_epoch()
+                     ? steps_of(info_.steps, steps_per_epoch())
                      : options_.epochs;
   if (time_) info_.seconds = std::max(0.0, time_->end() - clock_());
 }

@@ -147,7 +147,8 @@ std::string hint_for(const FitOptions& options, Engine& engine, const nn::Module
   while (parts < options.batch_size && need.total() / (2 * parts) > left.process) parts *= 2;
   for (; options.batch_size / parts >= 1; parts *= 2) {
     less.batch_size = options.batch_size / parts;
-    less.accumulate = options.accumulate * parts;
+    if (__builtin_mul_overflow(options.accumulate, parts, &less.accumulate))
+      less.accumulate = options.accumulate;
     const MemoryNeed smaller = need_of(less, engine, net, train, test, 1);
     if (!left.holds(smaller)) continue;
     return fmt::format("FitOptions::batch_size {} with FitOptions::accumulate {} needs {}", less.batch_size,

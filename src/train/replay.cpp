@@ -49,6 +49,7 @@ Replay::Found Replay::back(Engine& engine, std::int64_t after) {
   inputs_.resize(inputs_.size() - static_cast<std::size_t>(after));
   step_ -= static_cast<std::size_t>(after);  // each is a step
   engine.set_state(state_);
+  forget();  // what follows makes copies that need its memory; the next keep() makes it anew
   at_epoch_ = epoch_;
   at_batch_ = batch_;
   loader_.start(order_, at_epoch_, at_batch_);
@@ -69,11 +70,14 @@ Replay::Found Replay::back(Engine& engine, std::int64_t after) {
   return found;
 }
 
-// Takes the step once more. Of all of its batches but the last the gradients alone: where those go bad,
-// theirs is the last that was noted.
+// Takes the step once more. Of all of its batches but the last the step has the gradients, and no update.
 std::optional<NonFinite> Replay::look(Engine& engine) {
   for (std::size_t i = step_; i + 1 < inputs_.size(); ++i) {
     const data::Batch& batch = next();
+    const State before = engine.state(StateScope::all);
+    const auto found = engine.find_nonfinite(batch.view(), targets_of(batch), inputs_[i]);
+    if (found && found->place != NonFinite::Place::update) return found;
+    engine.set_state(before);
     engine.gradients(batch.view(), targets_of(batch));
   }
   const data::Batch& batch = next();

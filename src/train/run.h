@@ -68,6 +68,7 @@ class Run {
     at_.epoch_correct = 0;
     at_.progress = {};
     at_.progress.epoch = epoch;
+    at_.progress.step = at_.steps;
   }
 
   // Its evaluation, where there is time; gives whether that came to its end.
@@ -118,8 +119,13 @@ class Run {
   int prefetch_ = 0;
   data::Loader loader_;
   Stepper stepper_;
-  std::int64_t step_begin_ = 0;  // the first batch of the step
-  double since_ = 0;             // by the clock: the engine has been at what is under way
+  struct Counts {  // what a batch adds to
+    Progress progress, measured;
+    double epoch_loss = 0, seconds = 0;
+    std::int64_t epoch_correct = 0, examples = 0;
+  };
+  Counts step_begin_;  // before the first batch of the step
+  double since_ = 0;   // by the clock: the engine has been at what is under way
   Replay replay_;
   WeightAverage average_;
   std::unique_ptr<Engine> engine_;

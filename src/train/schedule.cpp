@@ -73,6 +73,11 @@ Schedule::Schedule(const ScheduleOptions& options, double lr, double momentum, s
                    std::int64_t steps_per_epoch)
     : options_(options), lr_(lr), momentum_(momentum), planned_(steps), steps_(steps) {
   check(options);
+  if (steps < 1 || steps_per_epoch < 1) {
+    throw ConfigError(
+        "a schedule of " + std::to_string(steps) + " steps, " + std::to_string(steps_per_epoch) + " an epoch",
+        "give at least one of each");
+  }
   warmup_ = warmup_steps(options, steps_per_epoch);
   every_ = std::max<std::int64_t>(1, in_steps(options.every_epochs, steps_per_epoch));
   if (warmup_ > 0 && warmup_ >= steps) {
@@ -132,7 +137,7 @@ double Schedule::place(std::int64_t step) const {
 
 StepInputs Schedule::at(std::int64_t step) const {
   StepInputs inputs;
-  const double at = place(std::min(step, steps_ - 1));
+  const double at = place(std::clamp<std::int64_t>(step, 0, steps_ - 1));
   const auto warmup = static_cast<double>(warmup_);
   const double t = at - warmup, all = static_cast<double>(planned_) - warmup;
   const double now = at < warmup ? options_.start + (1 - options_.start) * at / warmup : factor(t, all);

@@ -27,6 +27,20 @@ double last_factor(const FitOptions& options) {
   return count(options.views) / count(views_between(options));
 }
 
+// The engine is as before, however the measuring ends.
+template <class Measuring>
+void untrained(Engine& engine, const State& before, const Measuring& measuring) {
+  try {
+    measuring();
+  } catch (const DeviceError&) {  // its state is lost with it
+    throw;
+  } catch (...) {
+    engine.set_state(before);
+    throw;
+  }
+  engine.set_state(before);
+}
+
 }  // namespace
 
 Views views_between(const FitOptions& options) noexcept {
@@ -120,11 +134,11 @@ std::optional<std::int64_t> TimePlan::decide(double now, std::int64_t done, std:
 Pace PaceMeter::measure(const data::Order& order, double seconds) {
   const State before = engine_.state(StateScope::all);
   Pace pace;
-  const double example = example_seconds(order, seconds, 2, 3);  // one compiles, one finds cold caches
-  pace.step = step_size() * example;
-  if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
+  untrained(engine_, before, [&] {
+    pace.step = step_size() * example_seconds(order, seconds, 2, 3);  // one compiles, one finds cold caches
+    if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
+  });
   pace.last_factor = last_factor(options_);
-  engine_.set_state(before);
   pace.end = end_seconds(before);
   return pace;
 }
@@ -132,9 +146,9 @@ Pace PaceMeter::measure(const data::Order& order, double seconds) {
 Pace PaceMeter::estimate(const data::Order& order) {
   const State before = engine_.state(StateScope::all);
   Pace pace;
-  const double example = example_seconds(order, 0, 1, 1);
+  double example = 0;
+  untrained(engine_, before, [&] { example = example_seconds(order, 0, 1, 1); });
   pace.step = step_size() * example;
-  engine_.set_state(before);
   const Views between = views_between(options_);
   pace.evaluation = example / 3 * count(between) * static_cast<double>(test_.size());
   pace.last_factor = last_factor(options_);

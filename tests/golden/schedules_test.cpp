@@ -80,6 +80,13 @@ TEST(Schedules, RefuseWhatCannotBe) {
   EXPECT_TRUE(refused({.low_momentum = 0.5}, 0));
 }
 
+TEST(Schedules, HaveAtLeastAStepAndBeginAtTheirFirst) {
+  EXPECT_THROW(Schedule({}, 1, 0, 0, 1), ConfigError);
+  EXPECT_THROW(Schedule({}, 1, 0, 10, 0), ConfigError);
+  const Schedule schedule({.kind = ScheduleKind::cosine}, 1, 0, 10, 10);
+  EXPECT_EQ(schedule.at(-1).lr, schedule.at(0).lr);
+}
+
 // One step, one epoch, a peak at either end: no division by zero.
 TEST(Schedules, AreFiniteForRunsOfAnyLength) {
   for (const ScheduleKind kind :

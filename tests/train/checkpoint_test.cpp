@@ -70,6 +70,18 @@ TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
   }
 }
 
+TEST_F(Checkpoints, HaveTheWeightsOfTheMostClasses) {
+  FitOptions options = plain(1);
+  options.checkpoints = {.folder = scratch_ / "run"};
+  outcome(options);
+  train::Checkpoint made = train::read_checkpoint(checkpoints_in(scratch_ / "run").front());
+  std::string weights;
+  for (int k = 0; k < 1 << 16; ++k) weights += "0.8372093023255814 ";
+  made.facts = {{"LossOptions::class_weights", weights}};
+  train::write_checkpoint(scratch_ / "made", made);
+  EXPECT_EQ(train::read_checkpoint(scratch_ / "made").facts, made.facts);
+}
+
 // There a point would be one too many: the evaluation behind the last step has one.
 TEST_F(Checkpoints, OfARunThatIsStoppedInItsLastStepHaveItsPoints) {
   FitOptions options = plain(3);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
 #include <sstream>
@@ -50,6 +51,22 @@ class Recorder final : public Observer {
   void add(std::string event) { events.push_back(std::move(event)); }
 };
 
+// Pictures of which only the first few can be read.
+class Failing final : public data::Dataset::Source {
+ public:
+  std::int64_t size() const override { return 80; }
+  std::int32_t label(std::int64_t i) const override { return static_cast<std::int32_t>(i % 2); }
+  void image(std::int64_t i, data::Image& out) const override {
+    if (++read_ > 4) throw IoError("the disk is gone");
+    out.height = out.width = 4;
+    out.channels = 1;
+    out.pixels.assign(16, static_cast<std::uint8_t>(i));
+  }
+
+ private:
+  mutable std::atomic<int> read_{0};
+};
+
 // Runs on the scripted engine.
 struct Scripted {
   nn::Sequential net = test::tiny_network();
@@ -84,6 +101,28 @@ TEST(Fit, AveragesOverTheExamplesOfTheEpoch) {
   EXPECT_DOUBLE_EQ(result.train_acc, (4 + 5 + 6) / 10.0);
   EXPECT_DOUBLE_EQ(result.test_acc, 0.5);  // all are taken for class 0
   EXPECT_GT(result.examples_per_second, 0);
+}
+
+TEST(Fit, LeavesTheNetworkAsItWasWhereItsWarmUpFails) {
+  for (const bool estimate : {true, false}) {
+    nn::Sequential net(nn::BatchNorm2d{1}, nn::Flatten{}, nn::Linear{16, 2});
+    nn::init(net, nn::Scheme::chapter, 1);
+    const State before = state_of(net);
+    FitOptions options{.epochs = 1, .batch_size = 4};
+    options.engine.threads = 1;
+    if (estimate) {
+      options.estimate = true;
+    } else {
+      options.seconds = 60;
+    }
+    const data::Dataset train(std::make_shared<Failing>(), "failing", {"a", "b"}, {}, Shape{1, 4, 4});
+    EXPECT_THROW(fit(net, train, counted(6), options), IoError);
+    const State after = state_of(net);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const Tensor &is = after[i].second, &was = before[i].second;
+      EXPECT_EQ(std::memcmp(is.raw(), was.raw(), was.bytes()), 0) << before[i].first;
+    }
+  }
 }
 
 TEST(Fit, GivesWhatBelongsToItsFigures) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
@@ -218,7 +219,9 @@ TEST(Memory, HintsAtWhatWouldFit) {
   EXPECT_THAT(refusal(fits).second,
               HasSubstr("without checkpoints (CheckpointOptions::every_seconds 0) it needs"));
   options.engine.memory = 1;
+  options.accumulate = std::numeric_limits<std::int64_t>::max();
   EXPECT_THAT(refusal(fits).first, HasSubstr("0 MiB are left of"));
+  options.accumulate = 1;
   EXPECT_EQ(refusal(fits).second, "no batch is small enough: a smaller network or smaller images need less");
   // Without a bound it is the machine's.
   options.engine.memory = 0;

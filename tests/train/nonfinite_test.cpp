@@ -519,8 +519,106 @@ TEST(NonFinite, ThatDoesNotComeAgainIsTheMachines) {
 class Points final : public Observer {
  public:
   void on_point(const CurvePoint& point) override { all.push_back(point); }
+  void on_evaluation(const Progress& progress, std::int64_t) override {
+    EXPECT_TRUE(std::isnan(progress.loss));
+  }
   std::vector<CurvePoint> all;
 };
+
+std::int64_t steps_of(const Engine& engine) {  // batches, where several make a step
+  const State all = engine.state(StateScope::all);
+  return std::ranges::find(all, "engine/steps", &State::value_type::first)->second.view<std::int64_t>()[0];
+}
+
+// The gradient of the first of two batches goes bad, and no loss tells.
+class FirstOfTwo final : public OtherSteps {
+ public:
+  using OtherSteps::OtherSteps;
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    return engine_->step(images, targets, inputs);
+  }
+  StepResult gradients(const ImageView& images, const Targets& targets) override {
+    bad_ = is_bad();
+    return engine_->gradients(images, targets);
+  }
+  void apply(const StepInputs& inputs) override { engine_->apply(inputs); }
+  std::vector<GradientSpan> gradient_spans() override {
+    std::vector<GradientSpan> spans = engine_->gradient_spans();
+    if (bad_) spans[0].values[0] = std::numeric_limits<float>::infinity();
+    return spans;
+  }
+  std::optional<NonFinite> find_nonfinite(const ImageView& images, const Targets& targets,
+                                          const StepInputs& inputs) override {
+    if (is_bad()) return NonFinite{NonFinite::Place::gradient, "0", "conv2d", false};
+    return engine_->find_nonfinite(images, targets, inputs);
+  }
+
+ private:
+  bool is_bad() const { return steps_of(*engine_) == 4; }
+  bool bad_ = false;
+};
+
+TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
+  FitOptions options = options_of(1, OnNan::stop);
+  options.accumulate = 2;
+  options.engine_factory = [](Network network, const EngineOptions& engine) {
+    return std::make_unique<FirstOfTwo>(std::move(network), engine);
+  };
+  nn::Sequential net = network();
+  EXPECT_THAT(message_of<Error>([&] { fit(net, noise(kExamples), noise(6), options); }),
+              HasSubstr("a gradient in 0 (conv2d) is infinite"));
+}
+
+// Of two batches of a step the first has a large loss, and the second none that is finite.
+class SecondOfTwo final : public OtherSteps {
+ public:
+  using OtherSteps::OtherSteps;
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    return engine_->step(images, targets, inputs);
+  }
+  StepResult gradients(const ImageView& images, const Targets& targets) override {
+    const std::int64_t batch = steps_of(*engine_);
+    engine_->gradients(images, targets);
+    const auto examples = static_cast<double>(images.shape[0]);
+    if (batch == 4 && !done_) return {1000 * examples, 0};
+    if (batch == 5 && !std::exchange(done_, true)) return {std::numeric_limits<double>::quiet_NaN(), 0};
+    return {examples, 0};
+  }
+
+ private:
+  bool done_ = false;
+};
+
+TEST(NonFinite, OfSeveralBatchesCountsNoneOfAStepThatIsLeftOut) {
+  FitOptions options = options_of(1, OnNan::skip);
+  options.accumulate = 2;
+  options.engine_factory = [](Network network, const EngineOptions& engine) {
+    return std::make_unique<SecondOfTwo>(std::move(network), engine);
+  };
+  nn::Sequential net = network();
+  const FitResult result = fit(net, noise(kExamples), noise(6), options);
+  EXPECT_EQ(result.skipped_steps, 1);
+  EXPECT_EQ(result.loss, 1);
+}
+
+TEST(NonFinite, LeftOutCountsInWhatIsTold) {
+  class Steps final : public Observer {
+   public:
+    void on_step(const Progress& progress) override {
+      EXPECT_EQ(progress.step, ++steps);
+      EXPECT_GT(progress.lr, 0);
+    }
+    void on_evaluation(const Progress& progress, std::int64_t) override { EXPECT_EQ(progress.step, steps); }
+    std::int64_t steps = 0;
+  };
+  FitOptions options = options_of(5, OnNan::skip);
+  options.engine_factory = injecting(std::make_shared<Script>());
+  const auto steps = std::make_shared<Steps>();
+  options.observers = {steps};
+  nn::Sequential net = network();
+  EXPECT_GT(fit(net, noise(kExamples), noise(6), options).skipped_steps, 0);
+  EXPECT_EQ(steps->steps, 5 * kExamples / kBatch);
+}
 
 TEST(NonFinite, OfAnEpochWithoutAStepNoLossIsTold) {
   const auto script = std::make_shared<Script>(Script{.one_in = 1});

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "support/networks.h"
 #include "train/average.h"
@@ -70,6 +71,12 @@ TEST(Accumulation, IsTheLargeBatchWhereNoNormIsBetween) {
   // Sums of 12 terms in another order, four steps.
   EXPECT_LT(largest_difference(large.state, small.state), 12 * 4 * 0x1p-23);
   EXPECT_NEAR(large.result.loss, small.result.loss, 1e-6);
+}
+
+TEST(Accumulation, OfMoreBatchesThanAnEpochHasIsAStepAnEpoch) {
+  FitOptions options = one_epoch();  // two of them
+  options.accumulate = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(train(options).result.steps, 2);
 }
 
 TEST(Accumulation, EndsAStepWithTheEpochAndWeighsByExamples) {
