@@ -61,6 +61,8 @@ def network(name, channels, classes, stem):
         if stem == "small":
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
+        elif channels != 3:
+            net.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
         return net
     blocks, bottleneck = D2L[name if bias else f"d2l_{name}"]  # of the same shape where torchvision is not there
     layers = [nn.Conv2d(channels, 64, 3, padding=1, bias=bias) if stem == "small" else nn.Conv2d(channels, 64, 7, 2, padding=3, bias=bias),

@@ -112,8 +112,8 @@ const char* resnet_class_name(const resnet_model* model, size_t index);
 resnet_status resnet_input(const resnet_model* model, resnet_input_info* input);
 
 /** The `most` likeliest classes of a picture in the bytes of its file, the likeliest first; `found` gets
- * their number, resnet_classes() where `most` is larger. Limits for pictures as those of the program: 2^26
- * pixels, 256 MiB. */
+ * their number, resnet_classes() where `most` is larger, and may be null. Limits for pictures as those of
+ * the program: 2^26 pixels, 256 MiB. */
 resnet_status resnet_predict(const resnet_model* model, const void* file, size_t size, resnet_prediction* top,
                              size_t most, size_t* found);
 /** The same for pixels, rows of width * 3 bytes (red, green, blue) without gaps. */

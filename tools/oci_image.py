@@ -48,10 +48,13 @@ def image(program, licences, version):
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
                            "config": described(config, "config.v1+json"),
                            "layers": [described(packed, "layer.v1.tar+gzip")]}, sort_keys=True).encode()
-    name = {"annotations": {"org.opencontainers.image.ref.name": version}}
+    # The tag as the layout has it; the whole name, for podman and containerd; manifest.json is for Docker's own store.
+    name = {"annotations": {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": f"docker.io/library/resnet:{version}"}}
+    docker = json.dumps([{"Config": "blobs/sha256/" + digest(config)[7:], "RepoTags": [f"resnet:{version}"],
+                          "Layers": ["blobs/sha256/" + digest(packed)[7:]]}]).encode()
     index = json.dumps({"schemaVersion": 2, "manifests": [described(manifest, "manifest.v1+json") | name]}, sort_keys=True).encode()
     blobs = {"blobs/sha256/" + digest(content)[7:]: content for content in (config, packed, manifest)}
-    return {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": index} | blobs
+    return {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": index, "manifest.json": docker} | blobs
 
 
 def main():

@@ -58,6 +58,9 @@ struct Duplicates {
 };
 Duplicates duplicates_of(const FolderScan& scan);
 
+/// Of each picture that several files hold the places of these in FolderScan::pictures, by the first of them.
+std::vector<std::vector<std::size_t>> same_pictures(const FolderScan& scan);
+
 /// For each picture of the scan whether it is tested on. With train/, and test/ or val/, as they are; test/
 /// goes before val/. Else `val_split` of each class, to within one picture, chosen by seed and content: equal
 /// pictures are on one side.

@@ -98,8 +98,8 @@ class Module {
     return reference;
   }
   void add_parameter(std::string name, ParameterKind kind, const Shape& shape, std::int64_t fan_in = 0);
-  /// The graph value of a parameter, by its place in the order of adding. Throws ConfigError if this
-  /// module is not part of the network that is being built.
+  /// The graph value of a parameter, by its place in the order of adding. Throws ConfigError if there is
+  /// none, or this module is not part of the network that is being built.
   graph::ValueId parameter_value(graph::Builder& builder, std::size_t index) const;
   /// Name of the node that this module makes of `x`: its path in the network; for the network itself,
   /// or a module without a place in it, its class.

@@ -26,10 +26,11 @@ struct Weights {
   std::string prefix = {};  // that all names had in front, such as "module."; taken off
   std::map<std::string, std::string> metadata = {};  // of a safetensors file
   std::vector<std::string> notes = {};               // what was done to read it, a line each
+  std::vector<std::filesystem::path> parts = {};     // the files that an index names
 };
 
 /// Reads, as its content says whatever it is called,
-///   - safetensors, of F16, BF16, F32, F64, I8 to I64, U8 and BOOL; model files of this program too;
+///   - safetensors, of F16, BF16, F32, F64, I8 to I64, U8 and BOOL; model files and checkpoints of this program too;
 ///   - the index.json of a safetensors file in parts, which stand beside it;
 ///   - what PyTorch's torch.save() writes since 1.6 (.pth, .pt): a state dict, or a dict that holds one.
 ///     Nothing in it is executed; a pickle that asks for anything else than tensors and plain data is refused
@@ -77,7 +78,7 @@ struct LoadReport {
 
 /// Fills a network from a file, whose tensors must be exactly the network's by name and shape
 /// (`num_batches_tracked` may be absent) but for what `options` allow. Throws IoError, or FormatError that
-/// names the first tensor that differs, with what the file holds; the network is then untouched.
+/// names the first tensors that differ, with what the file holds; the network is then untouched.
 LoadReport load_weights(nn::Module& net, const std::filesystem::path& path, const LoadOptions& options = {});
 LoadReport load_weights(nn::Module& net, const Weights& weights, const LoadOptions& options = {});
 

@@ -237,8 +237,11 @@ void write_file(const fs::path& path, Parts parts, Durability durability, const 
     if (exists && !S_ISREG(status.st_mode)) return write_through(path, parts);
     // A file in place of standard output's would have neither what is printed beside it nor what >> found there.
     struct stat out {};
-    if (exists && ::fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == status.st_dev &&
-        out.st_ino == status.st_ino) {
+    const bool is_output = exists && ::fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == status.st_dev &&
+                           out.st_ino == status.st_ino;
+    // But what is to be read back gets one of its own where that loses nothing.
+    const bool replaced = durability == Durability::read_back && out.st_nlink > 0 && out.st_size == 0;
+    if (is_output && !replaced) {
       if (const int error = write_all(STDOUT_FILENO, parts); error != 0) fail_to_write(path, error);
       return;
     }

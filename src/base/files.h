@@ -79,7 +79,7 @@ class KnownFolder {
 /// no other thread takes them. The temporary file is new (O_EXCL) and has a random name, so that nothing put
 /// there beforehand is written to. A file that is replaced keeps its permissions and, where the system allows
 /// it, its owner. A link is followed; a device or a pipe is written as it is, and so is the
-/// file that standard output is, behind what it holds. Only a regular file is read
+/// file that standard output is, behind what it holds; only an empty one is replaced by what is to be read
 /// back. Throws IoError; then the temporary file is gone and whatever was at `path` is untouched (unless it
 /// was the folder that could not be flushed). With a `folder`, which may be a stranger's, what is at `path`
 /// itself gives way, also a link, a device or a pipe; and it throws where the folder is gone: nothing is left
@@ -118,7 +118,7 @@ class FolderLock {
 
   bool made() const noexcept { return made_; }  ///< whether the folder was not there before
   const KnownFolder& folder() const noexcept { return folder_; }
-  /// False on file systems that cannot lock a folder, such as NFS: then nothing is held.
+  /// False on file systems that cannot lock a folder: then nothing is held. Over NFS each machine locks for itself.
   bool held() const noexcept { return held_; }
 
  private:
@@ -142,6 +142,8 @@ PathKind kind_of_itself(const std::filesystem::path& path) noexcept;  ///< a lin
 bool is_folder(const std::filesystem::path& path) noexcept;
 bool is_there(const std::filesystem::path& path) noexcept;  ///< false where the system does not say
 bool are_same(const std::filesystem::path& a, const std::filesystem::path& b) noexcept;  ///< two paths to one
+/// Whether `a` was written after `b`; false where one of them is not there.
+bool is_newer(const std::filesystem::path& a, const std::filesystem::path& b) noexcept;
 
 /// The names of what stands in a folder, in the order of their bytes; those that were read where `error` says
 /// that it could not be listed.

@@ -186,6 +186,14 @@ bool are_same(const fs::path& a, const fs::path& b) noexcept {
   return look(a, one) == 0 && look(b, other) == 0 && same(one, other);
 }
 
+bool is_newer(const fs::path& a, const fs::path& b) noexcept {
+  struct stat one {
+  }, other{};
+  return look(a, one) == 0 && look(b, other) == 0 &&
+         std::pair(one.st_mtim.tv_sec, one.st_mtim.tv_nsec) >
+             std::pair(other.st_mtim.tv_sec, other.st_mtim.tv_nsec);
+}
+
 bool path_exists(const fs::path& path) {
   struct stat status {};
   const int error = look(path, status);

@@ -222,10 +222,14 @@ std::vector<std::string> names_of(const Commands& commands) {
 
 std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder) {
   const auto file = folder / report::kModelFile;
-  if (is_there(file)) return file;
+  const bool has_model = path_exists(file);
+  // A run that becomes longer has no result until it ends again; its model is that of before.
+  if (has_model && path_exists(folder / report::kResultFile)) return file;
   const auto checkpoints = checkpoints_in(folder / report::kCheckpoints);
+  if (has_model && (checkpoints.empty() || !is_newer(checkpoints.front(), file))) return file;
   if (checkpoints.empty()) return std::nullopt;
-  say(fmt::format("note: {} has not ended; {} stands in for its model", folder.string(),
+  say(fmt::format("note: {} {}; {} stands in for its model", folder.string(),
+                  has_model ? "has gone on since its model was saved" : "has not ended",
                   checkpoints.front().string()));
   return checkpoints.front();
 }

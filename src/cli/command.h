@@ -109,8 +109,8 @@ std::string hint_for_foreign(std::string_view word);
 inline constexpr const char* kDescription =
     "Trains, measures, inspects and ships residual networks, on CPUs and NVIDIA GPUs.";
 
-/// The model of a run's folder; of one that has not ended, which is told, its newest checkpoint. None if it
-/// has neither.
+/// The model of a run's folder; of one that has not ended, or has gone on since its model was saved, its newest
+/// checkpoint, which is told. None if it has neither.
 std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder);
 
 /// The model file of RUN: a folder that has one (model_in()), or the file itself. Throws IoError.

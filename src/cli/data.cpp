@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/joined.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -53,10 +54,12 @@ class Data final : public Command {
     std::vector<std::string> notes = scan ? notes_of(*scan) : std::vector<std::string>();
     if (const std::string note = note_of_missing_classes(sets.train); !note.empty()) notes.push_back(note);
     const std::vector<data::BadFile> bad = scan ? scan->bad : std::vector<data::BadFile>();
+    const SameFiles same = scan ? same_files(*scan) : SameFiles();
     if (json_) {
-      print_json(sets.train, found, bad, scan ? scan->others : std::map<std::string, std::int64_t>(), notes);
+      print_json(sets.train, found, same, bad, scan ? scan->others : std::map<std::string, std::int64_t>(),
+                 notes);
     } else {
-      print_table(sets.train, found, bad, notes);
+      print_table(sets.train, found, same, bad, notes);
     }
     if (!sheet_.empty()) {
       const auto png = images::encode_png(
@@ -118,11 +121,28 @@ class Data final : public Command {
     io::write_safetensors(batches_, tensors);
   }
 
+  using SameFiles = std::vector<std::vector<std::string>>;  // the files of a picture
+
+  // Pictures that several files hold, first those that lie in more than one class.
+  static SameFiles same_files(const data::FolderScan& scan) {
+    std::vector<std::vector<std::size_t>> same = data::same_pictures(scan);
+    std::stable_partition(same.begin(), same.end(), [&](const std::vector<std::size_t>& files) {
+      return std::ranges::any_of(
+          files, [&](std::size_t i) { return scan.pictures[i].label != scan.pictures[files.front()].label; });
+    });
+    SameFiles result;
+    for (const std::vector<std::size_t>& files : same) {
+      std::vector<std::string>& names = result.emplace_back();
+      for (const std::size_t i : files) names.push_back(scan.pictures[i].path.string());
+    }
+    return result;
+  }
+
   static Json json_of(const data::Survey::Range& range) {
     return Json::object({{"min", range.least}, {"median", range.median}, {"max", range.most}});
   }
 
-  static void print_json(const data::Dataset& train, const data::Survey& found,
+  static void print_json(const data::Dataset& train, const data::Survey& found, const SameFiles& same,
                          const std::vector<data::BadFile>& bad,
                          const std::map<std::string, std::int64_t>& others,
                          const std::vector<std::string>& notes) {
@@ -130,6 +150,8 @@ class Data final : public Command {
     for (const data::Survey::Class& of : found.classes) {
       classes.push_back(Json::object({{"name", of.name}, {"train", of.train}, {"test", of.test}}));
     }
+    Json same_json = Json::list();
+    for (const std::vector<std::string>& files : same) same_json.push_back(files);
     Json bad_files = Json::list();
     for (const data::BadFile& file : bad) {
       bad_files.push_back(Json::object({{"file", file.path.string()}, {"why", file.why}}));
@@ -145,13 +167,14 @@ class Data final : public Command {
                                       {"duplicates", found.duplicates},
                                       {"in_classes", found.in_classes},
                                       {"overlaps", found.overlaps},
+                                      {"same_pictures", same_json},
                                       {"bad_files", bad_files},
                                       {"other_files", other_files},
                                       {"notes", notes}});
     std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
   }
 
-  static void print_table(const data::Dataset& train, const data::Survey& found,
+  static void print_table(const data::Dataset& train, const data::Survey& found, const SameFiles& same,
                           const std::vector<data::BadFile>& bad, const std::vector<std::string>& notes) {
     fmt::print("{}: {} pictures to train on, {} to test on, {} classes\n", printable(train.name()),
                found.train, found.test, found.classes.size());
@@ -166,6 +189,10 @@ class Data final : public Command {
       constexpr std::size_t kMostBytes = 60;
       fmt::print("{:<32} {:>8} {:>8}\n", shown(of.name, kMostBytes), of.train, of.test);
     }
+    constexpr std::size_t kMostSame = 20, kMostLine = 200;
+    for (std::size_t i = 0; i < std::min(same.size(), kMostSame); ++i)
+      fmt::print("{}one picture: {}\n", i == 0 ? "\n" : "", shown(joined(same[i], ", "), kMostLine));
+    if (same.size() > kMostSame) fmt::print("and {} more, which --json lists\n", same.size() - kMostSame);
     if (!bad.empty()) fmt::print("\ncannot be read: {}\n", bad.size());
     for (const data::BadFile& file : bad)
       fmt::print("  {}: {}\n", printable(file.path.string()), printable(file.why));

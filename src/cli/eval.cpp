@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/evaluation.h"
+#include "report/run_record.h"
 #include "resnet/evaluation_files.h"
 #include "resnet/folder.h"
 #include "resnet/model_file.h"
@@ -27,7 +28,9 @@ class Eval final : public Command {
     default_is("the run's", {"data", "val-split", "seed", "on-bad-file", "limit-test", "batch-size", "tta",
                              "precision", "isa"});
     argument("seed").help = "of the split of a folder without val/ and test/";
-    add({.name = "json", .help = "print the figures as JSON", .target = &json_});
+    add({.name = "json",
+         .help = "print the figures as JSON, the confusion matrix of up to 1000 classes among them",
+         .target = &json_});
     add({.name = "confusion",
          .placeholder = "FILE",
          .help = "write the confusion matrix, as CSV or, to a name that ends in .svg, as a picture",
@@ -49,7 +52,7 @@ class Eval final : public Command {
     const std::filesystem::path file = model_path(run_);
     check_outputs(
         {{"--confusion", confusion_}, {"--mistakes", mistakes_}, {"--save-predictions", predictions_}},
-        {file});
+        {file, std::filesystem::path(run_) / report::kConfigFile});
     Model model = load_model(file, settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_);
     bool split = false;  // by us
@@ -61,22 +64,24 @@ class Eval final : public Command {
     const data::Dataset found = settings::open_data(chosen, data::Split::test, watch, model.preprocessing());
     const data::Dataset test = with_classes_of(model, found);
     const auto given = [&](const char* name) { return argument(name).given; };
-    if (!settings::is_data_of(run, data::Split::test, found)) {
+    const bool same = settings::is_data_of(run, data::Split::test, found);
+    if (!same) {
       const std::string what =
           fmt::format("{} has other test examples than the run in {} had", test.name(), run_);
       if (!given("data") && !given("data-dir") && !given("val-split") && !given("seed"))
         throw FormatError(what, "give --data or --data-dir to evaluate on these");
       say("note: " + what);
     }
-    if (split && run.test_sha256.empty() && !given("seed") && !given("val-split")) {
+    if (split && (!same || run.test_sha256.empty()) && !given("seed") && !given("val-split")) {
       say(fmt::format(
-          "note: {} is split by --seed {} and --val-split {}; if its training had others, some of "
-          "its pictures are tested on",
-          found.name(), chosen.seed, settings::shortest(chosen.val_split)));
+          "note: {} is split by --seed {} and --val-split {}; {}; --val-split 1 tests on all of it",
+          found.name(), chosen.seed, settings::shortest(chosen.val_split),
+          same ? "if its training had others, some of its pictures are tested on"
+               : "that share alone is tested on"));
     }
     const Evaluation figures = evaluate_model(model, file.string(), test, chosen);
     const std::size_t classes = test.classes().size();
-    const bool matrix = json_ || !confusion_.empty() || classes <= kMostColumns;
+    const bool matrix = !confusion_.empty() || classes <= (json_ ? kMostListed : kMostColumns);
     const Metrics metrics = metrics_of(figures.answers, static_cast<std::int64_t>(classes), matrix);
     if (json_) {
       print_json(figures, metrics, test);
@@ -88,7 +93,8 @@ class Eval final : public Command {
   }
 
  private:
-  static constexpr std::size_t kMostColumns = 20;  // of a confusion matrix here; wider ones are for files
+  static constexpr std::size_t kMostColumns = 20;   // of a confusion matrix here; wider ones are for files
+  static constexpr std::size_t kMostListed = 1000;  // of one in JSON
 
   void write_files(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) const {
     const std::vector<std::string>& names = test.classes();
@@ -102,7 +108,12 @@ class Eval final : public Command {
       const std::vector<std::int64_t> worst = worst_mistakes(figures.answers, kMost);
       write_file(mistakes_, mistakes_svg(test, figures.answers, worst, "Worst mistakes: " + of));
     }
-    if (!predictions_.empty()) write_file(predictions_, predictions_csv(figures.answers, names));
+    if (!predictions_.empty()) {
+      std::vector<std::string> files;  // none where examples have no names
+      for (std::int64_t i = 0; i < test.size() && !test.source().name(i).empty(); ++i)
+        files.push_back(test.source().name(i));
+      write_file(predictions_, predictions_csv(figures.answers, names, files));
+    }
   }
 
   static void print_json(const Evaluation& figures, const Metrics& metrics, const data::Dataset& test) {
@@ -116,18 +127,19 @@ class Eval final : public Command {
                                       {"f1", of.f1}}));
     }
     const Interval& range = metrics.accuracy_95;
-    const Json object = Json::object({{"test_acc", figures.test_acc},
-                                      {"test_acc_95", std::vector<double>{range.low, range.high}},
-                                      {"top5_acc", metrics.top5},
-                                      {"loss", figures.loss},
-                                      {"calibration_error", metrics.calibration_error},
-                                      {"macro_precision", metrics.macro_precision},
-                                      {"macro_recall", metrics.macro_recall},
-                                      {"macro_f1", metrics.macro_f1},
-                                      {"examples", figures.examples},
-                                      {"data", test.name()},
-                                      {"classes", classes},
-                                      {"confusion", metrics.confusion}});
+    const Json object = Json::object(
+        {{"test_acc", figures.test_acc},
+         {"test_acc_95", std::vector<double>{range.low, range.high}},
+         {"top5_acc", metrics.top5},
+         {"loss", figures.loss},
+         {"calibration_error", metrics.calibration_error},
+         {"macro_precision", metrics.macro_precision},
+         {"macro_recall", metrics.macro_recall},
+         {"macro_f1", metrics.macro_f1},
+         {"examples", figures.examples},
+         {"data", test.name()},
+         {"classes", classes},
+         {"confusion", test.classes().size() <= kMostListed ? Json(metrics.confusion) : Json()}});
     // The data set's name has a path, which need not be UTF-8.
     std::cout << object.dump({.replace = true}) << '\n';
   }

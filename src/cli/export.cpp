@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <system_error>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -145,13 +147,16 @@ class Export final : public Command {
 
   void write_onnx(const ModelFile& model, Json& written) const {
     const std::vector<images::Image> pictures = check_.empty() ? made_pictures(model) : pictures_of(check_);
-    const OnnxFacts facts = export_onnx(onnx_, model,
+    // By its own name: standard output's leads to the file that is replaced.
+    std::error_code error;
+    const fs::path whole = fs::canonical(onnx_, error), file = error ? fs::path(onnx_) : whole;
+    const OnnxFacts facts = export_onnx(file, model,
                                         {.opset = opset_,
                                          .fold_norms = !no_fold_,
                                          .softmax = softmax_,
                                          .with_preprocessing = preprocessing_});
     const settings::Settings chosen = from_flags();
-    const OnnxDeviation found = onnx_deviation(onnx_, model, pictures, settings::engine_options(chosen));
+    const OnnxDeviation found = onnx_deviation(file, model, pictures, settings::engine_options(chosen));
     written.add("onnx", Json::object({{"file", onnx_},
                                       {"bytes", facts.bytes},
                                       {"opset", opset_},

@@ -41,6 +41,7 @@ class Import final : public Command {
   int run() override {
     check_outputs({{"--out", out_}}, {file_, classes_});
     const Weights weights = read_weights(file_);
+    check_outputs({{"--out", out_}}, weights.parts);
     const Recognition found = recognise(weights);
     const bool own = weights.metadata.contains(io::kGraphKey);
     if (!own && (found.model.empty() || !found.differences.empty())) return refuse(weights, found);

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "data/listing.h"
+#include "resnet/folder.h"
 #include "resnet/images.h"
 #include "resnet/report.h"
 #include "train/prediction.h"
@@ -136,6 +137,11 @@ class Predict final : public Command {
       if (inside.files.empty() && inside.bad.empty()) {
         throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
       }
+      data::FolderScan left_out;  // what has no answer
+      left_out.others = inside.others;
+      left_out.links = inside.links;
+      for (const std::string& note : notes_of(left_out))
+        say(fmt::format("note: {}: {}", name.string(), note));
       for (const data::BadFile& bad : inside.bad)
         unlisted_.push_back(
             {name / bad.path, fmt::format("{}: {}", (name / bad.path).string(), bad.why), {}});

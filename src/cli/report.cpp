@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/machine.h"
 #include "base/text.h"
 #include "bench/bench.h"
 #include "cli/command.h"
@@ -55,6 +56,9 @@ class Report final : public Command {
       for (const char* name :
            {report::kConfigFile, report::kMetricsFile, report::kResultFile, report::kModelFile})
         inputs.push_back(folder / name);
+      const fs::path checkpoints = folder / report::kCheckpoints;
+      std::error_code ignored;
+      for (const fs::path& kept : list_names(checkpoints, ignored)) inputs.push_back(checkpoints / kept);
     }
     check_outputs({{"--out", out_}}, inputs);
     const fs::path out = !out_.empty()       ? fs::path(out_)
@@ -90,7 +94,7 @@ class Report final : public Command {
   // what it was, the page goes without.
   void add_answers(const fs::path& folder, ReportedRun& run) {
     const std::string without = "; the page of it has no answers and no pictures";
-    const bool has_config = is_there(folder / report::kConfigFile);
+    const bool has_config = path_exists(folder / report::kConfigFile);
     const std::optional<fs::path> file = has_config ? model_in(folder) : std::nullopt;
     if (!file) {
       say(fmt::format("note: {} has no {} yet{}", folder.string(),
@@ -146,8 +150,16 @@ class Report final : public Command {
     constexpr std::int64_t kBatch = 2;  // a batch norm needs two
     run.flops =
         bench::step_flops(net, {kBatch, example[0], example[1], example[2]}, bench::Work::train) / kBatch;
-    if (peak_ && run.result && run.result->device == "cpu")
-      run.peak_gflops = bench::peak_gflops(run.result->threads, run.result->isa, chosen.precision);
+    if (!peak_ || !run.result) return;
+    // Beside the speed of the run, so of its processor and in its precision.
+    const FitResult& result = *run.result;
+    const bool has_precision = trained.precision != Precision::bf16 || best_isa() == Isa::avx512_bf16;
+    if (result.device == "cpu" && result.cpu_model == cpu_model() && has_precision) {
+      run.peak_gflops = bench::peak_gflops(result.threads, result.isa, trained.precision);
+    } else {
+      say(fmt::format("note: {} ran on {}, whose peak is not measured here", folder.string(),
+                      result.device == "cpu" ? result.cpu_model : result.device_name));
+    }
   }
 
   // The same data is in memory once.

@@ -82,7 +82,7 @@ class Train final : public Command {
     say(fmt::format("resnet: stopped after {} of {} seeds; {}", runs.ended, runs.wanted,
                     runs.folder.empty() ? "nothing was trained, and nothing is kept"
                     : resumable         ? "resnet train --resume " + runs.folder.string() + " goes on"
-                                        : "they are in " + runs.folder.string()));
+                                        : "what was trained is in " + runs.folder.string()));
     return kSignalBase + stop_signal();
   }
 
@@ -102,6 +102,7 @@ class Train final : public Command {
         throw ConfigError(fmt::format("--{} cannot be given with --resume", other),
                           "a run goes on with its own settings, in its own folder");
     }
+    report::check_files(run);
     const fs::path config = run / report::kConfigFile;
     if (!path_exists(config)) {
       const fs::path folder = run.has_parent_path() ? run.parent_path() : ".";

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/joined.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/stop_signals.h"
@@ -129,7 +131,10 @@ class Decisions final : public Observer {
     if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
       say_device(run.device, settings_, false);
       const std::string text = settings::chosen_text(settings_);
-      say("settings: " + (text.empty() ? "the chapter's" : text));
+      const bool own = run.dataset.starts_with("folder:");  // pictures that the chapter does not know
+      say("settings: " + (!text.empty() ? text
+                          : own         ? "the chapter's; for photographs see --recipe and --model"
+                                        : "the chapter's"));
       say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
                       run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
                       time_text(run)));
@@ -192,6 +197,10 @@ data::TrainTest open_for(const Training& run) {
                       run.resumed.empty()
                           ? "give --data or --data-dir to train on these"
                           : "a run goes on with the data it began with; begin a new one with these");
+  }
+  if (!run.quiet && training.name().starts_with("folder:")) {  // a folder too high or too low is seen here
+    constexpr std::size_t kMostBytes = 160;
+    say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
   }
   if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
   if (const std::string note = data::cache_note({training, test}, settings::cache_options(run.chosen),
@@ -296,7 +305,10 @@ Trained train_run(const Training& run) {
   const settings::Settings& chosen = run.chosen;
   // What a run began with is not chosen again. Of all else that may not change a checkpoint says so.
   if (!run.resumed.empty())
-    check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split"});
+    check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",
+                          // and where that would say it in other words than those of flags
+                          "augment", "jitter", "erasing", "cutout", "mixup", "cutmix", "sampler", "schedule",
+                          "tta", "class-weights", "lr-head", "lr-norm-bias"});
   const auto [training, test] = open_for(run);
   train::check_data(training, test);
   check_longer(run, training);

@@ -44,6 +44,13 @@ void check_classes(const std::string& where, const std::vector<std::string>& nam
     if (name.size() > kMostBytes || !is_utf8(name))
       throw FormatError(fmt::format("{}: '{}' is no class name", where, shown(name, kShown)), hint);
   }
+  try {
+    static_cast<void>(parse_json(Json(names).dump(), kClassLimits));
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("{}: the names of {} classes are more than a model file holds ({})", where,
+                                  names.size(), error.what()),
+                      "give fewer classes, or shorter names");
+  }
 }
 
 std::vector<fs::path> names_in(const fs::path& folder) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "resnet/data.h"
 
 namespace resnet::data {
@@ -35,10 +36,11 @@ std::string found_in(const std::filesystem::path& folder);
 /// "0", "1", … for classes without names.
 std::vector<std::string> numbered_classes(std::size_t count);
 
-inline constexpr std::size_t kMostClasses = std::size_t{1} << 16U;  // that a model file holds
+inline constexpr std::size_t kMostClasses = std::size_t{1} << 16U;      // that a model file holds,
+inline constexpr JsonLimits kClassLimits = {.elements = kMostClasses};  // as a list of names
 
-/// Throws FormatError, with `hint`, for names that a model file could not hold: more than kMostClasses, or one
-/// that is not UTF-8 of at most 256 bytes. `where` is what they were found in.
+/// Throws FormatError, with `hint`, for names that a model file could not hold: more than kMostClasses or, as
+/// JSON, than kClassLimits; or one that is not UTF-8 of at most 256 bytes. `where` is what they were found in.
 void check_classes(const std::string& where, const std::vector<std::string>& names, const std::string& hint);
 
 }  // namespace resnet::data

@@ -12,17 +12,18 @@
 #include "base/files.h"
 
 namespace resnet::data {
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr int kMostDepth = 64;   // folders within each other
 constexpr int kMostVisits = 40;  // of one folder, by links: each level of links may double what is below it
-
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
 
 // What systems leave in folders.
 bool is_hidden(const std::string& name) {

@@ -136,14 +136,15 @@ struct Loader::Impl {
     const std::int64_t count = std::min(options.batch_size, examples - first);
     const Shape& shape = dataset.example_shape();
     if (batch.size() != count) {
+      batch = {};  // its labels come last, by which it is known as made: memory may end on the way
       batch.images = Tensor(options.layout == ImageLayout::nchw ? Shape{count, shape[0], shape[1], shape[2]}
                                                                 : Shape{count, shape[1], shape[2], shape[0]});
       batch.layout = options.layout;
-      batch.labels = Tensor(Shape{count}, DType::i32);
       if (augmenter.mixes()) {
         batch.mixed_labels = Tensor(Shape{count}, DType::i32);
         batch.mix = Tensor(Shape{count});
       }
+      batch.labels = Tensor(Shape{count}, DType::i32);
     }
     const std::span<float> images = batch.images.values();
     const auto labels = batch.labels.view<std::int32_t>();

@@ -101,9 +101,10 @@ class Looking {
 };
 
 Part part_called(const std::string& name) {
-  if (name == "train" || name == "training") return Part::train;
-  if (name == "val" || name == "valid" || name == "validation") return Part::val;
-  return name == "test" || name == "testing" ? Part::test : Part::none;
+  const std::string small = lower(name);  // also Training/ and Testing/
+  if (small == "train" || small == "training") return Part::train;
+  if (small == "val" || small == "valid" || small == "validation") return Part::val;
+  return small == "test" || small == "testing" ? Part::test : Part::none;
 }
 
 std::vector<std::string> parts_of(const fs::path& path) {

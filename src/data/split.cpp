@@ -47,6 +47,17 @@ std::int64_t wanted_of(std::int64_t count, double share) {
 
 }  // namespace
 
+std::vector<std::vector<std::size_t>> same_pictures(const FolderScan& scan) {
+  std::unordered_map<std::string, std::vector<std::size_t>> files;
+  for (std::size_t i = 0; i < scan.pictures.size(); ++i) files[scan.pictures[i].facts.digest].push_back(i);
+  std::vector<std::vector<std::size_t>> result;
+  for (auto& [digest, of] : files) {
+    if (of.size() > 1) result.push_back(std::move(of));
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
 std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint64_t seed) {
   std::vector<Split> sides(scan.pictures.size(), Split::train);
   const bool given = scan.has(Part::val) || scan.has(Part::test);

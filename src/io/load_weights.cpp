@@ -147,6 +147,15 @@ class Matcher {
   std::map<std::string_view, const Tensor*> left_;
 };
 
+// The first ones, which say what kind of difference it is, and how many more there are.
+std::string listed(const std::vector<TensorDifference>& differences) {
+  constexpr std::size_t kMost = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, differences.size()); ++i)
+    text += (i > 0 ? "; " : "") + to_string(differences[i]);
+  return differences.size() > kMost ? fmt::format("{}; and {} more", text, differences.size() - kMost) : text;
+}
+
 // What to do about weights that do not fit.
 std::string hint_for(const Matcher& found, const nn::Module& net, const Weights& weights,
                      const LoadOptions& options) {
@@ -177,7 +186,7 @@ LoadReport load_weights(nn::Module& net, const Weights& weights, const LoadOptio
   Matcher found(net, weights, options);
   found.match();
   if (!found.differences.empty()) {
-    throw FormatError(fmt::format("{}: {}", weights.file, to_string(found.differences.front())),
+    throw FormatError(fmt::format("{}: {}", weights.file, listed(found.differences)),
                       hint_for(found, net, weights, options));
   }
   set_state(net, found.taken);  // all at once, or nothing

@@ -29,7 +29,6 @@ constexpr const char* kFormat = "1";
 using io::kClassesKey;
 
 const char* const kDamaged = "the file is damaged, or another program wrote it";
-constexpr JsonLimits kClassLimits = {.elements = data::kMostClasses};
 
 const std::string& text_of(const io::Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -44,7 +43,7 @@ const std::string& text_of(const io::Metadata& metadata, const char* key) {
 }
 
 std::vector<std::string> classes_from_json(const std::string& text) {
-  const Json list = parse_json(text, kClassLimits);
+  const Json list = parse_json(text, data::kClassLimits);
   const auto is_text = [](const Json& name) { return name.is_text(); };
   if (!list.is_list() || !std::all_of(list.elements().begin(), list.elements().end(), is_text)) {
     throw FormatError(fmt::format("{} is not a list of texts", kClassesKey), kDamaged);
@@ -191,7 +190,7 @@ io::Metadata io::metadata_of(const ModelFile& model, const std::filesystem::path
     }
     static_cast<void>(parse_json(metadata[io::kGraphKey]));  // within the limits of reading
     try {
-      static_cast<void>(parse_json(metadata[kClassesKey], kClassLimits));
+      static_cast<void>(parse_json(metadata[kClassesKey], data::kClassLimits));
     } catch (const FormatError& error) {
       throw FormatError(fmt::format("the names of {} classes are more than a model file holds ({})",
                                     model.classes.size(), error.what()),

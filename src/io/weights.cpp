@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "io/file_kind.h"
+#include "io/model_metadata.h"
 #include "io/pth/pth.h"
 #include "io/safetensors.h"
 #include "io/safetensors_limits.h"
@@ -79,6 +80,7 @@ void read_parts(const fs::path& path, Weights& weights) {
   std::map<std::string, std::int64_t> widened;
   for (auto& [file, missing] : tensors_of) {
     const fs::path part = path.parent_path() / file;
+    weights.parts.push_back(part);
     const auto refuse = [&](const std::string& what) {
       throw FormatError(fmt::format("{}: {}", part.string(), what), "index and parts are of different files");
     };
@@ -191,6 +193,17 @@ void read_pth_file(const fs::path& path, Weights& weights) {
   }
 }
 
+// As read_model() has it.
+void take_network_of_checkpoint(Weights& weights) {
+  try {
+    weights.tensors = io::model_of(std::move(weights.tensors), weights.metadata).state;
+  } catch (const Error& error) {
+    throw FormatError(fmt::format("{}: {}", weights.file, error.what()), error.hint());
+  }
+  weights.metadata.erase(io::kCheckpointKey);  // what is left is a model file's
+  weights.notes.emplace_back("the network of a checkpoint was taken");
+}
+
 }  // namespace
 
 Weights read_weights(const fs::path& path) {
@@ -205,6 +218,7 @@ Weights read_weights(const fs::path& path) {
     weights.tensors = std::move(content.tensors);
     weights.metadata = std::move(content.metadata);
     note_widened(weights, content.widened);
+    if (weights.metadata.contains(io::kCheckpointKey)) take_network_of_checkpoint(weights);
   }
   drop_count_of_average(weights);
   take_off_prefixes(weights);

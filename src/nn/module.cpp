@@ -31,7 +31,12 @@ graph::ValueId Module::parameter_value(graph::Builder& builder, std::size_t inde
     throw ConfigError("a " + kind() + " with parameters is called without being part of the network",
                       "make it a child with add() in the module that calls it");
   }
-  const Parameter& parameter = parameters_.at(index);
+  if (index >= parameters_.size()) {
+    throw ConfigError("a " + kind() + " has " + std::to_string(parameters_.size()) +
+                          " parameters, and none " + std::to_string(index),
+                      "add_parameter() first; they are counted from 0 in that order");
+  }
+  const Parameter& parameter = parameters_[index];
   const bool trained =
       parameter.kind != ParameterKind::running_mean && parameter.kind != ParameterKind::running_var;
   return builder.graph.add_state(trained ? graph::Role::parameter : graph::Role::buffer,

@@ -60,9 +60,17 @@ std::string label(std::string_view name, int most) {
   return xml_text(report::clip(printable(name), most));
 }
 
+void check_matrix(const Metrics& metrics, std::size_t names) {
+  if (metrics.classes.size() != names || metrics.confusion.size() != names * names) {
+    throw ConfigError(fmt::format("there is no confusion matrix of {} classes in these metrics", names),
+                      "give metrics_of() as many classes as there are names, and let it make the matrix");
+  }
+}
+
 }  // namespace
 
 std::string confusion_csv(const Metrics& metrics, std::span<const std::string> names) {
+  check_matrix(metrics, names.size());
   std::string out = "true\\answer";
   for (const std::string& name : names) out += "," + printable_field(name);
   out += "\n";
@@ -78,6 +86,7 @@ std::string confusion_csv(const Metrics& metrics, std::span<const std::string> n
 std::string confusion_svg(const Metrics& metrics, std::span<const std::string> names,
                           const std::string& title) {
   const std::size_t count = names.size();
+  check_matrix(metrics, count);
   const double cell = count <= 25 ? 40 : count <= 100 ? 16 : 4;  // pixels; numbers fit into the largest
   constexpr double kLeft = 180, kTop = 176, kMargin = 24;
   constexpr int kName = 20;  // cells of text that a margin takes
@@ -119,12 +128,16 @@ std::string confusion_svg(const Metrics& metrics, std::span<const std::string> n
   return std::move(svg).end();
 }
 
-std::string predictions_csv(std::span<const Answer> answers, std::span<const std::string> names) {
-  std::string out = "example,label,answer,probability,label_probability\n";
+std::string predictions_csv(std::span<const Answer> answers, std::span<const std::string> names,
+                            std::span<const std::string> files) {
+  std::string out = "example,label,answer,probability,label_probability";
+  out += files.empty() ? "\n" : ",file\n";
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const Answer& a = answers[i];
-    out += fmt::format("{},{},{},{},{}\n", i, printable_field(name_of(names, a.label)),
+    out += fmt::format("{},{},{},{},{}", i, printable_field(name_of(names, a.label)),
                        printable_field(name_of(names, a.answer)), a.probability, a.label_probability);
+    if (i < files.size()) out += "," + printable_field(files[i]);
+    out += '\n';
   }
   return out;
 }
@@ -144,12 +157,13 @@ std::string mistakes_svg(const data::Dataset& dataset, std::span<const Answer> a
     const double y = kTop + static_cast<double>(n / kColumns) * kTall;
     const std::string is = name_of(dataset.classes(), answer.label);
     const std::string said = name_of(dataset.classes(), answer.answer);
+    const std::string file = dataset.source().name(examples[n]);
     svg.add(
-        "<g><title>example {}: {}, taken for {} ({:.1f} %)</title>\n<image x=\"{}\" y=\"{}\" width=\"{}\" "
+        "<g><title>{}: {}, taken for {} ({:.1f} %)</title>\n<image x=\"{}\" y=\"{}\" width=\"{}\" "
         "height=\"{}\" style=\"image-rendering: pixelated\" href=\"data:image/png;base64,{}\"/>\n",
-        examples[n], label(is, 60), label(said, 60), 100.0 * static_cast<double>(answer.probability),
-        pixel(x), pixel(y), kPicture, kPicture,
-        base64(images::encode_png(report::thumbnail(dataset.image(examples[n])))));
+        file.empty() ? fmt::format("example {}", examples[n]) : label(file, 200), label(is, 60),
+        label(said, 60), 100.0 * static_cast<double>(answer.probability), pixel(x), pixel(y), kPicture,
+        kPicture, base64(images::encode_png(report::thumbnail(dataset.image(examples[n])))));
     svg.add("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", pixel(x), pixel(y + kPicture + 16),
             label(is, kText));
     svg.add(

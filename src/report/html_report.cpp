@@ -370,17 +370,17 @@ class Page {
 }  // namespace
 
 ReportedRun load_run(const std::filesystem::path& folder) {
-  if (is_there(folder) && !is_folder(folder)) {
+  if (const PathKind kind = kind_of(folder); kind == PathKind::file || kind == PathKind::other) {
     throw FormatError(fmt::format("{} is no folder of a run", folder.string()),
                       report::hint_for_run(folder, report::kMetricsFile, "give the folder of a run"));
   }
   ReportedRun run{.curves = load_series(folder)};
-  if (const auto config = folder / report::kConfigFile; is_there(config)) {
+  if (const auto config = folder / report::kConfigFile; path_exists(config)) {
     for (const TomlEntry& entry : parse_toml(read_text(config), config.string()))
       run.settings.emplace_back(entry.table.empty() ? entry.name : entry.table + "." + entry.name,
                                 entry.value.value_or(""));
   }
-  if (const auto result = folder / report::kResultFile; is_there(result))
+  if (const auto result = folder / report::kResultFile; path_exists(result))
     run.result = report::read_result(result);
   return run;
 }

@@ -113,12 +113,13 @@ Series load_series(const std::filesystem::path& run) {
     series.points = report::read_metrics(run);
     return series;
   }
+  report::check_files(run);
   if (!is_there(run / report::kMetricsFile)) {
     throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
                   hint("is it the folder of a run?"));
   }
   series.points = report::read_metrics(run / report::kMetricsFile);
-  if (const std::filesystem::path config = run / report::kConfigFile; is_there(config)) {
+  if (const std::filesystem::path config = run / report::kConfigFile; path_exists(config)) {
     report::read_config(config, series);
   }
   return series;

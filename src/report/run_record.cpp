@@ -51,6 +51,14 @@ bool is_other_file_of_run(const fs::path& path, const char* wanted) {
                              [&](const char* name) { return path.filename() == name; });
 }
 
+void check_files(const fs::path& run) {
+  for (const char* name : {kConfigFile, kMetricsFile, kResultFile}) {
+    if (kind_of(run / name) == PathKind::other)
+      throw IoError(fmt::format("{} is a device or a pipe, and no file of a run", (run / name).string()),
+                    "give the folder of a run");
+  }
+}
+
 std::string hint_for_run(const fs::path& path, const char* wanted, const std::string& otherwise) {
   if (std::string tilde = unexpanded(path); !tilde.empty()) return tilde;
   const bool slash = !path.has_filename() && path.has_parent_path();

@@ -25,6 +25,10 @@ inline constexpr const char* kDiagnosisFile = "diagnosis.json";
 inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kCheckpoints = "checkpoints";  // a folder
 
+/// Throws IoError where a pipe or a device has the name of a file that is read of a run's folder: nobody waits
+/// for one.
+void check_files(const std::filesystem::path& run);
+
 /// What to give in the place of `path`, where a person gave that for the folder of a run or its file
 /// `wanted`: a hint for the usual mistakes (a folder of runs, another file of a run, a run without this file,
 /// a / behind a file), `otherwise` for others.

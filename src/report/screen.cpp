@@ -192,6 +192,7 @@ void Screen::Impl::paint(std::span<const std::string> above) {
   if (up > 0) frame += fmt::format("\x1b[{}A", up);
   if (anew && width != painted_width) frame += kClearBelow;
   for (const std::string& line : above) {
+    if (report::cells(line) > width) frame += kClearBelow;  // it takes rows that the old frame stands on
     put(frame, line, width);
     frame += "\r\n";
   }

@@ -76,11 +76,13 @@ bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dat
 
 std::string to_toml(const Settings& settings) {
   std::string result = fmt::format("{} repeat it with: resnet train --config FILE --out DIR\n", kTomlHeading);
+  Settings otherwise;  // what a line that is left out means
+  set_all({{"recipe", settings.recipe}}, otherwise);
   for (const Option& o : options()) {
     const std::string value = o.get(settings);
-    if (value.empty()) continue;
-    const bool list = value.find(',') != std::string::npos;  // which no bare value of TOML is
-    result += o.name + " = " + (o.text || list ? toml_quoted(value) : value) + "\n";
+    if (value.empty() && o.get(otherwise).empty()) continue;
+    const bool bare = !value.empty() && value.find(',') == std::string::npos;  // as TOML has them
+    result += o.name + " = " + (o.text || !bare ? toml_quoted(value) : value) + "\n";
   }
   return result;
 }

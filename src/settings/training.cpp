@@ -1,8 +1,10 @@
 // What the settings of training say to the library.
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "base/nearest.h"
+#include "io/model_metadata.h"
 #include "resnet/init.h"
 #include "resnet/weights.h"
 #include "settings/option_table.h"
@@ -22,6 +24,20 @@ std::string first_convolution_of(const nn::Module& net) {
     if (path.empty() && parameter.kind == nn::ParameterKind::weight) path = name.substr(0, name.rfind('.'));
   });
   return path;
+}
+
+// What the pictures had that weights were trained on, where that is known.
+std::optional<data::Normalization> normalization_of(const Weights& weights) {
+  if (const auto own = weights.metadata.find(io::kPreprocessingKey); own != weights.metadata.end()) {
+    try {
+      return data::preprocessing_from_json(own->second).normalization;
+    } catch (const FormatError&) {
+      return std::nullopt;
+    }
+  }
+  const Recognition found = recognise(weights);
+  if (found.model.empty() || !found.differences.empty()) return std::nullopt;
+  return family_preprocessing(found).normalization;
 }
 
 // Every parameter that differs from the others has a group of its own.
@@ -115,8 +131,17 @@ std::vector<std::string> initialise(nn::Module& net, const Settings& settings, c
     nn::init_whitening(net, loader.next()->images);
   }
   if (settings.init.empty()) return {};
-  return load_weights(net, std::filesystem::path(settings.init), {.replace_head = true, .adapt_input = true})
-      .decisions;
+  const Weights weights = read_weights(settings.init);
+  std::vector<std::string> decisions =
+      load_weights(net, weights, {.replace_head = true, .adapt_input = true}).decisions;
+  const data::Normalization& has = train.preprocessing().normalization;
+  if (const auto wants = normalization_of(weights); wants && !(*wants == has)) {
+    const bool own = weights.metadata.contains(io::kPreprocessingKey);  // else what its family publishes
+    decisions.push_back(std::string(own ? "its weights were" : "weights of this family are") +
+                        " trained on pictures with --normalize " + to_text(*wants) + ", these have " +
+                        to_text(has));
+  }
+  return decisions;
 }
 
 std::string chosen_text(const Settings& settings) {

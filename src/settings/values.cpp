@@ -215,6 +215,18 @@ data::Normalization parse_normalization(std::string_view flag, const std::string
   return {*mean, *std};
 }
 
+std::string to_text(const data::Normalization& normalization) {
+  for (const char* name : {"none", "imagenet"}) {
+    if (normalization == parse_normalization("normalize", name)) return name;
+  }
+  const auto listed = [](const std::vector<double>& numbers) {
+    std::vector<std::string> texts;
+    for (const double number : numbers) texts.push_back(shortest(number));
+    return joined(texts, ",");
+  };
+  return listed(normalization.mean) + "/" + listed(normalization.std);
+}
+
 Shape parse_input(std::string_view flag, const std::string& text) {
   constexpr std::int64_t kMost = 1 << 24;
   const std::string wanted = "NxCxHxW, four whole numbers from 1 to 16777216, e.g. 1x1x224x224";

@@ -36,6 +36,7 @@ std::string parse_sha256(std::string_view flag, const std::string& text);
 data::Resize parse_resize(std::string_view flag, const std::string& text);
 /// "none", "imagenet", or "0.5/0.25", "0.4,0.5,0.6/0.2,0.2,0.3".
 data::Normalization parse_normalization(std::string_view flag, const std::string& text);
+std::string to_text(const data::Normalization& normalization);
 /// Numbers from `least` to `most`, at least one, with commas between.
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most);
 /// The parts of "a,b,c"; one, which is empty, of "".

@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "data/folder.h"
 #include "support/scratch_folder.h"
 
 namespace resnet {
@@ -21,6 +22,14 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+TEST(ClassNames, ThatNoModelFileHoldsAreRefused) {
+  EXPECT_NO_THROW(data::check_classes("d", data::numbered_classes(data::kMostClasses), ""));
+  std::vector<std::string> names = data::numbered_classes(40'000);
+  for (std::string& name : names) name += std::string(105, 'a');
+  EXPECT_THROW(data::check_classes("d", names, ""), FormatError);
+  EXPECT_THROW(data::check_classes("d", {std::string(200, '\1')}, ""), FormatError);
+}
 
 // Each test has a cache of its own, so that none sees another's.
 class PictureFolder : public ::testing::Test {

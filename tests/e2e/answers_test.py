@@ -9,10 +9,11 @@ import os
 import pathlib
 import random
 import socket
+import struct
 import subprocess
 import xml.etree.ElementTree
 
-from program import HERE, PROGRAM, on_terminal, png, put_idx, result_of, run
+from program import HERE, PROGRAM, on_terminal, png, put, put_idx, result_of, run
 
 CLASSES = 3
 SIDE = 8
@@ -34,6 +35,15 @@ run("train", "--data", "idx:data", "--resize", "16", "--channels", "8,8", "--blo
     "--lr", "0.1", "--quiet", "--out", "run")
 result = result_of("run")
 assert result["test_acc"] > 0.9, result
+
+# A confusion matrix of millions of cells is given to nobody who has not asked for it.
+for split in ("train", "t10k"):
+    put_idx("many", split, bytes(1200 * SIDE * SIDE), bytes(1200), SIDE)
+    put(f"many/{split}-labels-idx1-ubyte", b"\0\0\x0c\1" + struct.pack(">1201i", 1200, *range(1200)))
+run("train", "--data", "idx:many", "--resize", "8", "--channels", "4,4", "--blocks", "1,1", "--batch-size", "5", "--steps", "1", "--quiet", "--out", "many-run")
+many = json.loads(run("eval", "many-run", "--json", "--confusion", "many.csv").stdout)
+assert many["confusion"] is None and len(many["classes"]) == 1200, many["confusion"]
+assert len((HERE / "many.csv").read_text().splitlines()) == 1201
 
 # The figures of an evaluation, and its files.
 figures = json.loads(run("eval", "run", "--json", "--confusion", "confusion.csv", "--mistakes", "mistakes.svg",
@@ -89,6 +99,7 @@ for threads, batch in ((1, 32), (3, 32), (2, 7)):
     again = json.loads(run("predict", "run", "pictures", "--json", "--top", 2, "--threads", threads, "--batch-size", batch).stdout)
     assert [item["label"] for item in again] == [item["label"] for item in found]
     assert batch != 32 or again == found, "the same bits for any number of threads"
+run("predict", "run", "pictures", says="note: pictures: 1 file is no picture: .txt 1\n")
 first = run("predict", "run", pictures / "01.png", "--top", 1).stdout
 assert first.startswith(f"{pictures}/01.png: 1 ") and first.endswith(" %\n"), first
 piped = json.loads(run("predict", "run", "-", "--json", data=(pictures / "01.png").read_bytes()).stdout)
@@ -127,6 +138,16 @@ of_file = json.loads(run("eval", "seeded/model.safetensors", "--data", "photos",
 assert of_run["loss"] == of_file["loss"], (of_run, of_file)
 run("eval", "seeded/model.safetensors", "--data", "photos", says="is split by --seed 0 and --val-split 0.1")
 assert "is split by" not in run("eval", "seeded").stderr
+# Other pictures: a share of them, or all. And files by their names.
+for label in range(CLASSES):
+    for i in range(12):
+        put(f"others/{'abc'[label]}/{i}.png", png(bytes(byte for byte in pixels_of(label, generator) for _ in range(3)), SIDE, SIDE))
+run("eval", "seeded", "--data", "others", says="that share alone is tested on; --val-split 1 tests on all of it")
+assert json.loads(run("eval", "seeded", "--data", "others", "--val-split", 1, "--json").stdout)["examples"] == 36
+run("eval", "seeded", "--save-predictions", "files.csv", "--mistakes", "files.svg")
+rows = list(csv.DictReader(io.StringIO((HERE / "files.csv").read_text())))
+assert rows and all(row["file"].startswith(row["label"] + "/") and (HERE / "photos" / row["file"]).is_file() for row in rows), rows
+assert all(row["file"] in (HERE / "files.svg").read_text() for row in rows if row["label"] != row["answer"])
 run("eval", "seeded", "--seed", 4, says="has other test examples than the run in seeded had")
 run("eval", "seeded", "--confusion", "same.csv", "--save-predictions", "./same.csv", code=2, says="are both './same.csv'")
 run("eval", "seeded", "--confusion", "seeded/model.safetensors", code=2, says="is read, and would be lost")

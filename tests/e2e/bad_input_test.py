@@ -193,6 +193,9 @@ check("config with a value that cannot be", ["train", "--config", config, "--out
 check("no such config", ["train", "--config", HERE / "none.toml", "--out", out], 1, "none.toml", left=[out])
 curves = trained / "metrics.csv"
 check("a plot in place of its curves", ["plot", curves, "--svg", curves], 2, "is read, and would be lost")
+check("answers in place of the settings", ["eval", trained, "--save-predictions", trained / "config.toml"], 2, "is read, and would be lost")
+check("a report in place of a checkpoint", ["report", trained, "--out", next((trained / "checkpoints").iterdir())], 2,
+      "is read, and would be lost")
 check("plot of nothing", ["plot", missing], 1, "metrics.csv")
 check("bench of a flag without use", ["bench", "train", "--batch-size", "8"], 2, "no use for --batch-size", "--input")
 check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no use for --check")

@@ -34,6 +34,8 @@ for name, deb in packages.items():
     listing = sh("dpkg-deb", "--contents", deb)
     assert "./usr/share/doc/" + name + "/copyright" in listing, listing
     assert "/work" not in listing and "./home" not in listing
+shlibs = sh("dpkg-deb", "--info", packages["libresnet0.1"], "shlibs")  # by which packages of products find what they need
+assert shlibs.strip() == "libresnet 0.1 libresnet0.1 (>= 0.1.0)", shlibs
 
 base = pathlib.Path(os.environ.get("RESNET_DEBIAN_ROOT", HERE / "base"))
 if not (base / "usr/bin/apt-get").exists():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The commands in README.md and docs/: each `resnet ...` is one that the program takes, those of RUN do what the text says, in
-its order, on a small folder of pictures; of the others what they name exists. A command that is in none of the tables below
-fails. Compiling, packages and containers are the business of package/* and products_slow_test.py.
+its order, on a small folder of pictures; of the others what they name exists. Lines that begin neither with a
+program of ours nor with a word of OTHERS are taken for output. Compiling, packages and containers are the business of package/* and products_slow_test.py.
 
 What a command of resnet that is only parsed does: it ends at its data or files, which are not there, and not at its flags.
 """

@@ -209,7 +209,9 @@ def vocabulary():
 
 
 def resources():
-    refused("convolutions of 2^30 rows", "activations an image", state={"k": [1, 1, 1, 1]}, graph=graph_of(
+    refused("a column of millions of pixels", "too long", state={"k": [1, 1, 1, 1]}, preprocessing={"resize": [65535, 1]}, graph=graph_of(
+        [conv([i + 1 if i else 0, 1, -1], padding=[min(65535 * 3**i, 2**20), 0]) for i in range(7)], 8, (1, 1, 65535, 1), {"k": [1, 1, 1, 1]}))
+    refused("convolutions of 2^30 rows", "too long", state={"k": [1, 1, 1, 1]}, graph=graph_of(
         [conv([i + 1 if i else 0, 1, -1], padding=[0, 0]) for i in range(20)], 21, (1, 1, 2**30, 1), {"k": [1, 1, 1, 1]}))
     refused("key of 15 MB", "bytes", extra={"n" * 15_000_000: 1})
     refused("key of 7 MB", "a key of more than", extra={"n" * 7_000_000: 1})
@@ -335,6 +337,12 @@ def configs():
         check(f"plot of {epochs} epochs", ["plot", HERE], ends=(0, 1), says="config.toml")
         check(f"svg of {epochs} epochs", ["plot", HERE, "--svg", "curves.svg"], ends=(0, 1), says="config.toml")
     config.unlink()
+    for name in ("config.toml", "metrics.csv"):
+        (HERE / name).unlink(missing_ok=True)
+        os.mkfifo(HERE / name)
+        check(f"plot of a pipe called {name}", ["plot", HERE], says=f"{name} is a device or a pipe")
+        check(f"resume of a pipe called {name}", ["train", "--resume", HERE], says=f"{name} is a device or a pipe")
+        (HERE / name).unlink()
 
 
 for part in (committed, vocabulary, resources, texts, not_finite, plots, configs):

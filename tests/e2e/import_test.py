@@ -44,6 +44,13 @@ assert figures[0]["confusion"] == figures[1]["confusion"] and figures[0]["loss"]
 run("import", "checkpoint.pth", "--classes", "two.txt", "--out", "never.safetensors", code=1, says="2 names for the 3 classes")
 assert not (HERE / "never.safetensors").exists()
 
+# Nothing is written in place of a part of what is read.
+put("parts/a.safetensors", safetensors(weights))
+put("parts/i.json", json.dumps({"weight_map": {name: "a.safetensors" for name in weights}}).encode())
+for _ in range(2):
+    run("import", "parts/i.json", "--resize", "24", "--out", "parts/net.safetensors")
+run("import", "parts/i.json", "--out", "parts/a.safetensors", code=2, says="is read, and would be lost")
+
 # A model file stays what it is.
 said = run("import", TRAINED, "--out", "copy.safetensors").stdout
 assert "a model file of this program" in said and "strides" not in said, said
@@ -57,6 +64,11 @@ put_noise("two", 24)
 said = run("train", *SMALL, "--data", f"idx:{HERE / 'two'}", "--init", "checkpoint.pth", "--steps", "1", "--out", "init").stderr
 for text in ("init: 'module.' was taken off all names", "init: the head 'fc' begins anew: 3 outputs in the file, 2 here"):
     assert text in said, said
+# What they were trained to see, where they are shown something else.
+run("train", *SMALL, "--normalize", "0.5/0.25", "--quiet", "--out", "normal")
+for flags, told in (([], True), (["--normalize", "0.5/0.25"], False)):
+    said = run("train", *SMALL, *flags, "--init", "normal/model.safetensors", "--steps", "1", "--out", f"seen-{told}").stderr
+    assert ("init: its weights were trained on pictures with --normalize 0.5/0.25, these have none\n" in said) == told, said
 # What an export is measured by fits a shorter side of 1024 as well.
 run("import", "plain.safetensors", "--resize", "1024", "--crop", "24", "--out", "large.safetensors")
 assert "on 8 pictures of noise" in run("export", "large.safetensors", "--onnx", "large.onnx").stdout

@@ -49,6 +49,9 @@ for wrong, words in ((["--model", "d2l_resnet18", "--se-reduction", "16"], "the 
 # The example, with few steps.
 subprocess.run([SOURCE / "examples" / "plain_vs_residual.sh", "compared", *SHORT, "--steps", "1", "--channels", "4,4,4,4"],
                env={**os.environ, "RESNET": PROGRAM}, check=True, timeout=TIMEOUT, capture_output=True)
+said = subprocess.run([SOURCE / "examples" / "imbalance.py", "imbalance", "--epochs", "1", "--steps", "1", "--limit-train", "64",
+                       "--limit-test", "64"], env={**os.environ, "RESNET": PROGRAM}, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
+assert "--class-weights auto: macro recall" in said and "difference: " in said, said
 drawn = (HERE / "compared" / "curves.svg").read_text()
 xml.etree.ElementTree.fromstring(drawn)
 assert all(name in drawn for name in ("plain-18", "plain-34", "residual-18", "residual-34")), drawn

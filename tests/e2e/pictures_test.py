@@ -54,6 +54,22 @@ shown = (HERE / "sheet.png").read_bytes()
 assert struct.unpack(">2I", shown[16:24])[1] == struct.unpack(">2I", plain[16:24])[1] and shown != plain
 assert "katze" in run("data", "photos", "--resize", "8").stdout
 
+# Pictures that stand twice by their names, first those in two classes.
+same = found["same_pictures"]
+classes_of = [len({file.split("/")[0] for file in files}) for files in same]
+assert classes_of == [2] * 25 + [1] * 75 and all(len(files) == 2 for files in same), classes_of
+table = run("data", "photos", "--resize", "8").stdout
+assert table.count("one picture: ") == 20 and f"one picture: {same[0][0]}, {same[0][1]}\n" in table and "80 more" in table, table
+for i in range(4):  # as other tools call their parts
+    for part, number in (("Training", 200), ("Testing", 210)):
+        put(f"kaggle/{part}/{'ab'[i % 2]}/{i}.png", png(number + i))
+kaggle = json.loads(run("data", "kaggle", "--resize", "8", "--json").stdout)
+assert [c["name"] for c in kaggle["classes"]] == ["a", "b"] and (kaggle["train"], kaggle["test"]) == (4, 4), kaggle
+
+# What was decided is told: of pictures of one's own which classes they have, and what suits them better.
+told = run("train", "photos", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--out", "bare").stderr
+assert "classes: katze, 犬\n" in told and "settings: the chapter's; for photographs see --recipe and --model\n" in told, told
+
 # Training, and the same again: whatever the files are called, and in which order the disk lists them.
 SMALL = ["--resize", "32", "--batch-size", "20", "--steps", "3", "--channels", "8,8", "--blocks", "1,1", "--quiet"]
 first = json.loads(run("train", "photos", *SMALL, "--out", "first", "--json").stdout)

@@ -57,6 +57,9 @@ for (cc, cxx), standard, form in itertools.product(COMPILERS, (20, 23), ("resnet
     expect(HERE / f"{name}_pc")
     sh(cc, "-std=c99", PRODUCT / "label.c", "-o", HERE / f"{name}_c_pc", *sh("pkg-config", "--cflags", "--libs", pc).split())
     expect(HERE / f"{name}_c_pc")
+    if form == "resnet::shared":
+        (HERE / "all.cpp").write_text("#include <resnet/resnet.h>\n#include <resnet.h>\n")  # all public headers
+        sh(cxx, flag, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{prefix}/include", HERE / "all.cpp")
     needed = sh("readelf", "-d", HERE / f"{name}_pc")
     assert ("libresnet.so.0.1" in needed) == (pc == "resnet"), needed
 

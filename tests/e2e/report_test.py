@@ -44,6 +44,19 @@ assert run("report", "two", "--out", "elsewhere.html", "--peak").stdout == "else
 assert all(of["peak"] > 0 for of in page_of("elsewhere.html")["runs"])
 assert len(page_of("elsewhere.html")["sets"]) == 1, "two runs of the same data share its pictures"
 
+# Checkpoints that cannot be read are not needed.
+shutil.copytree(HERE / "one", HERE / "odd")
+shutil.rmtree(HERE / "odd/checkpoints", ignore_errors=True)
+(HERE / "odd/checkpoints").write_text("")
+run("report", "odd")
+
+# Beside another processor's speed this one's peak would say nothing.
+shutil.copytree(HERE / "one", HERE / "abroad")
+result = json.loads((HERE / "abroad/result.json").read_text())
+(HERE / "abroad/result.json").write_text(json.dumps(result | {"cpu_model": "Another Processor"}))
+run("report", "abroad", "--peak", says="abroad ran on Another Processor, whose peak is not measured here")
+assert "peak" not in page_of("abroad/report.html")["runs"][0]
+
 # Of a run that diverged there are curves.
 run("train", *SMALL, "--epochs", 2, "--lr", "1e30", "--out", "diverged", code=1)
 run("report", "diverged", says="not finite")

@@ -90,7 +90,10 @@ before = files_of(half)
 # What would be another run is refused; all of the run's files stay as they are.
 for flags, says in ((["--lr", "0.1"], "has --lr 0.05, this one 0.1"),
                     (["--seed", "5"], "has --seed 0, this one 5"),
-                    (["--augment", "none"], "other random changes of training images"),
+                    (["--augment", "none"], "has --augment flip, this one none"),
+                    (["--schedule", "cosine"], "has --schedule constant, this one cosine"),
+                    (["--tta", "flip"], "has --tta none, this one flip"),
+                    (["--sampler", "balanced"], "has --sampler shuffled, this one balanced"),
                     (["--batch-size", "9"], "has --batch-size 8, this one 9"),
                     (["--isa", "avx2"], "this one avx2"),
                     (["--init", "nowhere.safetensors"], "has --init unset, this one"),

@@ -193,4 +193,12 @@ assert chapter[:2] == ["[4,3,6,6]", "[4,6,3,3]"], chapter
 assert chapter[2:10] == walk[:8], chapter
 assert re.fullmatch(r"loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}", chapter[-2]), chapter
 assert chapter[-1].endswith("examples/sec on cpu"), chapter
+# Ctrl-C: it prints what it has, and saves.
+(HERE / "chapter.safetensors").unlink()
+with subprocess.Popen([pathlib.Path(os.environ["RESNET_EXAMPLES_DIR"]) / "chapter", "64"], stdout=subprocess.PIPE,
+                      stderr=subprocess.PIPE, text=True) as stopped:
+    assert stopped.stderr.readline(), "a line of progress"
+    stopped.send_signal(signal.SIGINT)
+    printed = stopped.communicate(timeout=TIMEOUT)[0]
+assert stopped.returncode == 0 and "examples/sec on cpu" in printed and (HERE / "chapter.safetensors").exists(), printed
 print("ok")

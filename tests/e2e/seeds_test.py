@@ -2,6 +2,7 @@
 """Runs of several seeds: their folders, summary.json and the last lines, any one of them repeated bit for bit, what goes
 on with them, and what is refused."""
 import json
+import os
 import re
 import shutil
 import signal
@@ -115,7 +116,7 @@ same_weights(undisturbed, resumed)
 
 # Without checkpoints there is nothing to go on from.
 error = interrupted("without", "--checkpoint-every", "0")
-assert "--resume" not in error and "of 3 seeds; they are in without" in error, error
+assert "--resume" not in error and "of 3 seeds; what was trained is in without" in error, error
 
 # Made longer, and stopped or killed in the first seed: none of the shorter runs is taken for one that has ended.
 longer = json.loads(run("train", *SMALL, "--epochs", 120, "--seeds", 2, "--json", "--out", "longer").stdout)
@@ -133,3 +134,9 @@ for how in (signal.SIGINT, signal.SIGKILL):
     grown = json.loads(run("train", "--resume", folder, "--json", "--quiet").stdout)
     assert grown["complete"] and [of["epochs"] for of in grown["runs"]] == [120, 120], grown
     same_weights(longer, grown)
+
+# A pipe in place of a seed's settings is not waited for.
+run("train", *SMALL, "--epochs", 1, "--seeds", 2, "--out", "piped")
+(HERE / "piped/seed-0/config.toml").unlink()
+os.mkfifo(HERE / "piped/seed-0/config.toml")
+run("train", "--resume", "piped", "--epochs", 2, code=1, says="seed-0/config.toml is a device or a pipe")

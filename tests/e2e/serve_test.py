@@ -3,17 +3,19 @@
 import concurrent.futures
 import http.client
 import json
+import os
 import pathlib
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
 
-from program import HERE, PROGRAM, png, put, put_small_idx, run, sanitized
+from program import HERE, PROGRAM, SOURCE, png, put, put_small_idx, run, sanitized
 
 put_small_idx("idx")
 run("train", "--data", "idx:idx", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--batch-size", "4", "--epochs", "1",
@@ -122,6 +124,19 @@ with Server() as server:
     assert server.ask("POST", "/predict", PICTURES[0][:-30])[0] == 422
     for top, status in (("1", 200), ("3", 200), ("1000", 200), ("0", 400), ("-1", 400), ("x", 400), ("", 400), ("99999999999999999999", 400)):
         assert server.ask("POST", f"/predict?top={top}", PICTURES[0])[0] == status, top
+
+    # The commands of docs/serve.md.
+    shown = re.findall(r"^    (curl .+)$", (SOURCE / "docs/serve.md").read_text(), re.MULTILINE)
+    assert len(shown) == 2, shown
+    for name in ("photo.jpg", "one.jpg", "two.png"):
+        put(name, PICTURES[0])
+    if not shutil.which("curl"):
+        print("no curl here: the commands of docs/serve.md were not tried")
+        shown = []
+    for command in shown:
+        said = subprocess.run(["sh", "-c", command.replace(":8000", f":{server.port}")], capture_output=True, text=True, check=True,
+                              env={**os.environ, "no_proxy": "*"}).stdout
+        assert all("label" in answer for answer in json.loads(said)), (command, said)
 
     # The other paths.
     status, fields, body = server.ask("GET", "/")

@@ -70,6 +70,11 @@ def blob(described):
 
 manifest = json.loads(blob(json.loads(files["index.json"])["manifests"][0]))
 config = json.loads(blob(manifest["config"]))
+version = config["config"]["Labels"]["org.opencontainers.image.version"]
+named = json.loads(files["index.json"])["manifests"][0]["annotations"]
+assert named["org.opencontainers.image.ref.name"] == version and named["io.containerd.image.name"].endswith(f"/resnet:{version}"), named
+docker, = json.loads(files["manifest.json"])
+assert docker["RepoTags"] == [f"resnet:{version}"] and {docker["Config"], *docker["Layers"]} <= set(files), docker
 layer = gzip.decompress(blob(manifest["layers"][0]))
 assert config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(layer).hexdigest()]
 assert config["config"]["Entrypoint"] == ["/resnet"] and config["architecture"] == "amd64"
@@ -88,7 +93,7 @@ if shutil.which("umoci"):
     (HERE / "layout").mkdir()
     sh("tar", "-xf", HERE / "resnet.tar", "-C", HERE / "layout")
     rootless = [] if os.getuid() == 0 else ["--rootless"]
-    sh("umoci", "unpack", *rootless, "--image", f"{HERE / 'layout'}:{config['config']['Labels']['org.opencontainers.image.version']}", HERE / "bundle")
+    sh("umoci", "unpack", *rootless, "--image", f"{HERE / 'layout'}:{version}", HERE / "bundle")
     assert (HERE / "bundle/rootfs/resnet").read_bytes() == program.read_bytes()
     assert json.loads((HERE / "bundle/config.json").read_text())["process"]["args"] == ["/resnet"]
 print(say, "umoci" if shutil.which("umoci") else "no umoci here: the image was read by this script alone")

@@ -30,6 +30,15 @@ for version in kept:
     assert figures["examples"] == then["eval"]["examples"] and figures["test_acc"] == then["eval"]["test_acc"], figures
     assert abs(figures["loss"] - then["eval"]["loss"]) < 1e-5, figures
 
+    # The record of a run: its curves and figures.
+    figures = json.loads((version / "record/result.json").read_text())
+    run("report", f"{version.name}/record", "--out", "record.html", says="has no config.toml yet")
+    page = (HERE / "record.html").read_text()
+    begin = page.index('id="data">') + len('id="data">')
+    told = json.loads(page[begin:page.index("</script>", begin)])["runs"][0]
+    assert abs(told["result"]["test_acc"] - figures["test_acc"]) < 1e-5 and told["curves"], told
+    run("plot", f"{version.name}/record")
+
     # A run goes on from its checkpoint, with its settings, to the end that it had.
     if (version / "run").is_dir():
         config = HERE / version.name / "run" / "config.toml"

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 
-from program import HERE, png, put, put_noise, run, start
+from program import HERE, png, put, put_noise, result_of, run, start
 
 put_noise("data", 64)
 put("a.png", png(bytes(range(256)), 16, 16))
@@ -46,5 +46,21 @@ for model in ("ended", last):
     given = json.loads(run("eval", model, *DATA, "--json").stdout)
     assert {**given, "run": 0} == {**wanted, "run": 0}, (given, wanted)
 run("export", last, "--safetensors", "whole.safetensors")
+# A training begins with it as with the model's own file.
+hashes = set()
+for number, model in enumerate((last, "whole.safetensors")):
+    run(*TRAIN, "--steps", "1", "--init", model, "--out", f"from-{number}")
+    hashes.add(result_of(f"from-{number}")["weights_sha256"])
+assert len(hashes) == 1, hashes
+# A run that became longer and was killed has a model of before: its newest checkpoint stands in.
+run(*TRAIN, "--epochs", "2", "--out", "longer")
+had = max(HERE.glob("longer/checkpoints/step-*"))
+training = start("train", "--resume", "longer", "--epochs", "100000", "--quiet")
+while max(HERE.glob("longer/checkpoints/step-*")) == had:
+    assert training.poll() is None, training.communicate()
+    time.sleep(0.01)
+training.kill()
+training.communicate()
+run("eval", "longer", *DATA, says="note: longer has gone on since its model was saved; longer/checkpoints/step-")
 shutil.rmtree(HERE / "ended/checkpoints")
 run("eval", "ended", *DATA, code=1, says="ended holds no model.safetensors")

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <functional>
 #include <vector>
 
 #include "base/files.h"
+#include "resnet/export.h"
 #include "resnet/model_file.h"
 #include "support/faulty_files.h"
 #include "support/networks.h"
@@ -61,6 +63,37 @@ TEST(ModelFileFaults, LeaveTheOldModelOrTheNewOne) {
         EXPECT_LE(list_names(kFolder, error).size(), most) << tried;
       });
   EXPECT_GT(count, 100);
+  std::printf("%ld calls have failed\n", static_cast<long>(count));
+}
+
+TEST(ExportFaults, LeaveTheOldFileOrTheNewOne) {
+  test::SimulatedDisk disk(file_system());
+  const test::FilesReplaced replaced(disk);
+  make_directories(kFolder);
+  const ModelFile old = model_of(0), next = model_of(1);
+  const std::vector<std::function<void(const ModelFile&)>> writers = {
+      [](const ModelFile& model) { export_onnx(kFile, model); },
+      [](const ModelFile& model) { export_safetensors(kFile, model, WeightType::f16); }};
+  std::int64_t count = 0;
+  for (const auto& write : writers) {
+    write(old);
+    const auto old_bytes = read_file(kFile);
+    write(next);
+    const auto new_bytes = read_file(kFile);
+    ASSERT_NE(old_bytes, new_bytes);
+    count += test::for_each_fault(
+        [&] {
+          std::error_code error;
+          for (const fs::path& name : list_names(kFolder, error)) remove_file(kFolder / name);
+          write(old);
+        },
+        [&] { write(next); },
+        [&](const test::Tried& tried) {
+          const auto now = read_file(kFile);
+          EXPECT_TRUE(now == new_bytes || (!tried.done && now == old_bytes)) << tried;
+        });
+  }
+  EXPECT_GT(count, 200);
   std::printf("%ld calls have failed\n", static_cast<long>(count));
 }
 

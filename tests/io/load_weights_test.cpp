@@ -64,6 +64,13 @@ TEST_F(NearlyFitting, AHeadIsReplacedWithAllThatBelongsToItAndNothingElse) {
   EXPECT_THAT(refusal(state, replace), HasSubstr("'bn1.weight' F32 [4] is missing"));
 }
 
+TEST_F(NearlyFitting, TheFirstDifferencesAreListedAndTheOthersCounted) {
+  const State other =
+      state_of(test::random_network("resnet18", {.classes = 3, .blocks = {1, 1}, .channels = {6, 8}}));
+  EXPECT_THAT(refusal(other), AllOf(HasSubstr("tensor 'conv1.weight' is "),
+                                    HasSubstr("; tensor 'bn1.weight' is "), HasSubstr(" more | ")));
+}
+
 TEST_F(NearlyFitting, TheFirstConvolutionIsAdaptedWhereItIsOne) {
   const LoadOptions adapt{.adapt_input = true};
   for (const auto& [shape, dtype] : {std::pair(Shape{4, 1, 7, 7}, DType::f64),

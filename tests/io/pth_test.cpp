@@ -146,6 +146,11 @@ TEST(Pth, TakesWrappersOffAndSaysSo) {
   EXPECT_EQ(flat.tensors[0].first, "w");
   const PthFile nested = of(p::dict({{"model", p::dict({{"state_dict", dict}})}}));
   EXPECT_EQ(nested.notes.size(), 2U);
+  const std::string milestones =
+      p::global("collections", "Counter") + p::tuple({"}" + p::whole(30) + p::whole(1) + "s"}) + "R";
+  const PthFile scheduled =
+      of(p::dict({{"state_dict", dict}, {"scheduler", p::dict({{"milestones", milestones}})}}));
+  EXPECT_EQ(scheduled.tensors[0].first, "w") << "what MultiStepLR keeps";
   const PthFile mixed = of(
       p::dict({{"w", p::tensor(p::storage("FloatStorage", "0", 6), 0, {6}, {1})}, {"extra", p::text("x")}}));
   EXPECT_THAT(mixed.notes, ElementsAre("1 entries that are no tensors were left out, such as 'extra'"));

@@ -31,6 +31,13 @@ struct MyBlock : nn::Module {
   Value operator()(Value x) const override { return relu(bn1(conv1(x)) + x); }
 };
 
+struct OfNothing : nn::Module {
+  Value operator()(Value x) const override {
+    parameter_value(x.builder(), 0);
+    return x;
+  }
+};
+
 std::vector<std::string> parameter_names(const nn::Module& module) {
   std::vector<std::string> names;
   nn::for_each_parameter(module,
@@ -340,6 +347,13 @@ TEST(ModuleError, ImpossibleOptionsAreRefusedWhereTheyAreWritten) {
   EXPECT_THROW(nn::AvgPool2d({.kernel = 2, .stride = 0}), ConfigError);
   EXPECT_THROW(nn::Linear(3, 0), ConfigError);
   EXPECT_THROW(nn::Dropout(1.0), ConfigError);
+}
+
+TEST(ModuleError, AParameterThatWasNotAddedIsRefused) {
+  EXPECT_THAT(message_of<ConfigError>([] {
+                nn::trace(OfNothing{}, {1, 1, 4, 4}, Mode::eval);
+              }),
+              HasSubstr("has 0 parameters, and none 0"));
 }
 
 TEST(ModuleError, ChildrenNeedNamesOfTheirOwnWithoutDots) {

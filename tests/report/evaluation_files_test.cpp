@@ -27,6 +27,13 @@ TEST(EvaluationFiles, ConfusionAsCsvQuotesNames) {
             "a<b>&c,0,0,0\n");
 }
 
+TEST(EvaluationFiles, RefuseAMatrixThatIsNotThere) {
+  const Metrics none = metrics_of(std::vector<Answer>{{0, 0, 0, 1, 1}}, 3, false);
+  EXPECT_THROW(confusion_csv(none, kNames), ConfigError);
+  EXPECT_THROW(confusion_svg(none, kNames, ""), ConfigError);
+  EXPECT_THROW(confusion_csv(three_answers(), std::vector<std::string>(4, "x")), ConfigError);
+}
+
 TEST(EvaluationFiles, PredictionsAsCsvHaveALineForEachExample) {
   const std::vector<Answer> answers = {{0, 0, 0, 0.75F, 0.75F}, {1, 7, 1, 0.5F, 0.25F}, {-1, 0, 1, 0.5F, 0}};
   EXPECT_EQ(predictions_csv(answers, kNames),
@@ -35,6 +42,13 @@ TEST(EvaluationFiles, PredictionsAsCsvHaveALineForEachExample) {
             "1,\"dog, \"\"small\"\"\",7,0.5,0.25\n"
             "2,-1,cat,0.5,0\n")
       << "an output without a name has its number";
+}
+
+TEST(EvaluationFiles, PredictionsAsCsvNameTheFilesWhereThereAreSome) {
+  EXPECT_EQ(predictions_csv(std::vector<Answer>{{0, 0, 0, 0.75F, 0.75F}}, kNames,
+                            std::vector<std::string>{"cat/1,2.png"}),
+            "example,label,answer,probability,label_probability,file\n"
+            "0,cat,cat,0.75,0.75,\"cat/1,2.png\"\n");
 }
 
 TEST(EvaluationFiles, ConfusionAsPictureDrawsOnlyWhatThereIs) {

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "report/run_record.h"
 #include "report/simulated_run.h"
+#include "resnet/html_report.h"
 #include "support/faulty_files.h"
 #include "support/simulated_disk.h"
 
@@ -45,6 +46,23 @@ class RunFolderFaults : public testing::Test {
   test::SimulatedDisk disk_{file_system()};
   test::FilesReplaced replaced_{disk_};
 };
+
+TEST_F(RunFolderFaults, OfReadingARunGiveAllOfItOrAnError) {
+  Stage stage({});
+  simulate(stage, {run_folder(kFolder)}, small_run());
+  write_file(kFolder / kConfigFile, "model = 'd2l_resnet18'\nepochs = 3\n");
+  const auto page_of = [] {
+    const ReportedRun run = load_run(kFolder);
+    return html_report(std::span(&run, 1));
+  };
+  const std::string whole = page_of();
+  std::string page;
+  const std::int64_t count = test::for_each_fault(
+      [] {}, [&] { page = page_of(); },
+      [&](const test::Tried& tried) { EXPECT_TRUE(!tried.done || page == whole) << tried; });
+  EXPECT_GT(count, 100);
+  std::printf("%ld calls have failed\n", static_cast<long>(count));
+}
 
 TEST_F(RunFolderFaults, LeaveAllRecordsWhereTheRunSucceeds) {
   const std::int64_t count = test::for_each_fault(

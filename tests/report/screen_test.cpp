@@ -96,6 +96,18 @@ TEST(Progress, OfARunThatATimeBoundsCountsDownToItsEnd) {
   EXPECT_NE(stage.display.text().find(" 03:10 left"), std::string::npos) << stage.display.text();
 }
 
+TEST(Screen, LeavesNothingOfAnOldFrameBesideALineOfTwoRows) {
+  Stage stage(terminal(20, 6));
+  const auto show = [&](Screen::Slot slot, const std::string& line) {
+    stage.screen->show(slot, [line](const Terminal&) { return std::vector<std::string>{line}; });
+  };
+  show(Screen::Slot::plot, "a plot of 20 cells..");
+  show(Screen::Slot::bar, "the bar of the run");
+  stage.screen->print_above("warning: this line is longer");
+  EXPECT_EQ(stage.display.text(),
+            "warning: this line i\ns longer\na plot of 20 cells..\nthe bar of the run\n");
+}
+
 TEST(Progress, ShowsATestByItself) {
   Stage stage(terminal(80, 24));
   {

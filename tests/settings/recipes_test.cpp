@@ -22,6 +22,12 @@ Settings with(const Given& given, Settings base = {}) {
   return base;
 }
 
+TEST(Recipes, KnowWhatIsUnsetAgainstThem) {
+  const Settings unset = from_toml("recipe = 'scratch'\nweight-decay = ''\n", "x");
+  EXPECT_EQ(value(unset, "weight-decay"), "");
+  EXPECT_EQ(value(from_toml(to_toml(unset), "y"), "weight-decay"), "");
+}
+
 TEST(Recipes, AreOfOptionsAndOfTextsThatTheyTakeAsTheyStand) {
   for (const std::string& name : recipe_names()) {
     Settings settings;

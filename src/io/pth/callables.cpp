@@ -36,6 +36,7 @@ constexpr Callable kCallables[] = {
     {"torch.bfloat16"},
     {"torch.int64"},
     {"_codecs.encode"},
+    {"collections.Counter"},  // MultiStepLR's milestones
     {"builtins.bool"},
     {"builtins.bytearray"},
     {"builtins.complex"},

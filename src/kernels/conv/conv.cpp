@@ -50,6 +50,11 @@ void check_conv(const ConvGeometry& g) {
   static_cast<void>(Shape{g.n, g.h, g.w, g.ci});  // throw if they are too large
   static_cast<void>(Shape{g.n, g.ho(), g.wo(), g.co});
   static_cast<void>(Shape{g.kh, g.kw, g.ci, g.co});
+  if (!conv::coordinates_fit(g)) {
+    throw ShapeError("convolution: an image of " + std::to_string(g.h) + "x" + std::to_string(g.w) +
+                     ", padded with " + std::to_string(g.ph) + "x" + std::to_string(g.pw) +
+                     ", is too long for its tables");
+  }
   if (!conv::tables_fit(g, ConvPass::forward)) {
     throw ShapeError("convolution: a kernel of " + std::to_string(g.kh) + "x" + std::to_string(g.kw) +
                      " meets the border of its image in too many ways");

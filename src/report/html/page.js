@@ -119,7 +119,7 @@ function speedSection() {
   body.append(make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Speed"}, make("table", {},
     make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "run"), columns.map(([label]) => make("th", {scope: "col"}, label)))),
     make("tbody", {}, ended.map((run) => make("tr", {}, make("th", {scope: "row"}, named(run.name)), columns.map(([, text]) => make("td", {}, text(run)))))))));
-  if (!ended.some((run) => run.peak)) body.append(make("p", {class: "note"}, "resnet report RUN --peak measures what this machine can do at most, which takes a second."));
+  if (!ended.some((run) => run.peak)) body.append(make("p", {class: "note"}, "resnet report RUN --peak measures, on the processor that trained, what it can do at most; it takes a second."));
 }
 
 cards();

@@ -68,6 +68,10 @@ GemmProblem input_gradient_problem(const ConvGeometry& g);
 /// Pairs of an output pixel and a tap that meets the image.
 double valid_taps(const ConvGeometry& g) noexcept;
 
+/// Whether the coordinates by output or input and tap, a vector for each of the former, stay in proportion to
+/// the tensors: of an image that is one pixel wide they are as many as its pixels.
+bool coordinates_fit(const ConvGeometry& g) noexcept;
+
 /// Whether the tables of a pass stay in proportion to its tensors. A kernel that meets the border of its
 /// image in very many ways has a row set for each.
 bool tables_fit(const ConvGeometry& g, ConvPass pass) noexcept;

@@ -82,16 +82,25 @@ double valid_taps(const ConvGeometry& g) noexcept {
   return pairs_of(rows_of(g)) * pairs_of(columns_of(g));
 }
 
+bool coordinates_fit(const ConvGeometry& g) noexcept {
+  constexpr double kFewest = 16 << 20, kVector = 7;  // of 8 bytes; what a vector takes besides its own
+  const double most =
+      kFewest + static_cast<double>(g.h * g.w * g.ci) + static_cast<double>(g.ho() * g.wo() * g.co);
+  for (const Axis& a : {rows_of(g), columns_of(g)}) {
+    if (static_cast<double>(std::max(a.in, a.out)) * (static_cast<double>(a.taps) + kVector) > most)
+      return false;
+  }
+  return true;
+}
+
 bool tables_fit(const ConvGeometry& g, ConvPass pass) noexcept {
   constexpr double kFewest = 8 << 20;  // entries of some 10 bytes
   constexpr double kPerElement = 8;
   const auto image =
       static_cast<double>(g.h * g.w * g.ci + g.ho() * g.wo() * g.co + g.kh * g.kw * (g.ci / g.groups) * g.co);
   const double most = kFewest + kPerElement * image;
+  if (!coordinates_fit(g)) return false;
   const Axis rows = rows_of(g), columns = columns_of(g);
-  for (const Axis& a : {rows, columns}) {  // coordinates, by output or input and tap
-    if (static_cast<double>(std::max(a.in, a.out)) * static_cast<double>(a.taps) > most) return false;
-  }
   const bool gradient = pass == ConvPass::input_gradient;
   // Each set is asked for each tap, whether it has it or not: a nanosecond or two.
   constexpr double kAskedPerEntry = 64;
