@@ -54,6 +54,8 @@ struct Recognition {
   std::string family;             // "torchvision", "timm" or "the chapter's"
   std::string own_options;        // "blocks 1,1, stem small" of the options but those two; mostly ""
   std::vector<TensorDifference> differences;  // empty: it is that network
+
+  bool known() const noexcept { return !model.empty() && differences.empty(); }
 };
 /// "torchvision resnet18, 1000 classes".
 std::string to_string(const Recognition& recognition);

@@ -44,7 +44,7 @@ class Import final : public Command {
     check_outputs({{"--out", out_}}, weights.parts);
     const Recognition found = recognise(weights);
     const bool own = weights.metadata.contains(io::kGraphKey);
-    if (!own && (found.model.empty() || !found.differences.empty())) return refuse(weights, found);
+    if (!own && !found.known()) return refuse(weights, found);
     const ModelFile model = import_model(
         weights,
         {.classes = classes(), .preprocessing = preprocessing(own ? std::nullopt : std::optional(found))});
@@ -135,7 +135,7 @@ class Import final : public Command {
     for (const TensorDifference& d : found.differences)
       differences.push_back(Json::object({{"name", d.name}, {"file", d.file}, {"network", d.network}}));
     Json object = Json::object({{"file", file_},
-                                {"recognised", !found.model.empty() && found.differences.empty()},
+                                {"recognised", found.known()},
                                 {"is_model", own},
                                 {"model", found.model},
                                 {"family", found.family},

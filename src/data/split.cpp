@@ -101,23 +101,21 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
 }
 
 Duplicates duplicates_of(const FolderScan& scan) {
-  struct Found {
+  Duplicates result;
+  const Part tests = scan.has(Part::test) ? Part::test : Part::val;  // val/ is not used beside test/
+  for (const std::vector<std::size_t>& files : same_pictures(scan)) {
     std::set<std::int32_t> classes;
     bool trained = false;
-  };
-  std::unordered_map<std::string, Found> found;
-  Duplicates result;
-  for (const Picture& picture : scan.pictures) {
-    Found& of = found[picture.facts.digest];
-    if (!of.classes.empty()) ++result.pictures;
-    of.classes.insert(picture.label);
-    of.trained = of.trained || picture.part == Part::train;
-  }
-  for (const auto& [digest, of] : found) result.in_classes += of.classes.size() > 1 ? 1 : 0;
-  const Part tests = scan.has(Part::test) ? Part::test : Part::val;  // val/ is not used beside test/
-  for (const Picture& picture : scan.pictures) {
-    const bool tested = picture.part == tests;
-    result.overlaps += tested && found[picture.facts.digest].trained ? 1 : 0;
+    std::int64_t tested = 0;
+    for (const std::size_t i : files) {
+      const Picture& picture = scan.pictures[i];
+      classes.insert(picture.label);
+      trained = trained || picture.part == Part::train;
+      tested += picture.part == tests ? 1 : 0;
+    }
+    result.pictures += std::ssize(files) - 1;
+    result.in_classes += classes.size() > 1 ? 1 : 0;
+    result.overlaps += trained ? tested : 0;
   }
   return result;
 }

@@ -167,7 +167,7 @@ std::string hint_for(const Matcher& found, const nn::Module& net, const Weights&
       !differences[0].file.empty())
     return "other input channels? LoadOptions::adapt_input fits the first convolution to them";
   const Recognition holds = recognise(weights);
-  if (holds.differences.empty() && !holds.model.empty())
+  if (holds.known())
     return fmt::format("the file holds {}; this network is {}", to_string(holds), net.title());
   return "is it a file of this network?";
 }

@@ -1,7 +1,7 @@
 // What the settings of training say to the library.
 #include <algorithm>
-#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "base/nearest.h"
 #include "io/model_metadata.h"
@@ -26,18 +26,24 @@ std::string first_convolution_of(const nn::Module& net) {
   return path;
 }
 
-// What the pictures had that weights were trained on, where that is known.
-std::optional<data::Normalization> normalization_of(const Weights& weights) {
+// Where weights were trained on pictures normalised otherwise than `has`, as far as that is known; else "".
+std::string note_of_normalization(const Weights& weights, const data::Normalization& has) {
+  data::Normalization wants;
+  std::string whose = "its weights were";
   if (const auto own = weights.metadata.find(io::kPreprocessingKey); own != weights.metadata.end()) {
     try {
-      return data::preprocessing_from_json(own->second).normalization;
+      wants = data::preprocessing_from_json(own->second).normalization;
     } catch (const FormatError&) {
-      return std::nullopt;
+      return "";
     }
+  } else {
+    const Recognition found = recognise(weights);
+    if (!found.known()) return "";
+    wants = family_preprocessing(found).normalization;
+    whose = "weights of this family are";  // what it publishes
   }
-  const Recognition found = recognise(weights);
-  if (found.model.empty() || !found.differences.empty()) return std::nullopt;
-  return family_preprocessing(found).normalization;
+  if (wants == has) return "";
+  return whose + " trained on pictures with --normalize " + to_text(wants) + ", these have " + to_text(has);
 }
 
 // Every parameter that differs from the others has a group of its own.
@@ -134,13 +140,8 @@ std::vector<std::string> initialise(nn::Module& net, const Settings& settings, c
   const Weights weights = read_weights(settings.init);
   std::vector<std::string> decisions =
       load_weights(net, weights, {.replace_head = true, .adapt_input = true}).decisions;
-  const data::Normalization& has = train.preprocessing().normalization;
-  if (const auto wants = normalization_of(weights); wants && !(*wants == has)) {
-    const bool own = weights.metadata.contains(io::kPreprocessingKey);  // else what its family publishes
-    decisions.push_back(std::string(own ? "its weights were" : "weights of this family are") +
-                        " trained on pictures with --normalize " + to_text(*wants) + ", these have " +
-                        to_text(has));
-  }
+  if (std::string note = note_of_normalization(weights, train.preprocessing().normalization); !note.empty())
+    decisions.push_back(std::move(note));
   return decisions;
 }
 

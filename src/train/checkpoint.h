@@ -15,16 +15,20 @@
 namespace resnet::train {
 
 /// What a run carries from step to step beside its engine: plain values, which a checkpoint holds.
-struct RunState {
+/// What a batch adds to.
+struct Counted {
   Progress progress;  // of the epoch; its batch is the next one
   double epoch_loss = 0;
   std::int64_t epoch_correct = 0;
-  double seconds = 0;                    // in steps
-  std::int64_t examples = 0;             // of all epochs
+  double seconds = 0;         // in steps
+  std::int64_t examples = 0;  // of all epochs
+  Progress measured;          // after the last step
+};
+
+struct RunState : Counted {
   std::int64_t steps = 0;                // of the optimiser
   std::int64_t epochs = 0;               // finished
   std::int64_t averages = 0;             // updates of the average of weights
-  Progress measured;                     // after the last step
   double test_acc = 0;                   // of the last evaluation,
   std::int64_t evaluated_at = -1;        // and the steps before it
   double best_acc = -1;                  // of FitOptions::patience

@@ -73,9 +73,7 @@ bool Run::submit() {
 
 bool Run::collect_batch() {
   const BatchOutcome outcome = stepper_.collect(*engine_);
-  if (outcome.begins) {
-    step_begin_ = {at_.progress, at_.measured, at_.epoch_loss, at_.seconds, at_.epoch_correct, at_.examples};
-  }
+  if (outcome.begins) step_begin_ = at_;
   if (!outcome.finite) return handle_nonfinite(outcome);
   if (outcome.ends) {
     at_.skipped_in_row = 0;
@@ -118,12 +116,7 @@ void Run::leave_out(Diagnosis& d) {
   ++at_.skipped;
   ++at_.skipped_in_row;
   ++at_.steps;
-  at_.progress = step_begin_.progress;  // without what its first batches added
-  at_.measured = step_begin_.measured;
-  at_.epoch_loss = step_begin_.epoch_loss;
-  at_.seconds = step_begin_.seconds;
-  at_.epoch_correct = step_begin_.epoch_correct;
-  at_.examples = step_begin_.examples;
+  static_cast<Counted&>(at_) = step_begin_;  // without what its first batches added
   at_.progress.batch += std::min(options_.accumulate, loader_.batches() - at_.progress.batch);
   at_.progress.step = at_.steps;
   at_.progress.lr = d.lr;

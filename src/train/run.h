@@ -119,13 +119,8 @@ class Run {
   int prefetch_ = 0;
   data::Loader loader_;
   Stepper stepper_;
-  struct Counts {  // what a batch adds to
-    Progress progress, measured;
-    double epoch_loss = 0, seconds = 0;
-    std::int64_t epoch_correct = 0, examples = 0;
-  };
-  Counts step_begin_;  // before the first batch of the step
-  double since_ = 0;   // by the clock: the engine has been at what is under way
+  Counted step_begin_;  // before the first batch of the step
+  double since_ = 0;    // by the clock: the engine has been at what is under way
   Replay replay_;
   WeightAverage average_;
   std::unique_ptr<Engine> engine_;

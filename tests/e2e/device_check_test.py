@@ -15,8 +15,8 @@ OF_A_CARD = {"own", "library", "overlap", "pytorch", "resnet50", "sanitizer", "n
 os.environ.pop("OUT", None)
 
 
-def pack(*arguments, code=0):
-    result = subprocess.run([SOURCE / "tools" / "device_pack.sh", "--build", pathlib.Path(PROGRAM).parent, "--no-archive", *arguments],
+def pack(*arguments, code=0, root=SOURCE, build=pathlib.Path(PROGRAM).parent):
+    result = subprocess.run([root / "tools" / "device_pack.sh", "--build", build, "--no-archive", *arguments],
                             capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
     return result
@@ -49,9 +49,7 @@ for name in ("resnet", "tests/gpu_tests", "tests/device_check", "tests/fake_gpu/
     (stale / name).parent.mkdir(parents=True, exist_ok=True)
     (stale / name).write_text("")
     os.utime(stale / name, (1e9, 1e9))
-refused = subprocess.run([SOURCE / "tools" / "device_pack.sh", "--build", "stale", "--emulator-only", "--no-archive", PACK], capture_output=True,
-                         text=True, timeout=TIMEOUT, check=False)
-assert refused.returncode == 1 and f"{stale}/resnet is older than src/" in refused.stderr, refused.stderr
+assert f"{stale}/resnet is older than src/" in pack("--emulator-only", PACK, code=1, build="stale").stderr
 # A kernel that is newer than the programs, of which the plugins hold it and the tests, which play a card by themselves.
 tree = HERE / "tree"
 for room in "device/kernels gpu engine compiler plan ops kernels train tensor".split():
@@ -61,14 +59,11 @@ shutil.copy(SOURCE / "tools" / "device_pack.sh", tree / "tools")
 (tree / "src/device/kernels/pool.h").write_text("")
 for name in ("tests/gpu_tests", "tests/fake_gpu/libresnet_cuda.so"):
     os.utime(stale / name)
-taken = subprocess.run([tree / "tools" / "device_pack.sh", "--build", stale, "--emulator-only", "--no-archive", HERE / "other"],
-                       capture_output=True, text=True, timeout=TIMEOUT, check=False)
+taken = pack("--emulator-only", "other", code=1, root=tree, build=stale)  # it has no device_check.sh to put in
 assert (HERE / "other" / "bin" / "resnet").exists() and "older than" not in taken.stderr, taken.stderr
 for name in ("tests/fake_gpu/libresnet_cuda.so", "tests/gpu_tests"):
     os.utime(stale / name, (1e9, 1e9))
-    taken = subprocess.run([tree / "tools" / "device_pack.sh", "--build", stale, "--emulator-only", "--no-archive", HERE / "other"],
-                           capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert taken.returncode == 1 and f"{name} is older than src/device/kernels/pool.h" in taken.stderr, taken.stderr
+    assert f"{name} is older than src/device/kernels/pool.h" in pack("--emulator-only", "other", code=1, root=tree, build=stale).stderr
 assert f"{PACK}: there, run pack/" in pack("--data", "/nowhere", "--emulator-only", f"{PACK}/").stdout
 assert not (PACK / "lib" / "libresnet_cuda.so").exists()
 assert sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file()) < 60 << 20

@@ -175,15 +175,8 @@ TEST_P(CudnnTableOf, IsFinalizedOnADescribedCard) {
   EXPECT_GT(lines, 100);
 }
 
-struct TableCase {
-  Shape x;
-  std::int64_t co;
-  ops::Pair kernel;
-  ops::ConvWindow window = {};
-};
-
 // Of channels that the table has, and of maps that it has not.
-std::vector<TableCase> small_cases() {
+std::vector<test::ConvCase> small_cases() {
   return {{{2, 64, 5, 6}, 64, {3, 3}, {.padding = {1, 1}}},
           {{1, 64, 7, 6}, 128, {3, 3}, {.stride = {2, 2}, .padding = {1, 1}}},
           {{2, 64, 5, 7}, 128, {1, 1}, {.stride = {2, 2}}}};
@@ -193,8 +186,8 @@ TEST(CudnnTable, HasEnginesForTheMapsThatACardIsTestedWith) {
   if (real_cudnn() == nullptr || real_cudnn()->version() < 90800)
     GTEST_SKIP() << "there is no cuDNN here that knows described cards";
   const std::string card = described_card(90);
-  for (const TableCase& c : small_cases()) {
-    const ConvGeometry g = ops::conv_geometry(c.window, c.x, {c.co, c.x[1], c.kernel.h, c.kernel.w});
+  for (const test::ConvCase& c : small_cases()) {
+    const ConvGeometry g = c.geometry();
     for (const ConvPass pass : kPasses) {
       for (const bool bf16 : {true, false}) {
         const CudnnLine* const line = gpu::find_cudnn_line(90, pass, bf16, g);
@@ -287,9 +280,9 @@ TEST(Cudnn, ConvolutionsMatchTheirReference) {
   if (test::tested_cudnn() == nullptr) GTEST_SKIP() << "this card has no cuDNN";
   using ops::make;
   const auto f32 = [](const Shape& shape) { return ops::ValueType{shape, DType::f32}; };
-  for (const TableCase& c : small_cases()) {
-    const Shape w{c.co, c.x[1], c.kernel.h, c.kernel.w};
-    const ConvGeometry g = ops::conv_geometry(c.window, c.x, w);
+  for (const test::ConvCase& c : small_cases()) {
+    const Shape w = c.w();
+    const ConvGeometry g = c.geometry();
     const ops::ValueType x = f32(c.x), weights = f32(w), y = f32({g.n, g.co, g.ho(), g.wo()});
     const auto conv = make<ops::Conv2d>(ops::ConvOptions{.window = c.window});
     const auto apart =

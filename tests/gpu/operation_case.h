@@ -9,6 +9,7 @@
 
 #include "gpu/target.h"
 #include "gpu/with_cudnn.h"
+#include "ops/conv2d.h"
 #include "ops/operation.h"
 
 namespace resnet::test {
@@ -26,6 +27,17 @@ struct OperationCase {
   std::size_t addend = 0;
 };
 void PrintTo(const OperationCase& c, std::ostream* out);
+
+/// A convolution of images of this shape.
+struct ConvCase {
+  Shape x;
+  std::int64_t co;
+  ops::Pair kernel;
+  ops::ConvWindow window = {};
+
+  Shape w() const { return {co, x[1] / window.groups, kernel.h, kernel.w}; }
+  kernels::ConvGeometry geometry() const { return ops::conv_geometry(window, x, w()); }
+};
 
 /// What cases with cuDNN run on: the card's own, or in the emulator the fake one; null: the card has none.
 const CudnnDevice* tested_cudnn();

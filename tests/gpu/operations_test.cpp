@@ -29,6 +29,7 @@ namespace {
 
 using ops::make;
 using ops::ValueType;
+using test::ConvCase;
 using test::f32;
 using test::OperationCase;
 using Inputs = std::vector<std::optional<ValueType>>;
@@ -136,13 +137,6 @@ std::vector<OperationCase> norms() {
   return cases;
 }
 
-struct ConvCase {
-  Shape x;
-  std::int64_t co;
-  ops::Pair kernel;
-  ops::ConvWindow window = {};
-};
-
 std::vector<OperationCase> convolutions() {
   const std::vector<ConvCase> shapes = {
       {{2, 3, 9, 7}, 5, {3, 3}, {.padding = {1, 1}}},
@@ -157,8 +151,8 @@ std::vector<OperationCase> convolutions() {
   };
   std::vector<OperationCase> cases;
   for (const ConvCase& c : shapes) {
-    const Shape w{c.co, c.x[1] / c.window.groups, c.kernel.h, c.kernel.w};
-    const kernels::ConvGeometry g = ops::conv_geometry(c.window, c.x, w);
+    const Shape w = c.w();
+    const kernels::ConvGeometry g = c.geometry();
     const ValueType x = f32(c.x), weights = f32(w), y = f32({g.n, g.co, g.ho(), g.wo()});
     cases.push_back({make<ops::Conv2d>(ops::ConvOptions{.window = c.window}), {x, weights, f32({c.co})}});
     cases.push_back({make<ops::Conv2d>(ops::ConvOptions{.window = c.window}), {x, weights, std::nullopt}});

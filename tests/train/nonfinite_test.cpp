@@ -300,11 +300,26 @@ class Exploding final : public Observer {
   std::vector<std::int64_t> starts, rollbacks;
 };
 
+std::int64_t steps_of(const Engine& engine) {  // batches, where several make a step
+  const State all = engine.state(StateScope::all);
+  return std::ranges::find(all, "engine/steps", &State::value_type::first)->second.view<std::int64_t>()[0];
+}
+
+template <class E, class... More>
+EngineFactory engine_of(More... more) {
+  return [=](Network network, const EngineOptions& options) {
+    return std::make_unique<E>(std::move(network), options, more...);
+  };
+}
+
 // An engine that is another one but for its steps.
 class OtherSteps : public Engine {
  public:
   OtherSteps(Network network, const EngineOptions& options)
       : engine_(make_engine(std::move(network), options)) {}
+  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
+    return engine_->step(images, targets, inputs);
+  }
   StepResult gradients(const ImageView&, const Targets&) override { return {}; }
   void apply(const StepInputs&) override {}
   bool finite() const override { return engine_->finite(); }
@@ -326,20 +341,11 @@ class TooFast final : public OtherSteps {
       : OtherSteps(std::move(network), options), at_(at), most_(most) {}
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     StepInputs taken = inputs;
-    if (engine_->state(StateScope::all).at(steps_place()).second.view<std::int64_t>()[0] >= at_ &&
-        inputs.lr > most_)
-      taken.lr = std::numeric_limits<float>::infinity();
+    if (steps_of(*engine_) >= at_ && inputs.lr > most_) taken.lr = std::numeric_limits<float>::infinity();
     return engine_->step(images, targets, taken);
   }
 
  private:
-  std::size_t steps_place() const {
-    const State all = engine_->state(StateScope::all);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (all[i].first == "engine/steps") return i;
-    }
-    return 0;
-  }
   std::int64_t at_;
   float most_;
 };
@@ -348,9 +354,7 @@ FitOptions too_fast(OnNan policy, float most, const std::shared_ptr<Exploding>& 
   FitOptions options = options_of(4, policy);
   options.lr = 0.08F;
   options.observers = {seen};
-  options.engine_factory = [most](Network network, const EngineOptions& engine) {
-    return std::make_unique<TooFast>(std::move(network), engine, 9, most);
-  };
+  options.engine_factory = engine_of<TooFast>(9, most);
   return options;
 }
 
@@ -418,9 +422,7 @@ TEST(NonFinite, GivesUpACheckpointThatLeadsThereAgainForAnOlderOne) {
   const auto run_poisoned = [&](FitOptions options, const std::shared_ptr<Exploding>& seen) {
     options.lr = 0.08F;
     options.observers = {seen};
-    options.engine_factory = [](Network network, const EngineOptions& engine) {
-      return std::make_unique<Poisoned>(std::move(network), engine, 6, 9, 0.03F);
-    };
+    options.engine_factory = engine_of<Poisoned>(6, 9, 0.03F);
     nn::Sequential net = network();
     return fit(net, noise(kExamples), noise(6), options);
   };
@@ -458,9 +460,7 @@ TEST(NonFinite, GivesUpACheckpointThatLeadsThereAgainForAnOlderOne) {
   FitOptions ended = options;
   ended.lr = 0.08F;
   ended.observers = {ending};
-  ended.engine_factory = [](Network network, const EngineOptions& engine) {
-    return std::make_unique<Poisoned>(std::move(network), engine, 6, 9, 0.03F);
-  };
+  ended.engine_factory = engine_of<Poisoned>(6, 9, 0.03F);
   nn::Sequential net = network();
   EXPECT_EQ(fit(net, noise(kExamples), noise(6), ended).steps, 9);
   const std::vector<std::filesystem::path> left = checkpoints_in(scratch / "ended");
@@ -525,18 +525,10 @@ class Points final : public Observer {
   std::vector<CurvePoint> all;
 };
 
-std::int64_t steps_of(const Engine& engine) {  // batches, where several make a step
-  const State all = engine.state(StateScope::all);
-  return std::ranges::find(all, "engine/steps", &State::value_type::first)->second.view<std::int64_t>()[0];
-}
-
 // The gradient of the first of two batches goes bad, and no loss tells.
 class FirstOfTwo final : public OtherSteps {
  public:
   using OtherSteps::OtherSteps;
-  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
-    return engine_->step(images, targets, inputs);
-  }
   StepResult gradients(const ImageView& images, const Targets& targets) override {
     bad_ = is_bad();
     return engine_->gradients(images, targets);
@@ -561,9 +553,7 @@ class FirstOfTwo final : public OtherSteps {
 TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
   FitOptions options = options_of(1, OnNan::stop);
   options.accumulate = 2;
-  options.engine_factory = [](Network network, const EngineOptions& engine) {
-    return std::make_unique<FirstOfTwo>(std::move(network), engine);
-  };
+  options.engine_factory = engine_of<FirstOfTwo>();
   nn::Sequential net = network();
   EXPECT_THAT(message_of<Error>([&] { fit(net, noise(kExamples), noise(6), options); }),
               HasSubstr("a gradient in 0 (conv2d) is infinite"));
@@ -573,9 +563,6 @@ TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
 class SecondOfTwo final : public OtherSteps {
  public:
   using OtherSteps::OtherSteps;
-  StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
-    return engine_->step(images, targets, inputs);
-  }
   StepResult gradients(const ImageView& images, const Targets& targets) override {
     const std::int64_t batch = steps_of(*engine_);
     engine_->gradients(images, targets);
@@ -592,9 +579,7 @@ class SecondOfTwo final : public OtherSteps {
 TEST(NonFinite, OfSeveralBatchesCountsNoneOfAStepThatIsLeftOut) {
   FitOptions options = options_of(1, OnNan::skip);
   options.accumulate = 2;
-  options.engine_factory = [](Network network, const EngineOptions& engine) {
-    return std::make_unique<SecondOfTwo>(std::move(network), engine);
-  };
+  options.engine_factory = engine_of<SecondOfTwo>();
   nn::Sequential net = network();
   const FitResult result = fit(net, noise(kExamples), noise(6), options);
   EXPECT_EQ(result.skipped_steps, 1);
