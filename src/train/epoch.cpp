@@ -73,7 +73,7 @@ bool Run::submit() {
 
 bool Run::collect_batch() {
   const BatchOutcome outcome = stepper_.collect(*engine_);
-  if (outcome.begins) step_begin_ = at_;
+  if (outcome.begins) step_begin_ = static_cast<const Counted&>(at_);
   if (!outcome.finite) return handle_nonfinite(outcome);
   if (outcome.ends) {
     at_.skipped_in_row = 0;
