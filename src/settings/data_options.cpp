@@ -6,12 +6,6 @@
 namespace resnet::settings {
 namespace {
 
-std::string to_text(const data::Resize& resize) {
-  if (resize.height == 0) return "";
-  return resize.width == 0 ? std::to_string(resize.height)
-                           : fmt::format("{}x{}", resize.height, resize.width);
-}
-
 // Which examples a run uses.
 void add_examples(Table& table) {
   for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),

@@ -200,6 +200,12 @@ std::vector<double> parse_numbers(std::string_view flag, const std::string& text
   return *numbers;
 }
 
+std::string to_text(const data::Resize& resize) {
+  if (resize.height == 0) return "";
+  return resize.width == 0 ? std::to_string(resize.height)
+                           : fmt::format("{}x{}", resize.height, resize.width);
+}
+
 data::Normalization parse_normalization(std::string_view flag, const std::string& text) {
   if (text == "none") return {};
   // Of the pictures of ImageNet, as torchvision's weights ask for.

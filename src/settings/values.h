@@ -34,6 +34,7 @@ std::pair<std::int64_t, std::vector<StepChange>> parse_steps(std::string_view fl
 std::string parse_sha256(std::string_view flag, const std::string& text);
 /// "96" or "96x128".
 data::Resize parse_resize(std::string_view flag, const std::string& text);
+std::string to_text(const data::Resize& resize);
 /// "none", "imagenet", or "0.5/0.25", "0.4,0.5,0.6/0.2,0.2,0.3".
 data::Normalization parse_normalization(std::string_view flag, const std::string& text);
 std::string to_text(const data::Normalization& normalization);
