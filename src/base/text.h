@@ -20,6 +20,8 @@ Character character_at(std::string_view text, std::size_t at);
 
 bool is_utf8(std::string_view text);
 
+/// ASCII letters as small ones.
+std::string lower_case(std::string_view text);
 /// `text` without commands to a terminal: what is not printable becomes \x1b or \u202e. The rest stays as it
 /// is, and so does text that went through here before.
 std::string printable(std::string_view text);

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <functional>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/files.h"
@@ -30,6 +31,11 @@ namespace resnet::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// By the name of a data set, or as --data has it.
+bool is_folder_of_pictures(std::string_view data) {
+  return data.starts_with("folder:");
+}
 
 // Saves the model before the records say that the run is finished, or when the run fails. A run that was
 // stopped before its first step has no model, and leaves no folder.
@@ -131,7 +137,7 @@ class Decisions final : public Observer {
     if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
       say_device(run.device, settings_, false);
       const std::string text = settings::chosen_text(settings_);
-      const bool own = run.dataset.starts_with("folder:");  // pictures that the chapter does not know
+      const bool own = is_folder_of_pictures(run.dataset);  // pictures that the chapter does not know
       say("settings: " + (!text.empty() ? text
                           : own         ? "the chapter's; for photographs see --recipe and --model"
                                         : "the chapter's"));
@@ -182,7 +188,7 @@ class Begun final : public Observer {
 
 // Whether another split was asked for than that of the configuration.
 bool is_split_anew(const Training& run) {
-  return run.resumed.empty() && run.chosen.data.starts_with("folder:") &&
+  return run.resumed.empty() && is_folder_of_pictures(run.chosen.data) &&
          (run.chosen.seed != run.earlier.seed || run.chosen.val_split != run.earlier.val_split);
 }
 
@@ -198,7 +204,7 @@ data::TrainTest open_for(const Training& run) {
                           ? "give --data or --data-dir to train on these"
                           : "a run goes on with the data it began with; begin a new one with these");
   }
-  if (!run.quiet && training.name().starts_with("folder:")) {  // a folder too high or too low is seen here
+  if (!run.quiet && is_folder_of_pictures(training.name())) {  // a folder too high or too low is seen here
     constexpr std::size_t kMostBytes = 160;
     say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
   }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -160,8 +161,9 @@ struct Role {
 };
 
 std::optional<Role> role_of(std::string name) {
-  for (char& c : name)
-    c = c == '.' || c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  name = lower_case(name);
+  std::ranges::replace_if(
+      name, [](char c) { return c == '.' || c == '_'; }, '-');
   Role role;
   if (name.ends_with("-gz")) {
     role.packed = true;

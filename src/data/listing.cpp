@@ -10,14 +10,9 @@
 
 #include "base/file_system.h"
 #include "base/files.h"
+#include "base/text.h"
 
 namespace resnet::data {
-
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 namespace {
 
 namespace fs = std::filesystem;
@@ -27,14 +22,14 @@ constexpr int kMostVisits = 40;  // of one folder, by links: each level of links
 
 // What systems leave in folders.
 bool is_hidden(const std::string& name) {
-  const std::string small = lower(name);
+  const std::string small = lower_case(name);
   return name.starts_with('.') || small == "thumbs.db" || small == "desktop.ini" || name == "__MACOSX";
 }
 
 bool is_called_picture(const fs::path& path) {
   constexpr std::array kEndings = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
                                    ".bmp", ".dib",  ".ppm", ".pgm",  ".pnm"};
-  return std::find(kEndings.begin(), kEndings.end(), lower(path.extension().string())) != kEndings.end();
+  return std::find(kEndings.begin(), kEndings.end(), lower_case(path.extension().string())) != kEndings.end();
 }
 
 // The formats whose first bytes no text has.
@@ -102,7 +97,7 @@ class Walk {
                                  static_cast<std::uint64_t>(at.st_mtim.tv_nsec);
       found_.files.push_back({path, at.st_size, static_cast<std::int64_t>(time)});
     } else {
-      ++found_.others[lower(path.extension().string())];
+      ++found_.others[lower_case(path.extension().string())];
     }
   }
 

@@ -29,7 +29,4 @@ struct Listing {
 /// What scan_folder() looks at. Throws IoError if `dir` itself cannot be listed.
 Listing list_folder(const std::filesystem::path& dir);
 
-/// ASCII letters as small ones.
-std::string lower(std::string text);
-
 }  // namespace resnet::data

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/machine.h"
+#include "base/text.h"
 #include "base/threads.h"
 #include "data/folder.h"
 #include "data/listing.h"
@@ -101,7 +102,7 @@ class Looking {
 };
 
 Part part_called(const std::string& name) {
-  const std::string small = lower(name);  // also Training/ and Testing/
+  const std::string small = lower_case(name);  // also Training/ and Testing/
   if (small == "train" || small == "training") return Part::train;
   if (small == "val" || small == "valid" || small == "validation") return Part::val;
   return small == "test" || small == "testing" ? Part::test : Part::none;

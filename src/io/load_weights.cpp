@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/joined.h"
 #include "io/safetensors.h"
 #include "io/state_names.h"
 #include "resnet/weights.h"
@@ -150,10 +151,11 @@ class Matcher {
 // The first ones, which say what kind of difference it is, and how many more there are.
 std::string listed(const std::vector<TensorDifference>& differences) {
   constexpr std::size_t kMost = 3;
-  std::string text;
+  std::vector<std::string> texts;
   for (std::size_t i = 0; i < std::min(kMost, differences.size()); ++i)
-    text += (i > 0 ? "; " : "") + to_string(differences[i]);
-  return differences.size() > kMost ? fmt::format("{}; and {} more", text, differences.size() - kMost) : text;
+    texts.push_back(to_string(differences[i]));
+  if (differences.size() > kMost) texts.push_back(fmt::format("and {} more", differences.size() - kMost));
+  return joined(texts, "; ");
 }
 
 // What to do about weights that do not fit.

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/json.h"
+#include "base/text.h"
 
 namespace resnet::serve {
 namespace {
@@ -47,7 +48,7 @@ void read_target(std::string_view target, Request& request) {
     throw Refusal(kBad, "the request's target has a character that must be escaped");
   }
   for (const std::string_view scheme : {"http://", "https://"}) {  // as to a proxy
-    if (lower(target.substr(0, scheme.size())) != scheme) continue;
+    if (lower_case(target.substr(0, scheme.size())) != scheme) continue;
     target.remove_prefix(scheme.size());
     const std::size_t end = std::min(target.find_first_of("/?#"), target.size());
     request.host = target.substr(0, end);
@@ -83,7 +84,7 @@ void read_field(std::string_view line, Request& request) {
   if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) {
     throw Refusal(kBad, "a header field is not NAME: VALUE");
   }
-  request.fields.emplace_back(lower(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  request.fields.emplace_back(lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
 }
 
 std::size_t fields_named(const Request& request, std::string_view name) {
@@ -97,7 +98,7 @@ bool has_word(const Request& request, std::string_view name, std::string_view wo
     if (key != name) continue;
     for (std::string_view rest = value; !rest.empty();) {
       const std::size_t comma = std::min(rest.find(','), rest.size());
-      if (lower(trimmed(rest.substr(0, comma))) == word) return true;
+      if (lower_case(trimmed(rest.substr(0, comma))) == word) return true;
       rest.remove_prefix(std::min(comma + 1, rest.size()));
     }
   }
@@ -208,21 +209,13 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
-
 std::string parameter(std::string_view field, std::string_view name) {
   std::size_t at = std::min(field.find(';'), field.size());
   while (at < field.size()) {
     ++at;  // the semicolon
     const std::size_t equals = field.find_first_of("=;", at);
     if (equals == std::string_view::npos) return "";
-    const bool is_it = field[equals] == '=' && lower(trimmed(field.substr(at, equals - at))) == name;
+    const bool is_it = field[equals] == '=' && lower_case(trimmed(field.substr(at, equals - at))) == name;
     at = equals;
     if (field[equals] == ';') continue;
     std::string value;
@@ -298,7 +291,7 @@ void RequestReader::begin_body() {
     if (length >= 0 || request_.minor == 0) {
       throw Refusal(kBad, "a request has a Content-Length or a Transfer-Encoding, not both");
     }
-    if (codings > 1 || lower(*request_.field("transfer-encoding")) != "chunked") {
+    if (codings > 1 || lower_case(*request_.field("transfer-encoding")) != "chunked") {
       throw Refusal(501, "the one Transfer-Encoding here is chunked");
     }
     state_ = State::chunk_size;
@@ -308,7 +301,8 @@ void RequestReader::begin_body() {
     state_ = left_ > 0 ? State::body : State::done;
   }
   if (const std::string* expected = request_.field("expect")) {
-    if (lower(*expected) != "100-continue") throw Refusal(417, "the one expectation here is 100-continue");
+    if (lower_case(*expected) != "100-continue")
+      throw Refusal(417, "the one expectation here is 100-continue");
     wants_continue_ = request_.minor == 1 && state_ != State::done;
   }
 }

@@ -93,8 +93,7 @@ std::string to_bytes(const Response& response, const Request& request, bool clos
 
 /// Of "Content-Type: type; name=value" and its like: the value, unquoted; "" where there is none.
 std::string parameter(std::string_view field, std::string_view name);
-/// Without spaces at both ends, and in lower case.
+/// Without spaces at both ends.
 std::string_view trimmed(std::string_view text);
-std::string lower(std::string_view text);
 
 }  // namespace resnet::serve

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "serve/http.h"
 
 namespace resnet::serve {
@@ -20,7 +21,7 @@ Part file_of(std::string_view part) {
     const std::string_view line = head.substr(0, length);
     head.remove_prefix(length + 2);
     const std::size_t colon = std::min(line.find(':'), line.size());
-    if (lower(trimmed(line.substr(0, colon))) == "content-disposition") {
+    if (lower_case(trimmed(line.substr(0, colon))) == "content-disposition") {
       result.file = parameter(line.substr(colon), "filename");
     }
   }

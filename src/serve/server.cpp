@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "resnet/serve.h"
 #include "resnet/version.h"
 #include "serve/batcher.h"
@@ -43,7 +44,7 @@ bool takes(std::string_view methods, const std::string& method) {
 
 // Of "name:port", in small letters.
 std::string name_of_host(std::string_view host) {
-  return serve::lower(host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':')));
+  return lower_case(host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':')));
 }
 
 // Whether it can only be this machine's own.
@@ -61,14 +62,14 @@ bool is_of_own_page(const Request& request, std::span<const std::string> names) 
   if (origin == nullptr) return true;
   const std::size_t scheme = origin->find("://");
   if (scheme == std::string::npos) return false;
-  const std::string host = serve::lower(origin->substr(scheme + 3));
-  return host == serve::lower(request.host) || std::ranges::count(names, name_of_host(host)) > 0;
+  const std::string host = lower_case(origin->substr(scheme + 3));
+  return host == lower_case(request.host) || std::ranges::count(names, name_of_host(host)) > 0;
 }
 
 bool is_form(const Request& request) {
   const std::string* type = request.field("content-type");
   return type != nullptr &&
-         serve::lower(serve::trimmed(type->substr(0, type->find(';')))) == "multipart/form-data";
+         lower_case(serve::trimmed(type->substr(0, type->find(';')))) == "multipart/form-data";
 }
 
 // The number that "top=" of a query gives; all classes where there are fewer.
@@ -154,7 +155,7 @@ struct Server::Impl final : serve::Handler {
         batcher(model, options, metrics, [this](const std::shared_ptr<Ask>& ask) {
           loop.complete(ask->client, any_response_of(*ask));
         }) {
-    for (std::string& name : options.names) name = serve::lower(name);
+    for (std::string& name : options.names) name = lower_case(name);
   }
 
   std::optional<Response> refuse(const Request& request) override {
@@ -219,7 +220,7 @@ struct Server::Impl final : serve::Handler {
       return response;
     }
     if (const std::string* coding = request.field("content-encoding");
-        coding && serve::lower(*coding) != "identity") {
+        coding && lower_case(*coding) != "identity") {
       return serve::refused(415, "pictures are compressed as they are: no Content-Encoding here");
     }
     if (batcher.waiting() >= options.waiting) return overloaded("too many pictures are waiting");

@@ -14,7 +14,6 @@
 
 namespace resnet::train {
 
-/// What a run carries from step to step beside its engine: plain values, which a checkpoint holds.
 /// What a batch adds to.
 struct Counted {
   Progress progress;  // of the epoch; its batch is the next one
@@ -25,6 +24,7 @@ struct Counted {
   Progress measured;          // after the last step
 };
 
+/// What a run carries from step to step beside its engine: plain values, which a checkpoint holds.
 struct RunState : Counted {
   std::int64_t steps = 0;                // of the optimiser
   std::int64_t epochs = 0;               // finished

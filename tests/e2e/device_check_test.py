@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from program import HERE, PROGRAM, SOURCE, TIMEOUT
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, put
 
 PACK = HERE / "pack"
 PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "own", "library", "overlap", "train", "pytorch", "parity", "resnet50", "sanitizer", "ncu"]
@@ -155,34 +155,32 @@ def run_part(name, limit=60, **more):
                           timeout=TIMEOUT, check=False)
 
 
-def put(path, text, script=True):
-    path = HERE / path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("#!/bin/sh\n" + text if script else text)
-    path.chmod(0o755)
+def put_script(path, text):
+    put(path, f"#!/bin/sh\n{text}".encode())
+    (HERE / path).chmod(0o755)
 
 
-put("tools/ncu", 'echo "$@"\n')
-put("part-ncu/layers.log", '{"bf16":{"longest":["stem_forward_bf16","conv3x3_forward_bf16"]}}\n', script=False)
+put_script("tools/ncu", 'echo "$@"\n')
+put("part-ncu/layers.log", b'{"bf16":{"longest":["stem_forward_bf16","conv3x3_forward_bf16"]}}\n')
 patterns = re.findall(r"regex:(\S+)", run_part("ncu").stdout)
 assert len(patterns) == 2 and any(re.search(pattern, "stem_forward_f32_kernel") for pattern in patterns), patterns
-put("tools/compute-sanitizer", 'echo "dir=$RESNET_CUDNN_DIR $*"\n')
-put("part-sanitizer/layers.log", "", script=False)
+put_script("tools/compute-sanitizer", 'echo "dir=$RESNET_CUDNN_DIR $*"\n')
+put("part-sanitizer/layers.log", b"")
 said = run_part("sanitizer").stdout
 assert said.count("dir=/nowhere --tool") == 3 and said.count("--target-processes all") == 3, said
-put("tools/slow", 'case $1 in -c) sleep 4 ;; *) echo "$@" ;; esac\n')
-put("part-pytorch/layers.log", "", script=False)
+put_script("tools/slow", 'case $1 in -c) sleep 4 ;; *) echo "$@" ;; esac\n')
+put("part-pytorch/layers.log", b"")
 said = run_part("pytorch", PYTHON=str(HERE / "tools" / "slow")).stdout
 assert 30 < int(said.split("--seconds ")[1].split()[0]) <= 41, said
-put("part-hashes/bin/device_check", 'case "$*" in *bf16*) sleep 1000 ;; esac; echo "{\\"$3\\":1}"\n')
+put_script("part-hashes/bin/device_check", 'case "$*" in *bf16*) sleep 1000 ;; esac; echo "{\\"$3\\":1}"\n')
 said = run_part("hashes", 12).stdout
 assert '"tf32":1' in said and '"f32":1' in said and re.search(r"bf16: it does not end within [56] s", said), said
-put("part-overlap/bin/device_check", "echo '{\"bf16\":{\"sha256\":\"aa\"}}'\n")
-put("part-overlap/hashes.log", '{"bf16":{"sha256":"bb"}}\n', script=False)
-put("part-overlap/layers.log", '{"bf16":1}\n{"tf32":1}\n', script=False)
-put("part-overlap/layers.result", "FAILED\n", script=False)
+put_script("part-overlap/bin/device_check", "echo '{\"bf16\":{\"sha256\":\"aa\"}}'\n")
+put("part-overlap/hashes.log", b'{"bf16":{"sha256":"bb"}}\n')
+put("part-overlap/layers.log", b'{"bf16":1}\n{"tf32":1}\n')
+put("part-overlap/layers.result", b"FAILED\n")
 assert run_part("overlap").returncode == 1, "other bits by the same kernels"
-put("part-overlap/layers.log", "tf32: device_check: fell\n", script=False)
+put("part-overlap/layers.log", b"tf32: device_check: fell\n")
 assert run_part("overlap").returncode == 0, "other kernels since cuDNN was left out"
 
 # Whoever ends the script in its second part has what the first one told.

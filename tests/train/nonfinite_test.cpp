@@ -550,10 +550,16 @@ class FirstOfTwo final : public OtherSteps {
   bool bad_ = false;
 };
 
-TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
-  FitOptions options = options_of(1, OnNan::stop);
+template <class E>
+FitOptions of_two_batches(OnNan policy) {
+  FitOptions options = options_of(1, policy);
   options.accumulate = 2;
-  options.engine_factory = engine_of<FirstOfTwo>();
+  options.engine_factory = engine_of<E>();
+  return options;
+}
+
+TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
+  const FitOptions options = of_two_batches<FirstOfTwo>(OnNan::stop);
   nn::Sequential net = network();
   EXPECT_THAT(message_of<Error>([&] { fit(net, noise(kExamples), noise(6), options); }),
               HasSubstr("a gradient in 0 (conv2d) is infinite"));
@@ -577,9 +583,7 @@ class SecondOfTwo final : public OtherSteps {
 };
 
 TEST(NonFinite, OfSeveralBatchesCountsNoneOfAStepThatIsLeftOut) {
-  FitOptions options = options_of(1, OnNan::skip);
-  options.accumulate = 2;
-  options.engine_factory = engine_of<SecondOfTwo>();
+  const FitOptions options = of_two_batches<SecondOfTwo>(OnNan::skip);
   nn::Sequential net = network();
   const FitResult result = fit(net, noise(kExamples), noise(6), options);
   EXPECT_EQ(result.skipped_steps, 1);
