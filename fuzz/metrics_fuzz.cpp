@@ -10,9 +10,9 @@
 namespace resnet::fuzz {
 namespace {
 
-std::string lines_of(const std::vector<CurvePoint>& points) {
-  std::string text = report::metrics_header();
-  for (const CurvePoint& point : points) text += report::metrics_line(point);
+std::string lines_of(const Series& series) {
+  std::string text = report::metrics_header(series.validated);
+  for (const CurvePoint& point : series.points) text += report::metrics_line(point);
   return text;
 }
 
@@ -24,8 +24,8 @@ bool run(std::string_view input) {
   const bool good = with_files(
       files, [&] { return accepted<FormatError>(kFolder, [&] { series = load_series(kFolder); }); });
   if (!good) return false;
-  const std::string lines = lines_of(series.points);
-  std::vector<CurvePoint> again;
+  const std::string lines = lines_of(series);
+  Series again;
   with_files({{report::kMetricsFile, lines}},
              [&] { again = report::read_metrics(std::string(kFolder) + "/" + report::kMetricsFile); });
   demand(lines_of(again) == lines, "other points are read back");
@@ -48,7 +48,7 @@ Target metrics_target() {
   return {
       "metrics",
       run,
-      {header + "0.2,2.5,0.1,\n0.4,1.5,0.5,\n1,0.25,0.75,0.5\n", header + "1,inf,nan,0.5\r\n2,-0,1e300,",
+      {header + "0.2,2.5,0.1,\n0.4,1.5,0.5,\n1,0.25,0.75,0.5\n", header + "1,inf,nan,0.5\r\n2,-0,1e300,", report::metrics_header(true) + "1,2,0.5,0.25\n",
        header + "1,1e-320,0.5,0.5\n" + std::string(1, '\0') + "data = 'idx:x'\nmodel = 'm'\nepochs = 3\n",
        header + "1,1,1,1\n" + std::string(1, '\0') + "steps = 7\n[model]\nname = 'resnet18'\n"},
       words_of(", inf -inf nan 1e300 -1e300 5e-324 9223372036854775807 -0.0 1e19 epochs model data steps = ' "

@@ -200,15 +200,17 @@ Dataset idx(Split split, const DatasetOptions& options);
 /// those of batches.meta.txt or fine_label_names.txt, else numbers. Throws IoError or FormatError.
 Dataset cifar10(Split split, const DatasetOptions& options);
 Dataset cifar100(Split split, const DatasetOptions& options);
-/// What a network is trained on, and what it is tested on.
+/// What a network is trained on, and what it is tested on; and where there is one, what it is watched on while
+/// it is trained (FitOptions::validation).
 struct TrainTest {
   Dataset train, test;
+  std::optional<Dataset> validation = {};
 };
 
 /// The data set that `resnet train --data` calls so, e.g. "cifar10" or "idx:DIR"; the path of a folder means
 /// "folder:DIR". Throws ConfigError for another text, with those that there are.
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
-/// Both of its splits; a folder is scanned once.
+/// All of its splits; a folder is scanned once.
 TrainTest open(const std::string& text, const DatasetOptions& options = {});
 
 /// The same data set with a cache, which its copies share: a loader decodes a picture once, and finds it
@@ -220,7 +222,7 @@ TrainTest open(const std::string& text, const DatasetOptions& options = {});
 /// ConfigError for less than 0 bytes, and for a disk beside Preprocessing::jpeg_draft, whose pictures have no
 /// such hash.
 Dataset cached(Dataset dataset, const CacheOptions& options);
-/// Both, within the same number of bytes.
+/// All of them, within the same number of bytes.
 TrainTest cached(TrainTest sets, const CacheOptions& options);
 
 /// A batch as an engine takes it.

@@ -61,8 +61,8 @@ Duplicates duplicates_of(const FolderScan& scan);
 /// Of each picture that several files hold the places of these in FolderScan::pictures, by the first of them.
 std::vector<std::vector<std::size_t>> same_pictures(const FolderScan& scan);
 
-/// For each picture of the scan whether it is tested on. With train/, and test/ or val/, as they are; test/
-/// goes before val/. Else `val_split` of each class, to within one picture, chosen by seed and content: equal
+/// For each picture of the scan whether it is kept from the training. With train/, and test/ or val/, as they
+/// are. Else `val_split` of each class, to within one picture, chosen by seed and content: equal
 /// pictures are on one side.
 std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint64_t seed);
 
@@ -71,9 +71,9 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
 /// height x width; without a resize all pictures must have one size. Pictures are decoded as they are asked
 /// for. Their order is that of their contents, so that the first of them are of all classes. Throws what
 /// scan_folder() throws, FormatError where files cannot be read and options.on_bad_file is `stop`, and
-/// ConfigError for what can be no split.
+/// ConfigError for what can be no split. Beside test/, val/ is the validation set; else it is the test set.
 TrainTest folder(const std::filesystem::path& dir, const DatasetOptions& options = {});
-/// One of both, of options.dir.
+/// The training or the test set, of options.dir.
 Dataset folder(Split split, const DatasetOptions& options);
 
 }  // namespace resnet::data

@@ -117,6 +117,7 @@ struct Series {
   std::string model = {}, dataset = {};  // of the title; may be empty
   std::int64_t epochs = 0;               // length of the x axis; 0: as far as the points go
   std::vector<CurvePoint> points = {};
+  bool validated = false;  // whether CurvePoint::test_acc is of a validation set
 };
 
 /// The curves that a run's folder (or a metrics.csv) holds. Throws IoError or FormatError.

@@ -34,7 +34,8 @@ struct Progress {
   double lr = 0;                          // of the last one, or of the one under way
 };
 
-/// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too.
+/// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too: on the test
+/// set, or on the validation set where the run has one (FitOptions::validation).
 struct CurvePoint {
   double x = 0;  // epochs
   double loss = 0, train_acc = 0;
@@ -46,6 +47,7 @@ struct RunInfo {
   std::string model;    // e.g. "d2l_resnet18"
   std::string dataset;  // e.g. "fashion-mnist"
   std::int64_t train_examples = 0, test_examples = 0, classes = 0;
+  std::int64_t val_examples = 0;         // of FitOptions::validation
   std::int64_t epochs = 0, batches = 0;  // batches of one epoch
   std::int64_t batch_size = 0;
   std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
@@ -74,6 +76,7 @@ struct FitResult {
   // Running, train-mode averages over the last epoch that had a step; kNotMeasured without any step.
   double loss = kNotMeasured, train_acc = kNotMeasured;
   double test_acc = kNotMeasured;             // evaluation mode; measured after the last step, or not at all
+  double val_acc = kNotMeasured;              // the same on FitOptions::validation
   double examples_per_second = kNotMeasured;  // examples / time in steps
   std::string device;                         // DeviceInfo::kind: "cpu", "cuda:0"
   std::string device_name;                    // DeviceInfo::name
@@ -98,7 +101,7 @@ struct FitResult {
 };
 
 /// The chapter's two lines: `loss 0.014, train acc 0.996, test acc 0.895`, `4680.2 examples/sec on cpu`; a
-/// figure without a value is "not measured".
+/// figure without a value is "not measured". With `val acc` before `test acc` where there is one.
 std::ostream& operator<<(std::ostream& out, const FitResult& result);
 
 /// What fit() does at a step that is not finite: its loss, a gradient, or a value that it left behind.
@@ -134,9 +137,11 @@ class Observer {
   virtual void on_start(const RunInfo&) {}
   virtual void on_step(const Progress&) {}
   virtual void on_point(const CurvePoint&) {}
-  /// While the test set is evaluated: `tested` examples of all of it, 0 at the beginning.
-  virtual void on_evaluation(const Progress&, std::int64_t tested) { static_cast<void>(tested); }
-  /// `test_acc` negative: not measured, for there was no time (FitOptions::seconds).
+  /// While the test set, or the validation set, is evaluated: `tested` of its `examples`, 0 at the beginning.
+  virtual void on_evaluation(const Progress&, std::int64_t tested, std::int64_t examples) {
+    static_cast<void>(tested), static_cast<void>(examples);
+  }
+  /// `test_acc` as CurvePoint's; negative: not measured, for there was no time (FitOptions::seconds).
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
   /// The number of steps, and perhaps of epochs, changed (FitOptions::seconds).
   virtual void on_replan(const RunInfo&) {}
@@ -185,8 +190,10 @@ struct FitOptions {
   bool balanced = false;        // data::Order::balanced() in place of shuffled()
   CheckpointOptions checkpoints = {};
   OnNan on_nan = OnNan::stop;  // what a step does that is not finite
-  std::int64_t patience = 0;   // epochs without a better test accuracy after which the run ends; it keeps the
-                               // best; 0: never
+  std::int64_t patience = 0;   // epochs without a better accuracy, on `validation` or else on the test set,
+                               // after which the run ends; it keeps the best; 0: never
+  std::optional<data::Dataset> validation = {};  // evaluated in place of the test set, which then is once,
+                                                 // with the network that the run gives
   double seconds = 0;  // wall time of the run, its last evaluation and the saving of its model: the number of
                        // steps follows from it, at first after a measured warm-up that trains nothing; 0: no
                        // bound
@@ -208,7 +215,8 @@ class NotKept : public MemoryError {
                     "the last checkpoint has it; a smaller FitOptions::batch_size needs less memory") {}
 };
 
-/// Trains `net` in place, evaluates once an epoch, and gives the figures. Unset parameters are
+/// Trains `net` in place, evaluates once an epoch, on FitOptions::validation if there is one, and gives the
+/// figures. Unset parameters are
 /// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
 /// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
 /// trained (or NotKept is thrown, or DeviceError where a GPU that failed had it: the last checkpoint has it).

@@ -20,7 +20,10 @@ namespace fs = std::filesystem;
 bool is_left_over(const fs::path& path, const std::string& name) {
   constexpr std::int64_t kMost = 1 << 16;
   if (kind_of_itself(path) != PathKind::file || InputFile(path).size() > kMost) return false;
-  if (name == report::kMetricsFile) return read_text(path) == report::metrics_header();
+  if (name == report::kMetricsFile) {
+    const std::string text = read_text(path);
+    return text == report::metrics_header() || text == report::metrics_header(true);
+  }
   if (name != report::kConfigFile) return false;
   const std::string text = read_text(path);
   return text.empty() || text.starts_with(settings::kTomlHeading);

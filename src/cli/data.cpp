@@ -148,7 +148,9 @@ class Data final : public Command {
                          const std::vector<std::string>& notes) {
     Json classes = Json::list();
     for (const data::Survey::Class& of : found.classes) {
-      classes.push_back(Json::object({{"name", of.name}, {"train", of.train}, {"test", of.test}}));
+      Json json = Json::object({{"name", of.name}, {"train", of.train}, {"test", of.test}});
+      if (found.validation > 0) json.add("validation", of.validation);
+      classes.push_back(std::move(json));
     }
     Json same_json = Json::list();
     for (const std::vector<std::string>& files : same) same_json.push_back(files);
@@ -158,36 +160,40 @@ class Data final : public Command {
     }
     Json other_files = Json::object();
     for (const auto& [ending, count] : others) other_files.add(ending, count);
-    const Json object = Json::object({{"data", train.name()},
-                                      {"train", found.train},
-                                      {"test", found.test},
-                                      {"classes", classes},
-                                      {"height", json_of(found.height)},
-                                      {"width", json_of(found.width)},
-                                      {"duplicates", found.duplicates},
-                                      {"in_classes", found.in_classes},
-                                      {"overlaps", found.overlaps},
-                                      {"same_pictures", same_json},
-                                      {"bad_files", bad_files},
-                                      {"other_files", other_files},
-                                      {"notes", notes}});
+    Json object = Json::object({{"data", train.name()},
+                                {"train", found.train},
+                                {"test", found.test},
+                                {"classes", classes},
+                                {"height", json_of(found.height)},
+                                {"width", json_of(found.width)},
+                                {"duplicates", found.duplicates},
+                                {"in_classes", found.in_classes},
+                                {"overlaps", found.overlaps},
+                                {"same_pictures", same_json},
+                                {"bad_files", bad_files},
+                                {"other_files", other_files},
+                                {"notes", notes}});
+    if (found.validation > 0) object.add("validation", found.validation);
     std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
   }
 
   static void print_table(const data::Dataset& train, const data::Survey& found, const SameFiles& same,
                           const std::vector<data::BadFile>& bad, const std::vector<std::string>& notes) {
-    fmt::print("{}: {} pictures to train on, {} to test on, {} classes\n", printable(train.name()),
-               found.train, found.test, found.classes.size());
+    const bool watched = found.validation > 0;
+    fmt::print("{}: {} pictures to train on, {}{} to test on, {} classes\n", printable(train.name()),
+               found.train, watched ? fmt::format("{} to validate on, ", found.validation) : "", found.test,
+               found.classes.size());
     fmt::print("height {} to {} pixels, median {}; width {} to {}, median {}\n", found.height.least,
                found.height.most, found.height.median, found.width.least, found.width.most,
                found.width.median);
     fmt::print(
         "{} duplicates, {} pictures in more than one class, {} of the test in the training set too\n\n",
         found.duplicates, found.in_classes, found.overlaps);
-    fmt::print("{:<32} {:>8} {:>8}\n", "class", "train", "test");
+    fmt::print("{:<32} {:>8}{} {:>8}\n", "class", "train", watched ? fmt::format(" {:>8}", "val") : "", "test");
     for (const data::Survey::Class& of : found.classes) {
       constexpr std::size_t kMostBytes = 60;
-      fmt::print("{:<32} {:>8} {:>8}\n", shown(of.name, kMostBytes), of.train, of.test);
+      fmt::print("{:<32} {:>8}{} {:>8}\n", shown(of.name, kMostBytes), of.train,
+                 watched ? fmt::format(" {:>8}", of.validation) : "", of.test);
     }
     constexpr std::size_t kMostSame = 20, kMostLine = 200;
     for (std::size_t i = 0; i < std::min(same.size(), kMostSame); ++i)

@@ -42,7 +42,7 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
   note(scan.loose, counted(scan.loose, "picture lies beside the classes' folders, and is not used",
                            "pictures lie beside the classes' folders, and are not used"));
   if (scan.has(data::Part::test) && scan.has(data::Part::val)) {
-    notes.emplace_back("test/ is tested on, val/ is not used");
+    notes.emplace_back("val/ is what a training is watched on, test/ what it is tested on at its end");
   }
   note(scan.links, counted(scan.links, "link to a folder around it is not followed",
                            "links to a folder around them are not followed"));

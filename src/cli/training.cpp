@@ -141,9 +141,10 @@ class Decisions final : public Observer {
       say("settings: " + (!text.empty() ? text
                           : own         ? "the chapter's; for photographs see --recipe and --model"
                                         : "the chapter's"));
-      say(fmt::format("run: {} classes, {} training examples, {} to test; {} steps in {} epochs{}",
-                      run.classes, run.train_examples, run.test_examples, run.steps, run.epochs,
-                      time_text(run)));
+      say(fmt::format("run: {} classes, {} training examples, {}{} to test; {} steps in {} epochs{}",
+                      run.classes, run.train_examples,
+                      run.val_examples > 0 ? fmt::format("{} to validate, ", run.val_examples) : "",
+                      run.test_examples, run.steps, run.epochs, time_text(run)));
     }
     if (timed_ && run.bounded) record(run);  // else it was stopped before there was a plan
   }
@@ -194,10 +195,8 @@ bool is_split_anew(const Training& run) {
 
 data::TrainTest open_for(const Training& run) {
   data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
-  const auto& [training, test] = sets;
-  if (!run.other_data && !is_split_anew(run) &&
-      !(settings::is_data_of(run.earlier, data::Split::train, training) &&
-        settings::is_data_of(run.earlier, data::Split::test, test))) {
+  const data::Dataset& training = sets.train;
+  if (!run.other_data && !is_split_anew(run) && !settings::is_data_of(run.earlier, sets)) {
     throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
                                   run.resumed.empty() ? run.config : run.resumed),
                       run.resumed.empty()
@@ -209,7 +208,7 @@ data::TrainTest open_for(const Training& run) {
     say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
   }
   if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
-  if (const std::string note = data::cache_note({training, test}, settings::cache_options(run.chosen),
+  if (const std::string note = data::cache_note(sets, settings::cache_options(run.chosen),
                                                 settings::augmentation(run.chosen));
       !note.empty() && !run.quiet) {
     say("note: " + note);
@@ -315,16 +314,19 @@ Trained train_run(const Training& run) {
                           // and where that would say it in other words than those of flags
                           "augment", "jitter", "erasing", "cutout", "mixup", "cutmix", "sampler", "schedule",
                           "tta", "class-weights", "lr-head", "lr-norm-bias"});
-  const auto [training, test] = open_for(run);
+  const data::TrainTest sets = open_for(run);
+  const auto& [training, test, validation] = sets;
   train::check_data(training, test);
+  if (validation) train::check_data(training, *validation);
   check_longer(run, training);
   nn::Sequential net = network_for(run, training);
   FitOptions options = settings::fit_options(chosen, net, training);
+  options.validation = validation;
 
   stop_at_signals();
   RunClaim claim = run.resumed.empty() ? RunClaim(chosen.out, chosen.model) : RunClaim::of_run(run.resumed);
   const fs::path& folder = claim.folder();
-  const settings::Settings record = settings::recorded(chosen, training, test);
+  const settings::Settings record = settings::recorded(chosen, sets);
   const auto keeper =
       std::make_shared<ModelKeeper>(claim, !run.resumed.empty(), settings::to_toml(record), net, training);
 

@@ -240,21 +240,23 @@ Dataset cached(Dataset dataset, const CacheOptions& options) {
 
 TrainTest cached(TrainTest sets, const CacheOptions& options) {
   const std::shared_ptr<Budget> budget = budget_of(options);
-  for (Dataset* set : {&sets.train, &sets.test}) {
-    set->cache_ = make_cache(set->source_, set->preprocessing_, options.kind, budget);
+  for (Dataset* set : {&sets.train, &sets.test, sets.validation ? &*sets.validation : nullptr}) {
+    if (set != nullptr)
+      set->cache_ = make_cache(set->source_, set->preprocessing_, options.kind, budget);
   }
   return sets;
 }
 
 std::string cache_note(const TrainTest& sets, const CacheOptions& options, const Augmentation& augmentation) {
-  const auto& [train, test] = sets;
+  const auto& [train, test, validation] = sets;
   if (options.kind == CacheKind::none) return "";
   if (train.source().in_memory()) return train.name() + " is in memory as it is, and needs no cache";
   if (train.cache() == nullptr)
     return "there is no place for a cache on disk: neither XDG_CACHE_HOME nor HOME is set";
   const Form form =
       Augmenter(augmentation, 0, train.example_shape()).crops_decoded() ? Form::decoded : Form::prepared;
-  const std::int64_t bytes = needed(train, form) + needed(test, Form::prepared);
+  const std::int64_t bytes = needed(train, form) + needed(test, Form::prepared) +
+                             (validation ? needed(*validation, Form::prepared) : 0);
   if (bytes <= train.cache()->bytes()) return "";
   return fmt::format("the pictures take {}, the cache has {}: what does not fit is decoded in every epoch",
                      gigabytes(bytes), gigabytes(train.cache()->bytes()));

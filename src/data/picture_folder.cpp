@@ -115,13 +115,14 @@ TrainTest folder(const fs::path& dir, const DatasetOptions& options) {
   const Dataset::Source::Counts counts{static_cast<std::int64_t>(scan.bad.size()), duplicates.pictures,
                                        duplicates.overlaps};
   const std::vector<Split> sides = split_of(scan, options.val_split, options.seed);
-  const bool tests = scan.has(Part::test);  // they go before val/
+  const bool tests = scan.has(Part::test);  // else val/ is tested on
   std::vector<Picture> train;
   std::vector<Picture> test;
+  std::vector<Picture> validation;
   for (std::size_t i = 0; i < sides.size(); ++i) {
     Picture& picture = scan.pictures[i];
-    if (tests && picture.part == Part::val) continue;
-    (sides[i] == Split::train ? train : test).push_back(std::move(picture));
+    const bool watched = tests && picture.part == Part::val;
+    (watched ? validation : sides[i] == Split::train ? train : test).push_back(std::move(picture));
   }
   const auto dataset = [&](std::vector<Picture>& pictures) {
     std::sort(pictures.begin(), pictures.end(), [](const Picture& a, const Picture& b) {
@@ -131,13 +132,15 @@ TrainTest folder(const fs::path& dir, const DatasetOptions& options) {
     return Dataset(std::make_shared<PictureFiles>(dir, std::move(pictures), counts, draft_of(preprocessing)),
                    folder_name(dir), scan.classes, preprocessing, example, options.limit);
   };
-  return {dataset(train), dataset(test)};
+  TrainTest sets{dataset(train), dataset(test)};
+  if (!validation.empty()) sets.validation = dataset(validation);
+  return sets;
 }
 
 Dataset folder(Split split, const DatasetOptions& options) {
   const fs::path dir = data_folder(options, "a folder of pictures");
-  auto [train, test] = folder(dir, options);
-  return split == Split::train ? train : test;
+  TrainTest sets = folder(dir, options);
+  return split == Split::train ? std::move(sets.train) : std::move(sets.test);
 }
 
 }  // namespace resnet::data

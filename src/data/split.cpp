@@ -102,7 +102,7 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
 
 Duplicates duplicates_of(const FolderScan& scan) {
   Duplicates result;
-  const Part tests = scan.has(Part::test) ? Part::test : Part::val;  // val/ is not used beside test/
+  const Part tests = scan.has(Part::test) ? Part::test : Part::val;
   for (const std::vector<std::size_t>& files : same_pictures(scan)) {
     std::set<std::int32_t> classes;
     bool trained = false;

@@ -24,6 +24,7 @@ Survey survey(const TrainTest& data) {
   Survey result;
   result.train = data.train.size();
   result.test = data.test.size();
+  result.validation = data.validation ? data.validation->size() : 0;
   const auto place_of = [&](const std::string& name) {
     const auto known = std::ranges::find(result.classes, name, &Survey::Class::name);
     const auto place = static_cast<std::size_t>(known - result.classes.begin());
@@ -35,7 +36,8 @@ Survey survey(const TrainTest& data) {
   std::vector<std::int64_t> heights;
   std::vector<std::int64_t> widths;
   Image image;
-  const auto see = [&](const Dataset& set, bool train) {
+  const auto see = [&](const Dataset& set, std::int64_t Survey::Class::*count) {
+    const bool train = count == &Survey::Class::train, test = count == &Survey::Class::test;
     // The other set may have these classes in another order, or more of them.
     std::vector<std::optional<std::size_t>> places(set.classes().size());
     for (std::int64_t i = 0; i < set.size(); ++i) {
@@ -47,18 +49,19 @@ Survey survey(const TrainTest& data) {
       const auto label = static_cast<std::size_t>(set.label(i));
       if (!places[label]) places[label] = place_of(set.classes()[label]);
       Survey::Class& of = result.classes[*places[label]];
-      ++(train ? of.train : of.test);
+      ++(of.*count);
       heights.push_back(facts->height);
       widths.push_back(facts->width);
       Found& seen = found[facts->digest];
       result.duplicates += seen.classes.empty() ? 0 : 1;
-      result.overlaps += !train && seen.trained ? 1 : 0;
+      result.overlaps += test && seen.trained ? 1 : 0;
       seen.classes.insert(*places[label]);
       seen.trained = seen.trained || train;
     }
   };
-  see(data.train, true);
-  see(data.test, false);
+  see(data.train, &Survey::Class::train);
+  if (data.validation) see(*data.validation, &Survey::Class::validation);
+  see(data.test, &Survey::Class::test);
   for (const auto& [digest, seen] : found) result.in_classes += seen.classes.size() > 1 ? 1 : 0;
   result.height = range_of(heights);
   result.width = range_of(widths);

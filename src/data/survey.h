@@ -12,13 +12,13 @@ namespace resnet::data {
 struct Survey {
   struct Class {
     std::string name;
-    std::int64_t train = 0, test = 0;
+    std::int64_t train = 0, test = 0, validation = 0;
   };
   struct Range {
     std::int64_t least = 0, median = 0, most = 0;
   };
   std::vector<Class> classes;  // of the training set, in their order, then those that the test set alone has
-  std::int64_t train = 0, test = 0;
+  std::int64_t train = 0, test = 0, validation = 0;
   Range height, width;          // pixels, as stored
   std::int64_t duplicates = 0;  // examples whose picture is there already
   std::int64_t in_classes = 0;  // different pictures in more than one class

@@ -108,7 +108,7 @@ std::string test_text(std::int64_t tested, std::int64_t examples, double seconds
 }
 
 std::string epoch_text(const Progress& progress, std::int64_t epochs, std::int64_t batches, double test_acc,
-                       double seconds, int width, double run_left) {
+                       double seconds, int width, double run_left, bool validated) {
   const std::string count = fmt::format("{}/{}", progress.epoch + 1, epochs) +
                             (batches > 0 ? fmt::format(" ({}/{})", progress.batch, batches) : "");
   const std::string time =
@@ -116,7 +116,8 @@ std::string epoch_text(const Progress& progress, std::int64_t epochs, std::int64
   const auto figures = [&](bool brief) {
     std::vector<std::string> words = {brief ? count : "epoch " + count, "loss " + figure(progress.loss),
                                       (brief ? "train " : "train acc ") + figure(progress.train_acc)};
-    if (test_acc >= 0) words.push_back((brief ? "test " : "test acc ") + figure(test_acc));
+    const std::string tested = validated ? "val " : "test ";
+    if (test_acc >= 0) words.push_back(tested + (brief ? "" : "acc ") + figure(test_acc));
     words.push_back(fmt::format("{:.1f}{}", progress.examples_per_second, brief ? "/s" : " examples/sec"));
     words.push_back(time);
     return words;

@@ -196,14 +196,14 @@ class Page {
     for (const Set& set : sets_) sets.push_back(json_of_set(set));
     Json page =
         Json::object({{"title", name_text(title)}, {"version", kVersion}, {"runs", runs}, {"sets", sets}});
-    if (runs_.size() > 1) add_band(page);
+    std::vector<Series> curves;
+    for (const ReportedRun& run : runs_) curves.push_back(run.curves);
+    page.add("validated", report::are_validated(curves));
+    if (runs_.size() > 1) add_band(page, report::band_of(curves));
     return page;
   }
 
-  void add_band(Json& page) const {
-    std::vector<Series> curves;
-    for (const ReportedRun& run : runs_) curves.push_back(run.curves);
-    const report::Band band = report::band_of(curves);
+  static void add_band(Json& page, const report::Band& band) {
     page.add("mean", json_of_curves(band.mean));
     page.add("low", json_of_curves(band.low));
     page.add("high", json_of_curves(band.high));

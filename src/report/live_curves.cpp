@@ -35,6 +35,7 @@ class LiveCurves : public Observer {
       series_.dataset = run.dataset;
       series_.epochs = report::epochs_begun(run);
       series_.points = run.curve;
+      series_.validated = run.val_examples > 0;
       drawn_.clear();
     }
     screen_->show(Screen::Slot::plot, [this](const Terminal& terminal) { return draw(terminal); });

@@ -16,7 +16,15 @@ const std::array<Curve, 3> kCurves = {{
     {"test acc", [](const CurvePoint& p) { return p.test_acc; }},
 }};
 
-const std::array<const char*, 3> kShortNames = {"loss", "train", "test"};
+bool are_validated(std::span<const Series> runs) {
+  return !runs.empty() && std::ranges::all_of(runs, &Series::validated);
+}
+
+const char* name_of(std::size_t i, std::span<const Series> runs, bool brief) {
+  constexpr std::array kShort = {"loss", "train", "test"};
+  if (i == 2 && are_validated(runs)) return brief ? "val" : "val acc";
+  return brief ? kShort.at(i) : kCurves.at(i).name;
+}
 
 namespace {
 

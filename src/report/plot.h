@@ -21,6 +21,11 @@ struct Curve {
   double (*value)(const CurvePoint&);
 };
 extern const std::array<Curve, 3> kCurves;  // train loss, train acc, test acc
+/// Whether all of them, and there are some, have a validation set.
+bool are_validated(std::span<const Series> runs);
+/// What curve `i` is called in a picture of these runs: the last one "val acc" where all have a validation set.
+/// `brief`: loss, train, test, for narrow pictures.
+const char* name_of(std::size_t i, std::span<const Series> runs, bool brief = false);
 
 /// The curve as pieces without gaps: measured points, cut where a value is not finite or an epoch beyond
 /// kMostEpochs. Of more than 8,192 in a row as many stay as a picture can show: 2,048 groups, of each the
@@ -57,9 +62,6 @@ struct Ranges {
 /// A loss above this leaves the picture at the top: a run that diverges must not flatten the others.
 inline constexpr double kTallest = 10;
 Ranges ranges_of(std::span<const Series> runs);
-
-/// The same in short, for narrow pictures: loss, train, test.
-extern const std::array<const char*, 3> kShortNames;
 
 /// 0, step, 2*step … <= end, at most `most` + 1 of them; step is 1, 2 or 5 times a power of ten.
 struct Ticks {

@@ -77,10 +77,10 @@ class ProgressBar : public Observer {
     show(progress.batch >= run_.batches);
   }
 
-  void on_evaluation(const Progress&, std::int64_t tested) override {
+  void on_evaluation(const Progress&, std::int64_t tested, std::int64_t examples) override {
     const double now = screen_->now();
     if (tested == 0) test_start_ = now;
-    bar_.examples = run_.test_examples;
+    bar_.examples = examples;
     bar_.tested = tested;
     bar_.seconds = now - test_start_;
     if (tested > 0)
@@ -96,7 +96,8 @@ class ProgressBar : public Observer {
   void on_finish(const FitResult& result) override {
     screen_->remove(Screen::Slot::bar);
     // Stopped within an epoch; an interrupted run has not been tested.
-    if (stepped_) print(bar_.progress, result.complete ? result.test_acc : -1);
+    const double measured = run_.val_examples > 0 ? result.val_acc : result.test_acc;
+    if (stepped_) print(bar_.progress, result.complete ? measured : -1);
   }
 
  private:
@@ -168,7 +169,8 @@ class ProgressBar : public Observer {
     const Terminal terminal = screen_->terminal();
     screen_->print_above(report::epoch_text(progress, run_.epochs, batches, test_acc,
                                             screen_->now() - run_start_,
-                                            terminal.interactive ? terminal.width : 0));
+                                            terminal.interactive ? terminal.width : 0, -1,
+                                            run_.val_examples > 0));
     stepped_ = false;
   }
 

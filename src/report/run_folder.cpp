@@ -24,6 +24,7 @@ class RunFolder : public Observer {
     series_.dataset = run.dataset;
     series_.epochs = report::epochs_begun(run);
     series_.points = run.curve;
+    series_.validated = run.val_examples > 0;
     if (std::exchange(begun_, true)) {  // it goes back (FitOptions::on_nan)
       try {
         begin_metrics();
@@ -74,7 +75,7 @@ class RunFolder : public Observer {
     metrics_.emplace(folder_ / report::kMetricsFile);
   }
   void write_metrics() const {
-    std::string text = report::metrics_header();
+    std::string text = report::metrics_header(series_.validated);
     for (const CurvePoint& point : series_.points) text += report::metrics_line(point);
     write_file(folder_ / report::kMetricsFile, text, &known_);
   }
@@ -106,22 +107,18 @@ Series load_series(const std::filesystem::path& run) {
   if (report::is_other_file_of_run(run, report::kMetricsFile) && !is_folder(run)) {
     throw FormatError(fmt::format("{} has no curves", run.string()), hint("give " + wanted));
   }
-  Series series;
-  series.name = run.string();
-  while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
-  if (!is_folder(run)) {
-    series.points = report::read_metrics(run);
-    return series;
-  }
-  report::check_files(run);
-  if (!is_there(run / report::kMetricsFile)) {
+  const bool folder = is_folder(run);
+  if (folder) report::check_files(run);
+  const std::filesystem::path metrics = folder ? run / report::kMetricsFile : run;
+  if (folder && !is_there(metrics)) {
     throw IoError(fmt::format("{} holds no {}", run.string(), report::kMetricsFile),
                   hint("is it the folder of a run?"));
   }
-  series.points = report::read_metrics(run / report::kMetricsFile);
-  if (const std::filesystem::path config = run / report::kConfigFile; path_exists(config)) {
+  Series series = report::read_metrics(metrics);
+  series.name = run.string();
+  while (series.name.size() > 1 && series.name.back() == '/') series.name.pop_back();
+  if (const std::filesystem::path config = run / report::kConfigFile; folder && path_exists(config))
     report::read_config(config, series);
-  }
   return series;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 
 #include "base/files.h"
@@ -104,6 +105,7 @@ std::string to_json(const FitResult& result) {
                               {"version", kVersion},
                               {"libraries", result.libraries},
                               {"plan_sha256", result.plan_sha256}});
+  if (!std::isnan(result.val_acc)) object.add("val_acc", result.val_acc);
   if (result.data) {
     object.add("bad_files", result.data->bad_files);
     object.add("duplicates", result.data->duplicates);
@@ -143,8 +145,8 @@ void write_result(const std::filesystem::path& path, const FitResult& result, co
   write_file(path, to_json(result) + "\n", folder);
 }
 
-std::string metrics_header() {
-  return "epoch,train_loss,train_acc,test_acc\n";
+std::string metrics_header(bool validated) {
+  return validated ? "epoch,train_loss,train_acc,val_acc\n" : "epoch,train_loss,train_acc,test_acc\n";
 }
 
 std::string metrics_line(const CurvePoint& point) {
@@ -152,10 +154,11 @@ std::string metrics_line(const CurvePoint& point) {
                      point.test_acc < 0 ? "" : fmt::format("{}", point.test_acc));
 }
 
-std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
+Series read_metrics(const std::filesystem::path& path) {
   constexpr std::size_t kMostPoints = std::size_t{1} << 18U;  // 43,000 epochs
   const std::string text = read_text(path);
-  std::vector<CurvePoint> points;
+  Series read;
+  std::vector<CurvePoint>& points = read.points;
   std::size_t begin = 0;
   for (int line = 1;; ++line) {
     const std::size_t end = text.find('\n', begin);
@@ -164,8 +167,9 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
     if (rest.ends_with('\r')) rest.remove_suffix(1);  // a spreadsheet's, or an editor's
     begin = end + 1;
     if (line == 1) {
-      const std::string header = metrics_header();
-      if (end != std::string::npos && std::string(rest) + '\n' == header) continue;
+      const std::string header = metrics_header(), first = std::string(rest) + '\n';
+      read.validated = first == metrics_header(true);
+      if (end != std::string::npos && (read.validated || first == header)) continue;
       throw FormatError(
           fmt::format("{}: the first line is not '{}'", path.string(), header.substr(0, header.size() - 1)),
           "is it the metrics.csv of a run?");
@@ -189,7 +193,7 @@ std::vector<CurvePoint> read_metrics(const std::filesystem::path& path) {
                       parse_number<double>(fields[2], place),
                       fields[3].empty() ? -1 : parse_number<double>(fields[3], place)});
   }
-  return points;
+  return read;
 }
 
 void read_config(const std::filesystem::path& path, Series& series) {

@@ -150,6 +150,8 @@ Band band_of(std::span<const Series> runs) {
     }
   }
   Band band;
+  for (Series* series : {&band.mean, &band.low, &band.high})
+    series->validated = are_validated(runs);
   for (const auto& at_epoch : by_epoch) {
     const double x = at_epoch.first;
     const Values& values = at_epoch.second;

@@ -14,7 +14,6 @@ namespace resnet {
 
 namespace {
 
-using report::Curve;
 using report::kCurves;
 using report::Last;
 using report::pixel;
@@ -106,12 +105,14 @@ class Drawing {
   double y_of(double y) const { return kFieldBottom - y / ranges_.y * (kFieldBottom - kFieldTop); }
 
   std::string description() const {
-    std::string text = "Train loss, train accuracy and test accuracy over epochs.";
+    const bool validated = report::are_validated(runs_);
+    std::string text = fmt::format("Train loss, train accuracy and {} accuracy over epochs.",
+                                   validated ? "validation" : "test");
     for (const Series& run : runs_) {
       text += runs_.size() > 1 ? " " + run.name + ":" : " Last values:";
-      for (const Curve& curve : kCurves) {
-        const Last last = report::last_of(curve, run);
-        text += fmt::format("{} {} {}", curve.name == kCurves[0].name ? "" : ",", curve.name,
+      for (std::size_t i = 0; i < kCurves.size(); ++i) {
+        const Last last = report::last_of(kCurves[i], run);
+        text += fmt::format("{} {} {}", i == 0 ? "" : ",", report::name_of(i, runs_),
                             last.measured ? report::figure(last.value) : "not measured");
       }
       text += ".";
@@ -123,7 +124,7 @@ class Drawing {
     double x = kFieldLeft;
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
       add("<path class=\"line {}\" d=\"M{} 64h40\"/>\n", kClass[i], pixel(x));
-      add("<text class=\"name\" x=\"{}\" y=\"68.5\">{}</text>\n", pixel(x + 49), kCurves[i].name);
+      add("<text class=\"name\" x=\"{}\" y=\"68.5\">{}</text>\n", pixel(x + 49), report::name_of(i, runs_));
       x += 49 + 100;
     }
   }
@@ -227,7 +228,7 @@ class Drawing {
         }
         add("<circle class=\"hover\" cx=\"{}\" cy=\"{}\" r=\"7\"><title>{}{} {} at epoch "
             "{:.4g}</title></circle>\n",
-            pixel(x), pixel(y), runs_.size() > 1 ? xml_text(series.name) + ": " : "", kCurves[i].name,
+            pixel(x), pixel(y), runs_.size() > 1 ? xml_text(series.name) + ": " : "", report::name_of(i, runs_),
             report::figure(value), point.x);
       }
     }
@@ -278,7 +279,7 @@ class Drawing {
     double y = kHeight + 12;
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
       add("<text class=\"end {}\" x=\"{}\" y=\"{}\">{}</text>\n", kClass[i], columns[i], pixel(y),
-          kCurves[i].name);
+          report::name_of(i, runs_));
     }
     for (std::size_t run = 0; run < runs_.size(); ++run) {
       y += kRunLine;

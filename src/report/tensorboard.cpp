@@ -53,6 +53,7 @@ class TensorBoard final : public Observer {
 
   void on_start(const RunInfo& run) override {
     progress_ = run.done;
+    validated_ = run.val_examples > 0;
     progress_.step = run.done_steps;
     // Also at the beginning of a run: TensorBoard takes the first one for that, and voids nothing for it.
     waiting_ += report::start_event({wall_time(), run.done_steps + 1});
@@ -67,7 +68,7 @@ class TensorBoard final : public Observer {
   void on_point(const CurvePoint& point) override {
     std::vector<std::pair<std::string, double>> scalars = {{"loss/train", point.loss},
                                                            {"accuracy/train", point.train_acc}};
-    if (point.test_acc >= 0) scalars.emplace_back("accuracy/test", point.test_acc);
+    if (point.test_acc >= 0) scalars.emplace_back(validated_ ? "accuracy/val" : "accuracy/test", point.test_acc);
     scalars.emplace_back("epoch", point.x);
     scalars.emplace_back("lr", progress_.lr);
     scalars.emplace_back("examples_per_second", progress_.recent_examples_per_second);
@@ -140,6 +141,7 @@ class TensorBoard final : public Observer {
   std::string waiting_;  // to be written
   std::optional<AppendedFile> file_;
   bool begun_ = false, said_ = false;  // the run; a point
+  bool validated_ = false;             // by a set of its own
 };
 
 }  // namespace

@@ -184,7 +184,7 @@ std::string legend(std::span<const Series> runs, const TextPlotOptions& options)
     for (std::size_t i = 0; i < kCurves.size(); ++i) {
       const std::string sample = options.utf8 ? kStyles[i].sample : std::string(1, kStyles[i].letter);
       line += (i == 0 ? "" : "   ") + paint(sample, i, options.colors) + " ";
-      line += words ? kCurves[i].name : report::kShortNames[i];
+      line += report::name_of(i, runs, !words);
       if (!values || runs.size() != 1) continue;
       if (const report::Last last = report::last_of(kCurves[i], runs[0]); last.measured) {
         line += " " + report::figure(last.value);
@@ -230,7 +230,7 @@ std::string table(std::span<const Series> runs, int width, bool utf8) {
     std::string line = fmt::format("{} {}", report::letter_of(i), name);
     for (std::size_t k = 0; k < kCurves.size(); ++k) {
       const report::Last last = report::last_of(kCurves[k], runs[i]);
-      line += fmt::format("{} {} {:>5}", words ? " " : "", words ? kCurves[k].name : report::kShortNames[k],
+      line += fmt::format("{} {} {:>5}", words ? " " : "", report::name_of(k, runs, !words),
                           last.measured ? report::figure(last.value) : "-");
     }
     text += report::clip(line, width) + "\n";

@@ -41,9 +41,10 @@ std::string recorded_folder(const char* flag, const std::string& folder) {
 
 }  // namespace
 
-Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test) {
-  settings.train_sha256 = train.content_sha256();
-  settings.test_sha256 = test.content_sha256();
+Settings recorded(Settings settings, const data::TrainTest& sets) {
+  settings.train_sha256 = sets.train.content_sha256();
+  settings.test_sha256 = sets.test.content_sha256();
+  settings.val_sha256 = sets.validation ? sets.validation->content_sha256() : "";
   return with_whole_paths(std::move(settings));
 }
 
@@ -64,14 +65,28 @@ Settings with_whole_paths(Settings settings) {
   return settings;
 }
 
-bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset) {
-  const bool train = split == data::Split::train;
-  const std::string& known = train ? run.train_sha256 : run.test_sha256;
-  const std::int64_t limit = train ? run.limit_train : run.limit_test;
+namespace {
+
+// Whether the first `limit` examples, 0: all, have the SHA-256 `known`; true where that is "".
+bool is_known(const std::string& known, std::int64_t limit, const data::Dataset& dataset) {
   const data::Dataset::Source& source = dataset.source();
   const std::int64_t count = limit > 0 ? std::min(limit, source.size()) : source.size();
   return known.empty() ||
          known == (count == dataset.size() ? dataset.content_sha256() : data::content_sha256(source, count));
+}
+
+}  // namespace
+
+bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset) {
+  return split == data::Split::train ? is_known(run.train_sha256, run.limit_train, dataset)
+                                     : is_known(run.test_sha256, run.limit_test, dataset);
+}
+
+bool is_data_of(const Settings& run, const data::TrainTest& sets) {
+  const bool watched = sets.validation ? is_known(run.val_sha256, run.limit_test, *sets.validation)
+                                       : run.val_sha256.empty();
+  return watched && is_data_of(run, data::Split::train, sets.train) &&
+         is_data_of(run, data::Split::test, sets.test);
 }
 
 std::string to_toml(const Settings& settings) {
@@ -177,9 +192,12 @@ data::Dataset opened(const Settings& settings, data::Split split, const data::Da
 }  // namespace
 
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch) {
-  const auto [train, test] = data::open(settings.data, data_options(settings, watch));
-  return data::cached({train.first(settings.limit_train), test.first(settings.limit_test)},
-                      cache_options(settings));
+  data::TrainTest sets = data::open(settings.data, data_options(settings, watch));
+  sets.train = sets.train.first(settings.limit_train);
+  for (data::Dataset* set : {&sets.test, sets.validation ? &*sets.validation : nullptr}) {
+    if (set != nullptr) *set = set->first(settings.limit_test);
+  }
+  return data::cached(std::move(sets), cache_options(settings));
 }
 
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch) {

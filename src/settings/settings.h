@@ -20,7 +20,7 @@ struct Settings {
   std::string data{data::data_sources().front().name};
   std::string data_dir;
   // Of the examples that a run used (data::content_sha256); "" where it is not known. In config.toml alone.
-  std::string train_sha256, test_sha256;
+  std::string train_sha256, test_sha256, val_sha256;
   data::Resize resize{96};
   double val_split = data::DatasetOptions{}.val_split;
   std::string on_bad_file = "stop";
@@ -97,9 +97,11 @@ inline constexpr const char* kTomlHeading = "# A run of resnet train;";
 /// ConfigError; such an `out`, which nothing depends on, is left out.
 Settings with_whole_paths(Settings settings);
 /// The same as a run's config.toml keeps them: the examples are known by their content too.
-Settings recorded(Settings settings, const data::Dataset& train, const data::Dataset& test);
+Settings recorded(Settings settings, const data::TrainTest& sets);
 /// Whether `dataset` has the examples that `run` used of this split; true where `run` does not say.
 bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dataset);
+/// The same of all that it used.
+bool is_data_of(const Settings& run, const data::TrainTest& sets);
 
 /// A complete config.toml, from which `resnet train --config` repeats the run.
 std::string to_toml(const Settings& settings);
@@ -110,7 +112,7 @@ Settings from_toml(const std::string& text, const std::string& file);
 
 // What the settings say to the library.
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
-/// `watch` has the functions that a scan calls, if any. Both splits have the settings' cache, one has none.
+/// `watch` has the functions that a scan calls, if any. All splits have the settings' cache, one has none.
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
 /// The pictures as a model takes them, whatever the settings say of that.

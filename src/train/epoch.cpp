@@ -127,31 +127,43 @@ void Run::leave_out(Diagnosis& d) {
   for (const auto& observer : options_.observers) observer->on_nonfinite(d);
 }
 
-bool Run::evaluate_epoch() {
+Evaluation Run::evaluated(const data::Dataset& set, Views views) {
   const auto tell = [&](std::int64_t tested) {
-    for (const auto& observer : options_.observers) observer->on_evaluation(told_of(at_), tested);
+    for (const auto& observer : options_.observers) observer->on_evaluation(told_of(at_), tested, set.size());
   };
   tell(0);
+  return evaluate(*engine_, set,
+                  {.batch_size = options_.batch_size,
+                   .views = views,
+                   .loader_threads = options_.loader_threads,
+                   .prefetch = prefetch_,
+                   .stop = options_.stop,
+                   .seen = tell});
+}
+
+void Run::test(const State& state) {
+  if (!options_.validation || interrupted() || at_.evaluated_at != at_.steps) return;
+  engine_->set_state(state);
+  const Evaluation evaluation = evaluated(test_, options_.views);
+  if (evaluation.examples == test_.size()) tested_ = evaluation.test_acc;
+}
+
+bool Run::evaluate_epoch() {
   State own;  // of the network, while the average is in its place
   if (average_.on()) {
     own = engine_->state();
     engine_->set_state(average_.state(*engine_));
   }
-  const Evaluation evaluation = evaluate(*engine_, test_,
-                                         {.batch_size = options_.batch_size,
-                                          .views = stopped() ? options_.views : views_between(options_),
-                                          .loader_threads = options_.loader_threads,
-                                          .prefetch = prefetch_,
-                                          .stop = options_.stop,
-                                          .seen = tell});
-  if (options_.patience > 0 && evaluation.examples == test_.size() &&
+  const Evaluation evaluation =
+      evaluated(watched(), stopped() ? options_.views : views_between(options_));
+  if (options_.patience > 0 && evaluation.examples == watched().size() &&
       !(evaluation.test_acc <= at_.best_acc)) {
     at_.best_acc = evaluation.test_acc;
     at_.best_epoch = at_.progress.epoch + 1;
     best_ = engine_->state();
   }
   if (average_.on()) engine_->set_state(own);
-  if (evaluation.examples < test_.size()) return false;
+  if (evaluation.examples < watched().size()) return false;
   at_.test_acc = evaluation.test_acc;
   at_.evaluated_at = at_.steps;
   end_epoch(at_.test_acc);

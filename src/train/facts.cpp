@@ -101,6 +101,7 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
   list.add("AverageOptions::decay", options.average.decay);
   list.add("steps between updates of the average", options.average.every);
   add_data(list, train, test);
+  list.add("validation examples", options.validation ? options.validation->content_sha256() : "none");
   list.add("network", sha256_of(to_json(network.train ? *network.train : network.eval)));
   return list.facts;
 }

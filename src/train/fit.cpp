@@ -1,5 +1,6 @@
 // A run from its beginning to its end; what happens in an epoch is in epoch.cpp.
 #include <algorithm>
+#include <utility>
 
 #include "compiler/optimizer.h"
 #include "io/model_hash.h"
@@ -46,6 +47,7 @@ FitResult Run::execute() {
     replay_.forget();  // its copy is released before others are made
     if (keeper_ && at_.steps > 0) keep(true);
     result = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
+    test(result);
   } catch (const DeviceError&) {  // what was trained is lost with the engine's state
     throw;
   } catch (...) {
@@ -78,13 +80,19 @@ void Run::plan_steps() {
   if (options_.steps > 0)
     info_.planned_steps =
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
-  PaceMeter meter(*engine_, *feed_, test_, options_, clock_, prefetch_);
+  PaceMeter meter(*engine_, *feed_, watched(), options_, clock_, prefetch_);
+  const auto with_test = [&](Pace pace) {
+    if (options_.validation)
+      pace.end += pace.last_evaluation() * static_cast<double>(test_.size()) /
+                  static_cast<double>(watched().size());
+    return pace;
+  };
   if (options_.seconds > 0) {
     constexpr double kMeasured = 0.005;  // of the time
     // No schedule is shorter than its warm-up: where the time is, all of it is compressed from the beginning.
     const std::int64_t least = warmup_steps(options_.schedule, steps_per_epoch()) + 1;
     info_.planned_steps = std::max(info_.planned_steps, least);
-    const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
+    const Pace pace = with_test(meter.measure(order_, kMeasured * options_.seconds));
     const double now = clock_(), end = begin_ - spent_before_ + options_.seconds;
     const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
     const std::int64_t had = at_.step_changes.empty() ? at_.planned_steps : at_.step_changes.back().steps;
@@ -110,7 +118,8 @@ void Run::plan_steps() {
   if (options_.seconds == 0) info_.step_changes = options_.step_changes;
   for (const StepChange& change : info_.step_changes) schedule_->change(change);
   if (!time_ && options_.estimate && schedule_->steps() - at_.steps >= kWorthAnEstimate)
-    info_.seconds = seconds_of(schedule_->steps(), meter.estimate(order_), steps_per_epoch(), at_.steps);
+    info_.seconds =
+        seconds_of(schedule_->steps(), with_test(meter.estimate(order_)), steps_per_epoch(), at_.steps);
 }
 
 void Run::restore(Checkpoint checkpoint) {
@@ -190,9 +199,10 @@ void Run::roll_back() {
 
 FitResult Run::finish(const State& state) {
   FitResult result = result_of(at_, info_, options_);
+  if (options_.validation) result.val_acc = std::exchange(result.test_acc, tested_.value_or(kNotMeasured));
   result.data = train_.source().counts();
   result.weights_sha256 = io::weights_sha256(state);
-  result.complete = at_.evaluated_at == at_.steps && !interrupted();
+  result.complete = at_.evaluated_at == at_.steps && !interrupted() && (!options_.validation || tested_);
   result.seconds = spent_before_ + clock_() - begin_;
   for (const auto& observer : options_.observers) observer->on_finish(result);
   return result;
@@ -204,6 +214,7 @@ FitResult fit(nn::Module& net, const data::Dataset& train, const data::Dataset& 
               const FitOptions& options) {
   train::check_options(options);
   train::check_data(train, test);
+  if (options.validation) train::check_data(train, *options.validation);
   return train::Run(net, train, test, options).execute();
 }
 

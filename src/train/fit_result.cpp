@@ -17,8 +17,11 @@ std::ostream& operator<<(std::ostream& out, const FitResult& result) {
   const std::string rate = std::isnan(result.examples_per_second)
                                ? "examples/sec not measured"
                                : fmt::format("{:.1f} examples/sec", result.examples_per_second);
-  return out << fmt::format("loss {}, train acc {}, test acc {}\n{} on {}\n", figure(result.loss),
-                            figure(result.train_acc), figure(result.test_acc), rate, result.device);
+  const std::string watched =
+      std::isnan(result.val_acc) ? "" : fmt::format("val acc {}, ", figure(result.val_acc));
+  return out << fmt::format("loss {}, train acc {}, {}test acc {}\n{} on {}\n", figure(result.loss),
+                            figure(result.train_acc), watched, figure(result.test_acc), rate,
+                            result.device);
 }
 
 namespace train {
@@ -30,6 +33,7 @@ RunInfo info_of(const nn::Module& net, const data::Dataset& train, const data::D
   info.dataset = train.name();
   info.train_examples = train.size();
   info.test_examples = test.size();
+  info.val_examples = options.validation ? options.validation->size() : 0;
   info.classes = static_cast<std::int64_t>(train.classes().size());
   info.batch_size = options.batch_size;
   info.accumulate = options.accumulate;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/memory.h"
@@ -158,12 +159,22 @@ std::string hint_for(const FitOptions& options, Engine& engine, const nn::Module
 }
 
 // Pictures are kept where there is room besides.
-void limit_caches(const data::Dataset& train, const data::Dataset& test, std::int64_t left) {
-  const bool apart = train.cache() != nullptr && test.cache() != nullptr &&
-                     train.cache()->budget() != test.cache()->budget();
-  for (const data::Dataset* set : {&train, &test}) {
-    if (set->cache() != nullptr) set->cache()->limit(apart ? left / 2 : left);
+void limit_caches(const std::vector<const data::Dataset*>& sets, std::int64_t left) {
+  std::set<const void*> budgets;
+  for (const data::Dataset* set : sets) {
+    if (set->cache() != nullptr) budgets.insert(set->cache()->budget());
   }
+  const auto shares = std::max<std::int64_t>(1, std::ssize(budgets));
+  for (const data::Dataset* set : sets) {
+    if (set->cache() != nullptr) set->cache()->limit(left / shares);
+  }
+}
+
+// What a run evaluates.
+std::vector<const data::Dataset*> evaluated(const FitOptions& options, const data::Dataset& test) {
+  std::vector<const data::Dataset*> sets = {&test};
+  if (options.validation) sets.push_back(&*options.validation);
+  return sets;
 }
 
 }  // namespace
@@ -171,7 +182,9 @@ void limit_caches(const data::Dataset& train, const data::Dataset& test, std::in
 MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& net,
                    const data::Dataset& train, const data::Dataset& test, int prefetch) {
   ArenaNeed arena(engine);
-  arena.add(test, batch_sizes(test.size(), options.batch_size), Work::infer, false);
+  const std::vector<const data::Dataset*> evaluations = evaluated(options, test);
+  for (const data::Dataset* set : evaluations)
+    arena.add(*set, batch_sizes(set->size(), options.batch_size), Work::infer, false);
   arena.add(train, batch_sizes(train.size(), options.batch_size, options.drop_last), work_of(options),
             mixes(options, train));
 
@@ -188,16 +201,22 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
   MemoryNeed need;
   need.engine = arena.process();
   need.device = arena.device();
+  std::int64_t evaluation = 0, tested = 0;  // of the larger set
+  for (const data::Dataset* set : evaluations) {
+    std::int64_t bytes =
+        ring_bytes(*set, options.batch_size, false, prefetch) + evaluating * decoding_bytes(*set);
+    if (options.views != Views::one) bytes += ring_bytes(*set, options.batch_size, false, 0);
+    evaluation = std::max(evaluation, bytes);
+    tested = std::max(tested, set->size());
+  }
   need.batches = ring_bytes(train, options.batch_size, options.drop_last, prefetch) +
-                 ring_bytes(test, options.batch_size, false, prefetch) +
-                 loading.threads * decoding_bytes(train) + evaluating * decoding_bytes(test);
-  if (options.views != Views::one) need.batches += ring_bytes(test, options.batch_size, false, 0);
+                 loading.threads * decoding_bytes(train) + evaluation;
   need.checkpoint = std::max(checkpoints ? all + (averages + best) * values : 0,
                              measured ? all + (2 * averages + sums) * values : 0);
   // The state some steps ago; the average and its next value or the network's own, what is best and its
   // successor; at the end a copy of what the network gets.
   need.copies = all + (3 * averages + 2 * best + sums + 1) * values;
-  need.rest = rest_of(engine.device().threads + loading.threads + evaluating + 1, train.size(), test.size());
+  need.rest = rest_of(engine.device().threads + loading.threads + evaluating + 1, train.size(), tested);
   if (options.checkpoints.resume) {  // what is read, and the engine's beside it to compare; no step ran yet
     const std::int64_t read = 2 * all + (1 + averages + best) * values;
     need.copies +=
@@ -224,7 +243,9 @@ int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module&
                                   left_text(left, most)),
                       hint_for(options, engine, net, train, test, need, both));
   }
-  limit_caches(train, test, left - need.total());
+  std::vector<const data::Dataset*> sets = evaluated(options, test);
+  sets.push_back(&train);
+  limit_caches(sets, left - need.total());
   return prefetch;
 }
 

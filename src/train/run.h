@@ -101,6 +101,15 @@ class Run {
   // rate.
   void roll_back();
 
+  // What evaluations between epochs see, and patience chooses by.
+  const data::Dataset& watched() const { return options_.validation ? *options_.validation : test_; }
+
+  // Of `set` by the network as the engine has it; observers are told.
+  Evaluation evaluated(const data::Dataset& set, Views views);
+
+  // The test set where the run was watched on another, at its end, by the network that it gives.
+  void test(const State& state);
+
   // Gives whether it was not interrupted.
   bool evaluate_epoch();
   void end_epoch(double test_acc);
@@ -133,6 +142,7 @@ class Run {
   Checkpoint blank_;         // what all of the run have
 
   RunState at_;  // where the run stands
+  std::optional<double> tested_;  // by test()
   Rate epoch_rate_{0};
   Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen
   State best_;

@@ -16,9 +16,9 @@ Clock clock_of(const FitOptions& options);
 /// Wall time, seconds.
 struct Pace {
   double step = 0;         // with the wait for its batches
-  double evaluation = 0;   // of the whole test set, between epochs
+  double evaluation = 0;   // of the whole set that is evaluated between epochs
   double last_factor = 1;  // how many times as long the last evaluation takes
-  double end = 0;          // from the last evaluation on: hashing and saving
+  double end = 0;          // from the last evaluation on: the test set if that was another, hashing, saving
 
   double last_evaluation() const noexcept { return last_factor * evaluation; }
 };
@@ -71,7 +71,7 @@ class TimePlan {
 /// Measures the pace of an engine with steps that train nothing: its state is as before then.
 class PaceMeter {
  public:
-  /// `prefetch`: of evaluations.
+  /// `test` is what is evaluated between epochs, `prefetch` of evaluations.
   PaceMeter(Engine& engine, Feed& feed, const data::Dataset& test, const FitOptions& options, Clock clock,
             int prefetch)
       : engine_(engine),

@@ -79,7 +79,7 @@ TEST_F(PictureFolder, OfEachClassIsASubFolderOfAnyDepthAndScript) {
   EXPECT_EQ(found.pictures[1].label, 1);
   EXPECT_EQ(found.pictures[0].facts.height, 2);
   EXPECT_EQ(found.pictures[0].facts.width, 3);
-  const auto [train, test] = data::folder(dir(), {.val_split = 0});
+  const auto [train, test, watched] = data::folder(dir(), {.val_split = 0});
   EXPECT_EQ(train.size(), 4);
   EXPECT_EQ(train.example_shape(), (Shape{3, 2, 3}));
   EXPECT_EQ(train.name(), "folder:" + dir().string());
@@ -151,7 +151,7 @@ TEST_F(PictureFolder, NamesEveryBadFileAtOnceOrLeavesThemOut) {
   EXPECT_THAT(refusal(options), HasSubstr("; 3 more cannot | mend or delete"));
   told.clear();
   options.on_bad_file = data::BadFiles::skip;
-  const auto [train, test] = data::folder(dir(), options);
+  const auto [train, test, watched] = data::folder(dir(), options);
   EXPECT_THAT(told, ElementsAre("a/empty.jpg", "b/link.ppm", "b/no-ending", "b/text.png"));
   EXPECT_EQ(train.size() + test.size(), 8);
   EXPECT_EQ(train.source().counts()->bad_files, 4);
@@ -167,7 +167,7 @@ TEST_F(PictureFolder, NamesPicturesOfWhichTheResizeWouldMakeTooMuch) {
   options.resize = {1000, 0};
   EXPECT_THAT(refusal(options), HasSubstr("a/strip.ppm cannot be read: an image of "));
   options.on_bad_file = data::BadFiles::skip;
-  const auto [train, test] = data::folder(dir(), options);
+  const auto [train, test, watched] = data::folder(dir(), options);
   EXPECT_EQ(train.size() + test.size(), 8);
   EXPECT_EQ(train.source().counts()->bad_files, 2);
   EXPECT_THAT(train.classes(), ElementsAre("a", "b")) << "none is of strips alone";
@@ -213,7 +213,7 @@ TEST_F(PictureFolder, SmallClassesHavePicturesOnBothSides) {
   for (int i = 0; i < 2; ++i) put_picture("two/" + std::to_string(i) + ".ppm", i);
   for (int i = 2; i < 50; ++i) put_picture("more/" + std::to_string(i) + ".ppm", i);
   put_picture("one/x.ppm", 60);
-  const auto [train, test] = data::folder(dir(), {});
+  const auto [train, test, watched] = data::folder(dir(), {});
   std::map<std::string, int> tested;
   for (std::int64_t i = 0; i < test.size(); ++i)
     ++tested[test.classes()[static_cast<std::size_t>(test.label(i))]];
@@ -233,16 +233,20 @@ TEST_F(PictureFolder, WithTrainAndValIsUsedAsItIs) {
   EXPECT_THAT(found.empty, ElementsAre("val/c"));
   EXPECT_EQ(found.loose, 1);
   EXPECT_EQ(data::duplicates_of(found).overlaps, 1);
-  const auto [train, test] = data::folder(dir(), {.val_split = 0.9});
+  const auto [train, test, watched] = data::folder(dir(), {.val_split = 0.9});
   EXPECT_EQ(train.size(), 3);
   EXPECT_EQ(test.size(), 2);
   EXPECT_EQ(test.source().counts()->overlaps, 1);
-  put_picture("test/c/7.ppm", 7);  // goes before val/
-  const auto [learned, tested] = data::folder(dir());
+  EXPECT_FALSE(watched);
+  put_picture("test/c/7.ppm", 7);  // then val/ is the validation set
+  const auto [learned, tested, validation] = data::folder(dir());
   EXPECT_EQ(learned.size(), 3);
   ASSERT_EQ(tested.size(), 1);
   EXPECT_EQ(tested.source().name(0), "test/c/7.ppm");
-  EXPECT_EQ(tested.source().counts()->overlaps, 0) << "val/ is not used";
+  EXPECT_EQ(tested.source().counts()->overlaps, 0) << "what is in val/ too is not of the test";
+  ASSERT_TRUE(validation);
+  EXPECT_EQ(validation->size(), 2);
+  EXPECT_THAT(validation->classes(), ElementsAre("a", "b", "c"));
   put_picture("test/d/8.ppm", 8);
   EXPECT_THAT(refusal(), HasSubstr("class 'd' has no picture in train/"));
 }
@@ -256,7 +260,7 @@ TEST_F(PictureFolder, MayHaveAClassThatIsCalledTrain) {
 TEST_F(PictureFolder, WithTrainAloneIsSplit) {
   for (int i = 0; i < 20; ++i)
     put_picture("train/" + std::string(i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm", i);
-  const auto [train, test] = data::folder(dir(), {.val_split = 0.2});
+  const auto [train, test, watched] = data::folder(dir(), {.val_split = 0.2});
   EXPECT_EQ(train.size(), 16);
   EXPECT_EQ(test.size(), 4);
 }
@@ -281,7 +285,7 @@ TEST_F(PictureFolder, ThatIsNoneIsRefused) {
 
 TEST_F(PictureFolder, IsKnownByItsContent) {
   for (int i = 0; i < 30; ++i) put_picture((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm", i);
-  const auto [train, test] = data::folder(dir());
+  const auto [train, test, watched] = data::folder(dir());
   const std::string before = data::content_sha256(train.source(), train.size());
   EXPECT_EQ(train.content_sha256(), before);
   EXPECT_NE(train.first(1).content_sha256(), before);
@@ -289,7 +293,7 @@ TEST_F(PictureFolder, IsKnownByItsContent) {
     fs::remove(dir() / ((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm"));
     put_picture((i % 2 == 0 ? "a/x" : "b/x") + std::to_string(97 * i % 31) + ".ppm", i, "again");
   }
-  const auto [renamed, other] = data::folder(dir());
+  const auto [renamed, other, watched] = data::folder(dir());
   EXPECT_EQ(data::content_sha256(renamed.source(), renamed.size()), before);
   put_picture("a/new.ppm", 77);
   EXPECT_NE(data::content_sha256(data::folder(dir(), {.val_split = 0}).train.source(), 100), before);
@@ -344,7 +348,7 @@ TEST_F(PictureFolder, IsScannedOnce) {
 TEST_F(PictureFolder, IsReadByTheLoaderInItsThreads) {
   for (int i = 0; i < 40; ++i)
     put_picture((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm", i, "", 3 + i % 5);
-  const auto [train, test] = data::folder(dir(), {.resize = {4, 4}});
+  const auto [train, test, watched] = data::folder(dir(), {.resize = {4, 4}});
   std::vector<std::vector<float>> seen;
   for (const int threads : {1, 2, 4}) {
     data::Loader loader(train, {.batch_size = 5, .threads = threads});

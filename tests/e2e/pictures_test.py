@@ -165,6 +165,33 @@ for i in range(12):
 parts = run("train", "parts", *SMALL, "--batch-size", "4", "--out", "parts-run", "--json", says="4 pictures of the test are in train/ too")
 assert json.loads(parts.stdout)["overlaps"] == 4
 
+# train/, val/ and test/: watched on val/, chosen by it too, tested once on test/.
+for i in range(3):
+    for k in "ab":
+        put(f"parts/test/{k}/{i}.png", png(200 + 2 * i + (k == "b")))
+three = json.loads(run("data", "parts", "--resize", "8", "--json").stdout)
+assert (three["train"], three["validation"], three["test"], three["overlaps"]) == (12, 12, 6, 0), three
+assert [(c["train"], c["validation"], c["test"]) for c in three["classes"]] == [(6, 6, 3)] * 2, three
+assert "12 pictures to train on, 12 to validate on, 6 to test on, 2 classes" in run("data", "parts", "--resize", "8").stdout
+watched = run("train", "parts", *SMALL[:-1], "--batch-size", "4", "--steps", "6", "--patience", "2", "--out", "watched", "--json",
+              says="note: val/ is what a training is watched on, test/ what it is tested on at its end\n")
+assert "12 training examples, 12 to validate, 6 to test;" in watched.stderr and "  val acc 0." in watched.stderr, watched.stderr
+result = json.loads(watched.stdout)
+tested = json.loads(run("eval", "watched", "--json").stdout)
+assert tested["examples"] == 6 and tested["test_acc"] == result["test_acc"], (tested, result)
+metrics = (HERE / "watched/metrics.csv").read_text().splitlines()
+assert metrics[0] == "epoch,train_loss,train_acc,val_acc", metrics
+kept = [line.split(",")[3] for line in metrics[1:] if float(line.split(",")[0]) == (result["best_epoch"] or result["epochs"])]
+assert [float(value) for value in kept] == [result["val_acc"]], (metrics, result)
+assert "val acc" in (HERE / "watched/curves.svg").read_text() and "test acc" not in (HERE / "watched/curves.svg").read_text()
+assert "val acc" in run("plot", "watched").stdout and "test acc" in run("plot", "watched", "parts-run").stdout
+run("report", "watched")
+assert '"validated":true' in (HERE / "watched/report.html").read_text()
+again = json.loads(run("train", "--config", "watched/config.toml", "--out", "watched-again", "--json").stdout)
+assert again["weights_sha256"] == result["weights_sha256"] and again["test_acc"] == result["test_acc"], (again, result)
+put("parts/val/a/new.png", png(300))
+run("train", "--resume", "watched", code=1, says="has other examples now than the run of watched had")
+
 # The last batch of one example, and lists in a configuration.
 put("list.toml", b"blocks = [1, 1]\nchannels = [8, 8]\nresize = 8\n")
 odd = ["train", "parts", "--config", "list.toml", "--batch-size", "11", "--epochs", "1", "--quiet", "--out", "odd", "--json"]

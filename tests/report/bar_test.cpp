@@ -143,6 +143,10 @@ TEST(EpochLine, HasTheFiguresOfAnEpoch) {
             "epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  127.3 examples/sec  [06:12]");
   EXPECT_EQ(epoch_text(state.progress, 10, 0, -1, 372, 0),
             "epoch 1/10  loss 0.893  train acc 0.720  127.3 examples/sec  [06:12]");
+  EXPECT_EQ(epoch_text(state.progress, 10, 0, 0.801, 372, 0, -1, true),
+            "epoch 1/10  loss 0.893  train acc 0.720  val acc 0.801  127.3 examples/sec  [06:12]");
+  EXPECT_EQ(epoch_text(state.progress, 10, 0, 0.801, 372, 60, -1, true),
+            "1/10  loss 0.893  train 0.720  val 0.801  127.3/s  [06:12]");
 }
 
 TEST(EpochLine, ShortensWordsBeforeItLeavesFiguresOut) {

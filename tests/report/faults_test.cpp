@@ -36,7 +36,7 @@ class RunFolderFaults : public testing::Test {
       EXPECT_FALSE(tried.done) << tried;
       return;
     }
-    for (const CurvePoint& point : read_metrics(kFolder / kMetricsFile)) {
+    for (const CurvePoint& point : read_metrics(kFolder / kMetricsFile).points) {
       EXPECT_TRUE(
           std::any_of(known.begin(), known.end(), [&](const CurvePoint& k) { return same(k, point); }))
           << tried << ": " << metrics_line(point);
@@ -74,7 +74,7 @@ TEST_F(RunFolderFaults, LeaveAllRecordsWhereTheRunSucceeds) {
       [](const test::Tried& tried) {
         check_metrics(tried);
         if (!tried.done) return;
-        EXPECT_EQ(read_metrics(kFolder / kMetricsFile).size(), learning(3).size()) << tried;
+        EXPECT_EQ(read_metrics(kFolder / kMetricsFile).points.size(), learning(3).size()) << tried;
         EXPECT_TRUE(is_there(kFolder / kResultFile) && is_there(kFolder / kCurvesFile)) << tried;
       });
   EXPECT_GT(count, 300);

@@ -128,7 +128,7 @@ TEST_F(RunRecord, MetricsComeBackAsTheSameDoubles) {
   std::string text = metrics_header();
   for (const CurvePoint& point : points) text += metrics_line(point);
   write(file("metrics.csv"), text);
-  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv"));
+  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv")).points;
   ASSERT_EQ(got.size(), points.size());
   for (std::size_t i = 0; i < points.size(); ++i) {
     EXPECT_EQ(got[i].x, points[i].x);
@@ -145,24 +145,35 @@ TEST_F(RunRecord, MetricsComeBackAsTheSameDoubles) {
 TEST_F(RunRecord, MetricsOfARunThatDiedEndBeforeItsLastLine) {
   const std::string text = metrics_header() + "0.2,1,0.5,\n0.4,0.9,0.";
   write(file("metrics.csv"), text);
-  EXPECT_EQ(read_metrics(file("metrics.csv")).size(), 1U);
+  EXPECT_EQ(read_metrics(file("metrics.csv")).points.size(), 1U);
   write(file("metrics.csv"), metrics_header());
-  EXPECT_TRUE(read_metrics(file("metrics.csv")).empty());
+  EXPECT_TRUE(read_metrics(file("metrics.csv")).points.empty());
 }
 
 TEST_F(RunRecord, MetricsMayHaveTheLineEndsOfWindows) {
   write(file("metrics.csv"), "epoch,train_loss,train_acc,test_acc\r\n0.2,1,0.5,\r\n1,0.9,0.5,0.25\r\n");
-  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv"));
+  const std::vector<CurvePoint> got = read_metrics(file("metrics.csv")).points;
   ASSERT_EQ(got.size(), 2U);
   EXPECT_EQ(got[0].test_acc, -1);
   EXPECT_EQ(got[1].test_acc, 0.25);
+}
+
+TEST_F(RunRecord, MetricsSayWhetherTheyAreOfAValidationSet) {
+  EXPECT_EQ(metrics_header(true), "epoch,train_loss,train_acc,val_acc\n");
+  write(file("metrics.csv"), metrics_header(true) + "1,0.9,0.5,0.25\n");
+  const Series got = read_metrics(file("metrics.csv"));
+  EXPECT_TRUE(got.validated);
+  ASSERT_EQ(got.points.size(), 1U);
+  EXPECT_EQ(got.points[0].test_acc, 0.25);
+  write(file("metrics.csv"), metrics_header());
+  EXPECT_FALSE(read_metrics(file("metrics.csv")).validated);
 }
 
 TEST_F(RunRecord, MetricsOfMoreThanAPlotCanUseAreRefused) {
   std::string text = metrics_header();
   for (int i = 0; i < 1 << 18; ++i) text += "0,0,0,\n";
   write(file("metrics.csv"), text);
-  EXPECT_EQ(read_metrics(file("metrics.csv")).size(), std::size_t{1} << 18U);
+  EXPECT_EQ(read_metrics(file("metrics.csv")).points.size(), std::size_t{1} << 18U);
   write(file("metrics.csv"), text + "0,0,0,\n");
   EXPECT_THROW(static_cast<void>(read_metrics(file("metrics.csv"))), FormatError);
 }

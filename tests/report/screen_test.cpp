@@ -41,7 +41,7 @@ TEST(Progress, SaysEveryMinuteThatItTestsWhereThereIsNoTerminal) {
   lines->on_start(small_run());
   const Progress done{0, 10, 2560, 0.6, 0.8, 256, 256};
   for (const std::int64_t tested : {0, 25, 50, 75, 100}) {
-    lines->on_evaluation(done, tested);
+    lines->on_evaluation(done, tested, 100);
     stage.now += 30;
   }
   EXPECT_EQ(stage.raw,
@@ -56,9 +56,9 @@ TEST(Progress, ShowsTheTestInTheBarAndWhatIsLeftOfTheRun) {
   const Progress done{0, 10, 2560, 0.6, 0.8, 256, 256};
   stage.now = 10;
   bar->on_step(done);
-  bar->on_evaluation(done, 0);
+  bar->on_evaluation(done, 0, 100);
   stage.now = 12;
-  bar->on_evaluation(done, 50);
+  bar->on_evaluation(done, 50, 100);
   EXPECT_EQ(stage.display.text(),
             "Epoch 1/3 testing:  50%|█████▌     | 50/100 [00:02<00:02, loss=0.600, acc=0.800, 03:30 left, "
             "25.0/s]\n")

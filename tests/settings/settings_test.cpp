@@ -179,7 +179,7 @@ class Recorded : public testing::Test {
  protected:
   static data::Dataset pictures(std::uint8_t level) { return pictures_of({0, 0}, 1, level); }
   static Settings recorded_of(const std::string& toml) {
-    return recorded(from_toml(toml, ""), pictures(1), pictures(2));
+    return recorded(from_toml(toml, ""), {pictures(1), pictures(2)});
   }
   const ScopedVariable environment_{"RESNET_DATA_DIR", nullptr};
   const std::filesystem::path here_ = std::filesystem::current_path();
@@ -205,11 +205,11 @@ TEST_F(Recorded, NamesTheFolderThatTheEnvironmentGave) {
 TEST_F(Recorded, RefusesDataThatTomlCannotNameAndLeavesOutAFolderLikeThat) {
   Settings odd;
   odd.out = "odd\xff";
-  EXPECT_EQ(recorded(odd, pictures(1), pictures(2)).out, "");
+  EXPECT_EQ(recorded(odd, {pictures(1), pictures(2)}).out, "");
   for (std::string Settings::*member : {&Settings::data, &Settings::data_dir}) {
     Settings settings;
     settings.*member = member == &Settings::data ? "idx:odd\xff" : "odd\xff";
-    EXPECT_THROW(recorded(settings, pictures(1), pictures(2)), ConfigError);
+    EXPECT_THROW(recorded(settings, {pictures(1), pictures(2)}), ConfigError);
   }
 }
 
@@ -238,6 +238,16 @@ TEST_F(Recorded, KnowsTheExamplesByTheirContent) {
   EXPECT_TRUE(is_data_of(run, data::Split::test, pictures(2)));
   EXPECT_FALSE(is_data_of(run, data::Split::test, pictures(1)));
   EXPECT_TRUE(is_data_of({}, data::Split::train, pictures(1))) << "an older config.toml does not say";
+}
+
+TEST_F(Recorded, KnowsTheValidationSet) {
+  const data::TrainTest two = {pictures(1), pictures(2)}, three = {pictures(1), pictures(2), pictures(3)};
+  const Settings run = from_toml(to_toml(recorded({}, three)), "config.toml");
+  EXPECT_TRUE(is_data_of(run, three));
+  EXPECT_FALSE(is_data_of(run, {pictures(1), pictures(2), pictures(4)}));
+  EXPECT_FALSE(is_data_of(run, two)) << "val/ or test/ is gone";
+  EXPECT_FALSE(is_data_of(run, {pictures(1), pictures(4), pictures(3)}));
+  EXPECT_TRUE(is_data_of(recorded({}, two), two));
 }
 
 TEST(Settings, ReachTheLibraryWhole) {

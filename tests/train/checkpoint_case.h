@@ -138,7 +138,7 @@ class Stopper final : public Observer {
   void on_step(const Progress&) override {
     if (--left_ == 0) stop = true;
   }
-  void on_evaluation(const Progress&, std::int64_t) override {
+  void on_evaluation(const Progress&, std::int64_t, std::int64_t) override {
     if (left_ <= 0) stop = true;
   }
   std::atomic<bool> stop{false};

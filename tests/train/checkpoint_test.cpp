@@ -96,7 +96,7 @@ TEST_F(Checkpoints, OfARunThatIsStoppedInItsLastStepHaveItsPoints) {
 class EvaluationStopper final : public Observer {
  public:
   explicit EvaluationStopper(int times) : left_(times) {}
-  void on_evaluation(const Progress&, std::int64_t) override {
+  void on_evaluation(const Progress&, std::int64_t, std::int64_t) override {
     if (--left_ == 0) stop = true;
   }
   std::atomic<bool> stop{false};
@@ -483,6 +483,7 @@ TEST(Facts, DifferForEveryOptionThatChangesARun) {
       {"patience", [](FitOptions& o) { o.patience = 1; }},
       {"drop_last", [](FitOptions& o) { o.drop_last = true; }},
       {"augment", [](FitOptions& o) { o.augment = {data::Flip{}}; }},
+      {"validation", [](FitOptions& o) { o.validation = test::counted(3); }},
   };
   nn::Sequential net = test::tiny_network();
   nn::init(net, net.scheme(), 0);

@@ -179,7 +179,7 @@ TEST(Fit, TellsHowFarATestHasCome) {
   Scripted run;
   struct Tests final : Observer {
     std::vector<std::int64_t> tested;
-    void on_evaluation(const Progress& progress, std::int64_t count) override {
+    void on_evaluation(const Progress& progress, std::int64_t count, std::int64_t) override {
       EXPECT_EQ(progress.batch, 3);
       tested.push_back(count);
     }

@@ -519,7 +519,7 @@ TEST(NonFinite, ThatDoesNotComeAgainIsTheMachines) {
 class Points final : public Observer {
  public:
   void on_point(const CurvePoint& point) override { all.push_back(point); }
-  void on_evaluation(const Progress& progress, std::int64_t) override {
+  void on_evaluation(const Progress& progress, std::int64_t, std::int64_t) override {
     EXPECT_TRUE(std::isnan(progress.loss));
   }
   std::vector<CurvePoint> all;
@@ -597,7 +597,7 @@ TEST(NonFinite, LeftOutCountsInWhatIsTold) {
       EXPECT_EQ(progress.step, ++steps);
       EXPECT_GT(progress.lr, 0);
     }
-    void on_evaluation(const Progress& progress, std::int64_t) override { EXPECT_EQ(progress.step, steps); }
+    void on_evaluation(const Progress& progress, std::int64_t, std::int64_t) override { EXPECT_EQ(progress.step, steps); }
     std::int64_t steps = 0;
   };
   FitOptions options = options_of(5, OnNan::skip);

@@ -267,6 +267,46 @@ TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
   EXPECT_EQ(state_of(net).back().second.values()[0], 2) << "the network of the second epoch";
 }
 
+// What is chosen by a set is not measured on it: the test set is seen once, by the network that is kept.
+TEST(Validation, IsWatchedAndTheTestSetIsSeenOnceAtTheEnd) {
+  struct Seen final : Observer {
+    std::int64_t validation = 0;  // examples of the set, before the first step
+    std::vector<std::int64_t> sets;
+    std::vector<double> points;
+    void on_start(const RunInfo& run) override { validation = run.val_examples; }
+    void on_evaluation(const Progress&, std::int64_t tested, std::int64_t examples) override {
+      if (tested == examples) sets.push_back(examples);
+    }
+    void on_point(const CurvePoint& point) override {
+      if (point.test_acc >= 0) points.push_back(point.test_acc);
+    }
+  };
+  const auto seen = std::make_shared<Seen>();
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, nn::Scheme::chapter, 1);
+  for (nn::Parameter& parameter : net[1].parameters()) std::ranges::fill(parameter.value.values(), 0.0F);
+  FitOptions options{.epochs = 9, .batch_size = 4, .observers = {seen}};
+  options.patience = 2;
+  options.validation = test::counted(4);
+  options.engine_factory = [](Network network, const EngineOptions&) {
+    return std::make_unique<Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 2});
+  };
+  const FitResult result = fit(net, test::counted(4), test::counted(3), options);
+  EXPECT_EQ(seen->validation, 4);
+  EXPECT_THAT(seen->sets, testing::ElementsAre(4, 4, 4, 4, 3));
+  EXPECT_THAT(seen->points, testing::ElementsAre(0.25, 0.75, 0.75, 0.5));
+  EXPECT_EQ(result.val_acc, 0.75) << "of the epoch that is kept";
+  EXPECT_DOUBLE_EQ(result.test_acc, 2 / 3.0);
+  EXPECT_TRUE(result.complete);
+  EXPECT_EQ(state_of(net).back().second.values()[0], 2) << "the network of the second epoch";
+  std::ostringstream text;
+  text << result;
+  EXPECT_THAT(text.str(), testing::HasSubstr("val acc 0.750, test acc 0.667\n"));
+
+  options.validation = test::counted(0);
+  EXPECT_THROW(fit(net, test::counted(4), test::counted(3), options), ConfigError) << "without examples";
+}
+
 // The bits of a run that a time decided are those of its steps; measuring leaves no trace.
 TEST(Time, DecidesTheStepsAndIsRepeatedByThem) {
   struct Plan final : Observer {

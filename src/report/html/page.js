@@ -51,9 +51,9 @@ function curvesSection() {
   const mean = (k) => (several && data.mean[k].length > 0 ? [{label: "mean", style: "ink mean", pieces: data.mean[k]}] : []);
   const each = (k, extra = "") => runs.map((run, i) => ({label: run.name, style: `thin c${i % 8} ${extra}`, pieces: run.curves[k]}));
   const charts = several
-    ? [{title: "Test accuracy", curves: [...mean(2), ...each(2)], band: band(2), top: 1}, {title: "Train loss", curves: [...mean(0), ...each(0)], band: band(0)},
+    ? [{title: data.validated ? "Validation accuracy" : "Test accuracy", curves: [...mean(2), ...each(2)], band: band(2), top: 1}, {title: "Train loss", curves: [...mean(0), ...each(0)], band: band(0)},
        {title: "Train accuracy", curves: [...mean(1), ...each(1)], band: band(1), top: 1}]
-    : [{title: "Accuracy", top: 1, curves: [{label: "test acc", style: "c2", pieces: runs[0].curves[2]}, {label: "train acc", style: "c1 dashed", pieces: runs[0].curves[1]}]},
+    : [{title: "Accuracy", top: 1, curves: [{label: data.validated ? "val acc" : "test acc", style: "c2", pieces: runs[0].curves[2]}, {label: "train acc", style: "c1 dashed", pieces: runs[0].curves[1]}]},
        {title: "Train loss", curves: [{label: "train loss", style: "c0", pieces: runs[0].curves[0]}]}];
   const shown = charts.filter((chart) => chart.curves.some((curve) => curve.pieces.length > 0));
   if (shown.length === 0) return;
