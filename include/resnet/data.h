@@ -200,8 +200,8 @@ Dataset idx(Split split, const DatasetOptions& options);
 /// those of batches.meta.txt or fine_label_names.txt, else numbers. Throws IoError or FormatError.
 Dataset cifar10(Split split, const DatasetOptions& options);
 Dataset cifar100(Split split, const DatasetOptions& options);
-/// What a network is trained on, and what it is tested on; and where there is one, what it is watched on while
-/// it is trained (FitOptions::validation).
+/// What a network is trained on, and what it is tested on; where there is one, also what it is watched on
+/// while it is trained (FitOptions::validation).
 struct TrainTest {
   Dataset train, test;
   std::optional<Dataset> validation = {};

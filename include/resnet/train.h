@@ -34,8 +34,8 @@ struct Progress {
   double lr = 0;                          // of the last one, or of the one under way
 };
 
-/// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too: on the test
-/// set, or on the validation set where the run has one (FitOptions::validation).
+/// A point of the curves: x = epoch + (i + 1) / batches. At the end of an epoch test_acc is set too: of the
+/// test set, or of the validation set where the run has one (FitOptions::validation).
 struct CurvePoint {
   double x = 0;  // epochs
   double loss = 0, train_acc = 0;
@@ -216,10 +216,10 @@ class NotKept : public MemoryError {
 };
 
 /// Trains `net` in place, evaluates once an epoch, on FitOptions::validation if there is one, and gives the
-/// figures. Unset parameters are
-/// initialised by the model's own scheme and the seed. Throws ShapeError if the net does not fit the data,
-/// ConfigError for impossible options. If an observer or the machine fails, the network keeps what was
-/// trained (or NotKept is thrown, or DeviceError where a GPU that failed had it: the last checkpoint has it).
+/// figures. Unset parameters are initialised by the model's own scheme and the seed. Throws ShapeError if the
+/// net does not fit the data, ConfigError for impossible options. If an observer or the machine fails, the
+/// network keeps what was trained (or NotKept is thrown, or DeviceError where a GPU that failed had it: the
+/// last checkpoint has it).
 ///
 /// Memory: what a run needs is worked out before its first step, and where that is more than there is, or
 /// than EngineOptions::memory allows, it throws MemoryError with the number and with what would fit. Before

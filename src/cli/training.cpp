@@ -196,6 +196,8 @@ bool is_split_anew(const Training& run) {
 data::TrainTest open_for(const Training& run) {
   data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
   const data::Dataset& training = sets.train;
+  if (!run.resumed.empty() && run.earlier.val_sha256.empty() && !run.earlier.test_sha256.empty())
+    sets.validation.reset();  // it began without one
   if (!run.other_data && !is_split_anew(run) && !settings::is_data_of(run.earlier, sets)) {
     throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
                                   run.resumed.empty() ? run.config : run.resumed),

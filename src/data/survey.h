@@ -17,7 +17,7 @@ struct Survey {
   struct Range {
     std::int64_t least = 0, median = 0, most = 0;
   };
-  std::vector<Class> classes;  // of the training set, in their order, then those that the test set alone has
+  std::vector<Class> classes;  // of the training set, in their order, then those that the others alone have
   std::int64_t train = 0, test = 0, validation = 0;
   Range height, width;          // pixels, as stored
   std::int64_t duplicates = 0;  // examples whose picture is there already

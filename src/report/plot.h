@@ -23,8 +23,8 @@ struct Curve {
 extern const std::array<Curve, 3> kCurves;  // train loss, train acc, test acc
 /// Whether all of them, and there are some, have a validation set.
 bool are_validated(std::span<const Series> runs);
-/// What curve `i` is called in a picture of these runs: the last one "val acc" where all have a validation set.
-/// `brief`: loss, train, test, for narrow pictures.
+/// What curve `i` is called in a picture of these runs: the last is "val acc" where all have a validation
+/// set. `brief`: loss, train, test, for narrow pictures.
 const char* name_of(std::size_t i, std::span<const Series> runs, bool brief = false);
 
 /// The curve as pieces without gaps: measured points, cut where a value is not finite or an epoch beyond

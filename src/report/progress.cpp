@@ -77,9 +77,10 @@ class ProgressBar : public Observer {
     show(progress.batch >= run_.batches);
   }
 
-  void on_evaluation(const Progress&, std::int64_t tested, std::int64_t examples) override {
+  void on_evaluation(const Progress& progress, std::int64_t tested, std::int64_t examples) override {
     const double now = screen_->now();
     if (tested == 0) test_start_ = now;
+    bar_.progress = progress;  // of a test at the end, when the next epoch's bar may be there
     bar_.examples = examples;
     bar_.tested = tested;
     bar_.seconds = now - test_start_;

@@ -38,7 +38,7 @@ bool is_other_file_of_run(const std::filesystem::path& path, const char* wanted)
 
 /// One JSON object, a line: loss, train_acc, test_acc, examples_per_second, device, device_name, cpu_model,
 /// seed, epochs, steps, step_plan, skipped_steps, rollbacks, seconds, best_epoch, optimizer, threads,
-/// threads_from, isa, weights_sha256, complete, version, libraries, plan_sha256, of a run with a validation set
+/// threads_from, isa, weights_sha256, complete, version, libraries, plan_sha256, with a validation set
 /// val_acc, and of a folder of pictures bad_files, duplicates, overlaps. A number that is not finite is null.
 std::string to_json(const FitResult& result);
 /// One JSON object, a line: what (a sentence), step, epoch, batch, first and left_in_state (place, name,
@@ -52,14 +52,15 @@ void write_result(const std::filesystem::path& path, const FitResult& result,
 /// Throws IoError, or FormatError for what is no result.
 FitResult read_result(const std::filesystem::path& path);
 
-/// Header line of metrics.csv, and a point as a line of it; its last column, test_acc or with a validation set
-/// val_acc, is empty where it was not measured. Numbers are the shortest that read back as the same double.
+/// Header line of metrics.csv, and a point as a line of it; the last column, test_acc or with a validation
+/// set val_acc, is empty where it was not measured. Numbers are the shortest that read back as the same
+/// double.
 std::string metrics_header(bool validated = false);
 std::string metrics_line(const CurvePoint& point);
 
-/// The points of a metrics.csv, and whether they are of a validation set. A last line without its end, as a run
-/// that died leaves it, is left out; lines may end as on Windows. Throws IoError, or FormatError with file, line
-/// and what is wrong, also for more than 262,144 points.
+/// The points of a metrics.csv, and whether they are of a validation set. A last line without its end, as a
+/// run that died leaves it, is left out; lines may end as on Windows. Throws IoError, or FormatError with
+/// file, line and what is wrong, also for more than 262,144 points.
 Series read_metrics(const std::filesystem::path& path);
 
 /// What a run's config.toml says of its curves: model, data set and number of epochs (0, unknown, where a

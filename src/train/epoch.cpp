@@ -127,9 +127,9 @@ void Run::leave_out(Diagnosis& d) {
   for (const auto& observer : options_.observers) observer->on_nonfinite(d);
 }
 
-Evaluation Run::evaluated(const data::Dataset& set, Views views) {
+Evaluation Run::evaluated(const data::Dataset& set, Views views, const Progress& at) {
   const auto tell = [&](std::int64_t tested) {
-    for (const auto& observer : options_.observers) observer->on_evaluation(told_of(at_), tested, set.size());
+    for (const auto& observer : options_.observers) observer->on_evaluation(at, tested, set.size());
   };
   tell(0);
   return evaluate(*engine_, set,
@@ -144,7 +144,7 @@ Evaluation Run::evaluated(const data::Dataset& set, Views views) {
 void Run::test(const State& state) {
   if (!options_.validation || interrupted() || at_.evaluated_at != at_.steps) return;
   engine_->set_state(state);
-  const Evaluation evaluation = evaluated(test_, options_.views);
+  const Evaluation evaluation = evaluated(test_, options_.views, at_.measured);
   if (evaluation.examples == test_.size()) tested_ = evaluation.test_acc;
 }
 
@@ -155,7 +155,7 @@ bool Run::evaluate_epoch() {
     engine_->set_state(average_.state(*engine_));
   }
   const Evaluation evaluation =
-      evaluated(watched(), stopped() ? options_.views : views_between(options_));
+      evaluated(watched(), stopped() ? options_.views : views_between(options_), told_of(at_));
   if (options_.patience > 0 && evaluation.examples == watched().size() &&
       !(evaluation.test_acc <= at_.best_acc)) {
     at_.best_acc = evaluation.test_acc;

@@ -82,9 +82,8 @@ void Run::plan_steps() {
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
   PaceMeter meter(*engine_, *feed_, watched(), options_, clock_, prefetch_);
   const auto with_test = [&](Pace pace) {
-    if (options_.validation)
-      pace.end += pace.last_evaluation() * static_cast<double>(test_.size()) /
-                  static_cast<double>(watched().size());
+    if (options_.validation)  // which comes behind it
+      pace.last_factor *= 1 + static_cast<double>(test_.size()) / static_cast<double>(watched().size());
     return pace;
   };
   if (options_.seconds > 0) {

@@ -183,8 +183,12 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
                    const data::Dataset& train, const data::Dataset& test, int prefetch) {
   ArenaNeed arena(engine);
   const std::vector<const data::Dataset*> evaluations = evaluated(options, test);
-  for (const data::Dataset* set : evaluations)
-    arena.add(*set, batch_sizes(set->size(), options.batch_size), Work::infer, false);
+  std::set<std::int64_t> sizes;  // one plan for each
+  for (const data::Dataset* set : evaluations) {
+    const std::vector<std::int64_t> of_set = batch_sizes(set->size(), options.batch_size);
+    sizes.insert(of_set.begin(), of_set.end());
+  }
+  arena.add(test, {sizes.begin(), sizes.end()}, Work::infer, false);
   arena.add(train, batch_sizes(train.size(), options.batch_size, options.drop_last), work_of(options),
             mixes(options, train));
 

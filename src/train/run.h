@@ -104,8 +104,8 @@ class Run {
   // What evaluations between epochs see, and patience chooses by.
   const data::Dataset& watched() const { return options_.validation ? *options_.validation : test_; }
 
-  // Of `set` by the network as the engine has it; observers are told.
-  Evaluation evaluated(const data::Dataset& set, Views views);
+  // Of `set` by the network as the engine has it; observers are told, and where the run stands.
+  Evaluation evaluated(const data::Dataset& set, Views views, const Progress& at);
 
   // The test set where the run was watched on another, at its end, by the network that it gives.
   void test(const State& state);

@@ -17,8 +17,8 @@ Clock clock_of(const FitOptions& options);
 struct Pace {
   double step = 0;         // with the wait for its batches
   double evaluation = 0;   // of the whole set that is evaluated between epochs
-  double last_factor = 1;  // how many times as long the last evaluation takes
-  double end = 0;          // from the last evaluation on: the test set if that was another, hashing, saving
+  double last_factor = 1;  // how many times as long the last takes, with the test set's if that is another
+  double end = 0;          // from the last evaluation on: hashing and saving
 
   double last_evaluation() const noexcept { return last_factor * evaluation; }
 };

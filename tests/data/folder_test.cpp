@@ -293,7 +293,7 @@ TEST_F(PictureFolder, IsKnownByItsContent) {
     fs::remove(dir() / ((i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".ppm"));
     put_picture((i % 2 == 0 ? "a/x" : "b/x") + std::to_string(97 * i % 31) + ".ppm", i, "again");
   }
-  const auto [renamed, other, watched] = data::folder(dir());
+  const auto [renamed, other, none] = data::folder(dir());
   EXPECT_EQ(data::content_sha256(renamed.source(), renamed.size()), before);
   put_picture("a/new.ppm", 77);
   EXPECT_NE(data::content_sha256(data::folder(dir(), {.val_split = 0}).train.source(), 100), before);

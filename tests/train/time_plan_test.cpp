@@ -58,7 +58,7 @@ struct Machine {
   std::function<double(std::int64_t call)> test_seconds = [](std::int64_t) { return 0.25; };  // of an example
   double budget = 1000, spent = 0;
   double warmup = 0;  // epochs
-  std::int64_t examples = 200, tests = 16;
+  std::int64_t examples = 200, tests = 16, watched = 0;  // the last: of a validation set, if any
   std::int64_t inferred = 0;
 
   struct Watch final : Observer {
@@ -84,6 +84,7 @@ struct Machine {
     options.schedule = {
         .kind = ScheduleKind::triangular, .warmup_epochs = warmup, .start = 0.2, .final = 0.07, .peak = 0.23};
     options.clock = [this] { return now; };
+    if (watched > 0) options.validation = test::counted(watched);
     return options;
   }
   double factor() const { return slowness((now - begin + spent) / budget); }
@@ -184,6 +185,15 @@ TEST(Time, EndsOnTimeWhereEvaluationIsSlow) {
   machine.budget = 60 + 5 * 2 + 3 * 64;  // hardly time for the warm-up
   machine.examples = 8;                  // two steps an epoch
   expect_on_time(machine, "many epochs that nobody evaluates");
+}
+
+TEST(Time, EndsOnTimeWithATestSetBehindTheLastEvaluation) {
+  Machine machine;
+  machine.watched = 8;
+  machine.tests = 64;
+  machine.test_seconds = [](std::int64_t call) { return call < 4 ? 0.25 : 1.0; };  // 64 s, not 16
+  const Machine::Outcome outcome = expect_on_time(machine, "slower than in the warm-up");
+  EXPECT_EQ(outcome.run.val_examples, 8);
 }
 
 TEST(Time, CountsWhatWasSpentBefore) {
