@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock
 
 from golden import SEED, digits
 from philox import fill
@@ -51,6 +52,34 @@ def d2l_small(classes):
     return nn.Sequential(stem, nn.Sequential(Residual(8, 8)),
                          nn.Sequential(Residual(8, 16, use_1x1conv=True, strides=2)),
                          nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(16, classes))
+
+
+class SmallResNet(nn.Module):
+    """torchvision's ResNet of basic blocks for small gray pictures: a 3x3 stem of `stem` channels and no pool behind it."""
+
+    def __init__(self, stem, channels, blocks, strides, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, stem, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.names = [f"layer{i + 1}" for i in range(len(channels))]
+        width = stem
+        for name, out, count, stride in zip(self.names, channels, blocks, strides, strict=True):
+            stage = nn.Sequential()
+            for j in range(count):
+                step = stride if j == 0 else 1
+                shortcut = None
+                if step != 1 or width != out:
+                    shortcut = nn.Sequential(nn.Conv2d(width, out, 1, stride=step, bias=False), nn.BatchNorm2d(out))
+                stage.append(BasicBlock(width, out, stride=step, downsample=shortcut))
+                width = out
+            self.add_module(name, stage)
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        for name in self.names:
+            x = getattr(self, name)(x)
+        return self.fc(x.mean((2, 3)))
 
 
 def build(model, classes):

@@ -20,7 +20,6 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock
 
 import golden
 import networks
@@ -33,27 +32,13 @@ SAMPLES = 4  # of each tensor
 EMA, EVERY = 0.999, 8  # AverageOptions
 
 
-class Network(nn.Module):
-    """torchvision's ResNet with a small stem and one block in each of two stages."""
-
-    def __init__(self):
-        super().__init__()
-        first, second = CHANNELS
-        self.conv1 = nn.Conv2d(1, first, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(first)
-        self.layer1 = nn.Sequential(BasicBlock(first, first))
-        shortcut = nn.Sequential(nn.Conv2d(first, second, 1, stride=2, bias=False), nn.BatchNorm2d(second))
-        self.layer2 = nn.Sequential(BasicBlock(first, second, stride=2, downsample=shortcut))
-        self.fc = nn.Linear(second, CLASSES)
-
-    def forward(self, x):
-        x = self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x)))))
-        return self.fc(x.mean((2, 3)))
+def _small():
+    return networks.SmallResNet(CHANNELS[0], CHANNELS, (1, 1), (1, 2), CLASSES)
 
 
 def _recipes():
     """Those of networks.py, with the zeros of --zero-gamma."""
-    recipes = networks.recipes(Network())
+    recipes = networks.recipes(_small())
     for name in recipes:
         if name.endswith("bn2.weight"):
             recipes[name].update(center=0, scale=0)
@@ -61,7 +46,7 @@ def _recipes():
 
 
 def _network(dtype, run, noisy):
-    net = networks.load(Network(), dtype)
+    net = networks.load(_small(), dtype)
     for name, parameter in net.named_parameters():
         if name.endswith("bn2.weight"):
             nn.init.zeros_(parameter)
