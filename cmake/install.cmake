@@ -17,7 +17,12 @@ endif()
 set(RESNET_DEBIAN_PACKAGES "libfmt-dev, zlib1g-dev, libmd-dev, libjpeg-dev, libpng-dev, libwebp-dev, libminizip-dev, libprotobuf-dev")
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/resnetConfig.cmake.in resnetConfig.cmake
                               INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
-write_basic_package_version_file(resnetConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(compatibility SameMinorVersion)
+else()
+  set(compatibility SameMajorVersion) # a minor version's source interface only grows (docs/versioning.md)
+endif()
+write_basic_package_version_file(resnetConfigVersion.cmake COMPATIBILITY ${compatibility})
 install(FILES ${PROJECT_BINARY_DIR}/resnetConfig.cmake ${PROJECT_BINARY_DIR}/resnetConfigVersion.cmake
         DESTINATION ${package} COMPONENT development)
 

@@ -7,6 +7,8 @@
 #include "base/random.h"
 #include "choices.h"
 #include "found.h"
+#include "io/model_hash.h"
+#include "io/model_metadata.h"
 #include "io/safetensors.h"
 #include "resnet/model_file.h"
 #include "resnet/nn.h"
@@ -122,14 +124,14 @@ void change(io::Safetensors& file, Choices& choices) {
 std::string made(std::string_view parts) {
   io::Safetensors file = content();
   for (auto& [key, text] : file.metadata) {
-    if (key == train::kHashKey) continue;
+    if (key == io::kCheckpointHashKey) continue;
     const std::size_t nul = std::min(parts.find('\0'), parts.size());
     text = parts.substr(0, nul);
     parts.remove_prefix(std::min(parts.size(), nul + 1));
   }
   Choices choices(bytes_of(parts));
   while (!choices.at_end() && !file.tensors.empty()) change(file, choices);
-  file.metadata[train::kHashKey] = train::content_hash(file.tensors, file.metadata);
+  file.metadata[io::kCheckpointHashKey] = io::checkpoint_hash(file.tensors, file.metadata);
   return with_files({}, [&] {
     const fs::path path = fs::path(kFolder) / kName;
     try {
@@ -173,7 +175,7 @@ Target checkpoint_target() {
   const std::string nul(1, '\0');
   std::string parts = "\x01";
   for (const auto& [key, text] : content().metadata) {
-    if (key != train::kHashKey) parts += text + nul;
+    if (key != io::kCheckpointHashKey) parts += text + nul;
   }
   Target target{"checkpoint", run, {nul + whole(), parts}, {}};
   for (char c = 0; c < 16; ++c) target.seeds.push_back(parts + std::string(3, static_cast<char>(16 * c + 1)));

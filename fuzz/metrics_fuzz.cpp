@@ -48,7 +48,8 @@ Target metrics_target() {
   return {
       "metrics",
       run,
-      {header + "0.2,2.5,0.1,\n0.4,1.5,0.5,\n1,0.25,0.75,0.5\n", header + "1,inf,nan,0.5\r\n2,-0,1e300,", report::metrics_header(true) + "1,2,0.5,0.25\n",
+      {header + "0.2,2.5,0.1,\n0.4,1.5,0.5,\n1,0.25,0.75,0.5\n", header + "1,inf,nan,0.5\r\n2,-0,1e300,",
+       report::metrics_header(true) + "1,2,0.5,0.25\n",
        header + "1,1e-320,0.5,0.5\n" + std::string(1, '\0') + "data = 'idx:x'\nmodel = 'm'\nepochs = 3\n",
        header + "1,1,1,1\n" + std::string(1, '\0') + "steps = 7\n[model]\nname = 'resnet18'\n"},
       words_of(", inf -inf nan 1e300 -1e300 5e-324 9223372036854775807 -0.0 1e19 epochs model data steps = ' "

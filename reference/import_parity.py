@@ -1,5 +1,6 @@
-"""`resnet import` against PyTorch: random weights of torchvision's and timm's networks, saved as .pth and safetensors in f32, f16
-and bf16. The imported tensors must be those of the file bit for bit; the logits of our program must be PyTorch's within a tolerance.
+"""`resnet import` and `export` against PyTorch: random weights of torchvision's and timm's networks, saved as .pth and safetensors in f32, f16
+and bf16. The imported tensors, and those that are exported in the file's type, must be those of the file bit for bit, and load
+strictly; the logits of our program must be PyTorch's within a tolerance.
 
 Usage: python3 reference/import_parity.py --program build/release/resnet [MODEL...]
 
@@ -103,6 +104,12 @@ def check(program, model, folder):
             for key, value in wide.items():
                 assert imported[key].dtype == value.dtype and torch.equal(imported[key], value), (model, source, key)
             make(model, CLASSES).load_state_dict(imported, strict=True)
+            subprocess.run([program, "export", folder / "model.safetensors", "--safetensors", folder / "exported.safetensors", "--dtype", name],
+                           capture_output=True, check=True)
+            exported = load_file(folder / "exported.safetensors")
+            make(model, CLASSES).load_state_dict(exported, strict=True)
+            for key, value in stored.items():
+                assert exported[key].dtype == value.dtype and torch.equal(exported[key], value), (model, source, key)
             difference = np.abs(answer(program, folder / "model.safetensors", pictures) - exact).max()
             print(f"{model:16} {name:4} {source:20} bits equal, logits (spread {np.ptp(exact):.1f}) differ by {difference:.2e}, tolerance {tolerance:.2e}", flush=True)
             assert difference <= tolerance, (model, source, name, difference, tolerance)

@@ -16,8 +16,8 @@ for tool in clang++ llvm-cov llvm-profdata; do
   command -v $tool > /dev/null || { echo "$tool is not installed: sudo apt-get install clang llvm"; exit 1; }
 done
 
-rooms="base cli data fault graph images io report serve settings train"
-scripts="bad_input_test|folder_test|import_test|resume_test"
+rooms="base cli compiler data fault graph images io report serve settings train"
+scripts="bad_input_test|folder_test|import_test|nonfinite_test|resume_test|seeds_test|time_test"
 # What reads: texts and files, pictures, data sets, models, weights, requests, configurations, command lines. What resumes:
 # checkpoints, and whose a folder is.
 sources="$(ls src/base/json.cpp src/base/toml.cpp src/base/text.cpp src/base/files.cpp src/base/folders.cpp \
@@ -29,9 +29,11 @@ sources="$(ls src/base/json.cpp src/base/toml.cpp src/base/text.cpp src/base/fil
               src/data/idx.cpp src/data/cifar.cpp src/data/packed.cpp src/data/listing.cpp src/data/scan.cpp \
               src/data/scan_cache.cpp src/data/sources.cpp src/data/augment_text.cpp \
               src/train/checkpoint.cpp src/train/checkpoint_keeper.cpp src/train/facts.cpp src/train/replay.cpp \
-              src/train/diagnosis.cpp src/train/memory.cpp src/train/metrics.cpp src/report/run_record.cpp \
+              src/train/diagnosis.cpp src/train/memory.cpp src/train/metrics.cpp src/train/fit.cpp \
+              src/train/epoch.cpp src/train/stepper.cpp src/train/average.cpp src/train/time_plan.cpp src/report/run_record.cpp \
               src/report/read_result.cpp src/settings/settings.cpp src/settings/values.cpp src/cli/claim.cpp \
-              src/cli/parser.cpp)"
+              src/cli/parser.cpp src/cli/training.cpp src/cli/train.cpp src/cli/earlier.cpp src/cli/seeds.cpp \
+              src/compiler/verify.cpp)"
 
 if [ $# -eq 0 ]; then
   [ -f $build/build.ninja ] || cmake --preset coverage

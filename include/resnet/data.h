@@ -119,9 +119,10 @@ class Dataset {
     };
     /// What was found when it was opened.
     struct Counts {
-      std::int64_t bad_files = 0;   // left out
-      std::int64_t duplicates = 0;  // pictures that are there already, in this set or the other
-      std::int64_t overlaps = 0;    // pictures of the test set that are in the training set too
+      std::int64_t bad_files = 0;     // left out
+      std::int64_t duplicates = 0;    // pictures that are there already, in this set or the other
+      std::int64_t overlaps = 0;      // pictures of the test set that are in the training set too
+      std::int64_t val_overlaps = 0;  // pictures of the validation set that are in one of the others too
     };
 
     virtual ~Source() = default;
@@ -222,7 +223,8 @@ TrainTest open(const std::string& text, const DatasetOptions& options = {});
 /// ConfigError for less than 0 bytes, and for a disk beside Preprocessing::jpeg_draft, whose pictures have no
 /// such hash.
 Dataset cached(Dataset dataset, const CacheOptions& options);
-/// All of them, within the same number of bytes.
+/// Those that are read in every epoch, within the same number of bytes: the training set, and the validation
+/// set or else the test set.
 TrainTest cached(TrainTest sets, const CacheOptions& options);
 
 /// A batch as an engine takes it.

@@ -52,9 +52,10 @@ FolderScan scan_folder(const std::filesystem::path& dir, const DatasetOptions& o
 
 /// What a scan holds twice. Equal pictures are those with equal pixels, in whatever files.
 struct Duplicates {
-  std::int64_t pictures = 0;    // beyond the first of each
-  std::int64_t in_classes = 0;  // different pictures that lie in more than one class
-  std::int64_t overlaps = 0;    // files of the test set whose picture is in the training set
+  std::int64_t pictures = 0;      // beyond the first of each
+  std::int64_t in_classes = 0;    // different pictures that lie in more than one class
+  std::int64_t overlaps = 0;      // files of the test set whose picture is in the training set
+  std::int64_t val_overlaps = 0;  // files of the validation set whose picture is in one of the others
 };
 Duplicates duplicates_of(const FolderScan& scan);
 

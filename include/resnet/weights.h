@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -72,6 +73,8 @@ struct LoadOptions {
   /// for one channel the sum over the file's, from three to n theirs in turn, times 3/n; from one to n its
   /// own, times 1/n.
   bool adapt_input = false;
+  /// Told each difference before they are refused.
+  std::function<void(const TensorDifference&)> differs = {};
 };
 struct LoadReport {
   bool new_head = false, adapted_input = false;

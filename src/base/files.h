@@ -152,6 +152,8 @@ std::vector<std::filesystem::path> list_names(const std::filesystem::path& folde
 /// False if it is still there. It may come back after a loss of power: no folder is flushed.
 bool remove_file(const std::filesystem::path& path) noexcept;
 bool remove_folder(const std::filesystem::path& path) noexcept;  ///< an empty one
+/// Removes a file, if it is there, so that it does not come back. Throws IoError.
+void remove_for_good(const std::filesystem::path& path);
 
 /// Bytes that are free where a folder is, or will be; 0 where the system does not say.
 std::int64_t free_disk(std::filesystem::path folder) noexcept;

@@ -217,6 +217,14 @@ bool remove_file(const fs::path& path) noexcept {
   return uninterrupted([&] { return file_system().unlink(path.c_str()); }) == 0 || errno == ENOENT;
 }
 
+void remove_for_good(const fs::path& path) {
+  if (uninterrupted([&] { return file_system().unlink(path.c_str()); }) != 0 && errno != ENOENT)
+    throw_io_error("remove", path, errno);
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (const int error = flush_folder(folder); error != 0 && error != ENOENT)
+    throw_io_error("flush the folder", folder, error);
+}
+
 bool remove_folder(const fs::path& path) noexcept {
   return uninterrupted([&] { return file_system().rmdir(path.c_str()); }) == 0 || errno == ENOENT;
 }

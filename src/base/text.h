@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace resnet {
 
@@ -22,6 +23,10 @@ bool is_utf8(std::string_view text);
 
 /// ASCII letters as small ones.
 std::string lower_case(std::string_view text);
+
+/// The lines of a text that an editor wrote: without a byte order mark, and without the \r of some systems.
+std::vector<std::string> lines_of(std::string_view text);
+
 /// `text` without commands to a terminal: what is not printable becomes \x1b or \u202e. The rest stays as it
 /// is, and so does text that went through here before.
 std::string printable(std::string_view text);

@@ -176,13 +176,16 @@ auto of_picture(bool numbered, std::size_t number, const Make& make) {
 void answer(const Model& model, std::size_t classes, const Batch& batch, std::size_t kept,
             resnet_prediction* to, std::size_t most, bool numbered, std::size_t first) {
   const Shape& example = batch.example;
-  const Tensor logits = model.infer(
-      resnet::ImageView::nhwc({batch.values.data(), Shape{batch.size, example[1], example[2], example[0]}}));
-  if (logits.shape().rank() != 2 || logits.shape()[1] != static_cast<std::int64_t>(classes)) {
-    throw resnet::ShapeError("the network has outputs of " + to_string(logits.shape()) +
-                                 " for pictures of this size, not " + std::to_string(classes) + " for each",
-                             "give pictures of the size that it was made for");
-  }
+  const Tensor logits = of_picture(numbered, first, [&] {
+    Tensor outputs = model.infer(resnet::ImageView::nhwc(
+        {batch.values.data(), Shape{batch.size, example[1], example[2], example[0]}}));
+    if (outputs.shape().rank() != 2 || outputs.shape()[1] != static_cast<std::int64_t>(classes)) {
+      throw resnet::ShapeError("the network has outputs of " + to_string(outputs.shape()) +
+                                   " for pictures of this size, not " + std::to_string(classes) + " for each",
+                               "give pictures of the size that it was made for");
+    }
+    return outputs;
+  });
   for (std::int64_t n = 0; n < batch.size; ++n) {
     const auto ranked = of_picture(numbered, first + static_cast<std::size_t>(n),
                                    [&] { return model.ranked(logits, n, static_cast<std::int64_t>(kept)); });
@@ -210,17 +213,20 @@ void predict(const resnet_model* model, const resnet_picture* pictures, std::siz
     batch.size = 0;
   };
   for (std::size_t i = 0; i < count; ++i) {
-    const auto [image, example] = of_picture(numbered, i, [&] {
+    Shape example;
+    const Image image = of_picture(numbered, i, [&] {
       Image its = image_of(model->model, pictures[i]);
-      const Shape shape = resnet::data::preprocessed_shape(preprocessing, its.height, its.width);
-      return std::pair(std::move(its), shape);
+      example = resnet::data::preprocessed_shape(preprocessing, its.height, its.width);
+      return its;
     });
     if (batch.size == static_cast<std::int64_t>(kTogether) || !(batch.example == example)) flush();
     batch.example = example;
     const std::size_t before = batch.values.size();
     batch.values.resize(before + static_cast<std::size_t>(example.elements()));
-    resnet::data::preprocess(preprocessing, image, std::span(batch.values).subspan(before),
-                             resnet::ImageLayout::nhwc);
+    of_picture(numbered, i, [&] {
+      resnet::data::preprocess(preprocessing, image, std::span(batch.values).subspan(before),
+                               resnet::ImageLayout::nhwc);
+    });
     ++batch.size;
   }
   flush();

@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/text.h"
 #include "report/run_record.h"
+#include "resnet/model_file.h"
 #include "resnet/report.h"
 #include "settings/options.h"
 #include "settings/values.h"
@@ -220,6 +221,25 @@ std::vector<std::string> names_of(const Commands& commands) {
   return names;
 }
 
+namespace {
+
+// Those that are damaged, or that the run has removed since, are passed over; none: all are.
+std::optional<std::filesystem::path> newest_whole(const std::vector<std::filesystem::path>& checkpoints) {
+  for (const std::filesystem::path& file : checkpoints) {
+    try {
+      read_model(file);
+      return file;
+    } catch (const FormatError& error) {
+      say(fmt::format("note: passed over: {}", error.what()));
+    } catch (const IoError& error) {
+      say(fmt::format("note: passed over: {}", error.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder) {
   const auto file = folder / report::kModelFile;
   const bool has_model = path_exists(file);
@@ -228,10 +248,12 @@ std::optional<std::filesystem::path> model_in(const std::filesystem::path& folde
   const auto checkpoints = checkpoints_in(folder / report::kCheckpoints);
   if (has_model && (checkpoints.empty() || !is_newer(checkpoints.front(), file))) return file;
   if (checkpoints.empty()) return std::nullopt;
-  say(fmt::format("note: {} {}; {} stands in for its model", folder.string(),
+  const auto newest = newest_whole(checkpoints);
+  if (!newest && !has_model) return checkpoints.front();  // which says what is wrong
+  say(fmt::format("note: {} {}; {}", folder.string(),
                   has_model ? "has gone on since its model was saved" : "has not ended",
-                  checkpoints.front().string()));
-  return checkpoints.front();
+                  newest ? newest->string() + " stands in for its model" : "that model answers"));
+  return newest.value_or(file);
 }
 
 std::filesystem::path model_path(const std::string& run) {

@@ -95,6 +95,11 @@ class Data final : public Command {
       throw ConfigError(fmt::format("--save-batches: {} has no example to train on", train.name()),
                         "give a smaller --val-split, or pictures in train/");
     data::Loader loader = settings::training_loader(chosen, train);
+    if (loader.batches() == 0) {
+      throw ConfigError(fmt::format("--save-batches: --drop-last leaves no batch of {} of {} examples",
+                                    chosen.batch_size, train.size()),
+                        "give a smaller --batch-size");
+    }
     const data::Order order = settings::training_order(chosen, train);
     const std::int64_t count = chosen.steps > 0 ? chosen.steps : loader.batches();
     constexpr std::int64_t kMostBytes = std::int64_t{1} << 32;  // they are in memory before they are written
@@ -107,7 +112,7 @@ class Data final : public Command {
     }
     io::NamedTensors tensors;
     std::int64_t done = 0;
-    for (std::int64_t epoch = 0; done < count && loader.batches() > 0; ++epoch) {
+    for (std::int64_t epoch = 0; done < count; ++epoch) {
       loader.start(order, epoch);
       while (const data::Batch* batch = done < count ? loader.next() : nullptr) {
         const std::string name = std::to_string(done++) + ".";
@@ -173,7 +178,10 @@ class Data final : public Command {
                                 {"bad_files", bad_files},
                                 {"other_files", other_files},
                                 {"notes", notes}});
-    if (found.validation > 0) object.add("validation", found.validation);
+    if (found.validation > 0) {
+      object.add("validation", found.validation);
+      object.add("val_overlaps", found.val_overlaps);
+    }
     std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
   }
 
@@ -187,9 +195,11 @@ class Data final : public Command {
                found.height.most, found.height.median, found.width.least, found.width.most,
                found.width.median);
     fmt::print(
-        "{} duplicates, {} pictures in more than one class, {} of the test in the training set too\n\n",
-        found.duplicates, found.in_classes, found.overlaps);
-    fmt::print("{:<32} {:>8}{} {:>8}\n", "class", "train", watched ? fmt::format(" {:>8}", "val") : "", "test");
+        "{} duplicates, {} pictures in more than one class, {} of the test in the training set too{}\n\n",
+        found.duplicates, found.in_classes, found.overlaps,
+        watched ? fmt::format(", {} of the validation set in one of these", found.val_overlaps) : "");
+    fmt::print("{:<32} {:>8}{} {:>8}\n", "class", "train", watched ? fmt::format(" {:>8}", "val") : "",
+               "test");
     for (const data::Survey::Class& of : found.classes) {
       constexpr std::size_t kMostBytes = 60;
       fmt::print("{:<32} {:>8}{} {:>8}\n", shown(of.name, kMostBytes), of.train,

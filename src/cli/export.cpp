@@ -47,14 +47,14 @@ std::vector<images::Image> made_pictures(const ModelFile& model) {
   return pictures;
 }
 
-std::vector<images::Image> pictures_of(const fs::path& folder) {
+std::vector<fs::path> pictures_of(const fs::path& folder) {
   const data::Listing inside = data::list_folder(folder);
   if (inside.files.empty())
     throw IoError(fmt::format("{} holds no pictures", folder.string()), "JPEG, PNG, WebP, BMP or PPM");
-  std::vector<images::Image> pictures;
+  std::vector<fs::path> pictures;
   const std::size_t count = std::min(inside.files.size(), kMostChecked);
   for (std::size_t i = 0; i < count; ++i)
-    pictures.push_back(images::read(folder / inside.files[i * inside.files.size() / count].path));
+    pictures.push_back(folder / inside.files[i * inside.files.size() / count].path);
   return pictures;
 }
 
@@ -102,7 +102,10 @@ class Export final : public Command {
     check_flags();
     const WeightType type = weight_type();
     const fs::path file = model_path(run_);
-    check_outputs({{"--onnx", onnx_}, {"--safetensors", safetensors_}}, {file});
+    const std::vector<fs::path> checked = check_.empty() ? std::vector<fs::path>() : pictures_of(check_);
+    std::vector<fs::path> inputs = checked;
+    inputs.push_back(file);
+    check_outputs({{"--onnx", onnx_}, {"--safetensors", safetensors_}}, inputs);
     for (const auto& [flag, written] :
          {std::pair("--onnx", onnx_), std::pair("--safetensors", safetensors_)}) {
       if (!written.empty() && kind_of(written) == PathKind::other)
@@ -112,7 +115,7 @@ class Export final : public Command {
     }
     const ModelFile model = read_model(file);
     Json written = Json::object();
-    if (!onnx_.empty()) write_onnx(model, written);
+    if (!onnx_.empty()) write_onnx(model, checked, written);
     if (!safetensors_.empty()) {
       const std::int64_t bytes = export_safetensors(safetensors_, model, type);
       written.add("safetensors",
@@ -145,8 +148,10 @@ class Export final : public Command {
     throw ConfigError(fmt::format("--dtype cannot be '{}'", dtype_), "give f32, f16 or bf16");
   }
 
-  void write_onnx(const ModelFile& model, Json& written) const {
-    const std::vector<images::Image> pictures = check_.empty() ? made_pictures(model) : pictures_of(check_);
+  void write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) const {
+    std::vector<images::Image> pictures;
+    for (const fs::path& picture : checked) pictures.push_back(images::read(picture));
+    if (checked.empty()) pictures = made_pictures(model);
     // By its own name: standard output's leads to the file that is replaced.
     std::error_code error;
     const fs::path whole = fs::canonical(onnx_, error), file = error ? fs::path(onnx_) : whole;

@@ -78,18 +78,11 @@ class Import final : public Command {
 
   std::vector<std::string> classes() const {
     if (classes_.empty()) return {};
-    std::vector<std::string> names;
-    const std::string text = read_text(classes_);
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      std::string name = text.substr(begin, end - begin);
-      if (name.ends_with('\r')) name.pop_back();
-      if (name.empty()) {
-        throw FormatError(fmt::format("{}: line {} is empty", classes_, names.size() + 1),
-                          "give a name for each output, a line each");
-      }
-      names.push_back(std::move(name));
-      begin = end + 1;
+    std::vector<std::string> names = lines_of(read_text(classes_));
+    const auto empty = std::find(names.begin(), names.end(), "");
+    if (empty != names.end()) {
+      throw FormatError(fmt::format("{}: line {} is empty", classes_, empty - names.begin() + 1),
+                        "give a name for each output, a line each");
     }
     if (names.empty())
       throw FormatError(fmt::format("{} names no class", classes_), "a line for each output");

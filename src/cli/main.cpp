@@ -91,7 +91,7 @@ int run(int argc, char** argv) {
 int run_to_stdout(int argc, char** argv) {
   try {
     const int code = run(argc, argv);
-    check_results_written();
+    if (stop_signal() != SIGHUP) check_results_written();  // a terminal that is closed takes nothing any more
     return code;
   } catch (const std::system_error&) {  // from fmt::print; the library throws errors of its own
     check_results_written();

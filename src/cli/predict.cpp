@@ -133,9 +133,15 @@ class Predict final : public Command {
         result.push_back(name);
         continue;
       }
-      const data::Listing inside = data::list_folder(name);
-      if (inside.files.empty() && inside.bad.empty()) {
-        throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
+      data::Listing inside;
+      try {
+        inside = data::list_folder(name);
+        if (inside.files.empty() && inside.bad.empty())
+          throw IoError(fmt::format("{} holds no pictures", name.string()), "JPEG, PNG, WebP, BMP or PPM");
+      } catch (const IoError& error) {
+        if (files_.size() == 1) throw;
+        unlisted_.push_back({name, error.what(), {}});
+        continue;
       }
       data::FolderScan left_out;  // what has no answer
       left_out.others = inside.others;
@@ -192,7 +198,7 @@ class Predict final : public Command {
 
   std::string run_;
   std::vector<std::string> files_;
-  std::vector<Prediction> unlisted_;  // in folders, which could not be looked at
+  std::vector<Prediction> unlisted_;  // folders, and what is in them, that could not be looked at
   std::int64_t top_ = 3;
   bool json_ = false, csv_ = false;
   std::int64_t failed_ = 0, shown_ = 0;

@@ -135,7 +135,7 @@ class Report final : public Command {
       return;
     }
     sets = shared(std::move(*sets));
-    data::TrainTest known{sets->train, with_classes_of(*model, sets->test)};
+    data::TrainTest known{sets->train, with_classes_of(*model, sets->test), sets->validation};
     try {
       run.evaluation = evaluate_model(*model, file->string(), known.test, chosen);
     } catch (const FormatError& error) {  // of a network that diverged there are curves

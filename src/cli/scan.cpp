@@ -39,6 +39,9 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
   note(twice.overlaps,
        counted(twice.overlaps, "picture of the test is in train/ too: the test accuracy is too high by that",
                "pictures of the test are in train/ too: the test accuracy is too high by that"));
+  note(twice.val_overlaps,
+       counted(twice.val_overlaps, "picture of val/ is in train/ or test/ too: what val/ decides, it decides",
+               "pictures of val/ are in train/ or test/ too: what val/ decides, they decide"));
   note(scan.loose, counted(scan.loose, "picture lies beside the classes' folders, and is not used",
                            "pictures lie beside the classes' folders, and are not used"));
   if (scan.has(data::Part::test) && scan.has(data::Part::val)) {

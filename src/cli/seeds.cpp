@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "cli/claim.h"
 #include "cli/command.h"
+#include "cli/earlier.h"
 #include "cli/stop_signals.h"
 #include "report/run_record.h"
 #include "report/seeds.h"
@@ -61,11 +62,14 @@ class Seeds {
   fs::path folder_of(std::int64_t n) const { return claim_.folder() / report::seed_folder(seed_of(n)); }
 
   // What the folder says of all runs. Of those that are to be longer none has ended any more: else a resume
-  // would take a shorter one for it. Nothing changes before one of them is known to go on.
+  // would take a shorter one for it. Nothing changes before one of them is known to go on, and what it says of
+  // itself after that.
   void begin() {
     if (std::exchange(begun_, true)) return;
-    for (std::int64_t n = 0; longer_ && n < count(); ++n) remove_file(folder_of(n) / report::kResultFile);
-    const settings::Settings all = settings::with_whole_paths(first_.chosen);
+    for (std::int64_t n = 0; longer_ && n < count(); ++n) remove_for_good(folder_of(n) / report::kResultFile);
+    settings::Settings all = settings::with_whole_paths(first_.chosen);
+    for (std::string* hash : {&all.train_sha256, &all.test_sha256, &all.val_sha256})
+      hash->clear();  // each run has its own: the split may follow from the seed
     write_file(claim_.folder() / report::kConfigFile, settings::to_toml(all), &claim_.known());
   }
 
@@ -81,7 +85,7 @@ class Seeds {
     run.chosen.seeds = 1;
     run.chosen.out = folder.string();
     run.resumed.clear();
-    if (seed != first_.earlier.seed) run.earlier = {};  // a folder's split depends on the seed
+    take_known(run);
     if (trained_ || !first_.resumed.empty()) run.begin = std::chrono::steady_clock::now();
     trained_ = true;
     run.begun = [this] { begin(); };
@@ -96,6 +100,19 @@ class Seeds {
     } catch (...) {
       if (is_begun(folder)) claim_.keep();
       throw;
+    }
+  }
+
+  // A seed that begins has the data of those that have begun.
+  void take_known(Training& run) const {
+    for (std::int64_t n = 0; n < count(); ++n) {
+      if (!is_begun(folder_of(n))) continue;
+      const fs::path config = folder_of(n) / report::kConfigFile;
+      run.earlier = settings::from_toml(read_text(config), config.string());
+      run.config = config.string();
+      run.other_data = false;
+      run.of_seeds = true;
+      return;
     }
   }
 
@@ -142,14 +159,7 @@ void check_resumed(const Training& first) {
     throw ConfigError(
         fmt::format("{} has {} seeds; they may become more, not fewer", first.resumed, first.earlier.seeds));
   }
-  const std::vector<std::string> may_change = {
-      "seeds",          "epochs",           "steps", "time",   "device", "threads",    "memory",
-      "loader-threads", "checkpoint-every", "keep",  "on-nan", "cache",  "cache-size", "tensorboard"};
-  std::vector<std::string> fixed;
-  for (const settings::Option& option : settings::options()) {
-    if (std::ranges::find(may_change, option.name) == may_change.end()) fixed.push_back(option.name);
-  }
-  check_unchanged(first, fixed);
+  check_unchanged(first, options_but_those_that_may_change());
 }
 
 }  // namespace

@@ -3,10 +3,8 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <csignal>
 #include <functional>
-#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +14,7 @@
 #include "base/text.h"
 #include "cli/claim.h"
 #include "cli/command.h"
+#include "cli/earlier.h"
 #include "cli/stop_signals.h"
 #include "data/cache.h"
 #include "data/contact_sheet.h"
@@ -31,11 +30,6 @@ namespace resnet::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// By the name of a data set, or as --data has it.
-bool is_folder_of_pictures(std::string_view data) {
-  return data.starts_with("folder:");
-}
 
 // Saves the model before the records say that the run is finished, or when the run fails. A run that was
 // stopped before its first step has no model, and leaves no folder.
@@ -177,7 +171,7 @@ class Decisions final : public Observer {
   bool quiet_, timed_, said_ = false;
 };
 
-// What stands around the run may change once it has begun, or goes on.
+// What stands around the run changes once it has begun, or goes on, and before the run itself does.
 class Begun final : public Observer {
  public:
   explicit Begun(std::function<void()> then) : then_(std::move(then)) {}
@@ -187,31 +181,32 @@ class Begun final : public Observer {
   std::function<void()> then_;
 };
 
-// Whether another split was asked for than that of the configuration.
-bool is_split_anew(const Training& run) {
-  return run.resumed.empty() && is_folder_of_pictures(run.chosen.data) &&
-         (run.chosen.seed != run.earlier.seed || run.chosen.val_split != run.earlier.val_split);
+bool has_checkpoints(const Training& run) {
+  return !run.resumed.empty() && !checkpoints_in(fs::path(run.resumed) / report::kCheckpoints).empty();
 }
 
 data::TrainTest open_for(const Training& run) {
   data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
   const data::Dataset& training = sets.train;
-  if (!run.resumed.empty() && run.earlier.val_sha256.empty() && !run.earlier.test_sha256.empty())
-    sets.validation.reset();  // it began without one
-  if (!run.other_data && !is_split_anew(run) && !settings::is_data_of(run.earlier, sets)) {
+  const bool resumed = !run.resumed.empty();
+  const bool must_be_known = !run.other_data || (resumed && !has_checkpoints(run));  // else those say so
+  if ((resumed || must_be_known) && run.earlier.val_sha256.empty() && !run.earlier.test_sha256.empty())
+    sets.validation.reset();  // that run has none
+  if (must_be_known && !has_known_data(run, sets)) {
     throw FormatError(fmt::format("{} has other examples now than the run of {} had", training.name(),
-                                  run.resumed.empty() ? run.config : run.resumed),
-                      run.resumed.empty()
-                          ? "give --data or --data-dir to train on these"
-                          : "a run goes on with the data it began with; begin a new one with these");
+                                  resumed ? run.resumed : run.config),
+                      resumed ? "a run goes on with the data it began with; begin a new one with these"
+                      : run.of_seeds
+                          ? "seeds' runs have one data set; begin them anew in a folder of their own"
+                          : "give --data or --data-dir to train on these");
   }
   if (!run.quiet && is_folder_of_pictures(training.name())) {  // a folder too high or too low is seen here
     constexpr std::size_t kMostBytes = 160;
     say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
   }
   if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
-  if (const std::string note = data::cache_note(sets, settings::cache_options(run.chosen),
-                                                settings::augmentation(run.chosen));
+  if (const std::string note =
+          data::cache_note(sets, settings::cache_options(run.chosen), settings::augmentation(run.chosen));
       !note.empty() && !run.quiet) {
     say("note: " + note);
   }
@@ -226,12 +221,10 @@ nn::Sequential network_for(const Training& run, const data::Dataset& training) {
   check(settings::engine_options(run.chosen));
   train::check_batches(net, training, run.chosen.batch_size, run.chosen.drop_last);
   train::check_parameters(net, settings::engine_options(run.chosen).memory);
-  const bool begun =
-      !run.resumed.empty() && !checkpoints_in(fs::path(run.resumed) / report::kCheckpoints).empty();
-  if (begun) return net;
-  for (const std::string& decision : settings::initialise(net, run.chosen, training)) {
-    if (!run.quiet) say("init: " + decision);
-  }
+  if (has_checkpoints(run)) return net;
+  settings::initialise(net, run.chosen, training, [&](const std::string& line) {
+    if (!run.quiet) say("init: " + line);
+  });
   return net;
 }
 
@@ -242,41 +235,6 @@ DeviceError with_way_back(const DeviceError& error, const fs::path& run) {
                                        ? "there was no checkpoint yet: --checkpoint-every asks for one sooner"
                                        : fmt::format("resnet train --resume {} goes on from {}", run.string(),
                                                      kept.front().filename().string()));
-}
-
-std::int64_t steps_of_epochs(const settings::Settings& settings, std::int64_t per_epoch) {
-  std::int64_t steps = 0;
-  const bool overflows = __builtin_mul_overflow(settings.epochs, per_epoch, &steps);
-  return overflows ? std::numeric_limits<std::int64_t>::max() : steps;
-}
-
-// Steps of a run that no time ends.
-std::int64_t steps_of(const settings::Settings& settings, std::int64_t per_epoch) {
-  if (!settings.step_changes.empty()) return settings.step_changes.back().steps;
-  const std::int64_t steps = steps_of_epochs(settings, per_epoch);
-  return settings.steps > 0 ? std::min(steps, settings.steps) : steps;
-}
-
-// A run that goes on may become longer, not shorter; and more epochs make none longer that a time or a number
-// of steps ends.
-void check_longer(const Training& run, const data::Dataset& training) {
-  const settings::Settings& chosen = run.chosen;
-  if (run.resumed.empty()) return;
-  const std::int64_t batches = settings::training_loader(chosen, training).batches();
-  const std::int64_t per_epoch = train::steps_of(batches, chosen.accumulate);
-  const std::int64_t had = steps_of(run.earlier, per_epoch);
-  if (chosen.seconds == 0 && run.earlier.seconds == 0 && steps_of(chosen, per_epoch) < had) {
-    throw ConfigError(
-        fmt::format("the run of {} has {} steps; it may become longer, not shorter", run.resumed, had),
-        "leave --epochs and --steps out, or give more; Ctrl-C ends a run with what it has");
-  }
-  if (!run.epochs_alone) return;
-  const bool by_steps = chosen.steps > 0 && (!chosen.step_changes.empty() ||
-                                             chosen.steps <= steps_of_epochs(run.earlier, per_epoch));
-  if (chosen.seconds == 0 && !by_steps) return;
-  throw ConfigError(fmt::format("the run of {} ends {}; --epochs changes nothing", run.resumed,
-                                chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),
-                    "give --time, or --steps and --epochs");
 }
 
 // What TensorBoard shows besides the curves; a run that goes on has said it.
@@ -292,30 +250,18 @@ TensorboardOptions shown_of(const Training& run, const data::Dataset& training,
 
 }  // namespace
 
-void check_unchanged(const Training& run, const std::vector<std::string>& names) {
-  const bool many = run.earlier.seeds > 1;
-  const settings::Settings now = settings::with_whole_paths(run.chosen);
-  for (const std::string& name : names) {
-    const settings::Option& option = settings::option(name);
-    const std::string had = option.get(run.earlier), has = option.get(now);
-    if (had == has) continue;
-    throw ConfigError(
-        fmt::format("the run{} of {} {} --{} {}, {} {}", many ? "s" : "", run.resumed, many ? "have" : "has",
-                    name, had.empty() ? "unset" : had, many ? "these have" : "this one",
-                    has.empty() ? "none" : has),
-        many ? "leave it out, or begin them in a folder of their own" : "leave it out, or begin a new run");
-  }
-}
-
 Trained train_run(const Training& run) {
   std::signal(SIGPIPE, SIG_IGN);  // who read the progress may leave, the run goes on
   const settings::Settings& chosen = run.chosen;
   // What a run began with is not chosen again. Of all else that may not change a checkpoint says so.
-  if (!run.resumed.empty())
+  if (!run.resumed.empty() && !has_checkpoints(run)) {
+    check_unchanged(run, options_but_those_that_may_change({"data", "data-dir"}));
+  } else if (!run.resumed.empty()) {
     check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",
                           // and where that would say it in other words than those of flags
                           "augment", "jitter", "erasing", "cutout", "mixup", "cutmix", "sampler", "schedule",
                           "tta", "class-weights", "lr-head", "lr-norm-bias"});
+  }
   const data::TrainTest sets = open_for(run);
   const auto& [training, test, validation] = sets;
   train::check_data(training, test);
@@ -338,6 +284,7 @@ Trained train_run(const Training& run) {
   options.stop = &stop_requested();
   options.estimate = !run.quiet;
   options.spent = seconds_since(run.begin);
+  if (run.begun) options.observers.push_back(std::make_shared<Begun>(run.begun));
   options.observers.push_back(std::make_shared<Decisions>(record, *keeper, run.quiet));
   if (!run.quiet) {
     options.observers.push_back(curves());
@@ -345,7 +292,6 @@ Trained train_run(const Training& run) {
   }
   options.observers.push_back(keeper);
   options.observers.push_back(run_folder(folder));
-  if (run.begun) options.observers.push_back(std::make_shared<Begun>(run.begun));
   if (chosen.tensorboard) options.observers.push_back(tensorboard(folder, shown_of(run, training, record)));
   Trained trained;
   try {

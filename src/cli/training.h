@@ -15,9 +15,10 @@ namespace resnet::cli {
 struct Training {
   settings::Settings chosen;
   settings::Settings earlier = {};   // of `resumed` or `config`: the data must be theirs,
-  bool other_data = false;           // unless other data was asked for
+  bool other_data = false;           // unless a new run asks for other data
   std::string resumed = {};          // the folder of the run that goes on; "": a new one
-  std::string config = {};           // the file that the settings came from; "": none
+  std::string config = {};           // the file that `earlier` came from where nothing goes on; "": none
+  bool of_seeds = false;             // `earlier` is a run of the same seeds
   bool quiet = false;                // no progress bar, no curves
   bool epochs_alone = false;         // --epochs was given, without --steps or --time
   SteadyTime begin = {};             // of its time
@@ -30,10 +31,6 @@ struct Trained {
   bool saved = false;      // false: it was stopped before its first step, and nothing is kept
   bool resumable = false;  // it has checkpoints
 };
-
-/// Throws ConfigError where an option of these names is not what it was in the run, or the seeds' runs, that goes
-/// on.
-void check_unchanged(const Training& run, const std::vector<std::string>& names);
 
 /// Trains and keeps everything in the run's folder. Ends early, with what was done, where a signal asks for
 /// it (stop_signals.h). Throws what fit() and the records throw; what was trained is then in the folder.

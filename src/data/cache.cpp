@@ -240,10 +240,8 @@ Dataset cached(Dataset dataset, const CacheOptions& options) {
 
 TrainTest cached(TrainTest sets, const CacheOptions& options) {
   const std::shared_ptr<Budget> budget = budget_of(options);
-  for (Dataset* set : {&sets.train, &sets.test, sets.validation ? &*sets.validation : nullptr}) {
-    if (set != nullptr)
-      set->cache_ = make_cache(set->source_, set->preprocessing_, options.kind, budget);
-  }
+  for (Dataset* set : {&sets.train, sets.validation ? &*sets.validation : &sets.test})
+    set->cache_ = make_cache(set->source_, set->preprocessing_, options.kind, budget);
   return sets;
 }
 
@@ -255,8 +253,7 @@ std::string cache_note(const TrainTest& sets, const CacheOptions& options, const
     return "there is no place for a cache on disk: neither XDG_CACHE_HOME nor HOME is set";
   const Form form =
       Augmenter(augmentation, 0, train.example_shape()).crops_decoded() ? Form::decoded : Form::prepared;
-  const std::int64_t bytes = needed(train, form) + needed(test, Form::prepared) +
-                             (validation ? needed(*validation, Form::prepared) : 0);
+  const std::int64_t bytes = needed(train, form) + needed(validation ? *validation : test, Form::prepared);
   if (bytes <= train.cache()->bytes()) return "";
   return fmt::format("the pictures take {}, the cache has {}: what does not fit is decoded in every epoch",
                      gigabytes(bytes), gigabytes(train.cache()->bytes()));

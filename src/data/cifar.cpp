@@ -3,8 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <sstream>
 
+#include "base/text.h"
 #include "data/byte_images.h"
 #include "data/folder.h"
 #include "data/packed.h"
@@ -29,12 +29,8 @@ struct Variant {
 // Class names, a line each; their numbers where the file is missing.
 std::vector<std::string> class_names(const fs::path& path, std::size_t classes) {
   if (!path_exists(path)) return numbered_classes(classes);
-  std::vector<std::string> names;
-  std::istringstream lines(read_text(path));
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) names.push_back(line);
-  }
+  std::vector<std::string> names = lines_of(read_text(path));
+  std::erase(names, "");
   check_classes(path.string(), names, "names are UTF-8, of at most 256 bytes, one a line");
   if (names.size() != classes) {
     throw FormatError(fmt::format("{}: {} class names, expected {}", path.string(), names.size(), classes),

@@ -113,7 +113,7 @@ TrainTest folder(const fs::path& dir, const DatasetOptions& options) {
   const Shape example = preprocessed_shape(preprocessing, first.height, first.width);
   const Duplicates duplicates = duplicates_of(scan);
   const Dataset::Source::Counts counts{static_cast<std::int64_t>(scan.bad.size()), duplicates.pictures,
-                                       duplicates.overlaps};
+                                       duplicates.overlaps, duplicates.val_overlaps};
   const std::vector<Split> sides = split_of(scan, options.val_split, options.seed);
   const bool tests = scan.has(Part::test);  // else val/ is tested on
   std::vector<Picture> train;

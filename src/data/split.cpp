@@ -102,20 +102,21 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
 
 Duplicates duplicates_of(const FolderScan& scan) {
   Duplicates result;
-  const Part tests = scan.has(Part::test) ? Part::test : Part::val;
+  const bool both = scan.has(Part::test) && scan.has(Part::val);
   for (const std::vector<std::size_t>& files : same_pictures(scan)) {
     std::set<std::int32_t> classes;
-    bool trained = false;
-    std::int64_t tested = 0;
+    std::int64_t trained = 0, validated = 0, tested = 0;
     for (const std::size_t i : files) {
       const Picture& picture = scan.pictures[i];
       classes.insert(picture.label);
-      trained = trained || picture.part == Part::train;
-      tested += picture.part == tests ? 1 : 0;
+      if (picture.part == Part::train) ++trained;
+      if (picture.part == Part::val) ++(both ? validated : tested);
+      if (picture.part == Part::test) ++tested;
     }
     result.pictures += std::ssize(files) - 1;
     result.in_classes += classes.size() > 1 ? 1 : 0;
-    result.overlaps += trained ? tested : 0;
+    result.overlaps += trained > 0 ? tested : 0;
+    result.val_overlaps += trained + tested > 0 ? validated : 0;
   }
   return result;
 }

@@ -19,7 +19,7 @@ Survey::Range range_of(std::vector<std::int64_t>& values) {
 Survey survey(const TrainTest& data) {
   struct Found {
     std::set<std::size_t> classes;
-    bool trained = false;
+    std::int64_t trained = 0, validated = 0, tested = 0;
   };
   Survey result;
   result.train = data.train.size();
@@ -36,8 +36,7 @@ Survey survey(const TrainTest& data) {
   std::vector<std::int64_t> heights;
   std::vector<std::int64_t> widths;
   Image image;
-  const auto see = [&](const Dataset& set, std::int64_t Survey::Class::*count) {
-    const bool train = count == &Survey::Class::train, test = count == &Survey::Class::test;
+  const auto see = [&](const Dataset& set, std::int64_t Survey::Class::*count, std::int64_t Found::*times) {
     // The other set may have these classes in another order, or more of them.
     std::vector<std::optional<std::size_t>> places(set.classes().size());
     for (std::int64_t i = 0; i < set.size(); ++i) {
@@ -54,15 +53,18 @@ Survey survey(const TrainTest& data) {
       widths.push_back(facts->width);
       Found& seen = found[facts->digest];
       result.duplicates += seen.classes.empty() ? 0 : 1;
-      result.overlaps += test && seen.trained ? 1 : 0;
       seen.classes.insert(*places[label]);
-      seen.trained = seen.trained || train;
+      ++(seen.*times);
     }
   };
-  see(data.train, &Survey::Class::train);
-  if (data.validation) see(*data.validation, &Survey::Class::validation);
-  see(data.test, &Survey::Class::test);
-  for (const auto& [digest, seen] : found) result.in_classes += seen.classes.size() > 1 ? 1 : 0;
+  see(data.train, &Survey::Class::train, &Found::trained);
+  if (data.validation) see(*data.validation, &Survey::Class::validation, &Found::validated);
+  see(data.test, &Survey::Class::test, &Found::tested);
+  for (const auto& [digest, seen] : found) {
+    result.in_classes += seen.classes.size() > 1 ? 1 : 0;
+    result.overlaps += seen.trained > 0 ? seen.tested : 0;
+    result.val_overlaps += seen.trained + seen.tested > 0 ? seen.validated : 0;
+  }
   result.height = range_of(heights);
   result.width = range_of(widths);
   return result;

@@ -143,7 +143,7 @@ class Matcher {
 
   const nn::Module& net_;
   const Weights& weights_;
-  LoadOptions options_;
+  const LoadOptions& options_;
   std::string head_, stem_;
   std::map<std::string_view, const Tensor*> left_;
 };
@@ -188,6 +188,9 @@ LoadReport load_weights(nn::Module& net, const Weights& weights, const LoadOptio
   Matcher found(net, weights, options);
   found.match();
   if (!found.differences.empty()) {
+    for (const TensorDifference& difference : found.differences) {
+      if (options.differs) options.differs(difference);
+    }
     throw FormatError(fmt::format("{}: {}", weights.file, listed(found.differences)),
                       hint_for(found, net, weights, options));
   }

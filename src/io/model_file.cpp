@@ -15,6 +15,7 @@
 #include "compiler/verify.h"
 #include "data/folder.h"
 #include "graph/names.h"
+#include "io/model_hash.h"
 #include "io/model_metadata.h"
 #include "io/safetensors.h"
 #include "io/state_names.h"
@@ -215,6 +216,11 @@ void save_model(const std::filesystem::path& path, const nn::Module& net, const 
 }
 
 ModelFile io::model_of(State tensors, const io::Metadata& metadata) {
+  if (metadata.contains(kCheckpointKey)) {
+    const auto hash = metadata.find(kCheckpointHashKey);
+    if (hash == metadata.end() || hash->second != checkpoint_hash(tensors, metadata))
+      throw FormatError("its contents are not what was written", kDamaged);
+  }
   ModelFile model;
   if (const std::string& format = text_of(metadata, kFormatKey); format != kFormat) {
     throw FormatError(fmt::format("{} {}, this program reads {}", kFormatKey,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "io/model_metadata.h"
 
 namespace resnet::io {
 
@@ -29,6 +30,17 @@ std::string weights_sha256(const NamedTensors& state) {
     add_text(to_string(tensor.shape()));
     hash.update({tensor.raw(), tensor.bytes()});
   }
+  return hash.hex();
+}
+
+std::string checkpoint_hash(const NamedTensors& tensors, const Metadata& metadata) {
+  Sha256 hash;
+  const auto add = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
+  for (const auto& [key, text] : metadata) {
+    if (key == kCheckpointHashKey) continue;
+    add(key + '\0' + text + '\0');
+  }
+  add(weights_sha256(tensors));
   return hash.hex();
 }
 

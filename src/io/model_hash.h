@@ -12,4 +12,8 @@ namespace resnet::io {
 /// Independent of the order of `state` and of the file that holds it.
 std::string weights_sha256(const NamedTensors& state);
 
+/// SHA-256 over all that a checkpoint's file says, but the hash itself: texts in byte order of their keys
+/// (key, NUL, text, NUL), then weights_sha256() of the tensors.
+std::string checkpoint_hash(const NamedTensors& tensors, const Metadata& metadata);
+
 }  // namespace resnet::io

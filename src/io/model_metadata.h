@@ -18,13 +18,14 @@ inline constexpr const char* kClassesKey = "resnet.classes";
 /// belong to.
 inline constexpr const char* kCheckpointKey = "resnet.checkpoint";
 inline constexpr std::string_view kState = "state/", kAverage = "average/", kBest = "best/";
+inline constexpr const char* kCheckpointHashKey = "resnet.sha256";  // checkpoint_hash() (model_hash.h)
 
 /// The metadata of a model's file. Throws FormatError with the name of `path` unless read_model() would take
 /// the model: its graph is verified, and its state is the graph's.
 Metadata metadata_of(const ModelFile& model, const std::filesystem::path& path);
 
 /// The model that tensors and metadata of a file are; of a checkpoint the network as evaluations see it: the
-/// average of weights, where there is one. Throws Error, without the file's name.
+/// average of weights, where there is one, and its hash must be right. Throws Error, without the file's name.
 ModelFile model_of(State tensors, const Metadata& metadata);
 
 }  // namespace resnet::io

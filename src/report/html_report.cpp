@@ -247,6 +247,7 @@ class Page {
                          {"loss", number(result.loss)},
                          {"train_acc", number(result.train_acc)},
                          {"test_acc", number(result.test_acc)},
+                         {"val_acc", number(result.val_acc)},
                          {"rate", number(result.examples_per_second)},
                          {"device", name_text(result.device)},
                          {"cpu", name_text(result.cpu_model)},
@@ -321,38 +322,39 @@ class Page {
 
   static Json json_of_set(const Set& set) {
     const data::Survey found = data::survey(*set.data);
+    const data::Dataset &train = set.data->train, &test = set.data->test;
     const auto range = [](const data::Survey::Range& of) {
       return std::vector<std::int64_t>{of.least, of.median, of.most};
     };
     Json classes = Json::list(), pictures = Json::object(), samples = Json::list();
-    for (const std::string& name : set.data->test.classes()) {
+    for (const std::string& name : test.classes()) {
       const auto of = std::ranges::find(found.classes, name, &data::Survey::Class::name);
-      const bool known = of != found.classes.end();
+      const auto counts = of != found.classes.end() ? *of : data::Survey::Class();
       classes.push_back(
-          Json::list(std::vector<Json>{name_text(name), known ? of->train : 0, known ? of->test : 0}));
+          Json::list(std::vector<Json>{name_text(name), counts.train, counts.test, counts.validation}));
     }
     for (const auto& [example, uri] : set.pictures) {
       if (!uri.empty())
         pictures.add(std::to_string(example),
-                     Json::list(std::vector<Json>{name_text(set.data->test.source().name(example)), uri}));
+                     Json::list(std::vector<Json>{name_text(test.source().name(example)), uri}));
     }
     for (const auto& [example, uri] : set.samples) {
       if (uri.empty()) continue;
-      const std::string& name =
-          set.data->train.classes()[static_cast<std::size_t>(set.data->train.label(example))];
-      const auto place = std::ranges::find(set.data->test.classes(), name) - set.data->test.classes().begin();
-      samples.push_back(
-          Json::list(std::vector<Json>{place, name_text(set.data->train.source().name(example)), uri}));
+      const std::string& name = train.classes()[static_cast<std::size_t>(train.label(example))];
+      const auto place = std::ranges::find(test.classes(), name) - test.classes().begin();
+      samples.push_back(Json::list(std::vector<Json>{place, name_text(train.source().name(example)), uri}));
     }
-    return Json::object({{"name", name_text(set.data->test.name())},
+    return Json::object({{"name", name_text(test.name())},
                          {"train", found.train},
                          {"test", found.test},
+                         {"validation", found.validation},
                          {"classes", classes},
                          {"height", range(found.height)},
                          {"width", range(found.width)},
                          {"duplicates", found.duplicates},
                          {"in_classes", found.in_classes},
                          {"overlaps", found.overlaps},
+                         {"val_overlaps", found.val_overlaps},
                          {"pictures", pictures},
                          {"samples", samples}});
   }

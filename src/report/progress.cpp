@@ -90,6 +90,7 @@ class ProgressBar : public Observer {
   }
 
   void on_epoch(const Progress& progress, double test_acc) override {
+    ended_epoch_ = progress.epoch;
     print(progress, test_acc);
     if (progress.epoch + 1 < run_.epochs) begin_epoch(progress.epoch + 1, 0);
   }
@@ -130,9 +131,12 @@ class ProgressBar : public Observer {
     const std::int64_t all = whole * run_.batches + std::min(rest * run_.accumulate, run_.batches);
     const auto batches = static_cast<double>(std::max<std::int64_t>(0, all - done));
     const std::int64_t epochs = whole + (rest > 0 ? 1 : 0);
-    const double tests =
-        static_cast<double>(epochs - bar_.progress.epoch) -
-        (bar_.examples > 0 ? static_cast<double>(bar_.tested) / static_cast<double>(bar_.examples) : 0);
+    const double tested =
+        bar_.examples > 0 ? static_cast<double>(bar_.tested) / static_cast<double>(bar_.examples) : 0;
+    if (bar_.examples > 0 && bar_.progress.epoch == ended_epoch_) return (1 - tested) * test_seconds_;
+    double tests = static_cast<double>(epochs - bar_.progress.epoch) - tested;
+    if (run_.val_examples > 0)  // and that of the test set, in those of the validation set
+      tests += static_cast<double>(run_.test_examples) / static_cast<double>(run_.val_examples);
     return batch_seconds_ < 0 ? -1 : batches * batch_seconds_ + tests * test_seconds_;
   }
 
@@ -168,18 +172,18 @@ class ProgressBar : public Observer {
   void print(const Progress& progress, double test_acc) {
     const std::int64_t batches = progress.batch < run_.batches ? run_.batches : 0;  // 0: a whole epoch
     const Terminal terminal = screen_->terminal();
-    screen_->print_above(report::epoch_text(progress, run_.epochs, batches, test_acc,
-                                            screen_->now() - run_start_,
-                                            terminal.interactive ? terminal.width : 0, -1,
-                                            run_.val_examples > 0));
+    screen_->print_above(
+        report::epoch_text(progress, run_.epochs, batches, test_acc, screen_->now() - run_start_,
+                           terminal.interactive ? terminal.width : 0, -1, run_.val_examples > 0));
     stepped_ = false;
   }
 
   std::shared_ptr<Screen> screen_;
   RunInfo run_;
   double run_start_ = 0, run_end_ = 0, epoch_start_ = 0, test_start_ = 0;
-  double batch_seconds_ = -1;  // of a batch of this epoch, or of the last one; negative: unknown
-  double test_seconds_ = 0;    // of a test, as far as one is known
+  double batch_seconds_ = -1;      // of a batch of this epoch, or of the last one; negative: unknown
+  double test_seconds_ = 0;        // of a test, as far as one is known
+  std::int64_t ended_epoch_ = -1;  // with its evaluation: what is tested then is the test set, at the end
   Clockwork lines_;
   bool stepped_ = false;  // since the last line
   report::BarState bar_;

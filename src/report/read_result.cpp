@@ -101,6 +101,7 @@ FitResult read_result(const std::filesystem::path& path) {
   reader.take("bad_files", counts.bad_files);
   reader.take("duplicates", counts.duplicates);
   reader.take("overlaps", counts.overlaps);
+  reader.take("val_overlaps", counts.val_overlaps);
   if (object.find("duplicates") != nullptr) result.data = counts;
   return result;
 }

@@ -34,20 +34,25 @@ std::optional<std::uint64_t> seed_of_folder(const std::string& name) {
   return seed;
 }
 
+Spread spread_of_figure(std::span<const FitResult> results, double FitResult::*member) {
+  std::vector<double> values;
+  for (const FitResult& result : results) values.push_back(result.*member);
+  return spread_of(values);
+}
+
 // What runs of several seeds are compared by.
 struct Figure {
   const char* name;
   double FitResult::*member;
 };
-constexpr std::array kFigures = {Figure{"loss", &FitResult::loss}, Figure{"train_acc", &FitResult::train_acc},
-                                 Figure{"test_acc", &FitResult::test_acc},
-                                 Figure{"examples_per_second", &FitResult::examples_per_second},
-                                 Figure{"seconds", &FitResult::seconds}};
-
-Spread spread_of_figure(std::span<const FitResult> results, double FitResult::*member) {
-  std::vector<double> values;
-  for (const FitResult& result : results) values.push_back(result.*member);
-  return spread_of(values);
+std::vector<Figure> figures_of(std::span<const FitResult> results) {
+  std::vector<Figure> figures = {{"loss", &FitResult::loss}, {"train_acc", &FitResult::train_acc}};
+  if (spread_of_figure(results, &FitResult::val_acc).count > 0)
+    figures.push_back({"val_acc", &FitResult::val_acc});
+  figures.insert(figures.end(), {{"test_acc", &FitResult::test_acc},
+                                 {"examples_per_second", &FitResult::examples_per_second},
+                                 {"seconds", &FitResult::seconds}});
+  return figures;
 }
 
 }  // namespace
@@ -94,10 +99,11 @@ Spread spread_of(std::span<const double> values) {
 std::string summary_json(std::span<const FitResult> results, std::int64_t seeds, const std::string& command) {
   const bool complete = static_cast<std::int64_t>(results.size()) == seeds &&
                         std::ranges::all_of(results, [](const FitResult& r) { return r.complete; });
+  const std::vector<Figure> figures = figures_of(results);
   Json runs = Json::list();
   for (const FitResult& result : results) {
     Json run = Json::object({{"seed", result.seed}, {"folder", seed_folder(result.seed)}});
-    for (const Figure& figure : kFigures) run.add(figure.name, result.*figure.member);
+    for (const Figure& figure : figures) run.add(figure.name, result.*figure.member);
     run.add("epochs", result.epochs);
     run.add("steps", result.steps);
     run.add("weights_sha256", result.weights_sha256);
@@ -114,7 +120,7 @@ std::string summary_json(std::span<const FitResult> results, std::int64_t seeds,
                                                                  {"max", &Spread::most}};
   for (const auto& [name, member] : kKinds) {
     Json kind = Json::object();
-    for (const Figure& figure : kFigures)
+    for (const Figure& figure : figures)
       kind.add(figure.name, spread_of_figure(results, figure.member).*member);
     object.add(name, std::move(kind));
   }
@@ -129,8 +135,10 @@ std::string summary_text(std::span<const FitResult> results) {
     return fmt::format("{:.{}f} ± {:.{}f}", spread.mean, digits, spread.deviation, digits);
   };
   const std::string rate = figure(&FitResult::examples_per_second, 1);
-  return fmt::format("loss {}, train acc {}, test acc {}\n{} on {}\n", figure(&FitResult::loss, 3),
-                     figure(&FitResult::train_acc, 3), figure(&FitResult::test_acc, 3),
+  const std::string val = figure(&FitResult::val_acc, 3);
+  return fmt::format("loss {}, train acc {}, {}test acc {}\n{} on {}\n", figure(&FitResult::loss, 3),
+                     figure(&FitResult::train_acc, 3), val == "not measured" ? "" : "val acc " + val + ", ",
+                     figure(&FitResult::test_acc, 3),
                      rate == "not measured" ? "examples/sec not measured" : rate + " examples/sec",
                      results.empty() ? "cpu" : shown(results.front().device, 60));
 }
@@ -150,8 +158,7 @@ Band band_of(std::span<const Series> runs) {
     }
   }
   Band band;
-  for (Series* series : {&band.mean, &band.low, &band.high})
-    series->validated = are_validated(runs);
+  for (Series* series : {&band.mean, &band.low, &band.high}) series->validated = are_validated(runs);
   for (const auto& at_epoch : by_epoch) {
     const double x = at_epoch.first;
     const Values& values = at_epoch.second;

@@ -31,7 +31,7 @@ Spread spread_of(std::span<const double> values);
 /// One JSON object, a line: seeds (as many as were asked for), complete (whether all have ended), command
 /// (what repeats them), runs (seed, folder, loss, train_acc, test_acc, examples_per_second, seconds, epochs,
 /// steps, weights_sha256), and mean, deviation, min and max of loss, train_acc, test_acc, examples_per_second
-/// and seconds. A number that was not measured is null.
+/// and seconds; val_acc too where runs have it. A number that was not measured is null.
 std::string summary_json(std::span<const FitResult> results, std::int64_t seeds, const std::string& command);
 
 /// The chapter's two lines with the deviation behind each figure:

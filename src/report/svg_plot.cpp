@@ -228,8 +228,8 @@ class Drawing {
         }
         add("<circle class=\"hover\" cx=\"{}\" cy=\"{}\" r=\"7\"><title>{}{} {} at epoch "
             "{:.4g}</title></circle>\n",
-            pixel(x), pixel(y), runs_.size() > 1 ? xml_text(series.name) + ": " : "", report::name_of(i, runs_),
-            report::figure(value), point.x);
+            pixel(x), pixel(y), runs_.size() > 1 ? xml_text(series.name) + ": " : "",
+            report::name_of(i, runs_), report::figure(value), point.x);
       }
     }
   }

@@ -68,7 +68,8 @@ class TensorBoard final : public Observer {
   void on_point(const CurvePoint& point) override {
     std::vector<std::pair<std::string, double>> scalars = {{"loss/train", point.loss},
                                                            {"accuracy/train", point.train_acc}};
-    if (point.test_acc >= 0) scalars.emplace_back(validated_ ? "accuracy/val" : "accuracy/test", point.test_acc);
+    if (point.test_acc >= 0)
+      scalars.emplace_back(validated_ ? "accuracy/val" : "accuracy/test", point.test_acc);
     scalars.emplace_back("epoch", point.x);
     scalars.emplace_back("lr", progress_.lr);
     scalars.emplace_back("examples_per_second", progress_.recent_examples_per_second);

@@ -8,9 +8,9 @@ namespace {
 
 // Which examples a run uses.
 void add_examples(Table& table) {
-  for (const auto& [name, member] : {std::pair("train-sha256", &Settings::train_sha256),
-                                     std::pair("test-sha256", &Settings::test_sha256),
-                                     std::pair("val-sha256", &Settings::val_sha256)}) {
+  for (const auto& [name, member] :
+       {std::pair("train-sha256", &Settings::train_sha256), std::pair("test-sha256", &Settings::test_sha256),
+        std::pair("val-sha256", &Settings::val_sha256)}) {
     Option& hash =
         table.text(name, "HEX", "sha256 of the examples that the run used, in its config.toml", member);
     hash.flag = false;
@@ -20,7 +20,8 @@ void add_examples(Table& table) {
   }
   table.number("limit-train", "use the first N training examples; 0: all", 0, kMostCount,
                &Settings::limit_train);
-  table.number("limit-test", "use the first N test examples, and validation examples; 0: all", 0, kMostCount, &Settings::limit_test);
+  table.number("limit-test", "evaluate on the first N examples; 0: all", 0, kMostCount,
+               &Settings::limit_test);
 }
 
 }  // namespace

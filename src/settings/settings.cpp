@@ -83,8 +83,8 @@ bool is_data_of(const Settings& run, data::Split split, const data::Dataset& dat
 }
 
 bool is_data_of(const Settings& run, const data::TrainTest& sets) {
-  const bool watched = sets.validation ? is_known(run.val_sha256, run.limit_test, *sets.validation)
-                                       : run.val_sha256.empty();
+  const bool watched =
+      sets.validation ? is_known(run.val_sha256, run.limit_test, *sets.validation) : run.val_sha256.empty();
   return watched && is_data_of(run, data::Split::train, sets.train) &&
          is_data_of(run, data::Split::test, sets.test);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -112,7 +113,8 @@ Settings from_toml(const std::string& text, const std::string& file);
 
 // What the settings say to the library.
 nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, std::int64_t classes);
-/// `watch` has the functions that a scan calls, if any. All splits have the settings' cache, one has none.
+/// `watch` has the functions that a scan calls, if any. What is read in every epoch has the settings'
+/// cache, one split alone has none.
 data::TrainTest open_data(const Settings& settings, const data::DatasetOptions& watch = {});
 data::Dataset open_data(const Settings& settings, data::Split split, const data::DatasetOptions& watch = {});
 /// The pictures as a model takes them, whatever the settings say of that.
@@ -121,9 +123,11 @@ data::Dataset open_data(const Settings& settings, data::Split split, const data:
 data::CacheOptions cache_options(const Settings& settings);
 data::Augmentation augmentation(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);
+using Tell = std::function<void(const std::string& line)>;
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
-/// settings say. Gives what was decided about the file that they name, a line each. Throws as load_weights().
-std::vector<std::string> initialise(nn::Module& net, const Settings& settings, const data::Dataset& train);
+/// settings say. Tells what was decided about the file that they name, and what does not fit, a line each.
+/// Throws as load_weights().
+void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train, const Tell& tell);
 /// Those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
 std::string chosen_text(const Settings& settings);
 /// Batches and their order as fit() with fit_options() has them, in NCHW.

@@ -1,4 +1,6 @@
 // What the settings of training say to the library.
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -126,7 +128,7 @@ FitOptions batch_options(const Settings& settings) {
 
 }  // namespace
 
-std::vector<std::string> initialise(nn::Module& net, const Settings& settings, const data::Dataset& train) {
+void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train, const Tell& tell) {
   nn::init_unset(net, net.scheme(), settings.seed);
   if (settings.dirac) nn::init_dirac(net);
   if (settings.zero_gamma) nn::init_zero_gamma(net);
@@ -136,13 +138,24 @@ std::vector<std::string> initialise(nn::Module& net, const Settings& settings, c
     loader.start(data::Order::shuffled(settings.seed));
     nn::init_whitening(net, loader.next()->images);
   }
-  if (settings.init.empty()) return {};
+  if (settings.init.empty()) return;
   const Weights weights = read_weights(settings.init);
-  std::vector<std::string> decisions =
-      load_weights(net, weights, {.replace_head = true, .adapt_input = true}).decisions;
-  if (std::string note = note_of_normalization(weights, train.preprocessing().normalization); !note.empty())
-    decisions.push_back(std::move(note));
-  return decisions;
+  constexpr std::int64_t kMostTold = 20;
+  std::int64_t differences = 0;
+  const auto differs = [&](const TensorDifference& difference) {
+    if (++differences <= kMostTold) tell(to_string(difference));
+  };
+  try {
+    const LoadReport report =
+        load_weights(net, weights, {.replace_head = true, .adapt_input = true, .differs = differs});
+    for (const std::string& decision : report.decisions) tell(decision);
+  } catch (const FormatError&) {
+    if (differences > kMostTold) tell(fmt::format("and {} tensors more", differences - kMostTold));
+    throw;
+  }
+  if (const std::string note = note_of_normalization(weights, train.preprocessing().normalization);
+      !note.empty())
+    tell(note);
 }
 
 std::string chosen_text(const Settings& settings) {

@@ -65,10 +65,11 @@ void add_run(Table& table) {
               {"stop", "skip", "rollback"}, &Settings::on_nan)
       .fields = {"FitOptions::on_nan"};
   table
-      .number("patience",
-              "end after N epochs without a better accuracy, on val/ beside test/ or else on the test set, and "
-              "keep the best; 0: never",
-              0, kMostCount, &Settings::patience)
+      .number(
+          "patience",
+          "end after N epochs without a better accuracy, on val/ beside test/ or else on the test set, and "
+          "keep the best; 0: never",
+          0, kMostCount, &Settings::patience)
       .fields = {"FitOptions::patience"};
 }
 

@@ -9,12 +9,13 @@
 #include <type_traits>
 
 #include "base/json.h"
-#include "base/sha256.h"
 #include "base/text.h"
+#include "compiler/optimizer.h"
 #include "images/libraries.h"
 #include "io/model_hash.h"
 #include "io/model_metadata.h"
 #include "io/safetensors_limits.h"
+#include "resnet/nn.h"
 #include "resnet/version.h"
 #include "train/batches.h"
 
@@ -168,7 +169,7 @@ Checkpoint checkpoint_of(io::Safetensors&& file, const std::string& name) {
                                   name, shown(format, 20), kVersion, kFormat),
                       "go on with the program that wrote it");
   }
-  if (content_hash(file.tensors, file.metadata) != text_of(file, kHashKey))
+  if (io::checkpoint_hash(file.tensors, file.metadata) != text_of(file, io::kCheckpointHashKey))
     refuse("its contents are not what was written");
   Checkpoint checkpoint;
   checkpoint.run = run_from_json(text_of(file, kRunKey));
@@ -206,15 +207,17 @@ std::string libraries_of(const DeviceInfo& device) {
   return images::libraries() + (device.libraries.empty() ? "" : ", ") + device.libraries;
 }
 
-std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata) {
-  Sha256 hash;
-  const auto add = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
-  for (const auto& [key, text] : metadata) {
-    if (key == kHashKey) continue;
-    add(key + '\0' + text + '\0');
-  }
-  add(io::weights_sha256(tensors));
-  return hash.hex();
+void check_count(const FitOptions& options, const nn::Module& net, const Engine& engine) {
+  std::size_t values = 0;
+  nn::for_each_parameter(net, [&](const std::string&, const nn::Parameter&) { ++values; });
+  const std::size_t copies = (options.average.decay > 0 ? 1U : 0U) + (options.patience > 0 ? 1U : 0U);
+  const std::size_t most = values * (1 + compiler::slots_of(options.optimizer).size() + copies) + 1;
+  if (most <= io::kMostTensors) return;  // without a look at the engine's own
+  const std::size_t tensors = engine.state(StateScope::all).size() + values * copies + 1;
+  if (tensors <= io::kMostTensors) return;
+  throw ConfigError(fmt::format("a checkpoint of this run would have {} tensors; at most {} fit a file",
+                                tensors, io::kMostTensors),
+                    "fewer blocks, or a run without checkpoints (CheckpointOptions::every_seconds 0)");
 }
 
 void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, const KnownFolder* folder) {
@@ -234,7 +237,7 @@ void write_checkpoint(const std::filesystem::path& path, Checkpoint checkpoint, 
                            {kRunKey, to_json(checkpoint.run)},
                            {kFactsKey, to_json(checkpoint.facts)}};
   metadata.merge(checkpoint.network);
-  metadata[kHashKey] = content_hash(tensors, metadata);
+  metadata[io::kCheckpointHashKey] = io::checkpoint_hash(tensors, metadata);
   io::write_safetensors(path, tensors, metadata, folder);
 }
 

@@ -64,9 +64,9 @@ struct Checkpoint {
 std::string libraries_of(const DeviceInfo& device);
 
 inline constexpr std::int64_t kMostCounted = std::int64_t{1} << 53U;  // of steps or anything else in a run
-inline constexpr const char* kHashKey = "resnet.sha256";              // of a checkpoint's metadata
-/// What stands there: the SHA-256 of all else that the file says.
-std::string content_hash(const io::NamedTensors& tensors, const io::Metadata& metadata);
+
+/// Throws ConfigError where the checkpoints of such a run would have more tensors than a file can.
+void check_count(const FitOptions& options, const nn::Module& net, const Engine& engine);
 
 /// With this program's version, atomically and durably; with a `folder` as write_file(). Throws
 /// IoError.

@@ -31,6 +31,7 @@ Run::Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
   loader_ = data::Loader(train, loader_options(options, prefetch_));
   plan_sha256_ = plan_of(options, *engine_, train);
   if (!keeper_) return;
+  check_count(options, net, *engine_);
   blank_ = blank_checkpoint(options, net, *engine_, train, test);
   blank_.plan_sha256 = plan_sha256_;
   if (!options.checkpoints.resume) return;
@@ -46,19 +47,28 @@ FitResult Run::execute() {
     while (!run_epochs()) roll_back();
     replay_.forget();  // its copy is released before others are made
     if (keeper_ && at_.steps > 0) keep(true);
-    result = at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
-    test(result);
+    result = trained();
   } catch (const DeviceError&) {  // what was trained is lost with the engine's state
     throw;
   } catch (...) {
     replay_.forget();  // its memory may be what is needed
-    if (engine_) keep_trained(net_, *engine_);
+    if (engine_) keep_trained(net_, [this] { return trained(); });
+    throw;
+  }
+  try {
+    test(result);
+  } catch (...) {
+    keep_trained(net_, result);
     throw;
   }
   feed_.reset();
   engine_.reset();  // its memory is most of a run's; copies of the state and their files need it
   keep_trained(net_, result);
   return finish(result);
+}
+
+State Run::trained() {
+  return at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
 }
 
 bool Run::run_epochs() {
@@ -80,18 +90,13 @@ void Run::plan_steps() {
   if (options_.steps > 0)
     info_.planned_steps =
         options_.step_changes.empty() ? std::min(info_.planned_steps, options_.steps) : options_.steps;
-  PaceMeter meter(*engine_, *feed_, watched(), options_, clock_, prefetch_);
-  const auto with_test = [&](Pace pace) {
-    if (options_.validation)  // which comes behind it
-      pace.last_factor *= 1 + static_cast<double>(test_.size()) / static_cast<double>(watched().size());
-    return pace;
-  };
+  PaceMeter meter(*engine_, *feed_, test_, options_, clock_, prefetch_);
   if (options_.seconds > 0) {
     constexpr double kMeasured = 0.005;  // of the time
     // No schedule is shorter than its warm-up: where the time is, all of it is compressed from the beginning.
     const std::int64_t least = warmup_steps(options_.schedule, steps_per_epoch()) + 1;
     info_.planned_steps = std::max(info_.planned_steps, least);
-    const Pace pace = with_test(meter.measure(order_, kMeasured * options_.seconds));
+    const Pace pace = meter.measure(order_, kMeasured * options_.seconds);
     const double now = clock_(), end = begin_ - spent_before_ + options_.seconds;
     const std::int64_t steps = steps_within(end - now, pace, steps_per_epoch(), at_.steps);
     const std::int64_t had = at_.step_changes.empty() ? at_.planned_steps : at_.step_changes.back().steps;
@@ -117,8 +122,7 @@ void Run::plan_steps() {
   if (options_.seconds == 0) info_.step_changes = options_.step_changes;
   for (const StepChange& change : info_.step_changes) schedule_->change(change);
   if (!time_ && options_.estimate && schedule_->steps() - at_.steps >= kWorthAnEstimate)
-    info_.seconds =
-        seconds_of(schedule_->steps(), with_test(meter.estimate(order_)), steps_per_epoch(), at_.steps);
+    info_.seconds = seconds_of(schedule_->steps(), meter.estimate(order_), steps_per_epoch(), at_.steps);
 }
 
 void Run::restore(Checkpoint checkpoint) {

@@ -20,8 +20,7 @@ std::ostream& operator<<(std::ostream& out, const FitResult& result) {
   const std::string watched =
       std::isnan(result.val_acc) ? "" : fmt::format("val acc {}, ", figure(result.val_acc));
   return out << fmt::format("loss {}, train acc {}, {}test acc {}\n{} on {}\n", figure(result.loss),
-                            figure(result.train_acc), watched, figure(result.test_acc), rate,
-                            result.device);
+                            figure(result.train_acc), watched, figure(result.test_acc), rate, result.device);
 }
 
 namespace train {

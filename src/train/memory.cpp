@@ -287,22 +287,20 @@ void check_parameters(const nn::Module& net, std::int64_t most) {
                    "a smaller network needs less");
 }
 
+void keep_trained(nn::Module& net, const std::function<State()>& trained) {
+  try {
+    set_state(net, trained());
+  } catch (const std::bad_alloc&) {
+    throw NotKept();
+  }
+}
+
 void keep_trained(nn::Module& net, const State& trained) {
   try {
     set_state(net, trained);
   } catch (const std::bad_alloc&) {
     throw NotKept();
   }
-}
-
-void keep_trained(nn::Module& net, const Engine& engine) {
-  State state;
-  try {
-    state = engine.state();
-  } catch (const std::bad_alloc&) {
-    throw NotKept();
-  }
-  keep_trained(net, state);
 }
 
 }  // namespace resnet::train

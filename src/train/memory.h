@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "resnet/train.h"
 
@@ -36,8 +37,8 @@ int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOpt
 /// the copies of them that an engine begins with. They need not be set.
 void check_parameters(const nn::Module& net, std::int64_t most);
 
-/// Gives the network what was trained: this, or the engine's. Throws NotKept.
+/// Gives the network what was trained, or what `trained` gives. Throws NotKept where memory ends.
 void keep_trained(nn::Module& net, const State& trained);
-void keep_trained(nn::Module& net, const Engine& engine);
+void keep_trained(nn::Module& net, const std::function<State()>& trained);
 
 }  // namespace resnet::train

@@ -107,6 +107,9 @@ class Run {
   // Of `set` by the network as the engine has it; observers are told, and where the run stands.
   Evaluation evaluated(const data::Dataset& set, Views views, const Progress& at);
 
+  // What the run gives, once: the best network, the average, or the engine's own.
+  State trained();
+
   // The test set where the run was watched on another, at its end, by the network that it gives.
   void test(const State& state);
 
@@ -141,7 +144,7 @@ class Run {
   std::string plan_sha256_;  // plan_of() the run: an engine that is made anew has the same
   Checkpoint blank_;         // what all of the run have
 
-  RunState at_;  // where the run stands
+  RunState at_;                   // where the run stands
   std::optional<double> tested_;  // by test()
   Rate epoch_rate_{0};
   Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen

@@ -78,6 +78,9 @@ TimePlan::TimePlan(double seconds, double end, const Pace& pace, std::int64_t st
       end_(end),
       pace_(pace),
       evaluation_in_steps_(pace.evaluation / std::max(pace.step, 1e-9)),
+      measured_evaluation_(evaluation_in_steps_),
+      measured_test_(pace.test / std::max(pace.step, 1e-9)),
+      test_in_steps_(measured_test_),
       steps_per_epoch_(steps_per_epoch),
       mark_(now) {}
 
@@ -97,6 +100,7 @@ void TimePlan::learn(double now) {
     known_seconds_ = kept * known_seconds_ + taken;
     pace_.step = known_seconds_ / known_steps_;
     pace_.evaluation = evaluation_in_steps_ * pace_.step;
+    pace_.test = test_in_steps_ * pace_.step;
   }
   mark_ = now;
   steps_ = 0;
@@ -119,6 +123,11 @@ std::optional<std::int64_t> TimePlan::evaluated(double begin, double now, std::i
   mark_ = now;
   pace_.evaluation = now - begin;
   evaluation_in_steps_ = pace_.evaluation / std::max(pace_.step, 1e-9);
+  // What is slower than it was measured is so for both sets; what is faster may be in a cache by now, which the
+  // test set is not.
+  if (measured_evaluation_ > 0)
+    test_in_steps_ = measured_test_ * std::max(1.0, evaluation_in_steps_ / measured_evaluation_);
+  pace_.test = test_in_steps_ * pace_.step;
   return decide(now, done, steps);
 }
 
@@ -136,7 +145,9 @@ Pace PaceMeter::measure(const data::Order& order, double seconds) {
   Pace pace;
   untrained(engine_, before, [&] {
     pace.step = step_size() * example_seconds(order, seconds, 2, 3);  // one compiles, one finds cold caches
-    if (!stopped()) pace.evaluation = evaluation_seconds(seconds / 2);
+    if (!stopped()) pace.evaluation = evaluation_seconds(watched_, seconds / 2);
+    if (options_.validation && !stopped())
+      pace.test = last_factor(options_) * evaluation_seconds(test_, seconds / 2);
   });
   pace.last_factor = last_factor(options_);
   pace.end = end_seconds(before);
@@ -149,9 +160,10 @@ Pace PaceMeter::estimate(const data::Order& order) {
   double example = 0;
   untrained(engine_, before, [&] { example = example_seconds(order, 0, 1, 1); });
   pace.step = step_size() * example;
-  const Views between = views_between(options_);
-  pace.evaluation = example / 3 * count(between) * static_cast<double>(test_.size());
+  const double picture = example / 3;
+  pace.evaluation = picture * count(views_between(options_)) * static_cast<double>(watched_.size());
   pace.last_factor = last_factor(options_);
+  if (options_.validation) pace.test = picture * count(options_.views) * static_cast<double>(test_.size());
   return pace;
 }
 
@@ -188,7 +200,7 @@ double PaceMeter::example_seconds(const data::Order& order, double seconds, std:
   return 0;
 }
 
-double PaceMeter::evaluation_seconds(double seconds) {
+double PaceMeter::evaluation_seconds(const data::Dataset& set, double seconds) {
   std::atomic<bool> enough{false};
   EvaluateOptions options{.batch_size = options_.batch_size,
                           .views = views_between(options_),
@@ -196,7 +208,7 @@ double PaceMeter::evaluation_seconds(double seconds) {
                           .prefetch = prefetch_,
                           .stop = &enough,
                           .seen = [&](std::int64_t) { enough = true; }};  // the first batch compiles
-  evaluate(engine_, test_, options);
+  evaluate(engine_, set, options);
   enough = false;
   const double begin = clock_();
   std::int64_t seen = 0;
@@ -204,8 +216,8 @@ double PaceMeter::evaluation_seconds(double seconds) {
     seen = examples;
     enough = clock_() - begin >= seconds || stopped();
   };
-  evaluate(engine_, test_, options);
-  return (clock_() - begin) * static_cast<double>(test_.size()) /
+  evaluate(engine_, set, options);
+  return (clock_() - begin) * static_cast<double>(set.size()) /
          static_cast<double>(std::max<std::int64_t>(1, seen));
 }
 

@@ -17,10 +17,11 @@ Clock clock_of(const FitOptions& options);
 struct Pace {
   double step = 0;         // with the wait for its batches
   double evaluation = 0;   // of the whole set that is evaluated between epochs
-  double last_factor = 1;  // how many times as long the last takes, with the test set's if that is another
+  double last_factor = 1;  // how many times as long the last one takes
+  double test = 0;         // of the test set behind that, where another set is evaluated between epochs
   double end = 0;          // from the last evaluation on: hashing and saving
 
-  double last_evaluation() const noexcept { return last_factor * evaluation; }
+  double last_evaluation() const noexcept { return last_factor * evaluation + test; }
 };
 
 /// Views of the evaluations between epochs: early stopping compares them with the last one, nothing else
@@ -61,7 +62,8 @@ class TimePlan {
 
   double seconds_, end_;
   Pace pace_;
-  double evaluation_in_steps_;  // a machine that is slower is so in both
+  double evaluation_in_steps_;  // a machine that is slower is so in all
+  double measured_evaluation_, measured_test_, test_in_steps_;
   std::int64_t steps_per_epoch_;
   double mark_;                                 // when it looked, or evaluated
   std::int64_t steps_ = 0;                      // since then
@@ -71,12 +73,13 @@ class TimePlan {
 /// Measures the pace of an engine with steps that train nothing: its state is as before then.
 class PaceMeter {
  public:
-  /// `test` is what is evaluated between epochs, `prefetch` of evaluations.
+  /// `prefetch`: of evaluations.
   PaceMeter(Engine& engine, Feed& feed, const data::Dataset& test, const FitOptions& options, Clock clock,
             int prefetch)
       : engine_(engine),
         feed_(feed),
         test_(test),
+        watched_(options.validation ? *options.validation : test),
         options_(options),
         clock_(std::move(clock)),
         prefetch_(prefetch) {}
@@ -91,13 +94,14 @@ class PaceMeter {
                          std::int64_t least);
   // Examples of a step, mean over an epoch.
   double step_size() const;
-  double evaluation_seconds(double seconds);
+  double evaluation_seconds(const data::Dataset& set, double seconds);
   double end_seconds(const State& state);
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
 
   Engine& engine_;
   Feed& feed_;
   const data::Dataset& test_;
+  const data::Dataset& watched_;  // evaluated between epochs
   const FitOptions& options_;
   Clock clock_;
   int prefetch_;

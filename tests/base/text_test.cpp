@@ -51,6 +51,17 @@ TEST(Text, EscapesWhatTurnsTheDirectionOfALine) {
   }
 }
 
+TEST(Text, OfAnEditorHasLines) {
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(lines_of("\xEF\xBB\xBF"
+                     "cat\r\ndog\r\n"),
+            (Lines{"cat", "dog"}));
+  EXPECT_EQ(lines_of("cat\n\ndog"), (Lines{"cat", "", "dog"}));
+  EXPECT_EQ(lines_of("\n"), Lines{""});
+  EXPECT_EQ(lines_of(""), Lines{});
+  EXPECT_EQ(lines_of("\xEF\xBB\xBF"), Lines{});
+}
+
 TEST(Text, IsLeftAloneTheSecondTime) {
   const std::string once = printable("\x1b \u202e \xff \\");
   EXPECT_EQ(printable(once), once);

@@ -3,6 +3,7 @@
 #include <resnet.h>
 
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include "io/folder_test.h"
@@ -35,6 +36,14 @@ TEST_F(OddModel, HasNoAnswerForPicturesOfAnotherSize) {
   }
   EXPECT_EQ(resnet_predict_rgb(opened, pixels.data(), 8, 8, top.data(), top.size(), nullptr), RESNET_OK)
       << resnet_error();
+  const auto picture = [&](std::int64_t side) {
+    return resnet_picture{pixels.data(), pixels.size(), side, side, 3, 0};
+  };
+  const std::array<resnet_picture, 3> pictures = {picture(8), picture(8), picture(64)};
+  std::array<resnet_prediction, 3 * 128> tops{};
+  EXPECT_EQ(resnet_predict_batch(opened, pictures.data(), pictures.size(), tops.data(), 128, nullptr),
+            RESNET_ERROR_SHAPE);
+  EXPECT_TRUE(std::string_view(resnet_error()).starts_with("picture 2: ")) << resnet_error();
   resnet_close(opened);
 }
 

@@ -55,6 +55,20 @@ TEST(Cifar10, TrainIsItsFiveFilesInOrderWithPlanesMadePixels) {
   EXPECT_EQ(data::cifar10(Split::test, {{}, folder.path(), 0}).size(), 1);
 }
 
+// As torchvision unpacks it.
+TEST(Cifar10, IsFoundAFolderFurtherDown) {
+  const ScratchFolder folder;
+  put_cifar10(folder);
+  const std::filesystem::path below = folder / "cifar-10-batches-bin";
+  make_directories(below);
+  for (const char* name : {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                           "data_batch_5.bin", "test_batch.bin"})
+    std::filesystem::rename(folder / name, below / name);
+  const data::TrainTest sets = data::open("cifar10", {{}, folder.path(), 0});
+  EXPECT_EQ(sets.train.size(), 10);
+  EXPECT_EQ(sets.test.size(), 1);
+}
+
 TEST(Cifar10, TakesClassNamesFromItsFile) {
   const ScratchFolder folder;
   put_cifar10(folder);

@@ -244,6 +244,9 @@ TEST_F(PictureFolder, WithTrainAndValIsUsedAsItIs) {
   ASSERT_EQ(tested.size(), 1);
   EXPECT_EQ(tested.source().name(0), "test/c/7.ppm");
   EXPECT_EQ(tested.source().counts()->overlaps, 0) << "what is in val/ too is not of the test";
+  EXPECT_EQ(tested.source().counts()->val_overlaps, 1) << "of train/";
+  put_picture("test/c/9.ppm", 4);
+  EXPECT_EQ(data::duplicates_of(scan()).val_overlaps, 2) << "and of test/";
   ASSERT_TRUE(validation);
   EXPECT_EQ(validation->size(), 2);
   EXPECT_THAT(validation->classes(), ElementsAre("a", "b", "c"));

@@ -42,6 +42,14 @@ TEST(Survey, CountsTheTestSetsClassesUnderTheirNames) {
   EXPECT_EQ(found.in_classes, 1) << "picture 1: a, then b";
 }
 
+TEST(Survey, CountsWhatIsInTheValidationSetToo) {
+  const std::vector<std::string> one = {"a"};
+  const Survey found = survey({set_of({0, 0}, one), set_of({0}, one), set_of({0, 0, 0, 0}, one)});
+  EXPECT_EQ(found.overlaps, 1);
+  EXPECT_EQ(found.validation, 4);
+  EXPECT_EQ(found.val_overlaps, 2);
+}
+
 TEST(Survey, AClassOfTheTestSetAloneStandsBehindTheOthers) {
   const Survey found = survey({set_of({0}, {"a"}), set_of({1, 0}, {"a", "b"})});
   ASSERT_EQ(found.classes.size(), 2U);

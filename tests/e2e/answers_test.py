@@ -183,6 +183,8 @@ run("predict", "run", "dangling", "--json", code=1, says="1 of 1 pictures have n
 for top in (0, 2**63 - 1):
     run("predict", "run", pictures, "--top", top, "--csv", code=2, says=f"--top cannot be '{top}'")
 run("predict", "run", "empty", code=1, says="empty holds no pictures")
+among = json.loads(run("predict", "run", "empty", pictures / "01.png", "--json", code=1, says="1 of 2 pictures have no answer").stdout)
+assert ["error" in item for item in among] == [True, False] and "empty holds no pictures" in among[0]["error"], among
 assert run("predict", "run", "empty", "--json", code=1, says="empty holds no pictures").stdout == "", "half an array"
 
 # Names that a model file chose are no commands to a terminal, and no lines of a table.

@@ -19,7 +19,7 @@ HOSTILE = SOURCE / "tests/e2e/hostile"
 # A sanitizer or a build without optimisation takes more time and memory of its own.
 RELEASE = released()
 MOST_SECONDS, MOST_KB, MOST_CHARACTERS = 1, 64 * 1024, 300
-failures = 0
+failures = checked = 0
 
 # A process of its own, since the peak of a child begins with that of the process it was forked from.
 MEASURE = """
@@ -33,7 +33,8 @@ print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.
 def check(what, arguments, ends=(1,), says="", figures=True):
     """Runs the program: its exit code is one of `ends`; if that is 1, two lines on stderr, the first with `says`; if
     0, all figures are numbers."""
-    global failures
+    global failures, checked
+    checked += 1
     process = subprocess.Popen([sys.executable, "-S", "-E", "-c", MEASURE, PROGRAM, *map(str, arguments)],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     try:
@@ -348,5 +349,6 @@ def configs():
 for part in (committed, vocabulary, resources, texts, not_finite, plots, configs):
     part()
 shutil.rmtree(HERE)
-print(f"{failures} failures")
+print(f"{checked} files, {failures} failures")
+assert checked >= 100, "cases went missing"
 sys.exit(1 if failures else 0)

@@ -35,7 +35,7 @@ for name, told in (("plain.safetensors", ()),
     assert found["preprocessing"]["resize"] == [256, 0] and found["preprocessing"]["crop"] == [224, 224], found
 
 # The model that comes of it answers as the one that was trained, under the names that were given.
-(HERE / "names.txt").write_text("0\n1\n2\n")
+(HERE / "names.txt").write_bytes(b"\xef\xbb\xbf0\r\n1\r\n2\r\n")  # as an editor on Windows writes it
 run("import", "checkpoint.pth", "--resize", "24", "--crop", "24", "--classes", "names.txt", "--out", "again.safetensors")
 figures = [json.loads(run("eval", model, "--data", f"idx:{HERE / 'data'}", "--json").stdout)
            for model in (TRAINED, "again.safetensors")]
@@ -76,6 +76,8 @@ assert "on 8 pictures of noise" in run("export", "large.safetensors", "--onnx", 
 run("train", *SMALL, "--channels", "8,16", "--init", "plain.safetensors", "--out", "never", code=1,
     says="hint: the file holds torchvision resnet18 with blocks 1,1, channels 8,8")
 assert not (HERE / "never").exists()
+said = run("train", *SMALL, "--channels", "8,16", "--init", "plain.safetensors", "--out", "never", code=1).stderr
+assert said.count("\ninit: tensor 'layer2.0.") + said.startswith("init: tensor 'layer2.0.") > 3, said
 
 # What is not recognised is listed, with the nearest network.
 odd = dict(weights)

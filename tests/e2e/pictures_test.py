@@ -170,13 +170,15 @@ for i in range(3):
     for k in "ab":
         put(f"parts/test/{k}/{i}.png", png(200 + 2 * i + (k == "b")))
 three = json.loads(run("data", "parts", "--resize", "8", "--json").stdout)
-assert (three["train"], three["validation"], three["test"], three["overlaps"]) == (12, 12, 6, 0), three
+assert (three["train"], three["validation"], three["test"], three["overlaps"], three["val_overlaps"]) == (12, 12, 6, 0, 4), three
 assert [(c["train"], c["validation"], c["test"]) for c in three["classes"]] == [(6, 6, 3)] * 2, three
 assert "12 pictures to train on, 12 to validate on, 6 to test on, 2 classes" in run("data", "parts", "--resize", "8").stdout
 watched = run("train", "parts", *SMALL[:-1], "--batch-size", "4", "--steps", "6", "--patience", "2", "--out", "watched", "--json",
               says="note: val/ is what a training is watched on, test/ what it is tested on at its end\n")
+assert "note: 4 pictures of val/ are in train/ or test/ too" in watched.stderr, watched.stderr
 assert "12 training examples, 12 to validate, 6 to test;" in watched.stderr and "  val acc 0." in watched.stderr, watched.stderr
 result = json.loads(watched.stdout)
+assert (result["overlaps"], result["val_overlaps"]) == (0, 4), result
 tested = json.loads(run("eval", "watched", "--json").stdout)
 assert tested["examples"] == 6 and tested["test_acc"] == result["test_acc"], (tested, result)
 metrics = (HERE / "watched/metrics.csv").read_text().splitlines()

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """A run that is killed, stopped or made longer goes on as if nothing had happened; one that would be another run is
 refused, and nothing of it is touched. RESNET_KILLS and RESNET_STOPS: how many of each (kills_slow_test.py)."""
+import atexit
 import json
 import os
+import pty
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -82,6 +85,38 @@ while killed < KILLS or stopped < STOPS:
 print(f"{killed} kills and {stopped} stops in {series} runs, {time.monotonic() - started:.0f} s: "
       f"all ended as the undisturbed one")
 
+# A terminal that is closed ends a run as Ctrl-C does; under nohup it goes on.
+def closed_terminal(folder, *command):
+    """The exit code of a command whose terminal is closed once the run has begun."""
+    pid, ours = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    atexit.register(end, pid)
+    metrics = HERE / folder / "metrics.csv"
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        try:
+            if select.select([ours], [], [], 0.01)[0]:
+                os.read(ours, 1 << 16)  # else it would wait to be read
+        except OSError:  # nohup writes elsewhere
+            time.sleep(0.01)
+    os.close(ours)
+    status = os.waitpid(pid, 0)[1]
+    atexit.unregister(end)
+    return os.waitstatus_to_exitcode(status)
+
+
+def end(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+
+LOUD = [word for word in RUN if word != "--quiet"]
+code = closed_terminal("hung", PROGRAM, "train", *LOUD, "--epochs", "100000", "--out", "hung")
+assert code == 128 + signal.SIGHUP, code
+assert json.loads((HERE / "hung/result.json").read_text())["complete"] is False and (HERE / "hung/model.safetensors").exists()
+assert closed_terminal("nohup", "nohup", PROGRAM, "train", *LOUD, "--epochs", "200", "--out", "nohup") == 0
+assert json.loads((HERE / "nohup/result.json").read_text())["complete"]
+
 # A stopped run: what the others need.
 half = HERE / "half"
 run("train", *STEADY, "--checkpoint-every", "1", "--steps", "12", "--out", "half")
@@ -124,6 +159,17 @@ result = run("train", "--resume", "damaged", *REST, says=f"passed over: damaged/
 assert "going on from damaged/checkpoints/step-" in result.stderr, result.stderr
 expect_equal(damaged, result, "steady", steady)
 
+# Without a checkpoint it is the run that it was all the same.
+shutil.copytree(half, HERE / "early")
+shutil.rmtree(HERE / "early/checkpoints")
+before = files_of(HERE / "early")
+for flags, code, says in ((["--lr", "0.1"], 2, "has --lr 0.05, this one 0.1"),
+                          (["--momentum", "0"], 2, "has --momentum 0.9, this one 0"),
+                          (["--data", "idx:other"], 1, "has other examples now")):
+    run("train", "--resume", "early", "--quiet", *flags, code=code, says=says)
+    assert files_of(HERE / "early") == before, (flags, "touched it")
+expect_equal(HERE / "early", run("train", "--resume", "early", *REST), "steady", steady)
+
 # Two that resume one run: one of them is told.
 both = [subprocess.Popen([PROGRAM, "train", "--resume", "half", *REST], stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -155,6 +201,13 @@ assert not (HERE / "six/result.json").exists()
 shutil.copytree(HERE / "steady", HERE / "killed")
 (HERE / "killed" / "model.safetensors").unlink()
 run("eval", "killed", says="note: killed has not ended; killed/checkpoints/step-")
+newest = sorted((HERE / "killed/checkpoints").iterdir())[-1]
+content = bytearray(newest.read_bytes())
+content[-9] ^= 1  # of a number that is finite as before
+newest.write_bytes(content)
+run("eval", newest, code=1, says="its contents are not what was written")
+said = run("eval", "killed", says=f"note: passed over: {newest.relative_to(HERE)}").stderr
+assert newest.name not in said.split("stands in for its model")[0].splitlines()[-1], said
 
 # Without checkpoints there are none.
 run("train", *RUN, "--checkpoint-every", "0", "--out", "none")

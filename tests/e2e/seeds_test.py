@@ -3,6 +3,7 @@
 on with them, and what is refused."""
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -10,7 +11,7 @@ import statistics
 import time
 import xml.etree.ElementTree
 
-from program import HERE, TIMEOUT, put_noise, result_of, run, start
+from program import HERE, TIMEOUT, png, put, put_noise, result_of, run, start
 
 put_noise("data", 40)
 SMALL = ["--data", "idx:data", "--resize", 16, "--batch-size", 8, "--channels", "8", "--blocks", "1", "--quiet"]
@@ -134,6 +135,41 @@ for how in (signal.SIGINT, signal.SIGKILL):
     grown = json.loads(run("train", "--resume", folder, "--json", "--quiet").stdout)
     assert grown["complete"] and [of["epochs"] for of in grown["runs"]] == [120, 120], grown
     same_weights(longer, grown)
+
+# A seed that begins has the data of the others, whatever stands there now; and theirs are longer only where all can be.
+run("train", *SMALL, "--epochs", 1, "--seeds", 2, "--out", "mixed")
+config = (HERE / "mixed/seed-0/config.toml").read_bytes()
+result = HERE / "mixed/seed-1/result.json"
+known = result.read_bytes()
+result.unlink()
+result.mkdir()
+run("train", "--resume", "mixed", "--epochs", 2, "--quiet", code=1, says="cannot remove mixed/seed-1/result.json")
+assert (HERE / "mixed/seed-0/config.toml").read_bytes() == config, "longer than the others"
+result.rmdir()
+result.write_bytes(known)
+run("train", "--resume", "mixed", "--quiet")
+put_noise("data", 40, seed=1)
+run("train", "--resume", "mixed", "--seeds", 3, "--quiet", code=1, says="has other examples now than the run of mixed/seed-0")
+assert not (HERE / "mixed/seed-2").exists()
+put_noise("data", 40)
+run("train", "--resume", "mixed", "--seeds", 3, "--quiet")
+# One that was killed before its first checkpoint begins anew, also where the folder is called otherwise by now.
+(HERE / "mixed").rename(HERE / "moved")
+(HERE / "moved/seed-1/result.json").unlink()
+shutil.rmtree(HERE / "moved/seed-1/checkpoints")
+again = json.loads(run("train", "--resume", "moved", "--json", "--quiet").stdout)
+assert again["complete"] and len(again["runs"]) == 3, again
+
+# Where a folder has no split of its own, each seed has another one, of the same pictures.
+for i in range(24):
+    put(f"photos/{'ab'[i % 2]}/{i}.png", png(random.Random(i).randbytes(256), 16, 16))
+PHOTOS = ["photos", *SMALL[2:], "--epochs", 1, "--val-split", 0.25]
+run("train", *PHOTOS, "--seeds", 2, "--out", "split")
+run("train", "--resume", "split", "--seeds", 3, "--quiet")
+put("photos/a/0.png", png(bytes(256), 16, 16))
+run("train", "--resume", "split", "--seeds", 4, "--quiet", code=1, says="has other examples now than the run of split/seed-0")
+run("train", "--config", "split/seed-0/config.toml", "--seed", 9, "--quiet", "--out", "other", code=1, says="give --data or --data-dir")
+run("train", "--config", "split/config.toml", "--quiet", "--out", "split-again")
 
 # A pipe in place of a seed's settings is not waited for.
 run("train", *SMALL, "--epochs", 1, "--seeds", 2, "--out", "piped")

@@ -12,6 +12,8 @@
 #include <set>
 
 #include "images/libraries.h"
+#include "io/model_hash.h"
+#include "io/model_metadata.h"
 #include "resnet/version.h"
 #include "support/message_of.h"
 #include "support/scratch_folder.h"
@@ -49,6 +51,34 @@ TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
     for (const fs::path& path : run.stepped_in(scratch_ / kind.name))
       run.expect_same_from(path, test::kThreads[turn++ % std::size(test::kThreads)]);
   }
+}
+
+TEST_F(Checkpoints, OfMoreTensorsThanAFileHoldsAreRefusedBeforeTheFirstStep) {
+  nn::Sequential net;
+  for (int i = 0; i < 1200; ++i) net.push_back(nn::BatchNorm2d{1});
+  class Stated final : public Engine {
+   public:
+    explicit Stated(std::size_t tensors) : state_(tensors) {}
+    StepResult step(const ImageView&, const Targets&, const StepInputs&) override { return {}; }
+    StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+    void apply(const StepInputs&) override {}
+    Tensor infer(const ImageView&) override { return {}; }
+    State state(StateScope) const override { return state_; }
+    void set_state(const State&) override {}
+    State gradient_values() const override { return {}; }
+    std::vector<GradientSpan> gradient_spans() override { return {}; }
+    DeviceInfo device() const override { return {}; }
+
+   private:
+    State state_;
+  };
+  const Stated engine(1200 * 5 + 1200 * 2 * 2);  // AdamW has two values beside each parameter
+  FitOptions options;
+  options.optimizer.method = AdamWOptions{};
+  EXPECT_NO_THROW(train::check_count(options, net, engine));
+  options.average.decay = 0.9;
+  EXPECT_THAT(message_of<ConfigError>([&] { train::check_count(options, net, engine); }),
+              HasSubstr("a checkpoint of this run would have 16801 tensors; at most 16384 fit a file"));
 }
 
 TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
@@ -261,8 +291,8 @@ TEST_F(Checkpoints, SayWhatIsWrongInThem) {
   const auto refusal = [&](const Change& change) -> std::string {
     io::Safetensors file = io::read_safetensors(newest);
     change(file);
-    if (file.metadata.contains(train::kHashKey))
-      file.metadata[train::kHashKey] = train::content_hash(file.tensors, file.metadata);
+    if (file.metadata.contains(io::kCheckpointHashKey))
+      file.metadata[io::kCheckpointHashKey] = io::checkpoint_hash(file.tensors, file.metadata);
     const fs::path made = scratch_ / "made";
     io::write_safetensors(made, file.tensors, file.metadata);
     try {
@@ -313,7 +343,7 @@ TEST_F(Checkpoints, SayWhatIsWrongInThem) {
     return refusal([&](io::Safetensors& file) { file.metadata.erase(key); });
   };
   for (const std::string key :
-       {"resnet.checkpoint", "resnet.run", "resnet.facts", "resnet.version", train::kHashKey})
+       {"resnet.checkpoint", "resnet.run", "resnet.facts", "resnet.version", io::kCheckpointHashKey})
     EXPECT_THAT(without(key), HasSubstr("no '" + key + "' in its metadata"));
   for (const std::string key : {"resnet.libraries", "resnet.plan_sha256"})
     EXPECT_EQ(without(key), "read") << "not known: " << key;
@@ -387,7 +417,7 @@ TEST_F(Checkpoints, OfOtherLibrariesOrAnotherVersionAreTold) {
     io::Safetensors file = io::read_safetensors(newest);
     EXPECT_EQ(file.metadata.count(key), 1U);
     file.metadata[key] = text;
-    file.metadata[train::kHashKey] = train::content_hash(file.tensors, file.metadata);
+    file.metadata[io::kCheckpointHashKey] = io::checkpoint_hash(file.tensors, file.metadata);
     fs::remove_all(scratch_ / "again");
     fs::copy(folder, scratch_ / "again", fs::copy_options::recursive);
     options.checkpoints.folder = scratch_ / "again";

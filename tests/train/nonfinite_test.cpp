@@ -597,7 +597,9 @@ TEST(NonFinite, LeftOutCountsInWhatIsTold) {
       EXPECT_EQ(progress.step, ++steps);
       EXPECT_GT(progress.lr, 0);
     }
-    void on_evaluation(const Progress& progress, std::int64_t, std::int64_t) override { EXPECT_EQ(progress.step, steps); }
+    void on_evaluation(const Progress& progress, std::int64_t, std::int64_t) override {
+      EXPECT_EQ(progress.step, steps);
+    }
     std::int64_t steps = 0;
   };
   FitOptions options = options_of(5, OnNan::skip);

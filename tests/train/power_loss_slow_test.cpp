@@ -43,31 +43,44 @@ class Reporting final : public test::PassedOn {
   std::atomic<bool> renamed_ = false;
 };
 
-TEST(PowerLossOfFit, LosesNoCheckpointThatWasSaved) {
+// Two steps an epoch: the n-th report is of step n.
+FitOptions options() {
+  FitOptions options{.epochs = 3, .batch_size = 4, .lr = 0.1F};
+  options.engine.threads = 1;
+  return options;
+}
+
+FitResult run(FitOptions options) {
+  nn::Sequential net = test::tiny_network();
+  return fit(net, test::counted(8), test::counted(8), options);
+}
+
+FitOptions recorded(bool resumed) {
+  FitOptions recorded = options();
+  recorded.checkpoints = {
+      .folder = kCheckpoints, .every_steps = 1, .every_seconds = 0, .every_epoch = false, .resume = resumed};
+  recorded.observers = {run_folder(kRun)};
+  return recorded;
+}
+
+TEST(PowerLossOfFit, LosesNoCheckpointThatWasSavedAndGoesOnAsIfNothingHadBeen) {
+  const std::string undisturbed = run(options()).weights_sha256;
   const test::PowerLossResult result = test::for_each_power_loss(
       [](test::SimulatedDisk& disk) {
         Reporting reporting(disk);
         const test::FilesReplaced replaced(reporting);
-        nn::Sequential net = test::tiny_network();
-        FitOptions options{.epochs = 3, .batch_size = 4};  // two steps an epoch: the n-th report is of step n
-        const auto log = std::make_shared<test::EngineLog>();
-        options.engine_factory = [&](Network network, const EngineOptions&) {
-          return std::make_unique<test::ScriptedEngine>(std::move(network), log);
-        };
-        options.checkpoints = {
-            .folder = kCheckpoints, .every_steps = 1, .every_seconds = 0, .every_epoch = false};
-        options.observers = {run_folder(kRun)};
-        fit(net, test::counted(8), test::counted(8), options);
+        run(recorded(false));
       },
-      [](int reported) -> std::string {
+      [&](int reported) -> std::string {
         std::int64_t newest = 0;
         try {
           for (const fs::path& path : checkpoints_in(kCheckpoints))
             newest = std::max(newest, train::read_checkpoint(path).run.steps);
+          if (newest < reported) return "the newest is of step " + std::to_string(newest);
+          return run(recorded(true)).weights_sha256 == undisturbed ? "" : "another network";
         } catch (const Error& error) {
           return error.what();
         }
-        return newest >= reported ? "" : "the newest is of step " + std::to_string(newest);
       },
       1000);
   std::printf("%zu operations, %zu states, %zu lost\n", result.operations, result.states, result.lost);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "support/networks.h"
 #include "train/average.h"
@@ -181,6 +182,22 @@ TEST(Average, IsTheOneOfItsFormula) {
   EXPECT_NEAR(static_cast<double>(run.first_bias()), average, 1e-5);
 }
 
+// Whatever ends a run, what it gives is what its evaluations saw.
+TEST(Average, IsWhatARunThatFailsGives) {
+  Scripted run;
+  FitOptions options = run.options(3);
+  options.average = {.decay = 0.5, .every = 1};
+  fit(run.net, test::counted(8), test::counted(4), options);
+  const float whole = run.first_bias();
+  run.log->batches.clear();
+  run.log->stepping = [&run](std::int64_t) {
+    if (run.log->batches.size() == 7) throw IoError("a picture is gone");
+  };
+  options.epochs = 4;
+  EXPECT_THROW(fit(run.net, test::counted(8), test::counted(4), options), IoError);
+  EXPECT_EQ(run.first_bias(), whole);
+}
+
 TEST(Average, OfEveryFewStepsKeepsAsMuchInAll) {
   Scripted run;
   FitOptions options = run.options(3);
@@ -305,6 +322,26 @@ TEST(Validation, IsWatchedAndTheTestSetIsSeenOnceAtTheEnd) {
 
   options.validation = test::counted(0);
   EXPECT_THROW(fit(net, test::counted(4), test::counted(3), options), ConfigError) << "without examples";
+}
+
+TEST(Validation, LeavesTheNetworkToARunWhoseLastTestFails) {
+  for (const std::int64_t patience : {0, 2}) {
+    Scripted run;
+    FitOptions options = run.options(3);
+    if (patience == 0) options.average = {.decay = 0.5, .every = 1};
+    options.patience = patience;
+    options.validation = test::counted(4);
+    run.log->inferring = [](std::int64_t examples) {
+      if (examples == 3) throw IoError("a picture is gone");
+    };
+    EXPECT_THROW(fit(run.net, test::counted(8), test::counted(3), options), IoError);
+    const float failed = run.first_bias();
+    run.log->inferring = {};
+    run.log->batches.clear();
+    fit(run.net, test::counted(8), test::counted(3), options);
+    EXPECT_EQ(run.first_bias(), failed);
+    EXPECT_NE(failed, 6) << "that of the last step";
+  }
 }
 
 // The bits of a run that a time decided are those of its steps; measuring leaves no trace.

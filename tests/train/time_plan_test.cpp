@@ -57,7 +57,7 @@ struct Machine {
   std::function<double(std::int64_t examples)> step_seconds = [](std::int64_t) { return 1.0; };
   std::function<double(std::int64_t call)> test_seconds = [](std::int64_t) { return 0.25; };  // of an example
   double budget = 1000, spent = 0;
-  double warmup = 0;  // epochs
+  double warmup = 0;                                     // epochs
   std::int64_t examples = 200, tests = 16, watched = 0;  // the last: of a validation set, if any
   std::int64_t inferred = 0;
 
@@ -191,7 +191,7 @@ TEST(Time, EndsOnTimeWithATestSetBehindTheLastEvaluation) {
   Machine machine;
   machine.watched = 8;
   machine.tests = 64;
-  machine.test_seconds = [](std::int64_t call) { return call < 4 ? 0.25 : 1.0; };  // 64 s, not 16
+  machine.test_seconds = [](std::int64_t call) { return call < 7 ? 0.25 : 1.0; };  // 64 s, not 16
   const Machine::Outcome outcome = expect_on_time(machine, "slower than in the warm-up");
   EXPECT_EQ(outcome.run.val_examples, 8);
 }
@@ -291,6 +291,14 @@ TEST(Time, StoppedInItsLastEvaluationIsEvaluated) {
   const Machine::Outcome last = run.run_on();
   EXPECT_TRUE(last.result.complete);
   EXPECT_EQ(last.result.steps, first.result.steps);
+}
+
+// What the validation set takes says nothing of the test set: its pictures are in a cache by then.
+TEST(TimePlan, KeepsTheTimeOfATestSetThatIsSeenOnce) {
+  train::TimePlan plan(1000, 1000, {.step = 1, .evaluation = 10, .test = 50}, 100, 0);
+  for (int step = 0; step < 100; ++step) plan.count();
+  EXPECT_EQ(plan.evaluated(100, 101, 100, 101),
+            steps_within(899, {.step = 1, .evaluation = 1, .test = 50}, 100, 100));
 }
 
 TEST(Time, IsToldBeforeTheFirstStep) {

@@ -18,6 +18,7 @@ function cards() {
   const card = (label, value, more) => isNumber(spreadOf(value[0]).mean) && list.push(make("li", {}, make("span", {class: "label"}, label),
     make("span", {class: "value"}, ...spreadParts(...value)), more ? make("span", {class: "more"}, more) : null));
   card("Test accuracy", [accuracies, fixed], one ? `95 %: ${fixed(one.low)} to ${fixed(one.high)}` : several ? `${plural(spreadOf(accuracies).n, "run")}, mean ± deviation` : null);
+  card("Validation accuracy", [of("val_acc"), fixed]);
   card("Top-5 accuracy", [measured("top5"), fixed]);
   card("Mean F1", [measured("f1"), fixed], "over the classes");
   card("Test loss", [measured("loss"), fixed]);
@@ -39,7 +40,7 @@ function runsTable() {
   section("runs", "Runs", "Click on a column's head to sort. The last line is the mean ± standard deviation.").append(sortedTable({
     label: "Runs", rows: runs, last: ended.length > 1 ? [{mean: true}] : [],
     columns: [{label: "run", value: (run) => run.name, cell: (run) => (run.mean ? "mean ± deviation" : named(run.name))},
-      figureOf("test acc", "test_acc"), figureOf("train acc", "train_acc"), figureOf("train loss", "loss"),
+      figureOf("test acc", "test_acc"), ...(ended.some((run) => isNumber(run.result.val_acc)) ? [figureOf("val acc", "val_acc")] : []), figureOf("train acc", "train_acc"), figureOf("train loss", "loss"),
       {label: "mean F1", number: true, value: (run) => run.evaluation?.f1 ?? NaN, cell: (run) => (run.mean ? spreadText(judged.map((r) => r.evaluation.f1)) : fixed(run.evaluation?.f1))},
       figureOf("epochs", "epochs", (v) => (isNumber(v) ? String(Math.round(10 * v) / 10) : "–")), figureOf("examples/s", "rate", (v) => fixed(v, 1)), figureOf("time", "seconds", duration)]}));
 }
@@ -68,17 +69,19 @@ function settingsSection() {
 }
 
 function dataSection(set, i) {
+  const watched = set.validation > 0;
   const size = ([least, median, most]) => (least === most ? `${most}` : `${least} to ${most}, median ${median}`);
   const body = section(i === 0 ? "data" : `data-${i + 1}`, data.sets.length > 1 ? `Data ${i + 1}` : "Data");
-  body.append(make("p", {}, named(set.name), `: ${count(set.train)} pictures to train on, ${count(set.test)} to test on, ${plural(set.classes.length, "class", "classes")}. `
+  body.append(make("p", {}, named(set.name), `: ${count(set.train)} pictures to train on, ${watched ? `${count(set.validation)} to validate on, ` : ""}${count(set.test)} to test on, ${plural(set.classes.length, "class", "classes")}. `
     + `Height ${size(set.height)} pixels, width ${size(set.width)}.`),
-    make("p", {class: "note"}, `${plural(set.duplicates, "duplicate")}, ${plural(set.in_classes, "picture")} in more than one class, ${plural(set.overlaps, "picture")} of the test in the training set too.`));
+    make("p", {class: "note"}, `${plural(set.duplicates, "duplicate")}, ${plural(set.in_classes, "picture")} in more than one class, ${plural(set.overlaps, "picture")} of the test in the training set too${watched ? `, ${plural(set.val_overlaps, "picture")} of the validation set in one of these` : ""}.`));
   const pictures = new Map();
   for (const [k, file, uri] of set.samples) pictures.set(k, [...(pictures.get(k) ?? []), make("img", {src: uri, class: "small", title: file, loading: "lazy", alt: file || set.classes[k][0]})]);
   const most = Math.max(1, ...set.classes.map((of) => of[1]));
-  body.append(sortedTable({label: "Classes of the data set", rows: set.classes.map(([name, train, test], k) => ({k, name, train, test})),
+  body.append(sortedTable({label: "Classes of the data set", rows: set.classes.map(([name, train, test, val], k) => ({k, name, train, test, val})),
     columns: [{label: "class", value: (of) => of.name, cell: (of) => named(of.name)},
       {label: "train", number: true, value: (of) => of.train, cell: (of) => meter(of.train / most, count(of.train))},
+      ...(watched ? [{label: "val", number: true, value: (of) => of.val, cell: (of) => count(of.val)}] : []),
       {label: "test", number: true, value: (of) => of.test, cell: (of) => count(of.test)},
       ...(set.samples.length > 0 ? [{label: "examples", value: (of) => of.k, cell: (of) => make("span", {class: "strip"}, pictures.get(of.k) ?? [])}] : [])]}));
 }
