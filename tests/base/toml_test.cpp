@@ -40,6 +40,14 @@ TEST(Toml, RefusesATimeWithoutDigits) {
     EXPECT_THROW(parse_toml(text, "run/config.toml"), FormatError) << text;
 }
 
+// toml++ tells the compiler that nobody asks whether letters from U+00A1 to U+0499 are white space; the sanitizers
+// see it.
+TEST(Toml, RefusesLettersThatAreNoSpace) {
+  for (const char* text :
+       {"\u00e9 = 1", "e\u035d\x0f", "a = 1 \u0411", "a = \u3001", "[\u2010]", "a.\ufefe = 1", "a =\u00a01"})
+    EXPECT_THROW(parse_toml(text, "file"), FormatError) << text;
+}
+
 TEST(Toml, NamesFileAndLineOfWhatIsNone) {
   try {
     parse_toml("a = 1\nb = = 2\n", "run/config.toml");
