@@ -85,6 +85,23 @@ TEST(PowerLoss, LeavesAFileInAFolderThatWasMade) {
   EXPECT_GT(unflushed.lost, 0U);
 }
 
+TEST(PowerLoss, DoesNotBringBackAFileThatWasRemovedForGood) {
+  const auto with = [](const std::function<void(const fs::path&)>& remove) {
+    return test::for_each_power_loss(
+        [&](SimulatedDisk& disk) {
+          make_directories(kFolder);
+          write_file(kFile, text(0));
+          disk.settle();
+          remove(kFile);
+          disk.report();
+        },
+        [](int reported) -> std::string { return reported > 0 && is_there(kFile) ? "it is back" : ""; });
+  };
+  const PowerLossResult result = with(remove_for_good);
+  EXPECT_EQ(result.lost, 0U) << result.first;
+  EXPECT_GT(with(remove_file).lost, 0U);
+}
+
 // Numbered files, the last two of which are kept: the newest that is whole counts.
 PowerLossResult numbered(const std::function<void(int version)>& save) {
   PowerLossResult result = test::for_each_power_loss(

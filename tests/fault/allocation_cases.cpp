@@ -172,7 +172,9 @@ std::map<std::string, Bytes> pictures() {
 // A picture for which there is no memory is not a damaged one, which a training may be told to do without.
 std::int64_t fail_pictures(std::int64_t stride) {
   std::int64_t count = 0;
-  for (const auto& [name, file] : pictures()) {
+  for (const auto& picture : pictures()) {
+    const auto& name = picture.first;
+    const auto& file = picture.second;
     if (images::kWebp.begins(file)) continue;  // libwebp 1.2 itself frees what it has not set yet
     const images::Image whole = images::decode(file);
     images::Image image;

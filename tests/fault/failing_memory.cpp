@@ -11,9 +11,9 @@
 #include "resnet/error.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kOwnMalloc = false;
+[[maybe_unused]] constexpr bool kOwnMalloc = false;
 #else
-constexpr bool kOwnMalloc = true;
+[[maybe_unused]] constexpr bool kOwnMalloc = true;
 #endif
 
 namespace {

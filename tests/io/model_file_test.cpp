@@ -364,7 +364,8 @@ TEST_F(ModelFileTest, RefusesAttributesThatAreNotTheOperationsOwn) {
   }
   const nlohmann::json nodes = nlohmann::json::parse(model.metadata.at("resnet.graph")).at("nodes");
   for (const auto& [op, place] : {std::pair{"conv2d", 0}, {"batch_norm", 1}, {"max_pool", 3}}) {
-    for (const auto& [name, value] : nodes.at(place).at("attributes").items()) {
+    for (const auto& attribute : nodes.at(place).at("attributes").items()) {
+      const std::string& name = attribute.key();
       EXPECT_THAT(with(op, [&](auto& node) { node["attributes"].erase(name); }), HasSubstr("is missing"))
           << name;
       for (const char* other : {"null", "true", "\"1\"", "[]", "[1]", "[1,2,3]", "[[1,1],1]", "{}", "1e300",

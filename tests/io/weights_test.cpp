@@ -64,8 +64,9 @@ nn::Sequential fresh(const std::string& model, const models::ResNetOptions& opti
 // ---- another head, other channels
 
 TEST_F(WeightsTest, AHeadOfOtherClassesBeginsAnewWhereThatIsAllowed) {
-  for (const auto& [model, head] :
+  for (const auto& [name, head] :
        {std::pair("d2l_resnet18", "5."), {"resnet18", "fc."}, {"resnetv2_18", "head.fc."}}) {
+    const std::string model = name;
     SCOPED_TRACE(model);
     const nn::Sequential trained = test::random_network(model, small(10));
     io::write_safetensors(file(model), state_of(trained));
