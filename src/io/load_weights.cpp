@@ -188,9 +188,7 @@ LoadReport load_weights(nn::Module& net, const Weights& weights, const LoadOptio
   Matcher found(net, weights, options);
   found.match();
   if (!found.differences.empty()) {
-    for (const TensorDifference& difference : found.differences) {
-      if (options.differs) options.differs(difference);
-    }
+    if (options.differs) std::ranges::for_each(found.differences, options.differs);
     throw FormatError(fmt::format("{}: {}", weights.file, listed(found.differences)),
                       hint_for(found, net, weights, options));
   }

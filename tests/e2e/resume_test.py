@@ -109,7 +109,6 @@ def end(pid):
     os.kill(pid, signal.SIGKILL)
 
 
-
 LOUD = [word for word in RUN if word != "--quiet"]
 code = closed_terminal("hung", PROGRAM, "train", *LOUD, "--epochs", "100000", "--out", "hung")
 assert code == 128 + signal.SIGHUP, code

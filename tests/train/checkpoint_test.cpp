@@ -56,23 +56,8 @@ TEST_F(Checkpoints, GoOnBitForBitFromEveryStepWithEveryKindOfRun) {
 TEST_F(Checkpoints, OfMoreTensorsThanAFileHoldsAreRefusedBeforeTheFirstStep) {
   nn::Sequential net;
   for (int i = 0; i < 1200; ++i) net.push_back(nn::BatchNorm2d{1});
-  class Stated final : public Engine {
-   public:
-    explicit Stated(std::size_t tensors) : state_(tensors) {}
-    StepResult step(const ImageView&, const Targets&, const StepInputs&) override { return {}; }
-    StepResult gradients(const ImageView&, const Targets&) override { return {}; }
-    void apply(const StepInputs&) override {}
-    Tensor infer(const ImageView&) override { return {}; }
-    State state(StateScope) const override { return state_; }
-    void set_state(const State&) override {}
-    State gradient_values() const override { return {}; }
-    std::vector<GradientSpan> gradient_spans() override { return {}; }
-    DeviceInfo device() const override { return {}; }
-
-   private:
-    State state_;
-  };
-  const Stated engine(1200 * 5 + 1200 * 2 * 2);  // AdamW has two values beside each parameter
+  const test::IdleEngine engine(
+      State(1200 * 5 + 1200 * 2 * 2));  // AdamW has two values beside each parameter
   FitOptions options;
   options.optimizer.method = AdamWOptions{};
   EXPECT_NO_THROW(train::check_count(options, net, engine));

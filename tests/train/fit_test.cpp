@@ -271,23 +271,12 @@ TEST(Fit, GivesNothingThatItCannotHaveWhenTheDeviceFails) {
 TEST(Fit, FailsWhenTheLossIsNoLongerFinite) {
   Scripted run;
   FitOptions options = run.options(1);
-  class Diverging final : public Engine {
+  class Diverging final : public test::IdleEngine {
    public:
-    explicit Diverging(State state) : state_(std::move(state)) {}
+    using IdleEngine::IdleEngine;
     StepResult step(const ImageView&, const Targets&, const StepInputs&) override {
       return {std::numeric_limits<double>::infinity(), 0};
     }
-    StepResult gradients(const ImageView&, const Targets&) override { return {}; }
-    void apply(const StepInputs&) override {}
-    Tensor infer(const ImageView&) override { return {}; }
-    State state(StateScope) const override { return state_; }
-    void set_state(const State&) override {}
-    State gradient_values() const override { return {}; }
-    std::vector<GradientSpan> gradient_spans() override { return {}; }
-    DeviceInfo device() const override { return {}; }
-
-   private:
-    State state_;
   };
   options.engine_factory = [](Network network, const EngineOptions&) {
     return std::make_unique<Diverging>(std::move(network.state));

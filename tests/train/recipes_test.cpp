@@ -238,16 +238,14 @@ TEST(Average, LeavesTrainingAloneAndHasTheStatistics) {
 }
 
 // A test accuracy for each evaluation, in order; the first bias as in a scripted engine.
-class Judged final : public Engine {
+class Judged final : public test::IdleEngine {
  public:
   Judged(Network network, std::vector<int> correct)
-      : state_(std::move(network.state)), correct_(std::move(correct)) {}
+      : IdleEngine(std::move(network.state)), correct_(std::move(correct)) {}
   StepResult step(const ImageView& images, const Targets&, const StepInputs&) override {
     state_.back().second.values()[0] += 1;
     return {static_cast<double>(images.shape[0]), 0};
   }
-  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
-  void apply(const StepInputs&) override {}
   Tensor infer(const ImageView& images) override {
     const int right = correct_.at(evaluations_++);
     Tensor result(Shape{images.shape[0], 2});
@@ -255,14 +253,8 @@ class Judged final : public Engine {
       result.view<float>()[n * 2 + (n < right ? n % 2 : 1 - n % 2)] = 1;
     return result;
   }
-  State state(StateScope) const override { return state_; }
-  void set_state(const State& state) override { state_ = state; }
-  State gradient_values() const override { return {}; }
-  std::vector<GradientSpan> gradient_spans() override { return {}; }
-  DeviceInfo device() const override { return {}; }
 
  private:
-  State state_;
   std::vector<int> correct_;
   std::size_t evaluations_ = 0;
 };

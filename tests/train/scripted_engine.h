@@ -68,12 +68,31 @@ struct EngineLog {
   std::function<void(std::int64_t examples)> stepping = {}, inferring = {};  // told of each
 };
 
+/// Keeps a state, and computes nothing.
+class IdleEngine : public Engine {
+ public:
+  explicit IdleEngine(State state) : state_(std::move(state)) {}
+
+  StepResult step(const ImageView&, const Targets&, const StepInputs&) override { return {}; }
+  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+  void apply(const StepInputs&) override {}
+  Tensor infer(const ImageView&) override { return {}; }
+  State state(StateScope) const override { return state_; }
+  void set_state(const State& state) override { state_ = state; }
+  State gradient_values() const override { return {}; }
+  std::vector<GradientSpan> gradient_spans() override { return {}; }
+  DeviceInfo device() const override { return {}; }
+
+ protected:
+  State state_;
+};
+
 /// Step i, from 1, has a mean loss of i and one correct example more than the one before, and puts i into the
 /// first bias. It answers an image of brightness b with `logits[b]`.
-class ScriptedEngine final : public Engine {
+class ScriptedEngine final : public IdleEngine {
  public:
   ScriptedEngine(Network network, std::shared_ptr<EngineLog> log, std::vector<std::vector<float>> logits = {})
-      : state_(std::move(network.state)), log_(std::move(log)), logits_(std::move(logits)) {}
+      : IdleEngine(std::move(network.state)), log_(std::move(log)), logits_(std::move(logits)) {}
 
   StepResult step(const ImageView& images, const Targets&, const StepInputs& inputs) override {
     log_->batches.push_back(brightness(images));
@@ -85,8 +104,6 @@ class ScriptedEngine final : public Engine {
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
-  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
-  void apply(const StepInputs&) override {}
   Tensor infer(const ImageView& images) override {
     const std::vector<int> levels = brightness(images);
     if (log_->inferring) log_->inferring(images.shape[0]);
@@ -99,10 +116,6 @@ class ScriptedEngine final : public Engine {
     }
     return result;
   }
-  State state(StateScope) const override { return state_; }
-  void set_state(const State& state) override { state_ = state; }
-  State gradient_values() const override { return {}; }
-  std::vector<GradientSpan> gradient_spans() override { return {}; }
   DeviceInfo device() const override {
     return {.kind = "abacus", .name = "beads", .target = "wood", .threads = 3};
   }
@@ -115,7 +128,6 @@ class ScriptedEngine final : public Engine {
     return result;
   }
 
-  State state_;
   std::shared_ptr<EngineLog> log_;
   std::vector<std::vector<float>> logits_;  // by brightness; empty: class 0 for all
 };
