@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <utility>
@@ -17,7 +16,6 @@
 #include "report/seeds.h"
 #include "resnet/checkpoint.h"
 #include "resnet/report.h"
-#include "settings/options.h"
 
 namespace resnet::cli {
 namespace {

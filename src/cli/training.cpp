@@ -5,7 +5,6 @@
 
 #include <csignal>
 #include <functional>
-#include <string_view>
 #include <utility>
 
 #include "base/files.h"
@@ -22,7 +21,6 @@
 #include "report/text.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
-#include "settings/options.h"
 #include "train/batches.h"
 #include "train/memory.h"
 
