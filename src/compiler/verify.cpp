@@ -72,7 +72,6 @@ class Verifier {
 
   // What a message calls a value.
   std::string described(ValueId id) const {
-    if (id == kNone) return "absent";
     const ValueInfo& value = graph_.value(id);
     switch (value.role) {
       case Role::input:

@@ -96,7 +96,6 @@ void check_tensors(const State& given, const std::vector<Wanted>& wanted, const 
   for (const Wanted& want : wanted) {
     const auto found = left.find(want.name);
     if (found == left.end()) {
-      if (io::is_count(want.name) && want.dtype == DType::i64) continue;
       throw FormatError(
           fmt::format("tensor '{}' {} is missing", want.name, io::described(want.dtype, want.shape)), hint);
     }

@@ -57,6 +57,24 @@ TEST_F(Claim, OfAFolderThatARunLeftEmptyIsGranted) {
   EXPECT_EQ(refusal(report::kConfigFile, config), granted);
   EXPECT_EQ(read_text(fs::path("run") / report::kConfigFile), config) << "it may be somebody's only copy";
   EXPECT_EQ(refusal(report::kMetricsFile, report::metrics_header()), granted);
+  EXPECT_EQ(refusal(report::kMetricsFile, report::metrics_header(true)), granted) << "with a validation set";
+  fs::create_directories("run/seed-3");
+  write_file("run/seed-3/config.toml", config);
+  write_file("run/seed-3/metrics.csv", report::metrics_header());
+  EXPECT_EQ(test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); }), granted)
+      << "a seed's, which wrote no more";
+}
+
+TEST_F(Claim, LeavesWhatTookThePlaceOfItsFolder) {
+  {
+    const RunClaim claim("run", "resnet18");
+    fs::rename("run", "moved");
+    fs::create_directory("run");
+    write_file("run/metrics.csv", "another run's");
+    write_file("moved/config.toml", "mine");
+  }
+  EXPECT_EQ(read_text("run/metrics.csv"), "another run's");
+  EXPECT_EQ(read_text("moved/config.toml"), "mine");
 }
 
 TEST_F(Claim, OfAnotherRunIsRefusedByItsFile) {

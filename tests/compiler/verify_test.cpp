@@ -1,10 +1,14 @@
 // What engines take for granted of a network, and the line that says what is missing.
 #include "compiler/verify.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "graph/limits.h"
+#include "graph/names.h"
 #include "ops/add.h"
 #include "ops/batch_norm.h"
 #include "ops/conv2d.h"
@@ -83,6 +87,9 @@ TEST(Verify, RefusesWeightsAndStatisticsThatAreComputed) {
   Case weight;
   EXPECT_EQ(weight.refusal(weight.conv(weight.images, weight.images)),
             "conv2d 'conv': operand 'w' is the input 'images', a parameter or buffer was expected");
+  Case activation;
+  EXPECT_EQ(activation.refusal(activation.conv(activation.images, activation.relu(activation.images))),
+            "conv2d 'conv': operand 'w' is an activation, a parameter or buffer was expected");
   Case bias;
   const ValueId mean = bias.norm(bias.images)[ops::BatchNormOutput::mean];
   EXPECT_EQ(bias.refusal(bias.conv(bias.images, bias.state("w", {3, 3, 1, 1}), mean)),
@@ -106,6 +113,17 @@ TEST(Verify, RefusesInputsAndStateThatEnginesDoNotKnow) {
   Case input;
   EXPECT_EQ(input.refusal(input.relu(input.graph.add_input("x", {Shape{2, 3}}))),
             "the network's input 'x', f32 [2,3], is none that an engine gives it");
+  const std::pair<const char*, graph::ValueType> wrong[] = {{graph::kImages, {Shape{2, 3, 5, 5}, DType::i64}},
+                                                            {graph::kImages, {Shape{}, DType::f32}},
+                                                            {graph::kSeedStep, {Shape{2}, DType::f32}},
+                                                            {graph::kSeedStep, {Shape{3}, DType::i64}}};
+  for (const auto& [name, type] : wrong) {
+    Graph graph;
+    graph.add_output("output", graph.add_input(name, type));
+    EXPECT_EQ(test::message_of<FormatError>([&] { verify(graph); }),
+              fmt::format("the network's input '{}', {} {}, is none that an engine gives it", name,
+                          name_of(type.dtype), to_string(type.shape)));
+  }
   Case type;
   type.graph.add_state(Role::buffer, "count", {Shape{}, DType::i64});
   EXPECT_EQ(type.refusal(type.images), "the network keeps 'count' as i64, f32 was expected");
@@ -120,6 +138,14 @@ TEST(Verify, RefusesUpdatesThatAreNoStatistics) {
   c.graph.add_update(c.state("a", {2, 3, 5, 5}, Role::buffer), c.images);
   EXPECT_EQ(c.refusal(c.images),
             "the update of 'a' is the input 'images', a norm's new statistics were expected");
+  Case computed;
+  computed.graph.add_update(computed.state("a", {2, 3, 5, 5}, Role::buffer), computed.relu(computed.images));
+  EXPECT_EQ(computed.refusal(computed.images),
+            "the update of 'a' is an activation, a norm's new statistics were expected");
+  Case input;
+  input.graph.add_update(input.images, input.state("b", {2, 3, 5, 5}, Role::buffer));
+  EXPECT_EQ(input.refusal(input.images),
+            "the update of 'images' is the buffer 'b', a norm's new statistics were expected");
 }
 
 TEST(Verify, RefusesOperationsThatAreNotForInference) {

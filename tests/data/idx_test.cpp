@@ -300,6 +300,8 @@ TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
       {"truncated header", "images-idx3", Bytes(images.begin(), images.begin() + 9), "header ends early"},
       {"empty", "images-idx3", {}, "header ends early"},
       {"one byte of gzip", "images-idx3", {0x1f}, "header ends early"},
+      {"half of gzip's magic", "images-idx3", {0x1f, 0, 8, 3}, "wrong magic number 1f000803"},
+      {"wrong second byte", "images-idx3", {0, 1, 8, 3}, "wrong magic number 00010803"},
       {"trailing byte", "labels-idx1", idx(8, {3}, {2, 0, 1, 7}), "trailing bytes, more than the 3"},
       {"truncated gzip", "images-idx3", without_last(gzip(images), 9), "gzip data ends early"},
       {"truncated gzip checksum", "images-idx3", without_last(gzip(images), 1), "gzip data ends early"},

@@ -67,6 +67,7 @@ TEST(DataSources, AreListedWhereATextNamesNone) {
       {"idx:", "did you mean idx:DIR? "},
       {"cifar10:", "did you mean cifar10? "},
       {"Cifar10", "did you mean cifar10? "},
+      {"pictures/of:cats", ""},
   };
   for (const auto& [text, meant] : texts) {
     try {

@@ -51,6 +51,8 @@ assert skipped["outcome"] == "stop" and skipped["skipped_steps"] == 10 and skipp
 result = run("train", *RUN, "--lr", "1e30", "--on-nan", "rollback", "--out", "back", code=1, says="it went back 5 times")
 assert result.stderr.count("going back, with a rate of 1/") == 5, result.stderr
 assert diagnosis_of("back")["rollbacks"] == 5
+told = run("train", *[flag for flag in RUN if flag != "--quiet"], "--lr", "1e30", "--on-nan", "rollback", "--out", "told", code=1).stderr
+assert told.count("going back, with a rate of 1/") == 5 and told.count("settings: ") == 1, told
 
 # What nothing happens to is the same run under every policy.
 hashes = set()

@@ -212,3 +212,14 @@ assert newest.name not in said.split("stands in for its model")[0].splitlines()[
 run("train", *RUN, "--checkpoint-every", "0", "--out", "none")
 assert not (HERE / "none" / "checkpoints").exists()
 run("train", "--resume", "none", code=2, says="none was trained without checkpoints")
+
+# A link in the model's place is not written through, and event files go on.
+PLAIN = ["--data", "idx:own", "--resize", "32", "--channels", "8,16", "--blocks", "1,1"]
+said = run("train", *PLAIN, "--tensorboard", "--out", "linked").stderr
+assert "settings: the chapter's\n" in said, said
+model, kept = HERE / "linked" / "model.safetensors", HERE / "kept.safetensors"
+model.rename(kept)
+model.symlink_to(kept)
+before = kept.read_bytes()
+run("train", "--resume", "linked", "--epochs", "11", "--quiet")
+assert not model.is_symlink() and kept.read_bytes() == before != model.read_bytes()

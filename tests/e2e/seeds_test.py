@@ -75,10 +75,11 @@ run("train", "--resume", "three", "--cache", "memory", "--quiet")
 
 # Refused, and nothing changes.
 config = (HERE / "three" / "config.toml").read_bytes()
-for flags in (["--epochs", 4], ["--seeds", 5]):
+for flags in (["--epochs", 4], ["--seeds", 5], ["--time", "1s"], ["--epochs", 2**40]):
     run("train", "--resume", "three", "--quiet", *flags, "--memory", "1M", code=1)
 assert (HERE / "three" / "config.toml").read_bytes() == config and (HERE / "three" / "seed-9" / "result.json").exists()
 for flags, says in ((["--lr", 0.1], "have --lr 0.05, these have 0.1"), (["--seeds", 2], "may become more, not fewer"),
+                    (["--seeds", 1], "may become more, not fewer"), (["--steps", 1], "may become longer, not shorter"),
                     (["--seed", 3], "have --seed 7, these have 3"), (["--epochs", 2], "may become longer, not shorter")):
     run("train", "--resume", "three", "--quiet", *flags, code=2, says=says)
 assert (HERE / "three" / "config.toml").read_bytes() == config
@@ -115,9 +116,19 @@ resumed = json.loads(run("train", "--resume", "stopped", "--json", "--quiet").st
 assert resumed["complete"]
 same_weights(undisturbed, resumed)
 
+assert "stopped-by-steps goes on" in interrupted("stopped-by-steps", "--checkpoint-every", 5)
+
 # Without checkpoints there is nothing to go on from.
 error = interrupted("without", "--checkpoint-every", "0")
 assert "--resume" not in error and "of 3 seeds; what was trained is in without" in error, error
+process = start("train", *SMALL, "--epochs", 5000, "--checkpoint-every", 0, "--out", "alone")
+metrics = HERE / "alone" / "metrics.csv"
+while not metrics.exists() or metrics.read_text().count("\n") < 2:
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.002)
+process.send_signal(signal.SIGINT)
+_, error = process.communicate(timeout=TIMEOUT)
+assert process.returncode == 130 and re.search(r"stopped after \d+ steps, saved in alone$", error, re.M), (process.returncode, error)
 
 # Made longer, and stopped or killed in the first seed: none of the shorter runs is taken for one that has ended.
 longer = json.loads(run("train", *SMALL, "--epochs", 120, "--seeds", 2, "--json", "--out", "longer").stdout)
@@ -166,10 +177,21 @@ for i in range(24):
 PHOTOS = ["photos", *SMALL[2:], "--epochs", 1, "--val-split", 0.25]
 run("train", *PHOTOS, "--seeds", 2, "--out", "split")
 run("train", "--resume", "split", "--seeds", 3, "--quiet")
+run("train", "--config", "split/seed-0/config.toml", "--val-split", 0.5, "--quiet", "--out", "halves")
 put("photos/a/0.png", png(bytes(256), 16, 16))
 run("train", "--resume", "split", "--seeds", 4, "--quiet", code=1, says="has other examples now than the run of split/seed-0")
 run("train", "--config", "split/seed-0/config.toml", "--seed", 9, "--quiet", "--out", "other", code=1, says="give --data or --data-dir")
 run("train", "--config", "split/config.toml", "--quiet", "--out", "split-again")
+
+# With parts of its own all seeds have the same, and what is said is said for each.
+for i in range(24):
+    put(f"parts/{('train', 'train', 'val', 'test')[i % 4]}/{'ab'[i // 4 % 2]}/{i}.png", png(random.Random(i).randbytes(256), 16, 16))
+PARTS = ["parts", *[flag for flag in SMALL[2:] if flag != "--quiet"], "--epochs", 1]
+said = run("train", *PARTS, "--seeds", 2, "--out", "parted").stderr
+assert re.search(r"^seed 0 \(1 of 2\)$.*^seed 1 \(2 of 2\)$.*^runs: parted$", said, re.M | re.S), said
+assert said.count("12 training examples, 6 to validate, 6 to test") == 2, said
+run("train", "--resume", "parted", "--seeds", 3, "--quiet")
+assert "val_acc" in result_of("parted/seed-2")
 
 # A pipe in place of a seed's settings is not waited for.
 run("train", *SMALL, "--epochs", 1, "--seeds", 2, "--out", "piped")

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import signal
 import time
 import tomllib
@@ -39,6 +40,15 @@ assert (again["steps"], again["weights_sha256"], again["step_plan"]) == (timed["
 # More epochs would change nothing, since the steps are planned.
 program.run("train", "--resume", "timed", "--epochs", "99", "--quiet", code=2, says="--epochs changes nothing")
 
+# One that was killed before there was a plan still has its time in place of the steps; given more, it goes on.
+shutil.copytree("timed", "unplanned")
+config = pathlib.Path("unplanned/config.toml")
+config.write_text(re.sub(r"(?m)^steps = .*$", f"time = '{SECONDS}s'", config.read_text()))
+program.run("train", "--resume", "unplanned", "--epochs", "99", "--quiet", code=2, says="ends when its time is over; --epochs changes nothing")
+program.run("train", "--resume", "unplanned", "--epochs", "99", "--time", "0", "--memory", "1M", "--quiet", code=1)  # it would go on
+longer, said, _ = run("train", "--resume", "unplanned", "--epochs", "99", "--time", f"{2 * SECONDS}s", "--quiet")
+assert longer["complete"] and longer["steps"] > timed["steps"] and longer["seconds"] < 2.5 * SECONDS + wall, (longer, said)
+
 # A folder that goes away while the plan changes does not end the run: it is made again, with the plan and the model.
 if timed["steps"] < 50:
     print("not judged: a folder that goes away; this machine does all else")
@@ -68,6 +78,7 @@ same, _, _ = run("train", "--config", "changed/config.toml", "--out", "same", "-
 assert same["weights_sha256"] == changed["weights_sha256"], (same, changed)
 plain, _, _ = run("train", "--config", "changed/config.toml", "--steps", "80", "--out", "plain", "--quiet")
 assert plain["steps"] == 80 and plain["weights_sha256"] != changed["weights_sha256"], plain
+program.run("train", "--resume", "plain", "--epochs", "99", "--quiet", code=2, says="ends after its planned steps; --epochs changes nothing")
 wrong = program.run(*RUN, "--steps", "100,20:60,70:80", "--quiet", "--out", "wrong", code=2,
                     says="a change of the steps at step 70 to 80 does not fit a run of 60")
 assert len(wrong.stderr.splitlines()) == 2, wrong

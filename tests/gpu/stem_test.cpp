@@ -120,7 +120,9 @@ TEST(GpuNormPool, ChoosesByTheSignOfTheScaleAndNormalizesWhatWasChosen) {
 TEST(GpuNormPool, GradientGoesToWhatWasChosen) {
   using In = ops::BatchNormGradientInput;
   using Out = ops::BatchNormGradientOutput;
-  for (const auto& [shape, window, storage] : pool_cases()) {
+  for (const PoolCase& pool : pool_cases()) {
+    const Shape& shape = pool.x;
+    const ops::PoolWindow& window = pool.window;
     for (const bool gated : {true, false}) {
       const PoolGeometry g = ops::pool_geometry(window, shape);
       const Shape pooled = ops::pooled_shape(g);
@@ -133,7 +135,7 @@ TEST(GpuNormPool, GradientGoesToWhatWasChosen) {
                                      ops::ValueType{pooled, kernels::max_pool_index_dtype(g)},
                                      gated ? std::optional(f32(pooled)) : std::nullopt},
                           .values = {{}, x, gamma, {}, inv_std, chosen_of(g, x, gamma).taps, {}},
-                          .storage = storage};
+                          .storage = pool.storage};
       const Operands got = test::run_operation(fused);
       const Values& dz = got.inputs[In::dz];
       const Values& stored = got.inputs[In::x];
@@ -154,7 +156,7 @@ TEST(GpuNormPool, GradientGoesToWhatWasChosen) {
       }
       expect_near(got.outputs[Out::dbeta], dbeta, 0, "dbeta");
       expect_near(got.outputs[Out::dgamma], dgamma, 0, "dgamma");
-      expect_near(got.outputs[Out::dx], dx, storage == DType::bf16 ? 0x1p-8 : 0, "dx");
+      expect_near(got.outputs[Out::dx], dx, pool.storage == DType::bf16 ? 0x1p-8 : 0, "dx");
       if (HasFailure()) return;
     }
   }

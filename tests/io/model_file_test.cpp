@@ -11,6 +11,8 @@
 
 #include "base/random.h"
 #include "io/folder_test.h"
+#include "io/model_hash.h"
+#include "io/model_metadata.h"
 #include "io/safetensors.h"
 #include "ops/avg_pool.h"
 #include "ops/max_pool.h"
@@ -270,6 +272,24 @@ TEST_F(ModelFileTest, RefusesMetadataThatIsMissingOrDamaged) {
   EXPECT_THAT(error_of_file(model), HasSubstr("takes [1,1,16,24], its preprocessing gives 3 channels"));
 }
 
+TEST_F(ModelFileTest, TakesACheckpointThatHasItsNetworkAndIsWhatWasWritten) {
+  io::Safetensors model = saved();
+  for (auto& [name, tensor] : model.tensors) name.insert(0, io::kState);
+  model.metadata[io::kCheckpointKey] = "{}";
+  EXPECT_THAT(error_of_file(model), HasSubstr("its contents are not what was written"));
+  const auto seal = [&] {
+    model.metadata.erase(io::kCheckpointHashKey);
+    model.metadata[io::kCheckpointHashKey] = io::checkpoint_hash(model.tensors, model.metadata);
+  };
+  seal();
+  EXPECT_EQ(error_of_file(model), "");
+  model.tensors.front().second.values()[0] += 1;
+  EXPECT_THAT(error_of_file(model), HasSubstr("its contents are not what was written"));
+  model.metadata.erase("resnet.format");
+  seal();
+  EXPECT_THAT(error_of_file(model), HasSubstr("a checkpoint without its network, as earlier versions wrote"));
+}
+
 TEST_F(ModelFileTest, RefusesAGraphThatAnEngineCannotRun) {
   const io::Safetensors model = saved();
   const auto with = [&](const std::function<void(nlohmann::json&)>& change) {
@@ -457,6 +477,17 @@ TEST_F(ModelFileTest, RefusesToSaveNetworksThatAreNoneOfPictures) {
                 save_model(file("m"), {{}, through, {}, {}});
               }),
               HasSubstr("its output is F32 [1,1,4,4], a computed F32 was expected"));
+  graph::Graph map;
+  const auto picture = map.add_input("images", {Shape{1, 1, 4, 4}, DType::f32});
+  map.add_output("output", map.add_node(ops::make<ops::Relu>(), "relu", {picture})[0]);
+  EXPECT_THAT(error_of([&] {
+                save_model(file("m"), {{}, map, {}, {"cat"}});
+              }),
+              HasSubstr("1 classes of a network whose output is [1,1,4,4]"));
+  io::Safetensors read = saved();
+  read.metadata["resnet.graph"] = graph::to_json(flat);
+  EXPECT_THAT(error_of_file(read), HasSubstr("does not take 'images' F32 [N,C,H,W] alone"));
+  std::filesystem::remove(file("m"));
   graph::Graph strange;
   const auto x = strange.add_input("images", {Shape{1, 1, 4, 4}, DType::f32});
   strange.add_output("output", strange.add_node(ops::make<ops::Relu>(), "caf\xe9", {x})[0]);

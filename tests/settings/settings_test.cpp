@@ -56,6 +56,7 @@ TEST(Toml, GivesBackTheSettingsThatItWasWrittenFrom) {
   Settings settings;
   for (const auto& [name, text] :
        std::vector<std::pair<std::string, std::string>>{{"data", "idx:a \"quoted\" \\ folder"},
+                                                        {"init", "it's a \"quoted\" \\ file"},
                                                         {"resize", "64x48"},
                                                         {"limit-train", "100"},
                                                         {"model", "resnet50"},

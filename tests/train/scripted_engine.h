@@ -104,6 +104,11 @@ class ScriptedEngine final : public IdleEngine {
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
+  StepResult gradients(const ImageView& images, const Targets&) override {
+    if (log_->stepping) log_->stepping(images.shape[0]);
+    return {};
+  }
+  void apply(const StepInputs& inputs) override { log_->rates.push_back(inputs.lr); }
   Tensor infer(const ImageView& images) override {
     const std::vector<int> levels = brightness(images);
     if (log_->inferring) log_->inferring(images.shape[0]);

@@ -10,6 +10,7 @@
 
 #include "resnet/train.h"
 #include "support/scratch_folder.h"
+#include "train/batches.h"
 #include "train/scripted_engine.h"
 
 namespace resnet {
@@ -60,6 +61,7 @@ struct Machine {
   double warmup = 0;                                     // epochs
   std::int64_t examples = 200, tests = 16, watched = 0;  // the last: of a validation set, if any
   std::int64_t inferred = 0;
+  std::function<void(FitOptions&)> with = [](FitOptions&) {};  // what else the run has
 
   struct Watch final : Observer {
     RunInfo run;
@@ -85,6 +87,7 @@ struct Machine {
         .kind = ScheduleKind::triangular, .warmup_epochs = warmup, .start = 0.2, .final = 0.07, .peak = 0.23};
     options.clock = [this] { return now; };
     if (watched > 0) options.validation = test::counted(watched);
+    with(options);
     return options;
   }
   double factor() const { return slowness((now - begin + spent) / budget); }
@@ -131,7 +134,7 @@ Machine::Outcome expect_on_time(Machine machine, const char* what) {
   EXPECT_EQ(outcome.run.steps, outcome.result.steps);
   EXPECT_TRUE(outcome.result.complete);
   const FitOptions options = machine.options();
-  const std::int64_t per_epoch = machine.examples / options.batch_size;
+  const std::int64_t per_epoch = train::steps_of(machine.examples / options.batch_size, options.accumulate);
   const Schedule planned(options.schedule, 0.5, 0, outcome.run.planned_steps, per_epoch);
   EXPECT_EQ(outcome.rates.back(), planned.at(outcome.run.planned_steps - 1).lr);
   EXPECT_EQ(outcome.result.step_plan, step_plan_text(outcome.run.planned_steps, outcome.run.step_changes));
@@ -194,6 +197,19 @@ TEST(Time, EndsOnTimeWithATestSetBehindTheLastEvaluation) {
   machine.test_seconds = [](std::int64_t call) { return call < 7 ? 0.25 : 1.0; };  // 64 s, not 16
   const Machine::Outcome outcome = expect_on_time(machine, "slower than in the warm-up");
   EXPECT_EQ(outcome.run.val_examples, 8);
+}
+
+TEST(Time, EndsOnTimeWithViewsAndWithStepsOfSeveralBatches) {
+  Machine machine;
+  machine.with = [](FitOptions& options) { options.views = Views::flip; };
+  expect_on_time(machine, "mirrored at the end");
+  machine.with = [](FitOptions& options) {
+    options.views = Views::flip_shift;
+    options.patience = 100;
+  };
+  expect_on_time(machine, "moved after every epoch");
+  machine.with = [](FitOptions& options) { options.accumulate = 2; };
+  EXPECT_LT(expect_on_time(machine, "of two batches").result.steps, 500);
 }
 
 TEST(Time, CountsWhatWasSpentBefore) {
@@ -281,6 +297,49 @@ TEST(Time, StoppedInItsWarmUpLeavesThePlan) {
   EXPECT_NEAR(last.result.seconds, 3000, 60);
 }
 
+TEST(Time, GivenToAFinishedRunThatIsStoppedInItsWarmUpLeavesThePlan) {
+  Resumable run(1e9);
+  const Machine::Outcome first = run.run();
+  run.options.seconds = 2500;
+  run.stop = true;
+  const Machine::Outcome stopped = run.run();
+  EXPECT_EQ(stopped.result.steps, first.result.steps);
+  EXPECT_EQ(stopped.result.step_plan, first.result.step_plan);
+  EXPECT_FALSE(stopped.result.complete);
+  const Machine::Outcome last = run.run_on();
+  EXPECT_TRUE(last.result.complete);
+  EXPECT_NEAR(last.result.seconds, 2500, 50);
+}
+
+TEST(Time, StoppedWhileItMeasuresTheEvaluationHasNoPlan) {
+  Machine machine;
+  machine.watched = 8;
+  std::atomic<bool> stop{false};
+  machine.test_seconds = [&](std::int64_t call) {
+    if (call == 1) stop = true;  // the first one compiles
+    return 0.25;
+  };
+  FitOptions options = machine.options();
+  options.seconds = 1000;
+  options.stop = &stop;
+  const Machine::Outcome outcome = machine.run(options);
+  EXPECT_EQ(machine.inferred, 2) << "the test set is not measured";
+  EXPECT_FALSE(outcome.run.bounded);
+  EXPECT_EQ(outcome.result.steps, 0);
+  EXPECT_FALSE(outcome.result.complete);
+}
+
+TEST(Time, StoppedWithAValidationSetIsNotTested) {
+  Resumable run(0.5);
+  run.options.validation = test::counted(8);
+  const Machine::Outcome stopped = run.run();
+  EXPECT_FALSE(stopped.result.complete);
+  EXPECT_TRUE(std::isnan(stopped.result.test_acc));
+  const Machine::Outcome last = run.run_on();
+  EXPECT_TRUE(last.result.complete);
+  EXPECT_EQ(last.result.test_acc, 0.5);
+}
+
 // The planned evaluation of a run that was stopped behind its last step is all that is missing.
 TEST(Time, StoppedInItsLastEvaluationIsEvaluated) {
   Resumable run(0.99);
@@ -301,6 +360,15 @@ TEST(TimePlan, KeepsTheTimeOfATestSetThatIsSeenOnce) {
             steps_within(899, {.step = 1, .evaluation = 1, .test = 50}, 100, 100));
 }
 
+TEST(TimePlan, KeepsThePaceWhereNothingWasSeen) {
+  train::TimePlan plan(1000, 1000, {.step = 1, .evaluation = 0, .test = 50}, 100, 0);
+  EXPECT_EQ(plan.look(500, 100, 200), steps_within(500, {.step = 1, .test = 50}, 100, 100)) << "no step";
+  EXPECT_EQ(plan.evaluated(500, 600, 100, 500),
+            steps_within(400, {.step = 1, .evaluation = 100, .test = 50}, 100, 100))
+      << "no evaluation before";
+  EXPECT_EQ(plan.look(700, 200, 200), std::nullopt) << "all steps are done";
+}
+
 TEST(Time, IsToldBeforeTheFirstStep) {
   Machine machine;
   EXPECT_NEAR(machine.run_in_time().run.seconds, 1000, 20);
@@ -317,6 +385,11 @@ TEST(Estimate, IsToldBeforeTheFirstStepOfALongRun) {
   EXPECT_EQ(outcome.warmup, 2);
   EXPECT_NEAR(outcome.run.seconds, 3 * (50 + 16.0 / 12), 0.01);
   EXPECT_NEAR(outcome.run.seconds, outcome.result.seconds, 0.02 * outcome.result.seconds);
+  machine.watched = 8;
+  FitOptions validated = machine.options();
+  validated.estimate = true;
+  const Machine::Outcome tested = machine.run(validated);
+  EXPECT_NEAR(tested.run.seconds, 3 * (50 + 8.0 / 12) + 16.0 / 12, 0.01);
   options.steps = 19;
   const Machine::Outcome few = machine.run(options);
   EXPECT_EQ(few.run.seconds, 0);
