@@ -1,4 +1,5 @@
 """The loader against Pillow with torchvision's transforms, in alternating pairs; called by bench/pair.py loader."""
+import os
 import pathlib
 import statistics
 import subprocess
@@ -63,20 +64,25 @@ def run(options, python, measure):
     if not options.pictures:
         subprocess.run([python, "-c", "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import photographs; "
                         "photographs.write(pathlib.Path(sys.argv[2]), 128)", ROOT / "bench", folder], check=True)
-    check_pixels(options.program, python, folder)
+    other = options.against if os.sep in options.against else None
+    if not other:
+        check_pixels(options.program, python, folder)
     bench = [options.program, "bench", "loader", "--data", f"folder:{folder}", "--json"]
     ours = [*bench, "--resize", SIZE, "--augment", "resized-crop,flip", "--loader-threads", 1, "--batch-size", 64]
     ratios, version = [], ""
-    print(f"{'round':>5} {'resnet.cpp':>12} {'torchvision':>12} {'ratio':>7}   (pictures/s, one thread against one worker)")
+    name = "another build" if other else "torchvision"
+    print(f"{'round':>5} {'resnet.cpp':>12} {name:>13} {'ratio':>7}   (pictures/s, one thread against one worker)")
     for number in range(1, options.rounds + 1):
         a = measure(ours)
-        b = measure([python, RIVAL, folder, SIZE, 3])
+        b = measure([other, *ours[1:]] if other else [python, RIVAL, folder, SIZE, 3])
         ratios.append(a["examples_per_second"] / b["examples_per_second"])
-        version = b["version"]
-        print(f"{number:>5} {a['examples_per_second']:>12.1f} {b['examples_per_second']:>12.1f} {ratios[-1]:>7.2f}", flush=True)
+        version = name if other else b["version"]
+        print(f"{number:>5} {a['examples_per_second']:>12.1f} {b['examples_per_second']:>13.1f} {ratios[-1]:>7.3f}", flush=True)
     parts = ", ".join(f"{name} {part['us']:.0f} us ({100 * part['share']:.0f} %)" for name, part in a["parts"].items())
     median = statistics.median(ratios)
-    print(f"median ratio {median:.2f} (JPEG to {SIZE}x{SIZE}, resized crop and flip; {version}); ours: {parts}")
+    print(f"median ratio {median:.3f} (JPEG to {SIZE}x{SIZE}, resized crop and flip; {version}); ours: {parts}")
+    if other:
+        return 0 if median >= options.least else 1
     fed = measure([*bench, "--resize", SMALL, "--augment", "crop,flip", "--cache", "memory", "--loader-threads", 1])
     step = measure([options.program, "bench", "train", "--model", "resnet18", "--stem", "small", "--input", f"128x3x{SMALL}x{SMALL}",
                     "--steps", options.steps, "--json"])

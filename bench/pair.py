@@ -49,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=("train", "infer", "loader"))
     parser.add_argument("--against", default="best", metavar="RIVAL",
-                        help=f"best, {', '.join(FORMS)} (of PyTorch), openvino, or the path of another build's program; of loader: torchvision")
+                        help=f"best, {', '.join(FORMS)} (of PyTorch), openvino, or the path of another build's program; of loader: torchvision or such a path")
     parser.add_argument("--pictures", metavar="DIR", help="of loader: a folder of pictures, instead of some that it makes")
     parser.add_argument("--model", default="d2l_resnet18")
     parser.add_argument("--stem", choices=("large", "small"), default="large", help="small: 3x3 and no pool, for small images")
@@ -74,8 +74,8 @@ def main():
     if not os.access(options.program, os.X_OK):
         parser.error(f"there is no {options.program}: build it with tools/build.sh release")
     if options.work == "loader":
-        if options.against not in ("best", "torchvision"):
-            parser.error(f"--against cannot be '{options.against}' for loader: give torchvision")
+        if options.against not in ("best", "torchvision") and not another_build:
+            parser.error(f"--against cannot be '{options.against}' for loader: give torchvision or a program's path")
         return loader.run(options, options.python or python_with(["torch", "numpy", "torchvision"]), measure)
     if options.threads is None:
         options.threads = measure([options.program, "bench", "infer", "--input", "1x1x32x32", "--steps", 1,
@@ -118,12 +118,12 @@ def main():
         a, b = measure(ours), rival(form)
         ratios.append(a["examples_per_second"] / b["examples_per_second"])
         print(f"{round_number:>5} {a['examples_per_second']:>12.1f} {b['examples_per_second']:>22.1f} "
-              f"{ratios[-1]:>7.2f} {a['peak_gflops']:>13.0f}", flush=True)
+              f"{ratios[-1]:>7.3f} {a['peak_gflops']:>13.0f}", flush=True)
     median = statistics.median(ratios)
     memory = "" if form == "openvino" else (  # its process also holds PyTorch, which made the network
         f"; RSS {a['peak_rss_bytes'] / 2**20:.0f} against {b['peak_rss_bytes'] / 2**20:.0f} MiB")
     stem = "" if options.stem == "large" else f" {options.stem} stem"
-    print(f"median ratio {median:.2f} ({options.work} {options.model}{stem} {options.input} {options.precision}; {name} {b['version']}, "
+    print(f"median ratio {median:.3f} ({options.work} {options.model}{stem} {options.input} {options.precision}; {name} {b['version']}, "
           f"{options.threads} threads, {a['isa']}; {a['fraction_of_direct_limit']:.2f} of the direct-convolution limit{memory})")
     return 0 if median >= options.least else 1
 

@@ -46,7 +46,7 @@ set_target_properties(resnet_cuda PROPERTIES
 target_compile_options(resnet_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${RESNET_WERROR}>>:-Xcudafe=--promote_warnings>)
-target_link_options(resnet_cuda PRIVATE -Wl,-z,relro,-z,now,-z,noexecstack)
+target_link_options(resnet_cuda PRIVATE ${RESNET_LINK_HARDENING})
 if(RESNET_INSTALL)
   # Where the program looks, beside its own folder; in its Debian package, too.
   install(TARGETS resnet_cuda LIBRARY DESTINATION lib/resnet COMPONENT program)
