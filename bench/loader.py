@@ -5,7 +5,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import zlib
 
 from environment import ROOT
 
@@ -14,49 +13,14 @@ SMALL = 32      # of the network that --cache memory has to feed
 RIVAL = ROOT / "bench" / "rival_loader.py"
 
 
-def picture_rows(file):
-    """The rows of an RGB PNG without filters, as `resnet data --sheet` writes it; decoded here, for Pillow is the rival."""
-    data, at, packed = pathlib.Path(file).read_bytes(), 8, b""
-    while at < len(data):
-        length, kind = int.from_bytes(data[at:at + 4], "big"), data[at + 4:at + 8]
-        if kind == b"IHDR":
-            width = int.from_bytes(data[at + 8:at + 12], "big")
-        if kind == b"IDAT":
-            packed += data[at + 8:at + 8 + length]
-        at += 12 + length
-    raw, stride, rows, before = zlib.decompress(packed), 3 * width + 1, [], bytes(3 * width)
-    for y in range(len(raw) // stride):
-        kind, row = raw[y * stride], bytearray(raw[y * stride + 1:(y + 1) * stride])
-        for x in range(len(row) if kind else 0):
-            left, up, corner = row[x - 3] if x > 2 else 0, before[x], before[x - 3] if x > 2 else 0
-            guess = left + up - corner
-            paeth = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
-            row[x] = (row[x] + (0, left, up, (left + up) // 2, paeth)[kind]) % 256
-        before = bytes(row)
-        rows.append(before)
-    return rows
-
-
 def check_pixels(program, python, folder):
-    """Every picture of our contact sheet must be one that torchvision makes: the middle of what was resized."""
+    """Every picture that our loader makes must be one that torchvision makes: the middle of what was resized."""
     with tempfile.TemporaryDirectory() as scratch:
-        sheet, theirs = pathlib.Path(scratch) / "sheet.png", pathlib.Path(scratch) / "pixels"
-        subprocess.run([program, "data", folder, "--resize", str(SIZE), "--val-split", "0", "--sheet", sheet], check=True,
-                       capture_output=True)
-        subprocess.run([python, RIVAL, folder, str(SIZE), "--pixels", theirs], check=True)
-        pixels = theirs.read_bytes()
-        length = 3 * SIZE * SIZE
-        known = {pixels[i:i + length] for i in range(0, len(pixels), length)}
-        rows, gap, seen = picture_rows(sheet), 2, 0
-        for top in range(gap, len(rows) - SIZE + 1, SIZE + gap):
-            for left in range(3 * gap, len(rows[0]) - 3 * SIZE + 1, 3 * (SIZE + gap)):
-                tile = b"".join(row[left:left + 3 * SIZE] for row in rows[top:top + SIZE])
-                if tile == b"\xff" * length:  # a class with fewer pictures than the sheet has columns
-                    continue
-                if tile not in known:
-                    sys.exit("a picture of the sheet is none of torchvision's: the two do not do the same")
-                seen += 1
-    print(f"{seen} pictures equal torchvision's in every byte (resize, centre crop)", flush=True)
+        batches = pathlib.Path(scratch) / "batches.safetensors"
+        subprocess.run([program, "data", folder, "--resize", str(SIZE), "--val-split", "0", "--batch-size", "64", "--steps", "2",
+                        "--save-batches", batches], check=True, capture_output=True)
+        if subprocess.run([python, RIVAL, folder, str(SIZE), "--check", batches], check=False).returncode != 0:
+            sys.exit("the two do not do the same")
 
 
 def run(options, python, measure):

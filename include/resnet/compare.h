@@ -11,7 +11,8 @@
 
 namespace resnet {
 
-/// What a module gave here and there.
+/// What a module gave here and there. Of outputs that cannot be compared, and of numbers that are not finite at
+/// other places, the differences are NaN.
 struct LayerComparison {
   std::string name = {};   // path of the module, "output" for what the network gives
   Shape shape = {};        // there

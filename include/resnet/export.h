@@ -47,6 +47,7 @@ OnnxFacts export_onnx(const std::filesystem::path& path, const nn::Module& net, 
 struct OnnxDeviation {
   std::int64_t pictures = 0;
   std::int64_t same_top1 = 0;  // pictures whose largest output is the same
+  std::int64_t nonfinite = 0;  // pictures of which an output is NaN or infinite; none of same_top1
   double input = 0;            // largest difference of what the network sees; 0 without preprocessing inside
   double output = 0;           // largest difference of an output
   double largest = 0;          // magnitude of an output of the model

@@ -74,8 +74,8 @@ struct LoaderBench {
   std::vector<Rate> loaders;  // of one thread, and of options.threads if those are more
 };
 
-/// Each part over an epoch, or `seconds` of it. Where the data set has a cache, an epoch that does not
-/// count fills it.
+/// Each part over an epoch, or `seconds` of it; what threads deliver in `seconds` of epochs, behind one, or as
+/// many seconds of it, that does not count. Where the data set has a cache, another one fills it.
 LoaderBench time_loader(const data::Dataset& dataset, const data::LoaderOptions& options, double seconds = 3);
 
 }  // namespace resnet::bench

@@ -75,7 +75,8 @@ class Compare final : public Command {
                                      {"absolute", layer.absolute},
                                      {"relative", layer.relative},
                                      {"tolerance", layer.tolerance},
-                                     {"differs", layer.differs()}}));
+                                     {"differs", layer.differs()},
+                                     {"fault", layer.differs() ? Json(layer.fault) : Json()}}));
     }
     const auto different = std::ranges::find_if(found.layers, &LayerComparison::differs);
     if (different != found.layers.end()) first = Json(different->name);

@@ -125,6 +125,10 @@ class Export final : public Command {
                    size_text(bytes), dtype_);
     }
     if (json_) fmt::print("{}\n", written.dump({.replace = true}));
+    if (nonfinite_ > 0) {
+      throw FormatError(fmt::format("{}: of {} pictures the output is not finite", onnx_, nonfinite_),
+                        "it was written as the model is, which has no answer for them");
+    }
     return kDone;
   }
 
@@ -148,7 +152,7 @@ class Export final : public Command {
     throw ConfigError(fmt::format("--dtype cannot be '{}'", dtype_), "give f32, f16 or bf16");
   }
 
-  void write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) const {
+  void write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) {
     std::vector<images::Image> pictures;
     for (const fs::path& picture : checked) pictures.push_back(images::read(picture));
     if (checked.empty()) pictures = made_pictures(model);
@@ -162,6 +166,7 @@ class Export final : public Command {
                                          .with_preprocessing = preprocessing_});
     const settings::Settings chosen = from_flags();
     const OnnxDeviation found = onnx_deviation(file, model, pictures, settings::engine_options(chosen));
+    nonfinite_ = found.nonfinite;
     written.add("onnx", Json::object({{"file", onnx_},
                                       {"bytes", facts.bytes},
                                       {"opset", opset_},
@@ -170,6 +175,7 @@ class Export final : public Command {
                                       {"folded_norms", facts.folded},
                                       {"pictures", found.pictures},
                                       {"same_top1", found.same_top1},
+                                      {"nonfinite", found.nonfinite},
                                       {"input_deviation", found.input},
                                       {"output_deviation", found.output},
                                       {"largest_output", found.largest}}));
@@ -184,6 +190,7 @@ class Export final : public Command {
 
   std::string run_, onnx_, safetensors_, check_, dtype_ = "f32";
   int opset_ = 17;
+  std::int64_t nonfinite_ = 0;  // pictures
   bool preprocessing_ = false, softmax_ = false, no_fold_ = false, json_ = false;
 };
 

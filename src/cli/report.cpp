@@ -128,7 +128,8 @@ class Report final : public Command {
     if (!settings::is_data_of(trained, data::Split::test, sets->test)) {
       if (other_data())
         throw FormatError(fmt::format("{} has other test examples than the run of {} had", sets->test.name(),
-                                      folder.string()));
+                                      folder.string()),
+                          "give the data set that the run had, or leave --data out");
       say(fmt::format(
           "note: {} has other test examples than the run of {} had; --data says where they are now{}",
           sets->test.name(), folder.string(), without));

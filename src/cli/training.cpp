@@ -89,7 +89,9 @@ class ModelKeeper final : public Observer {
   std::filesystem::path save() {
     const std::filesystem::path folder = folder_that_is_there();
     const std::filesystem::path file = folder / report::kModelFile;
-    if (kind_of_itself(file) == PathKind::link) remove_file(file);  // what it leads to is not the run's
+    const PathKind kind = kind_of_itself(file);
+    if (kind == PathKind::link || kind == PathKind::other)
+      remove_file(file);  // what it leads to is not the run's
     save_model(file, net_, dataset_);
     saved_ = true;
     return folder;

@@ -2,8 +2,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "base/text.h"
 #include "graph/names.h"
 #include "io/model_metadata.h"
 #include "resnet/weights.h"
@@ -35,6 +37,16 @@ void check_classes(const Weights& weights, const ImportOptions& options, std::in
                     "a line for each output, in their order");
 }
 
+void check_finite(const Weights& weights) {
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (tensor.dtype() != DType::f32 ||
+        std::ranges::all_of(tensor.values(), [](float value) { return std::isfinite(value); }))
+      continue;
+    throw FormatError(fmt::format("{}: {} has numbers that are not finite", weights.file, in_quotes(name)),
+                      "the training that wrote it had diverged: give weights of before");
+  }
+}
+
 }  // namespace
 
 data::Preprocessing family_preprocessing(const Recognition& recognition) {
@@ -60,6 +72,7 @@ data::Preprocessing family_preprocessing(const Recognition& recognition) {
 }
 
 ModelFile import_model(const Weights& weights, const ImportOptions& options) {
+  check_finite(weights);
   ModelFile model;
   if (weights.metadata.contains(io::kGraphKey)) {
     State tensors = weights.tensors;  // by the names of its own graph

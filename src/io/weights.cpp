@@ -84,6 +84,7 @@ void read_parts(const fs::path& path, Weights& weights) {
     const auto refuse = [&](const std::string& what) {
       throw FormatError(fmt::format("{}: {}", part.string(), what), "index and parts are of different files");
     };
+    if (is_json(first_bytes(part))) refuse("it is an index itself");
     io::Safetensors content = io::read_safetensors(part, io::StoredTypes::all);
     for (auto& [name, tensor] : content.tensors) {
       if (missing.erase(name) == 0)
@@ -133,7 +134,7 @@ void take_off_prefixes(Weights& weights) {
     weights.notes.push_back(fmt::format("'{}' was taken off all names", weights.prefix));
 }
 
-// f64 rounded to f32; whether that changed a number.
+// f64 rounded to f32; whether that changed a number. Throws FormatError for one that f32 cannot hold.
 bool round_to_f32(Tensor& tensor) {
   Tensor rounded(tensor.shape());
   const auto from = std::as_const(tensor).view<double>().span();
@@ -141,6 +142,9 @@ bool round_to_f32(Tensor& tensor) {
   bool changed = false;
   for (std::size_t i = 0; i < from.size(); ++i) {
     to[i] = static_cast<float>(from[i]);
+    if (std::isinf(to[i]) && !std::isinf(from[i]))
+      throw FormatError(fmt::format("has {:.6g}, f32 ends at 3.4e38", from[i]),
+                        "the training that wrote it had diverged: give weights of before");
     changed = changed || (static_cast<double>(to[i]) != from[i] && !std::isnan(from[i]));
   }
   tensor = std::move(rounded);
@@ -171,7 +175,12 @@ void convert_numbers(Weights& weights) {
   for (auto& [name, tensor] : weights.tensors) {
     if (tensor.dtype() == DType::f64) {
       ++doubles;
-      rounded += round_to_f32(tensor) ? 1 : 0;
+      try {
+        rounded += round_to_f32(tensor) ? 1 : 0;
+      } catch (const FormatError& error) {
+        throw FormatError(fmt::format("{}: {} {}", weights.file, in_quotes(name), error.what()),
+                          error.hint());
+      }
     }
     if (io::is_count(name)) make_count(tensor);
   }
@@ -220,6 +229,8 @@ Weights read_weights(const fs::path& path) {
     note_widened(weights, content.widened);
     if (weights.metadata.contains(io::kCheckpointKey)) take_network_of_checkpoint(weights);
   }
+  if (weights.tensors.empty())
+    throw FormatError(path.string() + ": it has no tensors", "give a file of weights");
   drop_count_of_average(weights);
   take_off_prefixes(weights);
   convert_numbers(weights);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "graph/names.h"
 #include "io/safetensors.h"
@@ -110,11 +112,14 @@ std::optional<Tensor> as_floats(const Tensor& tensor) {
   return result;
 }
 
+void not_compared(LayerComparison& result, std::string fault) {
+  result.absolute = result.relative = std::numeric_limits<double>::quiet_NaN();
+  result.fault = std::move(fault);
+}
+
 void compare_values(const Tensor& there, const Tensor& here, LayerComparison& result) {
-  if (!(there.shape() == here.shape())) {
-    result.fault = fmt::format("its shape is {} here", to_string(here.shape()));
-    return;
-  }
+  if (!(there.shape() == here.shape()))
+    return not_compared(result, fmt::format("its shape is {} here", to_string(here.shape())));
   double squares = 0;
   bool finite = true;
   for (std::size_t i = 0; i < here.values().size(); ++i) {
@@ -131,10 +136,20 @@ void compare_values(const Tensor& there, const Tensor& here, LayerComparison& re
       std::sqrt(squares / static_cast<double>(std::max<std::size_t>(here.values().size(), 1)));
   result.relative = result.absolute == 0 ? 0 : result.absolute / size;
   if (!finite) {
-    result.fault = "numbers that are not finite stand at other places";
+    not_compared(result, "numbers that are not finite stand at other places");
   } else if (!(result.relative <= result.tolerance)) {
     result.fault = fmt::format("they differ by {:.3g} of their size, more than {:.3g}", result.relative,
                                result.tolerance);
+  }
+}
+
+constexpr const char* kScript = "docs/compare.md has the script that writes one";
+
+io::Safetensors reference_in(const std::filesystem::path& path) {
+  try {
+    return io::read_safetensors(path);
+  } catch (const FormatError& error) {
+    throw FormatError(error.what(), kScript);
   }
 }
 
@@ -142,8 +157,7 @@ const Tensor& input_of(const State& activations) {
   const auto found = std::ranges::find(activations, kInput, &State::value_type::first);
   if (found == activations.end() || found->second.dtype() != DType::f32 ||
       found->second.shape().rank() != 4) {
-    throw FormatError("a reference has the network's 'input', F32 [N,C,H,W]",
-                      "docs/compare.md has the script that writes one");
+    throw FormatError("a reference has the network's 'input', F32 [N,C,H,W]", kScript);
   }
   return found->second;
 }
@@ -182,7 +196,7 @@ Comparison compare_layers(const ModelFile& model, const State& activations, cons
     if (const std::optional<Tensor> there = as_floats(entry->second)) {
       compare_values(*there, here, layer);
     } else {
-      layer.fault = fmt::format("it is {} there", name_of(entry->second.dtype()));
+      not_compared(layer, fmt::format("it is {} there", name_of(entry->second.dtype())));
     }
     result.layers.push_back(std::move(layer));
   }
@@ -191,7 +205,7 @@ Comparison compare_layers(const ModelFile& model, const State& activations, cons
 
 Comparison compare_layers(const ModelFile& model, const std::filesystem::path& activations,
                           const EngineOptions& options) {
-  const io::Safetensors file = io::read_safetensors(activations);
+  const io::Safetensors file = reference_in(activations);
   try {
     return compare_layers(model, file.tensors, options);
   } catch (const FormatError& error) {

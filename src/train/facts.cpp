@@ -78,9 +78,9 @@ Facts facts_of(const FitOptions& options, const Network& network, const Engine& 
   const DeviceInfo device = engine.device();
   const std::string kind = device.kind.substr(0, device.kind.find(':'));  // whichever GPU of them
   list.add("device", kind);
+  list.add("EngineOptions::precision", name_of(options.engine.precision));  // before what follows from it
   list.add(kind == device.kind ? "EngineOptions::isa" : "the architecture",
            bits_of(device.target, options.engine.precision));
-  list.add("EngineOptions::precision", name_of(options.engine.precision));
   list.add("fusion", options.engine.fuse);
   list.add("FitOptions::seed", options.seed);
   list.add("FitOptions::batch_size", options.batch_size);

@@ -41,6 +41,14 @@ assert facts["onnx"]["input_deviation"] == 0 and facts["onnx"]["same_top1"] == f
 assert facts["onnx"]["output_deviation"] <= 1e-5 and facts["onnx"]["largest_output"] <= 1, facts
 assert header_of("net.safetensors")["fc.weight"]["dtype"] == "BF16"
 
+# A network without an answer is written as it is, and that is said.
+content = bytearray((HERE / "run/model.safetensors").read_bytes())
+at = 8 + struct.unpack("<Q", content[:8])[0] + header_of("run/model.safetensors")["bn1.running_var"]["data_offsets"][0]
+content[at:at + 4] = struct.pack("<f", -1)
+put("negative.safetensors", content)
+said = run("export", "negative.safetensors", "--onnx", "negative.onnx", "--json", code=1, says="of 4 pictures the output is not finite").stdout
+assert json.loads(said)["onnx"]["nonfinite"] == 4 and json.loads(said)["onnx"]["same_top1"] == 0, said
+
 # Its pictures, when there are any.
 for i in range(3):
     put(f"pictures/{i}.png", png(random.Random(i).randbytes(3 * 30 * 20 * (i + 1)), 20 * (i + 1), 30))

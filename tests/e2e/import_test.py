@@ -50,6 +50,8 @@ put("parts/i.json", json.dumps({"weight_map": {name: "a.safetensors" for name in
 for _ in range(2):
     run("import", "parts/i.json", "--resize", "24", "--out", "parts/net.safetensors")
 run("import", "parts/i.json", "--out", "parts/a.safetensors", code=2, says="is read, and would be lost")
+put("parts/self.json", json.dumps({"weight_map": {name: "self.json" for name in weights}}).encode())
+run("import", "parts/self.json", code=1, says="parts/self.json: it is an index itself")
 
 # A model file stays what it is.
 said = run("import", TRAINED, "--out", "copy.safetensors").stdout

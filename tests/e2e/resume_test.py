@@ -223,3 +223,12 @@ model.symlink_to(kept)
 before = kept.read_bytes()
 run("train", "--resume", "linked", "--epochs", "11", "--quiet")
 assert not model.is_symlink() and kept.read_bytes() == before != model.read_bytes()
+
+# Nor is a pipe, which nobody reads.
+model.unlink()
+os.mkfifo(model)
+run("train", "--resume", "linked", "--epochs", "12", "--quiet")
+assert model.is_file() and model.stat().st_size > 1000
+
+# What follows from another flag is not named in its place.
+run("train", "--resume", "steady", "--precision", "bf16", "--epochs", "7", "--quiet", code=2, says="has --precision f32, this one bf16")

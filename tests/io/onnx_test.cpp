@@ -225,6 +225,18 @@ TEST_F(OnnxTest, LeavesSizesOpenThatFollowThePicture) {
   EXPECT_LE(found.output, 1e-4 * found.largest);
 }
 
+TEST_F(OnnxTest, HasNoAnswerOfOutputsThatAreNotFinite) {
+  ModelFile model = model_of_zoo("resnet18", {.resize = 32, .channels = 3});
+  for (auto& [name, tensor] : model.state) {
+    if (name == "bn1.running_var") tensor.values()[0] = -1;
+  }
+  static_cast<void>(exported(model, {.fold_norms = false}));
+  const OnnxDeviation found = onnx_deviation(file("m.onnx"), model, std::vector{picture_of(32, 32, 3)});
+  EXPECT_EQ(found.pictures, 1);
+  EXPECT_EQ(found.nonfinite, 1);
+  EXPECT_EQ(found.same_top1, 0);
+}
+
 TEST_F(OnnxTest, MeasuresNetworksThatTakeNoPictures) {
   const ModelFile model = model_of_zoo("resnet18", {.resize = {32, 40}, .channels = 4});
   static_cast<void>(exported(model, {}));

@@ -444,6 +444,8 @@ TEST_F(Checkpoints, RefuseAnotherRunAndNameTheDifference) {
   EXPECT_THAT(refusal([](FitOptions& o) { o.seed = 8; }), HasSubstr("FitOptions::seed 7, this one 8"));
   EXPECT_THAT(refusal([](FitOptions& o) { o.optimizer.method = AdamWOptions{}; }),
               HasSubstr("FitOptions::optimizer sgd, this one adamw"));
+  EXPECT_THAT(refusal([](FitOptions& o) { o.engine.precision = Precision::bf16; }),
+              HasSubstr("EngineOptions::precision f32, this one bf16"));
   EXPECT_THAT(refusal([](FitOptions& o) { o.engine.fuse = false; }),
               HasSubstr("has fusion yes, this one no"));
 

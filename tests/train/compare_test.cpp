@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <limits>
 
 #include "engine/interpreter.h"
@@ -103,7 +104,10 @@ TEST(Compare, SaysWhatOtherwiseDoesNotFit) {
   const ModelFile model = model_of_zoo("resnet18");
   const State activations = activations_of(model, random_uniform({1, 3, 32, 32}, 1));
   const auto fault_of_conv1 = [&](Tensor conv1) {
-    return compare_layers(model, {activations[0], {"conv1", std::move(conv1)}}).layers.at(0).fault;
+    const auto layer = compare_layers(model, {activations[0], {"conv1", std::move(conv1)}}).layers.at(0);
+    EXPECT_EQ(std::isnan(layer.absolute), layer.differs()) << "nothing was measured";
+    EXPECT_EQ(std::isnan(layer.relative), layer.differs());
+    return layer.fault;
   };
   State copy = activations;
   Tensor conv1 = find(copy, "conv1");
@@ -124,6 +128,13 @@ TEST(Compare, RefusesAFileWithoutInputOrLayers) {
     io::write_safetensors(folder / "a.safetensors", activations);
     return test::message_of<FormatError>([&] { compare_layers(model, folder / "a.safetensors"); });
   };
+  std::ofstream(folder / "net.pth", std::ios::binary) << "PK\3\4........................data.pkl";
+  try {
+    compare_layers(model, folder / "net.pth");
+    ADD_FAILURE() << "weights were compared";
+  } catch (const FormatError& error) {
+    EXPECT_THAT(error.hint(), HasSubstr("docs/compare.md has the script"));
+  }
   EXPECT_THAT(error_of({{"conv1", Tensor({1})}}),
               HasSubstr("a.safetensors: a reference has the network's 'input'"));
   EXPECT_THAT(error_of({{"input", Tensor({1, 3, 32, 32})}, {"x", Tensor({1})}}),

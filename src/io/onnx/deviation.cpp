@@ -57,13 +57,21 @@ std::ptrdiff_t top(const Tensor& output) {
   return std::ranges::max_element(output.values()) - output.values().begin();
 }
 
+bool is_finite(const Tensor& output) {
+  return std::ranges::all_of(output.values(), [](float value) { return std::isfinite(value); });
+}
+
 // `given` by the model, `got` by the file.
 void compare(OnnxDeviation& result, const Tensor& given, const Tensor& got) {
   if (!(given.shape() == got.shape()))
     throw FormatError(
         fmt::format("its output is {}, the model's {}", to_string(got.shape()), to_string(given.shape())));
   ++result.pictures;
-  if (top(given) == top(got)) ++result.same_top1;
+  if (!is_finite(given) || !is_finite(got)) {
+    ++result.nonfinite;
+  } else if (top(given) == top(got)) {
+    ++result.same_top1;
+  }
   result.output = worse(result.output, largest_difference(given.values(), got.values()));
   for (const float value : given.values()) result.largest = worse(result.largest, std::abs(double{value}));
 }
