@@ -6,15 +6,18 @@ program of ours nor with a word of OTHERS are taken for output. Compiling, packa
 What a command of resnet that is only parsed does: it ends at its data or files, which are not there, and not at its flags.
 """
 import json
+import math
 import os
 import pathlib
 import random
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 
-from program import HERE, PROGRAM, SOURCE, png, put, put_noise, released, run
-from weight_files import pth, read_safetensors
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, png, put, put_noise, released, run, start
+from weight_files import pth, read_safetensors, safetensors
 
 PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 FAKED = os.environ["RESNET_FAKE_GPU_DIR"]  # a GPU, where one is named
@@ -41,6 +44,7 @@ RUN = {
     "resnet train --limit-train 12000 --limit-test 2000 --resize 28 --channels 16,32,64 --blocks 1,1,1 --batch-size 100 --lr 0.1 "
     "--epochs 6 --seeds 3 --out runs/small": ["--epochs", "1", "--limit-train", "12", "--limit-test", "12", "--batch-size", "6"],
     "resnet report runs/small --peak": [],
+    "resnet compare RUN activations.safetensors": [],
     "resnet train --seeds 5 --out runs/five": SMALL,
     "resnet train --resume runs/five": [],
     "resnet train /usr/share/openclipart/png --on-bad-file skip --recipe scratch --model resnet18 --epochs 5 --batch-size 64 --out art":
@@ -52,11 +56,12 @@ RUN = {
 }
 LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
           "runs/small/report.html", "runs/five/summary.json", "art/model.safetensors", "resnet18.safetensors"]
-ELSEWHERE = {"/usr/share/openclipart/png": "photos"}  # folders of packages that the tests do not install
+ELSEWHERE = {"/usr/share/openclipart/png": "photos", "RUN": "runs/resnet18-1"}  # folders of packages that the tests do not install
+SERVED, ADDRESS = "resnet serve runs/resnet18-1", "http://127.0.0.1:8000"  # it stays, for the lines of curl that follow
 
 # Programs of others, and what of their commands can be checked: files that they name.
 OTHERS = ["cmake", "cpack", "g++", "apt-get", "podman", "python3", "srun", "scontrol", "CCACHE_DISABLE=1", "if", "systemctl",
-          "journalctl", "tools/", "bench/", "build/", "examples/", "./", "build/ci/fuzz/fuzz"]
+          "journalctl", "curl", "tools/", "bench/", "build/", "examples/", "./", "build/ci/fuzz/fuzz"]
 PRESETS = {preset["name"] for preset in json.loads((SOURCE / "CMakePresets.json").read_text())["configurePresets"]}
 
 
@@ -129,7 +134,7 @@ def put_world():
     for kind in ("cat", "dog"):
         for i in range(12):
             put(f"photos/{kind}/{i}.png", png(noise.randbytes(40 * 48 * 3), 40, 48))
-    for name in ("new.jpg", "photo.jpg"):
+    for name in ("new.jpg", "photo.jpg", "one.jpg", "two.png"):
         put(name, png(noise.randbytes(40 * 48 * 3), 40, 48))  # a picture's name does not matter
     put_noise("chapter", 24)
     os.environ["RESNET_DATA_DIR"] = str(HERE / "chapter")
@@ -138,12 +143,15 @@ def put_world():
     weights, _ = read_safetensors(HERE / "before/model.safetensors")
     weights |= {"fc.weight": ("F32", [1000, 16], bytes(64000)), "fc.bias": ("F32", [1000], bytes(4000))}
     put("resnet18-f37072fd.pth", pth(weights, dict))
+    zeros = {name: ("F32", shape, bytes(4 * math.prod(shape))) for name, shape in (("input", [1, 3, 32, 32]), ("conv1", [1, 8, 16, 16]))}
+    put("activations.safetensors", safetensors(zeros))
 
 
 (HERE / "empty").mkdir()
 put_world()
 counts = {"run": 0, "parsed": 0, "looked at": 0}
 pending = dict(RUN)
+server = address = None
 for page in PAGES:
     for line, command, block in commands(page.read_text(encoding="utf-8")):
         where = f"{page.relative_to(SOURCE)}:{line}"
@@ -154,6 +162,15 @@ for page in PAGES:
             words = [ELSEWHERE.get(word, word) for word in shlex.split(command)[1:]]
             run(*(["train"] if command == "./train.sh" else []), *words, *small)
             counts["run"] += 1
+        elif command == SERVED and block:
+            server = start(*shlex.split(command)[1:], "--port", "0")
+            address = re.search(r" at (http://\S+);", server.stderr.readline())[1]
+            counts["run"] += 1
+        elif ADDRESS in command and shutil.which("curl"):
+            said = subprocess.run(["sh", "-c", command.replace("curl", "curl -sS --fail", 1).replace(ADDRESS, address)], capture_output=True,
+                                  timeout=TIMEOUT, text=True, check=True)
+            assert all(answer["top"] for answer in json.loads(said.stdout)), f"{where}: `{command}`: {said}"
+            counts["run"] += 1
         elif re.match(r"(build/\w+/)?resnet ", command):
             parse(where, command, block)
             counts["parsed"] += 1
@@ -163,7 +180,9 @@ for page in PAGES:
         else:
             check_other(where, command)
             counts["looked at"] += 1
-assert not pending, f"no page has these commands any more: {list(pending)}"
+assert not pending and server, f"no page has these commands any more: {list(pending) or SERVED}"
+server.send_signal(signal.SIGTERM)
+assert server.wait(TIMEOUT) == 143
 for file in LEAVES:
     assert (HERE / file).exists(), f"no {file}"
 print(counts)
