@@ -372,11 +372,9 @@ class Page {
 }  // namespace
 
 ReportedRun load_run(const std::filesystem::path& folder) {
-  if (const PathKind kind = kind_of(folder); kind != PathKind::folder && kind != PathKind::unknown) {
-    const std::string hint = report::hint_for_run(folder, report::kMetricsFile, "give the folder of a run");
-    if (kind == PathKind::nothing)
-      throw IoError(fmt::format("there is no file or folder '{}'", folder.string()), hint);
-    throw FormatError(fmt::format("{} is no folder of a run", folder.string()), hint);
+  if (const PathKind kind = kind_of(folder); kind == PathKind::file || kind == PathKind::other) {
+    throw FormatError(fmt::format("{} is no folder of a run", folder.string()),
+                      report::hint_for_run(folder, report::kMetricsFile, "give the folder of a run"));
   }
   ReportedRun run{.curves = load_series(folder)};
   if (const auto config = folder / report::kConfigFile; path_exists(config)) {

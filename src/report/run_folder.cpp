@@ -102,7 +102,8 @@ Series load_series(const std::filesystem::path& run) {
     return report::hint_for_run(run, report::kMetricsFile, otherwise);
   };
   if (!is_there(run)) {
-    throw IoError(fmt::format("there is no file or folder '{}'", run.string()), hint("give " + wanted));
+    throw IoError(fmt::format("there is no file or folder '{}'", run.string()),
+                  hint("give the folder of a run"));
   }
   if (report::is_other_file_of_run(run, report::kMetricsFile) && !is_folder(run)) {
     throw FormatError(fmt::format("{} has no curves", run.string()), hint("give " + wanted));
