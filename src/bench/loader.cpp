@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <set>
 
 #include "base/clock.h"
@@ -80,9 +81,7 @@ LoaderBench time_loader(const data::Dataset& dataset, const data::LoaderOptions&
   LoaderBench figures;
   if (dataset.cache() != nullptr) {
     data::Loader loader(dataset, options);
-    loader.start();
-    while (loader.next() != nullptr) {
-    }
+    examples_of(loader, 0, std::numeric_limits<double>::infinity());
   }
   time_parts(dataset, options, seconds, figures);
   for (const int threads : std::set<int>{1, options.threads}) {

@@ -115,7 +115,7 @@ class Export final : public Command {
     }
     const ModelFile model = read_model(file);
     Json written = Json::object();
-    if (!onnx_.empty()) write_onnx(model, checked, written);
+    const std::int64_t nonfinite = onnx_.empty() ? 0 : write_onnx(model, checked, written);
     if (!safetensors_.empty()) {
       const std::int64_t bytes = export_safetensors(safetensors_, model, type);
       written.add("safetensors",
@@ -125,8 +125,8 @@ class Export final : public Command {
                    size_text(bytes), dtype_);
     }
     if (json_) fmt::print("{}\n", written.dump({.replace = true}));
-    if (nonfinite_ > 0) {
-      throw FormatError(fmt::format("{}: of {} pictures the output is not finite", onnx_, nonfinite_),
+    if (nonfinite > 0) {
+      throw FormatError(fmt::format("{}: of {} pictures the output is not finite", onnx_, nonfinite),
                         "it was written as the model is, which has no answer for them");
     }
     return kDone;
@@ -152,7 +152,8 @@ class Export final : public Command {
     throw ConfigError(fmt::format("--dtype cannot be '{}'", dtype_), "give f32, f16 or bf16");
   }
 
-  void write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) {
+  // Gives for how many pictures the output is not finite.
+  std::int64_t write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) const {
     std::vector<images::Image> pictures;
     for (const fs::path& picture : checked) pictures.push_back(images::read(picture));
     if (checked.empty()) pictures = made_pictures(model);
@@ -166,7 +167,6 @@ class Export final : public Command {
                                          .with_preprocessing = preprocessing_});
     const settings::Settings chosen = from_flags();
     const OnnxDeviation found = onnx_deviation(file, model, pictures, settings::engine_options(chosen));
-    nonfinite_ = found.nonfinite;
     written.add("onnx", Json::object({{"file", onnx_},
                                       {"bytes", facts.bytes},
                                       {"opset", opset_},
@@ -179,18 +179,18 @@ class Export final : public Command {
                                       {"input_deviation", found.input},
                                       {"output_deviation", found.output},
                                       {"largest_output", found.largest}}));
-    if (json_) return;
+    if (json_) return found.nonfinite;
     fmt::print("{}: {}, opset {}, {} nodes, {} parameters, {} norms folded{}; read back\n", printable(onnx_),
                size_text(facts.bytes), opset_, facts.nodes, facts.parameters, facts.folded,
                preprocessing_ ? ", preprocessing inside" : "");
     fmt::print("deviation on {} pictures {}: input {:.2g}, output {:.2g} of {:.4g}, the same answer for {}\n",
                found.pictures, check_.empty() ? "of noise" : "of " + printable(check_), found.input,
                found.output, found.largest, found.same_top1);
+    return found.nonfinite;
   }
 
   std::string run_, onnx_, safetensors_, check_, dtype_ = "f32";
   int opset_ = 17;
-  std::int64_t nonfinite_ = 0;  // pictures
   bool preprocessing_ = false, softmax_ = false, no_fold_ = false, json_ = false;
 };
 

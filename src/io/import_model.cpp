@@ -2,13 +2,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/text.h"
 #include "graph/names.h"
 #include "io/model_metadata.h"
 #include "resnet/weights.h"
+#include "tensor/nonfinite.h"
 
 namespace resnet {
 namespace {
@@ -39,9 +39,7 @@ void check_classes(const Weights& weights, const ImportOptions& options, std::in
 
 void check_finite(const Weights& weights) {
   for (const auto& [name, tensor] : weights.tensors) {
-    if (tensor.dtype() != DType::f32 ||
-        std::ranges::all_of(tensor.values(), [](float value) { return std::isfinite(value); }))
-      continue;
+    if (nonfinite_in(tensor) == NonFiniteKind::none) continue;
     throw FormatError(fmt::format("{}: {} has numbers that are not finite", weights.file, in_quotes(name)),
                       "the training that wrote it had diverged: give weights of before");
   }

@@ -134,8 +134,9 @@ void take_off_prefixes(Weights& weights) {
     weights.notes.push_back(fmt::format("'{}' was taken off all names", weights.prefix));
 }
 
-// f64 rounded to f32; whether that changed a number. Throws FormatError for one that f32 cannot hold.
-bool round_to_f32(Tensor& tensor) {
+// f64 rounded to f32; whether that changed a number. Throws FormatError for one that f32 cannot hold, with `who`
+// has it.
+bool round_to_f32(Tensor& tensor, const std::string& who) {
   Tensor rounded(tensor.shape());
   const auto from = std::as_const(tensor).view<double>().span();
   const auto to = rounded.values();
@@ -143,7 +144,7 @@ bool round_to_f32(Tensor& tensor) {
   for (std::size_t i = 0; i < from.size(); ++i) {
     to[i] = static_cast<float>(from[i]);
     if (std::isinf(to[i]) && !std::isinf(from[i]))
-      throw FormatError(fmt::format("has {:.6g}, f32 ends at 3.4e38", from[i]),
+      throw FormatError(fmt::format("{} has {:.6g}, f32 ends at 3.4e38", who, from[i]),
                         "the training that wrote it had diverged: give weights of before");
     changed = changed || (static_cast<double>(to[i]) != from[i] && !std::isnan(from[i]));
   }
@@ -175,12 +176,7 @@ void convert_numbers(Weights& weights) {
   for (auto& [name, tensor] : weights.tensors) {
     if (tensor.dtype() == DType::f64) {
       ++doubles;
-      try {
-        rounded += round_to_f32(tensor) ? 1 : 0;
-      } catch (const FormatError& error) {
-        throw FormatError(fmt::format("{}: {} {}", weights.file, in_quotes(name), error.what()),
-                          error.hint());
-      }
+      rounded += round_to_f32(tensor, fmt::format("{}: {}", weights.file, in_quotes(name))) ? 1 : 0;
     }
     if (io::is_count(name)) make_count(tensor);
   }
