@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 import zlib
 
 PROGRAM = os.environ["RESNET_PROGRAM"]
@@ -53,6 +54,18 @@ def start(*arguments):
 def ends_with_test(process):
     atexit.register(process.kill)
     return process
+
+
+def wait_until(process, happened):
+    """Until `happened()`, before which the process must not end."""
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+
+
+def has_lines(path, count):
+    """Whether a file that is being written has as many."""
+    return path.exists() and path.read_text().count("\n") >= count
 
 
 def on_terminal(*arguments):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 
-from program import HERE, PROGRAM, TIMEOUT, ends_with_test, put_noise, run
+from program import HERE, PROGRAM, TIMEOUT, ends_with_test, put_noise, run, wait_until
 
 KILLS = int(os.environ.get("RESNET_KILLS", "6"))
 STOPS = int(os.environ.get("RESNET_STOPS", "6"))
@@ -189,9 +189,7 @@ assert "epochs = 6\n" in (HERE / "steady" / "config.toml").read_text()
 process = begin(HERE / "six", "--epochs", "100000")
 metrics = HERE / "six" / "metrics.csv"
 size = metrics.stat().st_size
-while metrics.stat().st_size == size:
-    assert process.poll() is None, process.communicate()
-    time.sleep(0.01)
+wait_until(process, lambda: metrics.stat().st_size != size)
 process.kill()
 process.communicate()
 assert not (HERE / "six/result.json").exists()

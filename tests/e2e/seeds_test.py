@@ -8,10 +8,9 @@ import re
 import shutil
 import signal
 import statistics
-import time
 import xml.etree.ElementTree
 
-from program import HERE, TIMEOUT, png, put, put_noise, result_of, run, start
+from program import HERE, TIMEOUT, has_lines, png, put, put_noise, result_of, run, start, wait_until
 
 put_noise("data", 40)
 SMALL = ["--data", "idx:data", "--resize", 16, "--batch-size", 8, "--channels", "8", "--blocks", "1", "--quiet"]
@@ -99,9 +98,7 @@ LONG = [*SMALL, "--epochs", 120, "--seeds", 3]
 def interrupted(folder, *flags):
     """What it says where Ctrl-C comes in the second seed."""
     process = start("train", *LONG, *flags, "--out", folder)
-    while not (HERE / folder / "seed-1" / "metrics.csv").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    wait_until(process, (HERE / folder / "seed-1" / "metrics.csv").exists)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, (process.returncode, error)
@@ -122,10 +119,7 @@ assert "stopped-by-steps goes on" in interrupted("stopped-by-steps", "--checkpoi
 error = interrupted("without", "--checkpoint-every", "0")
 assert "--resume" not in error and "of 3 seeds; what was trained is in without" in error, error
 process = start("train", *SMALL, "--epochs", 5000, "--checkpoint-every", 0, "--out", "alone")
-metrics = HERE / "alone" / "metrics.csv"
-while not metrics.exists() or metrics.read_text().count("\n") < 2:
-    assert process.poll() is None, process.communicate()
-    time.sleep(0.002)
+wait_until(process, lambda: has_lines(HERE / "alone" / "metrics.csv", 2))
 process.send_signal(signal.SIGINT)
 _, error = process.communicate(timeout=TIMEOUT)
 assert process.returncode == 130 and re.search(r"stopped after \d+ steps, saved in alone$", error, re.M), (process.returncode, error)
@@ -137,9 +131,7 @@ for how in (signal.SIGINT, signal.SIGKILL):
     run("train", *SMALL, "--epochs", 2, "--seeds", 2, "--out", folder)
     size = (folder / "seed-0" / "metrics.csv").stat().st_size
     process = start("train", "--resume", folder, "--epochs", 120, "--quiet")
-    while (folder / "seed-0" / "metrics.csv").stat().st_size <= size:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    wait_until(process, lambda: (folder / "seed-0" / "metrics.csv").stat().st_size > size)
     process.send_signal(how)
     process.communicate(timeout=TIMEOUT)
     assert process.returncode in (130, -signal.SIGKILL), process.returncode

@@ -55,10 +55,7 @@ if timed["steps"] < 50:
 else:
     budget = 30 if program.sanitized() else 6
     process = program.start(*RUN, "--time", f"{budget}s", "--quiet", "--out", "moved")
-    metrics = pathlib.Path("moved/metrics.csv")
-    while not metrics.exists() or metrics.read_text().count("\n") < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    program.wait_until(process, lambda: program.has_lines(pathlib.Path("moved/metrics.csv"), 2))
     pathlib.Path("moved").rename("elsewhere")
     process.send_signal(signal.SIGSTOP)
     time.sleep(0.3 * budget)
