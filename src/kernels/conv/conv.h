@@ -48,7 +48,7 @@ enum class ConvPass : std::uint8_t { forward, input_gradient, weight_gradient };
 /// Weights and bias are f32. bf16 needs avx512_bf16, and `out` is bf16 where `in` is. Products are of bf16
 /// where `in` is and its channels make pairs; where `out` is, in the weight gradient, and in a forward pass
 /// of one group with an odd number of channels and of kernel columns and, along the row, an even stride and
-/// no dilation.
+/// no dilation. The algorithm for several groups multiplies in f32 what is stored as bf16.
 struct ConvStorage {
   DType in = DType::f32, out = DType::f32;
 };
@@ -58,7 +58,7 @@ struct ConvStorage {
 struct ConvFusion {
   bool norm = false;  // forward, weight gradient: x is what a norm reads, whose result the convolution sees,
   bool relu = false;  // behind a ReLU
-  bool moments = false;        // forward: sums up those of y
+  bool moments = false;        // forward: sums up those of y, by Winograd's before bf16 rounds it
   bool norm_epilogue = false;  // forward, without moments: y goes through a norm,
   bool add = false;            // input gradient: adds a to dx; forward: to the norm's result,
   bool relu_epilogue = false;  // forward: and through a ReLU

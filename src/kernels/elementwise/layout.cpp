@@ -1,6 +1,7 @@
 // Kernels that know both layouts, [n][pixels][c] in memory and [n][c][pixels] outside: flatten, its way
 // back, and dropout, whose random numbers are numbered as the public layout is.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/elementwise/dropout_stream.h"
@@ -99,18 +100,20 @@ class Dropout final : public Kernel {
     const auto* seed_step = call.operand<const std::int64_t>(1);
     auto* y = call.operand<T>(2);
     const RandomStream random = dropout_stream(layer_, seed_step[0], seed_step[1]);
-    const Index end = std::min(elements_, (task + 1) * kChunk);
-    Index pixel = task * kChunk % pixels_;
-    Index plane = task * kChunk / pixels_;  // (image, channel)
-    for (Index i = task * kChunk; i < end; ++i) {
-      const Index place = (plane / c_ * pixels_ + pixel) * c_ + plane % c_;
-      const bool kept = random.word(static_cast<std::uint64_t>(i)) >> 8U >= threshold_;
+    const Index begin = task * kChunk, end = std::min(elements_, begin + kChunk);
+    Index pixel = begin % pixels_, plane = begin / pixels_;  // (image, channel)
+    Index place = (plane / c_ * pixels_ + pixel) * c_ + plane % c_;
+    std::array<std::uint32_t, 4> words{};  // a chunk begins with a block of them
+    for (Index i = begin; i < end; ++i, place += c_) {
+      const auto number = static_cast<std::uint64_t>(i);
+      if (number % 4 == 0) words = random.block(number / 4);
+      const bool kept = words[number % 4] >> 8U >= threshold_;
       const auto value = static_cast<float>(x[place]);
       y[place] = T(kept ? value * scale_ : value * 0.0F + 0.0F);  // +0, or what is not finite
-      if (++pixel == pixels_) {
-        pixel = 0;
-        ++plane;
-      }
+      if (++pixel < pixels_) continue;
+      pixel = 0;
+      ++plane;
+      place = plane / c_ * pixels_ * c_ + plane % c_ - c_;  // and on to its first pixel
     }
   }
 

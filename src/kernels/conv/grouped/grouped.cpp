@@ -26,7 +26,7 @@ class Grouped final : public ConvAlgorithm {
   std::string_view refusal(const ConvGeometry& g, ConvPass pass,
                            ConvStorage storage) const noexcept override {
     if (g.groups == 1) return "it is for several groups";
-    if (storage.in != DType::f32 || storage.out != DType::f32) return "it is for f32";
+    if (storage.in == DType::bf16 && storage.out != DType::bf16) return "x is bf16, the result f32";
     if (g.co / g.groups >= kWideGroup && g.ci / g.groups >= kWideGroup)
       return "a group fills the direct kernel's tile";
     const bool forward = pass != ConvPass::input_gradient;
@@ -62,10 +62,10 @@ class Grouped final : public ConvAlgorithm {
   bool fuses_in(const ConvGeometry&, const ConvFusion& fusion) const noexcept override {
     return !fusion.norm && !fusion.norm_gradient && !fusion.any_stats();
   }
-  std::unique_ptr<Kernel> make_served(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage,
+  std::unique_ptr<Kernel> make_served(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
                                       const ConvFusion& fusion) const override {
-    if (pass == ConvPass::weight_gradient) return make_weight_gradient(g, isa);
-    return make_product(g, pass, isa, fusion);
+    if (pass == ConvPass::weight_gradient) return make_weight_gradient(g, isa, storage);
+    return make_product(g, pass, isa, storage, fusion);
   }
 };
 

@@ -13,8 +13,9 @@ const ConvAlgorithm& grouped_algorithm() noexcept;
 
 namespace grouped {
 
-std::unique_ptr<Kernel> make_product(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvFusion& fusion);
-std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, Isa isa);
+std::unique_ptr<Kernel> make_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
+                                     const ConvFusion& fusion);
+std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage);
 
 }  // namespace grouped
 }  // namespace resnet::kernels::conv

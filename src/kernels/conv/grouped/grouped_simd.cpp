@@ -23,12 +23,12 @@ constexpr std::int64_t kLanes = static_cast<std::int64_t>(HWY_LANES(float));
 constexpr std::int64_t kAhead = 12;  // pixels, which are too far apart for the hardware to fetch them ahead
 
 // N channels j from `first` on.
-template <int N>
+template <class T, int N>
 HWY_INLINE void spread_channels(const SpreadArgs& a, std::int64_t first) {
   const auto lanes = hn::SetTableIndices(d, a.lanes);
   const Part access(a.span);
   const std::int64_t pixel = a.pixel, plane = a.plane, count = a.count;
-  const float* from = a.source + first;
+  const T* from = static_cast<const T*>(a.source) + first;
   float* to = a.to + a.before * kLanes + first * plane;
   for (std::int64_t i = 0; i < count; ++i, from += pixel, to += kLanes) {
     __builtin_prefetch(from + kAhead * pixel);
@@ -39,11 +39,12 @@ HWY_INLINE void spread_channels(const SpreadArgs& a, std::int64_t first) {
   }
 }
 
+template <class T>
 void spread_vectors(const SpreadArgs& a) {
   std::int64_t j = 0;
-  for (; j + 8 <= a.channels; j += 8) spread_channels<8>(a, j);
-  if (a.channels - j >= 4) spread_channels<4>(a, j), j += 4;
-  for (; j < a.channels; ++j) spread_channels<1>(a, j);
+  for (; j + 8 <= a.channels; j += 8) spread_channels<T, 8>(a, j);
+  if (a.channels - j >= 4) spread_channels<T, 4>(a, j), j += 4;
+  for (; j < a.channels; ++j) spread_channels<T, 1>(a, j);
   for (j = 0; a.before + a.after > 0 && j < a.channels; ++j) {
     float* const line = a.to + j * a.plane;
     for (std::int64_t i = 0; i < a.before; ++i) hn::Store(hn::Zero(d), d, line + i * kLanes);
@@ -53,11 +54,21 @@ void spread_vectors(const SpreadArgs& a) {
 }
 
 using D4 = hn::CappedTag<float, 4>;
+HWY_INLINE hn::Vec<D4> load_four(const float* p) {
+  return hn::LoadU(D4(), p);
+}
+#if RESNET_BF16_TARGET
+HWY_INLINE hn::Vec<D4> load_four(const BFloat16* p) {
+  const __m128i words = _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return hn::Vec<D4>{_mm_castsi128_ps(_mm_slli_epi32(words, 16))};
+}
+#endif
 // Four channels of four pixels, turned.
-HWY_INLINE void turn(const float* from, std::int64_t pixel, float* to, std::int64_t plane) {
+template <class T>
+HWY_INLINE void turn(const T* from, std::int64_t pixel, float* to, std::int64_t plane) {
   const D4 d4;
-  const auto a = hn::LoadU(d4, from), b = hn::LoadU(d4, from + pixel), c = hn::LoadU(d4, from + 2 * pixel),
-             e = hn::LoadU(d4, from + 3 * pixel);
+  const auto a = load_four(from), b = load_four(from + pixel), c = load_four(from + 2 * pixel),
+             e = load_four(from + 3 * pixel);
   const auto ac0 = hn::InterleaveLower(d4, a, c), be0 = hn::InterleaveLower(d4, b, e);
   const auto ac1 = hn::InterleaveUpper(d4, a, c), be1 = hn::InterleaveUpper(d4, b, e);
   hn::StoreU(hn::InterleaveLower(d4, ac0, be0), d4, to);
@@ -66,7 +77,9 @@ HWY_INLINE void turn(const float* from, std::int64_t pixel, float* to, std::int6
   hn::StoreU(hn::InterleaveUpper(d4, ac1, be1), d4, to + 3 * plane);
 }
 
+template <class T>
 void spread_numbers(const SpreadArgs& a) {
+  const T* const source = static_cast<const T*>(a.source);
   const auto zero = [&](std::int64_t i) HWY_ATTR {
     for (std::int64_t j = 0; j < a.channels; ++j) a.to[i + j * a.plane] = 0;
   };
@@ -74,20 +87,20 @@ void spread_numbers(const SpreadArgs& a) {
   for (std::int64_t i = 0; i < a.after; ++i) zero(a.before + a.count + i);
   const auto copy = [&](std::int64_t i, std::int64_t first) HWY_ATTR {
     for (std::int64_t j = first; j < a.channels; ++j)
-      a.to[a.before + i + j * a.plane] = a.source[i * a.pixel + j];
+      a.to[a.before + i + j * a.plane] = static_cast<float>(source[i * a.pixel + j]);
   };
   std::int64_t i = 0;
   for (; i + 4 <= a.count; i += 4) {
     std::int64_t j = 0;
     for (; j + 4 <= a.channels; j += 4)
-      turn(a.source + i * a.pixel + j, a.pixel, a.to + a.before + i + j * a.plane, a.plane);
+      turn(source + i * a.pixel + j, a.pixel, a.to + a.before + i + j * a.plane, a.plane);
     for (std::int64_t k = 0; k < 4; ++k) copy(i + k, j);
   }
   for (; i < a.count; ++i) copy(i, 0);
 }
 
-template <class Access>
-HWY_INLINE bool pack_as(const Access& access, const float* from, std::int64_t pixel, std::int64_t count,
+template <class T, class Access>
+HWY_INLINE bool pack_as(const Access& access, const T* from, std::int64_t pixel, std::int64_t count,
                         float* to) {
   V rest = hn::Zero(d);  // a difference with itself is zero where it is finite, else NaN
   for (std::int64_t i = 0; i < count; ++i, from += pixel, to += kLanes) {
@@ -98,10 +111,31 @@ HWY_INLINE bool pack_as(const Access& access, const float* from, std::int64_t pi
   return hn::AllTrue(d, hn::Eq(rest, rest));
 }
 
-bool pack(const float* from, std::int64_t pixel, std::int64_t count, std::int64_t width, float* to) {
-  return width == kLanes ? pack_as(Whole(), from, pixel, count, to)
-                         : pack_as(Part(width), from, pixel, count, to);
+template <class T>
+bool pack(const void* from, std::int64_t pixel, std::int64_t count, std::int64_t width, float* to) {
+  const T* const source = static_cast<const T*>(from);
+  return width == kLanes ? pack_as(Whole(), source, pixel, count, to)
+                         : pack_as(Part(width), source, pixel, count, to);
 }
+
+#if RESNET_BF16_TARGET
+template <class Access>
+HWY_INLINE void round_as(const Access& access, const float* tile, std::int64_t count, const BFloat16* addend,
+                         BFloat16* out, std::int64_t pixel) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const V v = hn::Load(d, tile + i * kLanes);
+    access.store(addend != nullptr ? hn::Add(v, access.load(addend + i * pixel)) : v, out + i * pixel);
+  }
+}
+void round_pixels(const float* tile, std::int64_t count, std::int64_t width, const BFloat16* addend,
+                  BFloat16* out, std::int64_t pixel) {
+  if (width == kLanes) {
+    round_as(Whole(), tile, count, addend, out, pixel);
+  } else {
+    round_as(Part(width), tile, count, addend, out, pixel);
+  }
+}
+#endif
 
 template <bool kBroadcast>
 constexpr std::int64_t kUnit = kBroadcast ? 1 : kLanes;
@@ -196,7 +230,11 @@ constexpr SumsFunctions sums_of(std::integer_sequence<int, kIndex...>) {
 
 }  // namespace
 
-const SpreadFunctions kSpread = {&spread_vectors, &spread_numbers, &pack};
+const SpreadFunctions kSpread = {&spread_vectors<float>, &spread_numbers<float>, &pack<float>};
+#if RESNET_BF16_TARGET
+const SpreadFunctions kSpreadBf16 = {&spread_vectors<BFloat16>, &spread_numbers<BFloat16>, &pack<BFloat16>};
+const RoundTile kRoundTile = &round_pixels;
+#endif
 const ProductFunctions kProduct = tiles(std::make_integer_sequence<int, kTilePixels>());
 const SumsFunctions kSumsFunctions = sums_of(std::make_integer_sequence<int, kTileSums>());
 
@@ -208,8 +246,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace resnet::kernels::conv::grouped {
 
-const SpreadFunctions& spread_functions(Isa isa) {
-  return RESNET_FOR_ISA(isa, kSpread);
+const SpreadFunctions& spread_functions(Isa isa, DType source) {
+  return source == DType::bf16 ? RESNET_FOR_BF16(kSpreadBf16) : RESNET_FOR_ISA(isa, kSpread);
+}
+RoundTile round_tile() {
+  return RESNET_FOR_BF16(kRoundTile);
 }
 const ProductFunctions& product_functions(Isa isa) {
   return RESNET_FOR_ISA(isa, kProduct);

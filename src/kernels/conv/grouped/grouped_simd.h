@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/machine.h"
+#include "resnet/tensor.h"
 
 namespace resnet::kernels::conv::grouped {
 
@@ -23,7 +24,7 @@ struct TapAt {
 
 /// to[j * plane + i * unit] = the units of channel j at pixel i - before; zero before and after the pixels
 struct SpreadArgs {
-  const float* source = nullptr;                  // of pixel 0, at channel 0 of a panel's first group
+  const void* source = nullptr;                   // of pixel 0, at channel 0 of a panel's first group
   std::int64_t pixel = 0;                         // elements between pixels
   std::int64_t before = 0, count = 0, after = 0;  // pixels
   std::int64_t channels = 0;                      // j
@@ -36,10 +37,11 @@ struct SpreadFunctions {
   void (*vectors)(const SpreadArgs&) = nullptr;
   void (*numbers)(const SpreadArgs&) = nullptr;
   /// Copies `width` channels of `count` pixels into whole vectors, the rest zero; whether all are finite.
-  bool (*pack)(const float* from, std::int64_t pixel, std::int64_t count, std::int64_t width,
+  bool (*pack)(const void* from, std::int64_t pixel, std::int64_t count, std::int64_t width,
                float* to) = nullptr;
 };
-const SpreadFunctions& spread_functions(Isa isa);
+/// Of sources that are stored as f32 or bf16.
+const SpreadFunctions& spread_functions(Isa isa, DType source);
 
 /// Of a row's neighbours,
 ///   out[i * out_pixel ...] = bias + sum over taps and j of x[... + i] * weights (+ addend)
@@ -66,6 +68,11 @@ struct ProductFunctions {
   Tile numbers[kTilePixels + 1] = {};
 };
 const ProductFunctions& product_functions(Isa isa);
+
+/// out[i * pixel + c] = tile[i * lanes + c] (+ addend) in bf16, of `width` channels of `count` pixels.
+using RoundTile = void (*)(const float* tile, std::int64_t count, std::int64_t width, const BFloat16* addend,
+                           BFloat16* out, std::int64_t pixel);
+RoundTile round_tile();
 
 /// sums[sums_at[t]] +=
 ///   sum over rows and columns of x[at[t] + row * x_row + column] * dy[row * dy_row + column]

@@ -44,13 +44,14 @@ std::vector<Run> cut_runs(const Axis& axis, std::int64_t phase, Range stripe, bo
 
 class GroupedProduct final : public Kernel {
  public:
-  GroupedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, const ConvFusion& fusion)
+  GroupedProduct(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage, const ConvFusion& fusion)
       : g_(g),
+        storage_(storage),
         forward_(pass == ConvPass::forward),
         isa_(isa),
         fusion_(fusion),
         operands_(fusion, forward_),
-        spread_(spread_functions(isa)),
+        spread_(spread_functions(isa, storage.in)),
         product_(product_functions(isa)),
         in_((forward_ ? g.ci : g.co) / g.groups),
         out_((forward_ ? g.co : g.ci) / g.groups),
@@ -61,6 +62,7 @@ class GroupedProduct final : public Kernel {
     const std::int64_t shared = g.n * spreading_.strips();
     set_blocks_ = std::clamp<std::int64_t>(ceil_div(kProductTasks, shared), 1, panels_.sets());
     x_ = scratch_.add<float>(spreading_.floats());
+    if (storage.out == DType::bf16) tile_ = scratch_.add<float>(kTilePixels * product_.lanes);
     for (std::int64_t stripe = 0; stripe < spreading_.stripes(); ++stripe) {
       for (std::int64_t phase = 0; phase < columns().out_step; ++phase) {
         runs_.push_back(cut_runs(columns(), phase, spreading_.columns_of(stripe), false));
@@ -72,7 +74,8 @@ class GroupedProduct final : public Kernel {
     for (std::int64_t x = 0; fusion.norm_epilogue && x < columns().out; ++x)
       pixels_.push_back({.in = 0, .out = narrow(x * channels())});
     name_ = std::string(forward_ ? "conv_forward" : "conv_input_gradient") + "/grouped14x" +
-            std::to_string(product_.lanes) + (fusion.norm_epilogue ? "+apply" : "");
+            std::to_string(product_.lanes) + (storage.out == DType::bf16 ? "_bf16" : "") +
+            (fusion.norm_epilogue ? "+apply" : "");
   }
   GroupedProduct(const GroupedProduct&) = delete;
 
@@ -90,7 +93,13 @@ class GroupedProduct final : public Kernel {
     return phase == 0 ? panels_.count() : g_.n * spreading_.strips() * set_blocks_;
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
-    phase == 0 ? pack(call, task) : multiply(call, task);
+    if (phase == 0) {
+      pack(call, task);
+    } else if (storage_.in == DType::bf16) {
+      multiply<BFloat16>(call, task);
+    } else {
+      multiply<float>(call, task);
+    }
   }
 
  private:
@@ -128,10 +137,11 @@ class GroupedProduct final : public Kernel {
     std::fill_n(to + lanes, lanes, finite ? 1.0F : 0.0F);
   }
 
+  template <class T>  // of the source
   void multiply(const Call& call, std::int64_t task) const noexcept {
     const std::int64_t part = task % set_blocks_, strip = task / set_blocks_ % spreading_.strips(),
                        image = task / set_blocks_ / spreading_.strips();
-    const auto* source = call.operand<const float>(0) + image * rows().in * columns().in * in_ * g_.groups;
+    const auto* source = call.operand<const T>(0) + image * rows().in * columns().in * in_ * g_.groups;
     const std::int64_t end = panels_.sets() * (part + 1) / set_blocks_;
     for (std::int64_t set = panels_.sets() * part / set_blocks_; set < end; ++set) {
       for (std::int64_t stripe = 0; stripe < spreading_.stripes(); ++stripe) {
@@ -141,8 +151,11 @@ class GroupedProduct final : public Kernel {
         for (std::int64_t i = 0; i < panels_.per_set(); ++i)
           multiply_panel(call, image, block, stripe, set * panels_.per_set() + i);
       }
-      for (std::int64_t i = 0; fusion_.norm_epilogue && i < panels_.per_set(); ++i)
-        normalize(call, image, strip, set * panels_.per_set() + i);
+      for (std::int64_t i = 0; fusion_.norm_epilogue && i < panels_.per_set(); ++i) {
+        const std::int64_t panel = set * panels_.per_set() + i;
+        storage_.out == DType::bf16 ? normalize<BFloat16>(call, image, strip, panel)
+                                    : normalize<float>(call, image, strip, panel);
+      }
     }
   }
 
@@ -159,8 +172,8 @@ class GroupedProduct final : public Kernel {
                       std::int64_t panel) const noexcept {
     const float* weights = packed(call, panel);
     const bool finite = weights[weight_floats_ + product_.lanes] != 0;
-    float* const result = call.operand<float>(operands_.result);
-    const float* const addend = fusion_.add && !forward_ ? call.operand<const float>(2) : nullptr;
+    const bool rounds = storage_.out == DType::bf16, adds = fusion_.add && !forward_;
+    float* const tile_sums = piece<float>(call.scratch, tile_);
     const Range result_y = result_rows(block.rows);
     TileArgs args{.x = piece<float>(call.scratch, x_),
                   .channels = in_,
@@ -168,8 +181,9 @@ class GroupedProduct final : public Kernel {
                   .weights = weights,
                   .kernel_columns = g_.kw,
                   .bias = weights + weight_floats_,
-                  .width = panels_.width(panel),
-                  .out_pixel = columns().out_step * channels()};
+                  .width = rounds ? product_.lanes : panels_.width(panel),
+                  .out = tile_sums,
+                  .out_pixel = rounds ? product_.lanes : columns().out_step * channels()};
     for (std::int64_t phase = 0; phase < columns().out_step; ++phase) {
       const auto& runs =
           (finite ? runs_ : exact_runs_)[static_cast<std::size_t>(stripe * columns().out_step + phase)];
@@ -184,34 +198,44 @@ class GroupedProduct final : public Kernel {
           args.row_count = taps.end - taps.begin;
           args.at = spreading_.at(block, y / rows().out_step, run.begin);
           const std::int64_t at = row_at(image, y) + x * channels() + panels_.first(panel);
-          args.out = result + at;
-          args.addend = addend != nullptr ? addend + at : nullptr;
+          if (!rounds) {
+            args.out = call.operand<float>(operands_.result) + at;
+            args.addend = adds ? call.operand<const float>(2) + at : nullptr;
+          }
           tile(args);
+          if (rounds) {
+            round_(tile_sums, run.count, panels_.width(panel),
+                   adds ? call.operand<const BFloat16>(2) + at : nullptr,
+                   call.operand<BFloat16>(operands_.result) + at, columns().out_step * channels());
+          }
         }
       }
     }
   }
 
   // A panel's part of a strip's result, while it is in the cache.
+  template <class T>
   void normalize(const Call& call, std::int64_t image, std::int64_t strip,
                  std::int64_t panel) const noexcept {
-    const StatsArgs<float> args = operands_.stats<float>(fusion_, call, nullptr);
+    const StatsArgs<T> args = operands_.stats<T>(fusion_, call, nullptr);
     const Range result_y = result_rows(spreading_.rows_of(strip));
     const std::int64_t first = panels_.first(panel);
     for (std::int64_t y = result_y.begin; y < result_y.end; ++y) {
-      apply_epilogue<float>(isa_, args, call.operand<float>(operands_.result), pixels_.data(), columns().out,
-                            row_at(image, y), channels(), first, first + panels_.width(panel));
+      apply_epilogue<T>(isa_, args, call.operand<T>(operands_.result), pixels_.data(), columns().out,
+                        row_at(image, y), channels(), first, first + panels_.width(panel));
     }
   }
 
   ConvGeometry g_;
+  ConvStorage storage_;
   bool forward_;
   Isa isa_;
   ConvFusion fusion_;
   FusedOperands operands_;
   const SpreadFunctions& spread_;
   const ProductFunctions& product_;
-  std::int64_t in_, out_;  // channels of a group
+  RoundTile round_ = round_tile();  // of results in bf16
+  std::int64_t in_, out_;           // channels of a group
   Panels panels_;
   std::vector<std::int32_t> lanes_;
   SpreadBlock spreading_;
@@ -221,15 +245,15 @@ class GroupedProduct final : public Kernel {
   std::vector<Range> row_taps_;                      // of each row of the result
   std::vector<Row> pixels_;                          // of a row
   Layout scratch_;
-  std::int64_t x_ = 0;  // in scratch
+  std::int64_t x_ = 0, tile_ = 0;  // in scratch
   std::string name_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_product(const ConvGeometry& g, ConvPass pass, Isa isa,
+std::unique_ptr<Kernel> make_product(const ConvGeometry& g, ConvPass pass, Isa isa, ConvStorage storage,
                                      const ConvFusion& fusion) {
-  return std::make_unique<GroupedProduct>(g, pass, isa, fusion);
+  return std::make_unique<GroupedProduct>(g, pass, isa, storage, fusion);
 }
 
 }  // namespace resnet::kernels::conv::grouped

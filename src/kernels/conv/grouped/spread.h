@@ -125,8 +125,9 @@ class SpreadBlock {
 
   /// Spreads what a block of an image reads. `image`: at a set's first source channel; `pixel`: elements of
   /// one.
+  template <class T>
   void spread(const SpreadFunctions& f, const Panels& panels, std::int64_t set, const std::int32_t* lanes,
-              const float* image, std::int64_t pixel, const Block& block, float* to) const noexcept {
+              const T* image, std::int64_t pixel, const Block& block, float* to) const noexcept {
     const Range read = rows_.read_by(block.rows.begin, block.rows.end);
     const std::int64_t first = block.columns.begin + columns_.least, last = block.columns.end + columns_.most;
     SpreadArgs args{.pixel = columns_.source_step * pixel,
@@ -141,7 +142,7 @@ class SpreadBlock {
       args.before = begin - first;
       args.count = end - begin;
       args.after = last - end;
-      const float* source = image + (begin * columns_.source_step + phase) * pixel;
+      const T* source = image + (begin * columns_.source_step + phase) * pixel;
       for (std::int64_t r = read.begin; r < read.end; ++r) {
         args.source = source + r * columns_.in * pixel;
         args.to = to + (r - read.begin) * row() + phase * row_columns_ * unit_;

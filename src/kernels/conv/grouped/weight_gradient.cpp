@@ -20,9 +20,11 @@ constexpr std::int64_t kSumFloats = 4096;  // of dw, a task of the final sum
 
 class GroupedWeightGradient final : public Kernel {
  public:
-  GroupedWeightGradient(const ConvGeometry& g, Isa isa)
+  GroupedWeightGradient(const ConvGeometry& g, Isa isa, ConvStorage storage)
       : g_(g),
-        spread_(spread_functions(isa)),
+        storage_(storage),
+        spread_(spread_functions(isa, storage.in)),
+        pack_(spread_functions(isa, storage.out).pack),
         f_(sums_functions(isa)),
         outer_(outer_functions<float>(isa)),
         ci_(g.ci / g.groups),
@@ -48,6 +50,7 @@ class GroupedWeightGradient final : public Kernel {
   GroupedWeightGradient(const GroupedWeightGradient&) = delete;
 
   std::string_view name() const noexcept override {
+    if (storage_.out == DType::bf16) return "conv_weight_gradient/grouped12x16_bf16";
     return f_.lanes == 8 ? "conv_weight_gradient/grouped12x8" : "conv_weight_gradient/grouped12x16";
   }
   std::int64_t workspace_bytes() const noexcept override { return workspace_.bytes(); }
@@ -57,7 +60,13 @@ class GroupedWeightGradient final : public Kernel {
     return phase == 0 ? parts_ * set_blocks_ : ceil_div(dw_floats(), kSumFloats);
   }
   void run(const Call& call, int phase, std::int64_t task) const noexcept override {
-    phase == 0 ? accumulate(call, task) : sum_parts(call, task);
+    if (phase == 1) {
+      sum_parts(call, task);
+    } else if (storage_.in == DType::bf16) {
+      accumulate<BFloat16>(call, task);
+    } else {
+      accumulate<float>(call, task);
+    }
   }
 
  private:
@@ -66,6 +75,7 @@ class GroupedWeightGradient final : public Kernel {
   std::int64_t strips() const noexcept { return g_.n * spreading_.strips(); }
   std::int64_t dw_floats() const noexcept { return g_.kh * g_.kw * ci_ * g_.co; }
 
+  template <class X>
   void accumulate(const Call& call, std::int64_t task) const noexcept {
     const std::int64_t part = task / set_blocks_;
     const std::int64_t first = task % set_blocks_ * sets_per_task_,
@@ -75,7 +85,7 @@ class GroupedWeightGradient final : public Kernel {
     const std::int64_t end_strip = strips() * (part + 1) / parts_;
     for (std::int64_t number = strips() * part / parts_; number < end_strip; ++number) {
       const std::int64_t image = number / spreading_.strips(), strip = number % spreading_.strips();
-      const auto* x = call.operand<const float>(0) + image * g_.h * g_.w * g_.ci;
+      const auto* x = call.operand<const X>(0) + image * g_.h * g_.w * g_.ci;
       for (std::int64_t set = first; set < end; ++set) {
         for (std::int64_t stripe = 0; stripe < spreading_.stripes(); ++stripe) {
           const Block block{spreading_.rows_of(strip), spreading_.columns_of(stripe)};
@@ -98,10 +108,13 @@ class GroupedWeightGradient final : public Kernel {
     float* const dy = piece<float>(call.scratch, dy_);
     bool finite = true;
     for (std::int64_t y = block.rows.begin; y < block.rows.end; ++y) {
-      const auto* from = call.operand<const float>(1) +
-                         ((image * rows().out + y) * columns().out + block.columns.begin) * g_.co;
-      finite &= spread_.pack(from + panels_.first(panel), g_.co, width, panels_.width(panel),
-                             dy + (y - block.rows.begin) * width * f_.lanes);
+      const std::int64_t at =
+          ((image * rows().out + y) * columns().out + block.columns.begin) * g_.co + panels_.first(panel);
+      const void* const from = storage_.out == DType::bf16
+                                   ? static_cast<const void*>(call.operand<const BFloat16>(1) + at)
+                                   : call.operand<const float>(1) + at;
+      finite &=
+          pack_(from, g_.co, width, panels_.width(panel), dy + (y - block.rows.begin) * width * f_.lanes);
     }
     for (std::size_t t = 0; t < spreading_.row_taps(0).size(); ++t) {
       const Range met = common(block.rows, rows().valid(rows().taps[0][t], 0));
@@ -165,7 +178,9 @@ class GroupedWeightGradient final : public Kernel {
   }
 
   ConvGeometry g_;
+  ConvStorage storage_;
   const SpreadFunctions& spread_;
+  bool (*pack_)(const void*, std::int64_t, std::int64_t, std::int64_t, float*);  // of dy
   const SumsFunctions& f_;
   const OuterFunctions& outer_;
   std::int64_t ci_;  // of a group
@@ -183,8 +198,8 @@ class GroupedWeightGradient final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, Isa isa) {
-  return std::make_unique<GroupedWeightGradient>(g, isa);
+std::unique_ptr<Kernel> make_weight_gradient(const ConvGeometry& g, Isa isa, ConvStorage storage) {
+  return std::make_unique<GroupedWeightGradient>(g, isa, storage);
 }
 
 }  // namespace resnet::kernels::conv::grouped
