@@ -295,9 +295,9 @@ class GpuEngine : public AheadEngine {
                   const StepInputs& inputs) const {
     const plan::Plan& plan = executor.plan();
     check_targets(targets, shape_of(images)[0], plan.output(graph::kOutput)->shape[1]);
+    write_inputs(flight, executor, inputs);  // refuses before anything is written
     write_images(flight, executor, images);
     if constexpr (std::is_same_v<Images, ImageView>) write_targets(plan, targets, flight.writer(executor));
-    write_inputs(flight, executor, inputs);
     write_seed(flight, executor);
   }
 

@@ -180,9 +180,9 @@ class NativeEngine final : public PlannedEngine {
                   const StepInputs& inputs) {
     const plan::Plan& plan = executor.plan();
     engine::check_targets(targets, images.shape[0], classes_of(plan));
+    write_inputs(executor, inputs);  // refuses before anything is written: other plans' weights lie there too
     engine::write_images(executor, pool_, images);
     engine::write_targets(plan, targets, engine::writer_of(executor));
-    write_inputs(executor, inputs);
     engine::write_seed(plan, {options_.seed, state_.steps()}, engine::writer_of(executor));
   }
 

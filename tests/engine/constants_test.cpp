@@ -56,6 +56,19 @@ TEST_F(Constants, FollowAStep) {
   }
 }
 
+TEST_F(Constants, OutliveAStepThatIsRefused) {
+  for (const auto& of : {&two_, &one_}) {
+    engine_->step(of->images.view<float>(), of->labels.view<std::int32_t>(), {.lr = 0.1F});
+    for (const auto& asked : {&one_, &two_}) {
+      const Tensor before = engine_->infer(asked->images.view<float>());
+      EXPECT_THROW(engine_->step(of->images.view<float>(), of->labels.view<std::int32_t>(),
+                                 {.lr = 0.1F, .momentum = 0.9F}),
+                   ConfigError);
+      expect_same_bits(engine_->infer(asked->images.view<float>()), before, "momentum of none");
+    }
+  }
+}
+
 TEST_F(Constants, FollowGradientsAndApply) {
   engine_->infer(one_.images.view<float>());
   for (int i = 0; i < 2; ++i) {  // the first time compiles

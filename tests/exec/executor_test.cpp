@@ -247,7 +247,6 @@ TEST(Executor, AddsTheSecondsOfEachCallToItsNumber) {
   executor.run(pool, seconds.data());
   executor.run(pool);  // untimed
   EXPECT_EQ(order, (std::vector<int>{0, 1, 0, 1, 0, 1}));
-  EXPECT_GE(seconds[0], 100);
   EXPECT_GE(seconds[1], 1000.04);
   EXPECT_LT(seconds[1], 1100);  // however busy the machine is
 }
