@@ -51,7 +51,7 @@ struct Draft {
 /// is damaged, cut off, of another kind or beyond `limits`.
 Image decode(std::span<const std::uint8_t> file, const Limits& limits = {}, const Draft& draft = {});
 
-/// decode() of a file. Throws IoError if it cannot be read; what() of either error begins with the path.
+/// decode() of a file. Throws IoError if it cannot be read; what() of either error names the path.
 Image read(const std::filesystem::path& path, const Limits& limits = {}, const Draft& draft = {});
 
 /// A PNG file of an image, gray or RGB. The same bytes for the same image and zlib.

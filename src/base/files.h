@@ -155,6 +155,8 @@ bool remove_folder(const std::filesystem::path& path) noexcept;  ///< an empty o
 /// Removes a file, if it is there, so that it does not come back. Throws IoError.
 void remove_for_good(const std::filesystem::path& path);
 
+std::int64_t file_bytes(const std::filesystem::path& path) noexcept;  ///< 0 where no file is there
+
 /// Bytes that are free where a folder is, or will be; 0 where the system does not say.
 std::int64_t free_disk(std::filesystem::path folder) noexcept;
 

@@ -229,6 +229,11 @@ bool remove_folder(const fs::path& path) noexcept {
   return uninterrupted([&] { return file_system().rmdir(path.c_str()); }) == 0 || errno == ENOENT;
 }
 
+std::int64_t file_bytes(const fs::path& path) noexcept {
+  struct stat status {};
+  return look(path, status) == 0 && S_ISREG(status.st_mode) ? status.st_size : 0;
+}
+
 std::int64_t free_disk(fs::path folder) noexcept {
   try {
     std::error_code error;

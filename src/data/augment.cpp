@@ -85,6 +85,11 @@ std::optional<images::Box> Augmenter::padding_box(std::int64_t height, std::int6
                                                   Example example) const {
   const auto* options = first() == nullptr ? nullptr : std::get_if<PaddingCrop>(first());
   if (options == nullptr) return std::nullopt;
+  if (options->reflect && options->padding >= std::min(height, width)) {
+    throw ShapeError("a picture of " + std::to_string(height) + "x" + std::to_string(width) +
+                         " pixels has no " + std::to_string(options->padding) + " of them to reflect",
+                     "give a smaller padding");
+  }
   Draws drawn = draws(0, example);
   return draw(*options, height, width, height_, width_, drawn);
 }

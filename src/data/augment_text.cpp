@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -109,8 +110,9 @@ void check(const Augmentation& augmentation) {
   for (std::size_t i = 0; i < augmentation.size(); ++i) {
     const Kind& kind = kKinds[augmentation[i].index()];
     const bool twice = i > 0 && kind.group == before && kind.group == Group::crop;
+    const auto is_same = [&](const Transform& t) { return t.index() == augmentation[i].index(); };
     const bool again =
-        i > 0 && kind.group == Group::batch && augmentation[i].index() == augmentation[i - 1].index();
+        kind.group == Group::batch && std::ranges::any_of(std::span(augmentation).first(i), is_same);
     if (kind.group < before || twice || again || (i > 0 && kind.group == Group::crop)) {
       throw ConfigError(
           "augmentation: '" + std::string(kind.name) + "' cannot stand at place " + std::to_string(i + 1),

@@ -22,6 +22,14 @@ namespace fs = std::filesystem;
 // What may still be kept, of the data sets that share it.
 struct Budget {
   explicit Budget(std::int64_t most) : bytes(most), left(most) {}
+  // What an earlier run left counts too, before anything is kept; `grows`: it was free space once.
+  void count(std::int64_t there, bool grows) noexcept {
+    if (grows) {
+      bytes += there / 2;
+      left += there / 2;
+    }
+    left -= there;
+  }
   bool take(std::int64_t wanted) noexcept {
     if (left.fetch_sub(wanted) >= wanted) return true;
     left += wanted;
@@ -32,7 +40,7 @@ struct Budget {
     while (now > most && !left.compare_exchange_weak(now, most)) {
     }
   }
-  const std::int64_t bytes;
+  std::int64_t bytes;
   std::atomic<std::int64_t> left;
 };
 
@@ -94,6 +102,18 @@ class DiskCache final : public PictureCache {
                           preprocessing.filter == images::Filter::bilinear ? "bilinear" : "bicubic")};
   }
 
+  // Bytes of the data set's pictures that are there already.
+  std::int64_t held() const {
+    std::int64_t bytes = 0;
+    for (std::int64_t i = 0; i < source_->size(); ++i) {
+      const auto facts = source_->facts(i);
+      if (!facts) continue;
+      for (const Form form : {Form::decoded, Form::prepared})
+        bytes += file_bytes(path_of(facts->digest, form));
+    }
+    return bytes;
+  }
+
   const Image* find(std::int64_t i, Form form, Image& room) const noexcept override {
     try {
       const auto facts = source_->facts(i);
@@ -106,7 +126,7 @@ class DiskCache final : public PictureCache {
   void keep(std::int64_t i, Form form, const Image& decoded, const Image& picture) noexcept override {
     if (full_) return;
     try {
-      if (!source_->facts(i) || !budget_->take(bytes_of(picture))) return;
+      if (!source_->facts(i) || !budget_->take(bytes_of(picture) + std::int64_t{sizeof(Head)})) return;
       write(path_of(picture_sha256(decoded), form), picture);
     } catch (const std::exception&) {  // a full disk, or no permission: it goes on without
       full_ = true;
@@ -188,16 +208,18 @@ std::shared_ptr<Budget> budget_of(const CacheOptions& options) {
 }
 
 std::shared_ptr<PictureCache> make_cache(const std::shared_ptr<const Dataset::Source>& source,
-                                         const Preprocessing& preprocessing, CacheKind kind,
+                                         const Preprocessing& preprocessing, const CacheOptions& options,
                                          const std::shared_ptr<Budget>& budget) {
-  if (kind == CacheKind::none || source->in_memory()) return nullptr;
-  if (kind == CacheKind::memory) return std::make_shared<MemoryCache>(source->size(), budget);
+  if (options.kind == CacheKind::none || source->in_memory()) return nullptr;
+  if (options.kind == CacheKind::memory) return std::make_shared<MemoryCache>(source->size(), budget);
   if (preprocessing.jpeg_draft) {
     throw ConfigError("CacheOptions::kind is disk beside DatasetOptions::jpeg_draft",
                       "reduced JPEGs can be kept in memory, or whole ones on disk");
   }
   if (decoded_folder().empty()) return nullptr;
-  return std::make_shared<DiskCache>(source, preprocessing, decoded_folder(), budget);
+  auto cache = std::make_shared<DiskCache>(source, preprocessing, decoded_folder(), budget);
+  budget->count(cache->held(), options.bytes == 0);
+  return cache;
 }
 
 // What keeping all of a data set takes, as far as it is known without reading it.
@@ -234,14 +256,14 @@ const Image& picture_of(const Dataset& dataset, std::int64_t i, Form form, Prepr
 }
 
 Dataset cached(Dataset dataset, const CacheOptions& options) {
-  dataset.cache_ = make_cache(dataset.source_, dataset.preprocessing_, options.kind, budget_of(options));
+  dataset.cache_ = make_cache(dataset.source_, dataset.preprocessing_, options, budget_of(options));
   return dataset;
 }
 
 TrainTest cached(TrainTest sets, const CacheOptions& options) {
   const std::shared_ptr<Budget> budget = budget_of(options);
   for (Dataset* set : {&sets.train, sets.validation ? &*sets.validation : &sets.test})
-    set->cache_ = make_cache(set->source_, set->preprocessing_, options.kind, budget);
+    set->cache_ = make_cache(set->source_, set->preprocessing_, options, budget);
   return sets;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/machine.h"
+#include "images/resample.h"
 #include "images/text.h"
 
 namespace resnet::data {
@@ -28,12 +29,13 @@ class Layout {
         width_(dataset.example_shape()[2]),
         versions_(versions),
         scale_(height_ >= kLarge ? 2 : 1) {
-    constexpr std::int64_t kMostPixels = 1 << 24;
+    constexpr std::int64_t kMostArea = 1 << 24;
     const std::int64_t example = versions * (width_ + kGap) + kSpace;
-    examples_ = std::clamp<std::int64_t>(kMostPixels / (row() * example), 1,
+    examples_ = std::clamp<std::int64_t>(kMostArea / (row() * example), 1,
                                          std::max<std::int64_t>(1, columns / versions));
-    rows_ = std::clamp<std::int64_t>(kMostPixels / (row() * examples_ * example), 1,
-                                     static_cast<std::int64_t>(dataset.classes().size()));
+    const std::int64_t most_rows =
+        std::min(kMostArea / (row() * examples_ * example), (images::kMostPixels - kGap) / row());
+    rows_ = std::clamp<std::int64_t>(most_rows, 1, std::ssize(dataset.classes()));
   }
 
   std::int64_t rows() const { return rows_; }

@@ -4,7 +4,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <map>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -26,10 +28,18 @@ bool is_hidden(const std::string& name) {
   return name.starts_with('.') || small == "thumbs.db" || small == "desktop.ini" || name == "__MACOSX";
 }
 
+bool ends_as(const fs::path& path, std::initializer_list<std::string_view> endings) {
+  return std::ranges::find(endings, lower_case(path.extension().string())) != endings.end();
+}
+
 bool is_called_picture(const fs::path& path) {
-  constexpr std::array kEndings = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
-                                   ".bmp", ".dib",  ".ppm", ".pgm",  ".pnm"};
-  return std::find(kEndings.begin(), kEndings.end(), lower_case(path.extension().string())) != kEndings.end();
+  return ends_as(path,
+                 {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".ppm", ".pgm", ".pnm"});
+}
+
+// Not opened to see whether it is one all the same: sets for detection have one for each picture.
+bool is_called_text(const fs::path& path) {
+  return ends_as(path, {".txt", ".xml", ".json", ".csv", ".yaml", ".yml"});
 }
 
 // The formats whose first bytes no text has.
@@ -91,7 +101,7 @@ class Walk {
       visit_folder(path, depth, {at.st_dev, at.st_ino});
     } else if (!S_ISREG(at.st_mode)) {
       ++found_.others["(no file)"];
-    } else if (is_called_picture(path) || begins_as_picture(dir_ / path)) {
+    } else if (is_called_picture(path) || (!is_called_text(path) && begins_as_picture(dir_ / path))) {
       constexpr std::uint64_t kSecond = 1'000'000'000;  // nanoseconds; from 2262 on the count wraps around
       const std::uint64_t time = static_cast<std::uint64_t>(at.st_mtim.tv_sec) * kSecond +
                                  static_cast<std::uint64_t>(at.st_mtim.tv_nsec);

@@ -196,9 +196,9 @@ Preprocessing preprocessing_of(const DatasetOptions& options, std::int64_t chann
 }
 
 std::optional<Shape> fixed_shape(const Preprocessing& preprocessing) {
-  const Shape wide = preprocessed_shape(preprocessing, 300, 600);
-  const Shape tall = preprocessed_shape(preprocessing, 500, 400);
-  return wide == tall ? std::optional(wide) : std::nullopt;
+  const auto& [crop, resize] = std::tie(preprocessing.crop, preprocessing.resize);
+  if (crop.height == 0 && (resize.height == 0 || resize.width == 0)) return std::nullopt;
+  return preprocessed_shape(preprocessing, 1, 1);
 }
 
 images::Draft draft_of(const Preprocessing& preprocessing) {
@@ -312,10 +312,20 @@ const Image& Preprocessor::changed(const Image& image, const Augmenter& augmente
                              preprocessing_.filter),
            cut_, height, width);
     std::swap(cut_, resized_);
-  } else if (picture = &resized(*picture); !augmenter.padding_crop(*picture, cut_, example)) {
-    images::crop(*picture,
-                 images::center_box(picture->height, picture->width, augmenter.height(), augmenter.width()),
-                 images::Border::zero, cut_);
+  } else {
+    picture = &resized(*picture);
+    const std::int64_t height = augmenter.height(), width = augmenter.width();
+    const bool is_cut = preprocessing_.crop.height != 0;
+    if (!is_cut && (picture->height != height || picture->width != width)) {
+      const Shape has{picture->channels, picture->height, picture->width};
+      throw ShapeError(
+          "a picture is " + to_string(has) + ", not " + to_string(Shape{picture->channels, height, width}),
+          "all have to be of one size, or resized to one");
+    }
+    if (!augmenter.padding_crop(*picture, cut_, example)) {
+      images::crop(*picture, images::center_box(picture->height, picture->width, height, width),
+                   images::Border::zero, cut_);
+    }
   }
   augmenter.change(cut_, example);
   return cut_;

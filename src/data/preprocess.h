@@ -24,6 +24,9 @@ std::pair<std::int64_t, std::int64_t> resized_size(const Preprocessing& preproce
 /// [C,H,W] of every picture behind it; none where that depends on the picture.
 std::optional<Shape> fixed_shape(const Preprocessing& preprocessing);
 
+/// Elements of pictures of any size that go through a network together, at most.
+inline constexpr std::int64_t kMostOfABatch = 1 << 24;
+
 /// What it says of decoding.
 images::Draft draft_of(const Preprocessing& preprocessing);
 

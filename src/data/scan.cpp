@@ -36,9 +36,9 @@ Seen look_at(const fs::path& path) {
     seen.facts = {image.height, image.width, picture_sha256(image)};
   } catch (const Error& error) {
     seen.why = error.what();
-    // The path is said beside it.
-    if (const std::string front = path.string() + ": "; seen.why.starts_with(front))
-      seen.why.erase(0, front.size());
+    // The path is said beside it: "cannot read PATH: why", "PATH: why", "PATH is larger than".
+    if (const std::size_t at = seen.why.find(path.string()); at != std::string::npos)
+      seen.why.erase(0, seen.why.find_first_not_of(": ", at + path.string().size()));
   }
   return seen;
 }
@@ -206,14 +206,14 @@ FolderScan scan_folder(const fs::path& dir, const DatasetOptions& options) {
   const bool split = is_split(listing.files);
   std::vector<std::string> names;  // of the pictures' classes
   for (std::size_t i = 0; i < seen.size(); ++i) {
-    const fs::path& path = listing.files[i].path;
+    fs::path& path = listing.files[i].path;
     const auto [part, name] = place_of(parts_of(path), split, false);
     if (!seen[i].facts) {
-      scan.bad.push_back({path, std::move(seen[i].why)});
+      scan.bad.push_back({std::move(path), std::move(seen[i].why)});
     } else if (name.empty()) {
       ++scan.loose;
     } else {
-      scan.pictures.push_back({path, 0, part, std::move(*seen[i].facts)});
+      scan.pictures.push_back({std::move(path), 0, part, std::move(*seen[i].facts)});
       names.push_back(name);
     }
   }

@@ -70,9 +70,24 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
   std::vector<SamePicture> groups = groups_of(scan, seed);
   std::vector<std::int64_t> counts(scan.classes.size());
   for (const Picture& picture : scan.pictures) ++counts[static_cast<std::size_t>(picture.label)];
-  std::vector<std::int64_t> missing;  // of each class on the side of the tests
-  for (const std::int64_t count : counts) missing.push_back(wanted_of(count, val_split));
+  std::vector<std::int64_t> wanted;  // of each class on the side of the tests
+  for (const std::int64_t count : counts) wanted.push_back(wanted_of(count, val_split));
+  std::vector<std::int64_t> missing = wanted;
   std::vector<std::int64_t>& trained = counts;  // of each class, so far
+  // A larger group must leave its classes something to train on.
+  const auto leaves = [&](const SamePicture& group) {
+    return val_split >= 1 || std::ranges::all_of(group.by_class, [&](const auto& of) {
+             return of.second < trained[static_cast<std::size_t>(of.first)];
+           });
+  };
+  const auto test_on = [&](SamePicture& group) {
+    for (const auto& [label, files] : group.by_class) {
+      missing[static_cast<std::size_t>(label)] -= files;
+      trained[static_cast<std::size_t>(label)] -= files;
+    }
+    for (const std::size_t i : group.files) sides[i] = Split::test;
+    group.files.clear();
+  };
   // First what fits as a whole; then, where only larger groups are left, what brings the shares nearer.
   for (const bool exactly : {true, false}) {
     for (SamePicture& group : groups) {
@@ -84,18 +99,18 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
         fits = fits && files <= left;
         nearer += std::abs(left) - std::abs(left - files);
       }
-      // A larger group must leave its classes something to train on.
-      const bool leaves = val_split >= 1 || std::ranges::all_of(group.by_class, [&](const auto& of) {
-                            return of.second < trained[static_cast<std::size_t>(of.first)];
-                          });
-      if (exactly ? !fits : nearer <= 0 || !leaves) continue;
-      for (const auto& [label, files] : group.by_class) {
-        missing[static_cast<std::size_t>(label)] -= files;
-        trained[static_cast<std::size_t>(label)] -= files;
-      }
-      for (const std::size_t i : group.files) sides[i] = Split::test;
-      group.files.clear();
+      if (exactly ? fits : nearer > 0 && leaves(group)) test_on(group);
     }
+  }
+  // A class whose every picture is there many times has none so far: the one that is there least often.
+  for (std::size_t label = 0; label < missing.size(); ++label) {
+    if (missing[label] < 1 || missing[label] != wanted[label]) continue;
+    SamePicture* least = nullptr;
+    for (SamePicture& group : groups) {
+      if (group.files.empty() || !group.by_class.contains(static_cast<std::int32_t>(label))) continue;
+      if (leaves(group) && (least == nullptr || group.files.size() < least->files.size())) least = &group;
+    }
+    if (least != nullptr) test_on(*least);
   }
   return sides;
 }

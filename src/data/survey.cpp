@@ -25,13 +25,13 @@ Survey survey(const TrainTest& data) {
   result.train = data.train.size();
   result.test = data.test.size();
   result.validation = data.validation ? data.validation->size() : 0;
+  std::unordered_map<std::string, std::size_t> places_of_names;
   const auto place_of = [&](const std::string& name) {
-    const auto known = std::ranges::find(result.classes, name, &Survey::Class::name);
-    const auto place = static_cast<std::size_t>(known - result.classes.begin());
-    if (known == result.classes.end()) result.classes.push_back({name});
-    return place;
+    const auto [known, is_new] = places_of_names.emplace(name, result.classes.size());
+    if (is_new) result.classes.push_back({name});
+    return known->second;
   };
-  for (const std::string& name : data.train.classes()) result.classes.push_back({name});
+  for (const std::string& name : data.train.classes()) place_of(name);
   std::unordered_map<std::string, Found> found;
   std::vector<std::int64_t> heights;
   std::vector<std::int64_t> widths;

@@ -11,10 +11,10 @@ namespace {
 
 // The index in [0, size) that a border gives for `i`, or -1.
 std::int64_t inside(std::int64_t i, std::int64_t size, Border border) {
-  if (border == Border::zero || size == 1) return i >= 0 && i < size ? i : (border == Border::zero ? -1 : 0);
-  if (i < 0) i = -i;
-  if (i >= size) i = 2 * (size - 1) - i;
-  return std::clamp<std::int64_t>(i, 0, size - 1);
+  if (i >= 0 && i < size) return i;
+  if (border == Border::zero) return -1;
+  const std::int64_t reflected = i < 0 ? -i : 2 * (size - 1) - i;
+  return std::clamp<std::int64_t>(reflected, 0, size - 1);
 }
 
 // Half to even, as Python's round().

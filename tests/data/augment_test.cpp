@@ -218,6 +218,18 @@ TEST(Augmentation, IsTextAndBack) {
   }
 }
 
+TEST(Augmentation, ReflectsNoMoreThanThereIs) {
+  for (const std::int64_t padding : {11, 12}) {  // of 12x12 pixels
+    Loader loader(noise(), {.augment = {PaddingCrop{.padding = padding, .reflect = true}}});
+    loader.start();
+    if (padding == 11) {
+      EXPECT_NO_THROW(loader.next());
+    } else {
+      EXPECT_THROW(loader.next(), ShapeError);
+    }
+  }
+}
+
 TEST(Augmentation, RefusesWhatHasNoMeaning) {
   EXPECT_THROW(check(Augmentation(33, Flip{})), ConfigError);
   EXPECT_NO_THROW(check(Augmentation(32, Flip{})));
@@ -228,6 +240,7 @@ TEST(Augmentation, RefusesWhatHasNoMeaning) {
                                   {Cutout{}, Flip{}},
                                   {MixUp{}, Cutout{}},
                                   {MixUp{}, MixUp{}},
+                                  {MixUp{}, CutMix{}, MixUp{}},
                                   {Cutout{0}},
                                   {MixUp{0}},
                                   {RandAugment{9, 9}},

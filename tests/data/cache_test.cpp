@@ -106,6 +106,18 @@ TEST_F(Cache, KeepsToItsBytesAndDecodesTheOthers) {
   EXPECT_THROW(data::cached(set, {CacheKind::memory, -1}), ConfigError);
 }
 
+TEST_F(Cache, OnDiskKeepsToItsBytesFromRunToRun) {
+  const std::vector<float> expected = epochs(photos(), {}, 1);
+  constexpr std::int64_t kHeadBytes = 40, kFiles = 10;
+  const data::CacheOptions some{CacheKind::disk, kFiles * (kHeadBytes + kResizedBytes)};
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_EQ(epochs(data::cached(photos(), some), {}, 2), expected);
+    EXPECT_EQ(files_on_disk().size(), kFiles) << run;
+  }
+  EXPECT_EQ(epochs(data::cached(photos(), {CacheKind::disk}), {}, 2), expected);
+  EXPECT_EQ(files_on_disk().size(), kPictures);
+}
+
 TEST_F(Cache, OnDiskIsDecodedAnewWhereItIsDamaged) {
   const std::vector<float> expected = epochs(photos(), {}, 1);
   const auto damaged = [&](const char* what, const auto& damage) {

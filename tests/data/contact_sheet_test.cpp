@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "data/survey.h"
+#include "images/resample.h"
 #include "images/text.h"
 
 namespace resnet::data {
@@ -116,6 +117,15 @@ TEST(ContactSheet, HasAsManyClassesAsItHasRoomFor) {
   const Image sheet = contact_sheet(slopes(labels, std::vector<std::string>(3000, "x")), {.columns = 100});
   EXPECT_LE(sheet.height * sheet.width, 1 << 24);
   EXPECT_GT(sheet.height * sheet.width, 1 << 23);
+}
+
+TEST(ContactSheet, IsNoHigherThanAPictureMayBe) {
+  std::vector<std::int32_t> labels(10000);
+  std::iota(labels.begin(), labels.end(), 0);
+  const Image sheet = contact_sheet(slopes(labels, std::vector<std::string>(10000, "x")), {.columns = 1});
+  EXPECT_LE(sheet.height, images::kMostPixels);
+  EXPECT_GT(sheet.height, images::kMostPixels - 100);
+  EXPECT_NO_THROW(images::encode_png(sheet));
 }
 
 TEST(Survey, NamesTheClassesWithoutExamples) {

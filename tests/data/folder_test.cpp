@@ -136,6 +136,8 @@ TEST_F(PictureFolder, NamesEveryBadFileAtOnceOrLeavesThemOut) {
   for (int i = 0; i < 4; ++i) put_picture("b/" + std::to_string(i) + ".ppm", 10 + i);
   put("a/empty.jpg", "");
   put("b/text.png", "no picture");
+  put("b/huge.png", "");
+  fs::resize_file(dir() / "b/huge.png", (std::uintmax_t{256} << 20) + 1);  // all of it a hole
   put("b/no-ending", "\xff\xd8\xff\xe0 begins like a JPEG");
   fs::create_symlink("nothing", dir() / "b/link.ppm");
   std::vector<std::string> told;
@@ -144,17 +146,18 @@ TEST_F(PictureFolder, NamesEveryBadFileAtOnceOrLeavesThemOut) {
     for (const data::BadFile& bad : found.bad) {
       told.push_back(bad.path.string());
       EXPECT_FALSE(bad.why.empty());
+      if (bad.path == "b/huge.png") EXPECT_EQ(bad.why, "is larger than 268435456 bytes");
       EXPECT_EQ(bad.why.find(dir().string()), std::string::npos) << bad.why;
     }
   };
   EXPECT_THAT(refusal(options), HasSubstr("a/empty.jpg cannot be read: "));
-  EXPECT_THAT(refusal(options), HasSubstr("; 3 more cannot | mend or delete"));
+  EXPECT_THAT(refusal(options), HasSubstr("; 4 more cannot | mend or delete"));
   told.clear();
   options.on_bad_file = data::BadFiles::skip;
   const auto [train, test, watched] = data::folder(dir(), options);
-  EXPECT_THAT(told, ElementsAre("a/empty.jpg", "b/link.ppm", "b/no-ending", "b/text.png"));
+  EXPECT_THAT(told, ElementsAre("a/empty.jpg", "b/huge.png", "b/link.ppm", "b/no-ending", "b/text.png"));
   EXPECT_EQ(train.size() + test.size(), 8);
-  EXPECT_EQ(train.source().counts()->bad_files, 4);
+  EXPECT_EQ(train.source().counts()->bad_files, 5);
 }
 
 // Of 1x1000 pixels a shorter side of 96 would make 96x96000.
@@ -385,6 +388,22 @@ TEST_F(PictureFolder, HasItsClassesByNameAmongOthers) {
     EXPECT_EQ(among.image(i).pixels, own.image(i).pixels);
   }
   EXPECT_THROW(own.with_classes({"a", "b"}), FormatError);
+}
+
+TEST_F(PictureFolder, ClassesOfCopiesAloneHavePicturesOnBothSides) {
+  for (int i = 0; i < 10; ++i) put_picture("pairs/" + std::to_string(i) + ".ppm", i / 2, std::to_string(i));
+  for (int i = 0; i < 12; ++i)
+    put_picture("fours/" + std::to_string(i) + ".ppm", 100 + i / 4, std::to_string(i));
+  for (int i = 0; i < 20; ++i) put_picture("single/" + std::to_string(i) + ".ppm", 200 + i);
+  const data::FolderScan found = scan();
+  ASSERT_THAT(found.classes, ElementsAre("fours", "pairs", "single"));
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const std::vector<data::Split> sides = data::split_of(found, 0.1, seed);
+    std::vector<int> tested(3);
+    for (std::size_t i = 0; i < sides.size(); ++i)
+      tested[static_cast<std::size_t>(found.pictures[i].label)] += sides[i] == data::Split::test ? 1 : 0;
+    EXPECT_THAT(tested, ElementsAre(4, 2, 2)) << seed;
+  }
 }
 
 TEST_F(PictureFolder, OfTwoPicturesInManyCopiesHasOneToTrainOn) {

@@ -73,6 +73,7 @@ TEST_F(Listed, ArePicturesByTheirNameOrTheirFirstBytes) {
   put("e", "RIFF1234WAVE");
   put("f", "a text of more than twelve bytes");
   put("g", "short");
+  put("h.XML", "\xff\xd8\xff.........");
   EXPECT_THAT(files(), ElementsAre("a.JPG", "b", "c", "d"));
   Refusing unread("open", "/c");
   const test::FilesReplaced replaced(unread);

@@ -142,9 +142,12 @@ TEST(Loader, RefusesOptionsBelowOne) {
 }
 
 TEST(Loader, RefusesAnImageOfAnotherSizeThanTheExamplesOf) {
-  data::Loader loader({std::make_shared<Numbers>(4), "numbers", {"x"}, {{}, 1}, Shape{1, 2, 1}, 0});
-  loader.start();
-  EXPECT_THROW(loader.next(), ShapeError);
+  const data::Dataset set = {std::make_shared<Numbers>(4), "numbers", {"x"}, {{}, 1}, Shape{1, 2, 1}, 0};
+  for (const data::Augmentation& augment : {data::Augmentation{}, {data::Flip{}}, {data::PaddingCrop{}}}) {
+    data::Loader loader(set, {.augment = augment});
+    loader.start();
+    EXPECT_THROW(loader.next(), ShapeError) << data::to_json(augment);
+  }
 }
 
 TEST(Loader, ResizesTheRealDataSetAsOneImageAtATime) {
