@@ -46,7 +46,7 @@ struct ServeOptions {
 class Server {
  public:
   /// Listens; connections wait until run(). Throws IoError where the address is taken or is none of this
-  /// machine, ConfigError for options below their least, ShapeError if the network is no classifier, and
+  /// machine, ConfigError for options that are out of range, ShapeError if the network is no classifier, and
   /// MemoryError where its largest batch has no room. The model outlives it, and others may use it meanwhile.
   explicit Server(Model& model, const ServeOptions& options = {});
   ~Server();

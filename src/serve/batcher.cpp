@@ -74,23 +74,30 @@ void Batcher::stop() noexcept {
 void Batcher::warm_up() {
   const data::Image image{64, 64, 3, std::vector<std::uint8_t>(std::size_t{64} * 64 * 3)};
   const Shape shape = data::preprocessed_shape(model_.preprocessing(), image.height, image.width);
-  Picture picture{{}, Tensor(Shape{1, shape[1], shape[2], shape[0]})};
-  data::preprocess(model_.preprocessing(), image, picture.input.values(), ImageLayout::nhwc);
-  const Tensor logits = outputs_of({&picture, 1});
+  Tensor input(Shape{1, shape[1], shape[2], shape[0]});
+  data::preprocess(model_.preprocessing(), image, input.values(), ImageLayout::nhwc);
+  const auto answer = [&](const Tensor& batch) {
+    return infer(model_.engine(), ImageView::nhwc(batch.view<float>()), options_.views);
+  };
+  const Tensor logits = answer(input);
   static_cast<void>(model_.top_of(logits, 0, 1));
   classes_ = logits.shape()[1];
   for (std::int64_t size = most_; size > 1; size = batch_of(size - 1))
-    outputs_of(std::vector<Picture>(static_cast<std::size_t>(size), picture));
+    answer(Tensor(Shape{size, shape[1], shape[2], shape[0]}));
 }
 
 void Batcher::add(const std::shared_ptr<Ask>& ask) {
+  ask->left = ask->files.size();
+  ask->answers.resize(ask->left);
+  std::vector<File> files;
+  for (std::size_t i = 0; i < ask->left; ++i) {
+    ask->answers[i].file = ask->files[i].file;
+    files.push_back({ask, i});
+  }
   {
     const std::scoped_lock lock(mutex_);
-    ask->left = ask->files.size();
-    ask->answers.resize(ask->left);
-    for (std::size_t i = 0; i < ask->left; ++i) ask->answers[i].file = ask->files[i].file;
-    waiting_ += std::ssize(ask->files);
-    for (std::size_t i = 0; i < ask->files.size(); ++i) files_.push_back({ask, i});
+    files_.insert(files_.end(), files.begin(), files.end());  // all of them or none, if memory ends here
+    waiting_ += std::ssize(files);
   }
   files_changed_.notify_all();
 }

@@ -113,8 +113,8 @@ void read_host(Request& request) {
   if (hosts == 1 && request.host.empty()) request.host = *request.field("host");
 }
 
-Request parse_head(std::string_view head, const HttpLimits& limits) {
-  Request request;
+// Where it throws, `request` has what was read before, for the answer.
+void parse_head(std::string_view head, const HttpLimits& limits, Request& request) {
   const std::vector<std::string_view> lines = lines_of(head);
   if (lines.size() > limits.fields + 1) throw Refusal(kManyFields, "the request has too many header fields");
   for (const std::string_view line : lines) {
@@ -123,9 +123,8 @@ Request parse_head(std::string_view head, const HttpLimits& limits) {
   read_request_line(lines[0], limits, request);
   for (std::size_t i = 1; i < lines.size(); ++i) read_field(lines[i], request);
   read_host(request);
-  request.keep_alive = request.minor == 1 ? !has_word(request, "connection", "close")
-                                          : has_word(request, "connection", "keep-alive");
-  return request;
+  request.keep_alive = !has_word(request, "connection", "close") &&
+                       (request.minor == 1 || has_word(request, "connection", "keep-alive"));
 }
 
 // The length that the fields declare; -1: none.
@@ -279,7 +278,7 @@ std::size_t RequestReader::take_head(std::string_view bytes) {
     if (head_.find('\n') == std::string::npos) throw Refusal(kLongTarget, "the first line is too long");
     throw Refusal(kManyFields, "the request's head is too large");
   }
-  request_ = parse_head(std::string_view(head_).substr(0, end + 2), limits_);
+  parse_head(std::string_view(head_).substr(0, end + 2), limits_, request_);
   begin_body();
   return end + 4 - before;
 }
@@ -361,7 +360,9 @@ void RequestReader::begin_chunk() {
 }
 
 Response refused(int status, const std::string& why) {
-  return {.status = status, .body = Json::object({{"error", why}}).dump({.replace = true}) + "\n"};
+  Response response{.status = status, .body = Json::object({{"error", why}}).dump({.replace = true}) + "\n"};
+  if (status == 503) response.fields.emplace_back("Retry-After", "1");
+  return response;
 }
 
 std::string to_bytes(const Response& response, const Request& request, bool close) {

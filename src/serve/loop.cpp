@@ -3,6 +3,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <new>
+#include <thread>
 #include <tuple>
 
 namespace resnet::serve {
@@ -17,6 +19,7 @@ constexpr auto kStopTime = 1s;       // in which a connection may still begin a 
 constexpr auto kAcceptTime = 100ms;  // for connections that were being made just then
 constexpr auto kIdleTime = 1s;       // after which an idle connection may give way to a new one
 constexpr auto kCrowdedTime = 100ms;
+constexpr auto kNoMemoryTime = 10ms;
 constexpr auto kLongestPoll = 200ms;
 constexpr std::size_t kBuffer = 64 << 10;
 
@@ -40,7 +43,12 @@ Loop::Loop(LoopOptions options, Handler& handler)
 void Loop::run(const std::atomic<bool>& stop) {
   while (!stopping_ || (now_ < end_ && (listening_.is_open() || !connections_.empty()))) {
     if (stop && !stopping_) begin_stop();
-    poll_once();
+    try {
+      poll_once();
+    } catch (const std::bad_alloc&) {  // not even for its own lists: whoever has memory may give it back
+      std::this_thread::sleep_for(kNoMemoryTime);
+      now_ = std::chrono::steady_clock::now();
+    }
     if (stopping_ && now_ >= accept_until_) listening_.close();
   }
   while (!connections_.empty()) drop(connections_.begin()->first, connections_.begin()->second);
@@ -69,6 +77,7 @@ void Loop::poll_once() {
   std::vector<std::uint64_t> ids;
   SteadyTime until = now_ + kLongestPoll;
   if (stopping_ && listening_.is_open()) until = std::min(until, accept_until_);
+  if (listening_.is_open() && now_ < accept_after_) until = std::min(until, accept_after_);
   for (const auto& [id, connection] : connections_) {
     short events = 0;
     if (connection.state == State::reading || connection.state == State::lingering) events = POLLIN;
@@ -87,19 +96,32 @@ void Loop::poll_once() {
     const auto found = connections_.find(ids[i]);
     if (found == connections_.end()) continue;
     auto& [id, connection] = *found;
-    const int happened = polled[first + i].revents;
-    if (connection.state == State::answering && (happened & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
-      drop(id, connection);
-    } else if ((connection.state == State::reading || connection.state == State::lingering) &&
-               happened != 0) {
-      receive(id, connection);
-    } else if (connection.state == State::writing && happened != 0) {
-      advance(id, connection);
-    } else {
-      check_deadline(id, connection);
+    try {
+      attend(id, connection, polled[first + i].revents);
+    } catch (const std::bad_alloc&) {  // the others may need less
+      if (const auto left = connections_.find(ids[i]); left != connections_.end())
+        drop(left->first, left->second);
     }
   }
-  if (accepts && polled[1].revents != 0) accept_all();
+  if (!accepts || polled[1].revents == 0) return;
+  try {
+    accept_all();
+  } catch (const std::bad_alloc&) {
+    accept_after_ = now_ + kNoMemoryTime;
+  }
+}
+
+void Loop::attend(std::uint64_t id, Connection& connection, int happened) {
+  using State = Connection::State;
+  if (connection.state == State::answering && (happened & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+    drop(id, connection);
+  } else if ((connection.state == State::reading || connection.state == State::lingering) && happened != 0) {
+    receive(id, connection);
+  } else if (connection.state == State::writing && happened != 0) {
+    advance(id, connection);
+  } else {
+    check_deadline(id, connection);
+  }
 }
 
 void Loop::accept_all() {
@@ -156,8 +178,14 @@ void Loop::take_completed() {
     if (const auto left = left_behind_.extract(id)) held_ -= left.mapped();
     const auto found = connections_.find(id);
     if (found == connections_.end() || found->second.state != Connection::State::answering) continue;
-    respond(id, found->second, response, false);
-    advance(id, found->second);
+    try {
+      respond(id, found->second, response, false);
+      advance(id, found->second);
+    } catch (const std::bad_alloc&) {
+      if (found->second.state == Connection::State::answering)
+        found->second.state = Connection::State::writing;  // nobody has its body any more
+      drop(id, found->second);
+    }
   }
 }
 
@@ -207,15 +235,15 @@ bool Loop::read_request(std::uint64_t id, Connection& connection) {
     }
   }
   if (body > 0 && held_ > options_.held) {
-    Response response = refused(503, "too many large requests at once");
-    response.fields.emplace_back("Retry-After", "1");
-    respond(id, connection, response, true);
+    respond(id, connection, refused(503, "too many large requests at once"), true);
     return true;
   }
   if (reader.done()) {
-    connection.state = Connection::State::answering;
-    if (const auto response = handler_.handle(reader.request(), id))
+    if (const auto response = handler_.handle(reader.request(), id)) {
       respond(id, connection, *response, false);
+    } else {
+      connection.state = Connection::State::answering;
+    }
     return true;
   }
   if (reader.wants_continue() && body == 0 && !connection.told_to_continue) {
@@ -274,7 +302,11 @@ void Loop::hold(Connection& connection, std::int64_t bytes) {
 // The body of a client that left is there until complete() says that nobody looks at it any more.
 void Loop::drop(std::uint64_t id, Connection& connection) {
   if (connection.state == Connection::State::answering) {
-    left_behind_.emplace(id, std::exchange(connection.held, 0));
+    try {
+      left_behind_.emplace(id, connection.held);
+      connection.held = 0;
+    } catch (const std::bad_alloc&) {  // then its bytes are not counted
+    }
     handler_.abandon(id);
   }
   hold(connection, 0);

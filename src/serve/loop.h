@@ -74,6 +74,7 @@ class Loop {
   using Connections = std::map<std::uint64_t, Connection>;
 
   void poll_once();
+  void attend(std::uint64_t id, Connection& connection, int happened);
   void accept_all();
   bool make_room();
   void begin_stop();

@@ -90,12 +90,6 @@ std::int64_t top_of(const Request& request, std::int64_t otherwise, std::int64_t
   return std::min(otherwise, most);
 }
 
-Response overloaded(const std::string& why) {
-  Response response = serve::refused(503, why);
-  response.fields.emplace_back("Retry-After", "1");
-  return response;
-}
-
 // An array with an object for each picture, as `resnet predict --json` prints it.
 Response response_of(const Ask& ask) {
   Response response;
@@ -223,7 +217,7 @@ struct Server::Impl final : serve::Handler {
         coding && lower_case(*coding) != "identity") {
       return serve::refused(415, "pictures are compressed as they are: no Content-Encoding here");
     }
-    if (batcher.waiting() >= options.waiting) return overloaded("too many pictures are waiting");
+    if (batcher.waiting() >= options.waiting) return serve::refused(503, "too many pictures are waiting");
     return std::nullopt;
   }
 
@@ -240,9 +234,9 @@ struct Server::Impl final : serve::Handler {
     if (made->files.empty()) return serve::refused(400, "the request has no picture");
     const std::int64_t others = batcher.waiting();
     if (others > 0 && others + std::ssize(made->files) > options.waiting)
-      return overloaded("too many pictures are waiting");
-    asked[client] = made;
+      return serve::refused(503, "too many pictures are waiting");
     batcher.add(made);
+    asked[client] = made;  // nobody looks before this thread is back in its loop
     return std::nullopt;
   }
 

@@ -321,7 +321,8 @@ with Server() as server:
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         work = [pool.submit(until_refused, n) for n in range(16)]
-        time.sleep(0.5)
+        while len(answered) <= 16 and not any(done.done() for done in work):
+            time.sleep(0.01)
         assert server.end() == 143
         for done in work:
             done.result()

@@ -45,6 +45,7 @@ TEST(HttpRequest, IsReadAsRfc9112Has) {
   EXPECT_EQ(read("GET / HTTP/1.0\r\n\r\n"), "GET /? 1.0  ends [] then []");
   EXPECT_EQ(read("GET / HTTP/1.7\r\nHost: a\r\n\r\n"), "GET /? 1.1 a stays [] then []");
   EXPECT_EQ(read("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), "GET /? 1.0  stays [] then []");
+  EXPECT_EQ(read("GET / HTTP/1.0\r\nConnection: close, keep-alive\r\n\r\n"), "GET /? 1.0  ends [] then []");
   EXPECT_EQ(read("GET HTTP://b/q?r HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /q?r 1.1 b stays [] then []");
   EXPECT_EQ(read("GET http://b HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /? 1.1 b stays [] then []");
   EXPECT_EQ(read("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), "OPTIONS *? 1.1 a stays [] then []");

@@ -28,22 +28,32 @@ int port_of(const std::string& address) {
   return std::stoi(address.substr(address.rfind(':') + 1));
 }
 
-// All that comes back for these bytes.
-std::string answer_to(int port, std::string_view bytes) {
+// A connection over which these bytes were sent; -1 where nobody listens.
+int sent_to(int port, std::string_view bytes) {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string result;
   if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-      ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) == std::ssize(bytes)) {
-    std::array<char, 4096> buffer{};
-    for (ssize_t n = 0; (n = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;)
-      result.append(buffer.data(), static_cast<std::size_t>(n));
-  }
+      ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) == std::ssize(bytes))
+    return fd;
+  ::close(fd);
+  return -1;
+}
+
+// All that comes back over it.
+std::string answer_of(int fd) {
+  std::string result;
+  std::array<char, 4096> buffer{};
+  for (ssize_t n = 0; (n = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;)
+    result.append(buffer.data(), static_cast<std::size_t>(n));
   ::close(fd);
   return result;
+}
+
+std::string answer_to(int port, std::string_view bytes) {
+  return answer_of(sent_to(port, bytes));
 }
 
 constexpr const char* kGet = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -51,17 +61,16 @@ constexpr const char* kGet = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnect
 TEST(Server, AnswersWhatCameBeforeItRanAndUntilItIsStopped) {
   Model model = small_model();
   Server server(model, {.port = 0, .seconds = 5});
-  std::string first, second;
   std::atomic<bool> stop{false};
-  std::thread early([&] { first = answer_to(port_of(server.address()), kGet); });
+  const int port = port_of(server.address()), early = sent_to(port, kGet);
+  ASSERT_GE(early, 0);
   std::thread running([&] { server.run(stop); });
-  early.join();
-  second = answer_to(port_of(server.address()), kGet);
+  const std::string first = answer_of(early), second = answer_to(port, kGet);
   stop = true;
   running.join();
   EXPECT_TRUE(first.starts_with("HTTP/1.1 200 OK\r\n")) << first;
   EXPECT_TRUE(second.starts_with("HTTP/1.1 200 OK\r\n")) << second;
-  EXPECT_EQ(answer_to(port_of(server.address()), kGet), "") << "nobody listens any more";
+  EXPECT_EQ(answer_to(port, kGet), "") << "nobody listens any more";
 }
 
 TEST(Server, RefusesWhatCannotBe) {
