@@ -23,11 +23,14 @@ class Plot final : public Command {
     std::vector<Series> series;
     std::vector<std::filesystem::path> inputs;
     for (const std::string& given : runs_) {
+      std::vector<Series> of_given;
       for (const std::filesystem::path& run : report::runs_in(given)) {
-        series.push_back(load_series(run));
+        of_given.push_back(load_series(run));
         inputs.push_back(run);  // where it is a file
         for (const char* name : {report::kMetricsFile, report::kConfigFile}) inputs.push_back(run / name);
       }
+      if (runs_.size() > 1 && of_given.size() > 1) of_given = {report::mean_of(of_given)};
+      series.insert(series.end(), of_given.begin(), of_given.end());
     }
     check_outputs({{"--svg", svg_}}, inputs);
     if (!svg_.empty()) {

@@ -33,7 +33,7 @@ class LiveCurves : public Observer {
       const std::lock_guard lock(mutex_);
       series_.model = run.model;
       series_.dataset = run.dataset;
-      series_.epochs = report::epochs_begun(run);
+      series_.epochs = run.epochs;
       series_.points = run.curve;
       series_.validated = run.val_examples > 0;
       drawn_.clear();
@@ -43,7 +43,7 @@ class LiveCurves : public Observer {
 
   void on_replan(const RunInfo& run) override {
     const std::lock_guard lock(mutex_);
-    series_.epochs = report::epochs_begun(run);
+    series_.epochs = run.epochs;
     drawn_.clear();
   }
 

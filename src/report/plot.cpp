@@ -6,8 +6,6 @@
 #include <cmath>
 #include <string_view>
 
-#include "train/batches.h"
-
 namespace resnet::report {
 
 const std::array<Curve, 3> kCurves = {{
@@ -64,12 +62,6 @@ char letter_of(std::size_t i) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   static_assert(kLetters.size() == kMostRuns);
   return i < kMostRuns ? kLetters[i] : '?';
-}
-
-std::int64_t epochs_begun(const RunInfo& run) {
-  if (run.steps <= 0 || run.batches <= 0) return run.epochs;
-  const std::int64_t of_epoch = train::steps_of(run.batches, run.accumulate);
-  return std::min(run.epochs, (run.steps + of_epoch - 1) / of_epoch);
 }
 
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {

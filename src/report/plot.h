@@ -36,9 +36,6 @@ std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run);
 char letter_of(std::size_t i);
 inline constexpr std::size_t kMostRuns = 62;
 
-/// Epochs that a run begins: fewer than were asked for where the number of its steps ends it.
-std::int64_t epochs_begun(const RunInfo& run);
-
 /// Columns below which curves_text() has no room for a plot.
 inline constexpr int kLeastWidth = 24;
 

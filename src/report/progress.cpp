@@ -54,6 +54,7 @@ class ProgressBar : public Observer {
 
   void on_start(const RunInfo& run) override {
     run_ = run;
+    ended_epoch_ = -1;  // it may go back
     run_start_ = screen_->now();
     run_end_ = run_start_ + run.seconds;
     lines_.start(run_start_);

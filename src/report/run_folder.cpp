@@ -22,7 +22,7 @@ class RunFolder : public Observer {
   void on_start(const RunInfo& run) override {
     series_.model = run.model;
     series_.dataset = run.dataset;
-    series_.epochs = report::epochs_begun(run);
+    series_.epochs = run.epochs;
     series_.points = run.curve;
     series_.validated = run.val_examples > 0;
     if (std::exchange(begun_, true)) {  // it goes back (FitOptions::on_nan)
@@ -39,7 +39,7 @@ class RunFolder : public Observer {
     if (run.done_steps > 0 && run.done_steps < run.steps) remove_file(folder_ / report::kResultFile);
   }
 
-  void on_replan(const RunInfo& run) override { series_.epochs = report::epochs_begun(run); }
+  void on_replan(const RunInfo& run) override { series_.epochs = run.epochs; }
 
   void on_point(const CurvePoint& point) override {
     series_.points.push_back(point);

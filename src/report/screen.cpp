@@ -1,6 +1,7 @@
 // The painter. A frame starts with the cursor on the last line of the frame before, in column 0
 // (where a ^C that the terminal echoes is painted over by the next frame and cannot wrap).
 #include <fmt/core.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +33,11 @@ bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {  // somebody has left the terminal so
+      pollfd waiting{fd, POLLOUT, 0};
+      if (::poll(&waiting, 1, -1) < 0 && errno != EINTR) return false;
+      continue;
+    }
     if (n <= 0) return false;
     text.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -70,7 +76,7 @@ struct Screen::Impl {
   bool failed = false;
   std::array<Panel, 2> panels;
   std::vector<std::string> painted;  // lines of the frame on the screen; the cursor is on the last
-  int painted_width = 0;
+  int painted_width = 0, painted_height = 0;
   double painted_at = -1e9;
 };
 
@@ -170,9 +176,10 @@ void Screen::Impl::paint(std::span<const std::string> above) {
   }
   const int width = std::max(1, terminal.width);
 
-  // Everything is painted anew after a change of width or below new lines; otherwise what stands
+  // Everything is painted anew on a terminal of another size or below new lines; otherwise what stands
   // above the first changed line stays untouched.
-  const bool anew = width != painted_width || !above.empty();
+  const bool resized = width != painted_width || terminal.height != painted_height;
+  const bool anew = resized || !above.empty();
   std::size_t first = 0;
   if (!anew) {
     while (first < lines.size() && first < painted.size() && lines[first] == painted[first]) ++first;
@@ -190,7 +197,7 @@ void Screen::Impl::paint(std::span<const std::string> above) {
   frame += kBegin;
   frame += "\r";
   if (up > 0) frame += fmt::format("\x1b[{}A", up);
-  if (anew && width != painted_width) frame += kClearBelow;
+  if (resized) frame += kClearBelow;
   for (const std::string& line : above) {
     if (report::cells(line) > width) frame += kClearBelow;  // it takes rows that the old frame stands on
     put(frame, line, width);
@@ -212,6 +219,7 @@ void Screen::Impl::paint(std::span<const std::string> above) {
   frame += kEnd;
   painted = std::move(lines);
   painted_width = width;
+  painted_height = terminal.height;
   failed = !write(frame);
 }
 

@@ -180,4 +180,13 @@ Band band_of(std::span<const Series> runs) {
   return band;
 }
 
+Series mean_of(std::span<const Series> runs) {
+  Series mean = runs.front();
+  mean.name = fmt::format("{}, mean of {}", fs::path(mean.name).parent_path().string(), runs.size());
+  const Series of_all = band_of(runs).mean;
+  mean.points = of_all.points;
+  mean.validated = of_all.validated;
+  return mean;
+}
+
 }  // namespace resnet::report

@@ -44,6 +44,9 @@ struct Band {
 };
 Band band_of(std::span<const Series> runs);
 
+/// The mean of the runs of one folder as curves of one run, called "runs/five, mean of 5".
+Series mean_of(std::span<const Series> runs);
+
 /// curves_svg() of runs that differ in their seed: a thin line for each, the mean in full, and a band around
 /// it of the deviation to both sides.
 std::string band_svg(std::span<const Series> runs);

@@ -54,6 +54,9 @@ text = run("plot", "three").stdout
 assert all(f"three/seed-{seed}" in text for seed in (7, 8, 9)), text
 run("plot", "three", "--svg", "three.svg")
 assert "seed-8" in (HERE / "three.svg").read_text() and "band loss" in (HERE / "three.svg").read_text()
+run("plot", "three", "again-7", "--svg", "both.svg")  # beside others they are one curve, their mean
+assert "three, mean of 3" in (HERE / "both.svg").read_text() and "seed-8" not in (HERE / "both.svg").read_text()
+assert "three, mean of 3" in run("plot", "again-7", "three").stdout
 run("eval", "three", code=1, says="give one of them, e.g. three/seed-7")
 
 # More of them, and one that is missing; those that have ended stay as they are.

@@ -84,6 +84,20 @@ TEST_F(Seeds, BandLiesWhereTwoRunsHaveThePoint) {
   EXPECT_LT(band.mean.points[2].loss, 0) << "one run has it";
 }
 
+TEST_F(Seeds, MeanIsARunOfItsOwn) {
+  const std::vector<Series> runs = {
+      {.name = "five/seed-0", .model = "m", .dataset = "d", .epochs = 2, .points = {{1, 1.0, 0.5, 0.25}}},
+      {.name = "five/seed-1", .model = "m", .dataset = "d", .epochs = 2, .points = {{1, 3.0, 0.25, 0.75}}}};
+  const Series mean = mean_of(runs);
+  EXPECT_EQ(mean.name, "five, mean of 2");
+  EXPECT_EQ(mean.model + mean.dataset, "md");
+  EXPECT_EQ(mean.epochs, 2);
+  ASSERT_EQ(mean.points.size(), 1U);
+  EXPECT_EQ(mean.points[0].loss, 2);
+  EXPECT_EQ(mean.points[0].train_acc, 0.375);
+  EXPECT_EQ(mean.points[0].test_acc, 0.5);
+}
+
 TEST_F(Seeds, PictureHasTheBandEachRunAndTheMean) {
   const std::vector<Series> runs = {{.name = "seed-0", .points = learning(2)},
                                     {.name = "seed-1", .points = learning(2)}};

@@ -152,17 +152,6 @@ TEST(CurvesText, CallsRunsByLettersOfTheirOwn) {
   EXPECT_EQ(letter_of(kMostRuns), '?');
 }
 
-TEST(CurvesText, KnowsHowManyEpochsARunOfSomeStepsBegins) {
-  RunInfo run = small_run(10, 7);
-  EXPECT_EQ(epochs_begun(run), 10);
-  run.steps = 14;
-  EXPECT_EQ(epochs_begun(run), 2);
-  run.steps = 15;
-  EXPECT_EQ(epochs_begun(run), 3);
-  run.accumulate = 3;  // three steps an epoch
-  EXPECT_EQ(epochs_begun(run), 5);
-}
-
 TEST(CurvesText, NeverExceedsItsCells) {
   for (int width = 1; width <= 200; ++width) {
     for (const int height : {1, 7, 8, 9, 18, 50}) {
