@@ -18,8 +18,8 @@ struct CheckpointOptions {
   std::filesystem::path folder = {};  // empty: none are written; else made if need be, and this run's alone
   std::int64_t every_steps = 0;       // optimiser steps from one to the next; 0: whatever their number
   double every_seconds = 300;         // wall time from one to the next; 0: however long it is
-  bool every_epoch = true;  // after an epoch's evaluation, where the time since the last one is a hundred
-                            // times what that took
+  bool every_epoch = true;  // after an epoch's evaluation, if a hundred times as long has passed since the
+                            // last one as that took
   std::int64_t keep = 2;    // the newest ones; the best epoch's and what the run went on from stay as well
   bool resume = false;      // go on from the newest one in `folder` that is whole; begin if there is none
   std::function<void(const std::string&)> note = {};  // a line for people, in the training thread

@@ -237,7 +237,8 @@ using EngineFactory = std::function<std::unique_ptr<Engine>(Network, const Engin
 std::unique_ptr<PlannedEngine> make_engine(Network network, const EngineOptions& options = {});
 
 /// y = module(x), with what is compiled for the shape of x kept for the next call. Unset parameters are
-/// initialised first (the module's own scheme, seed 0); set ones are read at every call and never touched.
+/// initialised first (the module's own scheme, seed 0); set ones are copied at every call and never touched
+/// (for many pictures make a Model).
 /// Mode::train uses batch statistics and leaves the running ones alone. The module outlives it, and keeps its
 /// children. Several threads may call it, their calls take turns, as long as none changes the module; so may
 /// those that call a Forward each, once all parameters are set.

@@ -15,13 +15,13 @@ Value sigmoid(Value x);
 Value silu(Value x);
 /// x Phi(x), with the normal distribution's function Phi: exact, as PyTorch's default.
 Value gelu(Value x);
-/// Elementwise sum of two values of one shape. Throws ShapeError.
+/// Elementwise sum of two values of one shape. Throws ShapeError, or ConfigError for those of two networks.
 Value operator+(Value a, Value b);
 /// Elementwise product of two values of one shape, or of a map [N,C,H,W] and a gate [N,C,1,1], in either
-/// order. Throws ShapeError.
+/// order. Throws ShapeError, or ConfigError for those of two networks.
 Value operator*(Value a, Value b);
 /// Values side by side along their channels: [N,A,H,W], [N,B,H,W], ... -> [N,A+B+...,H,W]; or [N,A], [N,B],
-/// ... At least one. Throws ShapeError.
+/// ... Throws ShapeError, or ConfigError for none and for those of two networks.
 Value concat(std::initializer_list<Value> values);
 /// Average over the whole map: x [N,C,H,W] -> y [N,C,1,1].
 Value global_avg_pool(Value x);

@@ -14,8 +14,9 @@ namespace resnet::nn {
 /// Source: torch.nn.init.dirac_; airbench of Jordan, arXiv 2404.00498.
 void init_dirac(Module& net);
 
-/// The last norm of every residual block has the weight 0: the block begins as its shortcut. Where norms come
-/// first it is the last convolution. A block without a shortcut, which would pass nothing on, stays as it is.
+/// The last norm of every nn::ResidualBlock has the weight 0: the block begins as its shortcut. Where norms
+/// come first it is the last convolution. A block without a shortcut, which would pass nothing on, stays as it
+/// is, and so does one of your own that does not derive from ResidualBlock.
 /// Source: Goyal et al., arXiv 1706.02677, section 5.1; torchvision's zero_init_residual, timm's
 /// zero_init_last.
 void init_zero_gamma(Module& net);

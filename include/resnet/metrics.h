@@ -41,11 +41,11 @@ struct Metrics {
   // Means over the classes that have examples, all alike; a class that was never answered has precision 0.
   // The mean recall is also called balanced accuracy.
   double macro_precision = 0, macro_recall = 0, macro_f1 = 0;
-  double calibration_error = 0;  // in [0, 1]: how far probabilities are from frequencies, mean over 15 bins
+  double calibration_error = 0;  // expected calibration error (ECE) of 15 bins, in [0, 1]
 };
 
-/// Throws ConfigError for fewer classes than 1, ShapeError for a label or an answer that is none of them.
-/// An answer that is no class (networks may have more outputs than the data has classes) counts as wrong.
+/// Throws ConfigError for fewer classes than 1, ShapeError for a label that is none of them, or a negative
+/// answer. An answer of `classes` or more (networks may have more outputs than the data has classes) is wrong.
 /// Throws MemoryError where there is no room for the confusion matrix, which may be left out.
 /// Sources: Wilson, "Probable inference", 1927; Guo et al., arXiv 1706.04599, equation 3.
 Metrics metrics_of(std::span<const Answer> answers, std::int64_t classes, bool confusion = true);

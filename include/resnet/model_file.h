@@ -29,10 +29,12 @@ struct ModelFile {
   std::vector<std::string> classes;  // by output; may be empty, or fewer than there are outputs
 };
 
-/// A network, and the data set that it was trained for, as a model file holds them.
+/// A network, and the data set that it was trained for, as a model file holds them. Throws ConfigError for
+/// parameters that are not set.
 ModelFile model_of(const nn::Module& net, const data::Dataset& dataset);
 
-/// Writes a model file, atomically and durably: if it fails (IoError), what was there is still there.
+/// Writes a model file, atomically and durably: if it fails, what was there is still there. Throws IoError,
+/// FormatError for what a file cannot hold, and ConfigError for parameters that are not set.
 void save_model(const std::filesystem::path& path, const ModelFile& model);
 
 /// The same for a network and the data set that it was trained for.
@@ -60,7 +62,8 @@ class Model {
   /// Images [N,C,H,W], preprocessed -> the network's output, [N,classes] for a classifier.
   Tensor infer(const ImageView& images) const { return engine_->infer(images); }
 
-  /// Class and probability (softmax) of a picture, the likeliest first. Outputs beyond the named
+  /// Class and probability (softmax) of a picture, the likeliest first; of files predict() (resnet/predict.h)
+  /// gives them, decoded as training did. Outputs beyond the named
   /// classes have their number as a name. Throws ShapeError if the network is no classifier.
   std::vector<std::pair<std::string, float>> classify(const data::Image& image) const;
 
@@ -76,7 +79,7 @@ class Model {
   const data::Preprocessing& preprocessing() const noexcept { return preprocessing_; }
   const std::vector<std::string>& classes() const noexcept { return classes_; }
   /// For evaluate() and infer() of views; it does not train.
-  Engine& engine() noexcept { return *engine_; }
+  Engine& engine() const noexcept { return *engine_; }
 
  private:
   graph::Graph graph_;

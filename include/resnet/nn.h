@@ -45,7 +45,7 @@ struct BatchNorm2dOptions {
 
 /// y = (x - mean) / sqrt(var + eps) * weight + bias over N, H, W of each channel; x and y [N,C,H,W].
 /// Training uses the batch's biased variance and keeps the unbiased one in the running estimate.
-/// Throws ShapeError for another number of channels, or one value per channel when training.
+/// Throws ConfigError for impossible options, ShapeError for other channels, or one value of each in training.
 /// Source: Ioffe and Szegedy, arXiv 1502.03167.
 class BatchNorm2d : public Module {
  public:
@@ -87,14 +87,14 @@ class GELU : public Module {
 
 struct PoolOptions {
   Size2 kernel = 2;           // pixels
-  Size2 stride = 2;           // pixels
+  Size2 stride = kernel;      // pixels
   Size2 padding = 0;          // pixels per side, at most half the kernel
-  bool count_padding = true;  // average only: divide by the whole window always, as PyTorch's default
+  bool count_padding = true;  // average only: divide by the whole window always; PyTorch's count_include_pad
   bool ceil_mode = false;     // round Ho and Wo up: the last window may reach past the map
 };
 
 /// Maximum of each window: x [N,C,H,W] -> y [N,C,Ho,Wo], Ho = floor((H + 2*padding - kernel) / stride) + 1.
-/// Rounded up, no window begins beyond the map, as in PyTorch.
+/// Rounded up, no window begins beyond the map, as in PyTorch. Throws ConfigError for impossible options.
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(PoolOptions options = {});
@@ -105,7 +105,7 @@ class MaxPool2d : public Module {
   PoolOptions options_;
 };
 
-/// Average of each window; shapes as MaxPool2d.
+/// Average of each window; shapes and errors as MaxPool2d.
 class AvgPool2d : public Module {
  public:
   explicit AvgPool2d(PoolOptions options = {});
@@ -134,7 +134,7 @@ struct LinearOptions {
   bool bias = true;
 };
 
-/// y = x W^T + b: x [N,in] -> y [N,out].
+/// y = x W^T + b: x [N,in] -> y [N,out]. Throws ConfigError for fewer features than 1.
 class Linear : public Module {
  public:
   Linear(std::int64_t in, std::int64_t out, LinearOptions options = {});
@@ -145,7 +145,7 @@ class Linear : public Module {
   LinearOptions options_;
 };
 
-/// Training: each element is 0 with probability p, else x / (1 - p). Evaluation: x.
+/// Training: each element is 0 with probability p in [0, 1), else x / (1 - p). Evaluation: x.
 class Dropout : public Module {
  public:
   explicit Dropout(double p = 0.5);
@@ -181,9 +181,8 @@ class Sequential : public Module {
   std::string kind() const override { return "Sequential"; }
 };
 
-/// Stochastic depth. Training: each example is 0 with probability p, else x / (1 - p), the whole of it;
-/// which ones follows from (seed, place in the network, step, example). Evaluation: x.
-/// Source: Huang et al., arXiv 1603.09382.
+/// Stochastic depth. Training: each example is 0 with probability p in [0, 1), else x / (1 - p), the whole of it;
+/// which follows from (seed, place in the network, step, example). Evaluation: x. Source: arXiv 1603.09382.
 class DropPath : public Module {
  public:
   explicit DropPath(double p);

@@ -54,8 +54,8 @@ std::string step_plan_text(std::int64_t steps, std::span<const StepChange> chang
 /// The schedule of one run.
 class Schedule {
  public:
-  /// `momentum` is the optimiser's own. Throws ConfigError for impossible options, for no steps, and for a
-  /// warm-up that is longer than the run. Both are rounded to whole steps.
+  /// `momentum` is the optimiser's own. Throws ConfigError for impossible options, for no steps, for a warm-up
+  /// that is as long as the run, and for a low momentum of an optimiser without. Both are rounded to whole steps.
   Schedule(const ScheduleOptions& options, double lr, double momentum, std::int64_t steps,
            std::int64_t steps_per_epoch);
 

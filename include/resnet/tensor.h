@@ -59,7 +59,7 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape);
 template <class T>
 struct View {
   T* data = nullptr;
-  Shape shape;
+  Shape shape{0};
 
   std::span<T> span() const noexcept { return {data, static_cast<std::size_t>(shape.elements())}; }
   T& operator[](std::int64_t i) const noexcept { return data[i]; }
@@ -169,7 +169,8 @@ class Tensor {
     check_dtype(dtype_of<T>());
     return {reinterpret_cast<const T*>(buffer_.data()), shape_};
   }
-  std::span<float> values() { return view<float>().span(); }  ///< elements of an f32 tensor
+  /// Elements of an f32 tensor. Of a temporary they end with the expression: keep the tensor.
+  std::span<float> values() { return view<float>().span(); }
   std::span<const float> values() const { return view<float>().span(); }
 
  private:

@@ -48,7 +48,7 @@ struct RunInfo {
   std::string dataset;  // e.g. "fashion-mnist"
   std::int64_t train_examples = 0, test_examples = 0, classes = 0;
   std::int64_t val_examples = 0;         // of FitOptions::validation
-  std::int64_t epochs = 0, batches = 0;  // batches of one epoch
+  std::int64_t epochs = 0, batches = 0;  // that its steps reach into; batches of one epoch
   std::int64_t batch_size = 0;
   std::int64_t accumulate = 1;  // batches of a step, the last one of an epoch may have fewer
   std::int64_t steps = 0;       // of the whole run: all of its epochs', or fewer
@@ -159,7 +159,7 @@ struct AverageOptions {
   std::int64_t every = 8;  // steps between two updates, each of which costs a copy of the state
 };
 
-/// What evaluation shows the network of each picture; its outputs are averaged.
+/// Test-time augmentation: what evaluation shows the network of each picture; its outputs are averaged.
 ///   flip        the picture and its mirror image
 ///   flip_shift  half of that, and a quarter each of the same shifted by a pixel down and right, up and left
 /// Source: airbench's multi-crop of Jordan, arXiv 2404.00498.
@@ -178,16 +178,16 @@ struct FitOptions {
   std::vector<std::shared_ptr<Observer>> observers = {};
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere (a signal): end the step (on a GPU up to
                                             // three that are under way), and return
-  EngineOptions engine = {};
+  EngineOptions engine = {};  // its optimizer, loss and seed are those of this run, whatever stands there
   EngineFactory engine_factory = make_engine;
   OptimizerOptions optimizer = {};
   LossOptions loss = {};
   ScheduleOptions schedule = {};  // of `lr` and the optimiser's momentum
-  AverageOptions average = {};
-  Views views = Views::one;     // of the last evaluation, and of all where `patience` compares them
-  std::int64_t accumulate = 1;  // batches of a step: their gradients are added, each by its examples
-  double clip_norm = 0;         // bound of the norm of all gradients of a step; 0: none
-  bool balanced = false;        // data::Order::balanced() in place of shuffled()
+  AverageOptions average = {};    // of weights (EMA)
+  Views views = Views::one;       // of the last evaluation, and of all where `patience` compares them
+  std::int64_t accumulate = 1;    // batches of a step: their gradients are added, each by its examples
+  double clip_norm = 0;           // bound of the norm of all gradients of a step; 0: none
+  bool balanced = false;          // data::Order::balanced() in place of shuffled()
   CheckpointOptions checkpoints = {};
   OnNan on_nan = OnNan::stop;  // what a step does that is not finite
   std::int64_t patience = 0;   // epochs without a better accuracy, on `validation` or else on the test set,
@@ -267,9 +267,11 @@ struct EvaluateOptions {
   EngineFactory engine_factory = make_engine;            // the same
 };
 
-/// Accuracy and loss in evaluation mode. Several threads may evaluate with one engine: their batches take turns.
-/// Throws ConfigError for a data set without examples, ShapeError if the network gives another output than [N,K]
-/// with K at least its classes, MemoryError before it begins, and what reading a picture throws.
+/// Accuracy and loss in evaluation mode. Labels are compared with outputs by number: see
+/// Dataset::with_classes(). Several threads may evaluate with one engine: their batches take turns. Throws
+/// ConfigError for a data set without examples and for parameters that are not set, ShapeError if the network
+/// gives another output than [N,K] with K at least its classes, MemoryError before it begins, and what reading
+/// a picture throws.
 Evaluation evaluate(nn::Module& net, const data::Dataset& test, const EvaluateOptions& options = {});
 Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOptions& options = {});
 /// The outputs [N,K] for these images, averaged over their views; beyond an edge a shifted view repeats it.

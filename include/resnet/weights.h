@@ -87,7 +87,8 @@ struct LoadReport {
 LoadReport load_weights(nn::Module& net, const std::filesystem::path& path, const LoadOptions& options = {});
 LoadReport load_weights(nn::Module& net, const Weights& weights, const LoadOptions& options = {});
 
-/// The path of the layer that gives a network's outputs: its last with weights.
+/// The paths of the layers that take a network's inputs and give its outputs: its first and last with weights.
+std::string stem_of(const nn::Module& net);
 std::string head_of(const nn::Module& net);
 
 struct ImportOptions {

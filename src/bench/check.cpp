@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <future>
+#include <limits>
 #include <utility>
 
 #include "bench/batches.h"
@@ -102,6 +103,11 @@ Check Oracle::check(Engine& engine, Precision precision) const {
     if (const auto found = exact_.find(name); found != exact_.end())
       largest = std::max(largest, distance(found->second, {}));
   }
+  // Whatever is not a number is worst; what is equal is best, where nothing is allowed either.
+  const auto excess = [](const Check& c) {
+    if (std::isnan(c.difference)) return std::numeric_limits<double>::infinity();
+    return c.difference <= 0 ? 0 : c.difference / c.tolerance;
+  };
   Check worst;
   for (const auto& [name, values] : actual) {
     const auto found = exact_.find(name);
@@ -114,9 +120,7 @@ Check Oracle::check(Engine& engine, Precision precision) const {
       noise = std::max(noise, distance(moved.at(name), expected));
     const Check check = {distance(values, expected) / size,
                          std::min(rounding.factor * noise / size, rounding.most), name};
-    // Whatever is not a number is worst.
-    if (worst.tensor.empty() || !(check.difference / check.tolerance <= worst.difference / worst.tolerance))
-      worst = check;
+    if (worst.tensor.empty() || excess(check) > excess(worst)) worst = check;
   }
   return worst;
 }

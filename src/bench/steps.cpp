@@ -38,8 +38,7 @@ class Steps {
   Steps(Engine& engine, const Shape& images, std::int64_t classes, Work work)
       : engine_(engine), ahead_(train::ahead_of(engine)), work_(work) {
     if (ahead_ != nullptr && (images[1] == 1 || images[1] == 3)) hold(images, classes);
-    if (!held_)
-      batches_ = make_batches(images, classes, ahead_ == nullptr ? ImageLayout::nchw : ImageLayout::nhwc);
+    if (!held_) batches_ = make_batches(images, classes, ImageLayout::nhwc);
   }
   ~Steps() {
     try {
@@ -156,7 +155,7 @@ StepBench time_steps(const nn::Module& net, const Shape& images, std::int64_t cl
 LayerBench time_layers(const nn::Module& net, const Shape& images, std::int64_t classes, std::int64_t steps,
                        const EngineOptions& options) {
   const auto engine = make_engine(network_of(net, images), options);
-  const std::vector<data::Batch> batches = make_batches(images, classes);
+  const std::vector<data::Batch> batches = make_batches(images, classes, ImageLayout::nhwc);
   LayerBench result;
   result.device = engine->device();
   result.memory_gbytes = memory_of(result.device);

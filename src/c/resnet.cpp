@@ -219,7 +219,9 @@ void predict(const resnet_model* model, const resnet_picture* pictures, std::siz
       example = resnet::data::preprocessed_shape(preprocessing, its.height, its.width);
       return its;
     });
-    if (batch.size == static_cast<std::int64_t>(kTogether) || !(batch.example == example)) flush();
+    if (batch.size == static_cast<std::int64_t>(kTogether) || !(batch.example == example) ||
+        (batch.size + 1) * example.elements() > resnet::data::kMostOfABatch)
+      flush();
     batch.example = example;
     const std::size_t before = batch.values.size();
     batch.values.resize(before + static_cast<std::size_t>(example.elements()));

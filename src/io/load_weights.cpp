@@ -12,15 +12,6 @@
 namespace resnet {
 namespace {
 
-// The path of the first layer with a weight.
-std::string stem_of(const nn::Module& net) {
-  std::string stem;
-  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
-    if (stem.empty() && parameter.kind == nn::ParameterKind::weight) stem = io::owner_of(name);
-  });
-  return stem;
-}
-
 bool belongs_to(std::string_view name, std::string_view layer) {
   return name.starts_with(layer) && name.substr(layer.size()).starts_with('.');
 }
@@ -175,6 +166,14 @@ std::string hint_for(const Matcher& found, const nn::Module& net, const Weights&
 }
 
 }  // namespace
+
+std::string stem_of(const nn::Module& net) {
+  std::string stem;
+  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
+    if (stem.empty() && parameter.kind == nn::ParameterKind::weight) stem = io::owner_of(name);
+  });
+  return stem;
+}
 
 std::string head_of(const nn::Module& net) {
   std::string head;

@@ -17,10 +17,17 @@ void check_data(const data::Dataset& train, const data::Dataset& test) {
   if (test.size() == 0)
     throw ConfigError(test.name() + " has no example to test on",
                       "give a larger DatasetOptions::val_split, or pictures in val/");
-  if (train.example_shape() == test.example_shape()) return;
-  throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
-                       to_string(test.example_shape()) + " differ",
-                   "give both the same DatasetOptions::resize");
+  if (train.example_shape() != test.example_shape()) {
+    throw ShapeError("training images " + to_string(train.example_shape()) + " and test images " +
+                         to_string(test.example_shape()) + " differ",
+                     "give both the same DatasetOptions::resize");
+  }
+  if (train.classes() != test.classes())
+    throw ConfigError(train.name() + " and " + test.name() + " have other classes, or another order of them",
+                      "Dataset::with_classes() gives one the other's");
+  if (train.preprocessing() != test.preprocessing())
+    throw ConfigError("the pictures of " + train.name() + " and " + test.name() + " are prepared differently",
+                      "give both the same DatasetOptions");
 }
 
 Shape batch_shape(const FitOptions& options, const data::Dataset& train) {

@@ -43,6 +43,7 @@ bool Run::run_epoch() {
 bool Run::finish_epoch() {
   if (time_ && !stopped() && options_.patience == 0 && !time_->may_evaluate(clock_())) {
     end_epoch(-1);
+    replan(time_->look(clock_(), at_.steps, schedule_->steps()));
     return true;
   }
   const double begin = clock_();

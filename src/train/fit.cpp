@@ -147,9 +147,7 @@ void Run::announce() {
 
 void Run::follow_schedule() {
   info_.steps = schedule_->steps();
-  info_.epochs = options_.seconds > 0 || !options_.step_changes.empty()
-                     ? steps_of(info_.steps, steps_per_epoch())
-                     : options_.epochs;
+  info_.epochs = steps_of(info_.steps, steps_per_epoch());
   if (time_) info_.seconds = std::max(0.0, time_->end() - clock_());
 }
 

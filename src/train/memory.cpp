@@ -221,11 +221,7 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
   // successor; at the end a copy of what the network gets.
   need.copies = all + (3 * averages + 2 * best + sums + 1) * values;
   need.rest = rest_of(engine.device().threads + loading.threads + evaluating + 1, train.size(), tested);
-  if (options.checkpoints.resume) {  // what is read, and the engine's beside it to compare; no step ran yet
-    const std::int64_t read = 2 * all + (1 + averages + best) * values;
-    need.copies +=
-        std::max<std::int64_t>(0, read - need.engine - need.batches - need.checkpoint - need.copies);
-  }
+  // What a resumed run reads, 2 * all + (1 + averages + best) * values, is less than these before its first step.
   return need;
 }
 

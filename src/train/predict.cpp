@@ -1,10 +1,15 @@
 #include "resnet/predict.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "base/threads.h"
 #include "data/preprocess.h"
 #include "resnet/images.h"
 #include "train/batches.h"
@@ -35,6 +40,7 @@ class Files final : public data::Dataset::Source {
     }
     out = {1, 1, 3, {0, 0, 0}};
   }
+  const std::filesystem::path& path(std::int64_t i) const { return files_[static_cast<std::size_t>(i)]; }
   const std::string& error(std::int64_t i) const { return errors_[static_cast<std::size_t>(i)]; }
 
  private:
@@ -60,13 +66,112 @@ void check(const PredictOptions& options) {
 }
 
 // The answer for a picture by itself.
-Prediction answer(Model& model, const data::Image& image, const PredictOptions& options) {
+Prediction answer(const Model& model, const data::Image& image, const PredictOptions& options) {
   const Shape shape = example_of(model.preprocessing(), image);
   Tensor images(Shape{1, shape[1], shape[2], shape[0]});
   data::preprocess(model.preprocessing(), image, images.values(), ImageLayout::nhwc);
   const Tensor logits = infer(model.engine(), ImageView::nhwc(images.view<float>()), options.views);
   return {{}, {}, model.top_of(logits, 0, options.top)};
 }
+
+// body(0) to body(count - 1) in threads. Throws what one of them threw.
+void in_threads(int threads, std::int64_t count, const std::function<void(std::int64_t)>& body) {
+  std::atomic<std::int64_t> next = 0;
+  std::mutex mutex;
+  std::exception_ptr failure;
+  Threads workers;
+  const auto work = [&](int) {
+    try {
+      for (std::int64_t i = next++; i < count; i = next++) body(i);
+    } catch (...) {
+      next = count;
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  try {
+    workers.start(static_cast<int>(std::min<std::int64_t>(threads, count)), work);
+  } catch (...) {
+    next = count;
+    workers.join();
+    throw;
+  }
+  workers.join();
+  if (failure != nullptr) std::rethrow_exception(failure);
+}
+
+// Files of a network whose input follows the picture's size. Neighbours of one shape go through it together,
+// 1, 2, 4, ... of them, since a model keeps a plan for each size.
+class OfAnyShape {
+ public:
+  OfAnyShape(const Model& model, const Files& files, const PredictOptions& options,
+             const std::function<void(const Prediction&)>& done)
+      : model_(model), files_(files), options_(options), done_(done) {}
+
+  void run() {
+    const int threads = options_.threads > 0 ? options_.threads : model_.engine().device().threads;
+    const std::int64_t most = 4 * std::int64_t{threads};  // that are prepared at once
+    for (std::int64_t first = 0; first < files_.size(); first += most) {
+      std::vector<Tensor> pictures(static_cast<std::size_t>(std::min(most, files_.size() - first)));
+      in_threads(threads, std::ssize(pictures),
+                 [&](std::int64_t i) { pictures[static_cast<std::size_t>(i)] = prepared(first + i); });
+      for (std::int64_t i = 0; i < std::ssize(pictures); ++i)
+        take(first + i, std::move(pictures[static_cast<std::size_t>(i)]));
+    }
+    answer_all();
+  }
+
+ private:
+  // [1,H,W,C]; empty where the file has an error.
+  Tensor prepared(std::int64_t i) const {
+    data::Image image;
+    files_.image(i, image);
+    if (!files_.error(i).empty()) return {};
+    const data::Preprocessing& preprocessing = model_.preprocessing();
+    const Shape shape = data::preprocessed_shape(preprocessing, image.height, image.width);
+    Tensor picture(Shape{1, shape[1], shape[2], shape[0]});
+    data::preprocess(preprocessing, image, picture.values(), ImageLayout::nhwc);
+    return picture;
+  }
+
+  void take(std::int64_t i, Tensor picture) {
+    const std::int64_t elements = picture.shape().elements() * (std::ssize(waiting_) + 1);
+    if (waiting_.empty()) first_ = i;
+    if (!waiting_.empty() &&
+        (picture.shape() != waiting_.front().shape() || std::ssize(waiting_) == options_.batch_size ||
+         elements > data::kMostOfABatch)) {
+      answer_all();
+      first_ = i;
+    }
+    if (files_.error(i).empty()) {
+      waiting_.push_back(std::move(picture));
+    } else {
+      done_({files_.path(i), files_.error(i), {}});
+    }
+  }
+
+  void answer_all() {
+    while (!waiting_.empty()) {
+      const auto count = static_cast<std::int64_t>(std::bit_floor(waiting_.size()));
+      const Shape& of_one = waiting_.front().shape();
+      Tensor images(Shape{count, of_one[1], of_one[2], of_one[3]});
+      float* to = images.values().data();
+      for (std::int64_t n = 0; n < count; ++n)
+        to = std::ranges::copy(waiting_[static_cast<std::size_t>(n)].values(), to).out;
+      const Tensor logits = infer(model_.engine(), ImageView::nhwc(images.view<float>()), options_.views);
+      waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+      for (std::int64_t n = 0; n < count; ++n, ++first_)
+        done_({files_.path(first_), {}, model_.top_of(logits, n, options_.top)});
+    }
+  }
+
+  const Model& model_;
+  const Files& files_;
+  const PredictOptions& options_;
+  const std::function<void(const Prediction&)>& done_;
+  std::vector<Tensor> waiting_;  // of one shape
+  std::int64_t first_ = 0;       // the number of the first of them
+};
 
 }  // namespace
 
@@ -90,24 +195,13 @@ Json json_of(const Prediction& prediction) {
 
 }  // namespace train
 
-void predict(Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
+void predict(const Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done) {
   check(options);
   if (files.empty()) return;
   const auto source = std::make_shared<Files>(files, model.preprocessing());
   const std::optional<Shape> shape = data::fixed_shape(model.preprocessing());
-  if (!shape) {
-    for (std::int64_t i = 0; i < source->size(); ++i) {
-      data::Image image;
-      source->image(i, image);
-      Prediction prediction;
-      if (source->error(i).empty()) prediction = answer(model, image, options);
-      prediction.file = files[static_cast<std::size_t>(i)];
-      prediction.error = source->error(i);
-      done(prediction);
-    }
-    return;
-  }
+  if (!shape) return OfAnyShape(model, *source, options, done).run();
   const data::Dataset dataset(source, "files", {"unknown"}, model.preprocessing(), *shape);
   data::Loader loader(dataset,
                       {.batch_size = std::min(options.batch_size, source->size()),
@@ -118,14 +212,22 @@ void predict(Model& model, std::span<const std::filesystem::path> files, const P
   while (const data::Batch* batch = loader.next()) {
     const Tensor logits = infer(model.engine(), batch->view(), options.views);
     for (std::int64_t n = 0; n < batch->size(); ++n, ++next) {
-      Prediction prediction{files[static_cast<std::size_t>(next)], source->error(next), {}};
+      Prediction prediction{source->path(next), source->error(next), {}};
       if (prediction.error.empty()) prediction.top = model.top_of(logits, n, options.top);
       done(prediction);
     }
   }
 }
 
-Prediction predict(Model& model, std::span<const std::uint8_t> file, const PredictOptions& options) {
+std::vector<Prediction> predict(const Model& model, std::span<const std::filesystem::path> files,
+                                const PredictOptions& options) {
+  std::vector<Prediction> answers;
+  answers.reserve(files.size());
+  predict(model, files, options, [&](const Prediction& answer) { answers.push_back(answer); });
+  return answers;
+}
+
+Prediction predict(const Model& model, std::span<const std::uint8_t> file, const PredictOptions& options) {
   check(options);
   return answer(model, images::decode(file, {}, data::draft_of(model.preprocessing())), options);
 }

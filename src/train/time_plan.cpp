@@ -174,7 +174,9 @@ double PaceMeter::step_size() const {
 
 double PaceMeter::example_seconds(const data::Order& order, double seconds, std::int64_t uncounted,
                                   std::int64_t least) {
-  Stepper stepper(options_.accumulate, options_.clip_norm);
+  constexpr double kTooLong = 10;           // times the seconds: then one step must do
+  constexpr std::int64_t kMostBatches = 2;  // of a step that is measured: it begins, adds, and ends
+  Stepper stepper(std::min(options_.accumulate, kMostBatches), options_.clip_norm);
   WeightAverage average(options_.average);
   std::int64_t steps = 0, examples = 0;  // those of the steps that count
   const double begin = clock_();
@@ -193,8 +195,8 @@ double PaceMeter::example_seconds(const data::Order& order, double seconds, std:
         counted = clock_();
         examples = 0;
       }
-      if (steps >= uncounted + least && clock_() - begin >= seconds)
-        return (clock_() - counted) / static_cast<double>(examples);
+      const double now = clock_(), enough = steps >= uncounted + least ? seconds : kTooLong * seconds;
+      if (steps > uncounted && now - begin >= enough) return (now - counted) / static_cast<double>(examples);
     }
   }
   return 0;

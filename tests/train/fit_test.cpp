@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "support/networks.h"
 #include "train/scripted_engine.h"
@@ -115,7 +116,8 @@ TEST(Fit, LeavesTheNetworkAsItWasWhereItsWarmUpFails) {
     } else {
       options.seconds = 60;
     }
-    const data::Dataset train(std::make_shared<Failing>(), "failing", {"a", "b"}, {}, Shape{1, 4, 4});
+    const data::Dataset train(std::make_shared<Failing>(), "failing", counted(6).classes(),
+                              counted(6).preprocessing(), Shape{1, 4, 4});
     EXPECT_THROW(fit(net, train, counted(6), options), IoError);
     const State after = state_of(net);
     for (std::size_t i = 0; i < before.size(); ++i) {
@@ -163,15 +165,17 @@ TEST(Fit, TellsEveryEventInOrder) {
 
 TEST(Fit, TellsTheRateOfTheEpochAndOfLateAndThatOfAllAtTheEnd) {
   Scripted run;
-  run.log->first_step = std::chrono::milliseconds(100);
-  run.log->other_steps = std::chrono::milliseconds(1);
-  const FitResult result = fit(run.net, counted(40), counted(6), run.options(2));
+  double now = 1000;
+  bool began = false;
+  run.log->stepping = [&](std::int64_t) { now += std::exchange(began, true) ? 0.001 : 0.1; };
+  FitOptions options = run.options(2);
+  options.clock = [&] { return now; };
+  const FitResult result = fit(run.net, counted(40), counted(6), options);
   const Progress &first = run.recorder->steps[9], &second = run.recorder->steps[19];
   EXPECT_EQ(second.epoch, 1);
-  EXPECT_LT(first.examples_per_second, 40 / 0.109);
-  EXPECT_GT(second.examples_per_second, first.examples_per_second) << "the slow step is of the first epoch";
-  EXPECT_GT(second.examples_per_second, result.examples_per_second);
-  EXPECT_LT(result.examples_per_second, 80 / 0.119) << "all steps count";
+  EXPECT_NEAR(first.examples_per_second, 40 / 0.109, 1e-6);
+  EXPECT_NEAR(second.examples_per_second, 40 / 0.01, 1e-6) << "the slow step is of the first epoch";
+  EXPECT_NEAR(result.examples_per_second, 80 / 0.119, 1e-6) << "all steps count";
   EXPECT_NEAR(first.recent_examples_per_second / first.examples_per_second, 1, 0.02) << "within ten seconds";
 }
 

@@ -1,12 +1,10 @@
 // Small data sets and an engine whose answers are known, for the trainer's tests.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -64,7 +62,6 @@ struct EngineLog {
   EngineOptions options;
   std::vector<std::vector<int>> batches;  // the brightness of each example of a step
   std::vector<float> rates;
-  std::chrono::milliseconds first_step{0}, other_steps{0};                   // how long they take at least
   std::function<void(std::int64_t examples)> stepping = {}, inferring = {};  // told of each
 };
 
@@ -98,8 +95,6 @@ class ScriptedEngine final : public IdleEngine {
     log_->batches.push_back(brightness(images));
     log_->rates.push_back(inputs.lr);
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
-    if (const auto pause = steps == 1 ? log_->first_step : log_->other_steps; pause.count() > 0)
-      std::this_thread::sleep_for(pause);
     if (log_->stepping) log_->stepping(images.shape[0]);
     state_.back().second.values()[0] = static_cast<float>(steps);
     return {static_cast<double>(steps * images.shape[0]), steps};

@@ -62,11 +62,16 @@ struct Machine {
   std::int64_t examples = 200, tests = 16, watched = 0;  // the last: of a validation set, if any
   std::int64_t inferred = 0;
   std::function<void(FitOptions&)> with = [](FitOptions&) {};  // what else the run has
+  std::function<void()> started = [] {};                       // called when it begins
 
   struct Watch final : Observer {
     RunInfo run;
     std::int64_t replans = 0, evaluations = 0;
-    void on_start(const RunInfo& info) override { run = info; }
+    std::function<void()> started;
+    void on_start(const RunInfo& info) override {
+      run = info;
+      started();
+    }
     void on_replan(const RunInfo& info) override {
       run = info;
       ++replans;
@@ -102,6 +107,7 @@ struct Machine {
       return std::make_unique<test::ScriptedEngine>(std::move(network), log);
     };
     const auto watch = std::make_shared<Watch>();
+    watch->started = started;
     options.observers = {watch};
     nn::Sequential net = test::tiny_network();
     Outcome outcome;
@@ -210,6 +216,28 @@ TEST(Time, EndsOnTimeWithViewsAndWithStepsOfSeveralBatches) {
   expect_on_time(machine, "moved after every epoch");
   machine.with = [](FitOptions& options) { options.accumulate = 2; };
   EXPECT_LT(expect_on_time(machine, "of two batches").result.steps, 500);
+}
+
+// A step of ten batches takes a hundredth of the time: five of them would have been measured.
+TEST(Time, MeasuresLittleOfStepsOfManyBatches) {
+  Machine machine;
+  machine.with = [](FitOptions& options) { options.accumulate = 10; };
+  expect_on_time(machine, "of ten batches");
+  machine.tests = 1;
+  double told = 0;
+  machine.started = [&] { told = machine.now; };
+  machine.run_in_time();
+  EXPECT_LT(told - machine.begin, 0.02 * machine.budget);
+}
+
+TEST(Time, EndsOnTimeWhereEachStepEndsAnEpoch) {
+  Machine machine;
+  machine.examples = 4;
+  machine.test_seconds = [](std::int64_t) { return 4.0; };
+  expect_on_time(machine, "an even machine");
+  // An evaluation of 64 seconds that takes 128: it is left out as soon as the steps tell.
+  machine.slowness = [](double share) { return share < 0.85 ? 1.0 : 2.0; };
+  EXPECT_LT(machine.run_in_time().result.seconds, 1000 + 64);
 }
 
 TEST(Time, CountsWhatWasSpentBefore) {
