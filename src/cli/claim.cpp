@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "cli/stop_signals.h"
 #include "report/run_record.h"
 #include "report/seeds.h"
 #include "resnet/checkpoint.h"
@@ -53,6 +54,7 @@ RunClaim::RunClaim(const std::string& out, const std::string& model) {
          {report::kConfigFile, report::kMetricsFile, report::kCurvesFile, report::kResultFile})
       records_.push_back(folder_ / name);
     checkpoints_ = folder_ / report::kCheckpoints;
+    if (made_) remove_at_signals(folder_.c_str());
   } catch (const std::bad_alloc&) {
     if (made_) remove_folder(folder_);
     throw;
@@ -101,6 +103,7 @@ void RunClaim::restore_config() const noexcept {
 }
 
 RunClaim::~RunClaim() {
+  remove_at_signals(nullptr);
   if (kept_ || is_gone()) return;
   for (const fs::path& file : records_) {
     if (config_.empty() || file != records_.front()) remove_file(file);

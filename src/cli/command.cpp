@@ -179,6 +179,15 @@ settings::Settings Command::with_data(settings::Settings base) const {
   return base;
 }
 
+void Command::refuse(const std::vector<const char*>& flags, const std::string& why) const {
+  const bool beside = why.starts_with("with ");
+  for (const char* flag : flags) {
+    if (argument(flag).given)
+      throw ConfigError(fmt::format("--{} has no use {}", flag, why),
+                        beside ? "leave one of them out" : "give that too, or leave it out");
+  }
+}
+
 Argument& Command::argument(const std::string& name) {
   return *std::find_if(arguments_.begin(), arguments_.end(),
                        [&](const Argument& a) { return a.name == name; });

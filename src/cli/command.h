@@ -78,6 +78,8 @@ class Command {
   static Argument::Target count(std::string name, std::int64_t& value, std::int64_t most);
   /// The flag --classes, of a network that is made for the command.
   void add_classes(std::int64_t& classes);
+  /// Throws ConfigError for one of these flags that was given: it has no use `why`, "without --sheet FILE".
+  void refuse(const std::vector<const char*>& flags, const std::string& why) const;
   /// The argument called `name`, which must be there.
   Argument& argument(const std::string& name);
   const Argument& argument(const std::string& name) const;

@@ -75,18 +75,12 @@ class Data final : public Command {
   // Flags of outputs that were not asked for.
   void check_flags(const settings::Settings& chosen) const {
     check_outputs({{"--sheet", sheet_}, {"--save-batches", batches_}});
-    const auto refuse = [&](const std::vector<const char*>& flags, const char* of) {
-      for (const char* flag : flags) {
-        if (argument(flag).given)
-          throw ConfigError(fmt::format("--{} has no use without {}", flag, of),
-                            "give that too, or leave it out");
-      }
-    };
-    if (batches_.empty()) refuse({"steps", "batch-size", "drop-last", "sampler"}, "--save-batches FILE");
+    if (batches_.empty())
+      refuse({"steps", "batch-size", "drop-last", "sampler"}, "without --save-batches FILE");
     if (batches_.empty() && sheet_.empty())
       refuse({"recipe", "augment", "crop-padding", "augment-filter", "jitter", "erasing", "cutout", "mixup",
               "cutmix"},
-             "--sheet FILE or --save-batches FILE");
+             "without --sheet FILE or --save-batches FILE");
     if (!chosen.step_changes.empty()) throw ConfigError("--steps is one number here");
   }
 

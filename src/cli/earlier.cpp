@@ -78,22 +78,30 @@ void check_unchanged(const Training& run, const std::vector<std::string>& names)
 
 void check_longer(const Training& run, const data::Dataset& training) {
   const settings::Settings& chosen = run.chosen;
-  if (run.resumed.empty()) return;
+  const bool resumed = !run.resumed.empty();
+  if (!resumed && run.config.empty()) return;
   const std::int64_t batches = settings::training_loader(chosen, training).batches();
   const std::int64_t per_epoch = train::steps_of(batches, chosen.accumulate);
   const std::int64_t had = steps_of(run.earlier, per_epoch);
-  if (chosen.seconds == 0 && run.earlier.seconds == 0 && steps_of(chosen, per_epoch) < had) {
+  if (resumed && chosen.seconds == 0 && run.earlier.seconds == 0 && steps_of(chosen, per_epoch) < had) {
     throw ConfigError(
         fmt::format("the run of {} has {} steps; it may become longer, not shorter", run.resumed, had),
         "leave --epochs and --steps out, or give more; Ctrl-C ends a run with what it has");
+  }
+  if (resumed && run.steps_alone && chosen.step_changes.empty() &&
+      chosen.steps > steps_of_epochs(chosen, per_epoch)) {
+    throw ConfigError(fmt::format("the run of {} ends after {} epochs, {} steps; --steps {} changes nothing",
+                                  run.resumed, chosen.epochs, had, chosen.steps),
+                      "give --epochs too");
   }
   if (!run.epochs_alone) return;
   const bool by_steps = chosen.steps > 0 && (!chosen.step_changes.empty() ||
                                              chosen.steps <= steps_of_epochs(run.earlier, per_epoch));
   if (chosen.seconds == 0 && !by_steps) return;
-  throw ConfigError(fmt::format("the run of {} ends {}; --epochs changes nothing", run.resumed,
-                                chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),
-                    "give --time, or --steps and --epochs");
+  throw ConfigError(
+      fmt::format("the run of {} ends {}; --epochs changes nothing", resumed ? run.resumed : run.config,
+                  chosen.seconds > 0 ? "when its time is over" : "after its planned steps"),
+      resumed ? "give --time, or --steps and --epochs" : "give --steps 0, or --time 0, too");
 }
 
 }  // namespace resnet::cli

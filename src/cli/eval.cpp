@@ -152,20 +152,23 @@ class Eval final : public Command {
                metrics.accuracy_95.high);
     if (!std::isnan(metrics.top5)) fmt::print("top-5 acc {:.4f}, ", metrics.top5);
     fmt::print("calibration error {:.4f}\n\n", metrics.calibration_error);
-    constexpr const char* kLine = "{:<16} {:>8} {:>9} {:>9} {:>9}\n";
-    fmt::print(kLine, "class", "examples", "precision", "recall", "F1");
+    std::size_t width = 16;
+    for (std::size_t k = 0; k < count; ++k) width = std::max(width, name_of(test, k).size());
+    constexpr const char* kLine = "{:<{}} {:>8} {:>9} {:>9} {:>9}\n";
+    fmt::print(kLine, "class", width, "examples", "precision", "recall", "F1");
     for (std::size_t k = 0; k < count; ++k) {
       const ClassMetrics& of = metrics.classes[k];
-      fmt::print(kLine, name_of(test, k), of.examples, shown(of.precision), shown(of.recall), shown(of.f1));
+      fmt::print(kLine, name_of(test, k), width, of.examples, shown(of.precision), shown(of.recall),
+                 shown(of.f1));
     }
-    fmt::print(kLine, "mean", figures.examples, shown(metrics.macro_precision), shown(metrics.macro_recall),
-               shown(metrics.macro_f1));
+    fmt::print(kLine, "mean", width, figures.examples, shown(metrics.macro_precision),
+               shown(metrics.macro_recall), shown(metrics.macro_f1));
     if (count > kMostColumns) return;
-    fmt::print("\nconfusion, a row for each true class, a column for each answer\n{:<16}", "");
+    fmt::print("\nconfusion, a row for each true class, a column for each answer\n{:<{}}", "", width + 3);
     for (std::size_t k = 0; k < count; ++k) fmt::print(" {:>5}", k);
     fmt::print("\n");
     for (std::size_t k = 0; k < count; ++k) {
-      fmt::print("{:>2} {:<13}", k, name_of(test, k));
+      fmt::print("{:>2} {:<{}}", k, name_of(test, k), width);
       for (std::size_t j = 0; j < count; ++j) fmt::print(" {:>5}", metrics.confusion[k * count + j]);
       fmt::print("\n");
     }

@@ -31,7 +31,6 @@ class Seeds {
                                      : RunClaim::of_run(first.resumed)) {}
 
   SeedRuns run() {
-    if (first_.resumed.empty()) begin();
     for (std::int64_t n = 0; n < count() && stop_signal() == 0; ++n) {
       const std::uint64_t seed = seed_of(n);
       const fs::path folder = folder_of(n);

@@ -17,6 +17,7 @@ std::atomic<int> g_signal{0};
 std::atomic<std::int64_t> g_first{0};  // when it came, in nanoseconds
 std::atomic<std::int64_t> g_burst{0};  // nanoseconds
 std::atomic<const char*> g_line{""};   // that the first one writes
+std::atomic<const char*> g_folder{nullptr};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
                   std::atomic<int>::is_always_lock_free,
               "a signal handler may take no lock");
@@ -36,6 +37,7 @@ void write_line(std::string_view text) {
 std::atomic<bool> g_terminal{false};  // whether stderr is one, where a bar may stand in the line
 
 extern "C" void end_at_signal(int signal) {
+  if (const char* const folder = g_folder.load(); folder != nullptr) ::rmdir(folder);
   write_line(g_terminal.load() ? "\nresnet: interrupted; no file is half-written\n"
                                : "resnet: interrupted; no file is half-written\n");
   ::_exit(kSignalBase + signal);
@@ -75,6 +77,10 @@ void handle(void (*handler)(int)) {
 void end_at_signals() {
   g_terminal.store(::isatty(STDERR_FILENO) != 0);
   handle(end_at_signal);
+}
+
+void remove_at_signals(const char* folder) noexcept {
+  g_folder.store(folder);
 }
 
 void stop_at_signals(std::chrono::milliseconds burst, const char* line) {

@@ -14,6 +14,9 @@ inline constexpr int kSignalBase = 128;
 /// is ignored, as nohup does, stays so.
 void end_at_signals();
 
+/// What such a signal removes on its way: an empty folder, by a name that stays where it is; null: nothing.
+void remove_at_signals(const char* folder) noexcept;
+
 /// From now on the first of them sets stop_requested(), and says on stderr what is done now; one that
 /// comes later than `burst` behind it, whichever it is, ends the program as the system does. What comes
 /// sooner is the same request: coreutils' timeout sends its signal twice, a terminal that closes sends

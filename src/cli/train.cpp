@@ -1,6 +1,8 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
+#include <initializer_list>
 #include <iostream>
 
 #include "base/files.h"
@@ -39,7 +41,10 @@ class Train final : public Command {
 
   int run() override {
     const settings::Settings earlier = base();
-    const settings::Settings chosen = from_flags(with_data(earlier));
+    settings::Settings chosen = from_flags(with_data(earlier));
+    check_flags(chosen);
+    if (!chosen.init.empty() && resumed_.empty())  // a recipe's; the file has all weights
+      chosen.dirac = chosen.zero_gamma = chosen.whiten = false;
     if (!resumed_.empty() && chosen.checkpoint_seconds == 0 && chosen.checkpoint_steps == 0)
       throw ConfigError("--checkpoint-every 0 cannot be given with --resume",
                         "a run that goes on keeps checkpoints, which make that possible");
@@ -52,6 +57,7 @@ class Train final : public Command {
         .config = config_,
         .quiet = quiet_,
         .epochs_alone = argument("epochs").given && !argument("steps").given && !argument("time").given,
+        .steps_alone = argument("steps").given && !argument("epochs").given && !argument("time").given,
         .begin = kProgramStart};
     if (chosen.seeds > 1 || (!resumed_.empty() && earlier.seeds > 1)) return run_seeds(training);
     const Trained trained = train_run(training);
@@ -71,6 +77,36 @@ class Train final : public Command {
   }
 
  private:
+  // Flags that would do nothing, of those that somebody gave: recipes and files may have more than is used.
+  void check_flags(const settings::Settings& chosen) const {
+    const auto of_schedule = [&](std::initializer_list<ScheduleKind> kinds) {
+      return std::ranges::find(kinds, chosen.schedule.kind) != kinds.end();
+    };
+    using Kind = ScheduleKind;
+    const auto has = [&](const char* name) { return chosen.augment.find(name) != std::string::npos; };
+    const bool adamw = chosen.optimizer == "adamw";
+    const bool starts = of_schedule({Kind::one_cycle, Kind::triangular}) || chosen.schedule.warmup_epochs > 0;
+    const bool falls = of_schedule({Kind::cosine, Kind::one_cycle, Kind::polynomial, Kind::triangular});
+    const bool changes = has("rotate") || has("trivial") || has("rand");
+    if (adamw) refuse({"momentum", "nesterov"}, "with --optimizer adamw");
+    if (!adamw) refuse({"beta1", "beta2"}, "without --optimizer adamw");
+    if (!starts) refuse({"lr-start"}, "without --warmup, or --schedule one-cycle or triangular");
+    if (!falls) refuse({"lr-final"}, "without --schedule cosine, one-cycle, polynomial or triangular");
+    if (!of_schedule({Kind::one_cycle, Kind::triangular}))
+      refuse({"lr-peak"}, "without --schedule one-cycle or triangular");
+    if (!of_schedule({Kind::polynomial})) refuse({"lr-power"}, "without --schedule polynomial");
+    if (!of_schedule({Kind::step})) refuse({"lr-gamma", "lr-every"}, "without --schedule step");
+    if (!of_schedule({Kind::one_cycle})) refuse({"low-momentum"}, "without --schedule one-cycle");
+    if (!has("crop") || has("resized-crop"))
+      refuse({"crop-padding"}, "without --augment crop or reflect-crop");
+    if (!changes) refuse({"augment-filter"}, "without --augment rotate, trivial or rand");
+    if (chosen.cache == "none") refuse({"cache-size"}, "without --cache memory or disk");
+    if (!chosen.init.empty())
+      refuse({"dirac", "zero-gamma", "whiten"}, "with --init, which gives all weights");
+    if (chosen.seconds > 0 && resumed_.empty())
+      refuse({"epochs", "steps"}, "with --time, which ends the run");
+  }
+
   int run_seeds(const Training& first) const {
     const bool longer = argument("epochs").given || argument("steps").given || argument("time").given;
     const SeedRuns runs = train_seeds(first, longer);

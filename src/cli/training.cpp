@@ -17,6 +17,7 @@
 #include "cli/stop_signals.h"
 #include "data/cache.h"
 #include "data/contact_sheet.h"
+#include "io/model_metadata.h"
 #include "report/run_record.h"
 #include "report/text.h"
 #include "resnet/model_file.h"
@@ -89,10 +90,9 @@ class ModelKeeper final : public Observer {
   std::filesystem::path save() {
     const std::filesystem::path folder = folder_that_is_there();
     const std::filesystem::path file = folder / report::kModelFile;
-    const PathKind kind = kind_of_itself(file);
-    if (kind == PathKind::link || kind == PathKind::other)
-      remove_file(file);  // what it leads to is not the run's
-    save_model(file, net_, dataset_);
+    const ModelFile model = model_of(net_, dataset_);
+    const KnownFolder known(folder);  // whatever a link there leads to is not the run's
+    io::write_safetensors(file, model.state, io::metadata_of(model, file), &known);
     saved_ = true;
     return folder;
   }
@@ -311,6 +311,14 @@ Trained train_run(const Training& run) {
   if (!run.quiet && chosen.seconds > 0) {
     say(fmt::format("time: {:.1f} s of {:.1f} s, {} steps ({})", seconds_since(run.begin), chosen.seconds,
                     trained.result.steps, trained.result.step_plan));
+  }
+  if (const std::int64_t best = trained.result.best_epoch; !run.quiet && best > 0) {
+    const std::int64_t since = trained.result.epochs - best;
+    say(since >= chosen.patience
+            ? fmt::format("patience: no better accuracy for {} epochs; the network of epoch {} "
+                          "is kept",
+                          since, best)
+            : fmt::format("patience: the network of epoch {} is kept, the best so far", best));
   }
   if (!run.quiet && stop_signal() == 0) say("run: " + folder.string());
   return trained;

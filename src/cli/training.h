@@ -21,6 +21,7 @@ struct Training {
   bool of_seeds = false;             // `earlier` is a run of the same seeds
   bool quiet = false;                // no progress bar, no curves
   bool epochs_alone = false;         // --epochs was given, without --steps or --time
+  bool steps_alone = false;          // --steps was given, without --epochs or --time
   SteadyTime begin = {};             // of its time
   std::function<void()> begun = {};  // called when it has begun, or goes on
 };

@@ -46,22 +46,6 @@ void set_augment(Settings& settings, const std::string& text) {
   settings.augment = text;
 }
 
-Option real(const char* name, const char* help, double most, double Settings::*member) {
-  return {name,
-          "X",
-          help,
-          false,
-          [=](Settings& s, const std::string& t) {
-            const std::vector<double> numbers = parse_numbers(name, t, 0, most);
-            if (numbers.size() != 1) {
-              throw ConfigError(fmt::format("--{} cannot be '{}'", name, t),
-                                fmt::format("give a number from 0 to {}", most));
-            }
-            s.*member = numbers[0];
-          },
-          [=](const Settings& s) { return fmt::format("{}", s.*member); }};
-}
-
 }  // namespace
 
 data::Augmentation augmentation(const Settings& settings) {
@@ -118,15 +102,15 @@ void add_augment(Table& table) {
          s.jitter = t;
        },
        [](const Settings& s) { return s.jitter; }});
-  table.add(real("erasing", "probability of erasing a random rectangle of a training image", 1,
-                 &Settings::erasing));
+  table.real("erasing", "probability of erasing a random rectangle of a training image", 0, 1,
+             &Settings::erasing);
   table.number("cutout", "erase a random square of so many pixels a side; 0: none", 0, kMostSide,
                &Settings::cutout);
   constexpr double kMostAlpha = 1000;
-  table.add(real("mixup", "mix training images, with weights from Beta(X, X); 0: no", kMostAlpha,
-                 &Settings::mixup));
-  table.add(real("cutmix", "paste a box of another training image, of a share from Beta(X, X); 0: no",
-                 kMostAlpha, &Settings::cutmix));
+  table.real("mixup", "mix training images, with weights from Beta(X, X); 0: no", 0, kMostAlpha,
+             &Settings::mixup);
+  table.real("cutmix", "paste a box of another training image, of a share from Beta(X, X); 0: no", 0,
+             kMostAlpha, &Settings::cutmix);
   constexpr std::int64_t kMostThreads = 1024;
   table.add({"loader-threads",
              "N",

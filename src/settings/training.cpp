@@ -20,14 +20,6 @@ bool belongs_to(std::string_view name, std::string_view part) {
   return name == part || (name.starts_with(part) && name.substr(part.size()).starts_with('.'));
 }
 
-std::string first_convolution_of(const nn::Module& net) {
-  std::string path;
-  nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
-    if (path.empty() && parameter.kind == nn::ParameterKind::weight) path = name.substr(0, name.rfind('.'));
-  });
-  return path;
-}
-
 // Where weights were trained on pictures normalised otherwise than `has`, as far as that is known; else "".
 std::string note_of_normalization(const Weights& weights, const data::Normalization& has) {
   data::Normalization wants;
@@ -52,7 +44,7 @@ std::string note_of_normalization(const Weights& weights, const data::Normalizat
 std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module& net) {
   std::vector<std::string> frozen;
   if (!settings.freeze.empty()) frozen = split_at_commas(settings.freeze);
-  if (settings.whiten) frozen.push_back(first_convolution_of(net));
+  if (settings.whiten) frozen.push_back(stem_of(net));
   const std::string head = head_of(net);
   std::vector<ParameterGroup> groups;
   std::vector<bool> used(frozen.size(), false);

@@ -142,6 +142,16 @@ assert "is split by" not in run("eval", "seeded").stderr
 for label in range(CLASSES):
     for i in range(12):
         put(f"others/{'abc'[label]}/{i}.png", png(bytes(byte for byte in pixels_of(label, generator) for _ in range(3)), SIDE, SIDE))
+# Tables keep their columns beside long names.
+for label in range(CLASSES):
+    for i in range(4):
+        put(f"long/{'abc'[label] * 20}/{i}.png", png(bytes(byte for byte in pixels_of(label, generator) for _ in range(3)), SIDE, SIDE))
+run("train", "long", "--resize", "8", "--channels", "4,4", "--blocks", "1,1", "--batch-size", "3", "--steps", "1", "--quiet", "--out", "long-run")
+rows = run("eval", "long-run").stdout.splitlines()
+figures = [line for line in rows if line.startswith(("class ", "mean ", "aaa", "bbb", "ccc"))]
+assert len(figures) == 5 and len({len(line) for line in figures}) == 1, rows
+matrix = rows[rows.index("confusion, a row for each true class, a column for each answer") + 1:]
+assert len(matrix) == 4 and len({len(line) for line in matrix}) == 1, rows
 run("eval", "seeded", "--data", "others", says="that share alone is tested on; --val-split 1 tests on all of it")
 assert json.loads(run("eval", "seeded", "--data", "others", "--val-split", 1, "--json").stdout)["examples"] == 36
 run("eval", "seeded", "--save-predictions", "files.csv", "--mistakes", "files.svg")
@@ -166,6 +176,16 @@ for name in ("broken.png", "gone.png", "notes.txt"):
 objects = json.loads(run("predict", "run", pictures / "broken.png", pictures / "03.png", "--json", code=1).stdout)
 assert set(objects[0]) == {"file", "error"} and objects[1]["label"] == "0"
 assert json.loads(run("predict", "run", "-", "--json", data=b"nothing", code=1).stdout)[0]["file"] == "-"
+# The network's input follows the picture's size: neighbours of one shape go together, and have the answers that each has alone.
+shapes = [(8, 8)] * 3 + [(24, 8), (8, 8), (24, 8), (24, 8)] + [(8, 24)] * 6
+for i, (width, height) in enumerate(shapes):
+    pixels = bytes(min(255, 20 + 90 * (i % CLASSES) + generator.randrange(30)) for _ in range(width * height))
+    put(f"shapes/{i:02}.png", png(pixels, width, height) if i != 10 else b"no picture")
+together, alone = (json.loads(run("predict", "run", "shapes", "--json", "--top", 3, "--batch-size", batch, code=1).stdout) for batch in (4, 1))
+assert [pathlib.Path(item["file"]).name for item in together] == [f"{i:02}.png" for i in range(len(shapes))], together
+assert ["error" in item for item in together] == [i == 10 for i in range(len(shapes))], together
+for one, other in zip(together, alone):
+    assert one.get("label") == other.get("label") and abs(one.get("probability", 0) - other.get("probability", 0)) < 1e-4, (one, other)
 strip = HERE / "strip.png"
 strip.write_bytes(png(bytes(5000), 1, 5000))
 for model in ("run", "colour"):

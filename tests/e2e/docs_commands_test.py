@@ -52,7 +52,8 @@ RUN = {
     "resnet import resnet18-f37072fd.pth": [],
     "resnet import resnet18-f37072fd.pth --classes imagenet.txt --out resnet18.safetensors": [],
     "resnet predict resnet18.safetensors photo.jpg": [],
-    "resnet train photos/ --model resnet18 --recipe finetune --init resnet18-f37072fd.pth": [*CROPPED, "--epochs", "2"],
+    "resnet train photos/ --model resnet18 --recipe finetune --init resnet18-f37072fd.pth --resize 256 --crop 224 --normalize imagenet":
+        [*CROPPED, "--epochs", "2"],
 }
 LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
           "runs/small/report.html", "runs/five/summary.json", "art/model.safetensors", "resnet18.safetensors"]

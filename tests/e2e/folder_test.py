@@ -102,8 +102,8 @@ if sanitized() and sanitized()[0] == "__tsan_":  # which holds a signal back unt
     print("ThreadSanitizer: not stopped while a pipe is read")
     del opened[1]
 for data, is_open in opened:
-    for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = start("train", data, *NETWORK, "--out", "cut", "--quiet")
+    for stop, code, seeds in ((signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)):
+        process = start("train", data, *NETWORK, "--seeds", seeds, "--out", "cut", "--quiet")
         deadline = time.time() + TIMEOUT
         while time.time() < deadline and process.poll() is None and not is_open(process):
             time.sleep(0.001)

@@ -71,6 +71,10 @@ run("train", *SMALL, "--normalize", "0.5/0.25", "--quiet", "--out", "normal")
 for flags, told in (([], True), (["--normalize", "0.5/0.25"], False)):
     said = run("train", *SMALL, *flags, "--init", "normal/model.safetensors", "--steps", "1", "--out", f"seen-{told}").stderr
     assert ("init: its weights were trained on pictures with --normalize 0.5/0.25, these have none\n" in said) == told, said
+# Its weights stand where a recipe would have made others, and none is frozen.
+run("train", *SMALL, "--recipe", "fast", "--init", "normal/model.safetensors", "--steps", "1", "--out", "own")
+config = (HERE / "own/config.toml").read_text()
+assert all(f"{flag} = 'no'\n" in config for flag in ("whiten", "dirac", "zero-gamma")), config
 # What an export is measured by fits a shorter side of 1024 as well.
 run("import", "plain.safetensors", "--resize", "1024", "--crop", "24", "--out", "large.safetensors")
 assert "on 8 pictures of noise" in run("export", "large.safetensors", "--onnx", "large.onnx").stdout

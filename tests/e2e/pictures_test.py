@@ -176,9 +176,13 @@ assert "12 pictures to train on, 12 to validate on, 6 to test on, 2 classes" in 
 watched = run("train", "parts", *SMALL[:-1], "--batch-size", "4", "--steps", "6", "--patience", "2", "--out", "watched", "--json",
               says="note: val/ is what a training is watched on, test/ what it is tested on at its end\n")
 assert "note: 4 pictures of val/ are in train/ or test/ too" in watched.stderr, watched.stderr
-assert "12 training examples, 12 to validate, 6 to test;" in watched.stderr and "  val acc 0." in watched.stderr, watched.stderr
+assert "12 training examples, 12 to validate, 6 to test; 6 steps in 2 epochs" in watched.stderr and "  val acc 0." in watched.stderr, watched.stderr
 result = json.loads(watched.stdout)
 assert (result["overlaps"], result["val_overlaps"]) == (0, 4), result
+assert f"patience: the network of epoch {result['best_epoch']} is kept, the best so far\n" in watched.stderr, watched.stderr
+ended = run("train", "parts", *SMALL[:-1], "--batch-size", "4", "--steps", "30", "--lr", "0", "--patience", "2", "--out", "ended", "--json")
+assert "patience: no better accuracy for 2 epochs; the network of epoch 1 is kept\n" in ended.stderr, ended.stderr
+assert json.loads(ended.stdout)["epochs"] == 3, ended.stdout
 tested = json.loads(run("eval", "watched", "--json").stdout)
 assert tested["examples"] == 6 and tested["test_acc"] == result["test_acc"], (tested, result)
 metrics = (HERE / "watched/metrics.csv").read_text().splitlines()
