@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "data/preprocess.h"
 #include "resnet/images.h"
+#include "train/prediction.h"
 
 namespace resnet::serve {
 namespace {
@@ -172,19 +173,6 @@ bool Batcher::next_pictures(std::vector<Picture>& pictures) {
   return true;
 }
 
-Tensor Batcher::outputs_of(std::span<const Picture> pictures) {
-  const Tensor* input = &pictures[0].input;
-  Tensor batch;
-  if (pictures.size() > 1) {
-    const Shape& shape = input->shape();
-    batch = Tensor(Shape{std::ssize(pictures), shape[1], shape[2], shape[3]});
-    float* to = batch.values().data();
-    for (const Picture& picture : pictures) to = std::ranges::copy(picture.input.values(), to).out;
-    input = &batch;
-  }
-  return infer(model_.engine(), ImageView::nhwc(input->view<float>()), options_.views);
-}
-
 void Batcher::classify(std::vector<Picture>& pictures) {
   while (next_pictures(pictures)) {
     try {
@@ -196,7 +184,7 @@ void Batcher::classify(std::vector<Picture>& pictures) {
 }
 
 void Batcher::answer(const std::vector<Picture>& pictures) {
-  const Tensor logits = outputs_of(pictures);
+  const Tensor logits = train::outputs_of(model_, pictures, options_.views, &Picture::input);
   metrics_.count_pictures(std::ssize(pictures));
   for (std::size_t n = 0; n < pictures.size(); ++n) {
     try {  // one whose output is not finite is the only one

@@ -74,7 +74,6 @@ class Batcher {
   Picture decoded(File file, std::optional<data::Preprocessor>& preprocessor) const;
   void hand_over(Picture picture);
   bool next_pictures(std::vector<Picture>& pictures);
-  Tensor outputs_of(std::span<const Picture> pictures);
   void answer(const std::vector<Picture>& pictures);
   void finish(const File& file, Prediction prediction, bool failed = false) noexcept;
 

@@ -1,17 +1,15 @@
 #include "resnet/predict.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
-#include "base/threads.h"
 #include "data/preprocess.h"
 #include "resnet/images.h"
+#include "tensor/thread_pool.h"
 #include "train/batches.h"
 #include "train/prediction.h"
 
@@ -60,6 +58,14 @@ Shape example_of(const data::Preprocessing& preprocessing, const data::Image& im
   }
 }
 
+// [1,H,W,C], as the network sees it.
+Tensor prepared(const data::Preprocessing& preprocessing, const data::Image& image) {
+  const Shape shape = example_of(preprocessing, image);
+  Tensor input(Shape{1, shape[1], shape[2], shape[0]});
+  data::preprocess(preprocessing, image, input.values(), ImageLayout::nhwc);
+  return input;
+}
+
 void check(const PredictOptions& options) {
   if (options.top < 1 || options.batch_size < 1 || options.threads < 0)
     throw ConfigError("PredictOptions: top and batch_size must be at least 1, threads at least 0");
@@ -67,37 +73,9 @@ void check(const PredictOptions& options) {
 
 // The answer for a picture by itself.
 Prediction answer(const Model& model, const data::Image& image, const PredictOptions& options) {
-  const Shape shape = example_of(model.preprocessing(), image);
-  Tensor images(Shape{1, shape[1], shape[2], shape[0]});
-  data::preprocess(model.preprocessing(), image, images.values(), ImageLayout::nhwc);
-  const Tensor logits = infer(model.engine(), ImageView::nhwc(images.view<float>()), options.views);
+  const Tensor input = prepared(model.preprocessing(), image);
+  const Tensor logits = infer(model.engine(), ImageView::nhwc(input.view<float>()), options.views);
   return {{}, {}, model.top_of(logits, 0, options.top)};
-}
-
-// body(0) to body(count - 1) in threads. Throws what one of them threw.
-void in_threads(int threads, std::int64_t count, const std::function<void(std::int64_t)>& body) {
-  std::atomic<std::int64_t> next = 0;
-  std::mutex mutex;
-  std::exception_ptr failure;
-  Threads workers;
-  const auto work = [&](int) {
-    try {
-      for (std::int64_t i = next++; i < count; i = next++) body(i);
-    } catch (...) {
-      next = count;
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-    }
-  };
-  try {
-    workers.start(static_cast<int>(std::min<std::int64_t>(threads, count)), work);
-  } catch (...) {
-    next = count;
-    workers.join();
-    throw;
-  }
-  workers.join();
-  if (failure != nullptr) std::rethrow_exception(failure);
 }
 
 // Files of a network whose input follows the picture's size. Neighbours of one shape go through it together,
@@ -106,15 +84,28 @@ class OfAnyShape {
  public:
   OfAnyShape(const Model& model, const Files& files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done)
-      : model_(model), files_(files), options_(options), done_(done) {}
+      : model_(model),
+        files_(files),
+        options_(options),
+        done_(done),
+        pool_(options.threads > 0 ? options.threads : model.engine().device().threads) {}
 
   void run() {
-    const int threads = options_.threads > 0 ? options_.threads : model_.engine().device().threads;
-    const std::int64_t most = 4 * std::int64_t{threads};  // that are prepared at once
+    const std::int64_t most = 4 * std::int64_t{pool_.threads()};  // that are prepared at once
     for (std::int64_t first = 0; first < files_.size(); first += most) {
       std::vector<Tensor> pictures(static_cast<std::size_t>(std::min(most, files_.size() - first)));
-      in_threads(threads, std::ssize(pictures),
-                 [&](std::int64_t i) { pictures[static_cast<std::size_t>(i)] = prepared(first + i); });
+      std::vector<std::exception_ptr> failures(pictures.size());
+      pool_.parallel_for(std::ssize(pictures), [&](std::int64_t i, int) {
+        const auto at = static_cast<std::size_t>(i);
+        try {
+          pictures[at] = read(first + i);
+        } catch (...) {  // too little memory is no file's fault
+          failures[at] = std::current_exception();
+        }
+      });
+      for (const std::exception_ptr& failure : failures) {
+        if (failure != nullptr) std::rethrow_exception(failure);
+      }
       for (std::int64_t i = 0; i < std::ssize(pictures); ++i)
         take(first + i, std::move(pictures[static_cast<std::size_t>(i)]));
     }
@@ -123,15 +114,10 @@ class OfAnyShape {
 
  private:
   // [1,H,W,C]; empty where the file has an error.
-  Tensor prepared(std::int64_t i) const {
+  Tensor read(std::int64_t i) const {
     data::Image image;
     files_.image(i, image);
-    if (!files_.error(i).empty()) return {};
-    const data::Preprocessing& preprocessing = model_.preprocessing();
-    const Shape shape = data::preprocessed_shape(preprocessing, image.height, image.width);
-    Tensor picture(Shape{1, shape[1], shape[2], shape[0]});
-    data::preprocess(preprocessing, image, picture.values(), ImageLayout::nhwc);
-    return picture;
+    return files_.error(i).empty() ? prepared(model_.preprocessing(), image) : Tensor();
   }
 
   void take(std::int64_t i, Tensor picture) {
@@ -153,12 +139,8 @@ class OfAnyShape {
   void answer_all() {
     while (!waiting_.empty()) {
       const auto count = static_cast<std::int64_t>(std::bit_floor(waiting_.size()));
-      const Shape& of_one = waiting_.front().shape();
-      Tensor images(Shape{count, of_one[1], of_one[2], of_one[3]});
-      float* to = images.values().data();
-      for (std::int64_t n = 0; n < count; ++n)
-        to = std::ranges::copy(waiting_[static_cast<std::size_t>(n)].values(), to).out;
-      const Tensor logits = infer(model_.engine(), ImageView::nhwc(images.view<float>()), options_.views);
+      const Tensor logits = train::outputs_of(
+          model_, std::span(waiting_).first(static_cast<std::size_t>(count)), options_.views);
       waiting_.erase(waiting_.begin(), waiting_.begin() + count);
       for (std::int64_t n = 0; n < count; ++n, ++first_)
         done_({files_.path(first_), {}, model_.top_of(logits, n, options_.top)});
@@ -171,6 +153,7 @@ class OfAnyShape {
   const std::function<void(const Prediction&)>& done_;
   std::vector<Tensor> waiting_;  // of one shape
   std::int64_t first_ = 0;       // the number of the first of them
+  ThreadPool pool_;              // that reads
 };
 
 }  // namespace
