@@ -27,6 +27,23 @@ WeightExtents weight_extents(const Shape& shape) {
   return {shape[0], shape[1], shape.rank() == 4 ? shape[2] * shape[3] : 1};
 }
 
+// Calls f(where it lies in the public layout, where behind the plan) for each weight.
+template <class F>
+void for_each_weight(const Shape& shape, const F& f) {
+  const auto [co, ci, taps] = weight_extents(shape);
+  constexpr std::int64_t kTile = 16;  // of a tile both sides stay in L1
+  for (std::int64_t o0 = 0; o0 < co; o0 += kTile) {
+    for (std::int64_t i0 = 0; i0 < ci; i0 += kTile) {
+      for (std::int64_t i = i0; i < std::min(ci, i0 + kTile); ++i) {
+        for (std::int64_t t = 0; t < taps; ++t) {
+          for (std::int64_t o = o0; o < std::min(co, o0 + kTile); ++o)
+            f((o * ci + i) * taps + t, (t * ci + i) * co + o);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void state_to_native(StateOrder order, View<const float> from, float* to) {
@@ -34,12 +51,7 @@ void state_to_native(StateOrder order, View<const float> from, float* to) {
     std::copy_n(from.data, from.shape.elements(), to);
     return;
   }
-  const auto [co, ci, taps] = weight_extents(from.shape);
-  for (std::int64_t o = 0; o < co; ++o) {
-    for (std::int64_t i = 0; i < ci; ++i) {
-      for (std::int64_t t = 0; t < taps; ++t) to[(t * ci + i) * co + o] = from.data[(o * ci + i) * taps + t];
-    }
-  }
+  for_each_weight(from.shape, [&](std::int64_t at, std::int64_t native) { to[native] = from.data[at]; });
 }
 
 void state_from_native(StateOrder order, const Shape& shape, const float* from, float* to) {
@@ -47,12 +59,7 @@ void state_from_native(StateOrder order, const Shape& shape, const float* from, 
     std::copy_n(from, shape.elements(), to);
     return;
   }
-  const auto [co, ci, taps] = weight_extents(shape);
-  for (std::int64_t o = 0; o < co; ++o) {
-    for (std::int64_t i = 0; i < ci; ++i) {
-      for (std::int64_t t = 0; t < taps; ++t) to[(o * ci + i) * taps + t] = from[(t * ci + i) * co + o];
-    }
-  }
+  for_each_weight(shape, [&](std::int64_t at, std::int64_t native) { to[at] = from[native]; });
 }
 
 void images_to_native(const ImageView& images, float* to, std::int64_t first, std::int64_t last) {
