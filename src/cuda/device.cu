@@ -32,6 +32,9 @@ namespace {
 
 thread_local char last_error[512] = "";
 
+// Where a block has more, several of them share a multiprocessor only if that has shared memory rather than cache.
+constexpr std::uint32_t kSharedOfOne = 32 << 10;
+
 int failed(const char* message) {
   std::snprintf(last_error, sizeof last_error, "%s", message);
   return RESNET_DEVICE_FAILED;
@@ -200,12 +203,14 @@ int launch(resnet_stream* stream, const resnet_launch* launch) {
   if (launch->shared_bytes > std::uint32_t{device::kMostShared})
     return failed("a kernel was given more shared memory than there is");
   if (launch->shared_bytes > std::uint32_t{device::kSharedUnasked}) {
-    int status = checked(
-        cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, device::kMostShared));
-    if (status == 0)  // rather than a cache: two blocks of such a kernel share a multiprocessor
-      status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                            cudaSharedmemCarveoutMaxShared));
-    if (status != 0) return status;
+    if (const int status = checked(
+            cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, device::kMostShared)))
+      return status;
+  }
+  if (launch->shared_bytes > kSharedOfOne) {
+    if (const int status = checked(cudaFuncSetAttribute(entry, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                                        cudaSharedmemCarveoutMaxShared)))
+      return status;
   }
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -260,7 +265,8 @@ int elapsed(resnet_event* first, resnet_event* last, float* milliseconds) {
 
 int begin_capture(resnet_stream* stream) {
   if (const int status = on(stream)) return status;
-  return checked(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeThreadLocal));
+  // Relaxed: what a library allocates or loads meanwhile is no part of the graph, and no reason to give it up.
+  return checked(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeRelaxed));
 }
 int end_capture(resnet_stream* stream, resnet_graph** graph) {
   if (const int status = on(stream)) return status;

@@ -6,6 +6,7 @@
 #define RESNET_WORD __device__ __forceinline__
 #define RESNET_UNROLL _Pragma("unroll")
 #define RESNET_NO_UNROLL _Pragma("unroll 1")
+#define RESNET_UNROLL_8 _Pragma("unroll 8")
 
 namespace resnet::device {
 

@@ -7,6 +7,7 @@
 #define RESNET_WORD inline
 #define RESNET_UNROLL
 #define RESNET_NO_UNROLL
+#define RESNET_UNROLL_8
 
 namespace resnet::device {
 

@@ -194,7 +194,7 @@ class GpuEngine : public AheadEngine {
   std::string plan_text(const Shape& images, Mode mode) override {
     const Gate::Pass pass = gate_.read();
     const gpu::Executor& executor = plans_.planned(mode == Mode::train ? Kind::step : Kind::infer, images);
-    const std::string note = device_.library_note();
+    const std::string note = device_.note();
     return plan::to_string(executor.plan()) + note + (note.empty() ? "" : "\n");
   }
   // On the device: what the process needs besides is the mirror of the state. `scratch` is what these plans

@@ -24,7 +24,7 @@ std::string libraries_of(const gpu::Device& device) {
 }
 
 std::string note_of(const gpu::Device& device) {
-  if (device.missing_library().empty()) return device.library_note();
+  if (const std::string note = device.note(); !note.empty() || device.missing_library().empty()) return note;
   return device.missing_library() +
          ": own kernels compute all convolutions; RESNET_CUDNN_DIR names the folder of cuDNN's libraries";
 }

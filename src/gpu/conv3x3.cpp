@@ -15,7 +15,7 @@ using ops::Gate;
 
 constexpr std::int64_t kChannels = device::kConvChannels, kPixels = device::kConvPixels;
 constexpr std::int64_t kCard = 132;  // multiprocessors
-constexpr std::int64_t kWide = 128;  // outputs of a block where there are blocks enough
+constexpr std::int64_t kWide = 128;  // outputs of a block where two of them and more share a multiprocessor
 
 // Whether it is such a convolution, of maps that are all bf16.
 bool fits(const Machine& machine, const ConvGeometry& g, std::initializer_list<DType> maps) {
@@ -33,7 +33,7 @@ struct Tiles {
   std::int64_t pixels() const { return n * h * w; }
   std::int64_t of_pixels() const { return divided(pixels(), kPixels); }
   std::int64_t columns() const {
-    return out % kWide == 0 && of_pixels() * (out / kWide) >= kWide ? kWide : kChannels;
+    return out % kWide == 0 && of_pixels() * (out / kWide) >= 2 * kWide ? kWide : kChannels;
   }
   std::int64_t blocks() const { return of_pixels() * (out / columns()); }
   int shared_bytes() const { return device::conv3x3_shared_bytes(narrow(columns()), narrow(w), narrow(in)); }

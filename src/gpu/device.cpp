@@ -62,7 +62,9 @@ Device::Device(const resnet_device_api& api, int number) : api_(api), number_(nu
   }
   expect(api.use(number), "taking the device");
   expect(api.make_stream(&stream_), "making a stream");
-  expect(api.make_stream(&copies_), "making a stream");
+  const int status = api.make_stream(&copies_);
+  if (status != RESNET_DEVICE_DONE) api.end_stream(stream_);  // no destructor will
+  expect(status, "making a stream");
 }
 
 Device::~Device() {
@@ -141,6 +143,14 @@ void Device::release_pinned(void* memory) noexcept {
   if (getpid() == process_ && api_.use(number_) == RESNET_DEVICE_DONE) api_.release_pinned(memory);
 }
 
+void Device::End::operator()(resnet_graph* graph) const noexcept {
+  if (getpid() == device->process_) device->api_.end_graph(graph);
+}
+
+void Device::End::operator()(resnet_event* event) const noexcept {
+  if (getpid() == device->process_) device->api_.end_event(event);
+}
+
 void Device::copy(void* to, const void* from, std::int64_t bytes) {
   expect_own_process();
   if (bytes > 0) expect(api_.copy(stream_, to, from, static_cast<std::uint64_t>(bytes)), "copying");
@@ -207,7 +217,8 @@ std::string Device::library_text() const {
   return fmt::format("cuDNN {}.{}.{}", library_ / 10000, library_ / 100 % 100, library_ % 100);
 }
 
-std::string Device::library_note() const {
+std::string Device::note() const {
+  if (!not_captured_.empty()) return "steps are launched one kernel at a time, in no graph: " + not_captured_;
   if (refused_.empty()) return "";
   return fmt::format(
       "{} does not compute {} of {} passes of convolutions that it was asked for, own kernels do: {}",
@@ -218,21 +229,24 @@ void Device::synchronize() {
   expect(api_.synchronize(stream_), "computing");
 }
 
-void Device::begin_capture() {
+Device::Graph Device::captured(const std::function<void()>& ask) {
   expect_own_process();
   expect(api_.use(number_), "taking the device");
-  expect(api_.begin_capture(stream_), "capturing a graph");
-}
-
-Device::Graph Device::end_capture() {
   resnet_graph* graph = nullptr;
-  expect(api_.end_capture(stream_, &graph), "capturing a graph");
-  return {graph, api_.end_graph};
-}
-
-void Device::drop_capture() noexcept {
-  resnet_graph* graph = nullptr;
-  if (api_.end_capture(stream_, &graph) == RESNET_DEVICE_DONE) api_.end_graph(graph);
+  try {
+    expect(api_.begin_capture(stream_), "capturing a graph");
+    try {
+      ask();
+    } catch (...) {  // or the stream would never run anything again
+      if (api_.end_capture(stream_, &graph) == RESNET_DEVICE_DONE) api_.end_graph(graph);
+      throw;
+    }
+    expect(api_.end_capture(stream_, &graph), "capturing a graph");
+  } catch (const DeviceError& error) {  // a device that has failed says so once more where it is asked next
+    not_captured_ = error.what();
+    return {};
+  }
+  return {graph, {this}};
 }
 
 void Device::launch(const Graph& graph) {
@@ -245,7 +259,7 @@ Device::Moment Device::make_moment() {
   expect(api_.use(number_), "taking the device");
   resnet_event* made = nullptr;
   expect(api_.make_event(&made), "making an event");
-  return {made, api_.end_event};
+  return {made, {this}};
 }
 
 void Device::record(const Moment& moment) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -61,21 +62,27 @@ class Device {
   /// "cuDNN 9.19.0", which belongs to what a run records; "" where there is none, or
   /// nobody has asked for it.
   std::string library_text() const;
-  /// Passes that the library was asked for and does not compute; "" where there are none.
-  std::string library_note() const;
+  /// What the user should know: that work could not be captured, or which passes the library was asked for and
+  /// does not compute. "" where there is nothing.
+  std::string note() const;
   /// Why there is no library, where somebody has asked for it; else "".
   const std::string& missing_library() const noexcept { return library_why_; }
 
-  /// Work that is asked for between these does not run; it is kept, and launched as one.
-  void begin_capture();
-  using Graph = std::unique_ptr<resnet_graph, void (*)(resnet_graph*)>;
-  Graph end_capture();
-  /// Ends it as well, and keeps nothing.
-  void drop_capture() noexcept;
+  /// Ends what is the device's. Nothing in a child of fork(), to which it does not belong.
+  struct End {
+    const Device* device = nullptr;
+    void operator()(resnet_graph* graph) const noexcept;
+    void operator()(resnet_event* event) const noexcept;
+  };
+
+  /// What `ask` asks for, which does not run: it is kept, to be launched as one. None where the device cannot
+  /// do that, of which note() tells.
+  using Graph = std::unique_ptr<resnet_graph, End>;
+  Graph captured(const std::function<void()>& ask);
   void launch(const Graph& graph);
 
   /// A moment between what has been asked for and what is asked for next, by the device's own clock.
-  using Moment = std::unique_ptr<resnet_event, void (*)(resnet_event*)>;
+  using Moment = std::unique_ptr<resnet_event, End>;
   Moment mark();
   /// One that record() makes what mark() gives.
   Moment make_moment();
@@ -122,6 +129,7 @@ class Device {
   resnet_stream* copies_ = nullptr;  // of what is copied beside
   std::int32_t library_ = -1;        // its version; 0: there is none, -1: not asked for
   std::string library_why_;          // there is none
+  std::string not_captured_;         // why
   std::map<resnet_convolution, Prepared, ByBytes> prepared_;
   std::map<resnet_convolution, std::string, ByBytes> refused_;
 };

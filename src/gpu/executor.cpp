@@ -111,6 +111,7 @@ std::vector<Work> Executor::work_of_run() {
 void Executor::bind(Arena& arena) {
   unbind();
   graph_.reset();
+  runs_ = 0;
   arena.state_has_changed();  // nothing is prepared at the new addresses
   place(arena.state(), arena.work());
   copies_ = {};
@@ -138,19 +139,16 @@ void Executor::prepare() {
   arena_->run_by(*this);
 }
 
+void Executor::launch_all() {
+  device_.fill(constants_.data(), 0, sizeof(std::int32_t));
+  for (const Merged& one : merged_) device_.launch(one.work);
+}
+
 void Executor::run() {
   prepare();
-  if (graph_ == nullptr) {
-    device_.begin_capture();
-    try {
-      device_.fill(constants_.data(), 0, sizeof(std::int32_t));
-      for (const Merged& one : merged_) device_.launch(one.work);
-    } catch (...) {
-      device_.drop_capture();  // or the stream would never run anything again
-      throw;
-    }
-    graph_ = device_.end_capture();
-  }
+  // Not the first one: what a library loads and allocates at its first run may be in no graph.
+  if (graph_ == nullptr && runs_++ == 1) graph_ = device_.captured([this] { launch_all(); });
+  if (graph_ == nullptr) return launch_all();
   device_.launch(graph_);
 }
 

@@ -1,4 +1,4 @@
-// Runs a Plan on a device: its launches, captured once as a graph.
+// Runs a Plan on a device: its launches, captured as a graph.
 #pragma once
 
 #include <algorithm>
@@ -97,6 +97,7 @@ class Executor {
   std::vector<Work> work_of_run();
   void launch_call(std::size_t call);
   void launch_copies();
+  void launch_all();
   void prepare();
 
   plan::Plan plan_;
@@ -113,7 +114,8 @@ class Executor {
   std::vector<Merged> merged_;           // the same, with the updates in one
   Memory updates_;                       // of merged_
   std::int64_t besides_ = 0;             // bytes of copies_ and updates_
-  Device::Graph graph_{nullptr, nullptr};
+  std::int64_t runs_ = 0;                // in no graph
+  Device::Graph graph_;
 };
 
 }  // namespace resnet::gpu

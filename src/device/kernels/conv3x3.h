@@ -289,17 +289,30 @@ RESNET_WORD NormEight norm_of(const Conv3x3Args& g, int c) {
   return norm;
 }
 
+/// What a gradient takes of other maps at eight neighbours.
+struct Beside {
+  Chunk8 addend = {}, x = {};
+  unsigned mask = 0;
+};
+RESNET_WORD Beside load_beside(const Conv3x3Args& g, std::int64_t at) {
+  Beside beside;
+  if (g.addend != nullptr) beside.addend = load_chunk<8>(static_cast<const Bf16*>(g.addend) + at);
+  if (g.norm_x != nullptr) beside.x = load_chunk<8>(static_cast<const Bf16*>(g.norm_x) + at);
+  if (g.mask != nullptr) beside.mask = g.mask[at / 8];
+  return beside;
+}
+
 /// Eight neighbours of dx, gated where a ReLU was before them, and the norm's sums of them.
-RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, const NormEight& norm,
-                                 double (&sums)[2][8]) {
+RESNET_WORD void finish_gradient(const Conv3x3Args& g, Eight v, std::int64_t at, const Beside& beside,
+                                 const NormEight& norm, double (&sums)[2][8]) {
   if (g.addend != nullptr) {
-    const Eight addend = load_eight(static_cast<const Bf16*>(g.addend) + at);
+    const Eight addend = eight_of(beside.addend);
     RESNET_UNROLL
     for (int k = 0; k < 8; ++k) v.v[k] += addend.v[k];
   }
   if (g.norm_x == nullptr) return store_chunk(static_cast<Bf16*>(g.y) + at, chunk_of(v));
-  const Eight x = load_eight(static_cast<const Bf16*>(g.norm_x) + at);
-  const unsigned bits = g.mask != nullptr ? g.mask[at / 8] : bits_of_table(norm, x);
+  const Eight x = eight_of(beside.x);
+  const unsigned bits = g.mask != nullptr ? beside.mask : bits_of_table(norm, x);
   const Chunk8 dz = chunk_of(passing(v, bits));
   store_chunk(static_cast<Bf16*>(g.y) + at, dz);
   add_gradient_sums(sums, eight_of(dz), x, norm.mean);
@@ -322,16 +335,22 @@ RESNET_WORD void conv3x3(const Conv3x3Args& g) {
     NormEight norm;
     if (kPass == Pass::forward && g.bias != nullptr) bias = load_eight(g.bias + c);
     if (kPass != Pass::forward && g.norm_x != nullptr) norm = norm_of(g, c);
+    constexpr int kRows = kConv3x3Threads / 8;  // that are finished at once
+    const int left = products.pixels - products.first, rows = left < kConvPixels ? left : kConvPixels;
+    const std::int64_t first = std::int64_t{products.first} * g.out + c;
+    Beside next;  // of the row that comes after: it is there when this one's sums are
+    if (kPass != Pass::forward && thread() / 8 < rows)
+      next = load_beside(g, first + thread() / 8 * std::int64_t{g.out});
     RESNET_NO_UNROLL
-    for (int row = thread() / 8; row < kConvPixels; row += kConv3x3Threads / 8) {
-      const int pixel = products.first + row;
+    for (int row = thread() / 8; row < rows; row += kRows) {
       const Eight v = Products::take(row, half, chunk);
-      if (pixel >= products.pixels) continue;
-      const std::int64_t at = std::int64_t{pixel} * g.out + c;
+      const std::int64_t at = first + std::int64_t{row} * g.out;
       if constexpr (kPass == Pass::forward) {
         finish_forward(g, v, at, bias, of_channels);
       } else {
-        finish_gradient(g, v, at, norm, of_channels);
+        const Beside beside = next;
+        if (row + kRows < rows) next = load_beside(g, at + std::int64_t{kRows} * g.out);
+        finish_gradient(g, v, at, beside, norm, of_channels);
       }
     }
     if (g.parts == nullptr) continue;

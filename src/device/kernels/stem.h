@@ -66,12 +66,21 @@ struct Stem {
       begins.store(i, static_cast<std::uint16_t>(p / g.wo * g.sh * g.pitch + p % g.wo * g.sw * g.ci));
     }
     const int first = first_row * g.sh - g.ph, count = (rows - 1) * g.sh + g.kh + 1, extent = g.width * g.ci;
-    for (int i = thread(); i < count * g.pitch; i += kThreads) {
-      const int row = first + i / g.pitch, e = i % g.pitch - g.pw * g.ci;
-      const bool valid = row >= 0 && row < g.height && e >= 0 && e < extent;
-      const auto* x = static_cast<const T*>(g.x);
-      inputs.store(
-          i, rounded<Bf16>(valid ? to_float(x[(std::int64_t{image} * g.height + row) * extent + e]) : 0.0F));
+    const auto* x = static_cast<const T*>(g.x) + std::int64_t{image} * g.height * extent;
+    constexpr int kAtOnce = 4;  // loads that wait beside each other
+    RESNET_NO_UNROLL
+    for (int i = thread(); i < count * g.pitch; i += kAtOnce * kThreads) {
+      float v[kAtOnce];
+      RESNET_UNROLL
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int at = i + k * kThreads, row = first + at / g.pitch, e = at % g.pitch - g.pw * g.ci;
+        const bool valid = at < count * g.pitch && row >= 0 && row < g.height && e >= 0 && e < extent;
+        v[k] = valid ? to_float(x[std::int64_t{row} * extent + e]) : 0.0F;
+      }
+      RESNET_UNROLL
+      for (int k = 0; k < kAtOnce; ++k) {
+        if (const int at = i + k * kThreads; at < count * g.pitch) inputs.store(at, rounded<Bf16>(v[k]));
+      }
     }
   }
 

@@ -98,13 +98,15 @@ RESNET_WORD void merge_sums(double (&sums)[kSums], const double* parts, std::int
   constexpr int kSlices = kThreads / kMergeChannels;
   const Shared<double> all = shared<double>(0);
   const int slice = thread() / kMergeChannels, of = thread() % kMergeChannels;
-  RESNET_UNROLL
-  for (int s = 0; s < kSums; ++s) {
-    double sum = 0;
-    for (std::int64_t part = slice; c < channels && part < count; part += kSlices)
-      sum += parts[(part * kSums + s) * channels + c];
-    all.store((s * kSlices + slice) * kMergeChannels + of, sum);
+  double mine[kSums] = {};
+  const std::int64_t end = c < channels ? count : 0;
+  RESNET_UNROLL_8
+  for (std::int64_t part = slice; part < end; part += kSlices) {
+    RESNET_UNROLL
+    for (int s = 0; s < kSums; ++s) mine[s] += parts[(part * kSums + s) * channels + c];
   }
+  RESNET_UNROLL
+  for (int s = 0; s < kSums; ++s) all.store((s * kSlices + slice) * kMergeChannels + of, mine[s]);
   sync();
   RESNET_UNROLL
   for (int s = 0; s < kSums; ++s) {
