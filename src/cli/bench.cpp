@@ -132,6 +132,8 @@ class Bench final : public Command {
            {"precision", precision},
            {"device", figures.device.kind},
            {"device_name", figures.device.name},
+           {"libraries", figures.device.libraries},
+           {"note", figures.device.note},
            {"examples_per_second", figures.examples_per_second},
            {"step_ms",
             Json::object({{"median", figures.median_ms}, {"min", figures.min_ms}, {"max", figures.max_ms}})},
@@ -185,6 +187,8 @@ class Bench final : public Command {
       }
       Json object = Json::object({{"device", figures.device.kind},
                                   {"device_name", figures.device.name},
+                                  {"libraries", figures.device.libraries},
+                                  {"note", figures.device.note},
                                   {"isa", figures.device.target},
                                   {"peak_gflops", figures.peak_gflops},
                                   {"memory_gbytes_per_second", figures.memory_gbytes},

@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 #include "device_check/asked.h"
 #include "gpu/peak.h"
+#include "train/diagnosis.h"
 
 namespace resnet::device_check {
 namespace {
@@ -140,6 +141,7 @@ Json layers(const Asked& asked) {
     const bench::StepTimes steps =
         bench::time_steps(*engine, asked.images, asked.classes, asked.steps, bench::Work::train);
     const std::vector<CallTime> calls = timed_calls(*engine, e, asked.steps);
+    train::check_finite(*engine);  // a speed of NaN is none
     fmt::print("\n{} in {}\n", title(asked), name);
     Total all;
     std::map<std::string, Total> by_op;

@@ -78,7 +78,7 @@ Json peaks(const Asked& asked) {
 }
 
 Json parity(const Asked& asked) {
-  Json networks = Json::list();
+  std::vector<Json> networks(asked.forms.size(), Json::list());  // of each form
   std::string failed;
   struct Tested {
     Asked asked;
@@ -101,22 +101,25 @@ Json parity(const Asked& asked) {
   for (const auto& tested : all) {
     const Asked& of = tested->asked;
     const bench::Oracle oracle = tested->oracle.get();
-    for (const Precision form : of.forms) {
+    for (std::size_t i = 0; i < of.forms.size(); ++i) {
+      const Precision form = of.forms[i];
       const auto engine = engine_for(of, tested->network, form);
       const bench::Check check = oracle.check(*engine, form);
       const std::string what = fmt::format("{} {}", title(of), name_of(form));
       row(what, fmt::format("{:.1e} ({})", check.difference, check.tensor),
           fmt::format("{:.1e} allowed", check.tolerance));
-      networks.push_back(Json::object({{"model", of.model},
-                                       {"form", name_of(form)},
-                                       {"tensor", check.tensor},
-                                       {"l2_difference", check.difference},
-                                       {"tolerance", check.tolerance}}));
+      networks[i].push_back(Json::object({{"model", of.model},
+                                          {"tensor", check.tensor},
+                                          {"l2_difference", check.difference},
+                                          {"tolerance", check.tolerance}}));
       if (!check.passed() && failed.empty()) failed = what;
     }
   }
   if (!failed.empty()) throw FormatError("the gradients of " + failed + " differ from the reference's");
-  return Json::object({{"networks", networks}});
+  Json figures = Json::object();
+  for (std::size_t i = 0; i < networks.size(); ++i)
+    figures.add(std::string(name_of(asked.forms[i])), networks[i]);
+  return figures;
 }
 
 Json hashes(const Asked& asked) {

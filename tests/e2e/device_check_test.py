@@ -10,7 +10,7 @@ import subprocess
 from program import HERE, PROGRAM, SOURCE, TIMEOUT, put
 
 PACK = HERE / "pack"
-PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "own", "library", "overlap", "train", "pytorch", "parity", "resnet50", "sanitizer", "ncu"]
+PARTS = ["machine", "peaks", "kernels", "gradients", "hashes", "layers", "train", "pytorch", "resnet50", "parity", "sanitizer", "ncu", "own", "library", "overlap"]
 OF_A_CARD = {"own", "library", "overlap", "pytorch", "resnet50", "sanitizer", "ncu"}
 os.environ.pop("OUT", None)
 
@@ -112,6 +112,10 @@ assert results["parity"][0] == "timed out", results
 assert results["ncu"] == ("left out", "the time is over"), results
 assert table.startswith("resnet.cpp ") and "1 passed, 3 failed, 1 left out" in table, table
 
+# Nor is a part begun for which too little is left.
+table, figures = check("short", "--seconds", "5", code=1)
+assert figures["passed"] == figures["failed"] == 0 and figures["parts"]["machine"]["why"].endswith(" s are left, too few"), figures
+
 # Without cuDNN, which failed: what follows the part layers does not ask for it.
 program.write_text("""#!/bin/sh
 [ "$RESNET_CUDNN_DIR" = /nowhere ] || { echo "device_check: cuda:0 failed while computing a convolution by cuDNN" >&2; exit 1; }
@@ -124,8 +128,23 @@ results = {name: (part["result"], part["why"]) for name, part in figures["parts"
 assert results["layers"] == ("FAILED", "f32: device_check: cuda:0 failed while computing a convolution by cuDNN"), results
 assert table.count("| cuDNN | left out from here on | the part layers did not pass |") == 1, table
 assert results["own"] == ("passed", "") and figures["parts"]["own"]["figures"] == {"bf16": 1, "tf32": 1}, figures
-assert results["library"] == ("left out", "the part layers did not pass: no cuDNN from there on"), results
+assert results["library"] == ("left out", "cuDNN was left out"), results
 assert results["parity"][0] == "passed", results
+
+# Nor where its convolutions are wrong, which the part kernels finds.
+tests = PACK / "bin" / "gpu_tests"
+tests.rename(PACK / "gpu_tests.real")
+tests.write_text("""#!/bin/sh
+case "$*" in
+  *list*) printf 'Cudnn.\\n  ConvolutionsMatchTheirReference\\n' ;;
+  *) exit 1 ;;
+esac
+""")
+tests.chmod(0o755)
+table, figures = check("wrong", "--only", "kernels,parity", code=1)
+assert table.count("| cuDNN | left out from here on | the part kernels did not pass |") == 1, table
+assert figures["parts"]["parity"]["result"] == "passed", figures
+(PACK / "gpu_tests.real").rename(tests)
 
 # A form that fails takes none of the others with it, and its error is told last.
 program.write_text("""#!/bin/sh
@@ -139,7 +158,7 @@ assert figures["parts"]["layers"]["why"] == "tf32: device_check: tf32 fell off t
 # Where it is f32 alone, which never asks for cuDNN, that stays.
 program.write_text("""#!/bin/sh
 case "$*" in *"--forms f32"*) echo "device_check: f32 fell" >&2; exit 1 ;; esac
-[ "${RESNET_CUDNN_DIR:-}" != /nowhere ] || exit 1
+case "$*" in "parity "*tf32*) ;; *) [ "${RESNET_CUDNN_DIR:-}" != /nowhere ] || exit 1 ;; esac
 printf '{"%s":1}\\n' "${*##*--forms }"
 """)
 table, figures = check("exact", "--only", "layers,parity", code=1)
@@ -150,7 +169,7 @@ assert figures["parts"]["parity"]["result"] == "passed" and "left out from here 
 def run_part(name, limit=60, **more):
     work = HERE / f"part-{name}"
     environment = os.environ | {"CHECK_WORK": str(work), "CHECK_BIN": str(work / "bin"), "CHECK_OUT": str(work), "CHECK_FLAGS": "",
-                                "CHECK_LIMIT": str(limit), "CHECK_SLOWER": "1", "PATH": f"{HERE / 'tools'}:{os.environ['PATH']}"} | more
+                                "CHECK_LIMIT": str(limit), "CHECK_SLOWER": "1", "CHECK_STEPS": "", "PYTHON": "python3", "PATH": f"{HERE / 'tools'}:{os.environ['PATH']}"} | more
     return subprocess.run(["sh", PACK / "device_check.sh", "--part", name], env=environment, capture_output=True, text=True,
                           timeout=TIMEOUT, check=False)
 
@@ -160,14 +179,32 @@ def put_script(path, text):
     (HERE / path).chmod(0o755)
 
 
-put_script("tools/ncu", 'echo "$@"\n')
-put("part-ncu/layers.log", b'{"bf16":{"longest":["stem_forward_bf16","conv3x3_forward_bf16"]}}\n')
-patterns = re.findall(r"regex:(\S+)", run_part("ncu").stdout)
-assert len(patterns) == 2 and any(re.search(pattern, "stem_forward_f32_kernel") for pattern in patterns), patterns
-put_script("tools/compute-sanitizer", 'echo "dir=$RESNET_CUDNN_DIR $*"\n')
+def profiled(kernel, ns):
+    return f"""  {kernel}(Args) (64, 1, 1)x(256, 1, 1), Context 1, Stream 7, Device 0, CC 9.0
+    Section: GPU Speed Of Light Throughput
+    Metric Name             Metric Unit Metric Value
+    Duration                         ns     {ns:,.2f}
+    DRAM Throughput                   %        71.30
+"""
+
+
+put_script("tools/ncu", f"echo \"$@\"\ncat <<'END'\n{profiled('stem_forward_f32', 5300)}{profiled('stem_forward_f32', 4100)}{profiled('norm_apply', 700)}END\n")
+put("part-ncu/layers.log", b'{"bf16":{"longest":["stem_forward_bf16","conv3x3_forward_bf16","norm_train"]}}\n')
+said = run_part("ncu").stdout
+pattern = re.search(r"regex:(\S+)", said).group(1)
+assert all(re.search(pattern, name) for name in ("stem_forward_f32_kernel", "conv3x3_forward_bf16", "norm_pool_moments", "norm_apply")), pattern
+assert not re.search(pattern, "stem_weight_gradient_bf16"), pattern
+assert re.findall(r"^\| .*", said, re.M) == ["| ncu, norm_apply | 0.7 us | DRAM Throughput 71.30;  |", "| ncu, stem_forward_f32 | 5.3 us | DRAM Throughput 71.30;  |"], said
+put_script("tools/ncu", "echo No kernels were profiled\n")
+none = run_part("ncu")
+assert none.returncode == 1 and none.stdout.endswith("ncu profiled no kernel\n"), none.stdout
+put_script("tools/compute-sanitizer", 'echo "dir=$RESNET_CUDNN_DIR $*"\n[ $2 = synccheck ] || echo "========= ERROR SUMMARY: 0 errors"\n')
 put("part-sanitizer/layers.log", b"")
-said = run_part("sanitizer").stdout
+watched = run_part("sanitizer")
+said = watched.stdout
 assert said.count("dir=/nowhere --tool") == 3 and said.count("--target-processes all") == 3, said
+assert "| memcheck of a small step | ERROR SUMMARY: 0 errors |" in said and said.endswith("synccheck ends with 1\n"), said
+assert watched.returncode == 1, "a tool that tells nothing has not passed"
 put_script("tools/slow", 'case $1 in -c) sleep 4 ;; *) echo "$@" ;; esac\n')
 put("part-pytorch/layers.log", b"")
 said = run_part("pytorch", PYTHON=str(HERE / "tools" / "slow")).stdout
