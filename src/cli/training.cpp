@@ -185,6 +185,20 @@ bool has_checkpoints(const Training& run) {
   return !run.resumed.empty() && !checkpoints_in(fs::path(run.resumed) / report::kCheckpoints).empty();
 }
 
+// A run that was trained and has no checkpoint would be trained anew over its network and its curves.
+void check_nothing_lost(const Training& run) {
+  const fs::path folder = run.resumed, result = folder / report::kResultFile;
+  if (!is_there(folder / report::kModelFile) &&
+      !(is_there(result) && report::read_result(result).steps > 0)) {
+    return;
+  }
+  throw ConfigError(
+      fmt::format("{} was trained, and its checkpoints are gone", run.resumed),
+      fmt::format("resnet train --config {} --out DIR trains it anew; --init {} begins with "
+                  "its network",
+                  (folder / report::kConfigFile).string(), (folder / report::kModelFile).string()));
+}
+
 data::TrainTest open_for(const Training& run) {
   data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
   const data::Dataset& training = sets.train;
@@ -255,6 +269,7 @@ Trained train_run(const Training& run) {
   const settings::Settings& chosen = run.chosen;
   // What a run began with is not chosen again. Of all else that may not change a checkpoint says so.
   if (!run.resumed.empty() && !has_checkpoints(run)) {
+    check_nothing_lost(run);
     check_unchanged(run, options_but_those_that_may_change({"data", "data-dir"}));
   } else if (!run.resumed.empty()) {
     check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",

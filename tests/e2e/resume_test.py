@@ -158,9 +158,19 @@ result = run("train", "--resume", "damaged", *REST, says=f"passed over: damaged/
 assert "going on from damaged/checkpoints/step-" in result.stderr, result.stderr
 expect_equal(damaged, result, "steady", steady)
 
-# Without a checkpoint it is the run that it was all the same.
+# A run that was trained and has no checkpoint is not trained anew over what it left.
 shutil.copytree(half, HERE / "early")
 shutil.rmtree(HERE / "early/checkpoints")
+for left in (["model.safetensors", "result.json"], ["result.json"]):
+    before = files_of(HERE / "early")
+    assert set(left) <= set(before), before
+    result = run("train", "--resume", "early", *REST, "--epochs", "20", code=2,
+                 says="early was trained, and its checkpoints are gone")
+    assert result.stderr.count("\n") == 2 and "resnet train --config early/config.toml --out DIR" in result.stderr, result.stderr
+    assert files_of(HERE / "early") == before, (left, "touched it")
+    (HERE / "early" / left[0]).unlink()
+
+# One that has left nothing begins anew, as the run that it was.
 before = files_of(HERE / "early")
 for flags, code, says in ((["--lr", "0.1"], 2, "has --lr 0.05, this one 0.1"),
                           (["--momentum", "0"], 2, "has --momentum 0.9, this one 0"),

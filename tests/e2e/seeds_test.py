@@ -161,7 +161,8 @@ put_noise("data", 40)
 run("train", "--resume", "mixed", "--seeds", 3, "--quiet")
 # One that was killed before its first checkpoint begins anew, also where the folder is called otherwise by now.
 (HERE / "mixed").rename(HERE / "moved")
-(HERE / "moved/seed-1/result.json").unlink()
+for name in ("result.json", "model.safetensors"):
+    (HERE / "moved/seed-1" / name).unlink()
 shutil.rmtree(HERE / "moved/seed-1/checkpoints")
 again = json.loads(run("train", "--resume", "moved", "--json", "--quiet").stdout)
 assert again["complete"] and len(again["runs"]) == 3, again
