@@ -9,16 +9,13 @@
 #include <sstream>
 #include <string_view>
 
-#include "base/files.h"
 #include "base/json.h"
 #include "base/sha256.h"
 #include "base/text.h"
-#include "base/toml.h"
 #include "data/survey.h"
 #include "report/html_assets.h"
 #include "report/html_pictures.h"
 #include "report/plot.h"
-#include "report/run_record.h"
 #include "report/seeds.h"
 #include "resnet/version.h"
 #include "train/calibration.h"
@@ -55,6 +52,12 @@ struct Set {
   std::string key;
   std::map<std::int64_t, std::string> pictures;  // of the test set, by example
   std::vector<std::pair<std::int64_t, std::string>> samples;
+};
+
+struct Wanted {
+  const data::Dataset* dataset;
+  std::int64_t example;
+  std::string* picture;
 };
 
 class Page {
@@ -152,14 +155,25 @@ class Page {
     return sets_.size() - 1;
   }
 
-  // The worst mistakes first, then one of each cell, a second of each, ...
+  // The worst mistakes first, then the samples, then one of each cell, a second of each, ...
   void choose_pictures() {
     std::int64_t left = options_.pictures;
     const auto take = [&](std::size_t run, std::int64_t example) {
-      if (left > 0 && sets_[set_of_[run]].pictures.try_emplace(example).second) --left;
+      Set& set = sets_[set_of_[run]];
+      if (left < 1) return;
+      const auto [at, is_new] = set.pictures.try_emplace(example);
+      if (!is_new) return;
+      --left;
+      wanted_.push_back({&set.data->test, example, &at->second});
     };
     for (std::size_t run = 0; run < runs_.size(); ++run) {
       for (const std::int64_t example : worst_[run]) take(run, example);
+    }
+    for (Set& set : sets_) {
+      const std::size_t most = kMostSamples / sets_.size();
+      for (const std::int64_t i : report::samples_of(set.data->train, most, kMostOfClass))
+        set.samples.emplace_back(i, "");
+      for (auto& [example, picture] : set.samples) wanted_.push_back({&set.data->train, example, &picture});
     }
     for (std::size_t n = 0; n < kMostOfCell && left > 0; ++n) {
       for (std::size_t run = 0; run < runs_.size(); ++run) {
@@ -168,25 +182,14 @@ class Page {
         }
       }
     }
-    for (Set& set : sets_) {
-      const std::size_t most = kMostSamples / sets_.size();
-      for (const std::int64_t i : report::samples_of(set.data->train, most, kMostOfClass))
-        set.samples.emplace_back(i, "");
-    }
   }
 
   void load_pictures() {
-    std::int64_t all = 0, done = 0, bytes = 0;
-    for (const Set& set : sets_) all += static_cast<std::int64_t>(set.pictures.size() + set.samples.size());
-    const auto load = [&](const data::Dataset& dataset, std::int64_t example, std::string& picture) {
-      if (bytes < options_.picture_bytes) picture = report::picture_uri(dataset, example);
-      bytes += static_cast<std::int64_t>(picture.size());
-      ++done;
-      if (options_.seen) options_.seen(done, all);
-    };
-    for (Set& set : sets_) {
-      for (auto& [example, picture] : set.samples) load(set.data->train, example, picture);
-      for (auto& [example, picture] : set.pictures) load(set.data->test, example, picture);
+    std::int64_t done = 0, bytes = 0;
+    for (const auto& [dataset, example, picture] : wanted_) {
+      if (bytes < options_.picture_bytes) *picture = report::picture_uri(*dataset, example);
+      bytes += static_cast<std::int64_t>(picture->size());
+      if (options_.seen) options_.seen(++done, std::ssize(wanted_));
     }
   }
 
@@ -199,12 +202,13 @@ class Page {
     std::vector<Series> curves;
     for (const ReportedRun& run : runs_) curves.push_back(run.curves);
     page.add("validated", report::are_validated(curves));
-    if (runs_.size() > 1) add_band(page, report::band_of(curves));
+    if (runs_.size() > 1) add_band(page, curves);
     return page;
   }
 
-  static void add_band(Json& page, const report::Band& band) {
-    page.add("mean", json_of_curves(band.mean));
+  static void add_band(Json& page, std::span<const Series> runs) {
+    const report::Band band = report::band_of(runs);
+    page.add("mean", json_of_curves(report::mean_of(runs)));
     page.add("low", json_of_curves(band.low));
     page.add("high", json_of_curves(band.high));
   }
@@ -364,28 +368,13 @@ class Page {
   std::span<const ReportedRun> runs_;
   const HtmlReportOptions& options_;
   std::vector<Set> sets_;
+  std::vector<Wanted> wanted_;       // pictures of the sets, the most important ones first
   std::vector<std::size_t> set_of_;  // of each run
   std::vector<std::vector<MatrixCell>> cells_;
   std::vector<std::vector<std::int64_t>> worst_;
 };
 
 }  // namespace
-
-ReportedRun load_run(const std::filesystem::path& folder) {
-  if (const PathKind kind = kind_of(folder); kind == PathKind::file || kind == PathKind::other) {
-    throw FormatError(fmt::format("{} is no folder of a run", folder.string()),
-                      report::hint_for_run(folder, report::kMetricsFile, "give the folder of a run"));
-  }
-  ReportedRun run{.curves = load_series(folder)};
-  if (const auto config = folder / report::kConfigFile; path_exists(config)) {
-    for (const TomlEntry& entry : parse_toml(read_text(config), config.string()))
-      run.settings.emplace_back(entry.table.empty() ? entry.name : entry.table + "." + entry.name,
-                                entry.value.value_or(""));
-  }
-  if (const auto result = folder / report::kResultFile; path_exists(result))
-    run.result = report::read_result(result);
-  return run;
-}
 
 std::string html_report(std::span<const ReportedRun> runs, const HtmlReportOptions& options) {
   if (runs.empty()) throw ConfigError("a page needs a run");

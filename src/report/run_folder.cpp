@@ -1,12 +1,14 @@
-// The records of a run on the disk, and reading them back for a plot.
+// The records of a run on the disk, and reading them back for a plot or a page.
 #include <fmt/core.h>
 
 #include <optional>
 #include <utility>
 
 #include "base/files.h"
+#include "base/toml.h"
 #include "report/plot.h"
 #include "report/run_record.h"
+#include "resnet/html_report.h"
 #include "resnet/report.h"
 
 namespace resnet {
@@ -121,6 +123,22 @@ Series load_series(const std::filesystem::path& run) {
   if (const std::filesystem::path config = run / report::kConfigFile; folder && path_exists(config))
     report::read_config(config, series);
   return series;
+}
+
+ReportedRun load_run(const std::filesystem::path& folder) {
+  if (const PathKind kind = kind_of(folder); kind == PathKind::file || kind == PathKind::other) {
+    throw FormatError(fmt::format("{} is no folder of a run", folder.string()),
+                      report::hint_for_run(folder, report::kMetricsFile, "give the folder of a run"));
+  }
+  ReportedRun run{.curves = load_series(folder)};
+  if (const auto config = folder / report::kConfigFile; path_exists(config)) {
+    for (const TomlEntry& entry : parse_toml(read_text(config), config.string()))
+      run.settings.emplace_back(entry.table.empty() ? entry.name : entry.table + "." + entry.name,
+                                entry.value.value_or(""));
+  }
+  if (const auto result = folder / report::kResultFile; path_exists(result))
+    run.result = report::read_result(result);
+  return run;
 }
 
 }  // namespace resnet

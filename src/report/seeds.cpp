@@ -186,6 +186,19 @@ Series mean_of(std::span<const Series> runs) {
   const Series of_all = band_of(runs).mean;
   mean.points = of_all.points;
   mean.validated = of_all.validated;
+  constexpr std::array kMembers = {&CurvePoint::loss, &CurvePoint::train_acc, &CurvePoint::test_acc};
+  for (std::size_t i = 0; i < kCurves.size(); ++i) {
+    std::vector<double> ends;
+    double x = 0;
+    for (const Series& run : runs) {
+      const Last last = last_of(kCurves[i], run);
+      if (!last.measured || !std::isfinite(last.value) || !is_place(last.x)) continue;
+      ends.push_back(last.value);
+      x = std::max(x, last.x);
+    }
+    const auto point = std::ranges::find(mean.points, x, &CurvePoint::x);
+    if (ends.size() > 1 && point != mean.points.end()) (*point).*kMembers.at(i) = spread_of(ends).mean;
+  }
   return mean;
 }
 

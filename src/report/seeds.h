@@ -44,7 +44,8 @@ struct Band {
 };
 Band band_of(std::span<const Series> runs);
 
-/// The mean of the runs of one folder as curves of one run, called "runs/five, mean of 5".
+/// The mean of the runs of one folder as curves of one run, called "runs/five, mean of 5". Its last values
+/// are the mean of the runs' last ones, wherever each of them ended (--time), at the place of the last.
 Series mean_of(std::span<const Series> runs);
 
 /// curves_svg() of runs that differ in their seed: a thin line for each, the mean in full, and a band around

@@ -198,7 +198,7 @@ class Drawing {
     }
     out_ += "</g>\n";
     add("<text class=\"end\" x=\"{}\" y=\"68.5\">mean ± deviation</text>\n", kFieldRight);
-    final_values(band_->mean);
+    final_values(report::mean_of(runs_));
   }
 
   /// Where epochs end and where the test accuracy was measured: markers that tell the runs apart, and

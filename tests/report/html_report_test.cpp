@@ -118,6 +118,22 @@ TEST_F(HtmlReport, RunsOfTheSameDataShareItsPictures) {
   EXPECT_FALSE(json["mean"][0].empty());
 }
 
+TEST_F(HtmlReport, TheMeanEndsWithTheRunsOwnEnds) {
+  std::vector<ReportedRun> runs(2);
+  runs[0].curves = {.name = "a", .points = {{1, 1, 0.5, 0.5}, {1.5, 1, 0.5, 0.625}}};
+  runs[1].curves = {.name = "b", .points = {{1, 1, 0.5, 0.5}, {1.75, 1, 0.5, 0.875}}};
+  EXPECT_EQ(data_of(html_report(runs))["mean"][2].back().back(), (std::vector<double>{1.75, 0.75}));
+}
+
+// The surest mistake is the last example: it is there where the bytes end.
+TEST_F(HtmlReport, TheWorstMistakeIsLoadedFirst) {
+  ReportedRun run = judged(31, 3, Pictures::Kind::colour);
+  run.evaluation->answers[30].probability = 1;
+  const std::int64_t one = static_cast<std::int64_t>(report::picture_uri(run.data->test, 0).size());
+  const auto set = data_of(html_report(std::vector{run}, {.picture_bytes = 3 * one}))["sets"][0];
+  EXPECT_TRUE(set["pictures"].contains("30")) << set["pictures"].size();
+}
+
 TEST_F(HtmlReport, ThePageOfAThousandClassesIsBounded) {
   const std::string page = html_report(std::vector{judged(20000, 1000)});
   EXPECT_LT(page.size(), 4'000'000U);

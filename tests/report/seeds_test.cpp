@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "io/folder_test.h"
+#include "report/plot.h"
 #include "report/run_record.h"
 #include "report/simulated_run.h"
 
@@ -96,6 +97,19 @@ TEST_F(Seeds, MeanIsARunOfItsOwn) {
   EXPECT_EQ(mean.points[0].loss, 2);
   EXPECT_EQ(mean.points[0].train_acc, 0.375);
   EXPECT_EQ(mean.points[0].test_acc, 0.5);
+}
+
+TEST_F(Seeds, LastValuesOfTheMeanAreOfEachRunsOwnEnd) {
+  const std::vector<Series> runs = {
+      {.name = "five/seed-0", .points = {{8, 0.5, 0.5, 0.5}, {8.4, 0.25, 0.75, 0.625}}},
+      {.name = "five/seed-1", .points = {{8, 0.5, 0.5, 0.5}, {8.5, 0.125, 1, 0.875}}}};
+  EXPECT_THAT(band_svg(runs), HasSubstr(">0.750</text>")) << "and not 0.500, of the last epoch of both";
+  const Series mean = mean_of(runs);
+  EXPECT_EQ(last_of(kCurves[0], mean).value, 0.1875);
+  EXPECT_EQ(last_of(kCurves[1], mean).value, 0.875);
+  EXPECT_EQ(last_of(kCurves[2], mean).value, 0.75);
+  EXPECT_EQ(last_of(kCurves[2], mean).x, 8.5);
+  EXPECT_EQ(mean.points.front().test_acc, 0.5);
 }
 
 TEST_F(Seeds, PictureHasTheBandEachRunAndTheMean) {
