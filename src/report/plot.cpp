@@ -39,21 +39,31 @@ std::string without_path(const std::string& dataset) {
   return dataset.substr(0, colon + 1) + dataset.substr(slash + 1);
 }
 
-std::vector<XY> thinned(std::vector<XY> piece) {
+std::vector<std::vector<XY>> thinned(std::vector<std::vector<XY>> pieces) {
   constexpr std::size_t kGroups = 2048;
-  if (piece.size() <= 4 * kGroups) return piece;
-  const auto by_y = [](const XY& a, const XY& b) { return a.y < b.y; };
-  const auto size = static_cast<std::ptrdiff_t>((piece.size() + kGroups - 1) / kGroups);
-  std::vector<XY> result;
-  for (auto begin = piece.begin(); begin != piece.end();) {
-    const auto end = begin + std::min(size, piece.end() - begin);
+  struct Point {
+    XY at;
+    std::size_t piece;
+  };
+  std::vector<Point> points;
+  for (std::size_t k = 0; k < pieces.size(); ++k) {
+    for (const XY& at : pieces[k]) points.push_back({at, k});
+  }
+  if (points.size() <= 4 * kGroups) return pieces;
+  const auto by_y = [](const Point& a, const Point& b) { return a.at.y < b.at.y; };
+  const auto size = static_cast<std::ptrdiff_t>((points.size() + kGroups - 1) / kGroups);
+  for (std::vector<XY>& piece : pieces) piece.clear();
+  for (auto begin = points.begin(); begin != points.end();) {
+    const auto end = begin + std::min(size, points.end() - begin);
     const auto [low, high] = std::minmax_element(begin, end, by_y);
     for (auto point = begin; point != end; ++point) {
-      if (point == begin || point == low || point == high || point == end - 1) result.push_back(*point);
+      if (point == begin || point == low || point == high || point == end - 1)
+        pieces[point->piece].push_back(point->at);
     }
     begin = end;
   }
-  return result;
+  std::erase_if(pieces, [](const std::vector<XY>& piece) { return piece.empty(); });
+  return pieces;
 }
 
 }  // namespace
@@ -78,8 +88,7 @@ std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run) {
     gap = false;
     result.back().push_back({point.x, value});
   }
-  for (std::vector<XY>& piece : result) piece = thinned(std::move(piece));
-  return result;
+  return thinned(std::move(result));
 }
 
 bool is_place(double x) {

@@ -28,7 +28,7 @@ bool are_validated(std::span<const Series> runs);
 const char* name_of(std::size_t i, std::span<const Series> runs, bool brief = false);
 
 /// The curve as pieces without gaps: measured points, cut where a value is not finite or an epoch beyond
-/// kMostEpochs. Of more than 8,192 in a row as many stay as a picture can show: 2,048 groups, of each the
+/// kMostEpochs. Of more than 8,192 as many stay as a picture can show: 2,048 groups, of each the
 /// first, the lowest, the highest and the last.
 std::vector<std::vector<XY>> pieces(const Curve& curve, const Series& run);
 

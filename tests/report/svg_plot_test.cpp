@@ -269,5 +269,14 @@ TEST(CurvesSvg, OfManyPointsKeepsWhatTheEyeCanTellApart) {
   EXPECT_NE(svg(series), text) << "a single peak is seen";
 }
 
+TEST(CurvesSvg, StaysSmallWhereEverySecondLossIsNoNumber) {
+  Series series{.epochs = 100'000, .points = {}};
+  for (int i = 0; i < 262'144; ++i) {
+    const double value = i % 2 == 0 ? 0.5 : std::numeric_limits<double>::quiet_NaN();
+    series.points.push_back({.x = i / 4.0, .loss = value, .train_acc = value, .test_acc = value});
+  }
+  EXPECT_LT(svg(series).size(), 1'000'000U);
+}
+
 }  // namespace
 }  // namespace resnet::report
