@@ -118,7 +118,8 @@ std::string epoch_text(const Progress& progress, std::int64_t epochs, std::int64
                                       (brief ? "train " : "train acc ") + figure(progress.train_acc)};
     const std::string tested = validated ? "val " : "test ";
     if (test_acc >= 0) words.push_back(tested + (brief ? "" : "acc ") + figure(test_acc));
-    words.push_back(fmt::format("{:.1f}{}", progress.examples_per_second, brief ? "/s" : " examples/sec"));
+    if (progress.examples_per_second > 0)
+      words.push_back(fmt::format("{:.1f}{}", progress.examples_per_second, brief ? "/s" : " examples/sec"));
     words.push_back(time);
     return words;
   };

@@ -31,7 +31,8 @@ std::string test_text(std::int64_t tested, std::int64_t examples, double seconds
 
 /// `epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  127.3 examples/sec  [06:12]`, in at most
 /// `width` cells (0: any): first words are shortened, then figures left out from the right, the rate and the
-/// time before the accuracies. Seconds since the run began. A negative test_acc is left out; `batches` > 0
+/// time before the accuracies. Seconds since the run began. A negative test_acc is left out, and a rate of 0,
+/// of a run that goes on and has not stepped; `batches` > 0
 /// says that the epoch is not whole, `run_left` >= 0 how many seconds are left of the run, `validated` that
 /// test_acc is of a validation set.
 std::string epoch_text(const Progress& progress, std::int64_t epochs, std::int64_t batches, double test_acc,

@@ -55,6 +55,7 @@ class TensorBoard final : public Observer {
     progress_ = run.done;
     validated_ = run.val_examples > 0;
     progress_.step = run.done_steps;
+    stepped_ = false;
     // Also at the beginning of a run: TensorBoard takes the first one for that, and voids nothing for it.
     waiting_ += report::start_event({wall_time(), run.done_steps + 1});
     if (std::exchange(begun_, true)) return;
@@ -63,7 +64,10 @@ class TensorBoard final : public Observer {
     if (run.done_steps == 0) describe();
   }
 
-  void on_step(const Progress& progress) override { progress_ = progress; }
+  void on_step(const Progress& progress) override {
+    progress_ = progress;
+    stepped_ = true;
+  }
 
   void on_point(const CurvePoint& point) override {
     std::vector<std::pair<std::string, double>> scalars = {{"loss/train", point.loss},
@@ -71,8 +75,10 @@ class TensorBoard final : public Observer {
     if (point.test_acc >= 0)
       scalars.emplace_back(validated_ ? "accuracy/val" : "accuracy/test", point.test_acc);
     scalars.emplace_back("epoch", point.x);
-    scalars.emplace_back("lr", progress_.lr);
-    scalars.emplace_back("examples_per_second", progress_.recent_examples_per_second);
+    if (stepped_) {
+      scalars.emplace_back("lr", progress_.lr);
+      scalars.emplace_back("examples_per_second", progress_.recent_examples_per_second);
+    }
     waiting_ += report::scalars_event({wall_time(), progress_.step}, scalars);
     said_ = true;
     write();
@@ -142,6 +148,7 @@ class TensorBoard final : public Observer {
   std::string waiting_;  // to be written
   std::optional<AppendedFile> file_;
   bool begun_ = false, said_ = false;  // the run; a point
+  bool stepped_ = false;               // since it began or went on
   bool validated_ = false;             // by a set of its own
 };
 

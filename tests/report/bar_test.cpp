@@ -149,6 +149,15 @@ TEST(EpochLine, HasTheFiguresOfAnEpoch) {
             "1/10  loss 0.893  train 0.720  val 0.801  127.3/s  [06:12]");
 }
 
+// A run that was stopped in an evaluation goes on there: it has not stepped.
+TEST(EpochLine, HasNoRateWhereNoneWasMeasured) {
+  const Progress progress = state_at(0, 235, 0, 0.893, 0.72, 0).progress;
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 372, 0),
+            "epoch 1/10  loss 0.893  train acc 0.720  test acc 0.801  [06:12]");
+  EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 372, 50),
+            "1/10  loss 0.893  train 0.720  test 0.801  [06:12]");
+}
+
 TEST(EpochLine, ShortensWordsBeforeItLeavesFiguresOut) {
   const Progress progress = state_at(9, 235, 0, 0.893, 0.72, 127.3).progress;
   EXPECT_EQ(epoch_text(progress, 10, 0, 0.801, 3672, 80),

@@ -250,6 +250,40 @@ TEST_F(TensorBoardTest, GoesOnWithoutDoublingOrRewinding) {
   EXPECT_EQ(steps_seen(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
+// It goes on with an evaluation, before any step: a rate of 0 was never there.
+TEST_F(TensorBoardTest, HasRatesOfStepsAlone) {
+  RunInfo run = small_run();
+  run.done_steps = 10;
+  const auto observer = tensorboard(kFolder);
+  observer->on_start(run);
+  observer->on_point({.x = 1, .loss = 1, .test_acc = 0.5});
+  observer->on_step({.recent_examples_per_second = 256, .step = 11, .lr = 0.5});
+  observer->on_point({.x = 2, .loss = 1});
+  run.done_steps = 11;
+  observer->on_start(run);  // back to a checkpoint
+  observer->on_point({.x = 2, .loss = 1});
+  observer->on_finish({});
+  std::vector<std::size_t> rates;
+  for (const Event& event : read_events(event_files().at(0))) {
+    if (event.scalars.contains("loss/train"))
+      rates.push_back(event.scalars.count("lr") + event.scalars.count("examples_per_second"));
+  }
+  EXPECT_EQ(rates, (std::vector<std::size_t>{0, 2, 0}));
+}
+
+TEST_F(TensorBoardTest, NamesTheSetThatWasWatched) {
+  RunInfo run = small_run();
+  run.val_examples = 5;
+  const auto observer = tensorboard(kFolder);
+  observer->on_start(run);
+  observer->on_step({.step = 1});
+  observer->on_point({.loss = 1, .test_acc = 0.5});
+  observer->on_finish({});
+  const Event event = read_events(event_files().at(0)).back();
+  EXPECT_TRUE(event.scalars.contains("accuracy/val"));
+  EXPECT_FALSE(event.scalars.contains("accuracy/test"));
+}
+
 // TensorBoard would read its file first, and what it says of a start would void nothing.
 TEST_F(TensorBoardTest, GoesOnInALaterFileWhereTheClockWentBack) {
   make_directories(kFolder);
