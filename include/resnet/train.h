@@ -76,7 +76,8 @@ struct FitResult {
   // Running, train-mode averages over the last epoch that had a step; kNotMeasured without any step.
   double loss = kNotMeasured, train_acc = kNotMeasured;
   double test_acc = kNotMeasured;             // evaluation mode; measured after the last step, or not at all
-  double val_acc = kNotMeasured;              // the same on FitOptions::validation
+  double val_acc = kNotMeasured;              // the same on FitOptions::validation,
+  bool validated = false;                     // if there is one
   double examples_per_second = kNotMeasured;  // examples / time in steps
   std::string device;                         // DeviceInfo::kind: "cpu", "cuda:0"
   std::string device_name;                    // DeviceInfo::name

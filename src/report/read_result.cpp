@@ -77,6 +77,7 @@ FitResult read_result(const std::filesystem::path& path) {
   reader.take("train_acc", result.train_acc);
   reader.take("test_acc", result.test_acc);
   reader.take("val_acc", result.val_acc);
+  result.validated = object.find("val_acc") != nullptr;
   reader.take("examples_per_second", result.examples_per_second);
   reader.take("device", result.device);
   reader.take("device_name", result.device_name);

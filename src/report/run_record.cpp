@@ -105,13 +105,13 @@ std::string to_json(const FitResult& result) {
                               {"version", kVersion},
                               {"libraries", result.libraries},
                               {"plan_sha256", result.plan_sha256}});
-  const bool validated = !std::isnan(result.val_acc);
-  if (validated) object.add("val_acc", result.val_acc);
+  if (result.validated) object.add("val_acc", result.val_acc);
   if (result.data) {
     object.add("bad_files", result.data->bad_files);
     object.add("duplicates", result.data->duplicates);
     object.add("overlaps", result.data->overlaps);
-    if (validated || result.data->val_overlaps > 0) object.add("val_overlaps", result.data->val_overlaps);
+    if (result.validated || result.data->val_overlaps > 0)
+      object.add("val_overlaps", result.data->val_overlaps);
   }
   // The processor's name comes from the system, and need not be UTF-8.
   return object.dump({.replace = true});

@@ -29,7 +29,7 @@ struct RunState : Counted {
   std::int64_t steps = 0;                // of the optimiser
   std::int64_t epochs = 0;               // finished
   std::int64_t averages = 0;             // updates of the average of weights
-  double test_acc = 0;                   // of the last evaluation,
+  double test_acc = 0;                   // of the last evaluation (-1: it was not finite),
   std::int64_t evaluated_at = -1;        // and the steps before it
   double best_acc = -1;                  // of FitOptions::patience
   std::int64_t best_epoch = 0;           // from 1; 0: none

@@ -146,7 +146,7 @@ void Run::test(const State& state) {
   if (!options_.validation || interrupted() || at_.evaluated_at != at_.steps) return;
   engine_->set_state(state);
   const Evaluation evaluation = evaluated(test_, options_.views, at_.measured);
-  if (evaluation.examples == test_.size()) tested_ = evaluation.test_acc;
+  if (evaluation.examples == test_.size()) tested_ = evaluation.finite ? evaluation.test_acc : kNotMeasured;
 }
 
 bool Run::evaluate_epoch() {
@@ -155,17 +155,18 @@ bool Run::evaluate_epoch() {
     own = engine_->state();
     engine_->set_state(average_.state(*engine_));
   }
-  const Evaluation evaluation =
-      evaluated(watched(), stopped() ? options_.views : views_between(options_), told_of(at_));
-  if (options_.patience > 0 && evaluation.examples == watched().size() &&
-      !(evaluation.test_acc <= at_.best_acc)) {
-    at_.best_acc = evaluation.test_acc;
+  const Views views = stopped() ? options_.views : views_between(options_);
+  const Evaluation evaluation = evaluated(watched(), views, told_of(at_));
+  const double accuracy = evaluation.finite ? evaluation.test_acc : -1;  // as an evaluation that there is not
+  if (options_.patience > 0 && evaluation.examples == watched().size() && accuracy > at_.best_acc) {
+    at_.best_acc = accuracy;
     at_.best_epoch = at_.progress.epoch + 1;
     best_ = engine_->state();
   }
   if (average_.on()) engine_->set_state(own);
   if (evaluation.examples < watched().size()) return false;
-  at_.test_acc = evaluation.test_acc;
+  comparable_ = views == views_between(options_);
+  at_.test_acc = accuracy;
   at_.evaluated_at = at_.steps;
   end_epoch(at_.test_acc);
   return true;

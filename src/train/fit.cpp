@@ -169,7 +169,7 @@ Checkpoint Run::checkpoint() {
   at_.planned_steps = info_.planned_steps;
   at_.step_changes = info_.step_changes;
   at_.elapsed = spent_before_ + clock_() - begin_;
-  if (at_.evaluated_at == at_.steps && at_.test_acc > at_.top_acc) {
+  if (comparable_ && at_.evaluated_at == at_.steps && at_.test_acc > at_.top_acc) {
     at_.top_acc = at_.test_acc;
     at_.top_steps = at_.steps;
   }
@@ -200,7 +200,8 @@ void Run::roll_back() {
 
 FitResult Run::finish(const State& state) {
   FitResult result = result_of(at_, info_, options_);
-  if (options_.validation) result.val_acc = std::exchange(result.test_acc, tested_.value_or(kNotMeasured));
+  result.validated = options_.validation.has_value();
+  if (result.validated) result.val_acc = std::exchange(result.test_acc, tested_.value_or(kNotMeasured));
   result.data = train_.source().counts();
   result.weights_sha256 = io::weights_sha256(state);
   result.complete = at_.evaluated_at == at_.steps && !interrupted() && (!options_.validation || tested_);

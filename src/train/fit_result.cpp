@@ -76,7 +76,7 @@ FitResult result_of(const RunState& run, const RunInfo& info, const FitOptions& 
     result.train_acc = run.measured.train_acc;
     if (run.best_epoch > 0) {
       result.test_acc = run.best_acc;
-    } else if (run.evaluated_at == run.steps) {
+    } else if (run.evaluated_at == run.steps && run.test_acc >= 0) {
       result.test_acc = run.test_acc;
     }
     if (run.seconds > 0) result.examples_per_second = static_cast<double>(run.examples) / run.seconds;

@@ -145,6 +145,7 @@ class Run {
   Checkpoint blank_;         // what all of the run have
 
   RunState at_;                   // where the run stands
+  bool comparable_ = false;       // the last evaluation had the views of those between epochs
   std::optional<double> tested_;  // by test()
   Rate epoch_rate_{0};
   Rate recent_{10};  // seconds: the noise of single steps is averaged, a change is seen

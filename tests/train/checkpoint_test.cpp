@@ -543,6 +543,38 @@ TEST_F(Checkpoints, KeepTheNewestAndTheBest) {
   EXPECT_THAT(steps, testing::Contains(last.run.top_steps));
 }
 
+// The checkpoints that are left, by their steps, of a run of one step an epoch whose evaluations have so many
+// right answers.
+std::vector<std::int64_t> left_of(FitOptions options, const std::vector<int>& correct) {
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, nn::Scheme::chapter, 1);
+  options.batch_size = 4;
+  options.checkpoints.every_steps = 1;
+  options.checkpoints.keep = 1;
+  options.engine_factory = [&](Network network, const EngineOptions&) {
+    return std::make_unique<test::Judged>(std::move(network), correct);
+  };
+  fit(net, test::counted(4), test::counted(4), options);
+  std::vector<std::int64_t> steps;
+  for (const fs::path& path : checkpoints_in(options.checkpoints.folder))
+    steps.push_back(train::read_checkpoint(path).run.steps);
+  return steps;
+}
+
+TEST_F(Checkpoints, KeepTheFirstOfTheBest) {
+  EXPECT_THAT(left_of({.epochs = 4, .checkpoints = {.folder = scratch_ / "run"}}, {1, 3, 3, 2}),
+              ElementsAre(4, 2));
+}
+
+// A last evaluation of several views is no match for those between epochs.
+TEST_F(Checkpoints, KeepTheBestOfEvaluationsThatAreAlike) {
+  FitOptions options{.epochs = 3, .views = Views::flip, .checkpoints = {.folder = scratch_ / "run"}};
+  EXPECT_THAT(left_of(options, {1, 2, 4, 4}), ElementsAre(3, 2));
+  options.epochs = 6;
+  options.checkpoints.resume = true;
+  EXPECT_THAT(left_of(options, {3, 1, 4, 4}), ElementsAre(6, 4, 3)) << "3: it went on from that";
+}
+
 TEST_F(Checkpoints, LeaveNothingUnfinishedBehind) {
   const fs::path folder = scratch_ / "run";
   FitOptions options = two_checkpoints(folder);

@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <sstream>
 
+#include "report/run_record.h"
 #include "support/networks.h"
 #include "train/average.h"
 #include "train/scripted_engine.h"
@@ -154,10 +156,12 @@ TEST(Fit, GivesTheEngineItsLoss) {
 }
 
 TEST(Fit, TakesTheViewsOfTheLastEvaluationUnlessAllAreCompared) {
-  const auto inferred = [](std::int64_t patience) {
+  std::optional<data::Dataset> validation;
+  const auto inferred = [&validation](std::int64_t patience) {
     Scripted run;
     FitOptions options = run.options(3);
     options.views = Views::flip;
+    options.validation = validation;
     options.patience = patience;
     std::int64_t examples = 0;
     run.log->inferring = [&](std::int64_t count) { examples += count; };
@@ -166,6 +170,31 @@ TEST(Fit, TakesTheViewsOfTheLastEvaluationUnlessAllAreCompared) {
   };
   EXPECT_EQ(inferred(0), 4 + 4 + 2 * 4);
   EXPECT_EQ(inferred(9), 3 * 2 * 4);
+  validation = test::counted(3);
+  EXPECT_EQ(inferred(0), 3 + 3 + 2 * 3 + 2 * 4) << "and the test set behind it";
+  EXPECT_EQ(inferred(9), 3 * 2 * 3 + 2 * 4);
+}
+
+// No accuracy, and never the best one.
+TEST(Fit, AnEvaluationThatIsNotFiniteIsNotMeasured) {
+  for (const std::int64_t patience : {0, 2}) {
+    for (const bool validated : {false, true}) {
+      Scripted run;
+      FitOptions options = run.options(2);
+      options.patience = patience;
+      if (validated) options.validation = test::counted(4);
+      options.engine_factory = [log = run.log](Network network, const EngineOptions&) {
+        const std::vector<float> logits = {0, std::numeric_limits<float>::quiet_NaN()};
+        return std::make_unique<test::ScriptedEngine>(std::move(network), log, std::vector(4, logits));
+      };
+      const FitResult result = fit(run.net, test::counted(8), test::counted(4), options);
+      EXPECT_TRUE(std::isnan(result.test_acc)) << result.test_acc;
+      EXPECT_TRUE(std::isnan(result.val_acc)) << result.val_acc;
+      EXPECT_EQ(result.best_epoch, 0);
+      EXPECT_EQ(result.steps, 4);
+      EXPECT_TRUE(result.complete);
+    }
+  }
 }
 
 TEST(Average, IsTheOneOfItsFormula) {
@@ -237,28 +266,6 @@ TEST(Average, LeavesTrainingAloneAndHasTheStatistics) {
   }
 }
 
-// A test accuracy for each evaluation, in order; the first bias as in a scripted engine.
-class Judged final : public test::IdleEngine {
- public:
-  Judged(Network network, std::vector<int> correct)
-      : IdleEngine(std::move(network.state)), correct_(std::move(correct)) {}
-  StepResult step(const ImageView& images, const Targets&, const StepInputs&) override {
-    state_.back().second.values()[0] += 1;
-    return {static_cast<double>(images.shape[0]), 0};
-  }
-  Tensor infer(const ImageView& images) override {
-    const int right = correct_.at(evaluations_++);
-    Tensor result(Shape{images.shape[0], 2});
-    for (std::int64_t n = 0; n < images.shape[0]; ++n)  // labels are 0 and 1 in turn
-      result.view<float>()[n * 2 + (n < right ? n % 2 : 1 - n % 2)] = 1;
-    return result;
-  }
-
- private:
-  std::vector<int> correct_;
-  std::size_t evaluations_ = 0;
-};
-
 TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
   nn::Sequential net = test::tiny_network();
   nn::init(net, nn::Scheme::chapter, 1);
@@ -266,7 +273,7 @@ TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
   FitOptions options{.epochs = 9, .batch_size = 4};
   options.patience = 2;
   options.engine_factory = [](Network network, const EngineOptions&) {
-    return std::make_unique<Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 4, 4});
+    return std::make_unique<test::Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 4, 4});
   };
   const FitResult result = fit(net, test::counted(4), test::counted(4), options);
   EXPECT_EQ(result.epochs, 4) << "the third is as good as the second, not better";
@@ -274,6 +281,17 @@ TEST(Patience, EndsWhenNothingGotBetterAndKeepsTheBest) {
   EXPECT_EQ(result.test_acc, 0.75);
   EXPECT_TRUE(result.complete);
   EXPECT_EQ(state_of(net).back().second.values()[0], 2) << "the network of the second epoch";
+}
+
+// The average of the two steps of the first epoch, which no later one is better than.
+TEST(Patience, KeepsTheAverageThatWasEvaluated) {
+  Scripted run;
+  FitOptions options = run.options(5);
+  options.average = {.decay = 0.5, .every = 1};
+  options.patience = 2;
+  const FitResult result = fit(run.net, test::counted(8), test::counted(4), options);
+  EXPECT_EQ(result.best_epoch, 1);
+  EXPECT_NEAR(static_cast<double>(run.first_bias()), 2 / 11.0 * 1 + 9 / 11.0 * 2, 1e-5);
 }
 
 // What is chosen by a set is not measured on it: the test set is seen once, by the network that is kept.
@@ -298,7 +316,7 @@ TEST(Validation, IsWatchedAndTheTestSetIsSeenOnceAtTheEnd) {
   options.patience = 2;
   options.validation = test::counted(4);
   options.engine_factory = [](Network network, const EngineOptions&) {
-    return std::make_unique<Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 2});
+    return std::make_unique<test::Judged>(std::move(network), std::vector<int>{1, 3, 3, 2, 2});
   };
   const FitResult result = fit(net, test::counted(4), test::counted(3), options);
   EXPECT_EQ(seen->validation, 4);
@@ -311,9 +329,22 @@ TEST(Validation, IsWatchedAndTheTestSetIsSeenOnceAtTheEnd) {
   std::ostringstream text;
   text << result;
   EXPECT_THAT(text.str(), testing::HasSubstr("val acc 0.750, test acc 0.667\n"));
+  EXPECT_THAT(report::to_json(result), testing::HasSubstr("\"val_acc\":0.75"));
 
   options.validation = test::counted(0);
   EXPECT_THROW(fit(net, test::counted(4), test::counted(3), options), ConfigError) << "without examples";
+}
+
+TEST(Validation, OfARunThatWasStoppedIsNull) {
+  Scripted run;
+  FitOptions options = run.options(3);
+  const std::atomic<bool> stop = true;
+  options.stop = &stop;
+  EXPECT_THAT(report::to_json(fit(run.net, test::counted(8), test::counted(4), options)),
+              testing::Not(testing::HasSubstr("val_acc")));
+  options.validation = test::counted(4);
+  EXPECT_THAT(report::to_json(fit(run.net, test::counted(8), test::counted(4), options)),
+              testing::HasSubstr("\"val_acc\":null"));
 }
 
 TEST(Validation, LeavesTheNetworkToARunWhoseLastTestFails) {

@@ -132,4 +132,26 @@ class ScriptedEngine final : public IdleEngine {
   std::vector<std::vector<float>> logits_;  // by brightness; empty: class 0 for all
 };
 
+/// `correct` test examples for each call, in order; the first bias as in a scripted engine.
+class Judged final : public IdleEngine {
+ public:
+  Judged(Network network, std::vector<int> correct)
+      : IdleEngine(std::move(network.state)), correct_(std::move(correct)) {}
+  StepResult step(const ImageView& images, const Targets&, const StepInputs&) override {
+    state_.back().second.values()[0] += 1;
+    return {static_cast<double>(images.shape[0]), 0};
+  }
+  Tensor infer(const ImageView& images) override {
+    const int right = correct_.at(evaluations_++);
+    Tensor result(Shape{images.shape[0], 2});
+    for (std::int64_t n = 0; n < images.shape[0]; ++n)  // labels are 0 and 1 in turn
+      result.view<float>()[n * 2 + (n < right ? n % 2 : 1 - n % 2)] = 1;
+    return result;
+  }
+
+ private:
+  std::vector<int> correct_;
+  std::size_t evaluations_ = 0;
+};
+
 }  // namespace resnet::test

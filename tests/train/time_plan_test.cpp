@@ -203,6 +203,9 @@ TEST(Time, EndsOnTimeWithATestSetBehindTheLastEvaluation) {
   machine.test_seconds = [](std::int64_t call) { return call < 7 ? 0.25 : 1.0; };  // 64 s, not 16
   const Machine::Outcome outcome = expect_on_time(machine, "slower than in the warm-up");
   EXPECT_EQ(outcome.run.val_examples, 8);
+  machine.test_seconds = [](std::int64_t) { return 0.25; };
+  machine.with = [](FitOptions& options) { options.views = Views::flip_shift; };
+  expect_on_time(machine, "with six views, 96 s and not 16");
 }
 
 TEST(Time, EndsOnTimeWithViewsAndWithStepsOfSeveralBatches) {
@@ -418,6 +421,9 @@ TEST(Estimate, IsToldBeforeTheFirstStepOfALongRun) {
   validated.estimate = true;
   const Machine::Outcome tested = machine.run(validated);
   EXPECT_NEAR(tested.run.seconds, 3 * (50 + 8.0 / 12) + 16.0 / 12, 0.01);
+  validated.views = Views::flip;
+  const Machine::Outcome mirrored = machine.run(validated);
+  EXPECT_NEAR(mirrored.run.seconds, 3 * 50 + (2 * 8.0 + 2 * 8.0 + 2 * 16.0) / 12, 0.01);
   options.steps = 19;
   const Machine::Outcome few = machine.run(options);
   EXPECT_EQ(few.run.seconds, 0);
