@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <set>
 #include <system_error>
 
 #include "base/files.h"
@@ -102,12 +103,13 @@ class DiskCache final : public PictureCache {
                           preprocessing.filter == images::Filter::bilinear ? "bilinear" : "bicubic")};
   }
 
-  // Bytes of the data set's pictures that are there already.
+  // Bytes of the data set's pictures that are there already; copies share a file.
   std::int64_t held() const {
     std::int64_t bytes = 0;
+    std::set<std::string> seen;
     for (std::int64_t i = 0; i < source_->size(); ++i) {
       const auto facts = source_->facts(i);
-      if (!facts) continue;
+      if (!facts || !seen.insert(facts->digest).second) continue;
       for (const Form form : {Form::decoded, Form::prepared})
         bytes += file_bytes(path_of(facts->digest, form));
     }

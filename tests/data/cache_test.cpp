@@ -106,6 +106,29 @@ TEST_F(Cache, KeepsToItsBytesAndDecodesTheOthers) {
   EXPECT_THROW(data::cached(set, {CacheKind::memory, -1}), ConfigError);
 }
 
+// What is decoded in every epoch has it; a test set beside a validation set is read once.
+TEST_F(Cache, IsOfTheSetsThatEpochsRead) {
+  const data::TrainTest two = data::cached(data::TrainTest{photos(), photos()}, {CacheKind::memory});
+  EXPECT_NE(two.train.cache(), nullptr);
+  EXPECT_NE(two.test.cache(), nullptr);
+  const data::TrainTest three =
+      data::cached(data::TrainTest{photos(), photos(), photos()}, {CacheKind::memory});
+  EXPECT_NE(three.train.cache(), nullptr);
+  EXPECT_NE(three.validation->cache(), nullptr);
+  EXPECT_EQ(three.test.cache(), nullptr);
+}
+
+// Copies share a file, which counts once.
+TEST_F(Cache, OnDiskKeepsToItsBytesBesideCopies) {
+  for (int i = 0; i < 3 * kPictures; ++i)
+    fs::copy_file(dir() / "a/0.ppm", dir() / "a" / (std::to_string(i) + "-again.ppm"));
+  constexpr std::int64_t kFileBytes = 40 + kResizedBytes;
+  for (const std::int64_t files : {kPictures / 2, kPictures}) {
+    epochs(data::cached(photos(), {CacheKind::disk, files * kFileBytes}), {}, 1);
+    EXPECT_EQ(files_on_disk().size(), static_cast<std::size_t>(files));
+  }
+}
+
 TEST_F(Cache, OnDiskKeepsToItsBytesFromRunToRun) {
   const std::vector<float> expected = epochs(photos(), {}, 1);
   constexpr std::int64_t kHeadBytes = 40, kFiles = 10;
