@@ -251,7 +251,7 @@ class Order {
   }
 
   /// As many examples of each class that has any, give or take one: those of a rare class come several times,
-  /// equally often, of those of a frequent one some stay out. Shuffled; depends on (seed, epoch) alone.
+  /// equally often, of those of a frequent one some stay out, and come in the next epochs. Shuffled; depends on (seed, epoch) alone.
   static Order balanced(std::uint64_t seed, std::vector<std::int32_t> labels);
 
   /// The indices of an epoch (from 0), `size` of them: every one of [0, size) once, if the order is not

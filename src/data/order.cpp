@@ -15,21 +15,25 @@ void shuffle(std::vector<std::int64_t>& order, std::uint64_t seed, const std::st
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i - 1, i)]);
 }
 
-// `size` examples, as many of each class; which classes have one more changes from epoch to epoch.
+// As many examples of each class; which classes have one more changes from epoch to epoch. Of a class with more
+// than that the next ones of an order that is kept until each of them has come.
 std::vector<std::int64_t> balanced_indices(const std::vector<std::int32_t>& labels, std::uint64_t seed,
-                                           const std::string& stream, std::int64_t epoch) {
+                                           std::size_t epoch) {
   std::map<std::int32_t, std::vector<std::int64_t>> of_class;
   for (std::size_t i = 0; i < labels.size(); ++i) of_class[labels[i]].push_back(static_cast<std::int64_t>(i));
-  const std::size_t classes = of_class.size();
+  const std::size_t classes = of_class.size(), least = labels.size() / classes;
   std::vector<std::int64_t> order;
-  std::size_t place = static_cast<std::size_t>(epoch) % classes;
+  std::size_t place = epoch % classes;
   for (auto& [label, examples] : of_class) {
-    std::size_t wanted = labels.size() / classes + (place < labels.size() % classes ? 1 : 0);
+    std::size_t wanted = least + (place < labels.size() % classes ? 1 : 0);
     place = (place + 1) % classes;
-    shuffle(examples, seed, stream + "/" + std::to_string(label));
+    const std::size_t epochs = (examples.size() + least - 1) / least;  // in which each has come
+    shuffle(examples, seed, "balance/" + std::to_string(epoch / epochs) + "/" + std::to_string(label));
     for (; wanted > examples.size(); wanted -= examples.size())
       order.insert(order.end(), examples.begin(), examples.end());
-    order.insert(order.end(), examples.begin(), examples.begin() + static_cast<std::ptrdiff_t>(wanted));
+    const std::size_t first = std::min(epoch % epochs * least, examples.size() - wanted);
+    const auto begin = examples.begin() + static_cast<std::ptrdiff_t>(first);
+    order.insert(order.end(), begin, begin + static_cast<std::ptrdiff_t>(wanted));
   }
   return order;
 }
@@ -51,7 +55,7 @@ std::vector<std::int64_t> Order::indices(std::int64_t size, std::int64_t epoch) 
       throw ConfigError("Order::balanced has " + std::to_string(labels_.size()) + " labels for " +
                         std::to_string(size) + " examples");
     }
-    order = balanced_indices(labels_, *seed_, "balance/" + std::to_string(epoch), epoch);
+    order = balanced_indices(labels_, *seed_, static_cast<std::size_t>(epoch));
   }
   shuffle(order, *seed_, "shuffle/" + std::to_string(epoch));
   return order;

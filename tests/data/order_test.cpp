@@ -4,6 +4,7 @@
 
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "resnet/data.h"
 
@@ -39,6 +40,25 @@ TEST(BalancedOrder, HasAsManyExamplesOfEachClass) {
   }
   EXPECT_THAT(sums, ElementsAre(std::pair(0, 101), std::pair(2, 101), std::pair(5, 101)))
       << "the remainder goes round";
+}
+
+// 33 or 34 of 90 in an epoch: in three epochs all of them have come, and in the next three otherwise.
+TEST(BalancedOrder, ShowsEveryExampleOfAFrequentClass) {
+  const std::vector<std::int32_t> labels = skewed();
+  std::vector<std::set<std::int64_t>> shown;
+  for (std::int64_t epoch = 0; epoch < 9; ++epoch) {
+    if (epoch % 3 == 0) shown.emplace_back();
+    for (const std::int64_t i : Order::balanced(1, labels).indices(101, epoch))
+      if (i < 90) shown.back().insert(i);
+    if (epoch % 3 == 2) EXPECT_EQ(shown.back().size(), 90U) << epoch;
+  }
+  const auto first_of = [&](std::int64_t epoch) {
+    std::set<std::int64_t> of;
+    for (const std::int64_t i : Order::balanced(1, labels).indices(101, epoch))
+      if (i < 90) of.insert(i);
+    return of;
+  };
+  for (const std::int64_t other : {1, 2, 3, 6}) EXPECT_NE(first_of(0), first_of(other)) << other;
 }
 
 TEST(BalancedOrder, DependsOnSeedAndEpochAlone) {
