@@ -208,10 +208,10 @@ FolderScan scan_folder(const fs::path& dir, const DatasetOptions& options) {
   for (std::size_t i = 0; i < seen.size(); ++i) {
     fs::path& path = listing.files[i].path;
     const auto [part, name] = place_of(parts_of(path), split, false);
-    if (!seen[i].facts) {
+    if (name.empty()) {
+      ++scan.loose;  // broken or not
+    } else if (!seen[i].facts) {
       scan.bad.push_back({std::move(path), std::move(seen[i].why)});
-    } else if (name.empty()) {
-      ++scan.loose;
     } else {
       scan.pictures.push_back({std::move(path), 0, part, std::move(*seen[i].facts)});
       names.push_back(name);

@@ -257,6 +257,20 @@ TEST_F(PictureFolder, WithTrainAndValIsUsedAsItIs) {
   EXPECT_THAT(refusal(), HasSubstr("class 'd' has no picture in train/"));
 }
 
+// Whole ones are not used there either.
+TEST_F(PictureFolder, IsNotRefusedForABrokenPictureBesideTheClasses) {
+  put_picture("train/a/1.ppm", 1);
+  put_picture("val/a/2.ppm", 2);
+  put("extra/a/3.png", "no picture");
+  put("4.png", "no picture");
+  const data::FolderScan found = scan();
+  EXPECT_TRUE(found.bad.empty());
+  EXPECT_EQ(found.loose, 2);
+  EXPECT_EQ(refusal(), "accepted");
+  put("val/a/5.png", "no picture");
+  EXPECT_THAT(refusal(), HasSubstr("val/a/5.png"));
+}
+
 TEST_F(PictureFolder, MayHaveAClassThatIsCalledTrain) {
   put_picture("train/1.ppm", 1);
   put_picture("car/2.ppm", 2);
