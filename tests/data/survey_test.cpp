@@ -50,6 +50,27 @@ TEST(Survey, CountsWhatIsInTheValidationSetToo) {
   EXPECT_EQ(found.val_overlaps, 2);
 }
 
+TEST(Survey, HasTheLeastTheMiddleAndTheMostOfTheSides) {
+  class Sized final : public Dataset::Source {
+   public:
+    std::int64_t size() const override { return 3; }
+    std::int32_t label(std::int64_t) const override { return 0; }
+    void image(std::int64_t i, Image& out) const override {
+      constexpr std::int64_t kSides[3][2] = {{2, 5}, {3, 7}, {9, 8}};
+      const auto [height, width] = kSides[i];
+      out = {height, width, 1, std::vector<std::uint8_t>(static_cast<std::size_t>(height * width))};
+    }
+  };
+  const Dataset set(std::make_shared<Sized>(), "sized", {"a"}, {}, Shape{1, 1, 1});
+  const Survey found = survey({set, set.first(0)});
+  EXPECT_EQ(found.height.least, 2);
+  EXPECT_EQ(found.height.median, 3);
+  EXPECT_EQ(found.height.most, 9);
+  EXPECT_EQ(found.width.least, 5);
+  EXPECT_EQ(found.width.median, 7);
+  EXPECT_EQ(found.width.most, 8);
+}
+
 TEST(Survey, AClassOfTheTestSetAloneStandsBehindTheOthers) {
   const Survey found = survey({set_of({0}, {"a"}), set_of({1, 0}, {"a", "b"})});
   ASSERT_EQ(found.classes.size(), 2U);

@@ -225,6 +225,13 @@ TEST_F(HtmlReport, ARunsFolderIsLoadedAndWhatIsNoneIsRefused) {
   EXPECT_THROW(load_run(file("run")), FormatError);
 }
 
+// One of each class, then a second of each, and no third.
+TEST(SamplesOf, ADataSetAreOfItsClassesInTurn) {
+  const data::Dataset set = judged(9, 3).data->train;
+  EXPECT_THAT(report::samples_of(set, 4, 2), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(report::samples_of(set, 9, 2), ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
 TEST(MatrixCells, MistakesComeFirstAndTheSurestOfThem) {
   const std::vector<Answer> answers = {{0, 0, 0, 0.9F, 0.9F}, {0, 0, 0, 0.6F, 0.6F}, {1, 0, 1, 0.5F, 0.1F},
                                        {1, 0, 1, 0.8F, 0.1F}, {1, 1, 0, 0.9F, 0.9F}, {0, 7, 1, 0.9F, 0.1F}};
