@@ -165,16 +165,16 @@ class Data final : public Command {
                                 {"classes", classes},
                                 {"height", json_of(found.height)},
                                 {"width", json_of(found.width)},
-                                {"duplicates", found.duplicates},
-                                {"in_classes", found.in_classes},
-                                {"overlaps", found.overlaps},
+                                {"duplicates", found.twice.pictures},
+                                {"in_classes", found.twice.in_classes},
+                                {"overlaps", found.twice.overlaps},
                                 {"same_pictures", same_json},
                                 {"bad_files", bad_files},
                                 {"other_files", other_files},
                                 {"notes", notes}});
     if (found.validation > 0) {
       object.add("validation", found.validation);
-      object.add("val_overlaps", found.val_overlaps);
+      object.add("val_overlaps", found.twice.val_overlaps);
     }
     std::cout << object.dump({.replace = true}) << '\n';  // paths need not be UTF-8
   }
@@ -190,8 +190,8 @@ class Data final : public Command {
                found.width.median);
     fmt::print(
         "{} duplicates, {} pictures in more than one class, {} of the test in the training set too{}\n\n",
-        found.duplicates, found.in_classes, found.overlaps,
-        watched ? fmt::format(", {} of the validation set in one of these", found.val_overlaps) : "");
+        found.twice.pictures, found.twice.in_classes, found.twice.overlaps,
+        watched ? fmt::format(", {} of the validation set in one of these", found.twice.val_overlaps) : "");
     fmt::print("{:<32} {:>8}{} {:>8}\n", "class", "train", watched ? fmt::format(" {:>8}", "val") : "",
                "test");
     for (const data::Survey::Class& of : found.classes) {

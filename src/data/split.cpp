@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <set>
 #include <unordered_map>
 
 #include "base/random.h"
@@ -46,17 +45,6 @@ std::int64_t wanted_of(std::int64_t count, double share) {
 }
 
 }  // namespace
-
-std::vector<std::vector<std::size_t>> same_pictures(const FolderScan& scan) {
-  std::unordered_map<std::string, std::vector<std::size_t>> files;
-  for (std::size_t i = 0; i < scan.pictures.size(); ++i) files[scan.pictures[i].facts.digest].push_back(i);
-  std::vector<std::vector<std::size_t>> result;
-  for (auto& [digest, of] : files) {
-    if (of.size() > 1) result.push_back(std::move(of));
-  }
-  std::sort(result.begin(), result.end());
-  return result;
-}
 
 std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint64_t seed) {
   std::vector<Split> sides(scan.pictures.size(), Split::train);
@@ -113,27 +101,6 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
     if (least != nullptr) test_on(*least);
   }
   return sides;
-}
-
-Duplicates duplicates_of(const FolderScan& scan) {
-  Duplicates result;
-  const bool both = scan.has(Part::test) && scan.has(Part::val);
-  for (const std::vector<std::size_t>& files : same_pictures(scan)) {
-    std::set<std::int32_t> classes;
-    std::int64_t trained = 0, validated = 0, tested = 0;
-    for (const std::size_t i : files) {
-      const Picture& picture = scan.pictures[i];
-      classes.insert(picture.label);
-      if (picture.part == Part::train) ++trained;
-      if (picture.part == Part::val) ++(both ? validated : tested);
-      if (picture.part == Part::test) ++tested;
-    }
-    result.pictures += std::ssize(files) - 1;
-    result.in_classes += classes.size() > 1 ? 1 : 0;
-    result.overlaps += trained > 0 ? tested : 0;
-    result.val_overlaps += trained + tested > 0 ? validated : 0;
-  }
-  return result;
 }
 
 }  // namespace resnet::data

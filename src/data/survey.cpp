@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <unordered_map>
+
+#include "data/duplicates.h"
 
 namespace resnet::data {
 namespace {
@@ -17,10 +18,6 @@ Survey::Range range_of(std::vector<std::int64_t>& values) {
 }  // namespace
 
 Survey survey(const TrainTest& data) {
-  struct Found {
-    std::set<std::size_t> classes;
-    std::int64_t trained = 0, validated = 0, tested = 0;
-  };
   Survey result;
   result.train = data.train.size();
   result.test = data.test.size();
@@ -32,11 +29,11 @@ Survey survey(const TrainTest& data) {
     return known->second;
   };
   for (const std::string& name : data.train.classes()) place_of(name);
-  std::unordered_map<std::string, Found> found;
+  DuplicateCounter found;
   std::vector<std::int64_t> heights;
   std::vector<std::int64_t> widths;
   Image image;
-  const auto see = [&](const Dataset& set, std::int64_t Survey::Class::*count, std::int64_t Found::*times) {
+  const auto see = [&](const Dataset& set, std::int64_t Survey::Class::*count, Part part) {
     // The other set may have these classes in another order, or more of them.
     std::vector<std::optional<std::size_t>> places(set.classes().size());
     for (std::int64_t i = 0; i < set.size(); ++i) {
@@ -51,20 +48,13 @@ Survey survey(const TrainTest& data) {
       ++(of.*count);
       heights.push_back(facts->height);
       widths.push_back(facts->width);
-      Found& seen = found[facts->digest];
-      result.duplicates += seen.classes.empty() ? 0 : 1;
-      seen.classes.insert(*places[label]);
-      ++(seen.*times);
+      found.add(facts->digest, *places[label], part);
     }
   };
-  see(data.train, &Survey::Class::train, &Found::trained);
-  if (data.validation) see(*data.validation, &Survey::Class::validation, &Found::validated);
-  see(data.test, &Survey::Class::test, &Found::tested);
-  for (const auto& [digest, seen] : found) {
-    result.in_classes += seen.classes.size() > 1 ? 1 : 0;
-    result.overlaps += seen.trained > 0 ? seen.tested : 0;
-    result.val_overlaps += seen.trained + seen.tested > 0 ? seen.validated : 0;
-  }
+  see(data.train, &Survey::Class::train, Part::train);
+  if (data.validation) see(*data.validation, &Survey::Class::validation, Part::val);
+  see(data.test, &Survey::Class::test, Part::test);
+  result.twice = found.result();
   result.height = range_of(heights);
   result.width = range_of(widths);
   return result;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "resnet/data.h"
+#include "resnet/folder.h"
 
 namespace resnet::data {
 
@@ -19,11 +19,8 @@ struct Survey {
   };
   std::vector<Class> classes;  // of the training set, in their order, then those that the others alone have
   std::int64_t train = 0, test = 0, validation = 0;
-  Range height, width;            // pixels, as stored
-  std::int64_t duplicates = 0;    // examples whose picture is there already
-  std::int64_t in_classes = 0;    // different pictures in more than one class
-  std::int64_t overlaps = 0;      // of the test set, in the training set too
-  std::int64_t val_overlaps = 0;  // of the validation set, in one of the others too
+  Range height, width;  // pixels, as stored
+  Duplicates twice;
 };
 
 /// Reads every picture that is not known without.

@@ -355,10 +355,10 @@ class Page {
                          {"classes", classes},
                          {"height", range(found.height)},
                          {"width", range(found.width)},
-                         {"duplicates", found.duplicates},
-                         {"in_classes", found.in_classes},
-                         {"overlaps", found.overlaps},
-                         {"val_overlaps", found.val_overlaps},
+                         {"duplicates", found.twice.pictures},
+                         {"in_classes", found.twice.in_classes},
+                         {"overlaps", found.twice.overlaps},
+                         {"val_overlaps", found.twice.val_overlaps},
                          {"pictures", pictures},
                          {"samples", samples}});
   }

@@ -38,16 +38,16 @@ TEST(Survey, CountsTheTestSetsClassesUnderTheirNames) {
   EXPECT_EQ(found.classes[0].train, 2);
   EXPECT_EQ(found.classes[0].test, 1);
   EXPECT_EQ(found.classes[1].test, 4);
-  EXPECT_EQ(found.overlaps, 3);
-  EXPECT_EQ(found.in_classes, 1) << "picture 1: a, then b";
+  EXPECT_EQ(found.twice.overlaps, 3);
+  EXPECT_EQ(found.twice.in_classes, 1) << "picture 1: a, then b";
 }
 
 TEST(Survey, CountsWhatIsInTheValidationSetToo) {
   const std::vector<std::string> one = {"a"};
   const Survey found = survey({set_of({0, 0}, one), set_of({0}, one), set_of({0, 0, 0, 0}, one)});
-  EXPECT_EQ(found.overlaps, 1);
+  EXPECT_EQ(found.twice.overlaps, 1);
   EXPECT_EQ(found.validation, 4);
-  EXPECT_EQ(found.val_overlaps, 2);
+  EXPECT_EQ(found.twice.val_overlaps, 2);
 }
 
 TEST(Survey, HasTheLeastTheMiddleAndTheMostOfTheSides) {
