@@ -91,6 +91,7 @@ struct DatasetOptions {
   double val_split = 0.1;                 // share of the pictures that are kept for testing, 0 to 1
   std::uint64_t seed = 0;                 // of the split
   BadFiles on_bad_file = BadFiles::stop;  // where some files cannot be read
+  int scan_threads = 0;  // that look at files, each at a whole picture; 0: as EngineOptions::threads
   // In the caller's thread: now and then, and at the end, before bad files are refused.
   std::function<void(std::int64_t done, std::int64_t all)> scanning = {};
   std::function<void(const FolderScan&)> scanned = {};

@@ -2,6 +2,9 @@
 // initialised.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "resnet/nn.h"
 #include "resnet/tensor.h"
 
@@ -28,5 +31,7 @@ void init_zero_gamma(Module& net);
 /// those filters. Throws ConfigError if the network does not begin with a convolution of the images'
 /// channels. Source: airbench, as above.
 std::string init_whitening(Module& net, const Tensor& images);
+/// The same of images that come in batches, so that not all are there at once, until `next` gives null.
+std::string init_whitening(Module& net, const std::function<const Tensor*()>& next);
 
 }  // namespace resnet::nn

@@ -54,10 +54,11 @@ class Looking {
     threads_.join();
   }
 
-  void run(const std::function<void(std::int64_t, std::int64_t)>& tell) {
+  void run(int threads, const std::function<void(std::int64_t, std::int64_t)>& tell) {
     const auto all = static_cast<std::int64_t>(files_.size());
     const auto known = static_cast<std::int64_t>(files_.size() - todo_.size());
-    threads_.start(std::min(default_threads(), static_cast<int>(std::min<std::size_t>(todo_.size(), 1024))),
+    if (threads < 1) threads = default_threads();
+    threads_.start(std::min(threads, static_cast<int>(std::min<std::size_t>(todo_.size(), 1024))),
                    [this](int) { work(); });
     std::unique_lock lock(mutex_);
     while (done_ < todo_.size()) {
@@ -188,7 +189,7 @@ FolderScan scan_folder(const fs::path& dir, const DatasetOptions& options) {
     }
   }
   if (!todo.empty()) {
-    Looking(dir, listing.files, std::move(todo), seen).run(options.scanning);
+    Looking(dir, listing.files, std::move(todo), seen).run(options.scan_threads, options.scanning);
     std::vector<ScanCache::Entry> entries;
     for (std::size_t i = 0; i < seen.size(); ++i) {
       entries.push_back({&listing.files[i], seen[i].facts ? &*seen[i].facts : nullptr});

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "resnet/init.h"
 
@@ -61,15 +62,21 @@ Eigen eigen_of(Matrix a, std::size_t n) {
   return result;
 }
 
-// Covariance of the patches [C,height,width] of the images, at up to some 32 x 32 places of each.
-Matrix covariance_of(const Tensor& images, std::int64_t height, std::int64_t width) {
+// Of the patches [C,height,width] of images, at up to some 32 x 32 places of each.
+struct PatchSums {
+  explicit PatchSums(std::size_t size) : n(size), products(n * n, 0.0), sums(n, 0.0) {}
+  std::size_t n;  // elements of a patch
+  Matrix products;
+  std::vector<double> sums;
+  double count = 0;
+};
+
+void add_patches(PatchSums& of, const Tensor& images, std::int64_t height, std::int64_t width) {
   const Shape& s = images.shape();
-  const auto n = static_cast<std::size_t>(s[1] * height * width);
   const std::int64_t step_h = std::max<std::int64_t>(1, s[2] / 32),
                      step_w = std::max<std::int64_t>(1, s[3] / 32);
-  Matrix products(n * n, 0.0);
-  std::vector<double> sums(n, 0.0), patch(n);
-  double count = 0;
+  auto& [n, products, sums, count] = of;
+  std::vector<double> patch(n);
   for (std::int64_t image = 0; image < s[0]; ++image) {
     for (std::int64_t h = 0; h + height <= s[2]; h += step_h) {
       for (std::int64_t w = 0; w + width <= s[3]; w += step_w) {
@@ -88,11 +95,15 @@ Matrix covariance_of(const Tensor& images, std::int64_t height, std::int64_t wid
       }
     }
   }
+}
+
+Matrix covariance_of(PatchSums of) {
+  auto& [n, products, sums, count] = of;
   for (std::size_t a = 0; a < n; ++a) {
     for (std::size_t b = 0; b <= a; ++b)
       products[a * n + b] = products[b * n + a] = (products[a * n + b] - sums[a] * sums[b] / count) / count;
   }
-  return products;
+  return std::move(products);
 }
 
 // Filter i of each group gives the group's channel i.
@@ -150,7 +161,14 @@ void init_zero_gamma(Module& net) {
 }
 
 std::string init_whitening(Module& net, const Tensor& images) {
+  const Tensor* batch = &images;
+  return init_whitening(net, [&batch] { return std::exchange(batch, nullptr); });
+}
+
+std::string init_whitening(Module& net, const std::function<const Tensor*()>& next) {
   require_set(net);
+  const Tensor* images = next();
+  if (images == nullptr || images->shape()[0] == 0) throw ConfigError("whitening needs images");
   Parameter *weight = nullptr, *bias = nullptr;
   std::string path;
   for_each_parameter(net, [&](const std::string& name, Parameter& parameter) {
@@ -162,14 +180,15 @@ std::string init_whitening(Module& net, const Tensor& images) {
       bias = &parameter;
     }
   });
-  if (weight == nullptr || weight->shape.rank() != 4 || weight->shape[1] != images.shape()[1] ||
-      images.shape()[2] < weight->shape[2] || images.shape()[3] < weight->shape[3]) {
+  if (weight == nullptr || weight->shape.rank() != 4 || weight->shape[1] != images->shape()[1] ||
+      images->shape()[2] < weight->shape[2] || images->shape()[3] < weight->shape[3]) {
     throw ConfigError("whitening needs a network that begins with a convolution of the images' channels");
   }
-  if (images.shape()[0] == 0) throw ConfigError("whitening needs images");
   const Shape& s = weight->shape;
   const auto n = static_cast<std::size_t>(s[1] * s[2] * s[3]);
-  const Eigen eigen = eigen_of(covariance_of(images, s[2], s[3]), n);
+  PatchSums sums(n);
+  for (; images != nullptr; images = next()) add_patches(sums, *images, s[2], s[3]);
+  const Eigen eigen = eigen_of(covariance_of(std::move(sums)), n);
   constexpr double kEps = 5e-4;
   for (std::size_t filter = 0; filter < std::min(static_cast<std::size_t>(s[0]), 2 * n); ++filter) {
     const std::size_t i = filter % n;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/machine.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "base/toml.h"
@@ -170,6 +171,15 @@ nn::Sequential make_model(const Settings& settings, std::int64_t in_channels, st
 
 namespace {
 
+// Nothing is known yet of the pictures; one of 24 megapixels takes 72 MB, and as much again to be turned.
+int scan_threads(const Settings& settings) {
+  constexpr std::int64_t kBytes = 144'000'000;  // of a thread
+  const int threads = settings.threads > 0 ? settings.threads : default_threads();
+  if (settings.memory.empty()) return threads;
+  const std::int64_t fit = std::max<std::int64_t>(1, parse_size("memory", settings.memory) / kBytes);
+  return static_cast<int>(std::min<std::int64_t>(threads, fit));
+}
+
 data::DatasetOptions data_options(const Settings& settings, const data::DatasetOptions& watch) {
   data::DatasetOptions options = watch;
   options.resize = settings.resize;
@@ -180,6 +190,7 @@ data::DatasetOptions data_options(const Settings& settings, const data::DatasetO
   options.dir = settings.data_dir;
   options.val_split = settings.val_split;
   options.seed = settings.seed;
+  options.scan_threads = scan_threads(settings);
   options.on_bad_file = settings.on_bad_file == "skip" ? data::BadFiles::skip : data::BadFiles::stop;
   return options;
 }

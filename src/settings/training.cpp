@@ -125,10 +125,14 @@ void initialise(nn::Module& net, const Settings& settings, const data::Dataset& 
   if (settings.dirac) nn::init_dirac(net);
   if (settings.zero_gamma) nn::init_zero_gamma(net);
   if (settings.whiten) {
-    constexpr std::int64_t kMostImages = 1024;  // their patches are enough
-    data::Loader loader(train, {.batch_size = std::min(kMostImages, train.size()), .prefetch = 1});
+    constexpr std::int64_t kBatch = 32, kMostBatches = 32;  // their patches are enough
+    data::Loader loader(train, {.batch_size = kBatch, .prefetch = 1});
     loader.start(data::Order::shuffled(settings.seed));
-    nn::init_whitening(net, loader.next()->images);
+    std::int64_t batches = 0;
+    nn::init_whitening(net, [&]() -> const Tensor* {
+      const data::Batch* batch = batches++ < kMostBatches ? loader.next() : nullptr;
+      return batch == nullptr ? nullptr : &batch->images;
+    });
   }
   if (settings.init.empty()) return;
   const Weights weights = read_weights(settings.init);

@@ -4,9 +4,10 @@ machine is refused before it takes any; where the system has no more, every comm
 import os
 import re
 import resource
+import shutil
 import subprocess
 
-from program import HERE, PROGRAM, TIMEOUT, put_noise, result_of, sanitized
+from program import HERE, PROGRAM, TIMEOUT, png, put, put_noise, result_of, sanitized
 
 MIB = 1 << 20
 SIZE = {"MiB": MIB, "GiB": 1 << 30}
@@ -71,6 +72,28 @@ cap, (batch, accumulate) = advice
 code, stderr, peak = measured(*TRAIN, "--batch-size", batch, "--accumulate", accumulate, "--memory", f"{cap}M", "--out", "advised")
 print(f"--batch-size {batch} --accumulate {accumulate} --memory {cap}M: {peak / MIB:.0f} MiB at most")
 assert code == 0 and peak <= 1.05 * cap * MIB, (advice, code, peak / MIB, stderr)
+
+# Whitening reads no more at once than training does.
+peaks = []
+for flags in ([], ["--whiten", "yes"]):
+    code, stderr, peak = measured(*TRAIN, *flags, "--resize", "320", "--batch-size", "2", "--steps", "4", "--out", f"white{len(flags)}")
+    assert code == 0, stderr
+    peaks.append(peak)
+print(f"--whiten: {peaks[1] / MIB:.0f} MiB at most, {peaks[0] / MIB:.0f} without")
+assert peaks[1] <= peaks[0] + 8 * MIB, peaks
+
+# A folder is looked at by as many threads as the run has, and as its memory has room for.
+for i in range(24):
+    put(f"photos/{'ab'[i % 2]}/{i}.png", png(bytes([i]) * (3 * 2000 * 2000), 2000, 2000))
+os.environ["OMP_NUM_THREADS"] = "16"
+for flags in (["--threads", "1"], ["--memory", "200M"]):
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+    code, stderr, peak = measured("train", "photos", *NETWORK[2:-2], "--resize", "32", "--epochs", "1", "--batch-size", "8", "--loader-threads", "1",
+                                  *flags, "--quiet", "--out", "looked" + flags[1])
+    print(f"{' '.join(flags)}: {peak / MIB:.0f} MiB at most")
+    assert code == 0, stderr
+    assert peak <= 110 * MIB, peak / MIB
+del os.environ["OMP_NUM_THREADS"]
 
 # Evaluation.
 EVAL = ["eval", "free", "--data", "idx:own", "--threads", "2", "--batch-size", "160"]

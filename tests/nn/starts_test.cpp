@@ -185,6 +185,21 @@ TEST(Starts, ChangeValuesThatAreThere) {
   EXPECT_THROW(nn::init_whitening(net, Tensor({0, 3, 16, 16})), ConfigError) << "no images";
 }
 
+TEST(Whitening, OfBatchesHasTheBitsOfAllAtOnce) {
+  const Tensor images = random_uniform({5, 3, 9, 9});
+  Sequential whole(Conv2d{3, 60, {.kernel = 3}}), parts(Conv2d{3, 60, {.kernel = 3}});
+  for (Sequential* net : {&whole, &parts}) init(*net, Scheme::chapter, 1);
+  init_whitening(whole, images);
+  std::vector<Tensor> batches = {Tensor(Shape{2, 3, 9, 9}), Tensor(Shape{3, 3, 9, 9})};
+  const std::span<const float> all = images.values();
+  std::ranges::copy(all.first(2 * 243), batches[0].values().begin());
+  std::ranges::copy(all.subspan(2 * 243), batches[1].values().begin());
+  std::size_t given = 0;
+  init_whitening(parts, [&] { return given < 2 ? &batches[given++] : nullptr; });
+  EXPECT_THAT(parameter(parts, "0.weight").value.values(),
+              testing::ElementsAreArray(parameter(whole, "0.weight").value.values()));
+}
+
 TEST(Whitening, RefusesANetworkThatBeginsOtherwise) {
   Sequential linear(Flatten{}, Linear{4, 2}), other(Conv2d{3, 4});
   init(linear, Scheme::chapter, 1);
