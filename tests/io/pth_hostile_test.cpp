@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "io/pth/pickle.h"
 #include "io/pth/pth.h"
 #include "resnet/error.h"
@@ -154,7 +156,11 @@ std::vector<Case> sizes() {
        "no storage's"},
       {"one name twice",
        p::of(p::dict({{"w", p::tensor(kStorage, 0, {6}, {1})}, {"w", p::tensor(kStorage, 0, {6}, {1})}})),
-       "two tensors are called 'w'"},
+       "has the name 'w' twice"},
+      {"one name for a tensor and for none",
+       p::of(p::dict({{"w", p::tensor(kStorage, 0, {6}, {1})}, {"w", "N"}})), "has the name 'w' twice"},
+      {"two state dicts", p::of(p::dict({{"state_dict", "}"}, {"state_dict", "}"}})),
+       "has the name 'state_dict' twice"},
       {"a name that is a number", p::of("}" + p::whole(1) + p::tensor(kStorage, 0, {6}, {1}) + "s"),
        "a whole number for a name"},
       {"a name that is not UTF-8", p::of(p::dict({{"\xff", p::tensor(kStorage, 0, {6}, {1})}})), "of UTF-8"},
@@ -183,6 +189,27 @@ TEST(HostilePickle, AContainerInItselfEnds) {
   EXPECT_THAT(error_of(p::of(std::string("}q\0", 3) + p::text("state_dict") + std::string("h\0s", 3))),
               HasSubstr("no state dict"));
   EXPECT_THAT(error_of(p::of(std::string("]q\0h\0a", 6))), HasSubstr("it holds a list"));
+}
+
+TEST(HostilePickle, ManyNamesOfOneLargeDictTakeNoLonger) {
+  // A tensor, and a quarter of a million times the name "ema" for one dict of as many items: 7e10 in all.
+  constexpr int kMany = 250000;
+  std::string items, names;
+  for (int i = 0; i < kMany; ++i) items += "NN";
+  const std::string name = std::string("h\1", 2) + std::string("h\0", 2);
+  for (int i = 0; i < kMany; ++i) names += name;
+  const std::string large = "}(" + items + std::string("uq\0", 3);
+  const std::string pickle = p::of(large + "0" + p::text("ema") + std::string("q\1", 2) + "0}(" +
+                                   p::text("w") + p::tensor(kStorage, 0, {6}, {1}) + names + "u");
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT(error_of(pickle), HasSubstr("has the name 'ema' twice"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST(HostilePickle, ADictOfArgumentsIsRefused) {  // Python 2's OrderedDict: its items were left out
+  const std::string items = p::tuple({"](" + p::tuple({p::text("w"), "N"}) + "e"});
+  EXPECT_THAT(error_of(call("collections", "OrderedDict", items)),
+              HasSubstr("gives 'collections.OrderedDict' arguments"));
 }
 
 TEST(HostilePickle, ListsOfListsStaySmall) {

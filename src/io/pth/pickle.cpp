@@ -334,7 +334,9 @@ class Machine : private PickleBytes {
     const Callable& callable = callable_at(function.place);
     const std::vector<PickleValue>& given = result_.sequences[arguments.place];
     switch (callable.means) {
-      case Means::dict:
+      case Means::dict:  // (), or the factory of a defaultdict
+        if (given.size() > 1 || (given.size() == 1 && given[0].kind != Kind::function))
+          refuse_arguments(callable);
         return push_dict();
       case Means::rebuild_tensor:
         result_.tensors.push_back(tensor_of(result_, given));

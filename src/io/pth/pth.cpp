@@ -91,6 +91,21 @@ bool has_tensors(const Pickle::Dict& dict) {
   return std::ranges::any_of(dict, [](const auto& item) { return item.second.kind == Kind::tensor; });
 }
 
+[[noreturn]] void refuse_twice(std::string_view name) {
+  throw FormatError(fmt::format("its dict has the name {} twice", quoted_key(name)), kSaveStateDict);
+}
+
+// The dict that is called `name`; null where there is none. Python has a name once.
+const PickleValue* dict_called(std::string_view name, const Pickle::Dict& dict) {
+  const PickleValue* result = nullptr;
+  for (const auto& [key, value] : dict) {
+    if (key.kind != Kind::text || key.text != name) continue;
+    if (result != nullptr) refuse_twice(name);
+    result = &value;
+  }
+  return result != nullptr && result->kind == Kind::dict ? result : nullptr;
+}
+
 // The dict of tensors within the pickle's value; what was taken off on the way is noted.
 const Pickle::Dict& state_dict_of(const Pickle& pickle, std::vector<std::string>& notes) {
   PickleValue value = pickle.root;
@@ -103,15 +118,12 @@ const Pickle::Dict& state_dict_of(const Pickle& pickle, std::vector<std::string>
     const PickleValue* inner = nullptr;
     std::string taken, other;
     for (const std::string_view wrapper : kWrappers) {
-      const auto found = std::ranges::find_if(dict, [&](const auto& item) {
-        return item.first.kind == Kind::text && item.first.text == wrapper &&
-               item.second.kind == Kind::dict &&
-               (own ? has_tensors(pickle.dicts[item.second.place])
-                    : !pickle.dicts[item.second.place].empty());
-      });
-      if (found == dict.end()) continue;
+      const PickleValue* found = dict_called(wrapper, dict);
+      if (found == nullptr) continue;
+      const Pickle::Dict& held = pickle.dicts[found->place];
+      if (own ? !has_tensors(held) : held.empty()) continue;
       if (inner == nullptr) {
-        inner = &found->second;
+        inner = found;
         taken = wrapper;
       } else if (other.empty()) {
         other = wrapper;
@@ -226,7 +238,7 @@ class TensorReader {
   const Pickle& pickle_;
 };
 
-std::string checked_name(const PickleValue& key, const std::set<std::string_view>& known) {
+std::string checked_name(const PickleValue& key) {
   if (key.kind != Kind::text)
     throw FormatError(fmt::format("its state dict has {} for a name", described(key)), kSaveStateDict);
   if (key.text.size() > kMostPthName || !is_utf8(key.text)) {
@@ -234,8 +246,6 @@ std::string checked_name(const PickleValue& key, const std::set<std::string_view
         fmt::format("a tensor's name has {} bytes; at most {}, of UTF-8", key.text.size(), kMostPthName),
         kSaveStateDict);
   }
-  if (known.contains(key.text))
-    throw FormatError(fmt::format("two tensors are called {}", quoted_key(key.text)), kSaveStateDict);
   return std::string(key.text);
 }
 
@@ -256,14 +266,14 @@ PthFile read_pth(std::span<const std::byte> bytes) {
   std::vector<std::uint32_t> wanted;
   std::string left_out;
   for (const auto& [key, value] : dict) {
+    if (key.kind == Kind::text && !known.insert(key.text).second) refuse_twice(key.text);
     if (value.kind != Kind::tensor) {
       if (left_out.empty()) left_out = key.kind == Kind::text ? quoted_key(key.text) : described(key);
       continue;
     }
     if (wanted.size() == kMostTensors)
       throw FormatError(fmt::format("its state dict has more than {} tensors", kMostTensors), kSaveStateDict);
-    result.tensors.emplace_back(checked_name(key, known), Tensor());
-    known.insert(key.text);
+    result.tensors.emplace_back(checked_name(key), Tensor());
     wanted.push_back(value.place);
     const StoredType type = pickle.storages[pickle.tensors[value.place].storage].type;
     if (is_widened(type)) ++result.widened[std::string(name_of(type))];
