@@ -72,7 +72,8 @@ std::vector<std::string> words_of(const Commands& commands, int argc, const char
 }
 
 /// The words behind the command, with `--flag=` in two: CLI11 would take the next word for its value, as it
-/// takes a flag for the value of another one, which is refused here.
+/// takes a flag for the value of another one, which is refused here. A path such as "[a,b]", which it would take
+/// for a list, gets a "./" in front.
 void check_values(const Command& command, std::vector<std::string>& words) {
   const std::vector<Argument>& arguments = command.arguments();
   const auto flag = [&](std::string_view word) {  // none: the end
@@ -81,9 +82,14 @@ void check_values(const Command& command, std::vector<std::string>& words) {
     return std::ranges::find_if(arguments,
                                 [&](const Argument& a) { return !a.positional && a.name == word; });
   };
-  for (std::size_t i = 1; i < words.size() && words[i] != "--"; ++i) {
-    const auto found = flag(words[i]);
-    if (found == arguments.end() || !takes_value(*found)) continue;
+  bool no_flags = false;  // behind "--"
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    no_flags = no_flags || words[i] == "--";
+    const auto found = no_flags ? arguments.end() : flag(words[i]);
+    if (found == arguments.end() || !takes_value(*found)) {
+      if (words[i].starts_with('[') && words[i].ends_with(']')) words[i].insert(0, "./");
+      continue;
+    }
     const std::size_t sign = words[i].find('=');
     if (sign == words[i].size() - 1) {
       words[i].pop_back();

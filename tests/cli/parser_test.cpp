@@ -157,6 +157,15 @@ TEST_F(ParserTest, BehindTwoDashesNoWordIsAFlag) {
   EXPECT_FALSE(sample_->json);
 }
 
+TEST_F(ParserTest, APathInBracketsIsNoList) {
+  for (const auto& words : {std::vector<const char*>{"sample", "a", "--", "[b,c]", "[]"},
+                            {"sample", "a", "[b,c]", "--svg", "[d,e]", "[]"}}) {
+    EXPECT_TRUE(parsed(words).rest.empty());
+    EXPECT_THAT(sample_->files, ElementsAre("./[b,c]", "./[]"));
+  }
+  EXPECT_EQ(sample_->svg, "[d,e]");
+}
+
 TEST_F(ParserTest, AFlagOfAConfigurationCanBeTakenBack) {
   settings::Settings base;
   base.drop_last = true;
