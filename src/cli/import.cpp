@@ -40,7 +40,7 @@ class Import final : public Command {
 
   int run() override {
     check_outputs({{"--out", out_}}, {file_, classes_});
-    const Weights weights = read_weights(file_);
+    Weights weights = read_weights(file_);
     check_outputs({{"--out", out_}}, weights.parts);
     const Recognition found = recognise(weights);
     const bool own = weights.metadata.contains(io::kGraphKey);
@@ -49,6 +49,10 @@ class Import final : public Command {
         weights,
         {.classes = classes(), .preprocessing = preprocessing(own ? std::nullopt : std::optional(found))});
     if (!out_.empty()) save_model(out_, model);
+    if (!own) {
+      weights.notes.push_back(fmt::format(
+          "what has no weights (strides, pools, activations) is taken to be that of {}", found.model));
+    }
     if (json_) {
       print_json(weights, found, &model, own);
     } else {
@@ -114,8 +118,6 @@ class Import final : public Command {
   void print_text(const Weights& weights, const Recognition& found, const ModelFile& model, bool own) const {
     fmt::print("{}: {}\n", printable(file_), own ? "a model file of this program" : to_string(found));
     for (const std::string& note : weights.notes) fmt::print("  {}\n", printable(note));
-    if (!own && !found.own_options.empty())
-      fmt::print("  strides are not in a file of weights; those of {} were taken\n", found.model);
     fmt::print("  {} tensors, {} numbers\n", model.state.size(), numbers_of(model));
     fmt::print("  preprocessing: {}\n", to_json(model.preprocessing));
     fmt::print("  classes: {}\n", model.classes.empty() ? "numbers; --classes FILE names them"

@@ -21,18 +21,26 @@ weights, meta = read_safetensors(TRAINED)
 put("plain.safetensors", safetensors(weights))
 put("checkpoint.pth", pth(weights, lambda state: {"epoch": 3, "model": {"module." + name: value for name, value in state.items()}}))
 
+TAKEN = "what has no weights (strides, pools, activations) is taken to be that of resnet18"
 IS = "torchvision resnet18 with blocks 1,1, channels 8,8, stem-channels 8, 3 classes, 1 input channel"
 for name, told in (("plain.safetensors", ()),
                    ("checkpoint.pth", ("'model' was taken of 'epoch', 'model'", "'module.' was taken off all names"))):
     said = run("import", name, "--resize", "24", "--out", "again.safetensors").stdout
-    for text in (f"{name}: {IS}", "strides are not in a file of weights", "wrote again.safetensors", *told):
+    for text in (f"{name}: {IS}", TAKEN, "wrote again.safetensors", *told):
         assert text in said, said
     again, _ = read_safetensors(HERE / "again.safetensors")
     assert again == weights, name
 
     found = json.loads(run("import", name, "--json").stdout)
     assert (found["recognised"], found["model"], found["classes"], found["in_channels"]) == (True, "resnet18", 3, 1), found
+    assert TAKEN in found["notes"], found
     assert found["preprocessing"]["resize"] == [256, 0] and found["preprocessing"]["crop"] == [224, 224], found
+
+# An architecture that differs in nothing that has weights (timm's resnetaa50 from resnet50) looks the same, and the line says so.
+run("train", *SMALL[:-4], "--quiet", "--out", "whole")
+put("whole.safetensors", safetensors(read_safetensors(HERE / "whole/model.safetensors")[0]))
+said = run("import", "whole.safetensors").stdout
+assert said.startswith("whole.safetensors: torchvision resnet18, 3 classes") and TAKEN in said, said
 
 # The model that comes of it answers as the one that was trained, under the names that were given.
 (HERE / "names.txt").write_bytes(b"\xef\xbb\xbf0\r\n1\r\n2\r\n")  # as an editor on Windows writes it
@@ -56,6 +64,7 @@ run("import", "parts/self.json", code=1, says="parts/self.json: it is an index i
 # A model file stays what it is.
 said = run("import", TRAINED, "--out", "copy.safetensors").stdout
 assert "a model file of this program" in said and "strides" not in said, said
+assert not json.loads(run("import", TRAINED, "--json").stdout)["notes"]
 assert (HERE / "copy.safetensors").read_bytes() == TRAINED.read_bytes()
 run("import", TRAINED, "--resize", "32", code=2, says="are for weights without a model")
 
