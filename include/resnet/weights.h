@@ -75,6 +75,9 @@ struct LoadOptions {
   bool adapt_input = false;
   /// Told each difference before they are refused.
   std::function<void(const TensorDifference&)> differs = {};
+  /// What the network tells apart, by output. With `replace_head` a head is of other classes too where the
+  /// file names as many, but not these. None: not looked at.
+  std::vector<std::string> classes = {};
 };
 struct LoadReport {
   bool new_head = false, adapted_input = false;

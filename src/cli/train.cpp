@@ -45,6 +45,8 @@ class Train final : public Command {
     check_flags(chosen);
     if (!chosen.init.empty() && resumed_.empty())  // a recipe's; the file has all weights
       chosen.dirac = chosen.zero_gamma = chosen.whiten = false;
+    if (!chosen.init.empty() && resumed_.empty() && (argument("init").given || chosen.init_sha256.empty()))
+      chosen.init_sha256 = settings::init_sha256(chosen);
     if (!resumed_.empty() && chosen.checkpoint_seconds == 0 && chosen.checkpoint_steps == 0)
       throw ConfigError("--checkpoint-every 0 cannot be given with --resume",
                         "a run that goes on keeps checkpoints, which make that possible");

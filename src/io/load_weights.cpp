@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/joined.h"
+#include "io/model_metadata.h"
 #include "io/safetensors.h"
 #include "io/state_names.h"
 #include "resnet/weights.h"
@@ -62,6 +63,10 @@ class Matcher {
 
   void match() {
     const std::string prefix = prefix_of_net();
+    if (options_.replace_head && has_other_classes()) {
+      new_head = true;
+      head_was = "its classes are others in the file";
+    }
     nn::for_each_parameter(net_, [&](const std::string& name, const nn::Parameter& parameter) {
       match(name, name.substr(std::min(prefix.size(), name.size())), parameter);
     });
@@ -82,6 +87,16 @@ class Matcher {
   const std::string& stem() const noexcept { return stem_; }
 
  private:
+  bool has_other_classes() const {
+    if (options_.classes.empty()) return false;
+    try {
+      const std::vector<std::string> theirs = io::classes_of(weights_.metadata);
+      return !theirs.empty() && theirs != options_.classes;
+    } catch (const FormatError& error) {
+      throw FormatError(fmt::format("{}: {}", weights_.file, error.what()), error.hint());
+    }
+  }
+
   // A module of a person's own may have in all its names what was taken off the file's, or the end of it.
   std::string prefix_of_net() const {
     for (std::string_view prefix = weights_.prefix; !prefix.empty();

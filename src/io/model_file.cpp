@@ -54,6 +54,15 @@ std::vector<std::string> classes_from_json(const std::string& text) {
   return classes;
 }
 
+}  // namespace
+
+std::vector<std::string> io::classes_of(const Metadata& metadata) {
+  const auto found = metadata.find(kClassesKey);
+  return found == metadata.end() ? std::vector<std::string>() : classes_from_json(found->second);
+}
+
+namespace {
+
 // What engines take for granted, and that a file's network is computed from the images of its preprocessing
 // alone.
 void check_graph(const ModelFile& model) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/safetensors.h"
 #include "resnet/model_file.h"
@@ -19,6 +21,10 @@ inline constexpr const char* kClassesKey = "resnet.classes";
 inline constexpr const char* kCheckpointKey = "resnet.checkpoint";
 inline constexpr std::string_view kState = "state/", kAverage = "average/", kBest = "best/";
 inline constexpr const char* kCheckpointHashKey = "resnet.sha256";  // checkpoint_hash() (model_hash.h)
+
+/// What a model's outputs stand for; none where the metadata says nothing of it. Throws FormatError, without
+/// the file's name.
+std::vector<std::string> classes_of(const Metadata& metadata);
 
 /// The metadata of a model's file. Throws FormatError with the name of `path` unless read_model() would take
 /// the model: its graph is verified, and its state is the graph's.

@@ -70,6 +70,8 @@ struct Settings {
   std::int64_t patience = 0;
   Views views = Views::one;
   std::string init;  // "": none; a file of weights
+  std::string
+      init_sha256;  // of what it held (weights_sha256); "" where it is not known. In config.toml alone.
   bool dirac = false, zero_gamma = false, whiten = false;
 
   int threads = 0;     // 0: as EngineOptions::threads
@@ -97,6 +99,8 @@ inline constexpr const char* kTomlHeading = "# A run of resnet train;";
 /// $RESNET_DATA_DIR gave is named. A folder of data whose path is not UTF-8, which TOML cannot hold, is a
 /// ConfigError; such an `out`, which nothing depends on, is left out.
 Settings with_whole_paths(Settings settings);
+/// SHA-256 of the weights in the file of --init.
+std::string init_sha256(const Settings& settings);
 /// The same as a run's config.toml keeps them: the examples are known by their content too.
 Settings recorded(Settings settings, const data::TrainTest& sets);
 /// Whether `dataset` has the examples that `run` used of this split; true where `run` does not say.
@@ -126,7 +130,7 @@ EngineOptions engine_options(const Settings& settings);
 using Tell = std::function<void(const std::string& line)>;
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the
 /// settings say. Tells what was decided about the file that they name, and what does not fit, a line each.
-/// Throws as load_weights().
+/// Throws as load_weights(), and FormatError where the file has other weights than init_sha256 says.
 void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train, const Tell& tell);
 /// Those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
 std::string chosen_text(const Settings& settings);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/nearest.h"
+#include "io/model_hash.h"
 #include "io/model_metadata.h"
 #include "resnet/init.h"
 #include "resnet/weights.h"
@@ -120,6 +121,10 @@ FitOptions batch_options(const Settings& settings) {
 
 }  // namespace
 
+std::string init_sha256(const Settings& settings) {
+  return io::weights_sha256(read_weights(settings.init).tensors);
+}
+
 void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train, const Tell& tell) {
   nn::init_unset(net, net.scheme(), settings.seed);
   if (settings.dirac) nn::init_dirac(net);
@@ -136,14 +141,19 @@ void initialise(nn::Module& net, const Settings& settings, const data::Dataset& 
   }
   if (settings.init.empty()) return;
   const Weights weights = read_weights(settings.init);
+  if (!settings.init_sha256.empty() && io::weights_sha256(weights.tensors) != settings.init_sha256) {
+    throw FormatError(settings.init + " has other weights now than the run began with",
+                      "a new run begins with these where --init is given once more");
+  }
   constexpr std::int64_t kMostTold = 20;
   std::int64_t differences = 0;
   const auto differs = [&](const TensorDifference& difference) {
     if (++differences <= kMostTold) tell(to_string(difference));
   };
   try {
-    const LoadReport report =
-        load_weights(net, weights, {.replace_head = true, .adapt_input = true, .differs = differs});
+    const LoadReport report = load_weights(
+        net, weights,
+        {.replace_head = true, .adapt_input = true, .differs = differs, .classes = train.classes()});
     for (const std::string& decision : report.decisions) tell(decision);
   } catch (const FormatError&) {
     if (differences > kMostTold) tell(fmt::format("and {} tensors more", differences - kMostTold));

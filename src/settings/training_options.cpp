@@ -193,6 +193,11 @@ void add_initialisation(Table& table) {
       "init", "FILE",
       "begin with the weights of a file, ours, torchvision's or timm's; a head of other classes begins anew",
       &Settings::init);
+  Option& hash =
+      table.text("init-sha256", "HEX", "sha256 of the weights that --init gave the run, in its config.toml",
+                 &Settings::init_sha256);
+  hash.flag = false;
+  hash.set = [](Settings& s, const std::string& t) { s.init_sha256 = parse_sha256("init-sha256", t); };
   table.yes_no("dirac", "convolutions begin as the identity of as many channels as they can",
                &Settings::dirac);
   table.yes_no("zero-gamma", "the last norm of each block begins with weight 0", &Settings::zero_gamma);

@@ -4,7 +4,7 @@ that are no weights, named wherever a model is given."""
 import json
 import struct
 
-from program import HERE, SOURCE, put, put_noise, run
+from program import HERE, SOURCE, png, put, put_noise, run
 from weight_files import pth, read_safetensors, safetensors
 
 GOLDEN = SOURCE / "tests/golden/pth"
@@ -75,6 +75,30 @@ put_noise("two", 24)
 said = run("train", *SMALL, "--data", f"idx:{HERE / 'two'}", "--init", "checkpoint.pth", "--steps", "1", "--out", "init").stderr
 for text in ("init: 'module.' was taken off all names", "init: the head 'fc' begins anew: 3 outputs in the file, 2 here"):
     assert text in said, said
+# A run's weights are known by their content: what repeats it, or goes on with its seeds, has those and no others.
+put("moving.safetensors", safetensors(weights))
+for seeds, out in ((1, "one"), (2, "many")):
+    run("train", *SMALL, "--init", "moving.safetensors", "--steps", "1", "--seeds", seeds, "--out", out)
+turned = {name: (dtype, shape, data[4:] + data[:4] if name == "conv1.weight" else data) for name, (dtype, shape, data) in weights.items()}
+put("moving.safetensors", safetensors(turned))
+for again in (["--config", "one/config.toml"], ["--config", "many/config.toml"], ["--resume", "many", "--seeds", "3"]):
+    out = [] if "--resume" in again else ["--out", "never"]
+    run("train", *again, *out, code=1, says="moving.safetensors has other weights now than the run began with")
+    assert not (HERE / "never").exists()
+run("train", "--config", "one/config.toml", "--init", "moving.safetensors", "--out", "moved")
+put("moving.safetensors", safetensors(weights))
+run("train", "--resume", "many", "--seeds", "3")
+run("train", "--config", "one/config.toml", "--out", "repeated")
+assert (HERE / "repeated/model.safetensors").read_bytes() == (HERE / "one/model.safetensors").read_bytes()
+# A head of as many other classes begins anew too; one of the same is taken.
+ANEW = "init: the head 'fc' begins anew: its classes are others in the file"
+for folder, names, anew in (("same", ("0", "1", "2"), False), ("fruit", ("apple", "pear", "plum"), True)):
+    for label, name in enumerate(names):
+        for i in range(4):
+            put(f"{folder}/{name}/{i}.png", png(bytes((7 * label + 31 * i + p) % 256 for p in range(24 * 24)), 24, 24))
+    said = run("train", "--data", f"folder:{HERE / folder}", *SMALL[2:], "--batch-size", "4", "--init", TRAINED, "--steps", "1",
+               "--out", f"head-{folder}").stderr
+    assert (ANEW in said) == anew, said
 # What they were trained to see, where they are shown something else.
 run("train", *SMALL, "--normalize", "0.5/0.25", "--quiet", "--out", "normal")
 for flags, told in (([], True), (["--normalize", "0.5/0.25"], False)):

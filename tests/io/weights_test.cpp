@@ -98,6 +98,30 @@ TEST_F(WeightsTest, AHeadOfAsManyClassesIsTakenToo) {
   expect_equal(state_of(net), state_of(trained));
 }
 
+TEST_F(WeightsTest, AHeadOfAsManyOtherClassesBeginsAnewWhereTheFileNamesThem) {
+  const nn::Sequential trained = test::random_network("resnet18", small(3));
+  io::write_safetensors(file("m"), state_of(trained), {{"resnet.classes", R"(["cat","dog","hen"])"}});
+  for (const std::vector<std::string>& classes : {std::vector<std::string>{},
+                                                  {"cat", "dog", "hen"},
+                                                  {"apple", "pear", "plum"},
+                                                  {"dog", "cat", "hen"}}) {
+    const bool same = classes.empty() || classes.front() == "cat";
+    nn::Sequential net = fresh("resnet18", small(3));
+    const Tensor before = state_of(net).back().second;
+    const LoadReport report = load_weights(net, file("m"), {.replace_head = true, .classes = classes});
+    EXPECT_EQ(report.new_head, !same);
+    if (!same)
+      EXPECT_THAT(report.decisions,
+                  ElementsAre("the head 'fc' begins anew: its classes are others in the file"));
+    EXPECT_TRUE(equal(state_of(net).back().second, same ? state_of(trained).back().second : before));
+    EXPECT_FALSE(load_weights(net, file("m"), {.classes = classes}).new_head) << "where that is not allowed";
+  }
+  io::write_safetensors(file("m"), state_of(trained), {{"resnet.classes", "cat"}});
+  nn::Sequential net = fresh("resnet18", small(3));
+  EXPECT_THAT(error_of([&] { load_weights(net, file("m"), {.replace_head = true, .classes = {"cat"}}); }),
+              HasSubstr("/m: "));
+}
+
 TEST_F(WeightsTest, AHeadThatTheFileLacksBeginsAnew) {
   State state = state_of(test::random_network("resnet18", small(3)));
   std::erase_if(state, [](const auto& value) { return value.first.starts_with("fc."); });

@@ -31,6 +31,7 @@ const std::map<std::string, Texts>& cases() {
       {"train-sha256", {{std::string(64, '7')}, {"", "7", std::string(64, 'g'), std::string(64, 'A')}}},
       {"test-sha256", {{std::string(64, 'f')}, {std::string(63, 'f'), std::string(65, 'f')}}},
       {"val-sha256", {{std::string(64, '0')}, {std::string(63, '0'), std::string(64, 'g')}}},
+      {"init-sha256", {{std::string(64, '1')}, {"", std::string(63, '1'), std::string(64, 'g')}}},
       {"resize", {{"1", "96", "65535", "96x128"}, {"", "0", "-1", "96x", "x96", "1x2x3", "70000", "a"}}},
       {"val-split", {{"0", "0.1", "1"}, {"", "-0.1", "1.1", "nan", "half"}}},
       {"on-bad-file", {{"stop", "skip"}, {"", "ignore"}}},
