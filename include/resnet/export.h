@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 
 #include "resnet/images.h"
@@ -58,6 +59,11 @@ struct OnnxDeviation {
 /// FormatError if the file is no such file, or `pictures` are none that the model takes.
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options = {});
+/// The same of pictures that are not all in memory: `next` gives one after the other, null behind the last. A
+/// picture must be there until the next one is asked for.
+OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
+                             const std::function<const images::Image*()>& next,
+                             const EngineOptions& options = {});
 
 /// How a file holds floating-point weights.
 enum class WeightType : std::uint8_t { f32, f16, bf16 };

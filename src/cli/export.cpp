@@ -58,6 +58,16 @@ std::vector<fs::path> pictures_of(const fs::path& folder) {
   return pictures;
 }
 
+// One at a time: 64 large ones would be gigabytes.
+std::function<const images::Image*()> one_by_one(const std::vector<fs::path>& files) {
+  return [&files, i = std::size_t{0}, picture = images::Image()]() mutable -> const images::Image* {
+    if (i == files.size()) return nullptr;
+    picture = {};  // gone before the next one comes
+    picture = images::read(files[i++]);
+    return &picture;
+  };
+}
+
 class Export final : public Command {
  public:
   Export() : Command("export", "A trained network as a file for other programs: ONNX, safetensors.") {
@@ -154,9 +164,8 @@ class Export final : public Command {
 
   // Gives for how many pictures the output is not finite.
   std::int64_t write_onnx(const ModelFile& model, const std::vector<fs::path>& checked, Json& written) const {
-    std::vector<images::Image> pictures;
-    for (const fs::path& picture : checked) pictures.push_back(images::read(picture));
-    if (checked.empty()) pictures = made_pictures(model);
+    for (const fs::path& picture : checked)  // one that is damaged is found before anything is written
+      static_cast<void>(images::read(picture));
     // By its own name: standard output's leads to the file that is replaced.
     std::error_code error;
     const fs::path whole = fs::canonical(onnx_, error), file = error ? fs::path(onnx_) : whole;
@@ -166,7 +175,9 @@ class Export final : public Command {
                                          .softmax = softmax_,
                                          .with_preprocessing = preprocessing_});
     const settings::Settings chosen = from_flags();
-    const OnnxDeviation found = onnx_deviation(file, model, pictures, settings::engine_options(chosen));
+    const EngineOptions engine = settings::engine_options(chosen);
+    const OnnxDeviation found = checked.empty() ? onnx_deviation(file, model, made_pictures(model), engine)
+                                                : onnx_deviation(file, model, one_by_one(checked), engine);
     written.add("onnx", Json::object({{"file", onnx_},
                                       {"bytes", facts.bytes},
                                       {"opset", opset_},

@@ -105,6 +105,13 @@ code, stderr, _ = measured(*EVAL, "--memory", "24M")
 check_refused(code, stderr, "eval")
 assert "--batch-size" in stderr, stderr
 
+# What an export is checked by: one picture at a time, of 26 MiB each.
+for i in range(8):
+    put(f"photos/{i}.png", png(bytes([i]) * (3000 * 3000 * 3), 3000, 3000, level=1))
+code, stderr, peak = measured("export", "free", "--onnx", "free.onnx", "--check", "photos", "--threads", "2")
+print(f"export --check: {peak / MIB:.0f} MiB at most")
+assert code == 0 and peak < 150 * MIB, (code, peak / MIB, stderr)
+
 # Too big for the machine: by its activations, and by its parameters.
 wide = ["train", "--data", "idx:own", "--model", "resnet18", "--quiet", "--out", "wide"]
 code, stderr, peak = measured(*wide, "--channels", "256,256", "--blocks", "1,1", "--resize", "1024x1024", "--batch-size", "160")

@@ -78,6 +78,14 @@ void compare(OnnxDeviation& result, const Tensor& given, const Tensor& got) {
 
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options) {
+  std::size_t i = 0;
+  const auto next = [&] { return i < pictures.size() ? &pictures[i++] : nullptr; };
+  return onnx_deviation(path, model, next, options);
+}
+
+OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
+                             const std::function<const images::Image*()>& next,
+                             const EngineOptions& options) {
   using namespace io::onnx;
   const std::vector<std::byte> bytes = read_file(path, kMostFile);
   const Shape& images = model.graph.value(model.graph.input(graph::kImages)).type.shape;
@@ -85,11 +93,11 @@ OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile&
   const auto ours = make_engine({model.graph, {}, model.state}, options);
   const auto theirs = make_engine({file.graph, {}, file.state}, options);
   OnnxDeviation result;
-  for (const images::Image& picture : pictures) {
-    Tensor seen = seen_by_model(model.preprocessing, picture);
+  while (const images::Image* picture = next()) {
+    Tensor seen = seen_by_model(model.preprocessing, *picture);
     Tensor given = ours->infer({seen.values().data(), seen.shape()});
     if (file.preprocessing > 0) {
-      const Tensor made = evaluate(file.proto.graph(), file.preprocessing, picture);
+      const Tensor made = evaluate(file.proto.graph(), file.preprocessing, *picture);
       if (!(made.shape() == seen.shape()))
         throw FormatError(fmt::format("{}: its preprocessing gives {}, the model's {}", path.string(),
                                       to_string(made.shape()), to_string(seen.shape())));
