@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "base/files.h"
 #include "base/nearest.h"
 #include "base/text.h"
 #include "report/run_record.h"
+#include "resnet/folder.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
 #include "settings/options.h"
@@ -220,6 +222,17 @@ void check_outputs(const std::vector<Output>& outputs, const std::vector<std::fi
                           "give another file to write");
     }
   }
+}
+
+void check_outputs(const std::vector<Output>& outputs, const data::FolderScan& scan) {
+  std::vector<Output> there;  // what is no file yet is none of a million pictures
+  std::ranges::copy_if(outputs, std::back_inserter(there),
+                       [](const Output& output) { return kind_of(output.file) == PathKind::file; });
+  if (there.empty()) return;
+  std::vector<std::filesystem::path> pictures;
+  for (const data::Picture& picture : scan.pictures) pictures.push_back(scan.dir / picture.path);
+  for (const data::BadFile& file : scan.bad) pictures.push_back(scan.dir / file.path);
+  check_outputs(there, pictures);
 }
 
 std::vector<std::string> names_of(const Commands& commands) {

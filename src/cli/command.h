@@ -100,6 +100,8 @@ struct Output {
 };
 /// Refuses outputs that are each other's file, or one of `inputs`, which would be lost. Throws ConfigError.
 void check_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs = {});
+/// The same for the pictures of a folder.
+void check_outputs(const std::vector<Output>& outputs, const data::FolderScan& scan);
 
 /// The names of those that are not hidden.
 std::vector<std::string> names_of(const Commands& commands);

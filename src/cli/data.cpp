@@ -48,7 +48,10 @@ class Data final : public Command {
     check_flags(chosen);
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);
-    watch.scanned = [&](const data::FolderScan& found) { scan = found; };
+    watch.scanned = [&](const data::FolderScan& found) {
+      check_outputs(outputs(), found);
+      scan = found;
+    };
     const data::TrainTest sets = settings::open_data(chosen, watch);
     const data::Survey found = data::survey(sets);
     std::vector<std::string> notes = scan ? notes_of(*scan) : std::vector<std::string>();
@@ -72,9 +75,11 @@ class Data final : public Command {
   }
 
  private:
+  std::vector<Output> outputs() const { return {{"--sheet", sheet_}, {"--save-batches", batches_}}; }
+
   // Flags of outputs that were not asked for.
   void check_flags(const settings::Settings& chosen) const {
-    check_outputs({{"--sheet", sheet_}, {"--save-batches", batches_}});
+    check_outputs(outputs());
     if (batches_.empty())
       refuse({"steps", "batch-size", "drop-last", "sampler"}, "without --save-batches FILE");
     if (batches_.empty() && sheet_.empty())

@@ -50,14 +50,17 @@ class Eval final : public Command {
     const settings::Settings run = settings_of_run(run_);
     const settings::Settings chosen = from_flags(settings_to_evaluate(run));
     const std::filesystem::path file = model_path(run_);
-    check_outputs(
-        {{"--confusion", confusion_}, {"--mistakes", mistakes_}, {"--save-predictions", predictions_}},
-        {file, std::filesystem::path(run_) / report::kConfigFile});
+    const std::vector<Output> outputs = {
+        {"--confusion", confusion_}, {"--mistakes", mistakes_}, {"--save-predictions", predictions_}};
+    std::vector<std::filesystem::path> inputs = report::files_of(run_);
+    inputs.push_back(file);
+    check_outputs(outputs, inputs);
     Model model = load_model(file, settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_);
     bool split = false;  // by us
     data::DatasetOptions watch = told_scan(json_);
     watch.scanned = [&, tell = watch.scanned](const data::FolderScan& scan) {
+      check_outputs(outputs, scan);
       split = !scan.has(data::Part::val) && !scan.has(data::Part::test);
       tell(scan);
     };

@@ -23,11 +23,12 @@ class Plot final : public Command {
     std::vector<Series> series;
     std::vector<std::filesystem::path> inputs;
     for (const std::string& given : runs_) {
+      for (const std::filesystem::path& file : report::files_of(given)) inputs.push_back(file);
       std::vector<Series> of_given;
       for (const std::filesystem::path& run : report::runs_in(given)) {
         of_given.push_back(load_series(run));
         inputs.push_back(run);  // where it is a file
-        for (const char* name : {report::kMetricsFile, report::kConfigFile}) inputs.push_back(run / name);
+        for (const std::filesystem::path& file : report::files_of(run)) inputs.push_back(file);
       }
       if (runs_.size() > 1 && of_given.size() > 1) of_given = {report::mean_of(of_given)};
       series.insert(series.end(), of_given.begin(), of_given.end());

@@ -49,16 +49,12 @@ class Report final : public Command {
     std::vector<ReportedRun> reported;
     std::vector<fs::path> folders, inputs;
     for (const std::string& given : runs_) {
+      for (const fs::path& file : report::files_of(given)) inputs.push_back(file);
       for (const fs::path& folder : report::runs_in(given)) folders.push_back(folder);
     }
     report::check_reported(folders.size());
     for (const fs::path& folder : folders) {
-      for (const char* name :
-           {report::kConfigFile, report::kMetricsFile, report::kResultFile, report::kModelFile})
-        inputs.push_back(folder / name);
-      const fs::path checkpoints = folder / report::kCheckpoints;
-      std::error_code ignored;
-      for (const fs::path& kept : list_names(checkpoints, ignored)) inputs.push_back(checkpoints / kept);
+      for (const fs::path& file : report::files_of(folder)) inputs.push_back(file);
     }
     check_outputs({{"--out", out_}}, inputs);
     const fs::path out = !out_.empty()       ? fs::path(out_)

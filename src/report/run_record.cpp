@@ -52,6 +52,16 @@ bool is_other_file_of_run(const fs::path& path, const char* wanted) {
                              [&](const char* name) { return path.filename() == name; });
 }
 
+std::vector<fs::path> files_of(const fs::path& run) {
+  std::vector<fs::path> files;
+  for (const char* name : {kConfigFile, kMetricsFile, kResultFile, kDiagnosisFile, kModelFile, kSummaryFile})
+    files.push_back(run / name);
+  std::error_code ignored;
+  for (const fs::path& kept : list_names(run / kCheckpoints, ignored))
+    files.push_back(run / kCheckpoints / kept);
+  return files;
+}
+
 void check_files(const fs::path& run) {
   for (const char* name : {kConfigFile, kMetricsFile, kResultFile}) {
     if (kind_of(run / name) == PathKind::other)

@@ -23,8 +23,11 @@ inline constexpr const char* kCurvesFile = "curves.svg";
 inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kDiagnosisFile = "diagnosis.json";
 inline constexpr const char* kModelFile = "model.safetensors";
-inline constexpr const char* kCheckpoints = "checkpoints";  // a folder
+inline constexpr const char* kSummaryFile = "summary.json";  // of the folder around those of seeds
+inline constexpr const char* kCheckpoints = "checkpoints";   // a folder
 
+/// The files of a run's folder, or of one around several, that nothing makes again; some may not be there.
+std::vector<std::filesystem::path> files_of(const std::filesystem::path& run);
 /// Throws IoError where a pipe or a device has the name of a file that is read of a run's folder: nobody waits
 /// for one.
 void check_files(const std::filesystem::path& run);

@@ -11,8 +11,6 @@
 
 namespace resnet::report {
 
-inline constexpr const char* kSummaryFile = "summary.json";  // of the folder around those of the runs
-
 /// The name of the folder of a seed's run: "seed-3".
 std::string seed_folder(std::uint64_t seed);
 

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 
-from program import HERE, PROGRAM, idx, put_small_idx, run
+from program import HERE, PROGRAM, idx, png, put, put_small_idx, run
 
 failures = 0
 
@@ -210,6 +210,19 @@ check("a plot in place of its curves", ["plot", curves, "--svg", curves], 2, "is
 check("answers in place of the settings", ["eval", trained, "--save-predictions", trained / "config.toml"], 2, "is read, and would be lost")
 check("a report in place of a checkpoint", ["report", trained, "--out", next((trained / "checkpoints").iterdir())], 2,
       "is read, and would be lost")
+for command in (["eval", trained, "--save-predictions"], ["eval", trained, "--confusion"], ["report", trained, "--out"],
+                ["plot", trained, "--svg"]):
+    for name in ("config.toml", "metrics.csv", "result.json", "model.safetensors"):
+        check(f"{command[0]} in place of {name}", [*command, trained / name], 2, "is read, and would be lost")
+for label in ("cat", "dog", "hen"):
+    for i in range(4):
+        put(f"photos/{label}/{i}.png", png(bytes([60 * i]) * 32 * 32, 32, 32))
+photo = HERE / "photos/cat/1.png"
+(HERE / "link.png").symlink_to(photo)
+for written in (photo, HERE / "link.png"):
+    for command in (["data", HERE / "photos", "--sheet"], ["data", HERE / "photos", "--resize", "32", "--save-batches"],
+                    ["eval", trained, "--data", f"folder:{HERE / 'photos'}", "--mistakes"]):
+        check(f"{command[0]} in place of a picture", [*command, written], 2, "is read, and would be lost")
 check("plot of nothing", ["plot", missing], 1, "metrics.csv")
 check("bench of a flag without use", ["bench", "train", "--batch-size", "8"], 2, "no use for --batch-size", "--input")
 check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no use for --check")
