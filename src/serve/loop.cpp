@@ -299,6 +299,13 @@ void Loop::hold(Connection& connection, std::int64_t bytes) {
   held_ += bytes - std::exchange(connection.held, bytes);
 }
 
+bool Loop::hold_answer(std::uint64_t client, std::int64_t bytes) {
+  if (held_ + bytes > options_.held) return false;
+  Connection& connection = connections_.at(client);
+  hold(connection, connection.held + bytes);
+  return true;
+}
+
 // The body of a client that left is there until complete() says that nobody looks at it any more.
 void Loop::drop(std::uint64_t id, Connection& connection) {
   if (connection.state == Connection::State::answering) {

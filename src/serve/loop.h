@@ -50,6 +50,8 @@ class Loop {
   /// By the thread that runs the loop.
   std::int64_t connections() const noexcept { return std::ssize(connections_); }
   bool is_stopping() const noexcept { return stopping_; }
+  /// From Handler::handle(): what the response to `client` will take. False where there is no room for it.
+  bool hold_answer(std::uint64_t client, std::int64_t bytes);
 
   /// Until `stop` is set and everything is answered, or `seconds` later.
   void run(const std::atomic<bool>& stop);

@@ -90,6 +90,15 @@ std::int64_t top_of(const Request& request, std::int64_t otherwise, std::int64_t
   return std::min(otherwise, most);
 }
 
+// Bytes of JSON for one class of an answer, about: {"label":"cat","probability":0.001220703125},
+double bytes_of_class(const std::vector<std::string>& names) {
+  constexpr double kAround = 48, kNumber = 5;
+  if (names.empty()) return kAround + kNumber;
+  double all = 0;
+  for (const std::string& name : names) all += static_cast<double>(Json(name).dump({.replace = true}).size());
+  return kAround + all / static_cast<double>(names.size());
+}
+
 // An array with an object for each picture, as `resnet predict --json` prints it.
 Response response_of(const Ask& ask) {
   Response response;
@@ -146,6 +155,7 @@ struct Server::Impl final : serve::Handler {
               .seconds = options.seconds},
              *this),
         address("http://" + loop.address()),
+        class_bytes(bytes_of_class(model.classes())),
         batcher(model, options, metrics, [this](const std::shared_ptr<Ask>& ask) {
           loop.complete(ask->client, any_response_of(*ask));
         }) {
@@ -235,6 +245,12 @@ struct Server::Impl final : serve::Handler {
     const std::int64_t others = batcher.waiting();
     if (others > 0 && others + std::ssize(made->files) > options.waiting)
       return serve::refused(503, "too many pictures are waiting");
+    const double answer =
+        static_cast<double>(made->files.size()) * static_cast<double>(made->top) * class_bytes;
+    if (answer > static_cast<double>(options.body))
+      return serve::refused(413, "the answers would be larger than a request may be: ask for fewer classes");
+    if (!loop.hold_answer(client, static_cast<std::int64_t>(answer)))
+      return serve::refused(503, "too many large answers at once");
     batcher.add(made);
     asked[client] = made;  // nobody looks before this thread is back in its loop
     return std::nullopt;
@@ -245,6 +261,7 @@ struct Server::Impl final : serve::Handler {
   serve::Page page;
   serve::Loop loop;
   std::string address;
+  double class_bytes;
   std::map<std::uint64_t, std::shared_ptr<Ask>> asked;  // by clients that wait
   serve::Batcher batcher;                               // its threads use what stands above
 };

@@ -25,6 +25,7 @@ class Waiting : public Handler {
   std::optional<Response> refuse(const Request&) override { return std::nullopt; }
   std::optional<Response> handle(Request& request, std::uint64_t client) override {
     if (request.method == "GET") return Response{.body = page};
+    if (answer > 0 && !loop->hold_answer(client, answer)) return refused(503, "no room");
     last = client;
     ++asked;
     return std::nullopt;
@@ -33,6 +34,8 @@ class Waiting : public Handler {
   void responded(std::uint64_t, const Request&, int) override {}
 
   std::string page = "page";
+  Loop* loop = nullptr;
+  std::int64_t answer = 0;  // bytes that an answer will have
   std::atomic<std::uint64_t> last{0};
   std::atomic<int> asked{0}, left{0};
 };
@@ -77,6 +80,8 @@ class LoopTest : public ::testing::Test {
   }
   static std::string first_line(int fd) {
     std::array<char, 64> text{};
+    pollfd answered{fd, POLLIN, 0};
+    if (::poll(&answered, 1, 5000) <= 0) return "no answer";
     const ssize_t got = ::recv(fd, text.data(), text.size(), 0);
     const std::string line(text.data(), static_cast<std::size_t>(std::max<ssize_t>(0, got)));
     return line.substr(0, line.find('\r'));
@@ -134,6 +139,22 @@ TEST_F(LoopTest, CountsResponsesThatNobodyReads) {
   loop_.complete(handler_.last, {});
   EXPECT_EQ(first_line(second), "HTTP/1.1 200 OK");
   ::close(second);
+}
+
+TEST_F(LoopTest, CountsAnswersThatAreBeingMade) {
+  handler_.loop = &loop_;
+  handler_.answer = kBody;
+  const int first = post(1);
+  ASSERT_TRUE(soon([&] { return handler_.asked == 1; }));
+  const int second = post(1), body = post(kBody);
+  EXPECT_EQ(first_line(second), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_EQ(first_line(body), "HTTP/1.1 503 Service Unavailable");
+  loop_.complete(handler_.last, {});
+  EXPECT_EQ(first_line(first), "HTTP/1.1 200 OK");
+  const int third = post(1);
+  ASSERT_TRUE(soon([&] { return handler_.asked == 2; })) << "there is room again";
+  loop_.complete(handler_.last, {});
+  for (const int fd : {first, second, body, third}) ::close(fd);
 }
 
 // A client that connects just before the listening socket is closed would be reset after its request.

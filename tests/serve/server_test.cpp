@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "resnet/images.h"
 #include "resnet/serve.h"
 #include "support/message_of.h"
 #include "support/networks.h"
@@ -17,8 +18,8 @@
 namespace resnet {
 namespace {
 
-Model small_model() {
-  const models::ResNetOptions options{.in_channels = 1, .classes = 3, .blocks = {1}, .channels = {8}};
+Model small_model(std::int64_t classes = 3) {
+  const models::ResNetOptions options{.in_channels = 1, .classes = classes, .blocks = {1}, .channels = {8}};
   Network network = network_of(test::random_network("d2l_resnet18", options), {1, 1, 8, 8});
   return Model({std::move(network.state), std::move(network.eval), {.resize = {8, 8}, .channels = 1}, {}},
                {.threads = 1});
@@ -137,6 +138,35 @@ TEST(Server, BehindAProxyAnswersToItsNames) {
   EXPECT_EQ(status("Host: 127.0.0.1\r\nOrigin: https://photos.example\r\n"), "200");
   EXPECT_EQ(status("Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n"), "403");
   EXPECT_EQ(status("Host: evil.example\r\n"), "421");
+  stop = true;
+  running.join();
+}
+
+// 64 tiny pictures with all of 65,536 classes would be 400 MB.
+TEST(Server, RefusesAnswersThatAreLargerThanARequestMayBe) {
+  Model model = small_model(5000);
+  Server server(model, {.port = 0, .body = 100'000, .seconds = 5});
+  std::atomic<bool> stop{false};
+  std::thread running([&] { server.run(stop); });
+  const auto png = images::encode_png({8, 8, 1, std::vector<std::uint8_t>(64, 7)});
+  const std::string picture(png.begin(), png.end());
+  const auto status = [&](int pictures, const std::string& query) {
+    std::string body;
+    for (int i = 0; i < pictures; ++i)
+      body += "--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n" + picture + "\r\n";
+    body += "--x--\r\n";
+    return answer_to(port_of(server.address()),
+                     "POST /predict" + query +
+                         " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: " +
+                         std::to_string(body.size()) + "\r\n\r\n" + body)
+        .substr(9, 3);
+  };
+  EXPECT_EQ(status(1, ""), "200");
+  EXPECT_EQ(status(1, "?top=1000"), "200");
+  EXPECT_EQ(status(1, "?top=65536"), "413");
+  EXPECT_EQ(status(3, "?top=1000"), "413");
+  EXPECT_EQ(status(3, "?top=100"), "200");
   stop = true;
   running.join();
 }
