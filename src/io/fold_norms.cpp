@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
+#include "io/unique_names.h"
 #include "ops/batch_norm.h"
 #include "ops/conv2d.h"
 
@@ -25,7 +25,7 @@ class Folder {
   Folder(const ModelFile& model, bool any)
       : model_(model), any_(any), readers_(model.graph.values().size(), 0) {
     for (const auto& [name, tensor] : model.state) values_.emplace(name, &tensor);
-    for (const ValueInfo& value : model.graph.values()) taken_.insert(value.name);
+    for (const ValueInfo& value : model.graph.values()) names_.add(value.name);
     for (const Node& node : model.graph.nodes()) {
       if (ops::as<ops::BatchNorm>(node) != nullptr) norm_of_[node.inputs[BatchNormInput::x]] = &node;
       for (const ValueId id : node.inputs) {
@@ -122,9 +122,7 @@ class Folder {
 
   // "a.weight" -> "a.bias", or another that nothing has as its name.
   std::string bias_beside(const std::string& weight) {
-    std::string name = weight.substr(0, weight.rfind('.') + 1) + "bias";
-    while (!taken_.insert(name).second) name += "_";
-    return name;
+    return names_.add(weight.substr(0, weight.rfind('.') + 1) + "bias");
   }
 
   ValueId add(const std::string& name, Tensor value) {
@@ -156,7 +154,7 @@ class Folder {
   const ModelFile& model_;
   bool any_;  // whether anything is folded
   std::map<std::string, const Tensor*> values_;
-  std::set<std::string> taken_;                       // names
+  UniqueNames names_;
   std::unordered_map<ValueId, const Node*> norm_of_;  // what it reads
   std::vector<int> readers_;                          // how many, of each value
   std::vector<ValueId> renumbered_;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -12,6 +13,7 @@
 #include "graph/names.h"
 #include "io/folder_test.h"
 #include "io/onnx/evaluate.h"
+#include "io/onnx/graph_writer.h"
 #include "io/onnx/operations.h"
 #include "io/onnx/read.h"
 #include "ops/operation.h"
@@ -71,6 +73,20 @@ class OnnxTest : public FolderTest {
 
   OnnxFacts facts_;
 };
+
+TEST(GraphWriter, NumbersTenThousandNodesOfOneNameAtOnce) {
+  constexpr int kMany = 10'000;
+  io::onnx::schema::GraphProto graph;
+  io::onnx::GraphWriter writer(graph);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < kMany; ++i) writer.add("Relu", "relu", {"x"});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+  EXPECT_EQ(graph.node(0).name(), "relu");
+  EXPECT_EQ(graph.node(1).name(), "relu_2");
+  EXPECT_EQ(graph.node(kMany - 1).name(), "relu_10000");
+  EXPECT_EQ(writer.unique("relu_3"), "relu_3_2");
+  EXPECT_EQ(writer.unique("relu"), "relu_10001");
+}
 
 TEST(OnnxMappings, AreThereForEachOperationThatNetworksMayHave) {
   std::set<std::string_view> known;

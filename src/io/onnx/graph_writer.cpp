@@ -37,12 +37,6 @@ schema::TensorProto::DataType data_type(DType dtype) {
   }
 }
 
-std::string GraphWriter::unique(const std::string& wanted) {
-  std::string name = wanted;
-  for (int i = 2; !taken_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-  return name;
-}
-
 std::string GraphWriter::add(const char* op, const std::string& wanted,
                              const std::vector<std::string>& inputs,
                              std::initializer_list<Attribute> attributes) {

@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "io/onnx/schema.h"
+#include "io/unique_names.h"
 #include "resnet/tensor.h"
 
 namespace resnet::io::onnx {
@@ -27,7 +27,7 @@ class GraphWriter {
   explicit GraphWriter(schema::GraphProto& graph) : graph_(&graph) {}
 
   /// `wanted`, or with a number behind it where that is taken. Inputs, constants and nodes share their names.
-  std::string unique(const std::string& wanted);
+  std::string unique(const std::string& wanted) { return names_.add(wanted); }
   /// A node with one output, which has the node's name; "" stands for an input that is left out.
   std::string add(const char* op, const std::string& wanted, const std::vector<std::string>& inputs,
                   std::initializer_list<Attribute> attributes = {});
@@ -38,7 +38,7 @@ class GraphWriter {
 
  private:
   schema::GraphProto* graph_;
-  std::set<std::string> taken_;
+  UniqueNames names_;
 };
 
 }  // namespace resnet::io::onnx
