@@ -35,9 +35,11 @@ Loop::Loop(LoopOptions options, Handler& handler)
       listening_(listen_at(options_.host, options_.port)),
       buffer_(kBuffer) {
   std::tie(address_, is_loopback_) = local_address(listening_);
-  // One for each connection takes no memory when it is given.
-  completed_.reserve(static_cast<std::size_t>(options_.connections));
-  taken_.reserve(static_cast<std::size_t>(options_.connections));
+  // Taking them needs no memory then.
+  constexpr std::int64_t kMost = 1 << 16;
+  const std::int64_t most = std::min(kMost, std::max<std::int64_t>(options_.connections, options_.answers));
+  completed_.reserve(static_cast<std::size_t>(most));
+  taken_.reserve(static_cast<std::size_t>(most));
 }
 
 void Loop::run(const std::atomic<bool>& stop) {

@@ -36,8 +36,9 @@ struct LoopOptions {
   int port = 0;
   int connections = 256;
   HttpLimits limits;
-  std::int64_t held = 0;  // bytes of all bodies and responses together, beyond which no body is read
-  double seconds = 60;    // for a request to arrive, and a response to be taken in
+  std::int64_t held = 0;       // bytes of all bodies and responses together, beyond which no body is read
+  std::int64_t answers = 256;  // of complete() at once; clients that left wait for theirs too
+  double seconds = 60;         // for a request to arrive, and a response to be taken in
 };
 
 class Loop {

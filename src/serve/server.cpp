@@ -152,6 +152,7 @@ struct Server::Impl final : serve::Handler {
               .connections = options.connections,
               .limits = {.body = options.body},
               .held = 8 * options.body,
+              .answers = options.waiting,
               .seconds = options.seconds},
              *this),
         address("http://" + loop.address()),
