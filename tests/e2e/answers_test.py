@@ -36,6 +36,26 @@ run("train", "--data", "idx:data", "--resize", "16", "--channels", "8,8", "--blo
 result = result_of("run")
 assert result["test_acc"] > 0.9, result
 
+# With --tta flip a picture and its mirror image have one answer, wherever it is asked for; without it two.
+generator = random.Random("mirror")
+for i in range(2):
+    pixels = generator.randbytes(SIDE * SIDE)
+    rows = [pixels[y:y + SIDE] for y in range(0, len(pixels), SIDE)]
+    put(f"mirror/a/{i}.png", png(pixels, SIDE, SIDE))
+    put(f"mirror/b/{i}.png", png(b"".join(row[::-1] for row in rows), SIDE, SIDE))
+    for name, images in (("left", rows), ("right", [row[::-1] for row in rows])):
+        for split in ("train", "t10k"):
+            put_idx(name, split, b"".join(images), [0], SIDE)
+    put_idx(name, "train", bytes(SIDE * SIDE * 3), range(3), SIDE)  # three classes
+for flags, same in (["--tta", "flip"], True), ([], False):
+    top = [json.loads(run("predict", "run", f"mirror/{side}/0.png", "--json", *flags).stdout)[0]["top"] for side in "ab"]
+    assert (top[0] == top[1]) == same, (flags, top)
+    top = [json.loads(run("predict", "run", "-", "--json", *flags, data=(HERE / f"mirror/{side}/0.png").read_bytes()).stdout)[0]["top"]
+           for side in "ab"]
+    assert (top[0] == top[1]) == same, (flags, top)
+    loss = [json.loads(run("eval", "run", "--data", f"idx:{side}", "--json", *flags).stdout)["loss"] for side in ("left", "right")]
+    assert (loss[0] == loss[1]) == same, (flags, loss)
+
 # A confusion matrix of millions of cells is given to nobody who has not asked for it.
 for split in ("train", "t10k"):
     put_idx("many", split, bytes(1200 * SIDE * SIDE), bytes(1200), SIDE)

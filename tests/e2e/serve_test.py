@@ -97,6 +97,12 @@ def statuses(got):
 
 # The answers of `predict`, byte for byte: of a picture by itself, as such and in a form; and of eight, each of which went
 # through the network by itself or with others, to the bits of one of the batch sizes.
+mirrored = random.Random("mirror").randbytes(32 * 32)
+MIRROR = [png(pixels, 32, 32) for pixels in (mirrored, b"".join(mirrored[y:y + 32][::-1] for y in range(0, 32 * 32, 32)))]
+for flags, same in (["--tta", "flip"], True), ([], False):
+    with Server(*flags) as server:
+        top = [json.loads(server.ask("POST", "/predict", picture)[2])[0]["top"] for picture in MIRROR]
+    assert (top[0] == top[1]) == same, (flags, top)
 BATCHES = [run("predict", "run", *NAMES, "--batch-size", size, "--json", "--top", "5").stdout.splitlines() for size in (1, 2, 4, 8)]
 with Server() as server:
     for name, picture in zip(NAMES, PICTURES):
