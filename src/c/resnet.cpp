@@ -98,7 +98,7 @@ resnet::EngineOptions engine_options(const resnet_options* given) {
   if (given != nullptr) {
     constexpr std::size_t kLeast = offsetof(resnet_options, memory) + sizeof options.memory;
     expect(given->size >= kLeast, "resnet_options::size is too small: begin with RESNET_OPTIONS");
-    std::memcpy(&options, given, sizeof options);
+    std::memcpy(&options, given, std::min(given->size, sizeof options));
   }
   constexpr int kMostThreads = 4096;
   expect(options.threads >= 0 && options.threads <= kMostThreads,

@@ -1,5 +1,6 @@
 /* The C interface from C: answers, and what a careless or hostile caller gives it.
  * Usage: interface_test MODEL */
+#include <pthread.h>
 #include <resnet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,36 +74,76 @@ static void test_answers(const resnet_model* model) {
   EXPECT(found == 3 && same(top, pixels, 3));
 }
 
-/* More pictures than go through the network together, of both kinds. */
-static void test_batches(const resnet_model* model) {
-  enum { COUNT = 70, MOST = 2 };
-  resnet_picture pictures[COUNT];
-  resnet_prediction batch[COUNT * MOST], one[MOST];
-  unsigned char wide[SIDE * 20], thin[65535] = {0};
-  size_t i, found = 0;
-  memset(wide, 7, sizeof wide);
-  for (i = 0; i < SIDE; ++i) memcpy(wide + 20 * i, gray + SIDE * i, SIDE);
-  memset(pictures, 0, sizeof pictures);
+/* Pictures of two sizes, each with pixels of its own: in files, and as pixels with rows that are longer. */
+enum { COUNT = 70, ROW = 20, MOST = 2 };
+static unsigned char files[COUNT][64 + SIDE * ROW], rows[COUNT][SIDE * ROW];
+static size_t file_sizes[COUNT];
+static resnet_prediction expected[COUNT * MOST];
+
+static int width_of(size_t i) { return i / 30 % 2 == 0 ? SIDE : SIDE + 5; } /* neighbours go together */
+
+static void draw_all(const resnet_model* model) {
+  size_t i, y, distinct = 0;
+  for (i = 0; i < COUNT; ++i) {
+    const size_t width = (size_t)width_of(i);
+    unsigned seed = (unsigned)i;
+    const int head = sprintf((char*)files[i], "P5 %d %d 255\n", width_of(i), SIDE);
+    for (y = 0; y < SIDE * ROW; ++y) {
+      seed = seed * 1103515245u + 12345u;
+      rows[i][y] = (unsigned char)((seed >> 16) % (1 + 4 * i) + 10 * (i % 7));
+    }
+    for (y = 0; y < SIDE; ++y) memcpy(files[i] + head + y * width, rows[i] + y * ROW, width);
+    file_sizes[i] = (size_t)head + SIDE * width;
+    EXPECT(resnet_predict(model, files[i], file_sizes[i], expected + MOST * i, MOST, NULL) == RESNET_OK);
+    if (i > 0 && expected[MOST * i].probability != expected[MOST * (i - 1)].probability) ++distinct;
+  }
+  EXPECT(distinct > COUNT / 2);  /* else a test that all answers are right tells nothing */
+}
+
+static int nearly(const resnet_prediction* a, const resnet_prediction* b) {
+  size_t k;
+  for (k = 0; k < MOST; ++k)
+    if (a[k].index != b[k].index || a[k].probability - b[k].probability > 1e-5f ||
+        b[k].probability - a[k].probability > 1e-5f)
+      return 0;
+  return 1;
+}
+
+static void describe(resnet_picture* pictures) {
+  size_t i;
+  memset(pictures, 0, COUNT * sizeof *pictures);
   for (i = 0; i < COUNT; ++i) {
     resnet_picture* p = &pictures[i];
     if (i % 3 == 0) {
-      p->data = file, p->size = file_size;
+      p->data = files[i], p->size = file_sizes[i];
     } else {
-      p->data = i % 3 == 1 ? gray : wide;
-      p->size = i % 3 == 1 ? sizeof gray : sizeof wide - 8;
-      p->width = p->height = SIDE;
+      p->data = rows[i];
+      p->size = sizeof rows[i] - ROW + (size_t)width_of(i);
+      p->width = width_of(i);
+      p->height = SIDE;
       p->channels = 1;
-      p->stride = i % 3 == 1 ? 0 : 20;
+      p->stride = ROW;
     }
   }
+}
+
+/* More pictures than go through the network together, of both kinds. */
+static void test_batches(const resnet_model* model) {
+  resnet_picture pictures[COUNT];
+  resnet_prediction batch[COUNT * MOST];
+  unsigned char thin[65535] = {0};
+  size_t i, found = 0;
+  draw_all(model);
+  describe(pictures);
   EXPECT(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found) == RESNET_OK);
   EXPECT(found == MOST);
-  EXPECT(resnet_predict(model, file, file_size, one, MOST, NULL) == RESNET_OK);
-  for (i = 0; i < COUNT; ++i) {
-    EXPECT(batch[i * MOST].index == one[0].index);
-    EXPECT(batch[i * MOST].probability - one[0].probability < 1e-5f &&
-           one[0].probability - batch[i * MOST].probability < 1e-5f);
-  }
+  for (i = 0; i < COUNT; ++i) EXPECT(nearly(batch + MOST * i, expected + MOST * i));
+  pictures[0].data = gray, pictures[0].size = sizeof gray;  /* rows without anything between them */
+  pictures[0].width = pictures[0].height = SIDE, pictures[0].channels = 1;
+  EXPECT(resnet_predict_batch(model, pictures, 1, batch, MOST, &found) == RESNET_OK);
+  EXPECT(resnet_predict(model, file, file_size, batch + MOST, MOST, NULL) == RESNET_OK);
+  EXPECT(nearly(batch, batch + MOST));
+  describe(pictures);
   pictures[41].size -= 1;
   EXPECT_ERROR(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found), RESNET_ERROR_ARGUMENT, "picture 41: ");
   pictures[41].size += 1;
@@ -114,6 +155,64 @@ static void test_batches(const resnet_model* model) {
   pictures[42].data = file;
   pictures[42].size = 9;
   EXPECT_ERROR(resnet_predict_batch(model, pictures, COUNT, batch, MOST, &found), RESNET_ERROR_FORMAT, "picture 42: ");
+}
+
+/* One model, four threads: each has its own pictures' answers, and its own errors. */
+static const resnet_model* shared;
+
+static void* ask_all(void* number) {
+  const size_t thread = *(const size_t*)number;
+  resnet_picture pictures[COUNT];
+  resnet_prediction batch[COUNT * MOST];
+  size_t i, wrong = 0;
+  describe(pictures);
+  for (i = 0; i < COUNT; ++i) {
+    const size_t k = (i * 7 + thread * 17) % COUNT;
+    if (resnet_predict(shared, files[k], file_sizes[k], batch, MOST, NULL) != RESNET_OK ||
+        !nearly(batch, expected + MOST * k))
+      ++wrong;
+    if (thread % 2 == 1 && resnet_predict(shared, files[k], 9, batch, MOST, NULL) == RESNET_OK) ++wrong;
+  }
+  if (resnet_predict_batch(shared, pictures, COUNT, batch, MOST, NULL) != RESNET_OK) ++wrong;
+  for (i = 0; i < COUNT; ++i) wrong += !nearly(batch + MOST * i, expected + MOST * i);
+  if (thread % 2 == 0 && strcmp(resnet_error(), "") != 0) ++wrong;
+  return wrong == 0 ? NULL : number;
+}
+
+static void test_threads(const resnet_model* model) {
+  enum { THREADS = 4 };
+  pthread_t threads[THREADS];
+  size_t numbers[THREADS], i;
+  shared = model;
+  for (i = 0; i < THREADS; ++i) {
+    numbers[i] = i;
+    if (pthread_create(&threads[i], NULL, ask_all, &numbers[i]) != 0) exit(1);
+  }
+  for (i = 0; i < THREADS; ++i) {
+    void* wrong = NULL;
+    pthread_join(threads[i], &wrong);
+    EXPECT(wrong == NULL);
+  }
+}
+
+/* What a later version's caller has more does not matter; what it has less is refused. */
+static void test_sizes_of_options(const char* path) {
+  struct {
+    resnet_options options;
+    unsigned char later[64];
+  } larger;
+  const resnet_options usual = RESNET_OPTIONS;
+  resnet_model* model = NULL;
+  memset(&larger, 0xff, sizeof larger);
+  larger.options = usual;
+  larger.options.size = sizeof larger;
+  larger.options.threads = 1;
+  EXPECT(resnet_open(path, &larger.options, &model) == RESNET_OK);
+  resnet_close(model);
+  model = NULL;
+  larger.options.size = sizeof usual - 1;
+  EXPECT_ERROR(resnet_open(path, &larger.options, &model), RESNET_ERROR_ARGUMENT, "size");
+  EXPECT(model == NULL);
 }
 
 static void test_wrong_arguments(const resnet_model* model) {
@@ -212,6 +311,8 @@ int main(int count, char** arguments) {
   EXPECT(resnet_open(arguments[1], NULL, &model) == RESNET_OK);
   test_answers(model);
   test_batches(model);
+  test_threads(model);
+  test_sizes_of_options(arguments[1]);
   test_wrong_arguments(model);
   test_answers(model);
   resnet_close(model);
