@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace resnet::serve {
 namespace {
@@ -155,6 +156,28 @@ TEST_F(LoopTest, CountsAnswersThatAreBeingMade) {
   ASSERT_TRUE(soon([&] { return handler_.asked == 2; })) << "there is room again";
   loop_.complete(handler_.last, {});
   for (const int fd : {first, second, body, third}) ::close(fd);
+}
+
+// What the system has taken of it comes yet; the rest does not.
+TEST(LoopOfShortTime, DropsAClientThatDoesNotReadItsAnswer) {
+  Waiting handler;
+  handler.page.assign(std::size_t{64} << 20, 'x');  // more than the system takes
+  std::atomic<bool> stop{false};
+  Loop loop({.host = "127.0.0.1", .limits = {}, .held = 1, .seconds = 0.3}, handler);
+  std::thread running([&] { loop.run(stop); });
+  const int fd = connect_to(loop.address());
+  const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), std::ssize(request));
+  std::this_thread::sleep_for(1s);
+  std::vector<char> buffer(1 << 20);
+  std::size_t bytes = 0;
+  for (ssize_t n = 0; (n = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;)
+    bytes += static_cast<std::size_t>(n);
+  ::close(fd);
+  EXPECT_GT(bytes, 0U);
+  EXPECT_LT(bytes, handler.page.size());
+  stop = true;
+  running.join();
 }
 
 // A client that connects just before the listening socket is closed would be reset after its request.
