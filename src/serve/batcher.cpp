@@ -17,11 +17,13 @@ std::span<const std::uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// Where there is no memory for the reason either, that is the reason: it needs none.
-Prediction without_answer(const char* why) noexcept {
+// Where there is no memory for the reason either, that is the reason: it needs none. `file` is named as predict()
+// names it; "-" stands for a body as such.
+Prediction without_answer(const char* why, std::string_view file = "-") noexcept {
   Prediction prediction;
   try {
-    prediction.error = why;
+    if (file != "-") prediction.error.append(file).append(": ");
+    prediction.error += why;
   } catch (const std::bad_alloc&) {
     prediction.error = "out of memory";
   }
@@ -150,7 +152,7 @@ void Batcher::decode() {
       finish(*file, without_answer(error.what()), true);
     } catch (const Error& error) {
       metrics_.count_bad_picture();
-      finish(*file, without_answer(error.what()));
+      finish(*file, without_answer(error.what(), file->ask->files[file->number].file));
     } catch (const std::exception& error) {
       finish(*file, without_answer(reason(error)), true);
     }

@@ -101,7 +101,7 @@ function show(card, answer) {
 
 async function ask(file) {
   for (;;) {
-    const response = await fetch('/predict?top=5', { method: 'POST', body: file });
+    const response = await fetch('/predict', { method: 'POST', body: file });
     if (response.status === 503) {
       const seconds = Number(response.headers.get('Retry-After')) || 1;
       await new Promise((go) => setTimeout(go, 1000 * seconds));

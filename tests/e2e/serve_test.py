@@ -103,6 +103,10 @@ for flags, same in (["--tta", "flip"], True), ([], False):
     with Server(*flags) as server:
         top = [json.loads(server.ask("POST", "/predict", picture)[2])[0]["top"] for picture in MIRROR]
     assert (top[0] == top[1]) == same, (flags, top)
+with Server("--top", "2") as server:  # the page asks for what the server gives
+    page = server.ask("GET", "/")[2].decode()
+    path = re.search(r"fetch\('([^']*)'", page)[1]
+    assert len(json.loads(server.ask("POST", path, PICTURES[0])[2])[0]["top"]) == 2, path
 BATCHES = [run("predict", "run", *NAMES, "--batch-size", size, "--json", "--top", "5").stdout.splitlines() for size in (1, 2, 4, 8)]
 with Server() as server:
     for name, picture in zip(NAMES, PICTURES):
@@ -113,6 +117,13 @@ with Server() as server:
         body, kind = form([name])
         status, _, body = server.ask("POST", "/predict?top=2", body, Content_Type=kind)
         assert (status, body.decode()) == (200, run("predict", "run", name, "--json", "--top", "2").stdout), body
+    for name, content in (("text.png", b"no picture"), ("cut.png", PICTURES[0][:400]), ("thin.png", png(bytes(30000), 30000, 1))):
+        put(name, content)
+        body, kind = form([name])
+        expected = run("predict", "run", name, "--json", code=1).stdout
+        assert server.ask("POST", "/predict", body, Content_Type=kind)[::2] == (422, expected.encode()), expected
+        expected = run("predict", "run", "-", "--json", code=1, data=content).stdout
+        assert server.ask("POST", "/predict", content)[::2] == (422, expected.encode()), expected
     body, kind = form(NAMES)
     lines = server.ask("POST", "/predict", body, Content_Type=kind)[2].decode().splitlines()
     for line, *expected in zip(lines, *BATCHES, strict=True):
