@@ -13,7 +13,6 @@ import gzip
 import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -30,15 +29,23 @@ def counts():
     return [round(MOST * (LEAST / MOST) ** (k / (CLASSES - 1))) for k in range(CLASSES)]
 
 
+def read(name):
+    """A file of the data set, packed or not, as the program takes it."""
+    packed, plain = SOURCE / f"{name}.gz", SOURCE / name
+    if not packed.exists() and not plain.exists():
+        sys.exit(f"{plain} is missing: RESNET_DATA_DIR names the folder of Fashion-MNIST")
+    return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+
+
 def put(folder):
     """The subset: of each class its first pictures, in the order of the file. The test set as it is."""
     if folder.exists():
         sys.exit(f"{folder} is there already: name another folder")
+    images, labels = read("train-images-idx3-ubyte")[16:], read("train-labels-idx1-ubyte")[8:]
+    test = {name: read(name) for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
     folder.mkdir(parents=True)
-    for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
-        shutil.copy(SOURCE / name, folder / name)
-    images = gzip.decompress((SOURCE / "train-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((SOURCE / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
+    for name, content in test.items():
+        (folder / name).write_bytes(content)
     left, kept = counts(), []
     for i, label in enumerate(labels):
         if left[label] > 0:

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Networks by configuration: a table [model] in a config file, the family's flags through training, its files and
 evaluation, and the example of plain against residual networks."""
+import gzip
 import json
 import os
+import pathlib
 import subprocess
 import tomllib
 import xml.etree.ElementTree
 
-from program import HERE, PROGRAM, SOURCE, TIMEOUT, result_of, run
+from program import HERE, PROGRAM, SOURCE, TIMEOUT, put, result_of, run
 
 SHORT = ["--limit-train", "96", "--limit-test", "40", "--batch-size", "32", "--resize", "20", "--epochs", "1"]
 
@@ -49,8 +51,17 @@ for wrong, words in ((["--model", "d2l_resnet18", "--se-reduction", "16"], "the 
 # The example, with few steps.
 subprocess.run([SOURCE / "examples" / "plain_vs_residual.sh", "compared", *SHORT, "--steps", "1", "--channels", "4,4,4,4"],
                env={**os.environ, "RESNET": PROGRAM}, check=True, timeout=TIMEOUT, capture_output=True)
+# Files of the data set may be packed or not; without them nothing is left.
+fashion = pathlib.Path(os.environ.get("RESNET_DATA_DIR", "/usr/share/datasets/fashion-mnist"))
+for name in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
+    packed = next(fashion.glob(f"{name}-idx?-ubyte.gz"))
+    content = packed.read_bytes()
+    put(f"fashion/{packed.name}" if "t10k" in name else f"fashion/{packed.stem}", content if "t10k" in name else gzip.decompress(content))
+refused = subprocess.run([SOURCE / "examples" / "imbalance.py", "never"], env={**os.environ, "RESNET": PROGRAM, "RESNET_DATA_DIR": HERE},
+                         check=False, timeout=TIMEOUT, capture_output=True, text=True)
+assert refused.returncode == 1 and "RESNET_DATA_DIR" in refused.stderr and not (HERE / "never").exists(), refused
 said = subprocess.run([SOURCE / "examples" / "imbalance.py", "imbalance", "--epochs", "1", "--steps", "1", "--limit-train", "64",
-                       "--limit-test", "64"], env={**os.environ, "RESNET": PROGRAM}, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
+                       "--limit-test", "64"], env={**os.environ, "RESNET": PROGRAM, "RESNET_DATA_DIR": HERE / "fashion"}, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
 assert "--class-weights auto: macro recall" in said and "difference: " in said, said
 drawn = (HERE / "compared" / "curves.svg").read_text()
 xml.etree.ElementTree.fromstring(drawn)
