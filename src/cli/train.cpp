@@ -7,11 +7,14 @@
 
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/earlier.h"
 #include "cli/seeds.h"
 #include "cli/stop_signals.h"
 #include "cli/training.h"
+#include "data/sources.h"
 #include "report/run_record.h"
 #include "resnet/checkpoint.h"
+#include "settings/options.h"
 
 namespace resnet::cli {
 namespace {
@@ -90,7 +93,8 @@ class Train final : public Command {
     const bool starts = of_schedule({Kind::one_cycle, Kind::triangular}) || chosen.schedule.warmup_epochs > 0;
     const bool falls = of_schedule({Kind::cosine, Kind::one_cycle, Kind::polynomial, Kind::triangular});
     const bool changes = has("rotate") || has("trivial") || has("rand");
-    if (adamw) refuse({"momentum", "nesterov"}, "with --optimizer adamw");
+    if (adamw) refuse({"momentum"}, "with --optimizer adamw");
+    if (adamw && chosen.nesterov) refuse({"nesterov"}, "with --optimizer adamw");
     if (!adamw) refuse({"beta1", "beta2"}, "without --optimizer adamw");
     if (!starts) refuse({"lr-start"}, "without --warmup, or --schedule one-cycle or triangular");
     if (!falls) refuse({"lr-final"}, "without --schedule cosine, one-cycle, polynomial or triangular");
@@ -103,8 +107,21 @@ class Train final : public Command {
       refuse({"crop-padding"}, "without --augment crop or reflect-crop");
     if (!changes) refuse({"augment-filter"}, "without --augment rotate, trivial or rand");
     if (chosen.cache == "none") refuse({"cache-size"}, "without --cache memory or disk");
-    if (!chosen.init.empty())
-      refuse({"dirac", "zero-gamma", "whiten"}, "with --init, which gives all weights");
+    for (const auto& [flag, is_on] :
+         {std::pair("dirac", chosen.dirac), std::pair("zero-gamma", chosen.zero_gamma),
+          std::pair("whiten", chosen.whiten)}) {
+      if (is_on && !chosen.init.empty()) refuse({flag}, "with --init, which gives all weights");
+    }
+    if (chosen.zero_gamma && settings::option("shortcut").get(chosen) == "none")
+      refuse({"zero-gamma"}, "with --shortcut none, whose blocks would pass nothing on");
+    if (chosen.checkpoint_seconds == 0 && chosen.checkpoint_steps == 0)
+      refuse({"keep"}, "with --checkpoint-every 0");
+    if (!is_folder_of_pictures(data::full_name(chosen.data))) {
+      const char* const without = "without a folder of pictures";
+      refuse({"val-split"}, without);
+      if (chosen.on_bad_file != "stop") refuse({"on-bad-file"}, without);
+      if (chosen.jpeg != "full") refuse({"jpeg"}, without);
+    }
     if (chosen.seconds > 0 && resumed_.empty())
       refuse({"epochs", "steps"}, "with --time, which ends the run");
   }

@@ -123,10 +123,19 @@ for flags, code, says, hint in (("--recipe slow", 2, "--recipe cannot be 'slow'"
                                 ("--augment-filter bilinear", 2, "--augment-filter has no use without --augment rotate", ""),
                                 ("--cache-size 1G", 2, "--cache-size has no use without --cache memory", ""),
                                 (f"--init {missing} --whiten yes", 2, "--whiten has no use with --init", "one of them"),
+                                ("--optimizer adamw --nesterov yes", 2, "--nesterov has no use with --optimizer adamw", "one of them"),
+                                (f"--init {missing} --whiten no", 1, "empty", ""),
+                                ("--checkpoint-every 0 --keep 5", 2, "--keep has no use with --checkpoint-every 0", "one of them"),
+                                ("--val-split 0.2", 2, "--val-split has no use without a folder of pictures", ""),
+                                ("--on-bad-file skip", 2, "--on-bad-file has no use without a folder of pictures", ""),
+                                ("--jpeg draft", 2, "--jpeg has no use without a folder of pictures", ""),
+                                ("--model resnet18 --zero-gamma yes --shortcut none", 2, "--zero-gamma has no use with --shortcut none", ""),
                                 ("--time 1m", 2, "--epochs has no use with --time", "one of them"),
                                 ("--erasing 2", 2, "--erasing cannot be '2'", "give a number from 0 to 1"),
                                 (f"--init {missing}", 1, "empty", "")):
     check(f"train {flags}", [*train, *flags.split()], code, says, hint, left=[out])
+run(*train, "--optimizer", "adamw", "--nesterov", "no", "--on-bad-file", "stop", "--jpeg", "full")  # says what is so
+shutil.rmtree(out)
 check("missing data", ["train", "--data-dir", missing, "--out", out], 1, "train-images-idx3-ubyte",
       "apt-get install dataset-fashion-mnist", left=[out])
 
