@@ -13,9 +13,7 @@
 namespace resnet {
 namespace {
 
-bool belongs_to(std::string_view name, std::string_view layer) {
-  return name.starts_with(layer) && name.substr(layer.size()).starts_with('.');
-}
+using io::belongs_to;
 
 // Whether two shapes are the same but for one axis.
 bool differ_in(int axis, const Shape& a, const Shape& b) {

@@ -16,4 +16,9 @@ inline std::string owner_of(std::string_view name) {
   return std::string(name.substr(0, name.rfind('.')));
 }
 
+/// Whether `name` is `part` or stands below it: "layer1.0.conv1.weight" of "layer1".
+inline bool belongs_to(std::string_view name, std::string_view part) {
+  return name == part || (name.starts_with(part) && name.substr(part.size()).starts_with('.'));
+}
+
 }  // namespace resnet::io

@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 #include "io/model_hash.h"
 #include "io/model_metadata.h"
+#include "io/state_names.h"
 #include "resnet/init.h"
 #include "resnet/weights.h"
 #include "settings/option_table.h"
@@ -16,10 +17,7 @@
 namespace resnet::settings {
 namespace {
 
-// Whether `name` is `part` or stands below it: "layer1.0.conv1.weight" of "layer1".
-bool belongs_to(std::string_view name, std::string_view part) {
-  return name == part || (name.starts_with(part) && name.substr(part.size()).starts_with('.'));
-}
+using io::belongs_to;
 
 // Where weights were trained on pictures normalised otherwise than `has`, as far as that is known; else "".
 std::string note_of_normalization(const Weights& weights, const data::Normalization& has) {

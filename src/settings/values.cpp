@@ -26,19 +26,25 @@ bool parse(std::string_view text, Number& value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+// One part, which is empty, of "".
+std::vector<std::string> split_at(char separator, std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    parts.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
 // Whole numbers of at least 1 with `separator` between them; a message shows the whole text.
 std::vector<std::int64_t> parse_list(std::string_view flag, const std::string& text, char separator,
                                      std::int64_t most, const std::string& wanted) {
   std::vector<std::int64_t> numbers;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find(separator, begin), text.size());
+  for (const std::string& part : split_at(separator, text)) {
     std::int64_t number = 0;
-    if (!parse(std::string_view(text).substr(begin, end - begin), number) || number < 1 || number > most) {
-      reject(flag, text, wanted);
-    }
+    if (!parse(part, number) || number < 1 || number > most) reject(flag, text, wanted);
     numbers.push_back(number);
-    begin = end + 1;
   }
   return numbers;
 }
@@ -123,24 +129,18 @@ std::pair<std::int64_t, std::vector<StepChange>> parse_steps(std::string_view fl
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
   const auto count = [](std::string_view part) -> std::optional<std::int64_t> {
     std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < 0 || value > kMost) return {};
-    return value;
+    return parse(part, value) && value >= 0 && value <= kMost ? std::optional(value) : std::nullopt;
   };
-  const std::string_view all = text;
-  const std::size_t first = std::min(all.find(','), all.size());
-  if (first == all.size()) return {parse_count(flag, text, 0, kMost), {}};
+  const std::vector<std::string> parts = split_at(',', text);
+  if (parts.size() == 1) return {parse_count(flag, text, 0, kMost), {}};
   std::pair<std::int64_t, std::vector<StepChange>> result;
-  const std::optional<std::int64_t> steps = count(all.substr(0, first));
+  const std::optional<std::int64_t> steps = count(parts[0]);
   bool fits = steps.has_value();
-  for (std::size_t begin = first + 1; fits && begin <= all.size();) {
-    const std::size_t end = std::min(all.find(',', begin), all.size());
-    const std::string_view part = all.substr(begin, end - begin);
-    const std::size_t colon = std::min(part.find(':'), part.size());
-    const auto from = count(part.substr(0, colon)), to = count(part.substr(std::min(colon + 1, part.size())));
-    fits = from && to;
+  for (std::size_t i = 1; fits && i < parts.size(); ++i) {
+    const std::vector<std::string> change = split_at(':', parts[i]);
+    const auto from = count(change.front()), to = count(change.back());
+    fits = change.size() == 2 && from && to;
     if (fits) result.second.push_back({*from, *to});
-    begin = end + 1;
   }
   if (!fits) reject(flag, text, "a number of steps, or one with changes, as 940,310:902");
   result.first = *steps;
@@ -169,12 +169,10 @@ namespace {
 // Numbers with commas between; none where one is none, or out of range.
 std::optional<std::vector<double>> numbers_in(std::string_view text, double least, double most) {
   std::vector<double> numbers;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
+  for (const std::string& part : split_at(',', text)) {
     double number = 0;
-    if (!parse(text.substr(begin, end - begin), number) || !(number >= least && number <= most)) return {};
+    if (!parse(part, number) || !(number >= least && number <= most)) return {};
     numbers.push_back(number);
-    begin = end + 1;
   }
   return numbers;
 }
@@ -182,13 +180,7 @@ std::optional<std::vector<double>> numbers_in(std::string_view text, double leas
 }  // namespace
 
 std::vector<std::string> split_at_commas(std::string_view text) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    parts.emplace_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
+  return split_at(',', text);
 }
 
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most) {
