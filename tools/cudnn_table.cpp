@@ -158,9 +158,11 @@ std::optional<CudnnLine> tried(const Libraries& libraries, const CudnnLine& pass
   if (candidate.knobs > gpu::kMostLineKnobs) return std::nullopt;
   CudnnLine line = pass;
   line.engine = narrow<std::int16_t>(candidate.engine);
-  line.knob_count = narrow<std::uint8_t>(candidate.knobs);
-  for (std::size_t i = 0; i < line.knob_count; ++i)
-    line.knobs[i] = {narrow<std::int16_t>(candidate.knob[i].type), narrow<std::int16_t>(candidate.knob[i].value)};
+  line.knobs = narrow<std::uint8_t>(candidate.knobs);
+  for (std::size_t i = 0; i < line.knobs; ++i) {
+    line.knob_types[i] = narrow<std::uint8_t>(candidate.knob[i].type);
+    line.knob_values[i] = narrow<std::int16_t>(candidate.knob[i].value);
+  }
   std::vector<std::int64_t> bytes;
   for (const std::int32_t n : kImages) {
     const auto of_n = workspace_of(libraries, line, g, n);
@@ -201,8 +203,8 @@ std::string text_of(const CudnnLine& l) {
                                  l.bf16 ? "bf16" : "tf32", kPasses[static_cast<int>(l.pass)], l.ci, l.co, l.kernel,
                                  l.stride, l.padding, l.groups, l.h, l.w, l.engine, l.workspace_bytes,
                                  l.image_workspace_bytes);
-  for (std::size_t i = 0; i < l.knob_count; ++i)
-    text += fmt::format(", {{{}, {}}}", l.knobs[i].type, l.knobs[i].value);
+  for (std::size_t i = 0; i < l.knobs; ++i)
+    text += fmt::format(", {{{}, {}}}", l.knob_types[i], l.knob_values[i]);
   return text + ")";
 }
 
@@ -240,9 +242,7 @@ void print_table(const std::string& path, const std::vector<std::string>& paths)
                                .w = narrow<std::int16_t>(g.w),
                                .engine = 0,
                                .workspace_bytes = 0,
-                               .image_workspace_bytes = 0,
-                               .knobs = {},
-                               .knob_count = 0};
+                               .image_workspace_bytes = 0};
         if (const auto line = best(first, {.described = json}, libraries, wanted, g)) std::puts(text_of(*line).c_str());
       }
     }

@@ -24,12 +24,32 @@ struct Window {
   std::int16_t groups, h, w;
 };
 
+struct Knob {
+  std::uint8_t type;
+  std::int16_t value;
+};
+
 constexpr CudnnLine line(std::uint8_t architecture, bool type, ConvPass pass, const Window& g,
                          std::int16_t engine, std::int32_t workspace, std::int32_t image_workspace,
-                         std::initializer_list<CudnnLine::Knob> knobs) {
-  CudnnLine made{architecture, type, pass, g.kernel, g.stride,  g.padding,       g.groups, g.ci,
-                 g.co,         g.h,  g.w,  engine,   workspace, image_workspace, {},       0};
-  for (const CudnnLine::Knob& knob : knobs) made.knobs[made.knob_count++] = knob;
+                         std::initializer_list<Knob> knobs) {
+  CudnnLine made{.architecture = architecture,
+                 .bf16 = type,
+                 .pass = pass,
+                 .kernel = g.kernel,
+                 .stride = g.stride,
+                 .padding = g.padding,
+                 .groups = g.groups,
+                 .ci = g.ci,
+                 .co = g.co,
+                 .h = g.h,
+                 .w = g.w,
+                 .engine = engine,
+                 .workspace_bytes = workspace,
+                 .image_workspace_bytes = image_workspace};
+  for (const Knob& knob : knobs) {
+    made.knob_types[made.knobs] = knob.type;
+    made.knob_values[made.knobs++] = knob.value;
+  }
   return made;
 }
 
@@ -100,8 +120,8 @@ CudnnChoice choice_of(const CudnnLine& line, const ConvGeometry& g, bool adds) {
   what.dw = narrow(g.dw);
   what.groups = narrow(g.groups);
   what.engine = line.engine;
-  what.knobs = line.knob_count;
-  for (std::size_t i = 0; i < line.knob_count; ++i) what.knob[i] = {line.knobs[i].type, line.knobs[i].value};
+  what.knobs = line.knobs;
+  for (std::size_t i = 0; i < line.knobs; ++i) what.knob[i] = {line.knob_types[i], line.knob_values[i]};
   const double larger =
       std::max(1.0, static_cast<double>(g.h * g.w) / (static_cast<double>(line.h) * line.w));
   const double image = std::ceil(static_cast<double>(line.image_workspace_bytes) * larger);

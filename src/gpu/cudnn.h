@@ -16,21 +16,21 @@ namespace resnet::gpu {
 /// Most knobs of a line.
 inline constexpr int kMostLineKnobs = 9;
 
-/// A line: square kernels without dilation, for images of any number.
+/// A line: square kernels without dilation, for images of any number. There are thousands of them, so that
+/// types and values of knobs lie apart, without gaps.
 struct CudnnLine {
   std::uint8_t architecture;  // compute capability: 90 is 9.0
   bool bf16;                  // else f32, multiplied as tf32
   kernels::ConvPass pass;
   std::uint8_t kernel, stride, padding;
+  std::uint8_t knobs = 0;  // how many
+  std::array<std::uint8_t, kMostLineKnobs> knob_types = {};
   std::int16_t groups, ci, co, h, w;
   std::int16_t engine;
+  std::array<std::int16_t, kMostLineKnobs> knob_values = {};
   std::int32_t workspace_bytes, image_workspace_bytes;  // at most the first, and the second for each image
-  struct Knob {
-    std::int16_t type, value;
-  };
-  std::array<Knob, kMostLineKnobs> knobs;
-  std::uint8_t knob_count;
 };
+static_assert(sizeof(CudnnLine) == 56);
 std::span<const CudnnLine> cudnn_table();
 
 /// A line as a pass of n images.
