@@ -9,7 +9,6 @@ Takes of Fashion-MNIST's training set 2,000 pictures of the first class and fewe
 runs; it must not be there already. Flags go to every `resnet train`; later ones win. RESNET names the program,
 RESNET_DATA_DIR the folder of the data.
 """
-import gzip
 import json
 import os
 import pathlib
@@ -17,10 +16,11 @@ import statistics
 import subprocess
 import sys
 
+import held_out
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = os.environ.get("RESNET", ROOT / "build/release/resnet")
-SOURCE = pathlib.Path(os.environ.get("RESNET_DATA_DIR", "/usr/share/datasets/fashion-mnist"))
-MOST, LEAST, CLASSES, SIDE = 2000, 20, 10, 28
+MOST, LEAST, CLASSES = 2000, 20, 10
 FLAGS = ["--resize", "28", "--model", "resnet18", "--stem", "small", "--blocks", "1,1,1", "--channels", "16,32,64",
          "--recipe", "scratch", "--epochs", "20", "--batch-size", "64", "--checkpoint-every", "0"]
 
@@ -29,21 +29,11 @@ def counts():
     return [round(MOST * (LEAST / MOST) ** (k / (CLASSES - 1))) for k in range(CLASSES)]
 
 
-def read(name):
-    """A file of the data set, packed or not, as the program takes it."""
-    packed, plain = SOURCE / f"{name}.gz", SOURCE / name
-    if not packed.exists() and not plain.exists():
-        sys.exit(f"{plain} is missing: RESNET_DATA_DIR names the folder of Fashion-MNIST")
-    return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
-
-
 def put(folder):
     """The subset: of each class its first pictures, in the order of the file. The test set as it is."""
-    if folder.exists():
-        sys.exit(f"{folder} is there already: name another folder")
-    images, labels = read("train-images-idx3-ubyte")[16:], read("train-labels-idx1-ubyte")[8:]
-    test = {name: read(name) for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
-    folder.mkdir(parents=True)
+    images, labels = held_out.read_train()
+    test = {name: held_out.read(name) for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+    held_out.make(folder)
     for name, content in test.items():
         (folder / name).write_bytes(content)
     left, kept = counts(), []
@@ -51,11 +41,7 @@ def put(folder):
         if left[label] > 0:
             left[label] -= 1
             kept.append(i)
-    pixels = SIDE * SIDE
-    header = b"".join(n.to_bytes(4, "big") for n in (0x803, len(kept), SIDE, SIDE))
-    (folder / "train-images-idx3-ubyte").write_bytes(header + b"".join(images[i * pixels:(i + 1) * pixels] for i in kept))
-    header = b"".join(n.to_bytes(4, "big") for n in (0x801, len(kept)))
-    (folder / "train-labels-idx1-ubyte").write_bytes(header + bytes(labels[i] for i in kept))
+    held_out.write(folder, "train", images, labels, kept)
 
 
 def resnet(*arguments):

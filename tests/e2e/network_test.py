@@ -63,6 +63,11 @@ assert refused.returncode == 1 and "RESNET_DATA_DIR" in refused.stderr and not (
 said = subprocess.run([SOURCE / "examples" / "imbalance.py", "imbalance", "--epochs", "1", "--steps", "1", "--limit-train", "64",
                        "--limit-test", "64"], env={**os.environ, "RESNET": PROGRAM, "RESNET_DATA_DIR": HERE / "fashion"}, check=True, timeout=TIMEOUT, capture_output=True, text=True).stdout
 assert "--class-weights auto: macro recall" in said and "difference: " in said, said
+subprocess.run([SOURCE / "examples" / "held_out.py", "held"], env={**os.environ, "RESNET_DATA_DIR": HERE / "fashion"}, check=True, timeout=TIMEOUT)
+halves = [(HERE / f"held/{split}-images-idx3-ubyte").read_bytes()[16:] for split in ("train", "t10k")]
+pictures = [sorted(data[i:i + 784] for i in range(0, len(data), 784)) for data in (*halves, (HERE / "fashion/train-images-idx3-ubyte").read_bytes()[16:])]
+assert [len(part) for part in pictures] == [50000, 10000, 60000] and sorted(pictures[0] + pictures[1]) == pictures[2], "all are there once"
+assert json.loads(run("data", "idx:held", "--json").stdout)["test"] == 10000
 drawn = (HERE / "compared" / "curves.svg").read_text()
 xml.etree.ElementTree.fromstring(drawn)
 assert all(name in drawn for name in ("plain-18", "plain-34", "residual-18", "residual-34")), drawn
