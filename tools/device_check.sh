@@ -169,7 +169,7 @@ part_train() {
     set --
     [ $mode = card ] || set -- --blocks 1,1 --channels 8,12 --stem-channels 8 --resize 16 --batch-size 8 --epochs 2
     timeout -k 2 $((CHECK_LIMIT > 4 ? CHECK_LIMIT / 2 : 2)) "$CHECK_BIN/resnet" train --device cuda:0 --precision $precision --quiet \
-      --data "idx:$CHECK_DATA" --out "$CHECK_WORK/run-$precision" "$@" >"$said" 2>&1 || { cat "$said"; echo "$precision did not end well"; return 1; }
+      --data "idx:$CHECK_DATA" --out "$CHECK_WORK/run-$precision" "$@" >"$said" 2>&1 || { echo "in $precision:"; cat "$said"; return 1; }
     seconds=$(echo "$begin $(date +%s.%N)" | awk '{printf "%.1f", $2 - $1}')
     quoted "$said"
     row "the chapter's whole run, $precision" "$seconds s" "bf16: floor 15 s, goal 5 s; $CHECK_DATA_IS"
