@@ -97,13 +97,14 @@ void add_patches(PatchSums& of, const Tensor& images, std::int64_t height, std::
   }
 }
 
-Matrix covariance_of(PatchSums of) {
-  auto& [n, products, sums, count] = of;
+Matrix covariance_of(const PatchSums& of) {
+  const auto& [n, of_products, sums, count] = of;
+  Matrix products = of_products;
   for (std::size_t a = 0; a < n; ++a) {
     for (std::size_t b = 0; b <= a; ++b)
       products[a * n + b] = products[b * n + a] = (products[a * n + b] - sums[a] * sums[b] / count) / count;
   }
-  return std::move(products);
+  return products;
 }
 
 // Filter i of each group gives the group's channel i.
@@ -188,7 +189,7 @@ std::string init_whitening(Module& net, const std::function<const Tensor*()>& ne
   const auto n = static_cast<std::size_t>(s[1] * s[2] * s[3]);
   PatchSums sums(n);
   for (; images != nullptr; images = next()) add_patches(sums, *images, s[2], s[3]);
-  const Eigen eigen = eigen_of(covariance_of(std::move(sums)), n);
+  const Eigen eigen = eigen_of(covariance_of(sums), n);
   constexpr double kEps = 5e-4;
   for (std::size_t filter = 0; filter < std::min(static_cast<std::size_t>(s[0]), 2 * n); ++filter) {
     const std::size_t i = filter % n;
