@@ -28,6 +28,7 @@ const std::vector<Recipe>& recipes() {
         {"label-smoothing", "0.1"},
         {"zero-gamma", "yes"},
         {"augment", "crop,alternating-flip"},
+        {"crop-padding", "2"},
         {"erasing", "0.25"},
         {"ema", "0.999"}}},
       {"finetune",
