@@ -17,47 +17,37 @@ constexpr std::int64_t kWorkspaceSlack = std::int64_t{1} << 20;
 
 constexpr bool bf16 = true, tf32 = false;  // NOLINT: as the table has them
 
-// Channels in and out, kernel, stride, padding, groups, map.
-struct Window {
-  std::int16_t ci, co;
-  std::uint8_t kernel, stride, padding;
-  std::int16_t groups, h, w;
-};
-
 struct Knob {
   std::uint8_t type;
   std::int16_t value;
 };
 
-constexpr CudnnLine line(std::uint8_t architecture, bool type, ConvPass pass, const Window& g,
-                         std::int16_t engine, std::int32_t workspace, std::int32_t image_workspace,
-                         std::initializer_list<Knob> knobs) {
-  CudnnLine made{.architecture = architecture,
-                 .bf16 = type,
-                 .pass = pass,
-                 .kernel = g.kernel,
-                 .stride = g.stride,
-                 .padding = g.padding,
-                 .groups = g.groups,
-                 .ci = g.ci,
-                 .co = g.co,
-                 .h = g.h,
-                 .w = g.w,
-                 .engine = engine,
-                 .workspace_bytes = workspace,
-                 .image_workspace_bytes = image_workspace};
+constexpr CudnnLine with_knobs(CudnnLine line, std::initializer_list<Knob> knobs) {
   for (const Knob& knob : knobs) {
-    made.knob_types[made.knobs] = knob.type;
-    made.knob_values[made.knobs++] = knob.value;
+    line.knob_types[line.knobs] = knob.type;
+    line.knob_values[line.knobs++] = knob.value;
   }
-  return made;
+  return line;
 }
 
 constexpr CudnnLine kLines[] = {
-#define RESNET_ENGINE(architecture, type, pass, ci, co, kernel, stride, padding, groups, h, w, engine, \
-                      workspace, image_workspace, ...)                                                 \
-  line(architecture, type, ConvPass::pass, {ci, co, kernel, stride, padding, groups, h, w}, engine,    \
-       workspace, image_workspace, {__VA_ARGS__}),
+#define RESNET_ENGINE(of, type, passes, from, to, side, step, pad, group, height, width, which, most, each, \
+                      ...)                                                                                  \
+  with_knobs({.architecture = of,                                                                           \
+              .bf16 = type,                                                                                 \
+              .pass = ConvPass::passes,                                                                     \
+              .kernel = side,                                                                               \
+              .stride = step,                                                                               \
+              .padding = pad,                                                                               \
+              .groups = group,                                                                              \
+              .ci = from,                                                                                   \
+              .co = to,                                                                                     \
+              .h = height,                                                                                  \
+              .w = width,                                                                                   \
+              .engine = which,                                                                              \
+              .workspace_bytes = most,                                                                      \
+              .image_workspace_bytes = each},                                                               \
+             {__VA_ARGS__}),
 #include "gpu/cudnn_sm_100.def"
 #include "gpu/cudnn_sm_120.def"
 #include "gpu/cudnn_sm_80.def"
