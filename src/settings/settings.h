@@ -69,9 +69,8 @@ struct Settings {
   std::string on_nan = "stop";
   std::int64_t patience = 0;
   Views views = Views::one;
-  std::string init;  // "": none; a file of weights
-  std::string
-      init_sha256;  // of what it held (weights_sha256); "" where it is not known. In config.toml alone.
+  std::string init;         // "": none; a file of weights
+  std::string init_sha256;  // weights_sha256 of what it held, in config.toml alone; "": not known
   bool dirac = false, zero_gamma = false, whiten = false;
 
   int threads = 0;     // 0: as EngineOptions::threads

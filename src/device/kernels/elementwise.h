@@ -186,8 +186,9 @@ RESNET_WORD void merge_parts(const MergeArgs& g) {
   for (std::int64_t i = static_cast<std::int64_t>(block()) * kThreads + thread(); i < g.elements;
        i += stride) {
     double sum = 0;
-    RESNET_UNROLL_8  // loads that wait beside each other
-        for (std::int64_t s = 0; s < g.shares; ++s) sum += static_cast<double>(g.parts[s * g.elements + i]);
+    // Loads that wait beside each other.
+    RESNET_UNROLL_8
+    for (std::int64_t s = 0; s < g.shares; ++s) sum += static_cast<double>(g.parts[s * g.elements + i]);
     g.sum[i] = static_cast<float>(sum);
   }
 }
