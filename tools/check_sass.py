@@ -82,7 +82,7 @@ CLAIMS = [
     Claim(r"(mul_gate(_gradient)?|copy_channels|flatten|unflatten|dropout|drop_path|add_bias|transpose|transpose_of)" + TYPE, 64),
     Claim(r"copy_weights", 64),
     Claim(r"conv_moments|conv_gradient_sums", 96),
-    Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|(sgd|adamw)(_all)?", 64),
+    Claim(r"merge_parts|channel_sum_merge|norm_table|norm_gradient_table|cross_entropy\w*|(sgd|adamw|average)(_all)?", 64),
 ]
 
 INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);", re.MULTILINE)

@@ -219,7 +219,7 @@ part_ncu() {
   kernels=$(grep -o '"longest": *\[[^]]*\]' "$CHECK_WORK/layers.log" 2>/dev/null | head -n 1 | grep -o '"[a-z0-9_]*"' | tr -d '"' | sed 1d |
     sed 's/^norm_train/norm_(pool_)?(moments|apply)/; s/^\(stem_.*\)_bf16$/\1_(bf16|f32)/' | paste -sd '|' -)
   [ -n "$kernels" ] || skip "the part layers named no kernels"
-  "$ncu" --target-processes all --clock-control none --launch-count 60 --print-units base --kernel-name "regex:^($kernels)" \
+  "$ncu" --target-processes all --clock-control none --launch-count 60 --print-units base --print-kernel-base function --kernel-name "regex:^($kernels)" \
     --section SpeedOfLight --section Occupancy --section LaunchStats --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
     "$CHECK_BIN/device_check" profile --forms bf16 >"$said" 2>&1 || { quoted "$said"; return 1; }
   quoted "$said"

@@ -113,12 +113,13 @@ std::string to_string(const NonFinite& found);
 ///   - throws ShapeError for images and labels that do not fit, with its state as it was before;
 ///   - gives the same bits for the same network, options and calls, for any number of threads;
 ///   - does in step() what gradients() followed by apply() do, bit for bit;
+///   - keeps an average of its state where OptimizerOptions::average asks for one;
 ///   - goes on bit for bit from a state(StateScope::all) that set_state() restores, in itself or in another
 ///     engine of its kind, network and options;
 ///   - changes nothing in infer(), state() and the other functions that only return something;
 ///   - may be called from several threads: a call waits for the one that is under way. Of two that change its
-///     state at once (step(), gradients(), apply(), set_state()) the second throws Error and changes nothing.
-///     Gradient spans are memory that no call guards;
+///     state at once (step(), gradients(), apply(), set_state(), swap_average()) the second throws Error and
+///     changes nothing. Gradient spans are memory that no call guards;
 ///   - works in a child of fork(), unless another thread's call was under way: then every call throws Error.
 ///     One on a GPU does not: every call of a child throws Error.
 /// One on a GPU throws DeviceError where that fails while it computes; its state is lost then.
@@ -128,11 +129,13 @@ class Engine {
 
   /// Forward, backward and update.
   virtual StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) = 0;
-  /// Forward and backward in train mode without update (running statistics do advance). The gradients, of the
-  /// batch's loss, stay until the next call.
-  virtual StepResult gradients(const ImageView& images, const Targets& targets) = 0;
-  /// Update with the gradients of the last gradients() call. Throws ConfigError if there was none. It and
-  /// step() throw ConfigError for a momentum where the optimiser has none.
+  /// Forward and backward in train mode without update (running statistics do advance). The gradients g, of the
+  /// batch's loss, stay until the next call. With a share below 1 those that there are, k, become
+  /// k + share * (g - k): the last n of N examples have the share n / N of the mean over all. Throws ConfigError
+  /// for a share that is not above 0 and at most 1, and for one below 1 if there are no gradients.
+  virtual StepResult gradients(const ImageView& images, const Targets& targets, float share = 1) = 0;
+  /// Update with the gradients that gradients() left. Throws ConfigError if there was none. It and
+  /// step() throw ConfigError for a momentum or an average where the optimiser has none.
   virtual void apply(const StepInputs& inputs) = 0;
   /// Evaluation mode: logits, or whatever the network gives.
   virtual Tensor infer(const ImageView& images) = 0;
@@ -142,11 +145,15 @@ class Engine {
   /// Overwrites the values of these names, whatever their scope; all others stay. Throws ShapeError if one
   /// does not exist or does not fit, and changes nothing then.
   virtual void set_state(const State& state) = 0;
+  /// Exchanges the parameters and running statistics for their average: what infer() and state() give then is
+  /// of the average. Once more, and all is as before. Throws ConfigError without OptimizerOptions::average. This
+  /// one goes by way of state() and set_state(), where an engine does not know better.
+  virtual void swap_average();
 
-  /// Copies of the last gradients, by parameter, in the public layout; of frozen ones they are zero. Throws
+  /// Copies of the gradients that gradients() left, by parameter, in the public layout; of frozen ones they are zero. Throws
   /// ConfigError if there are none.
   virtual State gradient_values() const = 0;
-  /// The last gradients themselves: apply() takes what is written here. Without those that are zero by
+  /// These gradients themselves: apply() takes what is written here, and so does gradients() with a share. Without those that are zero by
   /// algebra (a bias in front of a batch norm). Void after the next call but of apply(). Throws ConfigError
   /// if there are none.
   virtual std::vector<GradientSpan> gradient_spans() = 0;

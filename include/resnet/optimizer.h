@@ -48,12 +48,17 @@ struct OptimizerOptions {
   std::variant<SgdOptions, AdamWOptions> method = SgdOptions{};
   bool decay_norms_and_biases = true;       // false: no weight decay of parameters of one axis
   std::vector<ParameterGroup> groups = {};  // the first that names a parameter counts for it
+  // Keeps an average of the network's state: of parameters and running statistics, in slots of their own,
+  // `optimizer/average/<name>`. StepInputs::average_share moves it, Engine::swap_average() shows it.
+  bool average = false;
 };
 
 /// What may change from one step to the next without compiling anew.
 struct StepInputs {
   float lr = 0;                        // learning rate
   std::optional<float> momentum = {};  // in place of SgdOptions::momentum or AdamWOptions::beta1
+  float average_share = 0;  // from 0 to 1, of the state after the update in its average a, which becomes
+                            // a + share * (state - a); 1 copies, 0 leaves it. OptimizerOptions::average
 };
 
 /// Throws ConfigError for options that no optimiser can have.

@@ -157,7 +157,7 @@ class Observer {
 /// torch.optim.swa_utils.AveragedModel(use_buffers=True), timm's ModelEmaV2.
 struct AverageOptions {
   double decay = 0;        // of a step, in [0, 1); 0: no average
-  std::int64_t every = 8;  // steps between two updates, each of which costs a copy of the state
+  std::int64_t every = 8;  // steps between two updates, each of which reads the state and the average once
 };
 
 /// Test-time augmentation: what evaluation shows the network of each picture; its outputs are averaged.
@@ -186,7 +186,7 @@ struct FitOptions {
   ScheduleOptions schedule = {};  // of `lr` and the optimiser's momentum
   AverageOptions average = {};    // of weights (EMA)
   Views views = Views::one;       // of the last evaluation, and of all where `patience` compares them
-  std::int64_t accumulate = 1;    // batches of a step: their gradients are added, each by its examples
+  std::int64_t accumulate = 1;    // batches of a step, which takes the mean of their gradients, by examples
   double clip_norm = 0;           // bound of the norm of all gradients of a step; 0: none
   bool balanced = false;          // data::Order::balanced() in place of shuffled()
   CheckpointOptions checkpoints = {};

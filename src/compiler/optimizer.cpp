@@ -8,11 +8,14 @@
 
 #include "graph/names.h"
 #include "ops/adamw.h"
+#include "ops/average.h"
 #include "ops/batch_norm.h"
 #include "ops/sgd.h"
 
 namespace resnet::compiler {
 namespace {
+
+constexpr const char* kAverage = "average";
 
 using graph::Graph;
 using graph::kNone;
@@ -117,6 +120,10 @@ Facts facts(const AdamWOptions& adamw) {
           {"AdamWOptions::weight_decay", fmt::format("{}", adamw.weight_decay)}};
 }
 
+std::vector<std::string> slots_of_method(const OptimizerOptions& optimizer) {
+  return std::visit([](const auto& method) { return slots(method); }, optimizer.method);
+}
+
 }  // namespace
 
 std::string slot_name(const std::string& slot, const std::string& parameter) {
@@ -170,7 +177,9 @@ void check_groups(const OptimizerOptions& optimizer, const Graph& graph) {
 }
 
 std::vector<std::string> slots_of(const OptimizerOptions& optimizer) {
-  return std::visit([](const auto& method) { return slots(method); }, optimizer.method);
+  std::vector<std::string> all = slots_of_method(optimizer);
+  if (optimizer.average) all.emplace_back(kAverage);
+  return all;
 }
 
 void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId parameter, ValueId gradient) {
@@ -178,7 +187,7 @@ void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId paramet
   const graph::ValueType type = graph.value(parameter).type;
   const ParameterRule rule = rule_of(optimizer, name, type.shape);
   if (rule.frozen || (gradient == kNone && rule.weight_decay == 0)) return;
-  const std::vector<std::string> slots = slots_of(optimizer);
+  const std::vector<std::string> slots = slots_of_method(optimizer);
   const Shape step{kernels::StepValue::read(!slots.empty())};
   std::vector<ValueId> inputs = {parameter, gradient, graph.add_input(kStepInputs, {step, DType::f32})};
   std::vector<ValueId> updated = {parameter};
@@ -191,12 +200,49 @@ void add_update(Graph& graph, const OptimizerOptions& optimizer, ValueId paramet
   for (std::size_t i = 0; i < updated.size(); ++i) graph.add_update(updated[i], outputs.at(i));
 }
 
+std::string average_name(const std::string& state) {
+  return slot_name(kAverage, state);
+}
+
+bool is_average(const std::string& state) {
+  return state.starts_with(average_name(""));
+}
+
+void add_averages(Graph& graph) {
+  struct Averaged {
+    ValueId state, value;
+  };
+  std::vector<Averaged> all;
+  for (const Role role : {Role::parameter, Role::buffer}) {
+    for (const ValueId id : graph.with_role(role)) {
+      const graph::ValueInfo& value = graph.value(id);
+      if (value.type.dtype == DType::f32 && !graph::is_reserved(value.name)) all.push_back({id, id});
+    }
+  }
+  for (const graph::Update& update : graph.updates()) {
+    const auto found = std::ranges::find(all, update.state, &Averaged::state);
+    if (found != all.end()) found->value = update.value;
+  }
+  const ValueId share = graph.add_input(kAverageShare, {Shape{1}, DType::f32});
+  for (const auto& [state, value] : all) {
+    const std::string name = graph.value(state).name;
+    const ValueId average = graph.add_state(Role::buffer, average_name(name), graph.value(state).type);
+    graph.add_update(average, graph.add_node(ops::make<ops::Average>(), name, {average, value, share})[0]);
+  }
+}
+
 std::array<double, kernels::StepValue::count> step_values(const OptimizerOptions& optimizer,
                                                           const StepInputs& inputs, std::int64_t update) {
   const std::optional<double> own = momentum_of(optimizer);
   if (!own && inputs.momentum) {
     throw ConfigError("StepInputs::momentum for an optimiser without momentum",
                       "give SgdOptions::momentum a value above 0");
+  }
+  if (!(inputs.average_share >= 0 && inputs.average_share <= 1))
+    throw ConfigError("StepInputs::average_share is out of range", "give a share from 0 to 1");
+  if (!optimizer.average && inputs.average_share != 0) {
+    throw ConfigError("StepInputs::average_share for an optimiser that keeps none",
+                      "set OptimizerOptions::average");
   }
   std::array<double, kernels::StepValue::count> values{};
   values[kernels::StepValue::lr] = static_cast<double>(inputs.lr);

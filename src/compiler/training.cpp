@@ -9,6 +9,7 @@
 #include "compiler/value_index.h"
 #include "graph/names.h"
 #include "ops/add.h"
+#include "ops/average.h"
 #include "ops/cross_entropy.h"
 
 namespace resnet::compiler {
@@ -142,11 +143,18 @@ Graph training_step(Graph graph, StepKind kind, const OptimizerOptions& optimize
     if (kind == StepKind::update) {
       add_update(graph, optimizer, parameters[i], gradients[i]);
     } else if (gradients[i] != kNone) {
-      const graph::ValueInfo& parameter = graph.value(parameters[i]);
-      graph.add_update(graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type),
-                       gradients[i]);
+      const std::string name = graph.value(parameters[i]).name;
+      const graph::ValueType type = graph.value(parameters[i]).type;
+      const ValueId kept = graph.add_state(Role::buffer, gradient_name(name), type);
+      ValueId value = gradients[i];
+      if (kind == StepKind::means) {
+        const ValueId share = graph.add_input(kGradientShare, {Shape{1}, DType::f32});
+        value = graph.add_node(ops::make<ops::Average>(), name, {kept, value, share})[0];
+      }
+      graph.add_update(kept, value);
     }
   }
+  if (kind == StepKind::update && optimizer.average) add_averages(graph);
   return graph;
 }
 
@@ -164,6 +172,14 @@ Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
         kept ? graph.add_state(Role::buffer, gradient_name(parameter.name), parameter.type) : kNone;
     add_update(graph, optimizer, value, gradient);
   }
+  if (!optimizer.average) return graph;
+  for (const Role role : {Role::parameter, Role::buffer}) {
+    for (const ValueId id : step.with_role(role)) {
+      const graph::ValueInfo& state = step.value(id);
+      if (!graph::is_reserved(state.name)) graph.add_state(role, state.name, state.type);
+    }
+  }
+  add_averages(graph);
   return graph;
 }
 

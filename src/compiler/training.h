@@ -21,12 +21,14 @@ std::vector<graph::ValueId> differentiate(graph::Graph& graph, graph::ValueId lo
 enum class StepKind : std::uint8_t {
   update,     // forward, backward, update
   gradients,  // forward and backward; gradients are kept as buffers "gradient/<parameter>"
+  means,      // the same, where what is kept moves towards them by kGradientShare
 };
 
 /// Names of what a step takes and gives beside the network's own (graph/names.h).
 inline constexpr const char* kLabels = "labels";
 inline constexpr const char* kMixedLabels = "mixed_labels";  // both where examples are mixed alone
 inline constexpr const char* kMix = "mix";
+inline constexpr const char* kGradientShare = "gradient_share";  // f32 [1], of a step of kind means
 inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kCorrect = "correct";
 
@@ -48,8 +50,8 @@ struct LossOfStep {
 graph::Graph training_step(graph::Graph network, StepKind kind, const OptimizerOptions& optimizer = {},
                            const LossOfStep& loss = {});
 
-/// Updates every parameter that training_step() would, with the gradients that `step` (of kind gradients)
-/// keeps.
+/// Updates every parameter that training_step() would, with the gradients that `step` (of kind gradients or
+/// means) keeps.
 graph::Graph apply_step(const graph::Graph& step, const OptimizerOptions& optimizer = {});
 
 }  // namespace resnet::compiler

@@ -5,6 +5,7 @@
 
 #include "cpu/rules.h"
 #include "ops/adamw.h"
+#include "ops/average.h"
 #include "ops/sgd.h"
 
 namespace resnet::cpu {
@@ -33,12 +34,22 @@ class AdamWRules final : public UpdateRules<ops::AdamW> {
   }
 };
 
+class AverageRules final : public RulesOf<ops::Average> {
+  std::vector<std::size_t> in_place_of(const ops::Average&, std::size_t) const override {
+    return {ops::AverageInput::average};
+  }
+  Lowering lower_this(const ops::Average&, const Signature& s, const Machine& machine) const override {
+    return {kernels::make_average(s.outputs[0].shape.elements(), machine.isa), "in place"};
+  }
+};
+
 }  // namespace
 
 RulesList optimizer_rules() {
   static const SgdRules sgd;
   static const AdamWRules adamw;
-  static const std::array<const Rules*, 2> list = {&sgd, &adamw};
+  static const AverageRules average;
+  static const std::array<const Rules*, 3> list = {&sgd, &adamw, &average};
   return list;
 }
 

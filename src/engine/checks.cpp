@@ -141,6 +141,16 @@ void check_targets(const Targets& targets, std::int64_t examples, std::int64_t c
   }
 }
 
+void check_average(bool kept) {
+  if (!kept) throw ConfigError("this engine keeps no average", "set OptimizerOptions::average");
+}
+
+void check_share(float share, bool any) {
+  if (!(share > 0 && share <= 1))
+    throw ConfigError("the share of a batch in its gradients is out of range", "give one above 0, at most 1");
+  if (share < 1) check_gradients(any);
+}
+
 void advance_count(Tensor& count) {
   if (count.dtype() == DType::i64 && count.shape().rank() == 0) ++count.view<std::int64_t>()[0];
 }

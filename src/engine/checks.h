@@ -47,6 +47,11 @@ void check_state(const StateTypes& have, const State& given, DType floats = DTyp
 /// ShapeError.
 void check_targets(const Targets& targets, std::int64_t examples, std::int64_t classes);
 
+/// Throws ConfigError unless `kept`: there is no average to show.
+void check_average(bool kept);
+/// As Engine::gradients(), where `any` says whether there are gradients. Throws ConfigError.
+void check_share(float share, bool any);
+
 /// The first of these that is not finite: a pixel, or a value before a step. The first of a state's values.
 std::optional<NonFinite> nonfinite_before(const State& state, const ImageView& images);
 std::optional<NonFinite> nonfinite_value(const State& state, NonFinite::Place place);

@@ -12,14 +12,13 @@
 #include "data/placed.h"
 #include "engine/ahead.h"
 #include "engine/checks.h"
+#include "engine/device_state.h"
 #include "engine/flight.h"
 #include "engine/gate.h"
 #include "engine/gpu_target.h"
 #include "engine/native_options.h"
-#include "engine/native_state.h"
 #include "engine/step_inputs.h"
 #include "engine/training_plans.h"
-#include "gpu/executor.h"
 #include "graph/names.h"
 
 namespace resnet::engine {
@@ -35,9 +34,8 @@ class GpuEngine : public AheadEngine {
         threads_(threads_of(options_)),
         device_(api, number),
         target_(target_of(options_, cudnn_of(device_, options_))),
-        state_(network_, options_, 1),
-        arena_(device_),
-        plans_(network_, options_, target_, state_, [this](plan::Plan plan) {
+        state_(network_, options_, device_),
+        plans_(network_, options_, target_, state_.mirror(), [this](plan::Plan plan) {
           return std::make_unique<gpu::Executor>(std::move(plan), device_);
         }) {}
 
@@ -46,9 +44,11 @@ class GpuEngine : public AheadEngine {
     return finish(ask_step(Kind::step, images, targets, inputs)).result;
   }
 
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
     const Gate::Pass pass = gate_.change("gradients()");
-    const StepResult result = finish(ask_step(Kind::gradients, images, targets, {})).result;
+    check_share(share, has_gradients_);
+    if (share < 1) state_.take_spans();
+    const StepResult result = finish(ask_step(Kind::gradients, images, targets, {}, share)).result;
     has_gradients_ = true;
     return result;
   }
@@ -57,11 +57,11 @@ class GpuEngine : public AheadEngine {
     const Gate::Pass pass = gate_.change("apply()");
     check_gradients(has_gradients_);
     gpu::Executor& executor = compiled(Kind::apply, {});
-    if (gradients_are_lent_) push_gradients();
+    state_.take_spans();
     auto flight = next_flight();
     write_inputs(*flight, executor, inputs);
     run(executor);
-    state_.count_update(true);
+    state_.mirror().count_update(true);
     flight->receive_mark(executor);
     finish(asked(std::move(flight)));
   }
@@ -75,7 +75,8 @@ class GpuEngine : public AheadEngine {
 
   std::optional<int> hold(const data::Dataset& set) override {
     const Gate::Pass pass = gate_.read();
-    const std::int64_t arena = plans_.largest().work + state_.layout().bytes() - arena_.bytes();
+    const std::int64_t arena =
+        plans_.largest().work + state_.mirror().layout().bytes() - state_.arena().bytes();
     std::int64_t plans = std::max<std::int64_t>(0, arena);
     plans_.for_each([&](const gpu::Executor& executor) { plans += executor.missing_bytes(); });
     return held_.hold(device_, set, device_.free_bytes() - plans - kSpare);
@@ -113,45 +114,41 @@ class GpuEngine : public AheadEngine {
 
   State state(StateScope scope) const override {
     const Gate::Pass pass = gate_.read();
-    pull();
     return state_.values(scope);
   }
   void set_state(const State& state) override {
     const Gate::Pass pass = gate_.change("set_state()");
-    pull();
     state_.set_values(state);
     finite_ = true;
-    push();
-    arena_.state_has_changed();
+  }
+  void swap_average() override {
+    const Gate::Pass pass = gate_.change("swap_average()");
+    state_.swap_average();
   }
 
   State gradient_values() const override {
     const Gate::Pass pass = gate_.read();
     check_gradients(has_gradients_);
-    pull();
     return state_.gradient_values();
   }
   std::vector<GradientSpan> gradient_spans() override {
     const Gate::Pass pass = gate_.read();
     check_gradients(has_gradients_);
-    pull();
-    gradients_are_lent_ = true;
     return state_.gradient_spans();
   }
 
   bool finite() const override {
     const Gate::Pass pass = gate_.read();
-    return finite_ && state_.finite();
+    return finite_ && state_.mirror().finite();
   }
   std::optional<NonFinite> find_nonfinite(const ImageView& images, const Targets& targets,
                                           const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("find_nonfinite()");
-    pull();
     if (auto found = nonfinite_before(state_.values(StateScope::all), images)) return found;
     gpu::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
     auto flight = next_flight();
     write_step(*flight, executor, images, targets, inputs);
-    mirrored_ = false;
+    state_.changes();
     const auto found = executor.run_until_nonfinite();
     idle_.push_back(std::move(flight));
     if (!found) return std::nullopt;
@@ -172,10 +169,10 @@ class GpuEngine : public AheadEngine {
     write_step(*flight, executor, images, targets, inputs);
     const double copies = executor.run_timed(seconds);
     idle_.push_back(std::move(flight));
-    mirrored_ = false;
-    state_.count_step();
+    state_.changes();
+    state_.mirror().count_step();
     finite_ = finite_ && executor.finite();
-    state_.count_update(true);
+    state_.mirror().count_update(true);
     std::vector<CallTime> calls = call_times(executor.plan(), seconds);
     if (const std::int64_t bytes = executor.copied_bytes(); bytes > 0) {
       calls.insert(calls.begin(), CallTime{.op = "copy_weights",
@@ -189,7 +186,7 @@ class GpuEngine : public AheadEngine {
 
   std::int64_t arena_bytes() const override {
     const Gate::Pass pass = gate_.read();
-    return arena_.bytes();
+    return state_.arena().bytes();
   }
   std::string plan_text(const Shape& images, Mode mode) override {
     const Gate::Pass pass = gate_.read();
@@ -218,56 +215,28 @@ class GpuEngine : public AheadEngine {
   static constexpr int kAhead = 2;                   // steps that are asked for before one is looked at
   static constexpr std::int64_t kSpare = 256 << 20;  // bytes that held sets leave free, for more plans
 
-  // The state's values lie on the device; state_ is their mirror for whoever reads or sets them.
-  void pull() const {
-    if (mirrored_ || mirrored_bytes_ < 0) return;
-    device_.copy(state_.arena().state(), arena_.state(), mirrored_bytes_);
-    device_.synchronize();
-    mirrored_ = true;
-  }
-  void push() {
-    if (mirrored_bytes_ < 0) return;
-    device_.copy(arena_.state(), state_.arena().state(), mirrored_bytes_);
-    device_.synchronize();
-    mirrored_ = true;
-  }
-
-  // What may have been written into the spans that are lent.
-  void push_gradients() {
-    for (const GradientSpan& span : state_.gradient_spans()) {
-      const auto* const from = reinterpret_cast<const std::byte*>(span.values.data());
-      device_.copy(arena_.state() + (from - state_.arena().state()), from,
-                   static_cast<std::int64_t>(span.values.size_bytes()));
-    }
-    device_.synchronize();
-  }
-
   // With memory to run in.
   gpu::Executor& compiled(Kind kind, const Shape& images, bool mixed = false) {
     return plans_.bound(kind, images, mixed, [&](gpu::Executor& executor) {
       reserve(executor);
-      executor.bind(arena_);
+      executor.bind(state_.arena());
     });
   }
 
   // Room for all plans, so that it grows once, and for new state on both sides. Where there is not so much, for
   // this plan: what was only asked for (planned_bytes()) and is too much stands in nobody's way.
   void reserve(const gpu::Executor& executor) {
-    const std::int64_t state = state_.layout().bytes(), all = plans_.largest().work;
-    const bool fits = arena_.growth(state, all) + executor.missing_bytes() <= device_.free_bytes();
-    const std::int64_t work = fits ? all : executor.plan().work_bytes + executor.plan().prepared_bytes;
-    pull();
-    state_.arena().reserve(state, 0, 0);
-    const bool first = mirrored_bytes_ < 0;  // the last try may have had room for the state alone
+    const std::int64_t all = plans_.largest().work;
+    const bool fits =
+        state_.arena().growth(state_.mirror().layout().bytes(), all) + executor.missing_bytes() <=
+        device_.free_bytes();
     try {
-      if (!arena_.reserve(state, work) && !first) return;
+      if (!state_.reserve(fits ? all : executor.plan().work_bytes + executor.plan().prepared_bytes)) return;
     } catch (...) {
       plans_.unbind_all();
       throw;
     }
     plans_.unbind_all();
-    mirrored_bytes_ = state;
-    if (first) push();
   }
 
   Shape shape_of(const ImageView& images) const { return images.shape; }
@@ -277,10 +246,11 @@ class GpuEngine : public AheadEngine {
   }
 
   void write_seed(Flight& flight, const gpu::Executor& executor) const {
-    engine::write_seed(executor.plan(), {options_.seed, state_.steps()}, flight.writer(executor));
+    engine::write_seed(executor.plan(), {options_.seed, state_.mirror().steps()}, flight.writer(executor));
   }
   void write_inputs(Flight& flight, const gpu::Executor& executor, const StepInputs& inputs) const {
-    write_update(executor.plan(), options_.optimizer, inputs, state_.updates() + 1, flight.writer(executor));
+    write_update(executor.plan(), options_.optimizer, inputs, state_.mirror().updates() + 1,
+                 flight.writer(executor));
   }
 
   void write_images(Flight& flight, const gpu::Executor& executor, const ImageView& images) const {
@@ -292,12 +262,13 @@ class GpuEngine : public AheadEngine {
 
   template <class Images>
   void write_step(Flight& flight, const gpu::Executor& executor, const Images& images, const Targets& targets,
-                  const StepInputs& inputs) const {
+                  const StepInputs& inputs, float share = 1) const {
     const plan::Plan& plan = executor.plan();
     check_targets(targets, shape_of(images)[0], plan.output(graph::kOutput)->shape[1]);
     write_inputs(flight, executor, inputs);  // refuses before anything is written
     write_images(flight, executor, images);
     if constexpr (std::is_same_v<Images, ImageView>) write_targets(plan, targets, flight.writer(executor));
+    write_share(plan, share, flight.writer(executor));
     write_seed(flight, executor);
   }
 
@@ -315,20 +286,20 @@ class GpuEngine : public AheadEngine {
   }
 
   void run(gpu::Executor& executor) {
-    mirrored_ = false;
+    state_.changes();
     executor.run();
   }
 
   template <class Images>
   std::unique_ptr<Flight> ask_step(Kind kind, const Images& images, const Targets& targets,
-                                   const StepInputs& inputs) {
+                                   const StepInputs& inputs, float share = 1) {
     gpu::Executor& executor = compiled(kind, shape_of(images), targets.mixed());
     auto flight = next_flight();
-    write_step(*flight, executor, images, targets, inputs);
-    gradients_are_lent_ = false;
+    write_step(*flight, executor, images, targets, inputs, share);
+    state_.forget_spans();
     run(executor);
-    state_.count_step();
-    if (kind == Kind::step) state_.count_update(true);  // finish() tells whether it was finite
+    state_.mirror().count_step();
+    if (kind == Kind::step) state_.mirror().count_update(true);  // finish() tells whether it was finite
     flight->receive_step(executor);
     return asked(std::move(flight));
   }
@@ -363,16 +334,12 @@ class GpuEngine : public AheadEngine {
   mutable Gate gate_;    // of all that follows
   mutable gpu::Device device_;
   gpu::Target target_;
-  NativeState state_;
-  gpu::Arena arena_;
+  DeviceState state_;
   TrainingPlans<gpu::Executor> plans_;
   gpu::HeldSets held_;
   std::vector<std::unique_ptr<Flight>> idle_;  // with memory for the next
   std::map<Ticket, std::unique_ptr<Flight>> under_way_;
   Ticket last_ticket_ = 0;
-  std::int64_t mirrored_bytes_ = -1;  // of the state, on both sides; -1: the device has none of it yet
-  mutable bool mirrored_ = true;      // what the device has is in state_
-  bool gradients_are_lent_ = false;   // and may have been written in the mirror
   bool has_gradients_ = false;
   bool finite_ = true;  // all that was finished, since set_state()
 };
@@ -381,6 +348,7 @@ class GpuInferenceEngine final : public GpuEngine {
  public:
   using GpuEngine::GpuEngine;
   void set_state(const State&) override { throw not_trainable("set_state()"); }
+  void swap_average() override { throw not_trainable("swap_average()"); }
 };
 
 }  // namespace

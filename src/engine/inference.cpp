@@ -40,9 +40,10 @@ class InferenceEngine final : public PlannedEngine {
   }
 
   StepResult step(const ImageView&, const Targets&, const StepInputs&) override { refuse("step()"); }
-  StepResult gradients(const ImageView&, const Targets&) override { refuse("gradients()"); }
+  StepResult gradients(const ImageView&, const Targets&, float) override { refuse("gradients()"); }
   void apply(const StepInputs&) override { refuse("apply()"); }
   void set_state(const State&) override { refuse("set_state()"); }
+  void swap_average() override { refuse("swap_average()"); }
   State gradient_values() const override { refuse("gradient_values()"); }
   std::vector<GradientSpan> gradient_spans() override { refuse("gradient_spans()"); }
   std::vector<CallTime> profile(const ImageView&, const Targets&, const StepInputs&) override {

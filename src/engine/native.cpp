@@ -47,10 +47,11 @@ class NativeEngine final : public PlannedEngine {
     return result;
   }
 
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
     const Gate::Pass pass = gate_.change("gradients()");
+    engine::check_share(share, has_gradients_);
     const StepResult result =
-        run_step(compiled(Kind::gradients, images.shape, targets.mixed()), images, targets, {});
+        run_step(compiled(Kind::gradients, images.shape, targets.mixed()), images, targets, {}, share);
     has_gradients_ = true;
     return result;
   }
@@ -77,6 +78,10 @@ class NativeEngine final : public PlannedEngine {
   void set_state(const State& state) override {
     const Gate::Pass pass = gate_.change("set_state()");
     state_.set_values(state);
+  }
+  void swap_average() override {
+    const Gate::Pass pass = gate_.change("swap_average()");
+    state_.swap_average();
   }
 
   State gradient_values() const override {
@@ -112,7 +117,7 @@ class NativeEngine final : public PlannedEngine {
     const Gate::Pass pass = gate_.change("profile()");
     exec::Executor& executor = compiled(Kind::step, images.shape, targets.mixed());
     std::vector<double> seconds(executor.plan().calls.size(), 0.0);
-    run_step(executor, images, targets, inputs, seconds.data());
+    run_step(executor, images, targets, inputs, 1, seconds.data());
     state_.count_update(executor.finite());
     return engine::call_times(executor.plan(), seconds);
   }
@@ -177,19 +182,20 @@ class NativeEngine final : public PlannedEngine {
   }
 
   void write_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
-                  const StepInputs& inputs) {
+                  const StepInputs& inputs, float share = 1) {
     const plan::Plan& plan = executor.plan();
     engine::check_targets(targets, images.shape[0], classes_of(plan));
     write_inputs(executor, inputs);  // refuses before anything is written: other plans' weights lie there too
     engine::write_images(executor, pool_, images);
     engine::write_targets(plan, targets, engine::writer_of(executor));
+    engine::write_share(plan, share, engine::writer_of(executor));
     engine::write_seed(plan, {options_.seed, state_.steps()}, engine::writer_of(executor));
   }
 
   StepResult run_step(exec::Executor& executor, const ImageView& images, const Targets& targets,
-                      const StepInputs& inputs, double* seconds = nullptr) {
+                      const StepInputs& inputs, float share = 1, double* seconds = nullptr) {
     const plan::Plan& plan = executor.plan();
-    write_step(executor, images, targets, inputs);
+    write_step(executor, images, targets, inputs, share);
     executor.run(pool_, seconds);
     state_.count_step();
     StepResult result;

@@ -85,6 +85,24 @@ void NativeState::set_values(const State& given) {
   }
 }
 
+void NativeState::for_each_average(const std::function<void(float*, float*, std::int64_t)>& visit) const {
+  bool any = false;
+  for (std::size_t i = 0; i < network_; ++i) {
+    const plan::StateLayout::Entry* average = layout_.find(compiler::average_name(types_[i].first));
+    if (average == nullptr) continue;
+    any = true;
+    visit(data(*layout_.find(types_[i].first)), data(*average), average->shape.elements());
+  }
+  check_average(any);
+}
+
+void NativeState::swap_average() {
+  for_each_average([](float* value, float* average, std::int64_t elements) {
+    std::swap_ranges(value, value + elements, average);
+  });
+  arena_.state_has_changed();
+}
+
 State NativeState::gradient_values() const {
   State result;
   for (std::size_t i = 0; i < network_; ++i) {

@@ -27,6 +27,10 @@ class NativeState {
 
   State values(StateScope scope) const;
   void set_values(const State& given);
+  /// Calls `visit(value, average, elements)` for each that has an average. Throws ConfigError if none has.
+  void for_each_average(const std::function<void(float*, float*, std::int64_t)>& visit) const;
+  /// As Engine's. Throws ConfigError.
+  void swap_average();
   State gradient_values() const;
   std::vector<GradientSpan> gradient_spans();
 

@@ -73,15 +73,20 @@ class ReferenceEngine final : public Engine {
     const Gate::Pass pass = gate_.change("step()");
     return run_step(compiler::StepKind::update, images, targets, inputs);
   }
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
     const Gate::Pass pass = gate_.change("gradients()");
-    return run_step(compiler::StepKind::gradients, images, targets, {});
+    engine::check_share(share, apply_graph_.has_value());
+    if (share < 1) take_spans();
+    return run_step(compiler::StepKind::means, images, targets, {}, share);
   }
   void apply(const StepInputs& inputs) override {
     const Gate::Pass pass = gate_.change("apply()");
     engine::check_gradients(apply_graph_.has_value());
     take_spans();
-    engine::interpret(*apply_graph_, {{compiler::kStepInputs, step_values(inputs)}}, values_);
+    engine::interpret(*apply_graph_,
+                      {{compiler::kStepInputs, step_values(inputs)},
+                       {compiler::kAverageShare, {static_cast<double>(inputs.average_share)}}},
+                      values_);
     engine::advance_count(counts_.at(engine::kUpdates));
   }
   Tensor infer(const ImageView& images) override {
@@ -188,7 +193,7 @@ class ReferenceEngine final : public Engine {
   std::int64_t count(const char* name) const { return counts_.at(name).view<std::int64_t>()[0]; }
 
   StepResult run_step(compiler::StepKind kind, const ImageView& images, const Targets& targets,
-                      const StepInputs& inputs) {
+                      const StepInputs& inputs, float share = 1) {
     if (!network_.train) throw ConfigError("this network cannot be trained: it was made for inference");
     const Graph graph = compiler::training_step(engine::reshaped(*network_.train, images.shape), kind,
                                                 optimizer_, {loss_, targets.mixed()});
@@ -197,13 +202,15 @@ class ReferenceEngine final : public Engine {
     engine::NamedValues given = {{graph::kImages, values_of(images)},
                                  {compiler::kLabels, values_of(targets.labels)},
                                  {compiler::kStepInputs, step_values(inputs)},
+                                 {compiler::kAverageShare, {static_cast<double>(inputs.average_share)}},
+                                 {compiler::kGradientShare, {static_cast<double>(share)}},
                                  {graph::kSeedStep, seed_step()}};
     if (targets.mixed()) {
       given[compiler::kMixedLabels] = values_of(targets.mixed_labels);
       given[compiler::kMix] = values_of(targets.mix);
     }
     const auto outputs = engine::interpret(graph, given, values_);
-    if (kind == compiler::StepKind::gradients) apply_graph_ = compiler::apply_step(graph, optimizer_);
+    if (kind == compiler::StepKind::means) apply_graph_ = compiler::apply_step(graph, optimizer_);
     for (auto& [name, count] : counts_) {
       if (name != engine::kUpdates || kind == compiler::StepKind::update) engine::advance_count(count);
     }

@@ -37,6 +37,13 @@ void write_update(const plan::Plan& plan, const OptimizerOptions& optimizer, con
   std::array<float, kernels::StepValue::count> stored{};
   std::ranges::transform(values, stored.begin(), [](double value) { return static_cast<float>(value); });
   if (const plan::Slot* slot = plan.input(compiler::kStepInputs)) write(*slot, stored.data());
+  if (const plan::Slot* slot = plan.input(compiler::kAverageShare)) write(*slot, &inputs.average_share);
+}
+
+/// That of a batch in the gradients that are kept.
+template <class Write>
+void write_share(const plan::Plan& plan, float share, const Write& write) {
+  if (const plan::Slot* slot = plan.input(compiler::kGradientShare)) write(*slot, &share);
 }
 
 template <class Write>

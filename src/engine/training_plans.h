@@ -156,8 +156,8 @@ class TrainingPlans {
     if (kind == PlanKind::apply) return *apply_graph_;
     if (kind == PlanKind::infer) return answer_graph(network_, images);
     using compiler::StepKind;
-    return step_graph(network_, options_, images,
-                      kind == PlanKind::step ? StepKind::update : StepKind::gradients, mixed);
+    return step_graph(network_, options_, images, kind == PlanKind::step ? StepKind::update : StepKind::means,
+                      mixed);
   }
 
   const Network& network_;

@@ -108,7 +108,10 @@ ByCudnn by_cudnn(ConvPass pass, const ConvGeometry& g, DType in, DType out, bool
       .more = more,
       .rows_x = g.n * g.h * g.w,
       .rows_y = g.n * g.ho() * g.wo()};
+  // Of 32-bit integers alone: there is nothing between them.
+  const std::string variant(reinterpret_cast<const char*>(&planned.what), sizeof planned.what);
   return {.lowering = lowered({.name = name_of(pass, bf16, more),
+                               .variant = variant,
                                .record = [planned](Recorder& r) { planned.record(r); },
                                .workspace_bytes = planned.weights.bytes() + choice.workspace_bytes},
                               engine + ", weights transposed")};

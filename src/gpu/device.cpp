@@ -245,6 +245,9 @@ Device::Graph Device::captured(const std::function<void()>& ask) {
   } catch (const DeviceError& error) {  // a device that has failed says so once more where it is asked next
     not_captured_ = error.what();
     return {};
+  } catch (const MemoryError& error) {
+    not_captured_ = error.what();
+    return {};
   }
   return {graph, {this}};
 }

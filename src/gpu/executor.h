@@ -32,6 +32,7 @@ class Arena {
   }
   std::byte* state() const noexcept { return state_.data(); }
   std::byte* work() const noexcept { return work_.data(); }
+  std::int64_t work_bytes() const noexcept { return work_.bytes(); }
   std::int64_t bytes() const noexcept { return state_.bytes() + work_.bytes(); }
 
   /// As exec::Arena has them: what a plan has made of the state stands behind its work.

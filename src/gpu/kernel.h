@@ -96,6 +96,7 @@ class Kernel final : public kernels::PlannedKernel {
  public:
   struct Parts {
     std::string name = {};
+    std::string variant = {};
     std::function<void(Recorder&)> record = {};
     std::int64_t workspace_bytes = 0;
     std::vector<std::byte> constants = {};  // that the device holds for it
@@ -103,6 +104,7 @@ class Kernel final : public kernels::PlannedKernel {
   explicit Kernel(Parts parts) : parts_(std::move(parts)) {}
 
   std::string_view name() const noexcept override { return parts_.name; }
+  std::string_view variant() const noexcept override { return parts_.variant; }
   std::int64_t workspace_bytes() const noexcept override { return parts_.workspace_bytes; }
   std::span<const std::byte> constants() const noexcept { return parts_.constants; }
   std::vector<Work> work(const Addresses& at) const {

@@ -3,6 +3,7 @@
 
 #include "gpu/rules.h"
 #include "ops/adamw.h"
+#include "ops/average.h"
 #include "ops/sgd.h"
 
 namespace resnet::gpu {
@@ -56,12 +57,31 @@ class AdamWRules final : public UpdateRules<ops::AdamW> {
   }
 };
 
+class AverageRules final : public RulesOf<ops::Average> {
+  std::vector<std::size_t> in_place_of(const ops::Average&, std::size_t) const override {
+    return {ops::AverageInput::average};
+  }
+  Lowering lower_this(const ops::Average&, const Signature& s, const Machine&) const override {
+    const std::int64_t elements = s.outputs[0].shape.elements();
+    return one_launch(KernelId::average, sweep_blocks(elements), [elements](const Recorder& r) {
+      device::UpdateArgs a;
+      a.slot0 = r.operand<const float>(ops::AverageInput::average);
+      a.parameter = r.operand<const float>(ops::AverageInput::value);
+      a.step = r.operand<const float>(ops::AverageInput::share);
+      a.updated0 = r.operand<float>(3);
+      a.elements = elements;
+      return a;
+    });
+  }
+};
+
 }  // namespace
 
 RulesList optimizer_rules() {
   static const SgdRules sgd;
   static const AdamWRules adamw;
-  static const std::array<const Rules*, 2> list = {&sgd, &adamw};
+  static const AverageRules average;
+  static const std::array<const Rules*, 3> list = {&sgd, &adamw, &average};
   return list;
 }
 

@@ -15,8 +15,10 @@ using device::UpdatesArgs;
 // The update that a launch is, and the kernel that does several; count: it is none.
 KernelId kernel_of_several(const Work& work) {
   const auto* launch = std::get_if<Launch>(&work);
-  if (launch != nullptr && launch->kernel == KernelId::sgd) return KernelId::sgd_all;
-  if (launch != nullptr && launch->kernel == KernelId::adamw) return KernelId::adamw_all;
+  if (launch == nullptr) return KernelId::count;
+  if (launch->kernel == KernelId::sgd) return KernelId::sgd_all;
+  if (launch->kernel == KernelId::adamw) return KernelId::adamw_all;
+  if (launch->kernel == KernelId::average) return KernelId::average_all;
   return KernelId::count;
 }
 

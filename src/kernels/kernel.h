@@ -42,6 +42,8 @@ class PlannedKernel {
 
   /// Family and algorithm, e.g. "conv_forward/patch6x16", in the printed plan.
   virtual std::string_view name() const noexcept = 0;
+  /// What besides its name decides the bits of its results, as bytes for a hash.
+  virtual std::string_view variant() const noexcept { return {}; }
   /// What the kernel makes of its constants (packed or transformed weights, a norm's coefficients). It reads
   /// no operand for it but those of which prepares_from() is true, and nothing else writes there. As long as
   /// these operands keep their values, a plan may keep the bytes.

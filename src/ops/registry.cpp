@@ -4,6 +4,7 @@
 #include "ops/activation.h"
 #include "ops/adamw.h"
 #include "ops/add.h"
+#include "ops/average.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
 #include "ops/channel_sum.h"
@@ -72,6 +73,7 @@ constexpr std::array kKinds = {
     compiled<CrossEntropyGradient>(),
     compiled<Sgd>(),
     compiled<AdamW>(),
+    compiled<Average>(),
 };
 
 }  // namespace

@@ -106,7 +106,7 @@ const StateLayout::Entry* StateLayout::find(const std::string& name) const {
 std::string sha256_of(const Plan& plan) {
   std::string text;
   for (const Call& call : plan.calls)
-    text += fmt::format("{} {} {}\n", call.op, call.node, call.kernel->name());
+    text += fmt::format("{} {} {}{}\n", call.op, call.node, call.kernel->name(), call.kernel->variant());
   return resnet::sha256_of(text);
 }
 

@@ -1,34 +1,27 @@
-// The average of a network's state over the steps of a run.
+// The average of a network's state over the steps of a run, which the engine keeps.
 #pragma once
+
+#include <cstdint>
 
 #include "resnet/train.h"
 
 namespace resnet::train {
 
-class WeightAverage {
- public:
-  explicit WeightAverage(const AverageOptions& options) : options_(options) {}
+inline bool keeps_average(const FitOptions& options) {
+  return options.average.decay > 0;
+}
 
-  bool on() const noexcept { return options_.decay > 0; }
-  /// Whether it changes with step `step`, from 1, after which it is to be told.
-  bool due(std::int64_t step) const noexcept { return on() && step % options_.every == 0; }
-  /// After each step.
-  void update(const Engine& engine, std::int64_t step);
-  /// The average; the engine's own state while there is none.
-  State state(const Engine& engine) const;
+/// Its updates in the steps after `from` up to `to`.
+std::int64_t average_updates(const AverageOptions& options, std::int64_t from, std::int64_t to);
 
-  // What it carries from step to step.
-  const State& average() const noexcept { return average_; }
-  std::int64_t updates() const noexcept { return updates_; }
-  void restore(State average, std::int64_t updates) {
-    average_ = std::move(average);
-    updates_ = updates;
-  }
+/// StepInputs::average_share of step `step`, from 1, before which there were so many updates: 0 where none is due.
+float average_share(const AverageOptions& options, std::int64_t step, std::int64_t updates);
 
- private:
-  AverageOptions options_;
-  std::int64_t updates_ = 0;
-  State average_;
-};
+/// Takes the average out of a state of StateScope::all, and gives it by the network's names, with its counts;
+/// nothing where the state has none.
+State take_average(State& all);
+/// The two together again, as far as the engine keeps averages: of a value that its training does not use it has
+/// none.
+State with_average(State all, State average, const Engine& engine);
 
 }  // namespace resnet::train

@@ -17,6 +17,7 @@
 #include "io/safetensors_limits.h"
 #include "resnet/nn.h"
 #include "resnet/version.h"
+#include "train/average.h"
 #include "train/batches.h"
 
 namespace resnet::train {
@@ -213,7 +214,9 @@ void check_count(const FitOptions& options, const nn::Module& net, const Engine&
   const std::size_t copies = (options.average.decay > 0 ? 1U : 0U) + (options.patience > 0 ? 1U : 0U);
   const std::size_t most = values * (1 + compiler::slots_of(options.optimizer).size() + copies) + 1;
   if (most <= io::kMostTensors) return;  // without a look at the engine's own
-  const std::size_t tensors = engine.state(StateScope::all).size() + values * copies + 1;
+  State all = engine.state(StateScope::all);
+  take_average(all);  // it is one of the copies
+  const std::size_t tensors = all.size() + values * copies + 1;
   if (tensors <= io::kMostTensors) return;
   throw ConfigError(fmt::format("a checkpoint of this run would have {} tensors; at most {} fit a file",
                                 tensors, io::kMostTensors),
@@ -266,7 +269,7 @@ void check_place(const std::filesystem::path& path, const RunState& run, std::in
 
 void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint, const Engine& engine) {
   const auto expect = [&](const State& given, const State& wanted, std::string_view what) {
-    bool fits = given.size() == wanted.size();
+    bool fits = !wanted.empty() && given.size() == wanted.size();
     for (std::size_t i = 0; fits && i < given.size(); ++i) {
       fits = given[i].first == wanted[i].first && given[i].second.dtype() == wanted[i].second.dtype() &&
              given[i].second.shape() == wanted[i].second.shape();
@@ -275,9 +278,12 @@ void check_state(const std::filesystem::path& path, const Checkpoint& checkpoint
       throw FormatError(fmt::format("{}: its {} is not of this network", path.string(), what),
                         "it is damaged, or another program wrote it");
   };
-  expect(checkpoint.state, engine.state(StateScope::all), "state");
+  State all = engine.state(StateScope::all);
+  const State average = take_average(all);
+  expect(checkpoint.state, all, "state");
   const State network = engine.state();
-  if (!checkpoint.average.empty()) expect(checkpoint.average, network, "average of weights");
+  if (!checkpoint.average.empty() || checkpoint.run.averages > 0)
+    expect(checkpoint.average, average, "average of weights");
   if (!checkpoint.best.empty() || checkpoint.run.best_epoch > 0)
     expect(checkpoint.best, network, "best network");
 }

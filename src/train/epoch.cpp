@@ -56,7 +56,15 @@ bool Run::may_submit() {
   if (stepper_.under_way() == 0) return !(stepper_.stepped() && stopped());
   const std::int64_t steps = submitted_steps();
   return stepper_.under_way() < stepper_.depth(*engine_) && !interrupted() && steps < schedule_->steps() &&
-         !average_.due(steps) && !(keeper_ && keeper_->due(steps)) && !replay_.due();
+         !(keeper_ && keeper_->due(steps)) && !replay_.due();
+}
+
+StepInputs Run::next_inputs() const {
+  const std::int64_t steps = submitted_steps();
+  StepInputs inputs = slowed(schedule_->at(steps), at_.rollbacks);
+  const std::int64_t updates = at_.averages + average_updates(options_.average, at_.steps, steps);
+  inputs.average_share = average_share(options_.average, steps + 1, updates);
+  return inputs;
 }
 
 bool Run::submit() {
@@ -64,7 +72,7 @@ bool Run::submit() {
     const FedBatch* batch = feed_->next();
     if (batch == nullptr) break;
     if (stepper_.under_way() == 0) since_ = clock_();
-    const StepInputs inputs = slowed(schedule_->at(submitted_steps()), at_.rollbacks);
+    const StepInputs inputs = next_inputs();
     replay_.note(inputs, stepper_.stepped());
     const std::int64_t number = at_.progress.batch + stepper_.under_way();
     stepper_.submit(*engine_, *batch, inputs, number + 1 == loader_.batches());
@@ -78,7 +86,8 @@ bool Run::collect_batch() {
   if (!outcome.finite) return handle_nonfinite(outcome);
   if (outcome.ends) {
     at_.skipped_in_row = 0;
-    average_.update(*engine_, ++at_.steps);
+    ++at_.steps;
+    at_.averages += average_updates(options_.average, at_.steps - 1, at_.steps);
     if (time_) time_->count();
   }
   const double now = clock_(), seconds = now - std::exchange(since_, now);
@@ -150,11 +159,7 @@ void Run::test(const State& state) {
 }
 
 bool Run::evaluate_epoch() {
-  State own;  // of the network, while the average is in its place
-  if (average_.on()) {
-    own = engine_->state();
-    engine_->set_state(average_.state(*engine_));
-  }
+  show_average();
   const Views views = stopped() ? options_.views : views_between(options_);
   const Evaluation evaluation = evaluated(watched(), views, told_of(at_));
   const double accuracy = evaluation.finite ? evaluation.test_acc : -1;  // as an evaluation that there is not
@@ -163,7 +168,7 @@ bool Run::evaluate_epoch() {
     at_.best_epoch = at_.progress.epoch + 1;
     best_ = engine_->state();
   }
-  if (average_.on()) engine_->set_state(own);
+  hide_average();
   if (evaluation.examples < watched().size()) return false;
   comparable_ = views == views_between(options_);
   at_.test_acc = accuracy;

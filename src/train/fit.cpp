@@ -19,8 +19,7 @@ Run::Run(nn::Module& net, const data::Dataset& train, const data::Dataset& test,
       order_(order_of(options, train)),
       loader_(train, loader_options(options)),
       stepper_(options.accumulate, options.clip_norm),
-      replay_(options, loader_, order_),
-      average_(options.average) {
+      replay_(options, loader_, order_) {
   check_batches(net, train, options.batch_size, options.drop_last);
   check_parameters(net, options.engine.memory);
   nn::init_unset(net, net.scheme(), options.seed);
@@ -67,8 +66,22 @@ FitResult Run::execute() {
   return finish(result);
 }
 
+void Run::show_average() {
+  if (at_.averages == 0 || shows_average_) return;
+  engine_->swap_average();
+  shows_average_ = true;
+}
+
+void Run::hide_average() {
+  if (!shows_average_) return;
+  engine_->swap_average();
+  shows_average_ = false;
+}
+
 State Run::trained() {
-  return at_.best_epoch > 0 ? std::move(best_) : average_.state(*engine_);
+  if (at_.best_epoch > 0) return std::move(best_);
+  show_average();
+  return engine_->state();
 }
 
 bool Run::run_epochs() {
@@ -126,8 +139,8 @@ void Run::plan_steps() {
 }
 
 void Run::restore(Checkpoint checkpoint) {
-  engine_->set_state(checkpoint.state);
-  average_.restore(std::move(checkpoint.average), checkpoint.run.averages);
+  engine_->set_state(with_average(std::move(checkpoint.state), std::move(checkpoint.average), *engine_));
+  shows_average_ = false;
   best_ = std::move(checkpoint.best);
   at_ = std::move(checkpoint.run);
   at_.progress.step = at_.steps;
@@ -165,7 +178,6 @@ void Run::keep(bool last) {
 }
 
 Checkpoint Run::checkpoint() {
-  at_.averages = average_.updates();
   at_.planned_steps = info_.planned_steps;
   at_.step_changes = info_.step_changes;
   at_.elapsed = spent_before_ + clock_() - begin_;
@@ -176,7 +188,8 @@ Checkpoint Run::checkpoint() {
   Checkpoint checkpoint = blank_;
   checkpoint.run = at_;
   checkpoint.state = engine_->state(StateScope::all);
-  checkpoint.average = average_.average();
+  checkpoint.average = take_average(checkpoint.state);
+  if (at_.averages == 0) checkpoint.average.clear();
   checkpoint.best = best_;
   return checkpoint;
 }
@@ -190,7 +203,7 @@ void Run::roll_back() {
     feed_.reset();
     engine_.reset();  // released before the next one is made
     make_engine();
-    average_ = WeightAverage(options_.average);
+    shows_average_ = false;
     best_.clear();
     at_ = {};
     info_ = info_of(net_, train_, test_, options_);

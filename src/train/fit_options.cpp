@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "train/average.h"
+
 namespace resnet::train {
 
 void check_options(const FitOptions& options) {
@@ -21,6 +23,8 @@ void check_options(const FitOptions& options) {
     if (!std::isfinite(value) || value < 0)
       throw ConfigError(fmt::format("FitOptions::{} must be a finite number of at least 0", name));
   }
+  if (options.optimizer.average)
+    throw ConfigError("OptimizerOptions::average is fit()'s to set", "give AverageOptions::decay");
   if (!(options.average.decay >= 0 && options.average.decay < 1))
     throw ConfigError("AverageOptions::decay is out of range", "give a number of at least 0 and below 1");
   if (options.average.every < 1) throw ConfigError("AverageOptions::every must be at least 1");
@@ -36,6 +40,7 @@ EngineOptions engine_options(const FitOptions& options) {
   EngineOptions engine = options.engine;
   engine.seed = options.seed;
   engine.optimizer = options.optimizer;
+  engine.optimizer.average = keeps_average(options);
   engine.loss = options.loss;
   return engine;
 }

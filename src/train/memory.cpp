@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "compiler/optimizer.h"
 #include "data/cache.h"
+#include "train/average.h"
 #include "train/batches.h"
 #include "train/feed.h"
 
@@ -196,9 +197,8 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
   const std::int64_t evaluating = loader_threads(engine.device().threads, options.loader_threads);
   const std::int64_t values = bytes_of(net);
   const auto slots = static_cast<std::int64_t>(compiler::slots_of(options.optimizer).size());
-  const std::int64_t all = values * (1 + slots);
-  const std::int64_t averages = options.average.decay > 0 ? 1 : 0, best = options.patience > 0 ? 1 : 0;
-  const std::int64_t sums = options.accumulate > 1 ? 1 : 0;
+  const std::int64_t averages = keeps_average(options) ? 1 : 0, best = options.patience > 0 ? 1 : 0;
+  const std::int64_t all = values * (1 + slots + averages);
   const bool checkpoints = !options.checkpoints.folder.empty();
   const bool measured = options.seconds > 0 || options.estimate;
 
@@ -215,13 +215,11 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
   }
   need.batches = ring_bytes(train, options.batch_size, options.drop_last, prefetch) +
                  loading.threads * decoding_bytes(train) + evaluation;
-  need.checkpoint = std::max(checkpoints ? all + (averages + best) * values : 0,
-                             measured ? all + (2 * averages + sums) * values : 0);
-  // The state some steps ago; the average and its next value or the network's own, what is best and its
-  // successor; at the end a copy of what the network gets.
-  need.copies = all + (3 * averages + 2 * best + sums + 1) * values;
+  need.checkpoint = std::max(checkpoints ? all + best * values : 0, measured ? all : 0);
+  // The state some steps ago; what is best and its successor; at the end a copy of what the network gets.
+  need.copies = all + (2 * best + 1) * values;
   need.rest = rest_of(engine.device().threads + loading.threads + evaluating + 1, train.size(), tested);
-  // What a resumed run reads, 2 * all + (1 + averages + best) * values, is less than these before its first step.
+  // What a resumed run reads, 2 * all + (1 + best) * values, is no more than these before its first step.
   return need;
 }
 
@@ -287,6 +285,8 @@ void keep_trained(nn::Module& net, const std::function<State()>& trained) {
   try {
     set_state(net, trained());
   } catch (const std::bad_alloc&) {
+    throw NotKept();
+  } catch (const MemoryError&) {  // of a device
     throw NotKept();
   }
 }

@@ -30,6 +30,10 @@ class Run {
     if (!info_.device.kind.empty())
       engine.device = info_.device.kind;  // a run stays on the device that it began on
     engine_ = options_.engine_factory(network_of(net_, batch_shape(options_, train_)), engine);
+    if (keeps_average(options_)) {  // one that keeps none is refused now
+      engine_->swap_average();
+      engine_->swap_average();
+    }
     feed_.emplace(*engine_, loader_, train_, loader_options(options_), stepper_.depth(*engine_) > 1);
   }
 
@@ -84,6 +88,9 @@ class Run {
   // not where somebody wants the engine as it is behind the last of them.
   bool may_submit();
 
+  // Of the step that comes after those that were asked for.
+  StepInputs next_inputs() const;
+
   // Keeps the engine supplied; false where nothing is under way.
   bool submit();
 
@@ -106,6 +113,10 @@ class Run {
 
   // Of `set` by the network as the engine has it; observers are told, and where the run stands.
   Evaluation evaluated(const data::Dataset& set, Views views, const Progress& at);
+
+  // Puts the average, where there is one, in the place of what is trained, and back.
+  void show_average();
+  void hide_average();
 
   // What the run gives, once: the best network, the average, or the engine's own.
   State trained();
@@ -134,7 +145,6 @@ class Run {
   Counted step_begin_;  // before the first batch of the step
   double since_ = 0;    // by the clock: the engine has been at what is under way
   Replay replay_;
-  WeightAverage average_;
   std::unique_ptr<Engine> engine_;
   std::optional<Feed> feed_;
   std::optional<Schedule> schedule_;
@@ -145,6 +155,7 @@ class Run {
   Checkpoint blank_;         // what all of the run have
 
   RunState at_;                   // where the run stands
+  bool shows_average_ = false;    // the engine's network is the average
   bool comparable_ = false;       // the last evaluation had the views of those between epochs
   std::optional<double> tested_;  // by test()
   Rate epoch_rate_{0};

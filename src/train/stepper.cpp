@@ -1,6 +1,5 @@
 #include "train/stepper.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -24,6 +23,17 @@ double sum_of_squares(std::span<const float> values) {
   return sum;
 }
 
+// Bounds the norm of all of them.
+void clip(const std::vector<GradientSpan>& spans, double norm) {
+  double squares = 0;
+  for (const GradientSpan& span : spans) squares += sum_of_squares(span.values);
+  const double factor = norm / (std::sqrt(squares) + 1e-6);
+  if (!(factor < 1)) return;
+  for (const GradientSpan& span : spans) {
+    for (float& value : span.values) value *= static_cast<float>(factor);
+  }
+}
+
 }  // namespace
 
 Targets targets_of(const data::Batch& batch) {
@@ -32,43 +42,15 @@ Targets targets_of(const data::Batch& batch) {
   return {targets.labels, batch.mixed_labels.view<std::int32_t>(), batch.mix.view<float>()};
 }
 
-void Stepper::add(const std::vector<GradientSpan>& spans, double examples) {
-  sums_.resize(spans.size());
-  for (std::size_t i = 0; i < spans.size(); ++i) {
-    const std::span<const float> values = spans[i].values;
-    std::vector<float>& sum = sums_[i];
-    if (batches_ == 1) sum.assign(values.size(), 0);
-    for (std::size_t j = 0; j < values.size(); ++j) sum[j] += static_cast<float>(examples) * values[j];
-  }
-}
-
-// Writes what apply() is to take into the spans.
-void Stepper::finish(const std::vector<GradientSpan>& spans) {
-  if (accumulate_ > 1) {
-    for (std::size_t i = 0; i < spans.size(); ++i) {
-      for (std::size_t j = 0; j < spans[i].values.size(); ++j)
-        spans[i].values[j] = sums_[i][j] / static_cast<float>(examples_);
-    }
-  }
-  if (clip_norm_ == 0) return;
-  double squares = 0;
-  for (const GradientSpan& span : spans) squares += sum_of_squares(span.values);
-  const double factor = clip_norm_ / (std::sqrt(squares) + 1e-6);
-  if (!(factor < 1)) return;
-  for (const GradientSpan& span : spans) {
-    for (float& value : span.values) value *= static_cast<float>(factor);
-  }
-}
-
 StepResult Stepper::take(Engine& engine, const data::Batch& batch, const StepInputs& inputs, bool last) {
   if (accumulate_ == 1 && clip_norm_ == 0) return engine.step(batch.view(), targets_of(batch), inputs);
-  const StepResult result = engine.gradients(batch.view(), targets_of(batch));
-  const std::vector<GradientSpan> spans = engine.gradient_spans();
+  const auto size = static_cast<double>(batch.size());
+  examples_ += size;
+  const StepResult result =
+      engine.gradients(batch.view(), targets_of(batch), static_cast<float>(size / examples_));
   ++batches_;
-  examples_ += static_cast<double>(batch.size());
-  if (accumulate_ > 1) add(spans, static_cast<double>(batch.size()));
   if (batches_ < accumulate_ && !last) return result;
-  finish(spans);
+  if (clip_norm_ > 0) clip(engine.gradient_spans(), clip_norm_);
   engine.apply(inputs);
   batches_ = 0;
   examples_ = 0;

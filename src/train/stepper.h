@@ -42,14 +42,10 @@ class Stepper {
   bool ahead(Engine& engine) const {
     return accumulate_ == 1 && clip_norm_ == 0 && ahead_of(engine) != nullptr;
   }
-  void add(const std::vector<GradientSpan>& spans, double examples);
-  void finish(const std::vector<GradientSpan>& spans);
-
   std::int64_t accumulate_;
   double clip_norm_;
   std::int64_t batches_ = 0;  // of the step so far
-  double examples_ = 0;
-  std::vector<std::vector<float>> sums_;  // of gradients times examples
+  double examples_ = 0;       // in them
   struct UnderWay {
     BatchOutcome outcome;
     engine::AheadEngine::Ticket ticket = 0;  // where the engine is ahead

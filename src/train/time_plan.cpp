@@ -177,7 +177,6 @@ double PaceMeter::example_seconds(const data::Order& order, double seconds, std:
   constexpr double kTooLong = 10;           // times the seconds: then one step must do
   constexpr std::int64_t kMostBatches = 2;  // of a step that is measured: it begins, adds, and ends
   Stepper stepper(std::min(options_.accumulate, kMostBatches), options_.clip_norm);
-  WeightAverage average(options_.average);
   std::int64_t steps = 0, examples = 0;  // those of the steps that count
   const double begin = clock_();
   double counted = begin;
@@ -186,12 +185,14 @@ double PaceMeter::example_seconds(const data::Order& order, double seconds, std:
     for (std::int64_t left = feed_.batches(); left > 0; --left) {
       const FedBatch* batch = feed_.next();
       if (batch == nullptr || stopped()) break;
-      stepper.submit(engine_, *batch, {}, left == 1);
+      StepInputs inputs;
+      inputs.average_share =
+          average_share(options_.average, steps + 1, average_updates(options_.average, 0, steps));
+      stepper.submit(engine_, *batch, inputs, left == 1);
       const BatchOutcome outcome = stepper.collect(engine_);
       examples += outcome.size;
       if (!outcome.ends) continue;  // an engine that can be ahead is a little faster
-      average.update(engine_, ++steps);
-      if (steps == uncounted) {
+      if (++steps == uncounted) {
         counted = clock_();
         examples = 0;
       }

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "compiler/training.h"
 #include "ops/adamw.h"
+#include "ops/average.h"
 #include "ops/sgd.h"
 #include "support/networks.h"
 
@@ -63,6 +66,27 @@ TEST(OptimizerGraph, SlotsAreBuffersThatTheUpdateTakesOver) {
       })) << name;
     }
   }
+}
+
+// Of every value that the network has, frozen or not, as the step leaves it.
+TEST(OptimizerGraph, AveragesFollowTheUpdates) {
+  const OptimizerOptions optimizer{.groups = {{.names = "0.*", .frozen = true}}, .average = true};
+  const Graph graph = step_of(optimizer);
+  EXPECT_EQ(count(graph, "average"), 8U);  // six parameters, two statistics
+  std::map<graph::ValueId, graph::ValueId> updates;
+  for (const graph::Update& update : graph.updates()) updates.emplace(update.state, update.value);
+  for (const auto& [state, value] : updates) {
+    const std::string name = graph.value(state).name;
+    if (compiler::is_average(name)) continue;
+    const Node* node = node_of(graph, "average", name);
+    ASSERT_NE(node, nullptr) << name;
+    EXPECT_EQ(node->inputs[ops::AverageInput::value], value) << name;
+    EXPECT_EQ(graph.value(node->inputs[ops::AverageInput::average]).name, "optimizer/average/" + name);
+  }
+  const Node* frozen = node_of(graph, "average", "0.weight");
+  ASSERT_NE(frozen, nullptr);
+  EXPECT_EQ(graph.value(frozen->inputs[ops::AverageInput::value]).role, Role::parameter);
+  EXPECT_EQ(count(step_of({}), "average"), 0U);
 }
 
 TEST(OptimizerGraph, DecayReachesParametersWhoseGradientIsZero) {

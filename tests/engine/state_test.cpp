@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/machine.h"
 #include "support/networks.h"
+#include "support/oracle.h"
 
 namespace resnet {
 namespace {
@@ -34,7 +36,11 @@ std::vector<Case> cases() {
       {"sgd", {}},
       {"momentum", {.method = SgdOptions{.momentum = 0.9, .dampening = 0.1, .weight_decay = 0.01}}},
       {"nesterov", {.method = SgdOptions{.momentum = 0.9, .nesterov = true}}},
-      {"adamw", {.method = AdamWOptions{}}}};
+      {"adamw", {.method = AdamWOptions{}}},
+      {"averaged",
+       {.method = SgdOptions{.momentum = 0.9},
+        .groups = {{.names = "0.*", .frozen = true}},
+        .average = true}}};
   std::vector<Case> result;
   for (const auto& [name, optimizer] : optimizers) {
     for (const int threads : {1, 2}) {
@@ -59,12 +65,16 @@ class EngineState : public ::testing::TestWithParam<Case> {
   }
 
   // Steps on batches `first` and so on, the last one with fewer examples.
-  static void train(Engine& engine, std::uint64_t first, int steps) {
+  static void train(Engine& engine, std::uint64_t first, int steps, const StepInputs& inputs) {
     for (int i = 0; i < steps; ++i) {
       const Shape images{i + 1 == steps ? 3 : kImages[0], kImages[1], kImages[2], kImages[3]};
       const Examples e = test::examples(images, 5, first + static_cast<std::uint64_t>(i));
-      engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.05F});
+      engine.step(e.images.view<float>(), e.labels.view<std::int32_t>(), inputs);
     }
+  }
+  static void train(Engine& engine, std::uint64_t first, int steps) { train(engine, first, steps, inputs()); }
+  static StepInputs inputs() {
+    return {.lr = 0.05F, .average_share = GetParam().options.optimizer.average ? 0.25F : 0.0F};
   }
 
   static Examples batch() { return test::examples(kImages, 5, 99); }
@@ -163,6 +173,54 @@ TEST_P(EngineState, SpansAreTakenByEveryApply) {
   }
 }
 
+// Of parameters, frozen ones too, and running statistics; counts are not averaged.
+TEST_P(EngineState, HasTheAverageThatItsSharesMake) {
+  const auto engine = this->engine();
+  if (!GetParam().options.optimizer.average) {
+    EXPECT_THROW(engine->swap_average(), ConfigError);
+    EXPECT_THROW(train(*engine, 1, 1, {.lr = 0.05F, .average_share = 0.5F}), ConfigError);
+    return;
+  }
+  for (const float share : {-0.5F, 1.5F, std::numeric_limits<float>::quiet_NaN()})
+    EXPECT_THROW(train(*engine, 1, 1, {.lr = 0.05F, .average_share = share}), ConfigError) << share;
+  State expected;
+  std::uint64_t number = 0;
+  for (const float share : {0.0F, 1.0F, 0.5F, 0.0F, 0.125F}) {
+    train(*engine, ++number, 1, {.lr = 0.05F, .average_share = share});
+    const State now = engine->state();
+    if (share == 1) expected = now;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      if (now[i].second.dtype() != DType::f32) {
+        expected[i].second = now[i].second;
+        continue;
+      }
+      const std::span<float> average = expected[i].second.values();
+      for (std::size_t k = 0; k < average.size(); ++k)
+        average[k] += share * (now[i].second.values()[k] - average[k]);
+    }
+  }
+  const State own = engine->state(), all = engine->state(StateScope::all);
+  const Tensor answer = engine->infer(batch().images.view<float>());
+  engine->swap_average();
+  const State average = engine->state();
+  ASSERT_EQ(average.size(), expected.size());
+  for (std::size_t i = 0; i < average.size(); ++i) {
+    SCOPED_TRACE(average[i].first);
+    EXPECT_EQ(average[i].first, own[i].first);
+    const bool same = same_bytes({average[i]}, {own[i]});
+    if (average[i].first.starts_with("0.")) EXPECT_TRUE(same) << "frozen";
+    if (average[i].first.starts_with("1.") || average[i].first == "7.weight")
+      EXPECT_EQ(same, average[i].second.dtype() != DType::f32);
+    if (average[i].second.dtype() != DType::f32) continue;
+    const double least = GetParam().name.starts_with("reference") ? 1e-6 : 0;  // it averages in double
+    EXPECT_LE(test::distance(average[i].second, expected[i].second), least * test::norm(expected[i].second));
+  }
+  EXPECT_GT(test::distance(engine->infer(batch().images.view<float>()), answer), 1e-6) << "of the average";
+  engine->swap_average();
+  EXPECT_TRUE(same_bytes(engine->state(StateScope::all), all));
+  EXPECT_TRUE(same_bytes({{"", engine->infer(batch().images.view<float>())}}, {{"", answer}}));
+}
+
 TEST_P(EngineState, ThatDoesNotFitChangesNothing) {
   const auto engine = this->engine();
   const State before = engine->state(StateScope::all);
@@ -179,11 +237,41 @@ TEST_P(EngineState, GradientsAndApplyAreAStep) {
   const auto whole = this->engine(), parts = this->engine();
   const Examples e = batch();
   for (int i = 0; i < 3; ++i) {
-    whole->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.05F});
+    whole->step(e.images.view<float>(), e.labels.view<std::int32_t>(), inputs());
     take_gradients(*parts);
-    parts->apply({.lr = 0.05F});
+    parts->apply(inputs());
   }
   EXPECT_TRUE(same_bytes(parts->state(StateScope::all), whole->state(StateScope::all)));
+}
+
+// What is kept of the gradients of parts is their mean, each by its examples: that of the parts in one, but for
+// batch norms, which see the parts. Also what was written into spans between them counts.
+TEST_P(EngineState, GradientsOfPartsAreTheirMean) {
+  const auto whole = this->engine(), parts = this->engine();
+  const Examples first = test::examples(kImages, 5, 1), second = test::examples({2, 2, 9, 8}, 5, 2);
+  const auto take = [](Engine& engine, const Examples& e, float share) {
+    engine.gradients(e.images.view<float>(), e.labels.view<std::int32_t>(), share);
+    return engine.gradient_values();
+  };
+  for (const float share : {0.0F, -1.0F, 1.5F, std::numeric_limits<float>::quiet_NaN()})
+    EXPECT_THROW(take(*parts, first, share), ConfigError) << share;
+  EXPECT_THROW(take(*parts, first, 0.5F), ConfigError) << "there are none to which they could be added";
+  State expected = take(*whole, first, 1);
+  const State of_second = take(*whole, second, 1);
+  take(*parts, first, 1);
+  for (const GradientSpan& span : parts->gradient_spans())
+    if (span.name == "7.bias") span.values[0] = 3;
+  const State mean = take(*parts, second, 0.25F);  // 2 of 8
+  ASSERT_EQ(mean.size(), expected.size());
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    const std::span<float> values = expected[i].second.values();
+    if (expected[i].first == "7.bias") values[0] = 3;
+    for (std::size_t k = 0; k < values.size(); ++k)
+      values[k] = 0.75F * values[k] + 0.25F * of_second[i].second.values()[k];
+    EXPECT_LE(test::distance(mean[i].second, expected[i].second),
+              0x1p-22 * (1e-3 + test::norm(expected[i].second)))
+        << mean[i].first;
+  }
 }
 
 TEST_P(EngineState, UntouchedSpansChangeNoUpdate) {

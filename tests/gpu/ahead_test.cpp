@@ -203,6 +203,7 @@ TEST(AheadOfResults, AStepThatIsNotFiniteIsFoundAsItIsWithoutBeingAhead) {
     FitOptions options = options_of(3);
     options.lr = 3e9F;
     options.on_nan = policy;
+    options.average = {.decay = 0.9, .every = 2};
     const RunOf expected = run(Way::step_by_step, options);
     EXPECT_GT(expected.told->nonfinite, 0);
     const auto first =

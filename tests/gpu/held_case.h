@@ -58,8 +58,8 @@ class StepByStep final : public Engine {
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     return engine_->step(images, targets, inputs);
   }
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
-    return engine_->gradients(images, targets);
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
+    return engine_->gradients(images, targets, share);
   }
   void apply(const StepInputs& inputs) override { engine_->apply(inputs); }
   Tensor infer(const ImageView& images) override { return engine_->infer(images); }

@@ -12,6 +12,7 @@
 #include "emulator/emulator.h"
 #include "engine/gpu.h"
 #include "gpu/held_case.h"
+#include "io/model_hash.h"
 #include "support/networks.h"
 #include "train/scripted_engine.h"
 
@@ -131,6 +132,32 @@ TEST(GpuMemory, ThatIsNotThereForTheFirstCallLeavesTheStateAsItWas) {
   const Tensor after = engine->infer(x.view<float>());
   for (std::size_t i = 0; i < after.values().size(); ++i)
     EXPECT_EQ(after.values()[i], expected.values()[i]) << i;
+}
+
+// Also where a plan that found none took the memory for work with it.
+TEST(GpuMemory, IsNotTakenToShowAnAverage) {
+  static const resnet_device_api kApi = with_bounded_memory();
+  nn::Sequential net = test::tiny_network();
+  nn::init(net, net.scheme(), 0);
+  const Tensor x = random_uniform({4, 1, 4, 4}, 1), labels(Shape{4}, DType::i32);
+  all_bytes = std::int64_t{1} << 40;
+  const auto engine =
+      engine::make_gpu_engine(network_of(net, {4, 1, 4, 4}), {.optimizer = {.average = true}}, kApi, 0);
+  for (const float share : {1.0F, 0.5F})
+    engine->step(x.view<float>(), labels.view<std::int32_t>(), {.lr = 0.1F, .average_share = share});
+  all_bytes = taken_bytes;
+  const auto shown = [&] {
+    engine->swap_average();
+    const std::string average = io::weights_sha256(engine->state());
+    engine->swap_average();
+    return average + io::weights_sha256(engine->state(StateScope::all));
+  };
+  const std::string expected = shown();
+  EXPECT_EQ(shown(), expected);
+  EXPECT_NE(expected.substr(0, 64), io::weights_sha256(engine->state()));
+  const float never_read = 0;
+  EXPECT_THROW(engine->infer({&never_read, Shape{1 << 20, 1, 4, 4}}), MemoryError);
+  EXPECT_EQ(shown(), expected);
 }
 
 }  // namespace

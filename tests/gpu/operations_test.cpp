@@ -10,6 +10,7 @@
 #include "ops/activation.h"
 #include "ops/adamw.h"
 #include "ops/add.h"
+#include "ops/average.h"
 #include "ops/avg_pool.h"
 #include "ops/batch_norm.h"
 #include "ops/channel_sum.h"
@@ -232,6 +233,8 @@ std::vector<OperationCase> updates() {
   cases.push_back({make<ops::Sgd>(kernels::SgdUpdate{.weight_decay = 0.5}),
                    {p, std::nullopt, f32({1})},
                    {{}, {}, {0.125}}});
+  for (const double share : {0.0, 0.125, 1.0})
+    cases.push_back({make<ops::Average>(), {p, p, f32({1})}, {{}, {}, {share}}});
   return cases;
 }
 

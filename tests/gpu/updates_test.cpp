@@ -8,6 +8,7 @@
 #include "device/kernels.h"
 #include "emulator/emulator.h"
 #include "engine/gpu.h"
+#include "io/model_hash.h"
 #include "support/oracle.h"
 
 namespace resnet {
@@ -62,6 +63,39 @@ TEST(Updates, AreOneLaunchWithTheBitsOfMany) {
     for (std::size_t i = 0; i < a.size(); ++i)
       if (a[i].second.dtype() == DType::f32)
         EXPECT_EQ(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()), 0) << a[i].first;
+  }
+}
+
+// The average is one launch too, is what a processor has of the same states, and is shown on the device.
+TEST(Updates, OfTheAverageAreOneLaunch) {
+  const Shape images{2, 1, 9, 8};
+  const Network network = network_of_width(8, images);
+  const test::Examples e = test::examples(images, 3);
+  const EngineOptions options{.optimizer = {.method = SgdOptions{.momentum = 0.9}, .average = true}};
+  const auto gpu = engine::make_gpu_engine(network, options, counting(), 0);
+  const auto cpu = make_native_engine(network, options);
+  gpu->swap_average();  // before there is anything on the device
+  gpu->swap_average();
+  for (const float share : {1.0F, 0.0F, 0.25F}) {
+    launches().clear();
+    gpu->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0.05F, .average_share = share});
+    if (share == 1) EXPECT_EQ(launches()[KernelId::average_all], 1);  // later ones are in a graph
+    EXPECT_EQ(launches()[KernelId::average], 0);
+    // The processor takes its average of the device's state; with no rate its own step leaves that alone.
+    const State now = gpu->state();
+    cpu->set_state(now);
+    cpu->step(e.images.view<float>(), e.labels.view<std::int32_t>(), {.lr = 0, .average_share = share});
+    gpu->swap_average();
+    cpu->swap_average();
+    const State a = gpu->state(), b = cpu->state();
+    gpu->swap_average();
+    cpu->swap_average();
+    EXPECT_EQ(io::weights_sha256(gpu->state()), io::weights_sha256(now));
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      // A step moves running statistics at any rate.
+      if (a[i].second.dtype() != DType::f32 || a[i].first.find("running_") != std::string::npos) continue;
+      EXPECT_EQ(std::memcmp(a[i].second.raw(), b[i].second.raw(), a[i].second.bytes()), 0) << a[i].first;
+    }
   }
 }
 

@@ -161,6 +161,29 @@ TEST(AdamW, IsTheReferenceButForItsRounding) {
   }
 }
 
+TEST(Average, IsTheReferenceButForItsRounding) {
+  for (const double share : {0.0, 0.0625, 1.0}) {
+    SCOPED_TRACE(share);
+    for_counts([&](Isa isa, Index count) {
+      Numbers numbers("average");
+      const Values average = numbers.normal(count), value = numbers.normal(count), given = {share};
+      Values expected(average.size());
+      reference_average({.average = view(average),
+                         .value = view(value),
+                         .share = view(given),
+                         .updated = target(expected)});
+      const auto kernel = make_average(count, isa);
+      const auto apart = run(*kernel, {input(average), input(value), input(given), output(count)}).get(3);
+      EXPECT_EQ(run(*kernel, {input(average), input(value), input(given), same_as(0)}).get(0), apart);
+      // A difference, a product and a sum, each rounded; at the ends nothing is.
+      const double roundings = share == 0.0625 ? 3 : 0;
+      EXPECT_TRUE(close(apart, expected, [&](std::size_t i) {
+        return roundings * kRound * (std::abs(average[i]) + share * std::abs(value[i]));
+      }));
+    });
+  }
+}
+
 // Whether a kernel tells that something it wrote is not finite; parameters, gradients and slots hold 0.5, but
 // for `value` at one place of one of them.
 bool tells(const Kernel& kernel, Index count, bool slots, std::size_t operand, Index place, float value) {

@@ -194,7 +194,7 @@ TEST(OpGradientOf, EveryDifferentiableOperationIsTested) {
   std::set<std::string> tested = {"batch_norm", "cross_entropy"};  // above, by themselves
   for (const Case& c : cases()) tested.insert(std::string(c.op->name()));
   const std::set<std::string> no_gradient = {
-      "sgd",       "adamw", "channel_sum",
+      "sgd",       "adamw", "average",      "channel_sum",
       "unflatten", "slice", "conv2d_pooled"};  // of gradient graphs or merged ones only
   for (const ops::Kind& kind : ops::all()) {
     const std::string name(kind.name);

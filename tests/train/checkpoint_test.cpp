@@ -248,6 +248,7 @@ TEST_F(Checkpoints, ThatWereMadeByHandArePassedOver) {
       [](train::Checkpoint& c) { c.run.progress.epoch = 0; },
       [](train::Checkpoint& c) { c.run.steps += 4; },
       [](train::Checkpoint& c) { c.run.averages = -1; },
+      [](train::Checkpoint& c) { c.run.averages = 1; },  // of which there is nothing
       [](train::Checkpoint& c) {
         c.run.step_changes = {{-5, 3}};
       },

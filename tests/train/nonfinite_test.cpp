@@ -113,10 +113,10 @@ class Injecting final : public Engine {
     return with(injection, images,
                 [&](const ImageView& view) { return engine_->step(view, targets, inputs); });
   }
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
     pending_ = drawn(images);  // that of the step's last batch counts
     if (before_.empty()) before_ = engine_->state(StateScope::all);
-    return engine_->gradients(images, targets);
+    return engine_->gradients(images, targets, share);
   }
   void apply(const StepInputs& inputs) override {
     ++script_->steps;
@@ -199,7 +199,8 @@ TEST(NonFinite, IsCaughtInItsStepWithTheRightPlaceWhereverItComesFrom) {
   std::size_t caught = 0;
   for (const bool gradients : {false, true}) {
     FitOptions options = options_of(60, OnNan::skip);
-    if (gradients) options.clip_norm = 1;  // the gradients come out of the engine
+    options.average = {.decay = 0.1, .every = 1};  // whose shares do not depend on how many there were
+    if (gradients) options.clip_norm = 1;          // the gradients come out of the engine
     const Outcome skipped = run(options, {.gradients = gradients});
     ASSERT_GE(skipped.injected.size(), 100U);
     ASSERT_EQ(skipped.diagnoses.size(), skipped.injected.size());
@@ -259,6 +260,7 @@ TEST(NonFinite, EndsARunThatLeavesOutTenStepsInARow) {
 TEST(NonFinite, OfSeveralBatchesLeavesOutTheWholeStep) {
   FitOptions options = options_of(10, OnNan::skip);
   options.accumulate = 4;  // of six batches an epoch: the second step has two
+  options.average = {.decay = 0.1, .every = 1};
   const Outcome skipped = run(options, {.one_in = 5, .gradients = true});
   EXPECT_GE(skipped.diagnoses.size(), 1U);
   EXPECT_EQ(skipped.result.steps, 20);
@@ -320,7 +322,7 @@ class OtherSteps : public Engine {
   StepResult step(const ImageView& images, const Targets& targets, const StepInputs& inputs) override {
     return engine_->step(images, targets, inputs);
   }
-  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+  StepResult gradients(const ImageView&, const Targets&, float) override { return {}; }
   void apply(const StepInputs&) override {}
   bool finite() const override { return engine_->finite(); }
   Tensor infer(const ImageView& images) override { return engine_->infer(images); }
@@ -529,16 +531,13 @@ class Points final : public Observer {
 class FirstOfTwo final : public OtherSteps {
  public:
   using OtherSteps::OtherSteps;
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
-    bad_ = is_bad();
-    return engine_->gradients(images, targets);
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
+    const bool bad = is_bad();
+    const StepResult result = engine_->gradients(images, targets, share);
+    if (bad) engine_->gradient_spans()[0].values[0] = std::numeric_limits<float>::infinity();
+    return result;
   }
   void apply(const StepInputs& inputs) override { engine_->apply(inputs); }
-  std::vector<GradientSpan> gradient_spans() override {
-    std::vector<GradientSpan> spans = engine_->gradient_spans();
-    if (bad_) spans[0].values[0] = std::numeric_limits<float>::infinity();
-    return spans;
-  }
   std::optional<NonFinite> find_nonfinite(const ImageView& images, const Targets& targets,
                                           const StepInputs& inputs) override {
     if (is_bad()) return NonFinite{NonFinite::Place::gradient, "0", "conv2d", false};
@@ -547,7 +546,6 @@ class FirstOfTwo final : public OtherSteps {
 
  private:
   bool is_bad() const { return steps_of(*engine_) == 4; }
-  bool bad_ = false;
 };
 
 template <class E>
@@ -569,9 +567,9 @@ TEST(NonFinite, InAnyBatchOfAStepIsNamed) {
 class SecondOfTwo final : public OtherSteps {
  public:
   using OtherSteps::OtherSteps;
-  StepResult gradients(const ImageView& images, const Targets& targets) override {
+  StepResult gradients(const ImageView& images, const Targets& targets, float share) override {
     const std::int64_t batch = steps_of(*engine_);
-    engine_->gradients(images, targets);
+    engine_->gradients(images, targets, share);
     const auto examples = static_cast<double>(images.shape[0]);
     if (batch == 4 && !done_) return {1000 * examples, 0};
     if (batch == 5 && !std::exchange(done_, true)) return {std::numeric_limits<double>::quiet_NaN(), 0};

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,17 +72,27 @@ class IdleEngine : public Engine {
   explicit IdleEngine(State state) : state_(std::move(state)) {}
 
   StepResult step(const ImageView&, const Targets&, const StepInputs&) override { return {}; }
-  StepResult gradients(const ImageView&, const Targets&) override { return {}; }
+  StepResult gradients(const ImageView&, const Targets&, float) override { return {}; }
   void apply(const StepInputs&) override {}
   Tensor infer(const ImageView&) override { return {}; }
   State state(StateScope) const override { return state_; }
   void set_state(const State& state) override { state_ = state; }
+  void swap_average() override { std::swap(state_, average_); }
   State gradient_values() const override { return {}; }
   std::vector<GradientSpan> gradient_spans() override { return {}; }
   DeviceInfo device() const override { return {}; }
 
  protected:
-  State state_;
+  void move_average(float share) {
+    if (share == 1) average_ = state_;
+    if (share == 0 || share == 1) return;
+    for (std::size_t i = 0; i < state_.size(); ++i) {
+      const std::span<float> average = average_.at(i).second.values(), now = state_[i].second.values();
+      for (std::size_t k = 0; k < now.size(); ++k) average[k] += share * (now[k] - average[k]);
+    }
+  }
+
+  State state_, average_;
 };
 
 /// Step i, from 1, has a mean loss of i and one correct example more than the one before, and puts i into the
@@ -97,9 +108,10 @@ class ScriptedEngine final : public IdleEngine {
     const auto steps = static_cast<std::int64_t>(log_->batches.size());
     if (log_->stepping) log_->stepping(images.shape[0]);
     state_.back().second.values()[0] = static_cast<float>(steps);
+    move_average(inputs.average_share);
     return {static_cast<double>(steps * images.shape[0]), steps};
   }
-  StepResult gradients(const ImageView& images, const Targets&) override {
+  StepResult gradients(const ImageView& images, const Targets&, float) override {
     if (log_->stepping) log_->stepping(images.shape[0]);
     return {};
   }

@@ -1,4 +1,4 @@
-// Updates of one parameter or of several (resnet/optimizer.h has the formulas), in place or not.
+// Updates of one parameter or of several (resnet/optimizer.h has the formulas), in place or not; and of averages.
 #pragma once
 
 #include "device/args.h"
@@ -54,11 +54,26 @@ RESNET_WORD void adamw_by(const UpdateArgs& g, const OfBlocks& of) {
   }
 }
 
+/// Of `parameter`, whatever that is; `step` is its share.
+RESNET_WORD void average_by(const UpdateArgs& g, const OfBlocks& of) {
+  const float share = g.step[0];
+  if (share == 0.0F && g.updated0 == g.slot0) return;
+  const std::int64_t stride = of.stride();
+  for (std::int64_t i = of.first(); i < g.elements; i += stride) {
+    const float value = g.parameter[i], average = g.slot0[i];
+    g.updated0[i] = share == 1.0F ? value : average + share * (value - average);
+  }
+}
+
 RESNET_WORD void sgd(const UpdateArgs& g) {
   sgd_by(g, {block(), blocks()});
 }
 RESNET_WORD void adamw(const UpdateArgs& g) {
   adamw_by(g, {block(), blocks()});
+}
+
+RESNET_WORD void average(const UpdateArgs& g) {
+  average_by(g, {block(), blocks()});
 }
 
 RESNET_WORD void sgd_all(const UpdatesArgs& g) {
@@ -68,6 +83,10 @@ RESNET_WORD void sgd_all(const UpdatesArgs& g) {
 RESNET_WORD void adamw_all(const UpdatesArgs& g) {
   const OwnLine own(g.first_block, g.count);
   adamw_by(UpdateArgs(g.updates[own.line]), own.of);
+}
+RESNET_WORD void average_all(const UpdatesArgs& g) {
+  const OwnLine own(g.first_block, g.count);
+  average_by(UpdateArgs(g.updates[own.line]), own.of);
 }
 
 }  // namespace resnet::device

@@ -122,6 +122,26 @@ class AdamW final : public Update {
   AdamWUpdate update_;
 };
 
+class Average final : public Update {
+ public:
+  using Update::Update;
+
+  std::string_view name() const noexcept override { return "average/sweep"; }
+
+  void run(const Call& call, int, Index task) const noexcept override {
+    const Chunk c = chunk(call, task);
+    const float share = *call.operand<const float>(2);
+    const float *const average = c.in(0), *const value = c.in(1);
+    float* const updated = c.out(3);
+    if (share == 0 && updated == average) return;
+    if (share == 1) {
+      std::copy_n(value, c.count, updated);
+    } else {
+      functions().average({.average = average, .value = value, .updated = updated, .share = share}, c.count);
+    }
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements, Isa isa) {
@@ -129,6 +149,9 @@ std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements,
 }
 std::unique_ptr<Kernel> make_adamw(const AdamWUpdate& update, std::int64_t elements, Isa isa) {
   return std::make_unique<AdamW>(update, elements, isa);
+}
+std::unique_ptr<Kernel> make_average(std::int64_t elements, Isa isa) {
+  return std::make_unique<Average>(elements, isa);
 }
 
 }  // namespace resnet::kernels

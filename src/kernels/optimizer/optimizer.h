@@ -49,9 +49,15 @@ struct AdamWOperands {
   View<const double> param, grad, step, exp_avg, exp_avg_sq;
   View<double> updated, updated_exp_avg, updated_exp_avg_sq;
 };
+/// Of an average that moves towards a value; `share` is one number.
+struct AverageOperands {
+  View<const double> average, value, share;
+  View<double> updated;
+};
 /// References in double.
 void reference_sgd(const SgdUpdate& update, const SgdOperands& operands);
 void reference_adamw(const AdamWUpdate& update, const AdamWOperands& operands);
+void reference_average(const AverageOperands& operands);
 
 /// Native kernels in f32. Operands, in the order of the references' structs: inputs, then outputs, each of
 /// which may be the memory of its input; `step` is f32 [StepValue::read(momentum)]. Without momentum there
@@ -59,5 +65,8 @@ void reference_adamw(const AdamWUpdate& update, const AdamWOperands& operands);
 /// gradient is not.
 std::unique_ptr<Kernel> make_sgd(const SgdUpdate& update, std::int64_t elements, Isa isa);
 std::unique_ptr<Kernel> make_adamw(const AdamWUpdate& update, std::int64_t elements, Isa isa);
+/// average + share * (value - average), but a copy of the value where the share is 1. Where it is 0 and the
+/// output is the average's memory, nothing is read. Tells nothing of what is not finite: the value does.
+std::unique_ptr<Kernel> make_average(std::int64_t elements, Isa isa);
 
 }  // namespace resnet::kernels

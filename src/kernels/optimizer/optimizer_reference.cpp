@@ -37,4 +37,10 @@ void reference_adamw(const AdamWUpdate& update, const AdamWOperands& o) {
   }
 }
 
+void reference_average(const AverageOperands& o) {
+  const double share = o.share[0];
+  for (std::int64_t i = 0; i < o.value.shape.elements(); ++i)
+    o.updated[i] = share == 1 ? o.value[i] : o.average[i] + share * (o.value[i] - o.average[i]);
+}
+
 }  // namespace resnet::kernels

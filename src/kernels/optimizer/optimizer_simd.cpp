@@ -86,6 +86,19 @@ struct AdamW {
   }
 };
 
+struct Average {
+  const AverageStep& s;
+  template <int K, class Access>
+  HWY_INLINE void run(const Access& at, Index first, Index) const {
+    for (int k = 0; k < K; ++k) {
+      const Index i = first + k * lanes();
+      const V average = at.load(s.average + i);
+      const V way = hn::Sub(at.load(s.value + i), average);
+      at.store(hn::Add(average, hn::Mul(all(s.share), way)), s.updated + i);
+    }
+  }
+};
+
 bool sgd(const SgdStep& step, Index count) {
   Finite finite{hn::Zero(D())};
   sweep_flat(Sgd{step, finite}, count);
@@ -106,10 +119,13 @@ bool adamw(const AdamWStep& step, Index count) {
   sweep_flat(AdamW{step, finite}, count);
   return finite.all();
 }
+void average(const AverageStep& step, Index count) {
+  sweep_flat(Average{step}, count);
+}
 
 }  // namespace
 
-const OptimizerFunctions kOptimizerFunctions = {&sgd, &sgd_decay, &sgd_momentum, &adamw};
+const OptimizerFunctions kOptimizerFunctions = {&sgd, &sgd_decay, &sgd_momentum, &adamw, &average};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace resnet::kernels

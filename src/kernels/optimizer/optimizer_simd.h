@@ -1,6 +1,6 @@
 // The vector sweeps of the updates, each over one chunk. Products and sums are rounded one after the other,
-// as a reader computes them; every output may be the memory of its input. Each gives whether all that it
-// wrote is finite.
+// as a reader computes them; every output may be the memory of its input. Each but the average's gives whether
+// all that it wrote is finite.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +37,19 @@ struct AdamWStep {
   float gain1, gain2, root_factor, eps;
 };
 
+/// updated = average + share * (value - average).
+struct AverageStep {
+  const float *average, *value;
+  float* updated;
+  float share;
+};
+
 struct OptimizerFunctions {
   bool (*sgd)(const SgdStep& step, std::int64_t count);
   bool (*sgd_decay)(const SgdMomentumStep& step, std::int64_t count);
   bool (*sgd_momentum)(const SgdMomentumStep& step, std::int64_t count);
   bool (*adamw)(const AdamWStep& step, std::int64_t count);
+  void (*average)(const AverageStep& step, std::int64_t count);
 };
 const OptimizerFunctions& optimizer_functions(Isa isa);
 
