@@ -17,28 +17,28 @@ import sys
 import tempfile
 import warnings
 
-from PIL import Image, ImageOps
-
-warnings.simplefilter("ignore")
-Image.MAX_IMAGE_PIXELS = None
-
 
 def cached(cache):
     """{path: digest} of a scan's cache (src/data/scan_cache.cpp)."""
     (file,) = (cache / "resnet").iterdir()
-    text = file.read_bytes()[len(b"resnet pictures 1\n"):-64]
+    text = file.read_bytes()
+    text = text[text.index(b"\n") + 1:-64]  # behind the heading, before the sum
     entries = [entry.split(b" ", 5) for entry in text.split(b"\0")[:-1]]
     return {os.fsdecode(path): digest.decode() for _, _, _, _, digest, path in entries}
 
 
 def digest_of(path):
     """data::picture_sha256() of what Pillow makes of a file."""
+    from PIL import Image, ImageOps  # here: a test without Pillow reads cached()
+
+    Image.MAX_IMAGE_PIXELS = None
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     head = b"".join(n.to_bytes(8, "little") for n in (image.height, image.width, 3))
     return hashlib.sha256(head + image.tobytes()).hexdigest()
 
 
 def main():
+    warnings.simplefilter("ignore")
     program, *folders = sys.argv[1:]
     counts, failed = collections.Counter(), False
     with tempfile.TemporaryDirectory() as place:

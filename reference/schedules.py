@@ -24,6 +24,7 @@ CASES = {
     "polynomial": {"kind": "polynomial", "power": 2},
     "polynomial_warmup": {"kind": "polynomial", "power": 0.5, "warmup_epochs": 2},
     "triangular": {"kind": "triangular", "start": 0.25, "final": 0.25, "peak": 0.25},
+    "triangular_to_zero": {"kind": "triangular", "start": 0.2, "final": 0, "peak": 0.25},
     "triangular_warmup": {"kind": "triangular", "start": 0.04, "final": 0.04, "peak": 0.5, "warmup_epochs": 1},
 }
 
@@ -42,8 +43,11 @@ def _scheduler(optimizer, options, steps):
         return lr_scheduler.OneCycleLR(optimizer, LR, steps, pct_start=peak, div_factor=1 / start,
                                        final_div_factor=start / max(final, 1e-300), cycle_momentum=low is not None,
                                        base_momentum=low or 0, max_momentum=MOMENTUM)
-    if kind == "triangular":  # its both ends are one
-        up = round(peak * steps)
+    up = round(peak * steps)
+    if kind == "triangular" and start != final:
+        rise, fall = lr_scheduler.LinearLR(optimizer, start, 1, up), lr_scheduler.LinearLR(optimizer, 1, final, steps - up)
+        return lr_scheduler.SequentialLR(optimizer, [rise, fall], [up])
+    if kind == "triangular":  # both ends of CyclicLR's are one
         return lr_scheduler.CyclicLR(optimizer, LR * start, LR, up, steps - up, cycle_momentum=False)
     return lr_scheduler.ConstantLR(optimizer, 1)
 

@@ -159,6 +159,21 @@ def _mixed():
     yield {"weight": 1 - 16 / 42, "box": [1, 2, 4, 4], "sha256": hashlib.sha256(out.numpy().tobytes()).hexdigest()}
 
 
+def _placed():
+    """Random crops at every place that they can have, as [top, left]; one hash for each."""
+    img = _picture((17, 31), 3, "noise")
+    for mode in ("constant", "reflect"):
+        padded = F.pad(img, 2, padding_mode=mode)
+        places = [[i - 2, j - 2] for i in range(5) for j in range(5)]
+        yield {"what": mode, "places": places, "sha256": [_sha256(F.crop(padded, i + 2, j + 2, 17, 31)) for i, j in places]}
+    area, ratio, size = 0.6, 1.25, (12, 20)  # a share, width / height
+    width, height = round((17 * 31 * area * ratio) ** 0.5), round((17 * 31 * area / ratio) ** 0.5)
+    places = [[i, j] for i in range(17 - height + 1) for j in range(31 - width + 1)]
+    for mode in ("bilinear", "bicubic"):
+        crops = [F.resized_crop(img, i, j, height, width, size, F.InterpolationMode(mode)) for i, j in places]
+        yield {"what": mode, "area": area, "ratio": ratio, "size": size, "places": places, "sha256": list(map(_sha256, crops))}
+
+
 def _normalized():
     img = _picture((17, 31), 3, "noise")
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -180,7 +195,7 @@ def main():
     fields = {"versions": json.dumps({"pillow": PIL.__version__, "torchvision": torchvision.__version__}),
               "seed": str(SEED), "samples": str(_SAMPLES),
               "parameters": json.dumps(_parameters()), "cases": _lines(_cases()), "policies": _lines(_policies()),
-              "mixed": _lines(_mixed()), "preprocessed": _lines(_normalized()),
+              "mixed": _lines(_mixed()), "placed": _lines(_placed()), "preprocessed": _lines(_normalized()),
               "drawn": json.dumps(_drawn(), separators=(",", ":"))}
     text = "{\n" + ",\n".join(f'"{k}": {v}' for k, v in fields.items()) + "\n}\n"
     path = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/transforms.json"

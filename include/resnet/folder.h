@@ -14,6 +14,10 @@ namespace resnet::data {
 /// Which part of a folder a picture lies in: DIR/train/CLASS, DIR/val/CLASS, DIR/test/CLASS, or DIR/CLASS.
 enum class Part : std::uint8_t { none, train, val, test };
 
+/// What a folder of this name is: train or training; val, valid or validation; test or testing, in capitals or
+/// not. It is that beside the others alone: scan_folder().
+Part part_called(const std::string& name);
+
 /// A picture that can be read.
 struct Picture {
   std::filesystem::path path;  // below the folder

@@ -151,9 +151,7 @@ void Augmenter::change(Image& image, Example example) const {
     std::visit(
         Overloaded{
             [&](const ColorJitter& o) { jitter(o, image, drawn); },
-            [&](const Rotation& o) {
-              images::rotate(image, drawn.uniform(-o.degrees, o.degrees), interpolation_of(o.bilinear));
-            },
+            [&](const Rotation& o) { images::rotate(image, draw(o, drawn), interpolation_of(o.bilinear)); },
             [&](const RandAugment& o) {
               for (std::int64_t i = 0; i < o.operations; ++i) {
                 apply(draw(o, image.height, image.width, drawn), interpolation_of(o.bilinear), image);

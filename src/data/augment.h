@@ -40,6 +40,8 @@ images::Box draw(const PaddingCrop& options, std::int64_t height, std::int64_t w
                  std::int64_t crop_height, std::int64_t crop_width, Draws& draws);
 images::Box draw(const RandomErasing& options, std::int64_t height, std::int64_t width, Draws& draws);
 images::Box draw(const Cutout& options, std::int64_t height, std::int64_t width, Draws& draws);
+/// An angle in degrees.
+double draw(const Rotation& options, Draws& draws);
 struct Jitter {
   std::array<int, 4> order;      // of brightness, contrast, saturation, hue
   std::array<double, 4> factor;  // the hue's is a turn

@@ -110,6 +110,10 @@ images::Box draw(const Cutout& o, std::int64_t height, std::int64_t width, Draws
   return {top, left, bottom - top, right - left};
 }
 
+double draw(const Rotation& o, Draws& draws) {
+  return draws.uniform(-o.degrees, o.degrees);
+}
+
 Jitter draw(const ColorJitter& o, Draws& draws) {
   Jitter result{};
   std::iota(result.order.begin(), result.order.end(), 0);

@@ -102,13 +102,6 @@ class Looking {
   Threads threads_;
 };
 
-Part part_called(const std::string& name) {
-  const std::string small = lower_case(name);  // also Training/ and Testing/
-  if (small == "train" || small == "training") return Part::train;
-  if (small == "val" || small == "valid" || small == "validation") return Part::val;
-  return small == "test" || small == "testing" ? Part::test : Part::none;
-}
-
 std::vector<std::string> parts_of(const fs::path& path) {
   std::vector<std::string> parts;
   for (const fs::path& part : path) parts.push_back(part.string());
@@ -171,6 +164,13 @@ void refuse_strips(std::vector<Seen>& seen, const Resize& resize) {
 }
 
 }  // namespace
+
+Part part_called(const std::string& name) {
+  const std::string small = lower_case(name);  // also Training/ and Testing/
+  if (small == "train" || small == "training") return Part::train;
+  if (small == "val" || small == "valid" || small == "validation") return Part::val;
+  return small == "test" || small == "testing" ? Part::test : Part::none;
+}
 
 bool FolderScan::has(Part part) const {
   return std::any_of(pictures.begin(), pictures.end(), [part](const Picture& p) { return p.part == part; });

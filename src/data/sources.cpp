@@ -104,6 +104,10 @@ std::string full_name(const std::string& text) {
   return dir.empty() ? text : source->completion() + dir.string();
 }
 
+bool is_folder_of_pictures(std::string_view full_name) {
+  return full_name.starts_with("folder:");
+}
+
 Dataset open(const std::string& text, Split split, const DatasetOptions& options) {
   const auto [source, dir] = meant(text);
   return source->open(split, in_folder(options, dir));

@@ -28,6 +28,8 @@ std::span<const DataSource> data_sources() noexcept;
 const DataSource& data_source(Dataset (*open)(Split, const DatasetOptions&));
 /// A text that open() takes, with the name that a folder's path leaves out. Throws as open().
 std::string full_name(const std::string& text);
+/// Whether a data set of this full name is a folder of pictures.
+bool is_folder_of_pictures(std::string_view full_name);
 /// All usages in one phrase: "a, b or c:DIR".
 std::string data_source_usages();
 

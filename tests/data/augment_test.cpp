@@ -147,6 +147,8 @@ TEST(Augmentation, ShowsAnExampleAnewEachTimeItComesInAnEpoch) {
     EXPECT_NE(pictures[1], pictures[3]) << transform.index();
     EXPECT_EQ(pictures[0], shown({transform}, {7})[0]) << "the first time as ever";
   }
+  const auto by_chance = shown({Flip{}}, {7, 7, 7, 7, 7, 7, 7, 7, 7, 7});
+  EXPECT_EQ(std::set(by_chance.begin(), by_chance.end()).size(), 2U);
   const auto flipped = shown({AlternatingFlip{}}, {7, 7, 4, 7});
   EXPECT_NE(flipped[0], flipped[1]);
   EXPECT_EQ(flipped[0], flipped[3]);

@@ -184,6 +184,122 @@ TEST(Transforms, MixingEqualsTorchvisionsForEqualParameters) {
   }
 }
 
+// At all places, by draws that happen to hit them, by the way that training pictures go.
+TEST(Transforms, CropsEqualTorchvisionsForEqualPlaces) {
+  const Image image = picture(17, 31, 3, "noise");
+  for (const auto& c : golden().at("placed")) {
+    const auto what = c.at("what").get<std::string>();
+    const bool resized = c.contains("size");
+    Transform crop = PaddingCrop{2, what == "reflect"};
+    std::vector<std::int64_t> size = {17, 31};
+    if (resized) {
+      const auto area = c.at("area").get<double>(), ratio = c.at("ratio").get<double>();
+      crop = RandomResizedCrop{area, area, ratio, ratio};
+      size = c.at("size").get<std::vector<std::int64_t>>();
+    }
+    Preprocessor preprocessor(
+        {.channels = 3, .filter = what == "bicubic" ? images::Filter::bicubic : images::Filter::bilinear});
+    const Augmenter augmenter({crop}, 3, Shape{3, size[0], size[1]});
+    std::map<std::vector<std::int64_t>, std::string> expected, found;
+    for (std::size_t i = 0; i < c.at("places").size(); ++i)
+      expected[c.at("places")[i].get<std::vector<std::int64_t>>()] = c.at("sha256")[i].get<std::string>();
+    for (std::int64_t i = 0; i < 2000; ++i) {
+      const Augmenter::Example example{0, i};
+      const images::Box box =
+          resized ? *augmenter.resized_crop(17, 31, example) : augmenter.place(17, 31, example).cut;
+      found[{box.top, box.left}] = sha256(preprocessor.changed(image, augmenter, example).pixels);
+    }
+    EXPECT_EQ(found, expected) << what;
+  }
+}
+
+// Only what is switched on, in the order that is drawn.
+TEST(Transforms, JitterIsItsOperationsInTheOrderDrawn) {
+  constexpr std::array kNames = {"brightness", "contrast", "saturation", "hue"};
+  const Image image = picture(17, 31, 3, "noise");
+  for (unsigned on = 0; on < 16; ++on) {
+    const auto span = [&](unsigned k, double value) { return (on >> k & 1U) != 0 ? value : 0.0; };
+    const ColorJitter options{span(0, 0.4), span(1, 0.3), span(2, 0.8), span(3, 0.1)};
+    const Augmenter augmenter({options}, 3, Shape{3, 17, 31});
+    for (std::int64_t i = 0; i < 20; ++i) {
+      Draws draws(3, stream_id("augment"), 1, i);
+      const Jitter drawn = draw(options, draws);
+      Image expected = image, out = image;
+      for (const int what : drawn.order) {
+        const auto k = static_cast<std::size_t>(what);
+        if ((on >> k & 1U) != 0) operations().at(kNames.at(k))(expected, {drawn.factor.at(k)});
+      }
+      augmenter.change(out, {1, i});
+      ASSERT_EQ(out.pixels, expected.pixels) << on << ", example " << i;
+    }
+  }
+}
+
+TEST(Transforms, ZerosLieWhereTheyAreDrawn) {
+  for (const Transform& zeros : {Transform(RandomErasing{1}), Transform(Cutout{5})}) {
+    const Augmenter augmenter({zeros}, 3, Shape{3, 9, 14});
+    for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
+      for (std::int64_t i = 0; i < 100; ++i) {
+        const images::Box box = augmenter.place(9, 14, {2, i}).zeros;
+        ASSERT_GT(box.height * box.width, 0);
+        std::vector<float> out(3 * 9 * 14, 1);
+        augmenter.change(out, layout, {2, i});
+        for (std::int64_t k = 0; k < 3 * 9 * 14; ++k) {
+          const std::int64_t pixel = layout == ImageLayout::nhwc ? k / 3 : k % (9 * 14);
+          const std::int64_t y = pixel / 14 - box.top, x = pixel % 14 - box.left;
+          const bool inside = y >= 0 && y < box.height && x >= 0 && x < box.width;
+          ASSERT_EQ(out[static_cast<std::size_t>(k)], inside ? 0 : 1) << k << " of example " << i;
+        }
+      }
+    }
+  }
+}
+
+// Within five deviations of how often they should come.
+TEST(Transforms, ComeAsOftenAsTheirProbability) {
+  constexpr std::int64_t kExamples = 20000;
+  const auto expect_share = [&](std::int64_t found, double share, const std::string& what) {
+    const double mean = share * static_cast<double>(kExamples);
+    EXPECT_NEAR(static_cast<double>(found), mean, 5 * std::sqrt(mean * (1 - share))) << what;
+  };
+  for (const double probability : {0.0, 0.1, 0.5, 1.0}) {
+    const Augmenter flip({Flip{probability}}, 3, Shape{3, 9, 14});
+    const Augmenter erasing({RandomErasing{probability}}, 3, Shape{3, 48, 64});
+    std::int64_t flipped = 0, erased = 0;
+    for (std::int64_t i = 0; i < kExamples; ++i) {
+      flipped += flip.place(9, 14, {0, i}).mirrored ? 1 : 0;
+      erased += erasing.place(48, 64, {0, i}).zeros.height > 0 ? 1 : 0;
+    }
+    expect_share(flipped, probability, "flip");
+    expect_share(erased, probability, "erasing");
+  }
+  // Any pixel is the middle of a cutout as often as any other.
+  const Augmenter cutout({Cutout{5}}, 3, Shape{3, 9, 14});
+  std::map<std::int64_t, std::int64_t> tops, lefts;
+  for (std::int64_t i = 0; i < kExamples; ++i) {
+    const images::Box box = cutout.place(9, 14, {0, i}).zeros;
+    // Cut off at an edge, the middle is as far from the other end.
+    ++tops[box.top > 0 ? box.top + 2 : box.height - 3];
+    ++lefts[box.left > 0 ? box.left + 2 : box.width - 3];
+  }
+  ASSERT_EQ(tops.size(), 9U);
+  ASSERT_EQ(lefts.size(), 14U);
+  for (const auto& [place, count] : tops) expect_share(count, 1.0 / 9, "top " + std::to_string(place));
+  for (const auto& [place, count] : lefts) expect_share(count, 1.0 / 14, "left " + std::to_string(place));
+}
+
+TEST(Transforms, AFlipIsTheMirrorImage) {
+  const Image image = picture(17, 31, 3, "noise");
+  Image mirrored = image;
+  images::flip(mirrored);
+  const Augmenter augmenter({Flip{}}, 3, Shape{3, 17, 31});
+  for (std::int64_t i = 0; i < 20; ++i) {
+    Image out = image;
+    augmenter.change(out, {0, i});
+    EXPECT_EQ(out.pixels, augmenter.place(17, 31, {0, i}).mirrored ? mirrored.pixels : image.pixels);
+  }
+}
+
 // Two-sample test of Kolmogorov and Smirnov at 0.1 %.
 void expect_drawn(const std::string& what, const std::map<std::string, std::vector<double>>& columns) {
   const auto& golden_columns = golden().at("drawn").at(what);
@@ -240,7 +356,8 @@ TEST(Transforms, FactorsAndWeightsAreDrawnAsTorchvisionDraws) {
     for (std::size_t k = 0; k < 4; ++k) {
       jitter[std::array{"brightness", "contrast", "saturation", "hue"}[k]].push_back(j.factor[k]);
     }
-    rotation["angle"].push_back(Draws(5, 9, 0, i).uniform(-15, 15));
+    Draws turn(5, 9, 0, i);
+    rotation["angle"].push_back(draw(Rotation{}, turn));
     for (const double alpha : {0.2, 1.0, 3.0}) {
       Draws others(5, 10, 1, i);
       mixup[alpha]["weight"].push_back(

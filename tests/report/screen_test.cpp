@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -139,6 +140,25 @@ TEST(Progress, CallsTheLabellingOfPicturesWhatItIs) {
   plain.now += 11;
   lines(10);
   EXPECT_EQ(plain.raw, "predicting 10/40  [00:11]\n");
+}
+
+TEST(Progress, ShowsHowManyPicturesOfAFolderWereLookedAt) {
+  Stage stage(terminal(80, 24));
+  const auto looked = scan_progress(stage.screen);
+  looked(0, 40);
+  stage.now = 2;
+  looked(10, 40);
+  EXPECT_THAT(stage.display.text(),
+              testing::AllOf(testing::StartsWith("Looking:  25%|"),
+                             testing::EndsWith("10/40 [00:02<00:06, 5.0 pictures/s]\n")));
+  looked(40, 40);
+  EXPECT_EQ(stage.display.text(), "") << "it goes";
+  Stage plain({});
+  const auto lines = scan_progress(plain.screen);
+  lines(0, 40);
+  plain.now += 11;
+  lines(10, 40);
+  EXPECT_EQ(plain.raw, "looking at pictures 10/40  [00:11]\n");
 }
 
 TEST(Progress, ShowsTheBarOfTheEpochBelowTheLinesOfThoseBefore) {
