@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/nearest.h"
 #include "base/text.h"
+#include "data/sources.h"
 #include "report/run_record.h"
 #include "resnet/folder.h"
 #include "resnet/model_file.h"
@@ -181,6 +182,14 @@ settings::Settings Command::with_data(settings::Settings base) const {
   return base;
 }
 
+settings::Settings Command::with_recipe(settings::Settings base, bool of_given_weights) const {
+  const bool pictures = data::is_folder_of_pictures(data::full_name(from_flags(base).data));
+  if (pictures && !argument("recipe").given) {
+    settings::set_all({{"recipe", of_given_weights ? "finetune" : "scratch"}, {"model", "resnet18"}}, base);
+  }
+  return base;
+}
+
 void Command::refuse(const std::vector<const char*>& flags, const std::string& why) const {
   const bool beside = why.starts_with("with ");
   for (const char* flag : flags) {
@@ -246,11 +255,10 @@ std::vector<std::string> names_of(const Commands& commands) {
 namespace {
 
 // Those that are damaged, or that the run has removed since, are passed over; none: all are.
-std::optional<std::filesystem::path> newest_whole(const std::vector<std::filesystem::path>& checkpoints) {
+std::optional<RunModel> newest_whole(const std::vector<std::filesystem::path>& checkpoints) {
   for (const std::filesystem::path& file : checkpoints) {
     try {
-      read_model(file);
-      return file;
+      return RunModel{file, read_model(file)};
     } catch (const FormatError& error) {
       say(fmt::format("note: passed over: {}", error.what()));
     } catch (const IoError& error) {
@@ -262,34 +270,35 @@ std::optional<std::filesystem::path> newest_whole(const std::vector<std::filesys
 
 }  // namespace
 
-std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder) {
+std::optional<RunModel> model_in(const std::filesystem::path& folder) {
   const auto file = folder / report::kModelFile;
+  const auto read = [](const std::filesystem::path& from) { return RunModel{from, read_model(from)}; };
   const bool has_model = path_exists(file);
   // A run that becomes longer has no result until it ends again; its model is that of before.
-  if (has_model && path_exists(folder / report::kResultFile)) return file;
+  if (has_model && path_exists(folder / report::kResultFile)) return read(file);
   const auto checkpoints = checkpoints_in(folder / report::kCheckpoints);
-  if (has_model && (checkpoints.empty() || !is_newer(checkpoints.front(), file))) return file;
+  if (has_model && (checkpoints.empty() || !is_newer(checkpoints.front(), file))) return read(file);
   if (checkpoints.empty()) return std::nullopt;
-  const auto newest = newest_whole(checkpoints);
-  if (!newest && !has_model) return checkpoints.front();  // which says what is wrong
+  auto newest = newest_whole(checkpoints);
+  if (!newest && !has_model) return read(checkpoints.front());  // which says what is wrong
   say(fmt::format("note: {} {}; {}", folder.string(),
                   has_model ? "has gone on since its model was saved" : "has not ended",
-                  newest ? newest->string() + " stands in for its model" : "that model answers"));
-  return newest.value_or(file);
+                  newest ? newest->file.string() + " stands in for its model" : "that model answers"));
+  return newest ? std::move(newest) : read(file);
 }
 
-std::filesystem::path model_path(const std::string& run) {
+RunModel model_of_run(const std::string& run) {
   const std::filesystem::path path(run);
   const std::string wanted = "give a run's folder, e.g. runs/d2l_resnet18-1, or a .safetensors file";
   const auto hint = [&](const std::string& otherwise) {
     return report::hint_for_run(path, report::kModelFile, otherwise);
   };
   if (is_folder(path)) {
-    const auto file = model_in(path);
-    if (!file)
+    auto found = model_in(path);
+    if (!found)
       throw IoError(fmt::format("{} holds no {}", run, report::kModelFile),
                     hint("is it the folder of a finished run?"));
-    return *file;
+    return std::move(*found);
   }
   if (!is_there(path)) {
     throw IoError(fmt::format("there is no file or folder '{}'", run), hint(wanted));
@@ -297,7 +306,7 @@ std::filesystem::path model_path(const std::string& run) {
   if (report::is_other_file_of_run(path, report::kModelFile)) {
     throw FormatError(fmt::format("{} is no model file", run), hint(wanted));
   }
-  return path;
+  return {path, read_model(path)};
 }
 
 void say(const std::string& line) {

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "resnet/model_file.h"
 #include "settings/settings.h"
 
 namespace resnet::cli {
@@ -70,7 +71,10 @@ class Command {
   void accept_data();
   /// `base` with the data set that it names, if it was given.
   settings::Settings with_data(settings::Settings base) const;
-  /// The positional RUN, one that model_path() takes; `example` is what may stand behind the command's name.
+  /// The same with what trains a folder of pictures where no flag names a recipe: `scratch`, of given weights
+  /// `finetune`, and resnet18. Other data keep the chapter's.
+  settings::Settings with_recipe(settings::Settings base, bool of_given_weights = false) const;
+  /// The positional RUN, one that model_of_run() takes; `example` is what may stand behind the command's name.
   void add_run(std::string& run, const std::string& example = "runs/resnet18-1");
   /// The positional RUN of commands that take several, as folders.
   void add_runs(std::vector<std::string>& runs);
@@ -115,10 +119,14 @@ inline constexpr const char* kDescription =
 
 /// The model of a run's folder; of one that has not ended, or has gone on since its model was saved, its newest
 /// checkpoint, which is told. None if it has neither.
-std::optional<std::filesystem::path> model_in(const std::filesystem::path& folder);
+struct RunModel {
+  std::filesystem::path file;
+  ModelFile model;  // read already: a run that goes on removes its older checkpoints
+};
+std::optional<RunModel> model_in(const std::filesystem::path& folder);
 
-/// The model file of RUN: a folder that has one (model_in()), or the file itself. Throws IoError.
-std::filesystem::path model_path(const std::string& run);
+/// The model of RUN: a folder that has one (model_in()), or a file of it. Throws IoError, or as read_model().
+RunModel model_of_run(const std::string& run);
 
 /// A line on stderr; if that cannot be written it is lost, and nothing else.
 void say(const std::string& line);

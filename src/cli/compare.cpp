@@ -26,7 +26,7 @@ class Compare final : public Command {
   }
 
   int run() override {
-    const ModelFile model = read_model(model_path(run_));
+    const ModelFile model = model_of_run(run_).model;
     const Comparison found = compare_layers(model, reference_, settings::engine_options(from_flags()));
     const auto first = std::ranges::find_if(found.layers, &LayerComparison::differs);
     if (json_) {

@@ -44,7 +44,7 @@ class Data final : public Command {
   int run() override {
     settings::Settings base;
     base.on_bad_file = "skip";
-    const settings::Settings chosen = from_flags(with_data(std::move(base)));
+    const settings::Settings chosen = from_flags(with_recipe(with_data(std::move(base))));
     check_flags(chosen);
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);

@@ -7,6 +7,7 @@
 #include <array>
 #include <limits>
 
+#include "data/sources.h"
 #include "settings/options.h"
 #include "train/batches.h"
 
@@ -28,13 +29,9 @@ std::int64_t steps_of(const settings::Settings& settings, std::int64_t per_epoch
 
 }  // namespace
 
-bool is_folder_of_pictures(std::string_view data) {
-  return data.starts_with("folder:");
-}
-
 bool has_known_data(const Training& run, const data::TrainTest& sets) {
   const settings::Settings& known = run.earlier;
-  const bool split_anew = is_folder_of_pictures(data::full_name(run.chosen.data)) &&
+  const bool split_anew = data::is_folder_of_pictures(data::full_name(run.chosen.data)) &&
                           !known.train_sha256.empty() &&
                           (run.chosen.seed != known.seed || run.chosen.val_split != known.val_split);
   if (!split_anew) return settings::is_data_of(known, sets);

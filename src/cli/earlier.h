@@ -2,15 +2,11 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli/training.h"
 
 namespace resnet::cli {
-
-/// By the name of a data set, or as --data has it.
-bool is_folder_of_pictures(std::string_view data);
 
 /// Whether `sets` has the examples of run.earlier. Another seed or share than that one's may split them
 /// otherwise. Throws as opening them.

@@ -49,13 +49,13 @@ class Eval final : public Command {
   int run() override {
     const settings::Settings run = settings_of_run(run_);
     const settings::Settings chosen = from_flags(settings_to_evaluate(run));
-    const std::filesystem::path file = model_path(run_);
+    auto [file, read] = model_of_run(run_);
     const std::vector<Output> outputs = {
         {"--confusion", confusion_}, {"--mistakes", mistakes_}, {"--save-predictions", predictions_}};
     std::vector<std::filesystem::path> inputs = report::files_of(run_);
     inputs.push_back(file);
     check_outputs(outputs, inputs);
-    Model model = load_model(file, settings::engine_options(chosen));
+    Model model(std::move(read), settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_);
     bool split = false;  // by us
     data::DatasetOptions watch = told_scan(json_);

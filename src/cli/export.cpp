@@ -111,7 +111,7 @@ class Export final : public Command {
   int run() override {
     check_flags();
     const WeightType type = weight_type();
-    const fs::path file = model_path(run_);
+    const auto [file, model] = model_of_run(run_);
     const std::vector<fs::path> checked = check_.empty() ? std::vector<fs::path>() : pictures_of(check_);
     std::vector<fs::path> inputs = checked;
     inputs.push_back(file);
@@ -123,7 +123,6 @@ class Export final : public Command {
             fmt::format("{}: {} is a device or a pipe, from which nothing is read back", flag, written),
             "give the name of a file");
     }
-    const ModelFile model = read_model(file);
     Json written = Json::object();
     const std::int64_t nonfinite = onnx_.empty() ? 0 : write_onnx(model, checked, written);
     if (!safetensors_.empty()) {

@@ -13,7 +13,8 @@ class Plan final : public Command {
     accept({"model", "input", "device", "precision", "isa"});
     argument("input").default_text = "256x1x96x96";
     argument("device").help =
-        "of the plan: cpu, cuda or its architecture, as cuda:sm_90, which need not be there";
+        "of the plan: cpu; auto, cuda or cuda:N, which is there; or an architecture, as cuda:sm_90, which "
+        "need not be";
     argument("device").default_text = "cpu";
     add({.name = "mode",
          .placeholder = "MODE",
@@ -33,8 +34,8 @@ class Plan final : public Command {
     if (mode_ != "train" && mode_ != "eval") {
       throw ConfigError(fmt::format("--mode cannot be '{}'", mode_), "give train or eval");
     }
-    const bool cuda = engine::device_named(chosen.device)->kind == engine::DeviceName::Kind::cuda;
-    if (cuda && argument("isa").given)
+    const engine::DeviceName device = *engine::device_named(chosen.device);
+    if (device.kind == engine::DeviceName::Kind::cuda && argument("isa").given)
       throw ConfigError("--isa is of the CPU, and the plan is a GPU's", "leave one of them out");
     nn::Sequential net = settings::make_model(chosen, images[1], classes_);
     nn::init_unset(net, net.scheme(), chosen.seed);
@@ -43,9 +44,14 @@ class Plan final : public Command {
     Network network{nn::trace(net, images, Mode::eval), std::nullopt, state_of(net)};
     if (mode_ == "train") network.train = nn::trace(net, images, Mode::train);
     const Mode mode = mode_ == "train" ? Mode::train : Mode::eval;
-    const std::string text = cuda ? engine::gpu_plan_text(std::move(network), options, images, mode)
-                                  : make_engine(std::move(network), options)->plan_text(images, mode);
-    fmt::print("{}", text);
+    if (device.architecture == 0) {
+      fmt::print("{}", make_engine(std::move(network), options)->plan_text(images, mode));
+      return kDone;
+    }
+    fmt::print("{}", engine::gpu_plan_text(std::move(network), options, images, mode, {device.architecture}));
+    if (options.precision != Precision::f32)
+      say("note: as with a cuDNN that makes all that it is asked for; where there is none, own kernels "
+          "compute");
     return kDone;
   }
 

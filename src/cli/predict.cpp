@@ -48,8 +48,8 @@ class Predict final : public Command {
     settings::Settings base;
     base.batch_size = kTogether;
     const settings::Settings chosen = from_flags(base);
-    const fs::path file = model_path(run_);
-    Model model = load_model(file, settings::engine_options(chosen));
+    auto [file, read] = model_of_run(run_);
+    Model model(std::move(read), settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, json_ || csv_);
     try {
       answer(model, chosen);

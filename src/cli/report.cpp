@@ -91,8 +91,8 @@ class Report final : public Command {
   void add_answers(const fs::path& folder, ReportedRun& run) {
     const std::string without = "; the page of it has no answers and no pictures";
     const bool has_config = path_exists(folder / report::kConfigFile);
-    const std::optional<fs::path> file = has_config ? model_in(folder) : std::nullopt;
-    if (!file) {
+    std::optional<RunModel> found = has_config ? model_in(folder) : std::nullopt;
+    if (!found) {
       say(fmt::format("note: {} has no {} yet{}", folder.string(),
                       has_config ? report::kModelFile : report::kConfigFile, without));
       return;
@@ -101,7 +101,7 @@ class Report final : public Command {
     const settings::Settings chosen = from_flags(settings_to_evaluate(trained));
     std::optional<Model> model;
     try {
-      model.emplace(load_model(*file, settings::engine_options(chosen)));
+      model.emplace(std::move(found->model), settings::engine_options(chosen));
     } catch (const ConfigError& error) {  // this machine may not have what the run had
       if (argument("precision").given || argument("isa").given || argument("device").given) throw;
       say(fmt::format("note: {}: {}; --precision f32 may do{}", folder.string(),
@@ -134,7 +134,7 @@ class Report final : public Command {
     sets = shared(std::move(*sets));
     data::TrainTest known{sets->train, with_classes_of(*model, sets->test), sets->validation};
     try {
-      run.evaluation = evaluate_model(*model, file->string(), known.test, chosen);
+      run.evaluation = evaluate_model(*model, found->file.string(), known.test, chosen);
     } catch (const FormatError& error) {  // of a network that diverged there are curves
       if (other_data()) throw;
       say(fmt::format("note: {}{}", error.what(), without));

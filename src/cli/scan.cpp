@@ -47,6 +47,11 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
   if (scan.has(data::Part::test) && scan.has(data::Part::val)) {
     notes.emplace_back("val/ is what a training is watched on, test/ what it is tested on at its end");
   }
+  for (const std::string& name : scan.classes) {
+    if (scan.has(data::Part::none) && data::part_called(name) != data::Part::none)
+      notes.push_back(printable(name) +
+                      "/ is a class: it is no part without train/ and one of val/ and test/");
+  }
   note(scan.links, counted(scan.links, "link to a folder around it is not followed",
                            "links to a folder around them are not followed"));
   for (const std::string& folder : scan.empty) notes.push_back(folder + " has no picture");

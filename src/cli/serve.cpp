@@ -84,12 +84,12 @@ class Serve final : public Command {
     settings::Settings base;
     base.batch_size = options_.batch_size;
     const settings::Settings chosen = from_flags(base);
-    const fs::path file = model_path(run_);
+    auto [file, read] = model_of_run(run_);
     options_.batch_size = chosen.batch_size;
     options_.threads = chosen.loader_threads;
     options_.views = chosen.views;
     options_.title = title_of(file);
-    Model model = load_model(file, settings::engine_options(chosen));
+    Model model(std::move(read), settings::engine_options(chosen));
     say_other_device(model.engine().device(), chosen, false);
     std::signal(SIGPIPE, SIG_IGN);  // who read where it serves may leave
     stop_at_signals(std::chrono::milliseconds(500),

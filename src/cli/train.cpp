@@ -26,8 +26,10 @@ const SteadyTime kProgramStart = std::chrono::steady_clock::now();
 class Train final : public Command {
  public:
   Train()
-      : Command("train",
-                "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96.") {
+      : Command(
+            "train",
+            "Train a network. Without flags: the chapter's ResNet-18 on Fashion-MNIST at 96x96; of a folder "
+            "of pictures a ResNet-18 by the recipe scratch, or finetune with --init.") {
     accept_all_but({"input"});
     accept_data();
     add({.name = "config",
@@ -44,7 +46,10 @@ class Train final : public Command {
 
   int run() override {
     const settings::Settings earlier = base();
-    settings::Settings chosen = from_flags(with_data(earlier));
+    const bool is_new = resumed_.empty() && config_.empty();
+    settings::Settings chosen = with_data(earlier);
+    if (is_new) chosen = with_recipe(std::move(chosen), argument("init").given);
+    chosen = from_flags(std::move(chosen));
     check_flags(chosen);
     if (!chosen.init.empty() && resumed_.empty())  // a recipe's; the file has all weights
       chosen.dirac = chosen.zero_gamma = chosen.whiten = false;
@@ -116,7 +121,7 @@ class Train final : public Command {
       refuse({"zero-gamma"}, "with --shortcut none, whose blocks would pass nothing on");
     if (chosen.checkpoint_seconds == 0 && chosen.checkpoint_steps == 0)
       refuse({"keep"}, "with --checkpoint-every 0");
-    if (!is_folder_of_pictures(data::full_name(chosen.data))) {
+    if (!data::is_folder_of_pictures(data::full_name(chosen.data))) {
       const char* const without = "without a folder of pictures";
       refuse({"val-split"}, without);
       if (chosen.on_bad_file != "stop") refuse({"on-bad-file"}, without);

@@ -17,6 +17,7 @@
 #include "cli/stop_signals.h"
 #include "data/cache.h"
 #include "data/contact_sheet.h"
+#include "data/sources.h"
 #include "io/model_metadata.h"
 #include "report/run_record.h"
 #include "report/text.h"
@@ -131,10 +132,7 @@ class Decisions final : public Observer {
     if (!quiet_ && !std::exchange(said_, true)) {  // it goes back to a start (--on-nan)
       say_device(run.device, settings_, false);
       const std::string text = settings::chosen_text(settings_);
-      const bool own = is_folder_of_pictures(run.dataset);  // pictures that the chapter does not know
-      say("settings: " + (!text.empty() ? text
-                          : own         ? "the chapter's; for photographs see --recipe and --model"
-                                        : "the chapter's"));
+      say("settings: " + (text.empty() ? "the chapter's" : text));
       say(fmt::format("run: {} classes, {} training examples, {}{} to test; {} steps in {} epochs{}",
                       run.classes, run.train_examples,
                       run.val_examples > 0 ? fmt::format("{} to validate, ", run.val_examples) : "",
@@ -214,7 +212,8 @@ data::TrainTest open_for(const Training& run) {
                           ? "seeds' runs have one data set; begin them anew in a folder of their own"
                           : "give --data or --data-dir to train on these");
   }
-  if (!run.quiet && is_folder_of_pictures(training.name())) {  // a folder too high or too low is seen here
+  if (!run.quiet &&
+      data::is_folder_of_pictures(training.name())) {  // a folder too high or too low is seen here
     constexpr std::size_t kMostBytes = 160;
     say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
   }

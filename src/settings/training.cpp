@@ -167,7 +167,7 @@ std::string chosen_text(const Settings& settings) {
     Table table;
     add_training(table);
     add_augment(table);
-    std::vector<std::string> list;
+    std::vector<std::string> list = {"model"};
     for (const Option& o : table.lines) list.push_back(o.name);
     return list;
   }();

@@ -30,13 +30,14 @@ SMALL = ["--epochs", "1", "--resize", "32", "--batch-size", "4", "--channels", "
 CROPPED = [*SMALL, "--crop", "32"]
 RUN = {
     "./train.sh": SMALL,
-    "build/release/resnet train photos/ --recipe scratch --model resnet18": [*CROPPED, "--out", "runs/resnet18-1"],
+    "./train.sh photos/": [*CROPPED, "--out", "runs/mine"],
+    "build/release/resnet train photos/": [*CROPPED, "--out", "runs/resnet18-1"],
     "build/release/resnet eval runs/resnet18-1 --mistakes wrong.svg": [],
     "build/release/resnet predict runs/resnet18-1 new.jpg": [],
     "resnet train --resume runs/d2l_resnet18-1": [],
     "resnet export runs/resnet18-1 --onnx photos.onnx --with-preprocessing": [],
     "resnet export runs/resnet18-1 --safetensors photos.safetensors --dtype f16": [],
-    "resnet train photos --resize 96": [*SMALL, "--resize", "40"],
+    "resnet train photos": [*SMALL, "--resize", "40"],
     "resnet data photos --resize 96 --augment crop,flip,trivial --sheet sheet.png": [],
     "resnet bench train --layers --model resnext50_32x4d --input 16x3x224x224": ["--input", "2x3x32x32", "--steps", "1"],
     "resnet train photos/ --tensorboard": SMALL,
@@ -55,7 +56,7 @@ RUN = {
     "resnet train photos/ --model resnet18 --recipe finetune --init resnet18-f37072fd.pth --resize 256 --crop 224 --normalize imagenet":
         [*CROPPED, "--epochs", "2"],
 }
-LEAVES = ["runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
+LEAVES = ["runs/mine/model.safetensors", "runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
           "runs/small/report.html", "runs/five/summary.json", "art/model.safetensors", "resnet18.safetensors"]
 ELSEWHERE = {"/usr/share/openclipart/png": "photos", "RUN": "runs/resnet18-1"}  # folders of packages that the tests do not install
 SERVED, ADDRESS = "resnet serve runs/resnet18-1", "http://127.0.0.1:8000"  # it stays, for the lines of curl that follow
@@ -129,6 +130,12 @@ front = (SOURCE / "docs/reference.md").read_text()
 for header in (SOURCE / "include/resnet").glob("*.h"):
     assert header.name == "resnet.h" or f"resnet/{header.name}" in front, f"docs/reference.md has no {header.name}"
 
+book = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+for name in re.findall(r"^  (\w+) ", run("--help").stdout.split("ommands:")[1], re.MULTILINE):
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", run(name, "--help").stdout)) - {"--help"}:
+        assert re.search(re.escape(flag) + r"(?![\w-])", book), f"no page of the book has resnet {name} {flag}"
+
+
 def put_world():
     """What the commands of RUN find."""
     noise = random.Random(1)
@@ -161,7 +168,7 @@ for page in PAGES:
         if command in pending:
             small = pending.pop(command)
             words = [ELSEWHERE.get(word, word) for word in shlex.split(command)[1:]]
-            run(*(["train"] if command == "./train.sh" else []), *words, *small)
+            run(*(["train"] if command.startswith("./train.sh") else []), *words, *small)
             counts["run"] += 1
         elif command == SERVED and block:
             server = start(*shlex.split(command)[1:], "--port", "0")

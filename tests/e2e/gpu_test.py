@@ -114,5 +114,9 @@ assert "CUDA 13.0" in bench["libraries"] and isinstance(bench["note"], str), ben
 rate = run("bench", "infer", *small, "--steps", "1", "--device", "cuda", "--check", **on()).stdout
 assert ", cuda:0, sm_90\n" in rate and "nan" not in rate, rate
 plan = run("plan", *small, "--device", "cuda:sm_90", **NO_DRIVER).stdout
-assert plan == run("plan", *small, "--device", "cuda", **NO_DRIVER).stdout == run("plan", *small, "--device", "auto", **on()).stdout
+assert plan == run("plan", *small, "--device", "cuda", **on()).stdout == run("plan", *small, "--device", "auto", **on()).stdout
+run("plan", *small, "--device", "cuda", code=2, says="no NVIDIA driver", **NO_DRIVER)
+for architecture, cudnn in (("sm_90", True), ("sm_120", True), ("sm_110", False)):  # for which there is no table
+    of_it = run("plan", "--blocks", "1,1", "--channels", "64,128", "--input", "2x1x32x32", "--device", f"cuda:{architecture}", "--precision", "bf16", says="note: as with a cuDNN", **NO_DRIVER).stdout
+    assert ("cudnn_forward_bf16" in of_it) == cudnn, of_it
 assert "gemm_forward_f32" in plan and "gemm_forward_f32" not in run("plan", *small, **on()).stdout

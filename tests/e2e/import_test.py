@@ -96,7 +96,7 @@ for folder, names, anew in (("same", ("0", "1", "2"), False), ("fruit", ("apple"
     for label, name in enumerate(names):
         for i in range(4):
             put(f"{folder}/{name}/{i}.png", png(bytes((7 * label + 31 * i + p) % 256 for p in range(24 * 24)), 24, 24))
-    said = run("train", "--data", f"folder:{HERE / folder}", *SMALL[2:], "--batch-size", "4", "--init", TRAINED, "--steps", "1",
+    said = run("train", "--data", f"folder:{HERE / folder}", *SMALL[2:], "--recipe", "chapter", "--batch-size", "4", "--init", TRAINED, "--steps", "1",
                "--out", f"head-{folder}").stderr
     assert (ANEW in said) == anew, said
 # What they were trained to see, where they are shown something else.

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
 """A folder of pictures: what is told of it, how it is split, and that a run of it can be repeated and evaluated."""
+import hashlib
 import json
 import os
 import pathlib
 import shutil
 import struct
 import subprocess
+import sys
+import tomllib
 
 import program
-from program import HERE, put, put_idx, run
+from program import HERE, SOURCE, put, put_idx, run
+
+sys.path.insert(0, str(SOURCE / "reference"))
+import package_pictures  # noqa: E402
 
 
 def pixels(number, side=8):
@@ -36,7 +42,7 @@ put("photos/katze/notes.txt", b"x")
 os.symlink("..", "photos/katze/loop")
 (HERE / "photos/empty").mkdir()
 
-found = json.loads(run("data", "photos", "--resize", "8", "--json", "--sheet", "sheet.png").stdout)
+found = json.loads(run("data", "photos", "--resize", "8", "--recipe", "chapter", "--json", "--sheet", "sheet.png").stdout)
 assert found["duplicates"] == 100 and found["in_classes"] == 25 and found["overlaps"] == 0, found
 assert [c["name"] for c in found["classes"]] == ["katze", "犬"], found
 for c in found["classes"]:
@@ -46,10 +52,10 @@ assert any("empty has no picture" in note for note in found["notes"]) and any("n
 assert found["height"] == {"min": 8, "median": 8, "max": 8}, found
 plain = (HERE / "sheet.png").read_bytes()
 assert plain.startswith(b"\x89PNG")
-run("data", "photos", "--resize", "8", "--normalize", "imagenet", "--sheet", "sheet.png")
+run("data", "photos", "--resize", "8", "--recipe", "chapter", "--normalize", "imagenet", "--sheet", "sheet.png")
 same = (HERE / "sheet.png").read_bytes()
 assert same == plain, "shown without the normalisation"
-run("data", "photos", "--resize", "8", "--augment", "crop,flip,rotate", "--augment-filter", "bilinear", "--sheet", "sheet.png")
+run("data", "photos", "--resize", "8", "--recipe", "chapter", "--augment", "crop,flip,rotate", "--augment-filter", "bilinear", "--sheet", "sheet.png")
 shown = (HERE / "sheet.png").read_bytes()
 assert struct.unpack(">2I", shown[16:24])[1] == struct.unpack(">2I", plain[16:24])[1] and shown != plain
 assert "katze" in run("data", "photos", "--resize", "8").stdout
@@ -66,9 +72,32 @@ for i in range(4):  # as other tools call their parts
 kaggle = json.loads(run("data", "kaggle", "--resize", "8", "--json").stdout)
 assert [c["name"] for c in kaggle["classes"]] == ["a", "b"] and (kaggle["train"], kaggle["test"]) == (4, 4), kaggle
 
-# What was decided is told: of pictures of one's own which classes they have, and what suits them better.
-told = run("train", "photos", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--out", "bare").stderr
-assert "classes: katze, 犬\n" in told and "settings: the chapter's; for photographs see --recipe and --model\n" in told, told
+# What a scan keeps is what reference/package_pictures.py compares with Pillow.
+run("data", "photos", "--resize", "8", env={**os.environ, "XDG_CACHE_HOME": str(HERE / "apart")})
+digests = package_pictures.cached(HERE / "apart")
+head = b"".join(n.to_bytes(8, "little") for n in (8, 8, 3))
+assert digests[f"{CLASSES[0]}/0/007.ppm"] == hashlib.sha256(head + pixels(7)).hexdigest() and len(digests) == 400, digests
+
+# A part's name without the other part is a class, which is told.
+for i in range(6):
+    put(f"odd/{('cat', 'Test', 'val')[i % 3]}/{i}.png", png(300 + i))
+odd = run("data", "odd", "--resize", "8")
+assert [c["name"] for c in json.loads(run("data", "odd", "--resize", "8", "--json").stdout)["classes"]] == ["Test", "cat", "val"]
+assert all(f"{name}/ is a class: " in odd.stdout + odd.stderr for name in ("Test", "val")) and "cat/ is" not in odd.stdout + odd.stderr, odd
+shutil.rmtree(HERE / "odd")
+
+# What was decided is told: which classes there are, and that pictures of one's own are not trained as the chapter's.
+bare = ("train", "photos", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--steps", "1", "--warmup", "0")
+told = run(*bare, "--out", "bare").stderr
+assert "classes: katze, 犬\n" in told and "settings: model resnet18, recipe scratch, epochs 30, steps 1, " in told, told
+for given, model, recipe in (((), "resnet18", "scratch"), (("--init", "bare/model.safetensors"), "resnet18", "finetune"),
+                             (("--recipe", "chapter"), "d2l_resnet18", "chapter"), (("--model", "resnet34"), "resnet34", "scratch"),
+                             (("--lr", "0.01"), "resnet18", "scratch")):
+    run(*bare, *given, "--out", "chosen")
+    chosen = tomllib.loads((HERE / "chosen/config.toml").read_text())
+    assert (chosen["model"], chosen["recipe"]) == (model, recipe), (given, chosen)
+    assert chosen["lr"] == (0.01 if "--lr" in given else {"scratch": 0.2, "finetune": 0.005, "chapter": 0.05}[recipe]), chosen
+    shutil.rmtree(HERE / "chosen")
 
 # Training, and the same again: whatever the files are called, and in which order the disk lists them.
 SMALL = ["--resize", "32", "--batch-size", "20", "--steps", "3", "--channels", "8,8", "--blocks", "1,1", "--quiet"]

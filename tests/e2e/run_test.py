@@ -95,7 +95,9 @@ assert "11,178,378 parameters" in walk[8]
 assert "1.0.conv1" in run("summary", "--depth", "layer", "--svg", "net.svg").stdout
 xml.etree.ElementTree.parse(HERE / "net.svg")
 assert "conv_forward" in run("plan", "--input", "4x1x32x32").stdout
-assert "gemm_forward_bf16" in run("plan", "--input", "4x1x32x32", "--device", "cuda", "--precision", "bf16").stdout
+step, answer, apart = (run("plan", "--input", "4x1x32x32", *flags).stdout for flags in ((), ("--mode", "eval"), ("--no-fuse",)))
+assert "conv_weight_gradient" in step and "gradient" not in answer and len(apart.splitlines()) > len(step.splitlines()) > len(answer.splitlines())
+assert "cudnn_forward_bf16" in run("plan", "--input", "4x1x32x32", "--device", "cuda:sm_90", "--precision", "bf16").stdout
 run("plot", "first", "other", "--svg", "two.svg")
 run("plot", "first", "other", "--svg", "first/metrics.csv", code=2, says="is read, and would be lost")
 xml.etree.ElementTree.parse(HERE / "two.svg")

@@ -288,6 +288,10 @@ with Server() as server:
     assert server.end(signal.SIGINT) == 130
 
 # Clients that are slow: 408 where a request has begun, and nothing more where none has.
+with Server("--max-body", "1K") as server:
+    assert len(PICTURES[0]) > 1024 and server.ask("POST", "/predict", PICTURES[0])[0] == 413
+    assert server.ask("POST", "/predict", PICTURES[0][:1000])[0] == 422
+
 with Server("--timeout", "1s") as server:
     begin = time.monotonic()
     with server.open() as silent, server.open() as head, server.open() as body, server.open() as drops:

@@ -70,6 +70,7 @@ TEST(Recipes, StandInConfigTomlWithAllThatTheySet) {
   EXPECT_EQ(value(from_toml("lr = 0.7\nrecipe = 'scratch'", ""), "lr"), "0.7") << "by hand, in any order";
   EXPECT_EQ(chosen_text(with({{"recipe", "finetune"}, {"epochs", "10"}})).substr(0, 16), "recipe finetune,");
   EXPECT_EQ(chosen_text({}), "");
+  EXPECT_EQ(chosen_text(with({{"model", "resnet34"}, {"momentum", "0.5"}})), "model resnet34, momentum 0.5");
 }
 
 nn::Sequential small_network() {
