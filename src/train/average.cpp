@@ -35,7 +35,11 @@ State take_average(State& all) {
   for (const auto& [name, tensor] : all) {
     if (graph::is_reserved(name)) continue;
     const auto found = averages.find(compiler::average_name(name));
-    average.emplace_back(name, found == averages.end() ? tensor : std::move(found->second));
+    if (found == averages.end()) {
+      average.emplace_back(name, tensor);
+    } else {
+      average.emplace_back(name, std::move(found->second));
+    }
   }
   return average;
 }
@@ -44,9 +48,9 @@ State with_average(State all, State average, const Engine& engine) {
   if (average.empty()) return all;
   std::set<std::string> kept;
   for (const auto& [name, tensor] : engine.state(StateScope::all)) kept.insert(name);
-  for (auto& [name, tensor] : average) {
-    std::string own = compiler::average_name(name);
-    if (kept.contains(own)) all.emplace_back(std::move(own), std::move(tensor));
+  for (auto& value : average) {
+    std::string own = compiler::average_name(value.first);
+    if (kept.contains(own)) all.emplace_back(std::move(own), std::move(value.second));
   }
   return all;
 }

@@ -85,6 +85,34 @@ TEST_F(Checkpoints, OfARunThatIsStoppedAgainAndAgainEndAsIfItHadNotBeen) {
   }
 }
 
+// Of a part that training leaves out there is no average: what is kept for it is the part's own.
+class WithIdlePart final : public nn::Module {
+ public:
+  WithIdlePart() : used_(&add("used", network())), idle_(&add("idle", nn::Linear{20, 3})) {}
+  Value operator()(Value x) const override { return (*used_)(x); }
+
+ private:
+  nn::Sequential* used_;
+  nn::Linear* idle_;
+};
+
+TEST_F(Checkpoints, OfANetworkWithAPartThatIsNotTrainedGoOnWithItsAverage) {
+  const auto trained = [](const FitOptions& options) {
+    WithIdlePart net;
+    return fit(net, training_set(), test_set(), options).weights_sha256;
+  };
+  FitOptions options = plain(3);
+  options.average = {.decay = 0.9, .every = 2};
+  const std::string undisturbed = trained(options);
+  options.checkpoints = {.folder = scratch_ / "run", .every_steps = 1, .resume = true};
+  FitOptions stopped = options;
+  const auto stopper = std::make_shared<Stopper>(5);
+  stopped.observers = {stopper};
+  stopped.stop = &stopper->stop;
+  trained(stopped);
+  EXPECT_EQ(trained(options), undisturbed);
+}
+
 TEST_F(Checkpoints, HaveTheWeightsOfTheMostClasses) {
   FitOptions options = plain(1);
   options.checkpoints = {.folder = scratch_ / "run"};
