@@ -1,6 +1,5 @@
 // The average of its state that an engine keeps, for engines that have no way of their own to show it.
-#include <map>
-#include <string_view>
+#include <algorithm>
 #include <utility>
 
 #include "compiler/optimizer.h"
@@ -11,14 +10,12 @@ namespace resnet {
 
 void Engine::swap_average() {
   State all = state(StateScope::all);
-  std::map<std::string_view, Tensor*> by_name;
-  for (auto& [name, tensor] : all) by_name.emplace(name, &tensor);
   bool any = false;
   for (auto& [name, tensor] : all) {
-    const auto average = by_name.find(compiler::average_name(name));
-    if (average == by_name.end()) continue;
+    const auto average = std::ranges::find(all, compiler::average_name(name), &State::value_type::first);
+    if (average == all.end()) continue;
     any = true;
-    std::swap(tensor, *average->second);
+    std::swap(tensor, average->second);
   }
   engine::check_average(any);
   set_state(all);

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -11,6 +9,14 @@
 #include "graph/names.h"
 
 namespace resnet::train {
+namespace {
+
+Tensor* tensor_named(State& state, const std::string& name) {
+  const auto found = std::ranges::find(state, name, &State::value_type::first);
+  return found == state.end() ? nullptr : &found->second;
+}
+
+}  // namespace
 
 std::int64_t average_updates(const AverageOptions& options, std::int64_t from, std::int64_t to) {
   return options.decay > 0 ? to / options.every - from / options.every : 0;
@@ -25,32 +31,25 @@ float average_share(const AverageOptions& options, std::int64_t step, std::int64
 }
 
 State take_average(State& all) {
-  std::map<std::string, Tensor> averages;
-  for (auto& [name, tensor] : all) {
-    if (compiler::is_average(name)) averages.emplace(name, std::move(tensor));
-  }
-  State average;
+  State others, averages, average;
+  for (auto& value : all) (compiler::is_average(value.first) ? averages : others).push_back(std::move(value));
+  all = std::move(others);
   if (averages.empty()) return average;
-  std::erase_if(all, [](const auto& value) { return compiler::is_average(value.first); });
   for (const auto& [name, tensor] : all) {
     if (graph::is_reserved(name)) continue;
-    const auto found = averages.find(compiler::average_name(name));
-    if (found == averages.end()) {
-      average.emplace_back(name, tensor);
-    } else {
-      average.emplace_back(name, std::move(found->second));
-    }
+    auto& value = average.emplace_back(name, tensor);
+    if (Tensor* const found = tensor_named(averages, compiler::average_name(name)))
+      value.second = std::move(*found);
   }
   return average;
 }
 
 State with_average(State all, State average, const Engine& engine) {
   if (average.empty()) return all;
-  std::set<std::string> kept;
-  for (const auto& [name, tensor] : engine.state(StateScope::all)) kept.insert(name);
+  State kept = engine.state(StateScope::all);
   for (auto& value : average) {
     std::string own = compiler::average_name(value.first);
-    if (kept.contains(own)) all.emplace_back(std::move(own), std::move(value.second));
+    if (tensor_named(kept, own) != nullptr) all.emplace_back(std::move(own), std::move(value.second));
   }
   return all;
 }
