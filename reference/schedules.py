@@ -43,11 +43,12 @@ def _scheduler(optimizer, options, steps):
         return lr_scheduler.OneCycleLR(optimizer, LR, steps, pct_start=peak, div_factor=1 / start,
                                        final_div_factor=start / max(final, 1e-300), cycle_momentum=low is not None,
                                        base_momentum=low or 0, max_momentum=MOMENTUM)
-    up = round(peak * steps)
-    if kind == "triangular" and start != final:
-        rise, fall = lr_scheduler.LinearLR(optimizer, start, 1, up), lr_scheduler.LinearLR(optimizer, 1, final, steps - up)
-        return lr_scheduler.SequentialLR(optimizer, [rise, fall], [up])
-    if kind == "triangular":  # both ends of CyclicLR's are one
+    if kind == "triangular":
+        up = round(peak * steps)
+        if start != final:
+            rise, fall = lr_scheduler.LinearLR(optimizer, start, 1, up), lr_scheduler.LinearLR(optimizer, 1, final, steps - up)
+            return lr_scheduler.SequentialLR(optimizer, [rise, fall], [up])
+        # Both ends of CyclicLR's are one.
         return lr_scheduler.CyclicLR(optimizer, LR * start, LR, up, steps - up, cycle_momentum=False)
     return lr_scheduler.ConstantLR(optimizer, 1)
 

@@ -150,12 +150,12 @@ class Engine {
   /// one goes by way of state() and set_state(), where an engine does not know better.
   virtual void swap_average();
 
-  /// Copies of the gradients that gradients() left, by parameter, in the public layout; of frozen ones they are zero. Throws
-  /// ConfigError if there are none.
+  /// Copies of the gradients that gradients() left, by parameter, in the public layout; of frozen ones they are
+  /// zero. Throws ConfigError if there are none.
   virtual State gradient_values() const = 0;
-  /// These gradients themselves: apply() takes what is written here, and so does gradients() with a share. Without those that are zero by
-  /// algebra (a bias in front of a batch norm). Void after the next call but of apply(). Throws ConfigError
-  /// if there are none.
+  /// These gradients themselves: apply() takes what is written here, and so does gradients() with a share.
+  /// Without those that are zero by algebra (a bias in front of a batch norm). Void after the next call but of
+  /// apply(). Throws ConfigError if there are none.
   virtual std::vector<GradientSpan> gradient_spans() = 0;
 
   /// Whether all of state(StateScope::all) is finite: after a step with a gradient that is not, it is not.

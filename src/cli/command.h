@@ -117,12 +117,13 @@ std::string hint_for_foreign(std::string_view word);
 inline constexpr const char* kDescription =
     "Trains, measures, inspects and ships residual networks, on CPUs and NVIDIA GPUs.";
 
-/// The model of a run's folder; of one that has not ended, or has gone on since its model was saved, its newest
-/// checkpoint, which is told. None if it has neither.
+/// A model, read already: a run that goes on removes its older checkpoints.
 struct RunModel {
   std::filesystem::path file;
-  ModelFile model;  // read already: a run that goes on removes its older checkpoints
+  ModelFile model;
 };
+/// That of a run's folder; of one that has not ended, or has gone on since its model was saved, its newest
+/// checkpoint, which is told. None if it has neither. Throws as read_model().
 std::optional<RunModel> model_in(const std::filesystem::path& folder);
 
 /// The model of RUN: a folder that has one (model_in()), or a file of it. Throws IoError, or as read_model().

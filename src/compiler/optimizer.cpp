@@ -208,17 +208,22 @@ bool is_average(const std::string& state) {
   return state.starts_with(average_name(""));
 }
 
+std::vector<ValueId> network_state(const Graph& graph) {
+  std::vector<ValueId> state;
+  for (const Role role : {Role::parameter, Role::buffer}) {
+    for (const ValueId id : graph.with_role(role))
+      if (!graph::is_reserved(graph.value(id).name)) state.push_back(id);
+  }
+  return state;
+}
+
 void add_averages(Graph& graph) {
   struct Averaged {
     ValueId state, value;
   };
   std::vector<Averaged> all;
-  for (const Role role : {Role::parameter, Role::buffer}) {
-    for (const ValueId id : graph.with_role(role)) {
-      const graph::ValueInfo& value = graph.value(id);
-      if (value.type.dtype == DType::f32 && !graph::is_reserved(value.name)) all.push_back({id, id});
-    }
-  }
+  for (const ValueId id : network_state(graph))
+    if (graph.value(id).type.dtype == DType::f32) all.push_back({id, id});
   for (const graph::Update& update : graph.updates()) {
     const auto found = std::ranges::find(all, update.state, &Averaged::state);
     if (found != all.end()) found->value = update.value;

@@ -58,6 +58,9 @@ void add_update(graph::Graph& graph, const OptimizerOptions& optimizer, graph::V
 std::string average_name(const std::string& state);
 bool is_average(const std::string& state);
 
+/// What a graph has of the network's own state: parameters, then running statistics and counts.
+std::vector<graph::ValueId> network_state(const graph::Graph& graph);
+
 /// Adds averages of all of the network's f32 state in a graph, as its updates leave it.
 void add_averages(graph::Graph& graph);
 

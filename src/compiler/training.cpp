@@ -173,11 +173,9 @@ Graph apply_step(const Graph& step, const OptimizerOptions& optimizer) {
     add_update(graph, optimizer, value, gradient);
   }
   if (!optimizer.average) return graph;
-  for (const Role role : {Role::parameter, Role::buffer}) {
-    for (const ValueId id : step.with_role(role)) {
-      const graph::ValueInfo& state = step.value(id);
-      if (!graph::is_reserved(state.name)) graph.add_state(role, state.name, state.type);
-    }
+  for (const ValueId id : network_state(step)) {
+    const graph::ValueInfo& state = step.value(id);
+    graph.add_state(state.role, state.name, state.type);
   }
   add_averages(graph);
   return graph;

@@ -180,8 +180,7 @@ struct LossArgs {
 
 struct UpdateArgs {
   const float *parameter = nullptr, *gradient = nullptr, *step = nullptr;
-  const float *slot0 = nullptr,
-              *slot1 = nullptr;  // momentum; the two moments of AdamW; the average of `parameter`
+  const float *slot0 = nullptr, *slot1 = nullptr;  // momentum; AdamW's two moments; an average
   float *updated = nullptr, *updated0 = nullptr, *updated1 = nullptr;
   std::int32_t* nonfinite = nullptr;  // becomes 1 where something that is written is not finite
   double dampening = 0, weight_decay = 0, lr_factor = 1, beta2 = 0, eps = 0;

@@ -131,7 +131,8 @@ using Tell = std::function<void(const std::string& line)>;
 /// settings say. Tells what was decided about the file that they name, and what does not fit, a line each.
 /// Throws as load_weights(), and FormatError where the file has other weights than init_sha256 says.
 void initialise(nn::Module& net, const Settings& settings, const data::Dataset& train, const Tell& tell);
-/// The model and those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are none.
+/// The model and those of training that are not the chapter's, "momentum 0.9, nesterov yes"; "" if there are
+/// none.
 std::string chosen_text(const Settings& settings);
 /// Batches and their order as fit() with fit_options() has them, in NCHW.
 data::Loader training_loader(const Settings& settings, const data::Dataset& train);

@@ -14,7 +14,8 @@ inline bool keeps_average(const FitOptions& options) {
 /// Its updates in the steps after `from` up to `to`.
 std::int64_t average_updates(const AverageOptions& options, std::int64_t from, std::int64_t to);
 
-/// StepInputs::average_share of step `step`, from 1, before which there were so many updates: 0 where none is due.
+/// StepInputs::average_share of step `step`, from 1, before which there were so many updates: 0 where none is
+/// due.
 float average_share(const AverageOptions& options, std::int64_t step, std::int64_t updates);
 
 /// Takes the average out of a state of StateScope::all, and gives it by the network's names, with its counts;

@@ -211,12 +211,13 @@ std::string libraries_of(const DeviceInfo& device) {
 void check_count(const FitOptions& options, const nn::Module& net, const Engine& engine) {
   std::size_t values = 0;
   nn::for_each_parameter(net, [&](const std::string&, const nn::Parameter&) { ++values; });
-  const std::size_t copies = (options.average.decay > 0 ? 1U : 0U) + (options.patience > 0 ? 1U : 0U);
+  const std::size_t copies = (keeps_average(options) ? 1U : 0U) + (options.patience > 0 ? 1U : 0U);
   const std::size_t most = values * (1 + compiler::slots_of(options.optimizer).size() + copies) + 1;
   if (most <= io::kMostTensors) return;  // without a look at the engine's own
-  State all = engine.state(StateScope::all);
-  take_average(all);  // it is one of the copies
-  const std::size_t tensors = all.size() + values * copies + 1;
+  const State all = engine.state(StateScope::all);
+  const auto averages = static_cast<std::size_t>(  // one of the copies
+      std::ranges::count_if(all, compiler::is_average, &State::value_type::first));
+  const std::size_t tensors = all.size() - averages + values * copies + 1;
   if (tensors <= io::kMostTensors) return;
   throw ConfigError(fmt::format("a checkpoint of this run would have {} tensors; at most {} fit a file",
                                 tensors, io::kMostTensors),

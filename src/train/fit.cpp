@@ -140,7 +140,6 @@ void Run::plan_steps() {
 
 void Run::restore(Checkpoint checkpoint) {
   engine_->set_state(with_average(std::move(checkpoint.state), std::move(checkpoint.average), *engine_));
-  shows_average_ = false;
   best_ = std::move(checkpoint.best);
   at_ = std::move(checkpoint.run);
   at_.progress.step = at_.steps;
@@ -203,7 +202,6 @@ void Run::roll_back() {
     feed_.reset();
     engine_.reset();  // released before the next one is made
     make_engine();
-    shows_average_ = false;
     best_.clear();
     at_ = {};
     info_ = info_of(net_, train_, test_, options_);

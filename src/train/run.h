@@ -114,7 +114,8 @@ class Run {
   // Of `set` by the network as the engine has it; observers are told, and where the run stands.
   Evaluation evaluated(const data::Dataset& set, Views views, const Progress& at);
 
-  // Puts the average, where there is one, in the place of what is trained, and back.
+  // Puts the average, where there is one, in the place of what is trained, and back: no step is taken while it
+  // is there.
   void show_average();
   void hide_average();
 

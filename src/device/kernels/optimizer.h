@@ -1,4 +1,4 @@
-// Updates of one parameter or of several (resnet/optimizer.h has the formulas), in place or not; and of averages.
+// Updates of one parameter or of several (resnet/optimizer.h has the formulas), in place or not, and of averages.
 #pragma once
 
 #include "device/args.h"
