@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = os.environ.get("RESNET", ROOT / "build/release/resnet")
 MOST, LEAST, CLASSES = 2000, 20, 10
 FLAGS = ["--resize", "28", "--model", "resnet18", "--stem", "small", "--blocks", "1,1,1", "--channels", "16,32,64",
-         "--recipe", "scratch", "--crop-padding", "4", "--epochs", "20", "--batch-size", "64", "--checkpoint-every", "0"]
+         "--recipe", "scratch", "--crop-padding", "4", "--erasing", "0.25", "--lr", "0.2", "--epochs", "20", "--batch-size", "64", "--checkpoint-every", "0"]
 
 
 def counts():

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Trains in PyTorch what a run of `resnet train` trained: its network, first weights, batches and recipe, as many steps.
 
-    python3 reference/replay.py RUN --program build/release/resnet [--precision f32] [--steps 20]
+    python3 reference/replay.py RUN --program build/release/resnet [--precision f32] [--steps 20] [--keep FILE]
 
 The program makes the first weights (one step at rate 0) and the batches (`resnet data --save-batches`), so that what is left to
 differ is the training itself. RUN has a network of basic blocks with a small stem, SGD, a schedule of one cycle or a triangle,
 and Fashion-MNIST without normalisation. Where --time changed the number of steps on the way, PyTorch has the last one from its first step.
-Prints a line an epoch and at the end what `resnet train` prints; PyTorch 2.15, torchvision and safetensors from PyPI.
+Prints a line an epoch and at the end what `resnet train` prints; with --keep it can be interrupted. PyTorch 2.15, torchvision and
+safetensors from PyPI.
 """
 
 import argparse
@@ -103,16 +104,41 @@ def _optimizer(net, config):
     return torch.optim.SGD(groups, lr=config["lr"], momentum=config["momentum"], nesterov=config["nesterov"] == "yes")
 
 
-def _train(net, batches, config, steps, autocast):
+class _Kept:
+    """A training's state in a file after every epoch, from which it goes on. Without a path nothing is kept."""
+
+    def __init__(self, path, **parts):
+        self.path, self.parts = path, parts
+
+    def read(self):
+        """The number of steps done and the seconds they took."""
+        if self.path is None or not self.path.exists():
+            return 0, 0.0
+        state = torch.load(self.path)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        return state["steps"], state["seconds"]
+
+    def write(self, steps, seconds):
+        if self.path is None:
+            return
+        new = self.path.with_suffix(".new")
+        torch.save({name: part.state_dict() for name, part in self.parts.items()} | {"steps": steps, "seconds": seconds}, new)
+        new.replace(self.path)
+
+
+def _train(net, batches, config, steps, autocast, keep):
     optimizer = _optimizer(net, config)
     schedule = _schedule(optimizer, config, steps)
     decay = config["ema"]
     average = torch.optim.swa_utils.AveragedModel(
         net, avg_fn=lambda old, new, n: old + (1 - min(decay**EVERY, (n + 1) / (n + 10))) * (new - old), use_buffers=True)
     an_epoch = -(-60000 // config["batch-size"])
-    begin = time.perf_counter()
+    kept = _Kept(keep, net=net, optimizer=optimizer, schedule=schedule, average=average)
+    first, before = kept.read()
+    begin = time.perf_counter() - before
     loss_sum = correct = seen = 0
-    for i in range(steps):
+    for i in range(first, steps):
         x, labels = batches.get_tensor(f"{i}.images"), batches.get_tensor(f"{i}.labels").long()
         with autocast():
             outputs = net(x.to(memory_format=torch.channels_last))
@@ -129,6 +155,8 @@ def _train(net, batches, config, steps, autocast):
             print(f"step {i + 1}/{steps}  loss {loss_sum / seen:.3f}  train acc {correct / seen:.3f}  [{time.perf_counter() - begin:.0f} s]",
                   flush=True)
             last, loss_sum, correct, seen = (loss_sum / seen, correct / seen), 0, 0, 0
+            if i + 1 < steps:
+                kept.write(i + 1, time.perf_counter() - begin)
     return average.module if decay > 0 else net, last, time.perf_counter() - begin
 
 
@@ -149,6 +177,7 @@ def main():
     parser.add_argument("--program", required=True, help="resnet")
     parser.add_argument("--precision", choices=("f32", "bf16"), help="bf16 is torch.autocast; default: the run's")
     parser.add_argument("--steps", type=int, help="default: the run's")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="FILE", help="keep the state there after every epoch, and go on from it")
     arguments = parser.parse_args()
     config = tomllib.loads((arguments.run / "config.toml").read_text())
     steps = arguments.steps or json.loads((arguments.run / "result.json").read_text())["steps"]
@@ -161,7 +190,7 @@ def main():
         assert not unexpected and all("running" in each or "tracked" in each for each in missing), (missing, unexpected)
         net = net.to(memory_format=torch.channels_last).train()
         batches = _batches(arguments.program, config, steps, folder)
-        net, (loss, train), seconds = _train(net, batches, config, steps, autocast)
+        net, (loss, train), seconds = _train(net, batches, config, steps, autocast, arguments.keep)
     print(f"loss {loss:.3f}, train acc {train:.4f}, test acc {_accuracy(net, config, autocast):.4f}")
     print(f"{steps * config['batch-size'] / seconds:.1f} examples/sec, {steps} steps, {'bf16' if bf16 else 'f32'}, {torch.get_num_threads()} threads")
 

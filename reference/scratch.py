@@ -29,7 +29,7 @@ from philox import words
 IMAGES, SIDE, CLASSES, BATCH, STEPS = 40, 16, 10, 8, 20
 CHANNELS = (8, 16)
 SAMPLES = 4  # of each tensor
-EMA, EVERY = 0.999, 8  # AverageOptions
+LR, EMA, EVERY = 0.15, 0.999, 8  # the recipe, AverageOptions
 
 
 def _small():
@@ -100,8 +100,8 @@ def _steps(batches, dtype, run=None, noisy=False):
     net = _network(dtype, run, noisy).train()
     decayed = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim == 1]
-    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 5e-4}, {"params": others}], lr=0.2, momentum=0.9, nesterov=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=STEPS, pct_start=0.3, div_factor=25,
+    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 5e-4}, {"params": others}], lr=LR, momentum=0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LR, total_steps=STEPS, pct_start=0.3, div_factor=25,
                                                    final_div_factor=1e30, cycle_momentum=False)
     average = torch.optim.swa_utils.AveragedModel(
         net, avg_fn=lambda old, new, n: old + (1 - min(EMA**EVERY, (n + 1) / (n + 10))) * (new - old), use_buffers=True)

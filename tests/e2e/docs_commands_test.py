@@ -48,7 +48,8 @@ RUN = {
     "resnet compare RUN activations.safetensors": [],
     "resnet train --seeds 5 --out runs/five": SMALL,
     "resnet train --resume runs/five": [],
-    "resnet train /usr/share/openclipart/png --on-bad-file skip --recipe scratch --crop-padding 4 --model resnet18 --epochs 5 --batch-size 64 --out art":
+    "resnet train /usr/share/openclipart/png --on-bad-file skip --recipe scratch --crop-padding 4 --erasing 0.25 --lr 0.2 --model resnet18 "
+    "--epochs 5 --batch-size 64 --out art":
         CROPPED,
     "resnet import resnet18-f37072fd.pth": [],
     "resnet import resnet18-f37072fd.pth --classes imagenet.txt --out resnet18.safetensors": [],

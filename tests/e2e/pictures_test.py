@@ -89,14 +89,14 @@ shutil.rmtree(HERE / "odd")
 # What was decided is told: which classes there are, and that pictures of one's own are not trained as the chapter's.
 bare = ("train", "photos", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--steps", "1", "--warmup", "0")
 told = run(*bare, "--out", "bare").stderr
-assert "classes: katze, 犬\n" in told and "settings: model resnet18, recipe scratch, epochs 30, steps 1, " in told, told
+assert "classes: katze, 犬\n" in told and "settings: model resnet18, recipe scratch, batch-size 128, epochs 30, steps 1, " in told, told
 for given, model, recipe in (((), "resnet18", "scratch"), (("--init", "bare/model.safetensors"), "resnet18", "finetune"),
                              (("--recipe", "chapter"), "d2l_resnet18", "chapter"), (("--model", "resnet34"), "resnet34", "scratch"),
                              (("--lr", "0.01"), "resnet18", "scratch")):
     run(*bare, *given, "--out", "chosen")
     chosen = tomllib.loads((HERE / "chosen/config.toml").read_text())
     assert (chosen["model"], chosen["recipe"]) == (model, recipe), (given, chosen)
-    assert chosen["lr"] == (0.01 if "--lr" in given else {"scratch": 0.2, "finetune": 0.005, "chapter": 0.05}[recipe]), chosen
+    assert chosen["lr"] == (0.01 if "--lr" in given else {"scratch": 0.15, "finetune": 0.005, "chapter": 0.05}[recipe]), chosen
     shutil.rmtree(HERE / "chosen")
 
 # Training, and the same again: whatever the files are called, and in which order the disk lists them.
