@@ -39,10 +39,11 @@ extern "C" {
 typedef enum resnet_status {
   RESNET_OK = 0,
   RESNET_ERROR_ARGUMENT = 1, /**< a null pointer, or a value that an argument cannot have */
-  RESNET_ERROR_IO = 2,       /**< a file that is missing or cannot be read */
+  RESNET_ERROR_IO = 2,       /**< a file that is missing or cannot be read; threads that the system
+                               does not start */
   RESNET_ERROR_FORMAT = 3,   /**< bytes that are no model, or no picture, or are damaged */
   RESNET_ERROR_MEMORY = 4,   /**< too little memory; the model is as it was */
-  RESNET_ERROR_MACHINE = 5,  /**< this machine lacks what it takes: an instruction set, threads */
+  RESNET_ERROR_MACHINE = 5,  /**< this machine lacks what it takes: an instruction set */
   RESNET_ERROR_SHAPE = 6, /**< what does not fit: a model that is no classifier or whose output is not finite,
                                a picture that is too long for the model's resize */
   RESNET_ERROR_INTERNAL = 7 /**< a fault of the library */

@@ -21,7 +21,8 @@ struct CheckpointOptions {
   bool every_epoch = true;  // after an epoch's evaluation, if a hundred times as long has passed since the
                             // last one as that took
   std::int64_t keep = 2;    // the newest ones; the best epoch's and what the run went on from stay as well
-  bool resume = false;      // go on from the newest one in `folder` that is whole; begin if there is none
+  bool resume = false;      // go on from the newest one in `folder` that is whole; begin if there are none;
+                            // FormatError if there are some, and none is whole
   std::function<void(const std::string&)> note = {};  // a line for people, in the training thread
 };
 

@@ -92,6 +92,8 @@ struct DatasetOptions {
   std::uint64_t seed = 0;                 // of the split
   BadFiles on_bad_file = BadFiles::stop;  // where some files cannot be read
   int scan_threads = 0;  // that look at files, each at a whole picture; 0: as EngineOptions::threads
+  // Before a data set of other files is read, of each file of both its splits; what it throws ends that.
+  std::function<void(const std::filesystem::path&)> opening = {};
   // In the caller's thread: now and then, and at the end, before bad files are refused.
   std::function<void(std::int64_t done, std::int64_t all)> scanning = {};
   std::function<void(const FolderScan&)> scanned = {};
@@ -210,7 +212,8 @@ struct TrainTest {
 };
 
 /// The data set that `resnet train --data` calls so, e.g. "cifar10" or "idx:DIR"; the path of a folder means
-/// "folder:DIR". Throws ConfigError for another text, with those that there are.
+/// "folder:DIR". Throws IoError for a path that is no folder, and ConfigError for another text, with those
+/// that there are, or for options.dir beside a text with a path.
 Dataset open(const std::string& text, Split split, const DatasetOptions& options = {});
 /// All of its splits; a folder is scanned once.
 TrainTest open(const std::string& text, const DatasetOptions& options = {});
@@ -285,7 +288,7 @@ struct LoaderOptions {
 /// throws Error, and a new one is to be made.
 class Loader {
  public:
-  /// Throws ConfigError for an option below 1 or as check(), IoError if the threads cannot be started.
+  /// Throws ConfigError for an option that is out of range or as check(), IoError if the threads cannot be started.
   Loader(Dataset dataset, LoaderOptions options = {});
   ~Loader();
   Loader(Loader&&) noexcept;

@@ -56,7 +56,7 @@ struct OnnxDeviation {
 
 /// Reads a file of export_onnx() and computes `pictures` by it: what is before the network node by node as
 /// ONNX defines them, the network's nodes and weights on the engine of `options`. Compares with `model`. Throws
-/// FormatError if the file is no such file, or `pictures` are none that the model takes.
+/// FormatError if the file is no such file, ShapeError for a picture that the model does not take.
 OnnxDeviation onnx_deviation(const std::filesystem::path& path, const ModelFile& model,
                              std::span<const images::Image> pictures, const EngineOptions& options = {});
 /// The same of pictures that are not all in memory: `next` gives one after the other, null behind the last. A
@@ -70,8 +70,8 @@ enum class WeightType : std::uint8_t { f32, f16, bf16 };
 
 /// Writes the state with PyTorch's names, which load_state_dict(strict=True) takes, and the metadata of a
 /// model file; floats as `type`, rounded to the nearest, ties to even; counts stay i64. Read back and
-/// checked, atomic and durable. Gives the file's bytes. Throws FormatError that names a tensor with a number
-/// beyond f16's range, IoError.
+/// checked, atomic and durable. Gives the bytes of the tensors. Throws FormatError that names a tensor with a
+/// number beyond the type's range, IoError.
 std::int64_t export_safetensors(const std::filesystem::path& path, const ModelFile& model,
                                 WeightType type = WeightType::f32);
 

@@ -51,7 +51,8 @@ struct FolderScan {
 /// of a class belong to it. Names that begin with a dot, Thumbs.db, desktop.ini and __MACOSX are not looked
 /// at; links are followed. A picture is what is called so (.jpg .jpeg .jpe .jfif .png .webp .bmp .dib .ppm
 /// .pgm .pnm) or begins as JPEG, PNG or WebP do. Calls options.scanning. Throws IoError if `dir` is no folder
-/// that can be read, FormatError if it has no class with a picture.
+/// that can be read, FormatError for a class whose name no model file can hold, ShapeError for an
+/// options.resize that no picture can have.
 FolderScan scan_folder(const std::filesystem::path& dir, const DatasetOptions& options = {});
 
 /// What a scan holds twice. Equal pictures are those with equal pixels, in whatever files.
@@ -75,8 +76,9 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
 /// number N, and NxN taken out of its middle, unless options.crop says another part; or resized to exactly
 /// height x width; without a resize all pictures must have one size. Pictures are decoded as they are asked
 /// for. Their order is that of their contents, so that the first of them are of all classes. Throws what
-/// scan_folder() throws, FormatError where files cannot be read and options.on_bad_file is `stop`, and
-/// ConfigError for what can be no split. Beside test/, val/ is the validation set; else it is the test set.
+/// scan_folder() throws, FormatError where there are no pictures, those to be split are all of one class, a
+/// class has none in train/, or files cannot be read and options.on_bad_file is `stop`, ShapeError for several
+/// sizes without a resize, and ConfigError for what can be no split. Beside test/, val/ is the validation set; else it is the test set.
 TrainTest folder(const std::filesystem::path& dir, const DatasetOptions& options = {});
 /// The training or the test set, of options.dir.
 Dataset folder(Split split, const DatasetOptions& options);

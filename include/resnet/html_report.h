@@ -33,9 +33,9 @@ struct ReportedRun {
 ReportedRun load_run(const std::filesystem::path& folder);
 
 struct HtmlReportOptions {
-  std::string title = {};                                              // "": what the runs are
-  std::int64_t pictures = 1000;                                        // at most, of all runs
-  std::int64_t picture_bytes = std::int64_t{6} << 20;                  // of them, as files
+  std::string title = {};                              // "": what the runs are
+  std::int64_t pictures = 1000;                        // at most, of mistakes and cells
+  std::int64_t picture_bytes = std::int64_t{6} << 20;  // of all, also of the data's, in the page
   std::function<void(std::int64_t done, std::int64_t all)> seen = {};  // of the pictures
 };
 

@@ -29,7 +29,7 @@ void init_zero_gamma(Module& net);
 /// there are filters; its bias becomes 0. A patch of n elements fills 2n filters (54 of 3x3 pixels in colour,
 /// 18 in gray): what is beyond stays random. Gives the convolution's path; it is meant to be frozen, with
 /// those filters. Throws ConfigError if the network does not begin with a convolution of the images'
-/// channels. Source: airbench, as above.
+/// channels, there are no images, or they are smaller than a patch. Source: airbench, as above.
 std::string init_whitening(Module& net, const Tensor& images);
 /// The same of images that come in batches, so that not all are there at once, until `next` gives null.
 std::string init_whitening(Module& net, const std::function<const Tensor*()>& next);

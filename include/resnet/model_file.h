@@ -64,10 +64,13 @@ class Model {
 
   /// Class and probability (softmax) of a picture, the likeliest first; of files predict() (resnet/predict.h)
   /// gives them, decoded as training did. Outputs beyond the named
-  /// classes have their number as a name. Throws ShapeError if the network is no classifier.
+  /// classes have their number as a name. Throws ShapeError if the network is no classifier,
+  /// an output is not finite, or the preprocessing cannot take the picture.
   std::vector<std::pair<std::string, float>> classify(const data::Image& image) const;
 
-  /// Number and probability of the `most` likeliest outputs in row `n` of what infer() gave.
+  /// Number and probability of the `most` likeliest outputs in row `n` of what infer() gave. Throws
+  /// ShapeError if there is no such row, it is not finite, or the network is no classifier, ConfigError for
+  /// `most` below 1.
   std::vector<std::pair<std::size_t, float>> ranked(const Tensor& logits, std::int64_t n,
                                                     std::int64_t most) const;
 

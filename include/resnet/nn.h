@@ -45,7 +45,8 @@ struct BatchNorm2dOptions {
 
 /// y = (x - mean) / sqrt(var + eps) * weight + bias over N, H, W of each channel; x and y [N,C,H,W].
 /// Training uses the batch's biased variance and keeps the unbiased one in the running estimate.
-/// Throws ConfigError for impossible options, ShapeError for other channels, or one value of each in training.
+/// Throws ConfigError for impossible options and for a second call in a training step, ShapeError for other
+/// channels, or one value of each in training.
 /// Source: Ioffe and Szegedy, arXiv 1502.03167.
 class BatchNorm2d : public Module {
  public:
@@ -145,7 +146,7 @@ class Linear : public Module {
   LinearOptions options_;
 };
 
-/// Training: each element is 0 with probability p in [0, 1), else x / (1 - p). Evaluation: x.
+/// Training: each element is 0 with probability p in [0, 1) (else ConfigError), else x / (1 - p). Evaluation: x.
 class Dropout : public Module {
  public:
   explicit Dropout(double p = 0.5);
@@ -181,7 +182,7 @@ class Sequential : public Module {
   std::string kind() const override { return "Sequential"; }
 };
 
-/// Stochastic depth. Training: each example is 0 with probability p in [0, 1), else x / (1 - p), the whole of it;
+/// Stochastic depth. Training: each example is 0 with probability p in [0, 1) (else ConfigError), else x / (1 - p);
 /// which follows from (seed, place in the network, step, example). Evaluation: x. Source: arXiv 1603.09382.
 class DropPath : public Module {
  public:
@@ -194,7 +195,7 @@ class DropPath : public Module {
 };
 
 /// x times a gate for each of its channels, sigmoid(fc2(relu(fc1(mean over the map)))). fc1 has
-/// channels / reduction outputs, rounded to a multiple of 8, at least 8: timm's rule and parameter names.
+/// channels / reduction outputs, rounded to a multiple of 8, at least 8: timm's rule and names. ConfigError for reduction < 1.
 /// Source: Hu et al., arXiv 1709.01507.
 class SqueezeExcite : public Module {
  public:

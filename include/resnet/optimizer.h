@@ -61,7 +61,8 @@ struct StepInputs {
                             // a + share * (state - a); 1 copies, 0 leaves it. OptimizerOptions::average
 };
 
-/// Throws ConfigError for options that no optimiser can have.
+/// Throws ConfigError for options that no optimiser can have, such as Nesterov's without momentum or with
+/// dampening. An engine also refuses a group that names no parameter, and a network without a free one.
 void check(const OptimizerOptions& options);
 
 }  // namespace resnet

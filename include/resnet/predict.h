@@ -24,7 +24,7 @@ struct Prediction {
 struct PredictOptions {
   std::int64_t top = 5;          // classes of an answer; all where there are fewer
   std::int64_t batch_size = 32;  // pictures that go through the network together
-  int threads = 0;               // that read and decode; 0: a quarter of the engine's, at least one, or all
+  int threads = 0;               // that read and decode; 0: a quarter of the engine's, from 1 to 8, or all
                                  // of them where they take turns with the network
   Views views = Views::one;      // of each picture, whose outputs are averaged
 };

@@ -75,7 +75,8 @@ inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 struct FitResult {
   // Running, train-mode averages over the last epoch that had a step; kNotMeasured without any step.
   double loss = kNotMeasured, train_acc = kNotMeasured;
-  double test_acc = kNotMeasured;             // evaluation mode; measured after the last step, or not at all
+  double test_acc = kNotMeasured;             // evaluation mode; after the last step, with patience after
+                                              // best_epoch, or not measured
   double val_acc = kNotMeasured;              // the same on FitOptions::validation,
   bool validated = false;                     // if there is one
   double examples_per_second = kNotMeasured;  // examples / time in steps
@@ -142,7 +143,8 @@ class Observer {
   virtual void on_evaluation(const Progress&, std::int64_t tested, std::int64_t examples) {
     static_cast<void>(tested), static_cast<void>(examples);
   }
-  /// `test_acc` as CurvePoint's; negative: not measured, for there was no time (FitOptions::seconds).
+  /// `test_acc` as CurvePoint's; negative: not measured, for there was no time
+  /// (FitOptions::seconds) or an output was not finite.
   virtual void on_epoch(const Progress&, double test_acc) { static_cast<void>(test_acc); }
   /// The number of steps, and perhaps of epochs, changed (FitOptions::seconds).
   virtual void on_replan(const RunInfo&) {}
@@ -152,8 +154,9 @@ class Observer {
 };
 
 /// An exponential moving average of the network's state over the steps: parameters, running statistics as
-/// well, and counts as they are. It is what is evaluated and what the network has in the end. Update n, from
-/// 1, keeps min(decay^every, n / (n + 9)) of it: the first steps are soon forgotten. Source:
+/// well, and counts as they are. It is what is evaluated and what the network has in the end. The first
+/// update copies it, update n after that keeps min(decay^every, n / (n + 9)): the first steps are soon
+/// forgotten. Source:
 /// torch.optim.swa_utils.AveragedModel(use_buffers=True), timm's ModelEmaV2.
 struct AverageOptions {
   double decay = 0;        // of a step, in [0, 1); 0: no average

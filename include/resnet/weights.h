@@ -101,7 +101,7 @@ struct ImportOptions {
 
 /// What the weights that a family publishes under a name were trained to see: torchvision's 224x224 out of
 /// the middle of 256, bilinear; timm's by its name; the chapter's 96x96 without normalisation; the first two
-/// with ImageNet's mean and deviation if there are three channels.
+/// with ImageNet's mean and deviation (timm's resnetv2: 0.5 for both) if there are three channels.
 data::Preprocessing family_preprocessing(const Recognition& recognition);
 
 /// A model of a file of weights that is recognised; a model file of this program stays what it is. Throws

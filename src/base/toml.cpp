@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <string_view>
 
 #include "base/text.h"
 #include "resnet/error.h"
@@ -27,15 +28,38 @@
 namespace resnet {
 namespace {
 
+// Dots and brackets of a line that may nest: those outside of its texts. Where a text may have more lines than
+// one, all of them.
+std::int64_t marks_of(std::string_view line) {
+  const bool open =
+      line.find("'''") != std::string_view::npos || line.find(R"(""")") != std::string_view::npos;
+  std::int64_t marks = 0;
+  char quote = 0;  // of the text that we are in
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (!open && quote == '"' && c == '\\') {
+      ++i;
+    } else if (!open && (quote == 0 ? c == '"' || c == '\'' : c == quote)) {
+      quote = quote == 0 ? c : 0;
+    } else if (quote == 0 && (c == '.' || c == '[' || c == '{')) {
+      ++marks;
+    }
+  }
+  return marks;
+}
+
 // The library recurses once for every table or list within another, and a dot in a key makes a table.
 void check_limits(const std::string& text, const std::string& file) {
-  constexpr std::size_t kMostBytes = std::size_t{1} << 16U;
-  constexpr std::ptrdiff_t kMostMarks = 1024;  // dots of numbers and paths count
-  const auto marks =
-      std::count_if(text.begin(), text.end(), [](char c) { return c == '.' || c == '[' || c == '{'; });
-  if (text.size() > kMostBytes || marks > kMostMarks) {
+  constexpr std::int64_t kMostMarks = 1024;  // dots of numbers count
+  std::int64_t marks = 0;
+  for (std::size_t begin = 0; begin < text.size() && begin < kMostTomlBytes;) {
+    const std::size_t end = std::min(text.find_first_of("\r\n", begin), text.size());
+    marks += marks_of(std::string_view(text).substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (text.size() > kMostTomlBytes || marks > kMostMarks) {
     throw FormatError(
-        fmt::format("{}: more than {} bytes, or {} dots and brackets", file, kMostBytes, kMostMarks),
+        fmt::format("{}: more than {} bytes, or {} dots and brackets", file, kMostTomlBytes, kMostMarks),
         "is it the config.toml of a run?");
   }
 }

@@ -30,6 +30,11 @@ bool is_left_over(const fs::path& path, const std::string& name) {
   return text.empty() || text.starts_with(settings::kTomlHeading);
 }
 
+// A name without the slash behind it, to which "-2" and files beside it can be added.
+fs::path without_slash(fs::path folder) {
+  return folder.has_filename() ? std::move(folder) : folder.parent_path();
+}
+
 // What of a run stands in a folder; null where it is no more than left over.
 const char* worth_keeping(const fs::path& folder) {
   for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,
@@ -42,6 +47,12 @@ const char* worth_keeping(const fs::path& folder) {
 }
 
 }  // namespace
+
+void refuse_link(const fs::path& folder) {
+  if (kind_of_itself(folder) == PathKind::link)
+    throw IoError(fmt::format("{} is a link, and what it leads to is not this run's", folder.string()),
+                  "give another --out; nothing was written there");
+}
 
 RunClaim::RunClaim(const std::string& out, const std::string& model) {
   try {
@@ -61,7 +72,8 @@ RunClaim::RunClaim(const std::string& out, const std::string& model) {
   }
 }
 
-RunClaim::RunClaim(fs::path folder) : folder_(std::move(folder)), kept_(true) {
+RunClaim::RunClaim(fs::path folder) : folder_(without_slash(std::move(folder))), kept_(true) {
+  refuse_link(folder_ / report::kCheckpoints);
   lock_.emplace(folder_);
 }
 
@@ -75,7 +87,8 @@ void RunClaim::claim_new(const std::string& model) {
 }
 
 void RunClaim::claim(const fs::path& folder) {
-  folder_ = folder;
+  folder_ = without_slash(folder);
+  refuse_link(folder_ / report::kCheckpoints);
   lock_.emplace(folder_);
   made_ = lock_->made();
   const auto refuse = [this](const std::string& name) {

@@ -10,6 +10,9 @@
 
 namespace resnet::cli {
 
+/// Throws IoError where a folder of a run is a link: what it leads to is not the run's.
+void refuse_link(const std::filesystem::path& folder);
+
 class RunClaim {
  public:
   /// Claims `out`, or where that is empty the first free runs/<model>-<n>. Of several processes that want a

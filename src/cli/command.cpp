@@ -183,10 +183,12 @@ settings::Settings Command::with_data(settings::Settings base) const {
 }
 
 settings::Settings Command::with_recipe(settings::Settings base, bool of_given_weights) const {
-  const bool pictures = data::is_folder_of_pictures(data::full_name(from_flags(base).data));
-  if (pictures && !argument("recipe").given) {
-    settings::set_all({{"recipe", of_given_weights ? "finetune" : "scratch"}, {"model", "resnet18"}}, base);
-  }
+  const settings::Settings given = from_flags(base);
+  if (!data::is_folder_of_pictures(data::full_name(given.data))) return base;
+  if (!argument("recipe").given)
+    settings::set_all({{"recipe", of_given_weights ? "finetune" : "scratch"}}, base);
+  const bool as_the_chapter = argument("recipe").given && settings::option("recipe").get(given) == "chapter";
+  if (!as_the_chapter) settings::set_all({{"model", "resnet18"}}, base);
   return base;
 }
 
@@ -233,15 +235,26 @@ void check_outputs(const std::vector<Output>& outputs, const std::vector<std::fi
   }
 }
 
-void check_outputs(const std::vector<Output>& outputs, const data::FolderScan& scan) {
+void check_outputs(const std::vector<Output>& outputs,
+                   const std::function<std::vector<std::filesystem::path>()>& inputs) {
   std::vector<Output> there;  // what is no file yet is none of a million pictures
   std::ranges::copy_if(outputs, std::back_inserter(there),
                        [](const Output& output) { return kind_of(output.file) == PathKind::file; });
-  if (there.empty()) return;
-  std::vector<std::filesystem::path> pictures;
-  for (const data::Picture& picture : scan.pictures) pictures.push_back(scan.dir / picture.path);
-  for (const data::BadFile& file : scan.bad) pictures.push_back(scan.dir / file.path);
-  check_outputs(there, pictures);
+  if (!there.empty()) check_outputs(there, inputs());
+}
+
+data::DatasetOptions keeping(data::DatasetOptions watch, const std::vector<Output>& outputs) {
+  watch.opening = [outputs](const std::filesystem::path& file) { check_outputs(outputs, std::vector{file}); };
+  watch.scanned = [outputs, next = std::move(watch.scanned)](const data::FolderScan& scan) {
+    check_outputs(outputs, [&] {
+      std::vector<std::filesystem::path> pictures;
+      for (const data::Picture& picture : scan.pictures) pictures.push_back(scan.dir / picture.path);
+      for (const data::BadFile& file : scan.bad) pictures.push_back(scan.dir / file.path);
+      return pictures;
+    });
+    if (next) next(scan);
+  };
+  return watch;
 }
 
 std::vector<std::string> names_of(const Commands& commands) {

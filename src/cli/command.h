@@ -104,8 +104,11 @@ struct Output {
 };
 /// Refuses outputs that are each other's file, or one of `inputs`, which would be lost. Throws ConfigError.
 void check_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs = {});
-/// The same for the pictures of a folder.
-void check_outputs(const std::vector<Output>& outputs, const data::FolderScan& scan);
+/// The same for inputs that are all there, and many.
+void check_outputs(const std::vector<Output>& outputs,
+                   const std::function<std::vector<std::filesystem::path>()>& inputs);
+/// Options for opening a data set that refuse outputs among the files it reads, before they are read.
+data::DatasetOptions keeping(data::DatasetOptions watch, const std::vector<Output>& outputs);
 
 /// The names of those that are not hidden.
 std::vector<std::string> names_of(const Commands& commands);

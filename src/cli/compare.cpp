@@ -27,7 +27,9 @@ class Compare final : public Command {
 
   int run() override {
     const ModelFile model = model_of_run(run_).model;
-    const Comparison found = compare_layers(model, reference_, settings::engine_options(from_flags()));
+    const settings::Settings chosen = from_flags();
+    const Comparison found = compare_layers(model, reference_, settings::engine_options(chosen));
+    say_other_device(found.device, chosen, json_);
     const auto first = std::ranges::find_if(found.layers, &LayerComparison::differs);
     if (json_) {
       print_json(found);

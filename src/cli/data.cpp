@@ -48,11 +48,8 @@ class Data final : public Command {
     check_flags(chosen);
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);
-    watch.scanned = [&](const data::FolderScan& found) {
-      check_outputs(outputs(), found);
-      scan = found;
-    };
-    const data::TrainTest sets = settings::open_data(chosen, watch);
+    watch.scanned = [&](const data::FolderScan& found) { scan = found; };
+    const data::TrainTest sets = settings::open_data(chosen, keeping(std::move(watch), outputs()));
     const data::Survey found = data::survey(sets);
     std::vector<std::string> notes = scan ? notes_of(*scan) : std::vector<std::string>();
     if (const std::string note = note_of_missing_classes(sets.train); !note.empty()) notes.push_back(note);

@@ -60,11 +60,11 @@ class Eval final : public Command {
     bool split = false;  // by us
     data::DatasetOptions watch = told_scan(json_);
     watch.scanned = [&, tell = watch.scanned](const data::FolderScan& scan) {
-      check_outputs(outputs, scan);
       split = !scan.has(data::Part::val) && !scan.has(data::Part::test);
       tell(scan);
     };
-    const data::Dataset found = settings::open_data(chosen, data::Split::test, watch, model.preprocessing());
+    const data::Dataset found = settings::open_data(
+        chosen, data::Split::test, keeping(std::move(watch), outputs), model.preprocessing());
     const data::Dataset test = with_classes_of(model, found);
     const auto given = [&](const char* name) { return argument(name).given; };
     const bool same = settings::is_data_of(run, data::Split::test, found);

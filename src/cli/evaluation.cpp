@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/files.h"
@@ -36,8 +38,9 @@ data::Dataset with_classes_of(const Model& model, const data::Dataset& test) {
         fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
         hint);
   }
+  const std::set<std::string_view> known(ours.begin(), ours.end());
   for (std::size_t k = 0; k < theirs.size(); ++k) {
-    if (std::find(ours.begin(), ours.end(), theirs[k]) != ours.end()) continue;
+    if (known.contains(theirs[k])) continue;
     throw FormatError(
         fmt::format("the network knows a class '{}' where {} has '{}'", ours[k], test.name(), theirs[k]),
         hint);

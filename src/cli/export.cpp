@@ -52,10 +52,15 @@ std::vector<fs::path> pictures_of(const fs::path& folder) {
   if (inside.files.empty())
     throw IoError(fmt::format("{} holds no pictures", folder.string()), "JPEG, PNG, WebP, BMP or PPM");
   std::vector<fs::path> pictures;
-  const std::size_t count = std::min(inside.files.size(), kMostChecked);
-  for (std::size_t i = 0; i < count; ++i)
-    pictures.push_back(folder / inside.files[i * inside.files.size() / count].path);
+  for (const auto& file : inside.files) pictures.push_back(folder / file.path);
   return pictures;
+}
+
+std::vector<fs::path> some_of(const std::vector<fs::path>& pictures) {
+  std::vector<fs::path> some;
+  const std::size_t count = std::min(pictures.size(), kMostChecked);
+  for (std::size_t i = 0; i < count; ++i) some.push_back(pictures[i * pictures.size() / count]);
+  return some;
 }
 
 // One at a time: 64 large ones would be gigabytes.
@@ -112,10 +117,11 @@ class Export final : public Command {
     check_flags();
     const WeightType type = weight_type();
     const auto [file, model] = model_of_run(run_);
-    const std::vector<fs::path> checked = check_.empty() ? std::vector<fs::path>() : pictures_of(check_);
-    std::vector<fs::path> inputs = checked;
-    inputs.push_back(file);
-    check_outputs({{"--onnx", onnx_}, {"--safetensors", safetensors_}}, inputs);
+    const std::vector<fs::path> pictures = check_.empty() ? std::vector<fs::path>() : pictures_of(check_);
+    const std::vector<fs::path> checked = some_of(pictures);
+    const std::vector<Output> outputs = {{"--onnx", onnx_}, {"--safetensors", safetensors_}};
+    check_outputs(outputs, {file});
+    check_outputs(outputs, [&] { return pictures; });
     for (const auto& [flag, written] :
          {std::pair("--onnx", onnx_), std::pair("--safetensors", safetensors_)}) {
       if (!written.empty() && kind_of(written) == PathKind::other)

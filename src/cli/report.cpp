@@ -63,7 +63,7 @@ class Report final : public Command {
     for (const fs::path& folder : folders) {
       ReportedRun& run = reported.emplace_back(load_run(folder));
       if (runs_.size() == 1 && folder != runs_.front()) run.curves.name = folder.filename().string();
-      add_answers(folder, run);
+      add_answers(folder, run, out);
     }
     std::shared_ptr<std::function<void(std::int64_t)>> bar;
     const std::string page =
@@ -88,7 +88,7 @@ class Report final : public Command {
 
   // What its network says of its test set, and its pictures. Without a model, or where the data is no longer
   // what it was, the page goes without.
-  void add_answers(const fs::path& folder, ReportedRun& run) {
+  void add_answers(const fs::path& folder, ReportedRun& run, const fs::path& out) {
     const std::string without = "; the page of it has no answers and no pictures";
     const bool has_config = path_exists(folder / report::kConfigFile);
     std::optional<RunModel> found = has_config ? model_in(folder) : std::nullopt;
@@ -102,6 +102,7 @@ class Report final : public Command {
     std::optional<Model> model;
     try {
       model.emplace(std::move(found->model), settings::engine_options(chosen));
+      say_other_device(model->engine().device(), chosen, false);
     } catch (const ConfigError& error) {  // this machine may not have what the run had
       if (argument("precision").given || argument("isa").given || argument("device").given) throw;
       say(fmt::format("note: {}: {}; --precision f32 may do{}", folder.string(),
@@ -113,7 +114,7 @@ class Report final : public Command {
       say(fmt::format("note: {}: {}; --data says where it is now{}", folder.string(), error.what(), without));
     };
     try {
-      sets = settings::open_data(chosen, told_scan(false));
+      sets = settings::open_data(chosen, keeping(told_scan(false), {{"--out", out.string()}}));
     } catch (const IoError& error) {
       if (other_data()) throw;
       return has_no_data(error);

@@ -48,7 +48,7 @@ std::vector<std::string> notes_of(const data::FolderScan& scan) {
     notes.emplace_back("val/ is what a training is watched on, test/ what it is tested on at its end");
   }
   for (const std::string& name : scan.classes) {
-    if (scan.has(data::Part::none) && data::part_called(name) != data::Part::none)
+    if (data::part_called(name) != data::Part::none && scan.has(data::Part::none))
       notes.push_back(printable(name) +
                       "/ is a class: it is no part without train/ and one of val/ and test/");
   }

@@ -34,6 +34,7 @@ class Seeds {
     for (std::int64_t n = 0; n < count() && stop_signal() == 0; ++n) {
       const std::uint64_t seed = seed_of(n);
       const fs::path folder = folder_of(n);
+      refuse_link(folder);
       report::check_files(folder);
       if (!first_.quiet) say(fmt::format("seed {} ({} of {})", seed, n + 1, count()));
       const bool ended = !longer_ && has_ended(folder);

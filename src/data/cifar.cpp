@@ -98,6 +98,11 @@ Dataset load(const DataSource& source, const Variant& variant, Split split, cons
                         : tilde);
     }
   }
+  for (const auto& names : {variant.train, variant.test, {variant.class_names}}) {
+    for (const std::string& name : names) {
+      if (options.opening) options.opening(folder / name);
+    }
+  }
   Examples examples;
   for (const std::string& name : files) append_records(folder / name, source, variant, examples);
   const Preprocessing preprocessing = preprocessing_of(options, 3);

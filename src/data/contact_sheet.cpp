@@ -21,23 +21,25 @@ std::string label_of(const Dataset& dataset, std::int64_t k) {
   return ascii ? name : "class " + std::to_string(k);
 }
 
-// Where the cells of a sheet are: each example of a class has `versions` of them.
+// Where the cells of a sheet are: each example of a class has `versions` of them, or as many as fit into a row.
 class Layout {
  public:
   Layout(const Dataset& dataset, std::int64_t columns, std::int64_t versions)
       : height_(dataset.example_shape()[1]),
         width_(dataset.example_shape()[2]),
-        versions_(versions),
         scale_(height_ >= kLarge ? 2 : 1) {
     constexpr std::int64_t kMostArea = 1 << 24;
-    const std::int64_t example = versions * (width_ + kGap) + kSpace;
-    examples_ = std::clamp<std::int64_t>(kMostArea / (row() * example), 1,
-                                         std::max<std::int64_t>(1, columns / versions));
+    versions_ = std::clamp<std::int64_t>((images::kMostPixels - kGap) / (width_ + kGap), 1, versions);
+    const std::int64_t example = versions_ * (width_ + kGap) + kSpace;
+    const std::int64_t most_examples =
+        std::min(kMostArea / (row() * example), (images::kMostPixels - kGap + kSpace) / example);
+    examples_ = std::clamp<std::int64_t>(most_examples, 1, std::max<std::int64_t>(1, columns / versions_));
     const std::int64_t most_rows =
         std::min(kMostArea / (row() * examples_ * example), (images::kMostPixels - kGap) / row());
     rows_ = std::clamp<std::int64_t>(most_rows, 1, std::ssize(dataset.classes()));
   }
 
+  std::int64_t versions() const { return versions_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t examples() const { return examples_; }  // of a row
   std::int64_t sheet_height() const { return rows_ * row() + kGap; }
@@ -58,7 +60,7 @@ class Layout {
 
   std::int64_t row() const { return images::kTextHeight * scale_ + height_ + 2 * kGap; }
 
-  std::int64_t height_, width_, versions_, scale_, examples_ = 1, rows_ = 1;
+  std::int64_t height_, width_, scale_, versions_ = 1, examples_ = 1, rows_ = 1;
 };
 
 // One example of the sheet.
@@ -93,8 +95,7 @@ void put(Image& sheet, const Layout& layout, const Batch& batch, std::span<const
 }  // namespace
 
 Image contact_sheet(const Dataset& dataset, const SheetOptions& options) {
-  const std::int64_t versions = options.augment.empty() ? 1 : 1 + kEpochs;
-  const Layout layout(dataset, options.columns, versions);
+  const Layout layout(dataset, options.columns, options.augment.empty() ? 1 : 1 + kEpochs);
   std::vector<std::int64_t> indices;
   std::vector<Place> places;
   std::vector<std::int64_t> filled(static_cast<std::size_t>(layout.rows()));  // examples of a row
@@ -124,7 +125,8 @@ Image contact_sheet(const Dataset& dataset, const SheetOptions& options) {
       .batch_size = kBatch, .threads = default_threads(), .layout = ImageLayout::nhwc, .seed = options.seed};
   show(Loader(dataset, loading), 0);
   loading.augment = options.augment;
-  for (std::int64_t version = 1; version < versions; ++version) show(Loader(dataset, loading), version);
+  for (std::int64_t version = 1; version < layout.versions(); ++version)
+    show(Loader(dataset, loading), version);
   return sheet;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -44,8 +45,11 @@ std::int64_t bytes_of(std::uint8_t type) {
   return type == 0x08 ? 1 : type == 0x0b ? 2 : type == 0x0c ? 4 : 0;
 }
 
+// Given the first extent, before anything is read behind the header.
+using CountCheck = std::function<void(std::int64_t count)>;
+
 // Never unpacks more than the header declares and one byte, so that a small file cannot fill the memory.
-Idx read_idx(const fs::path& path, const Content& kind) {
+Idx read_idx(const fs::path& path, const Content& kind, const CountCheck& check_count = {}) {
   const std::string name = path.string();
   PackedFile file(path);
   const auto read_header = [&](std::span<std::uint8_t> bytes) {
@@ -79,6 +83,7 @@ Idx read_idx(const fs::path& path, const Content& kind) {
     count *= extent;
     idx.extents.push_back(extent);
   }
+  if (check_count) check_count(idx.extents.front());
   idx.values = file.read(count + 1);
   const auto got = static_cast<std::int64_t>(idx.values.size());
   if (got < count) {
@@ -93,10 +98,10 @@ Idx read_idx(const fs::path& path, const Content& kind) {
   return idx;
 }
 
-std::vector<std::int64_t> read_labels(const fs::path& path) {
-  const Idx idx = read_idx(path, kLabels);
+template <class Each>
+void for_each_label(const fs::path& path, const CountCheck& check_count, const Each& each) {
+  const Idx idx = read_idx(path, kLabels, check_count);
   const std::int64_t row = idx.bytes * (idx.extents.size() > 1 ? idx.extents[1] : 1);
-  std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < idx.extents[0]; ++i) {
     std::int64_t label = 0;
     for (std::int64_t k = 0; k < idx.bytes; ++k)
@@ -107,9 +112,8 @@ std::vector<std::int64_t> read_labels(const fs::path& path) {
       throw FormatError(fmt::format("{}: label {} of example {}", path.string(), label, i),
                         "labels are whole numbers from 0");
     }
-    labels.push_back(label);
+    each(label);
   }
-  return labels;
 }
 
 // Pictures [n][height][width][channels].
@@ -256,9 +260,9 @@ std::pair<std::int64_t, std::int64_t> range_of(const Files& files, std::size_t o
   auto [least, most] = std::minmax_element(labels.begin(), labels.end());
   std::pair<std::int64_t, std::int64_t> range(*least, *most);
   if (const fs::path& other = files.labels[1 - own]; !other.empty()) {
-    const std::vector<std::int64_t> more = read_labels(other);
-    const auto [least_of_it, most_of_it] = std::minmax_element(more.begin(), more.end());
-    range = {std::min(range.first, *least_of_it), std::max(range.second, *most_of_it)};
+    for_each_label(other, {}, [&](std::int64_t label) {
+      range = {std::min(range.first, label), std::max(range.second, label)};
+    });
   }
   if (range.second - range.first >= static_cast<std::int64_t>(kMostClasses)) {
     throw FormatError(
@@ -273,14 +277,21 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
   const Files files = files_of(folder, family);
   const fs::path images_path = need_file(folder, files.images[own], images_name(split), family);
   const fs::path labels_path = need_file(folder, files.labels[own], labels_name(split), family);
+  for (const auto& paths : {files.images, files.labels}) {
+    for (const fs::path& path : paths) {
+      if (options.opening && !path.empty()) options.opening(path);
+    }
+  }
   Pictures images = read_pictures(images_path);
-  const std::vector<std::int64_t> labels = read_labels(labels_path);
-  const auto count = static_cast<std::int64_t>(labels.size());
-  if (images.count != count) {
+  const auto check_count = [&](std::int64_t count) {
+    if (images.count == count) return;
     throw FormatError(fmt::format("{} images in {}, but {} labels in {}", images.count, images_path.string(),
                                   count, labels_path.string()),
                       "the two files do not belong together");
-  }
+  };
+  std::vector<std::int64_t> labels;
+  labels.reserve(static_cast<std::size_t>(images.count));
+  for_each_label(labels_path, check_count, [&](std::int64_t label) { labels.push_back(label); });
   if (images.height > images::kMostPixels || images.width > images::kMostPixels) {
     throw FormatError(fmt::format("{}: images of {}x{}, sides of at most {} pixels are supported",
                                   images_path.string(), images.height, images.width, images::kMostPixels),

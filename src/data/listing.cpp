@@ -101,7 +101,8 @@ class Walk {
       visit_folder(path, depth, {at.st_dev, at.st_ino});
     } else if (!S_ISREG(at.st_mode)) {
       ++found_.others["(no file)"];
-    } else if (is_called_picture(path) || (!is_called_text(path) && begins_as_picture(dir_ / path))) {
+    } else if (is_called_picture(path) ||
+               (at.st_size > 0 && !is_called_text(path) && begins_as_picture(dir_ / path))) {
       constexpr std::uint64_t kSecond = 1'000'000'000;  // nanoseconds; from 2262 on the count wraps around
       const std::uint64_t time = static_cast<std::uint64_t>(at.st_mtim.tv_sec) * kSecond +
                                  static_cast<std::uint64_t>(at.st_mtim.tv_nsec);

@@ -38,7 +38,7 @@ std::int64_t PackedFile::read(std::span<std::uint8_t> out) {
 std::vector<std::uint8_t> PackedFile::read(std::int64_t most) {
   // Reserved is what the file can possibly hold: a wrong `most` must cost nothing.
   const std::int64_t possible =
-      (file_.size() + static_cast<std::int64_t>(kInput)) * (gzip_ ? kMostExpansion : 1);
+      (std::min(file_.size(), most) + static_cast<std::int64_t>(kInput)) * (gzip_ ? kMostExpansion : 1);
   std::vector<std::uint8_t> bytes;
   bytes.reserve(static_cast<std::size_t>(std::min(most, possible)));
   constexpr std::int64_t kBlock = 1 << 20;

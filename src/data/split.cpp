@@ -91,12 +91,17 @@ std::vector<Split> split_of(const FolderScan& scan, double val_split, std::uint6
     }
   }
   // A class whose every picture is there many times has none so far: the one that is there least often.
+  std::vector<std::vector<SamePicture*>> left(missing.size());  // by class
+  for (SamePicture& group : groups) {
+    if (group.files.empty()) continue;
+    for (const auto& [label, files] : group.by_class) left[static_cast<std::size_t>(label)].push_back(&group);
+  }
   for (std::size_t label = 0; label < missing.size(); ++label) {
     if (missing[label] < 1 || missing[label] != wanted[label]) continue;
     SamePicture* least = nullptr;
-    for (SamePicture& group : groups) {
-      if (group.files.empty() || !group.by_class.contains(static_cast<std::int32_t>(label))) continue;
-      if (leaves(group) && (least == nullptr || group.files.size() < least->files.size())) least = &group;
+    for (SamePicture* const group : left[label]) {
+      if (group->files.empty() || !leaves(*group)) continue;
+      if (least == nullptr || group->files.size() < least->files.size()) least = group;
     }
     if (least != nullptr) test_on(*least);
   }

@@ -361,6 +361,7 @@ std::unique_ptr<PlannedEngine> make_gpu_engine(Network network, const EngineOpti
 
 std::unique_ptr<PlannedEngine> make_gpu_inference_engine(Network network, const EngineOptions& options,
                                                          const resnet_device_api& api, int number) {
+  network.train.reset();  // nothing trains it
   return std::make_unique<GpuInferenceEngine>(std::move(network), options, api, number);
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/json.h"
 #include "base/sha256.h"
@@ -331,9 +332,13 @@ class Page {
       return std::vector<std::int64_t>{of.least, of.median, of.most};
     };
     Json classes = Json::list(), pictures = Json::object(), samples = Json::list();
+    std::unordered_map<std::string_view, const data::Survey::Class*> counted;
+    for (const data::Survey::Class& of : found.classes) counted.emplace(of.name, &of);
+    std::unordered_map<std::string_view, std::size_t> places;
     for (const std::string& name : test.classes()) {
-      const auto of = std::ranges::find(found.classes, name, &data::Survey::Class::name);
-      const auto counts = of != found.classes.end() ? *of : data::Survey::Class();
+      places.emplace(name, places.size());
+      const auto of = counted.find(name);
+      const auto counts = of != counted.end() ? *of->second : data::Survey::Class();
       classes.push_back(
           Json::list(std::vector<Json>{name_text(name), counts.train, counts.test, counts.validation}));
     }
@@ -345,8 +350,9 @@ class Page {
     for (const auto& [example, uri] : set.samples) {
       if (uri.empty()) continue;
       const std::string& name = train.classes()[static_cast<std::size_t>(train.label(example))];
-      const auto place = std::ranges::find(test.classes(), name) - test.classes().begin();
-      samples.push_back(Json::list(std::vector<Json>{place, name_text(train.source().name(example)), uri}));
+      const auto place = places.find(name);
+      const auto at = static_cast<std::int64_t>(place == places.end() ? places.size() : place->second);
+      samples.push_back(Json::list(std::vector<Json>{at, name_text(train.source().name(example)), uri}));
     }
     return Json::object({{"name", name_text(test.name())},
                          {"train", found.train},

@@ -63,7 +63,8 @@ class ResultReader {
 FitResult read_result(const std::filesystem::path& path) {
   Json object;
   try {
-    object = parse_json(read_text(path));
+    constexpr std::size_t kMostPlan = std::size_t{1} << 20U;  // bytes: a long run may change its steps often
+    object = parse_json(read_text(path), {.text = kMostPlan});
   } catch (const FormatError& error) {
     throw FormatError(fmt::format("{}: {}", path.string(), error.what()), "is it the result.json of a run?");
   }

@@ -100,6 +100,9 @@ std::string to_toml(const Settings& settings) {
     const bool bare = !value.empty() && value.find(',') == std::string::npos;  // as TOML has them
     result += o.name + " = " + (o.text || !bare ? toml_quoted(value) : value) + "\n";
   }
+  if (result.size() > kMostTomlBytes)  // nothing could go on with such a run
+    throw ConfigError(fmt::format("the settings have {} bytes, more than {}", result.size(), kMostTomlBytes),
+                      "give shorter ones: --freeze layer1 means all that is in it");
   return result;
 }
 

@@ -55,7 +55,8 @@ void add_run(Table& table) {
               {"shuffled", "balanced"}, &Settings::sampler)
       .fields = {"FitOptions::balanced"};
   table
-      .number("accumulate", "batches of a step, whose gradients are added", 1, 1 << 20, &Settings::accumulate)
+      .number("accumulate", "batches of a step, whose gradients are averaged", 1, 1 << 20,
+              &Settings::accumulate)
       .fields = {"FitOptions::accumulate"};
   table
       .choice("on-nan", "POLICY",

@@ -19,6 +19,7 @@
 #include "resnet/version.h"
 #include "train/average.h"
 #include "train/batches.h"
+#include "train/diagnosis.h"
 
 namespace resnet::train {
 namespace {
@@ -96,7 +97,8 @@ RunState run_from_json(const std::string& text) {
       value = found->whole();
       const bool may_be_none = &value == &run.evaluated_at || &value == &run.top_steps ||
                                &value == &run.bad_at || &value == &run.back_to;
-      if (value < (may_be_none ? -1 : 0) || value > kMostCounted)
+      const std::int64_t most = &value == &run.rollbacks ? kMostRollbacks : kMostCounted;
+      if (value < (may_be_none ? -1 : 0) || value > most)
         refuse(fmt::format("{}: '{}' is out of range", kRunKey, name));
     } else {
       if (found == nullptr || !(found->is_float() || found->is_whole()))

@@ -189,7 +189,9 @@ Comparison compare_layers(const ModelFile& model, const State& activations, cons
     if (id != computed) {
       const Graph part = cut_behind(graph, id);
       tolerance = tolerance_of(part, options.precision);
-      here = make_engine({part, {}, state_for(part, model.state)}, options)->infer(input.view<float>());
+      const auto engine = make_engine({part, {}, state_for(part, model.state)}, options);
+      here = engine->infer(input.view<float>());
+      result.device = engine->device();
       computed = id;
     }
     LayerComparison layer{.name = entry->first, .shape = entry->second.shape(), .tolerance = tolerance};

@@ -91,9 +91,10 @@ class OfAnyShape {
         pool_(options.threads > 0 ? options.threads : model.engine().device().threads) {}
 
   void run() {
-    const std::int64_t most = 4 * std::int64_t{pool_.threads()};  // that are prepared at once
-    for (std::int64_t first = 0; first < files_.size(); first += most) {
-      std::vector<Tensor> pictures(static_cast<std::size_t>(std::min(most, files_.size() - first)));
+    const std::int64_t most = 4 * std::min<std::int64_t>(pool_.threads(), options_.batch_size);
+    std::int64_t round = 1;  // that are prepared at once: more while they are small
+    for (std::int64_t first = 0; first < files_.size();) {
+      std::vector<Tensor> pictures(static_cast<std::size_t>(std::min(round, files_.size() - first)));
       std::vector<std::exception_ptr> failures(pictures.size());
       pool_.parallel_for(std::ssize(pictures), [&](std::int64_t i, int) {
         const auto at = static_cast<std::size_t>(i);
@@ -106,8 +107,11 @@ class OfAnyShape {
       for (const std::exception_ptr& failure : failures) {
         if (failure != nullptr) std::rethrow_exception(failure);
       }
-      for (std::int64_t i = 0; i < std::ssize(pictures); ++i)
-        take(first + i, std::move(pictures[static_cast<std::size_t>(i)]));
+      std::int64_t elements = 0;
+      for (const Tensor& picture : pictures) elements += picture.shape().elements();
+      round = 2 * elements <= data::kMostOfABatch ? std::min(2 * round, most)
+                                                  : std::max<std::int64_t>(1, round / 2);
+      for (Tensor& picture : pictures) take(first++, std::move(picture));
     }
     answer_all();
   }
@@ -139,11 +143,20 @@ class OfAnyShape {
   void answer_all() {
     while (!waiting_.empty()) {
       const auto count = static_cast<std::int64_t>(std::bit_floor(waiting_.size()));
-      const Tensor logits = train::outputs_of(
-          model_, std::span(waiting_).first(static_cast<std::size_t>(count)), options_.views);
+      std::string error;  // of pictures of this size
+      Tensor logits;
+      try {
+        logits = train::outputs_of(model_, std::span(waiting_).first(static_cast<std::size_t>(count)),
+                                   options_.views);
+      } catch (const ShapeError& refused) {
+        error = refused.what();
+      }
       waiting_.erase(waiting_.begin(), waiting_.begin() + count);
-      for (std::int64_t n = 0; n < count; ++n, ++first_)
-        done_({files_.path(first_), {}, model_.top_of(logits, n, options_.top)});
+      for (std::int64_t n = 0; n < count; ++n, ++first_) {
+        Prediction prediction{files_.path(first_), error, {}};
+        if (error.empty()) prediction.top = model_.top_of(logits, n, options_.top);
+        done_(prediction);
+      }
     }
   }
 

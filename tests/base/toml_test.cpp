@@ -90,7 +90,12 @@ TEST(Toml, RefusesWhatWouldOverflowTheStackInsideTheLibrary) {
                                   "x = '" + repeated("a", 1 << 16) + "'\n"}) {
     EXPECT_THROW(parse_toml(text, "file"), FormatError) << text.substr(0, 20);
   }
-  EXPECT_EQ(parse_toml("x = '" + repeated("../", 300) + "'\n", "file").size(), 1U);
+  for (const std::string& front :
+       std::vector<std::string>{"x = ['a', ", R"(x = ['\', )", "# don't\nx = ", R"(x = ["a\"", )",
+                                "x = ['''\nb''', ", "x = [\"\"\"\nb\"\"\", ", "x = 'a'\r\ny = "})
+    EXPECT_THROW(parse_toml(front + repeated("[", 20'000), "file"), FormatError) << front;
+  for (const std::string quote : {"'", "\""})  // within a text nothing nests
+    EXPECT_EQ(parse_toml("x = " + quote + repeated("../[{", 3000) + quote + "\n", "file").size(), 1U);
 }
 
 }  // namespace

@@ -112,6 +112,22 @@ TEST_F(Claim, OfAFolderWithCheckpointsIsRefused) {
   }
 }
 
+TEST_F(Claim, OfAFolderWhoseCheckpointsLeadElsewhereIsRefused) {
+  fs::create_directory("precious");
+  fs::create_directory("run");
+  fs::create_directory_symlink("../precious", fs::path("run") / report::kCheckpoints);
+  EXPECT_THAT(test::message_of<IoError>([] { const RunClaim claim("run", "resnet18"); }),
+              HasSubstr("run/checkpoints is a link"));
+  EXPECT_THAT(test::message_of<IoError>([] { RunClaim::of_run("run"); }),
+              HasSubstr("run/checkpoints is a link"));
+}
+
+TEST_F(Claim, IsCalledWithoutTheSlashBehindItsName) {
+  EXPECT_EQ(RunClaim("run/", "resnet18").folder(), "run");
+  fs::create_directory("run");
+  EXPECT_EQ(RunClaim::of_run("run//").folder(), "run");
+}
+
 TEST_F(Claim, WhereNoFolderCanBeLockedIsOfWhoMakesTheFirstFile) {
   class Lockless final : public test::PassedOn {
    public:

@@ -128,6 +128,33 @@ TEST(ContactSheet, IsNoHigherThanAPictureMayBe) {
   EXPECT_NO_THROW(images::encode_png(sheet));
 }
 
+// One row of pixels, as wide as it is told.
+class Stripes final : public Dataset::Source {
+ public:
+  explicit Stripes(std::int64_t width) : width_(width) {}
+  std::int64_t size() const override { return 20; }
+  std::int32_t label(std::int64_t) const override { return 0; }
+  void image(std::int64_t, Image& out) const override {
+    out = {1, width_, 1, std::vector<std::uint8_t>(static_cast<std::size_t>(width_), 7)};
+  }
+
+ private:
+  std::int64_t width_;
+};
+
+TEST(ContactSheet, IsNoWiderThanAPictureMayBe) {
+  for (const std::int64_t width : {5000, 20000, 40000}) {
+    const Dataset stripes(std::make_shared<Stripes>(width), "stripes", {"x"}, {}, Shape{1, 1, width});
+    for (const bool changed : {false, true}) {
+      const Image sheet =
+          contact_sheet(stripes, {.augment = changed ? Augmentation{Flip{}} : Augmentation{}});
+      EXPECT_LE(sheet.width, images::kMostPixels);
+      EXPECT_GE(sheet.width, images::kMostPixels / 2);
+      EXPECT_NO_THROW(images::encode_png(sheet));
+    }
+  }
+}
+
 TEST(Survey, NamesTheClassesWithoutExamples) {
   EXPECT_THAT(classes_without_examples(slopes({0, 2, 0}, {"a", "b", "c", "d"})), ElementsAre("b", "d"));
   EXPECT_THAT(classes_without_examples(slopes({0, 1})), ElementsAre());

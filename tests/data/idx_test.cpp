@@ -324,6 +324,7 @@ TEST_F(IdxFiles, AreRefusedWithOneLineThatSaysWhy) {
       {"too wide", "images-idx3", idx(8, {3, 1, 65536}, Bytes(3 * 65536)), "images of 1x65536"},
       {"bomb", "images-idx3", gzip(idx(8, {3, 2, 2}, Bytes(12)), 4), "trailing bytes, more than the 12"},
       {"count differs", "labels-idx1", idx(8, {2}, {2, 0}), "3 images in"},
+      {"more labels than memory", "labels-idx1", idx(8, {0xFFFFFFFF}, {}), "but 4294967295 labels in"},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.what);

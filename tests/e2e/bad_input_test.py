@@ -232,6 +232,12 @@ for written in (photo, HERE / "link.png"):
     for command in (["data", HERE / "photos", "--sheet"], ["data", HERE / "photos", "--resize", "32", "--save-batches"],
                     ["eval", trained, "--data", f"folder:{HERE / 'photos'}", "--mistakes"]):
         check(f"{command[0]} in place of a picture", [*command, written], 2, "is read, and would be lost")
+check("a report in place of a picture", ["report", trained, "--data", f"folder:{HERE / 'photos'}", "--out", photo], 2,
+      "is read, and would be lost")
+assert len(list(good.iterdir())) == 4
+for path in good.iterdir():  # also what of it is not read
+    for command in (["data", f"idx:{good}", "--sheet"], ["eval", trained, "--save-predictions"], ["report", trained, "--out"]):
+        check(f"{command[0]} in place of {path.name}", [*command, path], 2, "is read, and would be lost")
 check("plot of nothing", ["plot", missing], 1, "metrics.csv")
 check("bench of a flag without use", ["bench", "train", "--batch-size", "8"], 2, "no use for --batch-size", "--input")
 check("bench of the loader's network", ["bench", "loader", "--check"], 2, "no use for --check")

@@ -55,7 +55,10 @@ for i in range(3):
 facts = json.loads(run("export", "run", "--onnx", "net.onnx", "--with-preprocessing", "--check", "pictures", "--json").stdout)
 assert facts["onnx"]["pictures"] == 3 and facts["onnx"]["input_deviation"] == 0, facts
 run("export", "run", "--onnx", "net.onnx", "--check", "nowhere", code=1, says="nowhere")
-run("export", "run", "--onnx", "pictures/0.png", "--check", "pictures", code=2, says="is read, and would be lost")
+for i in range(3, 100):  # more than are tried
+    os.link("pictures/0.png", f"pictures/{i}.png")
+for i in range(0, 100, 9):
+    run("export", "run", "--onnx", f"pictures/{i}.png", "--check", "pictures", code=2, says="is read, and would be lost")
 
 # In full precision it is the model file itself.
 run("export", "run", "--safetensors", "copy.safetensors")

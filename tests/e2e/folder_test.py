@@ -164,15 +164,16 @@ said = process.communicate(timeout=TIMEOUT)[1]
 assert process.returncode == 130 and "note: removed was moved or removed" in said, said
 assert {"config.toml", "metrics.csv", "model.safetensors", "result.json"} <= digest_of(HERE / "removed").keys()
 run("eval", "removed")
-process = start_long("moved")
-os.rename(HERE / "moved", HERE / "moved away")
-(HERE / "moved").mkdir()
-(HERE / "moved" / "notes").write_text("another's")
-process.send_signal(signal.SIGINT)
-said = process.communicate(timeout=TIMEOUT)[1]
-assert process.returncode == 1 and said.endswith("hint: the model is in moved-2\n"), said
-assert digest_of(HERE / "moved") == {"notes": b"another's"}
-run("eval", "moved-2")
+for name, given in (("moved", "moved"), ("completed", "completed/")):  # as a shell completes it
+    process = start_long(given)
+    os.rename(HERE / name, HERE / f"{name} away")
+    (HERE / name).mkdir()
+    (HERE / name / "notes").write_text("another's")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 1 and said.endswith(f"hint: the model is in {name}-2\n"), said
+    assert digest_of(HERE / name) == {"notes": b"another's"}
+    run("eval", f"{name}-2")
 
 # Signals of one burst, as coreutils' timeout sends them, are one request: the run is saved.
 burst = start_long("burst")

@@ -3,9 +3,11 @@
 from beginning to end, interrupted, resumed, and with a device that fails; and a line of what and a line of hint for whatever is
 missing."""
 import json
+import math
 import os
 import re
 import shutil
+import struct
 
 from program import HERE, put, put_noise, result_of, run
 
@@ -80,6 +82,20 @@ assert "device" not in run("eval", "whole", **NO_DRIVER).stderr  # a machine wit
 run(*RUN, "--out", "plain", says="device: cpu (no NVIDIA driver)\n", **NO_DRIVER)
 assert trained("small", "--steps", "1", says=" MiB of memory left, and work on images [4,1,16,16] needs ",
                **on("memory=50000"))["device"] == "cpu"
+
+# Whatever answers says on what, also where a network is laid beside another program's and in a report.
+tensors = {"input": [1, 1, 16, 16], "output": [1, 10]}
+header, begin = {}, 0
+for name, shape in tensors.items():
+    size = 4 * math.prod(shape)
+    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, begin + size]}
+    begin += size
+text = json.dumps(header).encode()
+put("zeros.safetensors", struct.pack("<Q", len(text)) + text + bytes(begin))
+for command in (("report", "whole", "--out", "whole.html"), ("compare", "whole", "zeros.safetensors")):
+    code = 1 if command[0] == "compare" else 0  # no network answers with zeros
+    run(*command, code=code, says="device: cuda:0 (Emulated GPU 0)\n", **on())
+    assert "device" not in run(*command, code=code, **NO_DRIVER).stderr, command
 
 # A device that was named is taken, or missed in two lines, before there is a folder.
 for device, where, code, says, hint in (

@@ -92,7 +92,7 @@ told = run(*bare, "--out", "bare").stderr
 assert "classes: katze, 犬\n" in told and "settings: model resnet18, recipe scratch, batch-size 128, epochs 30, steps 1, " in told, told
 for given, model, recipe in (((), "resnet18", "scratch"), (("--init", "bare/model.safetensors"), "resnet18", "finetune"),
                              (("--recipe", "chapter"), "d2l_resnet18", "chapter"), (("--model", "resnet34"), "resnet34", "scratch"),
-                             (("--lr", "0.01"), "resnet18", "scratch")):
+                             (("--lr", "0.01"), "resnet18", "scratch"), (("--recipe", "scratch"), "resnet18", "scratch")):
     run(*bare, *given, "--out", "chosen")
     chosen = tomllib.loads((HERE / "chosen/config.toml").read_text())
     assert (chosen["model"], chosen["recipe"]) == (model, recipe), (given, chosen)

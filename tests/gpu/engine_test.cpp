@@ -336,8 +336,7 @@ TEST(EmulatedGpuEngine, RefusesFunctionsOfAnotherVersionAndDevicesThatAreNotTher
 }
 
 TEST(EmulatedGpuEngine, ThatOnlyAnswersKeepsItsState) {
-  Network network = network_of(kCase);
-  network.train.reset();
+  const Network network = network_of(kCase);
   const auto engine = engine::make_gpu_inference_engine(network, {}, test::tested_device(), 0);
   const Examples e = test::examples(kCase.images, 5);
   EXPECT_LE(

@@ -1,16 +1,19 @@
 // A Model that several threads use, or a child of fork().
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
 #include <thread>
 
+#include "base/files.h"
 #include "base/random.h"
 #include "resnet/error.h"
 #include "resnet/model_file.h"
 #include "resnet/predict.h"
 #include "support/in_child.h"
 #include "support/networks.h"
+#include "support/scratch_folder.h"
 
 namespace resnet {
 namespace {
@@ -49,6 +52,29 @@ TEST(Model, PredictsNoFilesAndChecksItsOptions) {
   const std::vector<std::uint8_t> none;
   EXPECT_THROW(predict(shared, none, {.top = 0}), ConfigError);
   EXPECT_THROW(predict(shared, none, {.top = -1}), ConfigError);
+}
+
+// Without a resize a picture is as large as it comes; 5x5 pixels are the least that this one can see.
+TEST(Model, PredictsTheOthersWhereAPictureDoesNotFit) {
+  nn::Sequential net{nn::Conv2d(1, 4, {.kernel = 5}), nn::GlobalAvgPool2d(), nn::Flatten(), nn::Linear(4, 3)};
+  nn::init(net, net.scheme(), 3);
+  Network network = network_of(net, {1, 1, 16, 16});
+  const Model seeing({std::move(network.state), std::move(network.eval), {}, {"a", "b", "c"}},
+                     {.threads = 2});
+  const ScratchFolder folder;
+  std::vector<std::filesystem::path> files;
+  for (const int side : {8, 8, 3, 3, 9, 4, 8, 200, 8, 8, 8, 8, 7}) {
+    files.push_back(folder.path() / (std::to_string(files.size()) + ".pgm"));
+    write_file(files.back(), fmt::format("P5 {} {} 255\n", side, side) +
+                                 std::string(static_cast<std::size_t>(side * side), 'x'));
+  }
+  const std::vector<Prediction> answers = predict(seeing, files, {.batch_size = 2});
+  ASSERT_EQ(answers.size(), files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    EXPECT_EQ(answers[i].file, files[i]);
+    EXPECT_EQ(answers[i].error.empty(), i != 2 && i != 3 && i != 5) << i << ": " << answers[i].error;
+    EXPECT_EQ(answers[i].top.empty(), !answers[i].error.empty());
+  }
 }
 
 TEST(ModelThreads, ClassifyAtOnceAsOneAfterTheOther) {

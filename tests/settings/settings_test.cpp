@@ -91,6 +91,17 @@ TEST(Toml, GivesBackTheSettingsThatItWasWrittenFrom) {
   EXPECT_EQ(values(from_toml(to_toml({}), "config.toml")), values({}));
 }
 
+TEST(Toml, HoldsSettingsOfAnyLengthThatCanBeReadAgain) {
+  std::string names = "layer1.0.conv1.weight";
+  for (int i = 0; i < 500; ++i) names += ",layer1.0.conv1.weight";
+  Settings settings;
+  option("freeze").set(settings, names);
+  EXPECT_EQ(values(from_toml(to_toml(settings), "config.toml")), values(settings));
+  for (int i = 0; i < 3; ++i) names += "," + names;
+  option("freeze").set(settings, names);
+  EXPECT_THROW(to_toml(settings), ConfigError) << "a run that nothing could resume";
+}
+
 TEST(Toml, IsCompleteButForWhatIsUnset) {
   const Settings settings;
   const std::string text = to_toml(settings);

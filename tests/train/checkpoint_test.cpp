@@ -345,6 +345,9 @@ TEST_F(Checkpoints, SayWhatIsWrongInThem) {
   for (const char* text : {"-1", "9007199254740993"})
     EXPECT_THAT(with("steps", text), HasSubstr("'steps' is out of range")) << text;
   EXPECT_THAT(with("evaluated_at", "-2"), HasSubstr("'evaluated_at' is out of range"));
+  EXPECT_EQ(with("rollbacks", "5"), "read");
+  for (const char* text : {"6", "2147483648", "4294967291"})  // of which the rate's power would overflow
+    EXPECT_THAT(with("rollbacks", text), HasSubstr("'rollbacks' is out of range")) << text;
   for (const char* text : {"", "{}", "7"})
     EXPECT_THAT(with("step_changes", text), HasSubstr("no list 'step_changes'")) << text;
   EXPECT_EQ(with("step_changes", "[[4,5]]"), "read");
