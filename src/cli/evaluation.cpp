@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
-#include <string_view>
 #include <utility>
 
 #include "base/files.h"
+#include "base/places.h"
 #include "report/run_record.h"
 #include "resnet/report.h"
 
@@ -38,9 +37,9 @@ data::Dataset with_classes_of(const Model& model, const data::Dataset& test) {
         fmt::format("the network knows {} classes, {} has {}", ours.size(), test.name(), theirs.size()),
         hint);
   }
-  const std::set<std::string_view> known(ours.begin(), ours.end());
+  const Places known(ours);
   for (std::size_t k = 0; k < theirs.size(); ++k) {
-    if (known.contains(theirs[k])) continue;
+    if (known.of(theirs[k])) continue;
     throw FormatError(
         fmt::format("the network knows a class '{}' where {} has '{}'", ours[k], test.name(), theirs[k]),
         hint);

@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <initializer_list>
 #include <mutex>
-#include <string_view>
-#include <unordered_map>
 
+#include "base/places.h"
 #include "base/sha256.h"
 #include "base/text.h"
 #include "resnet/data.h"
@@ -105,17 +104,16 @@ class ContentHash {
 
 Dataset Dataset::with_classes(const std::vector<std::string>& classes) const {
   if (classes == classes_) return *this;
-  std::unordered_map<std::string_view, std::int32_t> known;
-  for (std::size_t k = 0; k < classes.size(); ++k) known.emplace(classes[k], static_cast<std::int32_t>(k));
+  const Places known(classes);
   std::vector<std::int32_t> labels;
   for (const std::string& name : classes_) {
-    const auto found = known.find(name);
-    if (found == known.end()) {
+    const std::optional<std::size_t> place = known.of(name);
+    if (!place) {
       throw FormatError(name_ + ": its class '" + shown(name, 60) + "' is not one of the " +
                             std::to_string(classes.size()) + " that are known",
                         "classes are found by their names");
     }
-    labels.push_back(found->second);
+    labels.push_back(static_cast<std::int32_t>(*place));
   }
   Dataset result = *this;
   result.source_ = std::make_shared<Relabelled>(source_, std::move(labels));

@@ -8,9 +8,9 @@
 #include <map>
 #include <sstream>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/json.h"
+#include "base/places.h"
 #include "base/sha256.h"
 #include "base/text.h"
 #include "data/survey.h"
@@ -332,13 +332,14 @@ class Page {
       return std::vector<std::int64_t>{of.least, of.median, of.most};
     };
     Json classes = Json::list(), pictures = Json::object(), samples = Json::list();
-    std::unordered_map<std::string_view, const data::Survey::Class*> counted;
-    for (const data::Survey::Class& of : found.classes) counted.emplace(of.name, &of);
-    std::unordered_map<std::string_view, std::size_t> places;
-    for (const std::string& name : test.classes()) {
-      places.emplace(name, places.size());
-      const auto of = counted.find(name);
-      const auto counts = of != counted.end() ? *of->second : data::Survey::Class();
+    const Places places(test.classes());
+    std::vector<data::Survey::Class> counted(test.classes().size());
+    for (const data::Survey::Class& of : found.classes) {
+      if (const auto place = places.of(of.name)) counted[*place] = of;
+    }
+    for (std::size_t k = 0; k < counted.size(); ++k) {
+      const data::Survey::Class& counts = counted[k];
+      const std::string& name = test.classes()[k];
       classes.push_back(
           Json::list(std::vector<Json>{name_text(name), counts.train, counts.test, counts.validation}));
     }
@@ -350,8 +351,7 @@ class Page {
     for (const auto& [example, uri] : set.samples) {
       if (uri.empty()) continue;
       const std::string& name = train.classes()[static_cast<std::size_t>(train.label(example))];
-      const auto place = places.find(name);
-      const auto at = static_cast<std::int64_t>(place == places.end() ? places.size() : place->second);
+      const auto at = static_cast<std::int64_t>(places.of(name).value_or(counted.size()));
       samples.push_back(Json::list(std::vector<Json>{at, name_text(train.source().name(example)), uri}));
     }
     return Json::object({{"name", name_text(test.name())},
