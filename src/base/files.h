@@ -170,4 +170,7 @@ bool path_exists(const std::filesystem::path& path);
 /// there; else "".
 std::string unexpanded(const std::filesystem::path& path);
 
+/// A folder's name without the slash behind it, to which "-2" and files beside it can be added.
+std::filesystem::path without_slash(std::filesystem::path folder);
+
 }  // namespace resnet

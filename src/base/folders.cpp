@@ -250,4 +250,8 @@ std::string unexpanded(const fs::path& path) {
   return "the shell expands ~ only at the beginning of a word: write $HOME in its place";
 }
 
+fs::path without_slash(fs::path folder) {
+  return folder.has_filename() ? std::move(folder) : folder.parent_path();
+}
+
 }  // namespace resnet

@@ -30,11 +30,6 @@ bool is_left_over(const fs::path& path, const std::string& name) {
   return text.empty() || text.starts_with(settings::kTomlHeading);
 }
 
-// A name without the slash behind it, to which "-2" and files beside it can be added.
-fs::path without_slash(fs::path folder) {
-  return folder.has_filename() ? std::move(folder) : folder.parent_path();
-}
-
 // What of a run stands in a folder; null where it is no more than left over.
 const char* worth_keeping(const fs::path& folder) {
   for (const char* name : {report::kConfigFile, report::kMetricsFile, report::kCurvesFile,

@@ -185,10 +185,10 @@ settings::Settings Command::with_data(settings::Settings base) const {
 settings::Settings Command::with_recipe(settings::Settings base, bool of_given_weights) const {
   const settings::Settings given = from_flags(base);
   if (!data::is_folder_of_pictures(data::full_name(given.data))) return base;
-  if (!argument("recipe").given)
-    settings::set_all({{"recipe", of_given_weights ? "finetune" : "scratch"}}, base);
-  const bool as_the_chapter = argument("recipe").given && settings::option("recipe").get(given) == "chapter";
-  if (!as_the_chapter) settings::set_all({{"model", "resnet18"}}, base);
+  const std::string recipe = argument("recipe").given ? given.recipe
+                             : of_given_weights       ? "finetune"
+                                                      : "scratch";
+  if (recipe != "chapter") settings::set_all({{"recipe", recipe}, {"model", "resnet18"}}, base);
   return base;
 }
 

@@ -72,8 +72,7 @@ void check_files(const fs::path& run) {
 
 std::string hint_for_run(const fs::path& path, const char* wanted, const std::string& otherwise) {
   if (std::string tilde = unexpanded(path); !tilde.empty()) return tilde;
-  const bool slash = !path.has_filename() && path.has_parent_path();
-  const fs::path given = slash ? path.parent_path() : path;
+  const fs::path given = without_slash(path);
   if (is_folder(given)) {
     if (is_there(given / wanted)) return fmt::format("give {}", (given / wanted).string());
     const fs::path run = first_run_in(given, wanted);
@@ -87,7 +86,7 @@ std::string hint_for_run(const fs::path& path, const char* wanted, const std::st
     const bool itself = wanted == std::string_view(kConfigFile);  // else the folder says more than the file
     return fmt::format("it is another file of a run: give {}", (itself ? folder / wanted : folder).string());
   }
-  return slash ? fmt::format("it is a file: give {}", given.string()) : otherwise;
+  return given != path ? fmt::format("it is a file: give {}", given.string()) : otherwise;
 }
 
 std::string to_json(const FitResult& result) {

@@ -111,17 +111,12 @@ void add_augment(Table& table) {
              &Settings::mixup);
   table.real("cutmix", "paste a box of another training image, of a share from Beta(X, X); 0: no", 0,
              kMostAlpha, &Settings::cutmix);
-  constexpr std::int64_t kMostThreads = 1024;
-  table.add(
-      {"loader-threads",
-       "N",
-       "threads that read and change pictures beside the network; default: a quarter of --threads, at most 8",
-       true,
-       [](Settings& s, const std::string& t) {
-         s.loader_threads = static_cast<int>(parse_count("loader-threads", t, 1, kMostThreads));
-       },
-       [](const Settings& s) { return s.loader_threads == 0 ? "" : std::to_string(s.loader_threads); },
-       {"FitOptions::loader_threads", "PredictOptions::threads"}});
+  table
+      .threads("loader-threads",
+               "threads that read and change pictures beside the network; default: a quarter of --threads, "
+               "at most 8",
+               &Settings::loader_threads)
+      .fields = {"FitOptions::loader_threads", "PredictOptions::threads"};
 }
 
 }  // namespace resnet::settings

@@ -9,16 +9,11 @@
 namespace resnet::settings {
 
 void add_machine(Table& table) {
-  constexpr std::int64_t kMostThreads = 1024;
-  table.add({"threads",
-             "N",
-             "threads; default: OMP_NUM_THREADS, else the cores that affinity and control groups leave",
-             true,
-             [](Settings& s, const std::string& t) {
-               s.threads = static_cast<int>(parse_count("threads", t, 1, kMostThreads));
-             },
-             [](const Settings& s) { return s.threads == 0 ? "" : std::to_string(s.threads); },
-             {"EngineOptions::threads"}});
+  table
+      .threads("threads",
+               "threads; default: OMP_NUM_THREADS, else the cores that affinity and control groups leave",
+               &Settings::threads)
+      .fields = {"EngineOptions::threads"};
   const std::vector<std::string> precisions = {"f32", "bf16", "tf32"};
   table.add({"precision",
              "f32|bf16|tf32",

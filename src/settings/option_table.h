@@ -62,6 +62,15 @@ class Table {
     line.choices = names;
     return line;
   }
+  /// Of a pool; 0 where it is left out: as many as the pool's owner chooses.
+  Option& threads(const std::string& name, const std::string& help, int Settings::*member) {
+    constexpr std::int64_t kMost = 1024;
+    return add({name, "N", help, true,
+                [=](Settings& s, const std::string& t) {
+                  s.*member = static_cast<int>(parse_count(name, t, 1, kMost));
+                },
+                [=](const Settings& s) { return s.*member == 0 ? "" : std::to_string(s.*member); }});
+  }
   /// On the command line without a value; `name = 'yes'` in config.toml.
   Option& flag(const std::string& name, const std::string& help, bool Settings::*member) {
     Option& line = yes_no(name, help, member);

@@ -5,18 +5,11 @@
 #include <string>
 #include <utility>
 
+#include "base/named.h"
 #include "compiler/optimizer.h"
 #include "graph/names.h"
 
 namespace resnet::train {
-namespace {
-
-Tensor* tensor_named(State& state, const std::string& name) {
-  const auto found = std::ranges::find(state, name, &State::value_type::first);
-  return found == state.end() ? nullptr : &found->second;
-}
-
-}  // namespace
 
 std::int64_t average_updates(const AverageOptions& options, std::int64_t from, std::int64_t to) {
   return options.decay > 0 ? to / options.every - from / options.every : 0;
@@ -38,7 +31,7 @@ State take_average(State& all) {
   for (const auto& [name, tensor] : all) {
     if (graph::is_reserved(name)) continue;
     auto& value = average.emplace_back(name, tensor);
-    if (Tensor* const found = tensor_named(averages, compiler::average_name(name)))
+    if (Tensor* const found = find_named(averages, compiler::average_name(name)))
       value.second = std::move(*found);
   }
   return average;
@@ -46,10 +39,10 @@ State take_average(State& all) {
 
 State with_average(State all, State average, const Engine& engine) {
   if (average.empty()) return all;
-  State kept = engine.state(StateScope::all);
+  const State kept = engine.state(StateScope::all);
   for (auto& value : average) {
     std::string own = compiler::average_name(value.first);
-    if (tensor_named(kept, own) != nullptr) all.emplace_back(std::move(own), std::move(value.second));
+    if (find_named(kept, own) != nullptr) all.emplace_back(std::move(own), std::move(value.second));
   }
   return all;
 }

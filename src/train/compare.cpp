@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/named.h"
 #include "graph/names.h"
 #include "io/safetensors.h"
 #include "ops/conv2d.h"
@@ -154,12 +155,11 @@ io::Safetensors reference_in(const std::filesystem::path& path) {
 }
 
 const Tensor& input_of(const State& activations) {
-  const auto found = std::ranges::find(activations, kInput, &State::value_type::first);
-  if (found == activations.end() || found->second.dtype() != DType::f32 ||
-      found->second.shape().rank() != 4) {
+  const Tensor* const input = find_named(activations, kInput);
+  if (input == nullptr || input->dtype() != DType::f32 || input->shape().rank() != 4) {
     throw FormatError("a reference has the network's 'input', F32 [N,C,H,W]", kScript);
   }
-  return found->second;
+  return *input;
 }
 
 }  // namespace

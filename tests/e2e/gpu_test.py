@@ -3,13 +3,12 @@
 from beginning to end, interrupted, resumed, and with a device that fails; and a line of what and a line of hint for whatever is
 missing."""
 import json
-import math
 import os
 import re
 import shutil
-import struct
 
 from program import HERE, put, put_noise, result_of, run
+from weight_files import safetensors
 
 FAKED = os.environ["RESNET_FAKE_GPU_DIR"]
 
@@ -84,14 +83,7 @@ assert trained("small", "--steps", "1", says=" MiB of memory left, and work on i
                **on("memory=50000"))["device"] == "cpu"
 
 # Whatever answers says on what, also where a network is laid beside another program's and in a report.
-tensors = {"input": [1, 1, 16, 16], "output": [1, 10]}
-header, begin = {}, 0
-for name, shape in tensors.items():
-    size = 4 * math.prod(shape)
-    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, begin + size]}
-    begin += size
-text = json.dumps(header).encode()
-put("zeros.safetensors", struct.pack("<Q", len(text)) + text + bytes(begin))
+put("zeros.safetensors", safetensors({"input": ("F32", [1, 1, 16, 16], bytes(4 * 256)), "output": ("F32", [1, 10], bytes(4 * 10))}))
 for command in (("report", "whole", "--out", "whole.html"), ("compare", "whole", "zeros.safetensors")):
     code = 1 if command[0] == "compare" else 0  # no network answers with zeros
     run(*command, code=code, says="device: cuda:0 (Emulated GPU 0)\n", **on())
