@@ -53,11 +53,22 @@ def _first_weights(program, run, folder):
     return {name: value for name, value in load_file(file).items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
 
 
-def _batches(program, config, steps, folder):
+def _batches(program, config, first, steps, folder):
+    """(images, labels) of the training's steps from `first` on, which begins an epoch."""
     file = folder / "batches.safetensors"
     flags = [word for name in MADE_OF for word in (f"--{name}", str(config[name]))]
-    subprocess.run([program, "data", *flags, "--steps", str(steps), "--save-batches", file], check=True, stdout=subprocess.DEVNULL)
-    return safe_open(file, "pt")
+    an_epoch = _steps_of_an_epoch(config)
+    for begin in range(first, steps, an_epoch):
+        count = min(an_epoch, steps - begin)
+        subprocess.run([program, "data", *flags, "--epoch", str(begin // an_epoch + 1), "--steps", str(count), "--save-batches", file],
+                       check=True, stdout=subprocess.DEVNULL)
+        with safe_open(file, "pt") as made:
+            for i in range(count):
+                yield made.get_tensor(f"{i}.images"), made.get_tensor(f"{i}.labels").long()
+
+
+def _steps_of_an_epoch(config):
+    return -(-60000 // config["batch-size"])
 
 
 def _test_set():
@@ -127,19 +138,18 @@ class _Kept:
         new.replace(self.path)
 
 
-def _train(net, batches, config, steps, autocast, keep):
+def _train(net, batches_from, config, steps, autocast, keep):
     optimizer = _optimizer(net, config)
     schedule = _schedule(optimizer, config, steps)
     decay = config["ema"]
     average = torch.optim.swa_utils.AveragedModel(
         net, avg_fn=lambda old, new, n: old + (1 - min(decay**EVERY, (n + 1) / (n + 10))) * (new - old), use_buffers=True)
-    an_epoch = -(-60000 // config["batch-size"])
+    an_epoch = _steps_of_an_epoch(config)
     kept = _Kept(keep, net=net, optimizer=optimizer, schedule=schedule, average=average)
-    first, before = kept.read()
-    begin = time.perf_counter() - before
+    first, seconds = kept.read()
     loss_sum = correct = seen = 0
-    for i in range(first, steps):
-        x, labels = batches.get_tensor(f"{i}.images"), batches.get_tensor(f"{i}.labels").long()
+    for i, (x, labels) in enumerate(batches_from(first), first):
+        begin = time.perf_counter()
         with autocast():
             outputs = net(x.to(memory_format=torch.channels_last))
         loss = F.cross_entropy(outputs.float(), labels, label_smoothing=config["label-smoothing"])
@@ -151,13 +161,14 @@ def _train(net, batches, config, steps, autocast, keep):
         if decay > 0 and (i + 1) % EVERY == 0:
             average.update_parameters(net)
         loss_sum, correct, seen = loss_sum + loss.item() * len(x), correct + int((outputs.argmax(1) == labels).sum()), seen + len(x)
+        seconds += time.perf_counter() - begin
         if (i + 1) % an_epoch == 0 or i + 1 == steps:
-            print(f"step {i + 1}/{steps}  loss {loss_sum / seen:.3f}  train acc {correct / seen:.3f}  [{time.perf_counter() - begin:.0f} s]",
+            print(f"step {i + 1}/{steps}  loss {loss_sum / seen:.3f}  train acc {correct / seen:.3f}  [{seconds:.0f} s]",
                   flush=True)
             last, loss_sum, correct, seen = (loss_sum / seen, correct / seen), 0, 0, 0
             if i + 1 < steps:
-                kept.write(i + 1, time.perf_counter() - begin)
-    return average.module if decay > 0 else net, last, time.perf_counter() - begin
+                kept.write(i + 1, seconds)
+    return average.module if decay > 0 else net, last, seconds
 
 
 def _accuracy(net, config, autocast):
@@ -189,8 +200,8 @@ def main():
         missing, unexpected = net.load_state_dict(_first_weights(arguments.program, arguments.run, folder), strict=False)
         assert not unexpected and all("running" in each or "tracked" in each for each in missing), (missing, unexpected)
         net = net.to(memory_format=torch.channels_last).train()
-        batches = _batches(arguments.program, config, steps, folder)
-        net, (loss, train), seconds = _train(net, batches, config, steps, autocast, arguments.keep)
+        net, (loss, train), seconds = _train(net, lambda first: _batches(arguments.program, config, first, steps, folder), config, steps,
+                                             autocast, arguments.keep)
     print(f"loss {loss:.3f}, train acc {train:.4f}, test acc {_accuracy(net, config, autocast):.4f}")
     print(f"{steps * config['batch-size'] / seconds:.1f} examples/sec, {steps} steps, {'bf16' if bf16 else 'f32'}, {torch.get_num_threads()} threads")
 

@@ -135,6 +135,10 @@ std::string in_quotes(std::string_view name, std::size_t most) {
   return "'" + shown(name, most) + "'";
 }
 
+std::string counted(std::int64_t count, std::string_view one, std::string_view several) {
+  return fmt::format("{} {}", count, count == 1 ? one : several);
+}
+
 std::string base64(std::span<const std::uint8_t> bytes) {
   constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;

@@ -44,6 +44,9 @@ std::string shown(std::string_view text, std::size_t most);
 /// A name from a file for a message: shown(), in quotes.
 std::string in_quotes(std::string_view name, std::size_t most = 100);
 
+/// "1 share", "3 shares"
+std::string counted(std::int64_t count, std::string_view one, std::string_view several);
+
 /// `bytes` in base64 (RFC 4648).
 std::string base64(std::span<const std::uint8_t> bytes);
 

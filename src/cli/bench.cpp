@@ -269,7 +269,7 @@ class Bench final : public Command {
     }
     fmt::print("{:<12} {:>12.1f} {:>12.0f}\n", "all", us, rate(us));
     for (const auto& loader : figures.loaders) {
-      fmt::print("loader, {} thread{}: {:.0f} examples/s\n", loader.threads, loader.threads == 1 ? "" : "s",
+      fmt::print("loader, {}: {:.0f} examples/s\n", counted(loader.threads, "thread", "threads"),
                  loader.examples_per_second);
     }
   }

@@ -34,6 +34,11 @@ class Data final : public Command {
          .placeholder = "FILE",
          .help = "write the first batches of a training as safetensors: 0.images, 0.labels, ...",
          .target = &batches_});
+    add({.name = "epoch",
+         .placeholder = "N",
+         .help = "epoch of the training that --save-batches begins with",
+         .default_text = "1",
+         .target = count("epoch", epoch_, std::int64_t{1} << 20)});
     add({.name = "sheet",
          .placeholder = "FILE",
          .help = "write a PNG with pictures of each class as the network sees them in training",
@@ -78,7 +83,7 @@ class Data final : public Command {
   void check_flags(const settings::Settings& chosen) const {
     check_outputs(outputs());
     if (batches_.empty())
-      refuse({"steps", "batch-size", "drop-last", "sampler"}, "without --save-batches FILE");
+      refuse({"epoch", "steps", "batch-size", "drop-last", "sampler"}, "without --save-batches FILE");
     if (batches_.empty() && sheet_.empty())
       refuse({"recipe", "augment", "crop-padding", "augment-filter", "jitter", "erasing", "cutout", "mixup",
               "cutmix"},
@@ -108,7 +113,7 @@ class Data final : public Command {
     }
     io::NamedTensors tensors;
     std::int64_t done = 0;
-    for (std::int64_t epoch = 0; done < count; ++epoch) {
+    for (std::int64_t epoch = epoch_ - 1; done < count; ++epoch) {
       loader.start(order, epoch);
       while (const data::Batch* batch = done < count ? loader.next() : nullptr) {
         const std::string name = std::to_string(done++) + ".";
@@ -191,8 +196,9 @@ class Data final : public Command {
                found.height.most, found.height.median, found.width.least, found.width.most,
                found.width.median);
     fmt::print(
-        "{} duplicates, {} pictures in more than one class, {} of the test in the training set too{}\n\n",
-        found.twice.pictures, found.twice.in_classes, found.twice.overlaps,
+        "{}, {} in more than one class, {} of the test in the training set too{}\n\n",
+        counted(found.twice.pictures, "duplicate", "duplicates"),
+        counted(found.twice.in_classes, "picture", "pictures"), found.twice.overlaps,
         watched ? fmt::format(", {} of the validation set in one of these", found.twice.val_overlaps) : "");
     fmt::print("{:<32} {:>8}{} {:>8}\n", "class", "train", watched ? fmt::format(" {:>8}", "val") : "",
                "test");
@@ -213,6 +219,7 @@ class Data final : public Command {
   }
 
   std::string sheet_, batches_;
+  std::int64_t epoch_ = 1;
   bool json_ = false;
 };
 

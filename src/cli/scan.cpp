@@ -11,11 +11,6 @@
 namespace resnet::cli {
 namespace {
 
-// "3 pictures", "1 picture"
-std::string counted(std::int64_t count, const char* one, const char* several) {
-  return fmt::format("{} {}", count, count == 1 ? one : several);
-}
-
 void tell(const data::FolderScan& scan) {
   for (const data::BadFile& bad : scan.bad) {
     say(fmt::format("cannot read {}: {}", (scan.dir / bad.path).string(), bad.why));

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/text.h"
 #include "gpu/copies.h"
 #include "gpu/parts.h"
 
@@ -192,8 +193,8 @@ Lowering conv3x3(const ops::Conv2dWeightGradient& operation, const Signature& s)
                         parts.merge(r, dw);
                       },
                   .workspace_bytes = parts.bytes()},
-                 "3x3, " + std::to_string(of_weights) + " tiles of weights, " + std::to_string(shares) +
-                     (shares == 1 ? " share" : " shares") + " of the pixels");
+                 "3x3, " + std::to_string(of_weights) + " tiles of weights, " +
+                     counted(shares, "share", "shares") + " of the pixels");
 }
 
 }  // namespace resnet::gpu

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "compiler/rules.h"
 #include "gpu/kernel.h"
 #include "gpu/target.h"
@@ -102,7 +103,7 @@ template <class Fill>
 Lowering one_launch(KernelId kernel, std::int64_t blocks, const Fill& fill) {
   return lowered({.name = std::string(device::facts_of(kernel).name),
                   .record = [=](Recorder& r) { r.launch(kernel, blocks, fill(r)); }},
-                 "one sweep, " + std::to_string(blocks) + (blocks == 1 ? " block" : " blocks"));
+                 "one sweep, " + counted(blocks, "block", "blocks"));
 }
 
 }  // namespace resnet::gpu

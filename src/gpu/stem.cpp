@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "base/text.h"
 #include "gpu/parts.h"
 #include "ops/conv2d_pooled.h"
 
@@ -30,8 +31,8 @@ struct Strips {
   std::int64_t all() const { return std::int64_t{args.n} * args.strips; }
   std::int64_t tiles() const { return args.co / kOutputs; }
   std::string reason() const {
-    return std::to_string(args.strips) + (args.strips == 1 ? " strip" : " strips") + " of an image, " +
-           std::to_string(args.strip_rows) + " rows of the pool each";
+    return counted(args.strips, "strip", "strips") + " of an image, " + std::to_string(args.strip_rows) +
+           " rows of the pool each";
   }
 };
 
@@ -165,7 +166,7 @@ class PooledWeightGradient final : public RulesOf<ops::Conv2dPooledWeightGradien
                           parts.merge(r, dw);
                         },
                     .workspace_bytes = parts.bytes()},
-                   strips.reason() + ", " + std::to_string(shares) + (shares == 1 ? " share" : " shares"));
+                   strips.reason() + ", " + counted(shares, "share", "shares"));
   }
   Bf16Operands bf16_of(const ops::Conv2dPooledWeightGradient&) const override {
     return {.inputs = {In::x, In::dz, In::gate}, .or_f32 = {In::x}};

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/text.h"
 #include "gpu/rules.h"
 
 namespace resnet::gpu {
@@ -17,8 +18,7 @@ struct RowSums {
   std::int64_t bytes() const { return shares * sums * c * std::int64_t{sizeof(double)}; }
   std::int64_t groups() const { return divided(c, c % kEight == 0 ? 8 * kEight : kLanes); }
   std::string reason() const {
-    return "sums in double, " + std::to_string(shares) + (shares == 1 ? " share" : " shares") +
-           " of the rows";
+    return "sums in double, " + counted(shares, "share", "shares") + " of the rows";
   }
   /// With the parts at the front of the workspace.
   device::SumsArgs args(const Recorder& r, device::SumsArgs maps) const {

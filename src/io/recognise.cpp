@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/joined.h"
+#include "base/text.h"
 #include "io/safetensors.h"
 #include "io/state_names.h"
 #include "resnet/weights.h"
@@ -319,10 +320,10 @@ std::string to_string(const Recognition& recognition) {
   std::string text = fmt::format("{} {}", recognition.family, recognition.model);
   if (!recognition.own_options.empty()) text += fmt::format(" with {}", recognition.own_options);
   const ResNetOptions& o = recognition.options;
-  if (o.classes) text += fmt::format(", {} class{}", *o.classes, *o.classes == 1 ? "" : "es");
+  if (o.classes) text += ", " + counted(*o.classes, "class", "classes");
   const std::int64_t usual = recognition.model.starts_with("d2l_") ? 1 : 3;
   if (o.in_channels && *o.in_channels != usual)
-    text += fmt::format(", {} input channel{}", *o.in_channels, *o.in_channels == 1 ? "" : "s");
+    text += ", " + counted(*o.in_channels, "input channel", "input channels");
   return text;
 }
 

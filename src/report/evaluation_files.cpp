@@ -145,7 +145,7 @@ std::string predictions_csv(std::span<const Answer> answers, std::span<const std
 std::string mistakes_svg(const data::Dataset& dataset, std::span<const Answer> answers,
                          std::span<const std::int64_t> examples, const std::string& title) {
   constexpr std::size_t kColumns = 8;
-  constexpr double kWide = 128, kTall = 156, kTop = 56, kMargin = 16, kPicture = 96;  // pixels
+  constexpr double kWide = 140, kTall = 156, kTop = 56, kMargin = 16, kPicture = 96;  // pixels
   constexpr int kText = 17;                                                           // cells
   const std::size_t rows = (examples.size() + kColumns - 1) / kColumns;
   Svg svg(kColumns * kWide + 2 * kMargin, kTop + static_cast<double>(std::max<std::size_t>(rows, 1)) * kTall,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/machine.h"
+#include "base/text.h"
 #include "data/augment.h"
 
 namespace resnet::train {
@@ -53,8 +54,8 @@ void check_batches(const nn::Module& net, const data::Dataset& train, std::int64
   try {
     check(rest);
   } catch (const ShapeError& error) {
-    throw ShapeError("the last batch has " + std::to_string(rest) + (rest == 1 ? " example" : " examples") +
-                         " of " + std::to_string(train.size()) + ": " + error.what(),
+    throw ShapeError("the last batch has " + counted(rest, "example", "examples") + " of " +
+                         std::to_string(train.size()) + ": " + error.what(),
                      "FitOptions::drop_last leaves it out; or give another FitOptions::batch_size");
   }
 }

@@ -92,6 +92,12 @@ TEST(Text, OfManyMegabytesIsShownFromItsEnds) {
   EXPECT_TRUE(got.ends_with("nne")) << got;
 }
 
+TEST(Counted, AgreesWithTheNumber) {
+  EXPECT_EQ(counted(0, "class", "classes"), "0 classes");
+  EXPECT_EQ(counted(1, "class", "classes"), "1 class");
+  EXPECT_EQ(counted(2, "class", "classes"), "2 classes");
+}
+
 TEST(ErrorText, IsOneLineThatMayBePrinted) {
   const std::string file(5000, 'f');
   const FormatError error(std::string("m.safetensors: \x1b]0;title\a\0 ", 27) + file + "\nwhy", "do\nthis");

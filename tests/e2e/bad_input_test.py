@@ -81,6 +81,8 @@ check("another command's flag", ["plan", "--jobs", "4"], 2, "no flag --jobs", "l
 check("serve's flags by their names", ["serve", trained, "--timeout", "0"], 2, "--timeout must be above 0")
 check("serve's batch", ["serve", trained, "--batch-size", "2000"], 2, "--batch-size must be 1 to 1024")
 check("serve's address", ["serve", trained, "--host", "999.1.1.1"], 2, "--host: '999.1.1.1' is no address")
+check("an epoch of no batches", ["data", f"idx:{good}", "--epoch", "3"], 2, "--epoch has no use without --save-batches")
+check("an epoch before the first", ["data", f"idx:{good}", "--epoch", "0", "--save-batches", "b"], 2, "--epoch")
 check("batches that are not saved", ["data", f"idx:{good}", "--steps", "3"], 2, "--steps has no use without --save-batches")
 check("a GPU's plan for a CPU", ["plan", "--device", "cuda", "--isa", "avx2"], 2, "--isa is of the CPU")
 for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),

@@ -48,18 +48,20 @@ RUN = {
     "resnet compare RUN activations.safetensors": [],
     "resnet train --seeds 5 --out runs/five": SMALL,
     "resnet train --resume runs/five": [],
-    "resnet train /usr/share/openclipart/png --on-bad-file skip --recipe scratch --crop-padding 4 --erasing 0.25 --lr 0.2 --model resnet18 "
-    "--epochs 5 --batch-size 64 --out art":
-        CROPPED,
+    "resnet data /usr/share/openclipart/png --sheet art.png": [],
+    "resnet train /usr/share/openclipart/png --on-bad-file skip --epochs 20 --batch-size 64 --precision bf16 --out art": [*CROPPED, "--epochs", "2"],
+    "resnet eval art --mistakes wrong.svg": [],
+    "resnet train /usr/share/tuxpaint/stamps --recipe finetune --init art/model.safetensors --precision bf16 --seeds 5":
+        [*CROPPED, "--epochs", "2", "--seeds", "2"],
     "resnet import resnet18-f37072fd.pth": [],
     "resnet import resnet18-f37072fd.pth --classes imagenet.txt --out resnet18.safetensors": [],
     "resnet predict resnet18.safetensors photo.jpg": [],
     "resnet train photos/ --model resnet18 --recipe finetune --init resnet18-f37072fd.pth --resize 256 --crop 224 --normalize imagenet":
         [*CROPPED, "--epochs", "2"],
 }
-LEAVES = ["runs/mine/model.safetensors", "runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
+LEAVES = ["runs/mine/model.safetensors", "runs/resnet18-1/model.safetensors", "wrong.svg", "sheet.png", "art.png", "photos.onnx", "photos.safetensors", "runs/d2l_resnet18-1/report.html",
           "runs/small/report.html", "runs/five/summary.json", "art/model.safetensors", "resnet18.safetensors"]
-ELSEWHERE = {"/usr/share/openclipart/png": "photos", "RUN": "runs/resnet18-1"}  # folders of packages that the tests do not install
+ELSEWHERE = {"/usr/share/openclipart/png": "photos", "/usr/share/tuxpaint/stamps": "photos", "RUN": "runs/resnet18-1"}  # folders of packages that the tests do not install
 SERVED, ADDRESS = "resnet serve runs/resnet18-1", "http://127.0.0.1:8000"  # it stays, for the lines of curl that follow
 
 # Programs of others, and what of their commands can be checked: files that they name.

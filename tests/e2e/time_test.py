@@ -9,6 +9,7 @@ import time
 import tomllib
 
 import program
+from weight_files import read_safetensors
 
 RUN = ["train", "--limit-train", "640", "--limit-test", "128", "--resize", "16", "--model", "resnet18", "--stem", "small", "--channels", "8,8",
        "--blocks", "1,1", "--batch-size", "16", "--recipe", "scratch", "--threads", "1"]
@@ -83,8 +84,11 @@ assert len(wrong.stderr.splitlines()) == 2, wrong
 # The batches of a training, for another program.
 program.run("data", "--limit-train", "640", "--resize", "16", "--recipe", "scratch", "--batch-size", "16", "--steps", "41",
             "--save-batches", "batches.safetensors")
-data = pathlib.Path("batches.safetensors").read_bytes()
-header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
-assert {key: header[key]["shape"] for key in ("0.images", "40.labels")} == {"0.images": [16, 1, 16, 16], "40.labels": [16]}, header.keys()
-assert len([key for key in header if key.endswith(".images")]) == 41 and not any("mix" in key for key in header)
+batches, _ = read_safetensors(pathlib.Path("batches.safetensors"))
+assert (batches["0.images"][1], batches["40.labels"][1]) == ([16, 1, 16, 16], [16]), batches.keys()
+assert len([name for name in batches if name.endswith(".images")]) == 41 and not any("mix" in name for name in batches)
+program.run("data", "--limit-train", "640", "--resize", "16", "--recipe", "scratch", "--batch-size", "16", "--epoch", "2",
+            "--save-batches", "second.safetensors")
+second, _ = read_safetensors(pathlib.Path("second.safetensors"))
+assert len(second) == 2 * 40 and all(second[f"0.{part}"] == batches[f"40.{part}"] for part in ("images", "labels"))
 print("ok")
