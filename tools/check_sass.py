@@ -5,10 +5,11 @@ loops no element loaded or stored by itself; few instructions beside the product
 kernel, only its listing shows.
 
 Usage: check_sass.py PLUGIN [--cuobjdump FILE]     PLUGIN: libresnet_cuda.so, a cubin, or none (there is no toolkit)
-cuobjdump comes with CUDA's toolkit, or from PyPI (nvidia-cuda-cuobjdump, with nvidia-cuda-nvdisasm). Prints one line per
+cuobjdump comes with CUDA's toolkit, or from PyPI (nvidia-cuda-cuobjdump, with nvidia-cuda-nvdisasm; tools/setup.sh). Prints one line per
 offence, exit code 1 if there is any; 77, and why, where there is no plugin or no cuobjdump.
 """
 import argparse
+import glob
 import os
 import re
 import shutil
@@ -197,7 +198,8 @@ def offences(listing, usage):
 
 def tool(given):
     beside_nvcc = os.path.join(os.path.dirname(shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"), "cuobjdump")
-    return next((path for path in (given, shutil.which("cuobjdump"), beside_nvcc) if path and os.access(path, os.X_OK)), None)
+    of_setup = glob.glob(os.path.join(os.path.dirname(__file__), "../build/cuda-tools/nvidia/*/bin/cuobjdump"))  # tools/setup.sh
+    return next((path for path in (given, shutil.which("cuobjdump"), beside_nvcc, *of_setup) if path and os.access(path, os.X_OK)), None)
 
 
 def main():
@@ -215,7 +217,7 @@ def main():
     cuobjdump = tool(options.cuobjdump)
     if cuobjdump is None:
         print("there is no cuobjdump: the machine code of the plugin is not checked (install CUDA's toolkit in full, or "
-              "nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm from PyPI, and put them on the path)")
+              "nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm from PyPI as tools/setup.sh does)")
         return 77
     path = os.path.dirname(cuobjdump) + os.pathsep + os.environ.get("PATH", "")  # it calls nvdisasm
 

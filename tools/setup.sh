@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian or Ubuntu packages that a job needs and that are missing; says which before it
-# does, and nothing at all when none is.
+# does, and nothing at all when none is. Where there is CUDA's toolkit, what its tests miss of it comes from PyPI.
 #
 # Usage: tools/setup.sh train|test|full
 #   train  to build the program and train with it
@@ -21,8 +21,21 @@ case "${1:-}" in
   *)     echo "usage: tools/setup.sh train|test|full" >&2; exit 2 ;;
 esac
 
+# CUDA's toolkit may come without the programs that list machine code, which tools/check_sass.py reads.
+listers="$(dirname "$0")/../build/cuda-tools"
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+get_listers() {
+  if [ "$1" = train ] || [ ! -x "$nvcc" ] || [ -x "$(dirname "$nvcc")/cuobjdump" ] || [ -d "$listers/nvidia" ] ||
+     command -v cuobjdump >/dev/null; then return 0; fi
+  echo "Getting cuobjdump and nvdisasm from PyPI into build/cuda-tools" >&2
+  python3 -m pip --quiet --disable-pip-version-check --timeout 20 --retries 1 install --root-user-action ignore --no-deps --target "$listers" \
+      "nvidia-cuda-cuobjdump==13.*" "nvidia-cuda-nvdisasm==13.*" >&2 ||
+    echo "They are not to be had: the machine code of the plugin for GPUs is not checked" >&2
+}
+
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   echo "This system has no apt; going on with what is there. Needed are (by their Debian names):" $wanted >&2
+  get_listers "$1"
   exit 0
 fi
 
@@ -33,7 +46,10 @@ missing=
 for package in $wanted; do
   echo "$installed" | grep -qxF "$package" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+  get_listers "$1"
+  exit 0
+fi
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
@@ -47,3 +63,4 @@ fi
 echo "Installing with${as_root:+ $as_root} apt-get:$missing" >&2
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends $missing >&2
+get_listers "$1"

@@ -34,6 +34,8 @@ thread_local char last_error[512] = "";
 
 // Where a block has more, several of them share a multiprocessor only if that has shared memory rather than cache.
 constexpr std::uint32_t kSharedOfOne = 32 << 10;
+// Of free memory, what is left for what CUDA and cuDNN load and make after it was asked for: kernels, graphs.
+constexpr std::size_t kTakenLater = std::size_t{256} << 20;
 
 int failed(const char* message) {
   std::snprintf(last_error, sizeof last_error, "%s", message);
@@ -100,7 +102,7 @@ int facts(std::int32_t device, resnet_device_facts* facts) {
   std::size_t free_bytes = 0, all_bytes = 0;
   if (const int status = checked(cudaMemGetInfo(&free_bytes, &all_bytes))) return status;
   facts->memory_bytes = static_cast<std::int64_t>(all_bytes);
-  facts->free_bytes = static_cast<std::int64_t>(free_bytes);
+  facts->free_bytes = static_cast<std::int64_t>(free_bytes > kTakenLater ? free_bytes - kTakenLater : 0);
   return RESNET_DEVICE_DONE;
 }
 int use(std::int32_t device) {

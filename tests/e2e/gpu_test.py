@@ -54,6 +54,12 @@ for where, says in ((on("architecture=80"), "has the architecture sm_90, this on
     run("train", "--resume", "other", "--steps", "0", "--device", "auto", "--quiet", code=2, says=says, **where)
     assert sorted(path.name for path in (HERE / "other/checkpoints").iterdir()) == before
 
+# cuDNN is told by its version; without it a run goes on that had it, and says so.
+library = trained("library", "--device", "cuda", "--precision", "bf16", "--steps", "3", "--checkpoint-every", "1", **on("cudnn=91500"))
+assert library["libraries"].endswith(", cuDNN 9.15.0"), library
+run("train", "--resume", "library", "--steps", "0", says="last bits may differ", **on())
+assert "cuDNN" not in result_of("library")["libraries"]
+
 # Where it fails in the warm-up that is told, and not what was tried after it.
 run(*RUN, "--epochs", "12", "--device", "cuda", "--out", "warm", code=1, says="cuda:0 failed while computing: the GPU has fallen", **on("lost=0"))
 
@@ -62,6 +68,8 @@ result = run(*RUN, "--device", "cuda", "--quiet", "--checkpoint-every", "1", "--
 assert result.stderr == ("resnet: cuda:0 failed while computing: the GPU has fallen off the bus (cudaErrorUnknown)\n"
                          "hint: resnet train --resume lost goes on from step-000000002.safetensors\n"), result.stderr
 assert not (HERE / "lost/model.safetensors").exists() and not (HERE / "lost/result.json").exists()
+by_itself = run(*RUN, "--quiet", "--checkpoint-every", "1", "--out", "by_itself", code=1, **on("lost=2"))  # nor does it go on elsewhere
+assert by_itself.stderr == result.stderr.replace("--resume lost", "--resume by_itself"), by_itself.stderr
 run("train", "--resume", "lost", "--quiet", **on())
 assert result_of("lost")["weights_sha256"] == whole["weights_sha256"]
 # Two steps are under way before the first result is known: it fails in the evaluation behind them.

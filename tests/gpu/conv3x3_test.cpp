@@ -231,43 +231,47 @@ TEST(GpuConv3x3, GradientOfWeightsGoesThroughTheNormsOfBothItsOperands) {
   }
 }
 
-// Each output is summed in one order, whatever a block has beside it.
+// Each output is summed in one order, whatever a block has beside it: with all that a pass may do besides.
 TEST(GpuConv3x3, ABlockOf128OutputsGivesTheBitsOfTwoOf64) {
   gpu::Device device(test::tested_device());
-  const std::int64_t n = 2, h = 9, w = 11, in = 128, out = 128, pixels = n * h * w;
-  const auto upload = [&](const Values& values, bool bf16) {
-    std::vector<std::uint16_t> halves;
-    std::vector<float> floats;
-    for (const double v : values) {
-      halves.push_back(device::rounded<device::Bf16>(static_cast<float>(v)).bits);
-      floats.push_back(static_cast<float>(v));
-    }
-    gpu::Memory memory(device, static_cast<std::int64_t>(values.size()) * (bf16 ? 2 : 4));
-    device.copy(memory.data(), bf16 ? static_cast<const void*>(halves.data()) : floats.data(),
-                memory.bytes());
+  const std::int64_t n = 2, h = 9, w = 11, in = 128, out = 256, pixels = n * h * w;
+  const auto upload = [&]<class T>(const std::vector<T>& values) {
+    const auto bytes = static_cast<std::int64_t>(values.size() * sizeof(T));
+    gpu::Memory memory(device, bytes);
+    device.copy(memory.data(), values.data(), bytes);
     device.synchronize();  // before what it is copied from goes
     return memory;
   };
-  const gpu::Memory x = upload(random_values(pixels * in, "x"), true),
-                    weights = upload(random_values(9 * in * out, "w"), true);
-  const gpu::Memory table = upload(table_of(128), false),
-                    addend = upload(random_values(pixels * out, "addend"), true);
+  const auto floats = [&](const Values& values) {
+    return upload(std::vector<float>(values.begin(), values.end()));
+  };
+  const auto halves = [&](const Values& values) {
+    std::vector<std::uint16_t> bits;
+    for (const double v : values) bits.push_back(device::rounded<device::Bf16>(static_cast<float>(v)).bits);
+    return upload(bits);
+  };
+  std::vector<std::uint8_t> bits_of_mask;
+  for (const double v : random_values(kernels::relu_mask_bytes(pixels * out), "mask", 300))
+    bits_of_mask.push_back(static_cast<std::uint8_t>(std::abs(v)));
+  const gpu::Memory x = halves(random_values(pixels * in, "x")),
+                    weights = halves(random_values(9 * in * out, "w")),
+                    beside = halves(random_values(pixels * out, "addend")), bias = floats(table_of(out)),
+                    of_x = floats(table_of(in)), of_y = floats(table_of(out)), mask = upload(bits_of_mask);
+  const auto ptr = [](const gpu::Memory& memory) { return reinterpret_cast<const float*>(memory.data()); };
   const std::int64_t tiles = (pixels + device::kConvPixels - 1) / device::kConvPixels;
-  const auto run = [&](device::KernelId kernel, std::int64_t columns, bool forward) {
+  const auto run = [&](device::KernelId kernel, std::int64_t columns, device::Conv3x3Args args, bool sums) {
     const gpu::Memory y(device, pixels * out * 2), parts(device, tiles * 2 * out * 8);
-    device::Conv3x3Args args{.x = x.data(),
-                             .weights = weights.data(),
-                             .y = y.data(),
-                             .parts = reinterpret_cast<double*>(parts.data()),
-                             .n = n,
-                             .h = h,
-                             .w = w,
-                             .in = in,
-                             .out = out,
-                             .rows = device::conv3x3_rows(device::kConvPixels, w),
-                             .relu = 1};
-    (forward ? args.table : args.norm) = reinterpret_cast<const float*>(table.data());
-    if (!forward) args.addend = args.norm_x = addend.data();
+    device.fill(parts.data(), 0, parts.bytes());
+    args.x = x.data();
+    args.weights = weights.data();
+    args.y = y.data();
+    if (sums) args.parts = reinterpret_cast<double*>(parts.data());
+    args.n = n;
+    args.h = h;
+    args.w = w;
+    args.in = in;
+    args.out = out;
+    args.rows = device::conv3x3_rows(device::kConvPixels, w);
     device.launch(gpu::launch_of(kernel, tiles * out / columns, args,
                                  device::conv3x3_shared_bytes(static_cast<int>(columns), w, in)));
     std::vector<std::byte> bytes(static_cast<std::size_t>(y.bytes() + parts.bytes()));
@@ -277,10 +281,29 @@ TEST(GpuConv3x3, ABlockOf128OutputsGivesTheBitsOfTwoOf64) {
     return bytes;
   };
   using device::KernelId;
-  EXPECT_EQ(run(KernelId::conv3x3_forward_bf16_128, 128, true),
-            run(KernelId::conv3x3_forward_bf16_64, 64, true));
-  EXPECT_EQ(run(KernelId::conv3x3_input_gradient_bf16_128, 128, false),
-            run(KernelId::conv3x3_input_gradient_bf16_64, 64, false));
+  for (const bool sums : {true, false}) {
+    const auto forward = [&](const device::Conv3x3Args& args) {
+      EXPECT_EQ(run(KernelId::conv3x3_forward_bf16_128, 128, args, sums),
+                run(KernelId::conv3x3_forward_bf16_64, 64, args, sums));
+    };
+    forward({});
+    forward({.bias = ptr(bias)});
+    forward({.bias = ptr(bias), .table = ptr(of_x), .relu = 1});
+    const auto back = [&](const device::Conv3x3Args& args) {
+      EXPECT_EQ(run(KernelId::conv3x3_input_gradient_bf16_128, 128, args, sums),
+                run(KernelId::conv3x3_input_gradient_bf16_64, 64, args, sums));
+    };
+    back({});
+    back({.addend = beside.data()});
+    if (!sums) continue;  // which a gate comes with
+    for (const void* addend : {static_cast<const void*>(nullptr), static_cast<const void*>(beside.data())}) {
+      back({.addend = addend, .norm_x = beside.data(), .norm = ptr(of_y)});
+      back({.addend = addend,
+            .norm_x = beside.data(),
+            .norm = ptr(of_y),
+            .mask = reinterpret_cast<const std::uint8_t*>(mask.data())});
+    }
+  }
 }
 
 TEST(GpuConv3x3, ServesMapsOfBf16WithWholeTilesOfChannels) {

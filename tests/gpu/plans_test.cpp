@@ -5,7 +5,9 @@
 
 #include <vector>
 
+#include "base/sha256.h"
 #include "gpu/target.h"
+#include "resnet/models.h"
 #include "support/zoo_plans.h"
 
 namespace resnet {
@@ -39,6 +41,17 @@ TEST(GpuPlans, AreThoseOfTheGoldenFile) {
   add(steps[0], Mode::eval, DType::bf16, gpu::Products::f32, 90);
   for (const int architecture : {80, 90, 120})
     add(steps[0], Mode::train, DType::f32, gpu::Products::tf32, architecture);
+  // Of every network what shows that it has changed; resnet plan shows what.
+  for (const std::string& name : models::names()) {
+    const PlanCase c{name.c_str(), {32, name.starts_with("d2l_") ? 1 : 3, 224, 224}};
+    for (const int cudnn : {0, 90}) {
+      const plan::Plan plan =
+          test::plan_of(c, Mode::train, gpu::Target(gpu::Products::f32, {cudnn}), DType::bf16);
+      text += fmt::format("{} {} bf16{}: sha256 {}\n", name, to_string(c.images),
+                          cudnn > 0 ? fmt::format(" with cuDNN on sm_{}", cudnn) : "",
+                          sha256_of(plan::to_string(plan)));
+    }
+  }
   test::expect_golden_plans(text, "gpu_plans.txt");
 }
 

@@ -5,6 +5,7 @@
 //   devices=N, busy=N        so many; number N is another process's
 //   architecture=N           75 is 7.5
 //   memory=BYTES, memoryN=BYTES   of any device, of number N
+//   cudnn=V                  of that version, which has no engine for any convolution
 //   lost=N                   it fails for good after so many graphs of a process
 #include <cstdio>
 #include <cstdlib>
@@ -112,6 +113,10 @@ void release(void* memory) {
   taken.erase(memory);
   emulated().release(memory);
 }
+int library(std::int32_t* version) {
+  *version = static_cast<std::int32_t>(number("cudnn", 0));
+  return *version > 0 ? RESNET_DEVICE_DONE : emulated().library(version);
+}
 int synchronize(resnet_stream* stream) {
   return lost ? fails_for_good() : emulated().synchronize(stream);
 }
@@ -142,6 +147,7 @@ extern "C" const resnet_device_api* resnet_device() {
   api.wait = &wait;
   api.copy = &copy;
   api.launch_graph = &launch_graph;
+  api.library = &library;
   if (found("null") != nullptr) return nullptr;
   if (found("version") != nullptr) --api.version;
   if (found("kernels") != nullptr) ++api.kernels;
