@@ -207,7 +207,9 @@ struct FitOptions {
                           // two steps that train nothing tell
   bool drop_last = false;  // leave out the last batch of an epoch where it is shorter than the others
   data::Augmentation augment = {};  // of the training examples, drawn from `seed`
-  int loader_threads = 0;  // that make batches, which do not depend on them; 0: as the engine's allow
+  int loader_threads =
+      0;  // that make batches, which do not depend on them; 0: a quarter of the engine's, from
+          // 1 to 8, and in evaluations as EvaluateOptions::loader_threads
 };
 
 /// fit() for want of memory could not give the network what was trained, which is as it was before: in place
@@ -263,8 +265,9 @@ struct Evaluation {
 struct EvaluateOptions {
   std::int64_t batch_size = 256;
   Views views = Views::one;
-  int loader_threads = 0;                   // as FitOptions::loader_threads
-  int prefetch = 0;                         // batches made ahead; 0: three, or fewer where memory asks for it
+  int loader_threads = 0;  // that make batches; 0: as many as the engine's, at most 8
+  int prefetch = 0;        // batches made ahead; 0: one for each of these threads and at least
+                           // three, or fewer where memory asks for it
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere, ends it early: see Evaluation::examples
   std::function<void(std::int64_t examples)> seen = {};  // called after every batch with those so far
   EngineOptions engine = {};                             // of evaluate() of a module

@@ -33,9 +33,10 @@ const std::vector<std::string>& flags_of_network() {
   return list;
 }
 const std::vector<std::string> kOfLoader = {
-    "data",           "data-dir",     "resize", "resize-filter", "crop",        "normalize", "jpeg",
-    "augment",        "crop-padding", "jitter", "erasing",       "cutout",      "mixup",     "cutmix",
-    "loader-threads", "on-bad-file",  "cache",  "cache-size",    "limit-train", "batch-size"};
+    "data",    "data-dir",   "resize",      "resize-filter", "crop",           "normalize",
+    "jpeg",    "recipe",     "augment",     "crop-padding",  "augment-filter", "jitter",
+    "erasing", "cutout",     "mixup",       "cutmix",        "loader-threads", "on-bad-file",
+    "cache",   "cache-size", "limit-train", "batch-size"};
 
 class Bench final : public Command {
  public:
@@ -224,11 +225,12 @@ class Bench final : public Command {
     const data::CacheOptions cache = settings::cache_options(chosen);
     const data::Dataset training =
         data::cached(settings::open_data(chosen, data::Split::train, told_scan(json_)), cache);
-    const data::LoaderOptions options{
-        .batch_size = chosen.batch_size,
-        .threads = train::loader_threads(default_threads(), chosen.loader_threads),
-        .layout = ImageLayout::nhwc,
-        .augment = settings::augmentation(chosen)};
+    const int threads = train::loader_threads(default_threads(), chosen.loader_threads);
+    const data::LoaderOptions options{.batch_size = chosen.batch_size,
+                                      .prefetch = train::prefetch_of(threads),
+                                      .threads = threads,
+                                      .layout = ImageLayout::nhwc,
+                                      .augment = settings::augmentation(chosen)};
     if (const std::string note = data::cache_note({training, training.first(1)}, cache, options.augment);
         !note.empty()) {
       say("note: " + note);

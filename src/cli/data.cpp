@@ -25,10 +25,10 @@ class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
     accept_data();
-    accept({"data",      "data-dir", "resize",  "resize-filter", "crop",         "normalize",
-            "val-split", "seed",     "recipe",  "augment",       "crop-padding", "augment-filter",
-            "jitter",    "erasing",  "cutout",  "mixup",         "cutmix",       "batch-size",
-            "drop-last", "steps",    "sampler", "limit-train"});
+    accept({"data",           "data-dir",  "resize",  "resize-filter", "crop",       "normalize",
+            "jpeg",           "val-split", "seed",    "recipe",        "augment",    "crop-padding",
+            "augment-filter", "jitter",    "erasing", "cutout",        "mixup",      "cutmix",
+            "batch-size",     "drop-last", "steps",   "sampler",       "limit-train"});
     argument("steps").help = "batches that --save-batches writes; 0: those of an epoch";
     add({.name = "save-batches",
          .placeholder = "FILE",
@@ -88,6 +88,8 @@ class Data final : public Command {
       refuse({"recipe", "augment", "crop-padding", "augment-filter", "jitter", "erasing", "cutout", "mixup",
               "cutmix"},
              "without --sheet FILE or --save-batches FILE");
+    if (chosen.jpeg != "full" && !data::is_folder_of_pictures(data::full_name(chosen.data)))
+      refuse({"jpeg"}, "without a folder of pictures");
     if (!chosen.step_changes.empty()) throw ConfigError("--steps is one number here");
   }
 

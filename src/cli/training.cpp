@@ -274,7 +274,7 @@ Trained train_run(const Training& run) {
     check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",
                           // and where that would say it in other words than those of flags
                           "augment", "jitter", "erasing", "cutout", "mixup", "cutmix", "sampler", "schedule",
-                          "tta", "class-weights", "lr-head", "lr-norm-bias"});
+                          "tta", "class-weights", "lr-head", "lr-norm-bias", "lr-parts"});
   }
   const data::TrainTest sets = open_for(run);
   const auto& [training, test, validation] = sets;

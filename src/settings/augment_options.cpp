@@ -113,8 +113,8 @@ void add_augment(Table& table) {
              kMostAlpha, &Settings::cutmix);
   table
       .threads("loader-threads",
-               "threads that read and change pictures beside the network; default: a quarter of --threads, "
-               "at most 8",
+               "threads that read and change pictures beside the network; default: a quarter of --threads "
+               "in training, else as many, at most 8",
                &Settings::loader_threads)
       .fields = {"FitOptions::loader_threads", "PredictOptions::threads"};
 }

@@ -59,6 +59,7 @@ struct Settings {
   bool decay_all = true;
   std::string freeze;  // names of parts of the network, with commas between
   double lr_head = 1, lr_norm_bias = 1;
+  std::string lr_parts;  // parts with factors of their rates: parse_factors()
   ScheduleOptions schedule;
   double label_smoothing = 0;
   std::string class_weights = "none";

@@ -39,14 +39,31 @@ std::string note_of_normalization(const Weights& weights, const data::Normalizat
   return whose + " trained on pictures with --normalize " + to_text(wants) + ", these have " + to_text(has);
 }
 
+// A part of the network that a flag names.
+struct NamedPart {
+  std::string name;
+  const char* flag;
+  double lr_factor = 1;
+  bool frozen = false, used = false;
+};
+
+std::vector<NamedPart> named_parts(const Settings& settings, const nn::Module& net) {
+  std::vector<NamedPart> parts;
+  if (!settings.freeze.empty()) {
+    for (std::string& name : split_at_commas(settings.freeze))
+      parts.push_back({.name = std::move(name), .flag = "--freeze", .frozen = true});
+  }
+  for (auto& [name, factor] : parse_factors("lr-parts", settings.lr_parts))
+    parts.push_back({.name = std::move(name), .flag = "--lr-parts", .lr_factor = factor});
+  if (settings.whiten) parts.push_back({.name = stem_of(net), .flag = "--whiten", .frozen = true});
+  return parts;
+}
+
 // Every parameter that differs from the others has a group of its own.
 std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module& net) {
-  std::vector<std::string> frozen;
-  if (!settings.freeze.empty()) frozen = split_at_commas(settings.freeze);
-  if (settings.whiten) frozen.push_back(stem_of(net));
+  std::vector<NamedPart> parts = named_parts(settings, net);
   const std::string head = head_of(net);
   std::vector<ParameterGroup> groups;
-  std::vector<bool> used(frozen.size(), false);
   nn::for_each_parameter(net, [&](const std::string& name, const nn::Parameter& parameter) {
     using Kind = nn::ParameterKind;
     if (parameter.kind == Kind::running_mean || parameter.kind == Kind::running_var ||
@@ -54,21 +71,22 @@ std::vector<ParameterGroup> groups_of(const Settings& settings, const nn::Module
       return;
     }
     ParameterGroup group{.names = name};
-    for (std::size_t i = 0; i < frozen.size(); ++i) {
-      if (!belongs_to(name, frozen[i])) continue;
-      group.frozen = true;
-      used[i] = true;
+    for (NamedPart& part : parts) {
+      if (!belongs_to(name, part.name)) continue;
+      group.frozen |= part.frozen;
+      group.lr_factor *= part.lr_factor;
+      part.used = true;
     }
     if (belongs_to(name, head)) group.lr_factor *= settings.lr_head;
     if (parameter.kind == Kind::norm_bias) group.lr_factor *= settings.lr_norm_bias;
     if (group.frozen || group.lr_factor != 1) groups.push_back(std::move(group));
   });
-  for (std::size_t i = 0; i < frozen.size(); ++i) {
-    if (used[i]) continue;
+  for (const NamedPart& part : parts) {
+    if (part.used) continue;
     std::vector<std::string> names;
     for (const nn::Module::Child& child : net.children()) names.push_back(child.name);
-    const std::string near = nearest(frozen[i], names);
-    throw ConfigError("--freeze: the network has no part '" + frozen[i] + "'",
+    const std::string near = nearest(part.name, names);
+    throw ConfigError(fmt::format("{}: the network has no part '{}'", part.flag, part.name),
                       near.empty() ? "resnet summary --depth layer lists them, with the network's flags"
                                    : "did you mean '" + near + "'?");
   }

@@ -111,6 +111,14 @@ void add_optimizer(Table& table) {
   table.real("lr-head", "factor of the learning rate of the last layer", 0, kMostReal, &Settings::lr_head);
   table.real("lr-norm-bias", "factor of the learning rate of the norms' biases", 0, kMostReal,
              &Settings::lr_norm_bias);
+  table
+      .text("lr-parts", "PART=X,...",
+            "factors of the learning rate of parts, of torchvision's networks e.g. conv1=0.1,layer1=0.3",
+            &Settings::lr_parts)
+      .set = [](Settings& s, const std::string& t) {
+    parse_factors("lr-parts", t);
+    s.lr_parts = t;
+  };
   Option& ema = table.real(
       "ema", "decay a step of the average of weights that is evaluated and saved; 0: none", 0, 1,
       [](auto& s) -> auto& { return s.average.decay; });

@@ -192,6 +192,21 @@ std::vector<double> parse_numbers(std::string_view flag, const std::string& text
   return *numbers;
 }
 
+std::vector<std::pair<std::string, double>> parse_factors(std::string_view flag, const std::string& text) {
+  std::vector<std::pair<std::string, double>> factors;
+  if (text.empty()) return factors;
+  for (const std::string& part : split_at_commas(text)) {
+    const std::size_t sign = part.rfind('=');
+    const auto factor = sign == std::string::npos || sign == 0
+                            ? std::nullopt
+                            : numbers_in(part.substr(sign + 1), 0, std::numeric_limits<double>::max());
+    if (!factor || factor->size() != 1)
+      reject(flag, text, "PART=FACTOR, with commas between if they are several");
+    factors.emplace_back(part.substr(0, sign), factor->front());
+  }
+  return factors;
+}
+
 std::string to_text(const data::Resize& resize) {
   if (resize.height == 0) return "";
   return resize.width == 0 ? std::to_string(resize.height)

@@ -42,6 +42,8 @@ std::string to_text(const data::Normalization& normalization);
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most);
 /// The parts of "a,b,c"; one, which is empty, of "".
 std::vector<std::string> split_at_commas(std::string_view text);
+/// Names with factors of at least 0: "layer1=0.1,layer2=0.5"; none for "".
+std::vector<std::pair<std::string, double>> parse_factors(std::string_view flag, const std::string& text);
 /// "1x3x224x224".
 Shape parse_input(std::string_view flag, const std::string& text);
 /// `text`, which must be one of `names`.

@@ -30,11 +30,17 @@ constexpr std::int64_t steps_of(std::int64_t batches, std::int64_t accumulate) {
   return batches / accumulate + (batches % accumulate == 0 ? 0 : 1);
 }
 
-/// Threads that make batches: those given, or as suit an engine of `engine_threads`.
+/// Threads that make the batches of a training: those given, or a quarter of the engine's, from 1 to 8, since a
+/// step is far more work than its batch.
 int loader_threads(int engine_threads, int given = 0);
+/// The same of an evaluation or of answers: as many as the engine's, up to 8, since to decode a picture is
+/// often more work than to answer for it.
+int answering_threads(int engine_threads, int given = 0);
+/// Batches made ahead, where there is memory for them: each thread has one in hand.
+int prefetch_of(int threads);
 
-/// How fit() takes the batches of these options from `train`.
-data::LoaderOptions loader_options(const FitOptions& options, int prefetch = data::LoaderOptions{}.prefetch);
+/// How fit() takes the batches of these options from `train`; prefetch 0: as the threads need.
+data::LoaderOptions loader_options(const FitOptions& options, int prefetch = 0);
 data::Order order_of(const FitOptions& options, const data::Dataset& train);
 
 }  // namespace resnet::train

@@ -37,7 +37,7 @@ Evaluation evaluate(Engine& engine, const data::Dataset& test, const EvaluateOpt
   const data::LoaderOptions loading{
       .batch_size = options.batch_size,
       .prefetch = prefetch,
-      .threads = train::loader_threads(engine.device().threads, options.loader_threads),
+      .threads = train::answering_threads(engine.device().threads, options.loader_threads),
       .layout = ImageLayout::nhwc};
   data::Loader loader(test, loading);
   train::Feed feed(engine, loader, test, loading);

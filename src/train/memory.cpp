@@ -194,7 +194,7 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
             mixes(options, train));
 
   const data::LoaderOptions loading = loader_options(options);
-  const std::int64_t evaluating = loader_threads(engine.device().threads, options.loader_threads);
+  const std::int64_t evaluating = answering_threads(engine.device().threads, options.loader_threads);
   const std::int64_t values = bytes_of(net);
   const auto slots = static_cast<std::int64_t>(compiler::slots_of(options.optimizer).size());
   const std::int64_t averages = keeps_average(options) ? 1 : 0, best = options.patience > 0 ? 1 : 0;
@@ -225,7 +225,7 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
 
 int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module& net,
                     const data::Dataset& train, const data::Dataset& test) {
-  int prefetch = data::LoaderOptions{}.prefetch;
+  int prefetch = loader_options(options).prefetch;
   MemoryNeed need = need_of(options, engine, net, train, test, prefetch);
   const std::int64_t most = options.engine.memory;
   const std::int64_t left = memory_left(most);  // the plans have theirs
@@ -249,12 +249,12 @@ int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module&
 
 int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOptions& options) {
   const std::int64_t batch_size = options.batch_size;
-  int prefetch = data::LoaderOptions{}.prefetch;
+  const int threads = answering_threads(engine.device().threads, options.loader_threads);
+  int prefetch = prefetch_of(threads);
   const auto* const planned = dynamic_cast<const PlannedEngine*>(&engine);
   if (planned == nullptr || test.size() == 0 || batch_size < 1) return prefetch;
   ArenaNeed arena(engine);
   arena.add(test, batch_sizes(test.size(), batch_size), Work::infer, false);
-  const std::int64_t threads = loader_threads(engine.device().threads, options.loader_threads);
   const std::string hint = "a smaller EvaluateOptions::batch_size gives the same figures";
   if (const auto on_device = left_on_device(engine); on_device && arena.device() > *on_device) {
     throw MemoryError(fmt::format("the evaluation needs {} more of the memory of {}, of which {} are free",

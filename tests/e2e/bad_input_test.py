@@ -83,6 +83,7 @@ check("serve's batch", ["serve", trained, "--batch-size", "2000"], 2, "--batch-s
 check("serve's address", ["serve", trained, "--host", "999.1.1.1"], 2, "--host: '999.1.1.1' is no address")
 check("an epoch of no batches", ["data", f"idx:{good}", "--epoch", "3"], 2, "--epoch has no use without --save-batches")
 check("an epoch before the first", ["data", f"idx:{good}", "--epoch", "0", "--save-batches", "b"], 2, "--epoch")
+check("reduced JPEGs of what has none", ["data", f"idx:{good}", "--jpeg", "draft"], 2, "--jpeg has no use without a folder of pictures")
 check("batches that are not saved", ["data", f"idx:{good}", "--steps", "3"], 2, "--steps has no use without --save-batches")
 check("a GPU's plan for a CPU", ["plan", "--device", "cuda", "--isa", "avx2"], 2, "--isa is of the CPU")
 for flag, value in (("--threads", "0"), ("--threads", "-1"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "fast"), ("--epochs", "0"),
@@ -109,6 +110,8 @@ missing.mkdir()
 for flags, code, says, hint in (("--recipe slow", 2, "--recipe cannot be 'slow'", "chapter, scratch"),
                                 ("--time 8", 2, "--time cannot be '8'", "8m"),
                                 ("--freeze layer9", 2, "no part 'layer9'", "resnet summary"),
+                                ("--lr-parts layer9=2", 2, "--lr-parts: the network has no part 'layer9'", "resnet summary"),
+                                ("--lr-parts conv1", 2, "--lr-parts cannot be 'conv1'", "PART=FACTOR"),
                                 ("--warmup 99", 2, "--warmup is as long as the run", "shorter"),
                                 ("--nesterov yes", 2, "--nesterov is out of range", "momentum above 0"),
                                 ("--low-momentum 0.5 --schedule one-cycle", 2, "without momentum", "--momentum"),

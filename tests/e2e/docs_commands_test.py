@@ -51,6 +51,7 @@ RUN = {
     "resnet data /usr/share/openclipart/png --sheet art.png": [],
     "resnet train /usr/share/openclipart/png --on-bad-file skip --epochs 20 --batch-size 64 --precision bf16 --out art": [*CROPPED, "--epochs", "2"],
     "resnet eval art --mistakes wrong.svg": [],
+    "resnet predict runs/resnet18-1 new.jpg": [],
     "resnet train /usr/share/tuxpaint/stamps --recipe finetune --init art/model.safetensors --precision bf16 --seeds 5":
         [*CROPPED, "--epochs", "2", "--seeds", "2"],
     "resnet import resnet18-f37072fd.pth": [],

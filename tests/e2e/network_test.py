@@ -10,6 +10,7 @@ import tomllib
 import xml.etree.ElementTree
 
 from program import HERE, PROGRAM, SOURCE, TIMEOUT, put, result_of, run
+from weight_files import read_safetensors
 
 SHORT = ["--limit-train", "96", "--limit-test", "40", "--batch-size", "32", "--resize", "20", "--epochs", "1"]
 
@@ -39,6 +40,17 @@ for model in (["resnet50d"], ["seresnext50_32x4d", "--width-per-group", "8"], ["
     trained = result_of(folder)
     again = json.loads(run("eval", folder, "--limit-test", "40", "--json").stdout)
     assert abs(again["test_acc"] - trained["test_acc"]) < 1e-9, (folder, again, trained)
+
+# The recipe `fast` whitens the first convolution and leaves it so, and trains all else; --lr-parts stops other parts.
+FAST = [*FLAGS[:-4], "--recipe", "fast", *SHORT[:-2], "--ema", "0"]
+of = {}
+for name, flags in (("first", ["--lr", "0"]), ("fast", []), ("parts", ["--lr-parts", "layer1=0,fc=0.5"])):
+    run("train", *FAST, "--steps", "3", *flags, "--out", name)
+    of[name], _ = read_safetensors(HERE / name / "model.safetensors")
+moved = {name for name, value in of["first"].items() if value != of["fast"][name]}
+assert "conv1.weight" not in moved and {"fc.weight", "bn1.bias", "layer1.0.conv1.weight", "layer2.0.conv2.weight"} <= moved, moved
+assert of["parts"]["layer1.0.conv1.weight"] == of["first"]["layer1.0.conv1.weight"] != of["fast"]["layer1.0.conv1.weight"]
+assert of["first"]["fc.weight"] != of["parts"]["fc.weight"] != of["fast"]["fc.weight"]
 
 # What fits no network says so in flags.
 for wrong, words in ((["--model", "d2l_resnet18", "--se-reduction", "16"], "the chapter's networks have no groups"),

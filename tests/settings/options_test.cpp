@@ -92,6 +92,9 @@ const std::map<std::string, Texts>& cases() {
       {"freeze", {{"", "conv1,bn1,layer1"}, {}}},  // refused where the network is known
       {"lr-head", {{"1", "10"}, {"-1", "nan"}}},
       {"lr-norm-bias", {{"1", "64"}, {"-1"}}},
+      {"lr-parts",
+       {{"", "conv1=0.1,layer1.0=0", "fc=1e-05"},
+        {"conv1", "=2", "conv1=", "conv1=x", "conv1=-1", "conv1=1,", "conv1=inf", "conv1=1 2"}}},
       {"ema", {{"0", "0.999"}, {"-0.1", "1.1"}}},
       {"schedule",
        {{"constant", "step", "cosine", "one-cycle", "polynomial", "triangular"},

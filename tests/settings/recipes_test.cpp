@@ -95,6 +95,7 @@ TEST(FitOptionsOf, HaveTheOptimiserAndItsGroups) {
                                            {"decay-all", "no"},
                                            {"freeze", "conv1,layer1.0"},
                                            {"lr-head", "10"},
+                                           {"lr-parts", "layer2=0.5,fc=0.25,layer2.0.conv2=0"},
                                            {"lr-norm-bias", "64"}}),
                                      net, train);
   const auto& method = std::get<SgdOptions>(sgd.optimizer.method);
@@ -105,20 +106,24 @@ TEST(FitOptionsOf, HaveTheOptimiserAndItsGroups) {
   EXPECT_TRUE(group_of(sgd, "conv1.weight").frozen);
   EXPECT_TRUE(group_of(sgd, "layer1.0.bn2.bias").frozen);
   EXPECT_FALSE(group_of(sgd, "layer2.0.conv1.weight").frozen);
-  EXPECT_EQ(group_of(sgd, "fc.weight").lr_factor, 10);
-  EXPECT_EQ(group_of(sgd, "fc.bias").lr_factor, 10);
-  EXPECT_EQ(group_of(sgd, "layer2.0.bn1.bias").lr_factor, 64);
-  EXPECT_EQ(group_of(sgd, "layer2.0.bn1.weight").lr_factor, 1);
+  EXPECT_EQ(group_of(sgd, "fc.weight").lr_factor, 2.5);  // factors of all that it is in are multiplied
+  EXPECT_EQ(group_of(sgd, "fc.bias").lr_factor, 2.5);
+  EXPECT_EQ(group_of(sgd, "layer2.0.bn1.bias").lr_factor, 32);
+  EXPECT_EQ(group_of(sgd, "layer2.0.bn1.weight").lr_factor, 0.5);
+  EXPECT_EQ(group_of(sgd, "layer2.0.conv2.weight").lr_factor, 0);
+  EXPECT_EQ(group_of(sgd, "bn1.weight").lr_factor, 1);
   const FitOptions adamw = fit_options(with({{"optimizer", "adamw"}, {"beta1", "0.8"}}), net, train);
   EXPECT_EQ(std::get<AdamWOptions>(adamw.optimizer.method).beta1, 0.8);
   EXPECT_EQ(std::get<AdamWOptions>(adamw.optimizer.method).weight_decay, AdamWOptions{}.weight_decay);
   EXPECT_TRUE(group_of(fit_options(with({{"whiten", "yes"}}), net, train), "conv1.weight").frozen);
-  try {
-    fit_options(with({{"freeze", "layre1"}}), net, train);
-    FAIL();
-  } catch (const ConfigError& error) {
-    EXPECT_STREQ(error.what(), "--freeze: the network has no part 'layre1'");
-    EXPECT_EQ(error.hint(), "did you mean 'layer1'?");
+  for (const auto& [flag, value] : {std::pair("freeze", "layre1"), std::pair("lr-parts", "layre1=2")}) {
+    try {
+      fit_options(with({{flag, value}}), net, train);
+      FAIL();
+    } catch (const ConfigError& error) {
+      EXPECT_EQ(error.what(), fmt::format("--{}: the network has no part 'layre1'", flag));
+      EXPECT_EQ(error.hint(), "did you mean 'layer1'?");
+    }
   }
 }
 
@@ -237,6 +242,7 @@ std::vector<Told> told_by_each() {
       {{{"decay-all", "no"}}, {{"OptimizerOptions::decay_norms_and_biases", "false"}}},
       {{{"freeze", "conv1"}}, {{"OptimizerOptions::groups", "1"}}},
       {{{"lr-head", "2"}}, {{"OptimizerOptions::groups", "2"}}},
+      {{{"lr-parts", "fc=2"}}, {{"OptimizerOptions::groups", "2"}}},
       {{{"lr-norm-bias", "2"}}, {{"OptimizerOptions::groups", "6"}}},
       {{{"whiten", "yes"}}, {{"OptimizerOptions::groups", "1"}}},
       {{{"ema", "0.5"}}, {{"AverageOptions::decay", "0.5"}}},

@@ -19,6 +19,19 @@ namespace {
 using train::seconds_of;
 using train::steps_within;
 
+TEST(LoaderThreads, EachHasABatchInHand) {
+  EXPECT_EQ(train::loader_threads(2), 1);
+  EXPECT_EQ(train::loader_threads(64), 8);
+  EXPECT_EQ(train::answering_threads(2), 2);
+  EXPECT_EQ(train::answering_threads(64), 8);
+  for (const int given : {1, 3, 40}) {
+    EXPECT_EQ(train::loader_threads(2, given), given);
+    EXPECT_EQ(train::answering_threads(2, given), given);
+    EXPECT_GE(train::prefetch_of(given), std::max(given, 3));
+    EXPECT_EQ(train::loader_options({.loader_threads = given}).prefetch, train::prefetch_of(given));
+  }
+}
+
 TEST(StepsWithin, FillTheTimeWithTheEvaluationsThatBelongToThem) {
   EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 0}, 10), 100);
   EXPECT_EQ(steps_within(100, {.step = 1, .evaluation = 10}, 10), 50);
