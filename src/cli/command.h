@@ -82,6 +82,8 @@ class Command {
   static Argument::Target count(std::string name, std::int64_t& value, std::int64_t most);
   /// The flag --classes, of a network that is made for the command.
   void add_classes(std::int64_t& classes);
+  /// Flags of trainings say what they are where a network only answers: --batch-size, --tta, --loader-threads.
+  void help_of_answers();
   /// Throws ConfigError for one of these flags that was given: it has no use `why`, "without --sheet FILE".
   void refuse(const std::vector<const char*>& flags, const std::string& why) const;
   /// The argument called `name`, which must be there.

@@ -28,6 +28,7 @@ class Eval final : public Command {
     default_is("the run's", {"data", "val-split", "seed", "on-bad-file", "limit-test", "batch-size", "tta",
                              "precision", "isa"});
     argument("seed").help = "of the split of a folder without val/ and test/";
+    help_of_answers();
     add({.name = "json",
          .help = "print the figures as JSON, the confusion matrix of up to 1000 classes among them",
          .target = &json_});

@@ -37,6 +37,7 @@ class Predict final : public Command {
          .target = count("top", top_, std::int64_t{1} << 16)});
     accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
     argument("batch-size").default_text = std::to_string(kTogether);
+    help_of_answers();
     add({.name = "json", .help = "print one array of JSON objects", .target = &json_});
     add({.name = "csv", .help = "print CSV, a line for each picture", .target = &csv_});
   }

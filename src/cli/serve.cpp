@@ -49,6 +49,7 @@ class Serve final : public Command {
          .default_text = std::to_string(options_.top),
          .target = count("top", options_.top, kMost)});
     accept({"batch-size", "tta", "loader-threads", "device", "threads", "precision", "isa", "memory"});
+    help_of_answers();
     argument("batch-size").help = "pictures that go through the network together, where so many wait";
     argument("batch-size").default_text = std::to_string(options_.batch_size);
     argument("loader-threads").help = "threads that decode; as many as --threads where it is not given";

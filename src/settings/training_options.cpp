@@ -38,7 +38,7 @@ void add_run(Table& table) {
              {"FitOptions::seconds"}});
   table.add({"seed",
              "N",
-             "seed of initialisation, shuffling and dropout, 0 to 2^64-1",
+             "seed of a folder's split, first weights, order, random changes and dropout, 0 to 2^64-1",
              true,
              [](Settings& s, const std::string& t) { s.seed = parse_seed("seed", t); },
              [](const Settings& s) { return std::to_string(s.seed); },

@@ -8,12 +8,15 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "base/random.h"
 #include "base/sha256.h"
 #include "data/augment.h"
 #include "data/preprocess.h"
 #include "images/adjust.h"
+#include "images/geometry.h"
 #include "support/paths.h"
 
 namespace resnet::data {
@@ -233,6 +236,34 @@ TEST(Transforms, JitterIsItsOperationsInTheOrderDrawn) {
       ASSERT_EQ(out.pixels, expected.pixels) << on << ", example " << i;
     }
   }
+}
+
+// What is drawn is done: both operations of RandAugment, with the filter that was asked for, in the list's order.
+TEST(Transforms, PoliciesAndRotationsDoWhatTheyDraw) {
+  const Augmentation list = {RandAugment{.bilinear = true},    TrivialAugment{},
+                             Rotation{.bilinear = true},       RandAugment{.operations = 3, .magnitude = 20},
+                             TrivialAugment{.bilinear = true}, Rotation{}};
+  const Augmenter augmenter(list, 5, {3, 24, 20});
+  std::set<std::string> seen;
+  for (std::int64_t index = 0; index < 40; ++index) {
+    Image image = picture(24, 20, 3, "noise"), want = image;
+    augmenter.change(image, {.epoch = 1, .index = index});
+    for (std::size_t place = 0; place < list.size(); ++place) {
+      Draws drawn(5, stream_id("augment") + place, 1, index);
+      if (const auto* rand = std::get_if<RandAugment>(&list[place])) {
+        for (std::int64_t i = 0; i < rand->operations; ++i)
+          apply(draw(*rand, 24, 20, drawn), interpolation_of(rand->bilinear), want);
+      } else if (const auto* trivial = std::get_if<TrivialAugment>(&list[place])) {
+        apply(draw(*trivial, drawn), interpolation_of(trivial->bilinear), want);
+      } else {
+        const auto& rotation = std::get<Rotation>(list[place]);
+        images::rotate(want, draw(rotation, drawn), interpolation_of(rotation.bilinear));
+      }
+    }
+    ASSERT_EQ(image.pixels, want.pixels) << index;
+    seen.insert(std::string(image.pixels.begin(), image.pixels.end()));
+  }
+  EXPECT_GT(seen.size(), 30U) << "pictures are changed, each in its way; some are black in the end";
 }
 
 TEST(Transforms, ZerosLieWhereTheyAreDrawn) {
