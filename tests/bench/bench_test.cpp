@@ -80,6 +80,29 @@ TEST(TimeLayers, TimesEveryCallOfAStep) {
   EXPECT_GT(figures.memory_gbytes, 0);
 }
 
+// What branches end with, and nothing else: their last norm, or convolution where norms come first.
+TEST(QuietBranches, AreATenthOfThemselves) {
+  for (const auto& [model, end] : {std::pair("resnet18", "bn2.weight"), std::pair("resnet50", "bn3.weight"),
+                                   std::pair("resnetv2_18", "conv2.weight")}) {
+    const nn::Sequential net =
+        test::random_network(model, {.classes = kClasses, .blocks = {2, 1}, .channels = {8, 16}});
+    const Network loud = network_of(net, {2, 3, 32, 32});
+    Network quiet = loud;
+    quiet_branches(net, quiet);
+    std::int64_t ends = 0;
+    for (std::size_t k = 0; k < loud.state.size(); ++k) {
+      const auto& [name, tensor] = loud.state[k];
+      const auto& now = quiet.state[k].second;
+      const bool is_end = name.ends_with(std::string(".") + end);
+      ends += is_end ? 1 : 0;
+      if (tensor.dtype() != DType::f32) continue;
+      for (std::size_t i = 0; i < tensor.values().size(); ++i)
+        ASSERT_EQ(now.values()[i], tensor.values()[i] * (is_end ? 0.1F : 1.0F)) << model << ' ' << name;
+    }
+    EXPECT_EQ(ends, 3) << model;
+  }
+}
+
 class CheckTest : public testing::TestWithParam<Work> {};
 
 TEST_P(CheckTest, PassesForTheEngine) {

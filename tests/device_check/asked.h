@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "bench/check.h"
 #include "device/api.h"
 #include "engine/gpu.h"
 #include "resnet/engine.h"
@@ -26,14 +27,18 @@ struct Asked {
   std::vector<Precision> forms;
 };
 
-inline Network network_for(const Asked& asked) {
+/// `quiet`: for a comparison with the oracle.
+inline Network network_for(const Asked& asked, bool quiet = false) {
   models::ResNetOptions options{.in_channels = asked.images[1], .classes = asked.classes};
   if (asked.small) {
     options.blocks = {1, 1};
     options.channels = {8, 64};  // of which 3x3 convolutions have kernels of their own
     options.stem_channels = 8;
   }
-  return network_of(test::random_network(asked.model, options), asked.images);
+  const nn::Sequential net = test::random_network(asked.model, options);
+  Network network = network_of(net, asked.images);
+  if (quiet) bench::quiet_branches(net, network);
+  return network;
 }
 
 inline std::unique_ptr<PlannedEngine> engine_for(const Asked& asked, const Network& network,
