@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
     std::cerr << "device_check: " << error.what() << '\n';
     return 2;
   } catch (const resnet::Error& error) {
-    std::cerr << "device_check: " << error.what() << "\nhint: " << error.hint() << '\n';
+    std::cerr << "device_check: " << error.what() << '\n';
+    if (!error.hint().empty()) std::cerr << "hint: " << error.hint() << '\n';
   } catch (const std::exception& error) {
     std::cerr << "device_check: " << error.what() << '\n';
   }
