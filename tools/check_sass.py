@@ -196,10 +196,14 @@ def offences(listing, usage):
     return found, kernels
 
 
+def of_setup():
+    """Where tools/setup.sh puts it, if it did."""
+    return glob.glob(os.path.join(os.path.dirname(__file__), "../build/cuda-tools/nvidia/*/bin/cuobjdump"))
+
+
 def tool(given):
     beside_nvcc = os.path.join(os.path.dirname(shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"), "cuobjdump")
-    of_setup = glob.glob(os.path.join(os.path.dirname(__file__), "../build/cuda-tools/nvidia/*/bin/cuobjdump"))  # tools/setup.sh
-    return next((path for path in (given, shutil.which("cuobjdump"), beside_nvcc, *of_setup) if path and os.access(path, os.X_OK)), None)
+    return next((path for path in (given, shutil.which("cuobjdump"), beside_nvcc, *of_setup()) if path and os.access(path, os.X_OK)), None)
 
 
 def main():

@@ -33,34 +33,34 @@ get_listers() {
     echo "They are not to be had: the machine code of the plugin for GPUs is not checked" >&2
 }
 
-if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-  echo "This system has no apt; going on with what is there. Needed are (by their Debian names):" $wanted >&2
-  get_listers "$1"
-  exit 0
-fi
-
-# Names as given and as 'name:architecture', the state first; unknown names only make it say so.
-installed=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
-            sed -n 's/^installed //p' || true)
-missing=
-for package in $wanted; do
-  echo "$installed" | grep -qxF "$package" || missing="$missing $package"
-done
-if [ -z "$missing" ]; then
-  get_listers "$1"
-  exit 0
-fi
-
-as_root=
-if [ "$(id -u)" -ne 0 ]; then
-  if ! command -v sudo >/dev/null; then
-    echo "Missing packages, and neither root nor sudo to install them. As root: apt-get install$missing" >&2
-    exit 1
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "This system has no apt; going on with what is there. Needed are (by their Debian names):" $wanted >&2
+    return 0
   fi
-  as_root=sudo
-fi
 
-echo "Installing with${as_root:+ $as_root} apt-get:$missing" >&2
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends $missing >&2
+  # Names as given and as 'name:architecture', the state first; unknown names only make it say so.
+  installed=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
+              sed -n 's/^installed //p' || true)
+  missing=
+  for package in $wanted; do
+    echo "$installed" | grep -qxF "$package" || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+
+  as_root=
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      echo "Missing packages, and neither root nor sudo to install them. As root: apt-get install$missing" >&2
+      exit 1
+    fi
+    as_root=sudo
+  fi
+
+  echo "Installing with${as_root:+ $as_root} apt-get:$missing" >&2
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends $missing >&2
+}
+
+install_packages
 get_listers "$1"

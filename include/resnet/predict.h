@@ -34,8 +34,9 @@ struct PredictOptions {
 /// its input follows the picture's size it is in turns with it, and neighbours of one shape go through it
 /// together, in batches of 1, 2, 4, ... A file that cannot be read, is no picture, or is one of a shape that the
 /// preprocessing cannot take has an error, and the others their answers. The same bits for any number of
-/// threads; with another batch size plans, and with them last digits, may be others. Throws ShapeError if the network is no classifier or gives what is not finite, ConfigError for
-/// `top` or `batch_size` below 1 or `threads` below 0; what `done` throws ends it.
+/// threads; with another batch size plans, and with them last digits, may be others. Throws ShapeError if the
+/// network is no classifier or gives what is not finite, ConfigError for `top` or `batch_size` below 1 or
+/// `threads` below 0; what `done` throws ends it.
 void predict(const Model& model, std::span<const std::filesystem::path> files, const PredictOptions& options,
              const std::function<void(const Prediction&)>& done);
 

@@ -207,9 +207,9 @@ struct FitOptions {
                           // two steps that train nothing tell
   bool drop_last = false;  // leave out the last batch of an epoch where it is shorter than the others
   data::Augmentation augment = {};  // of the training examples, drawn from `seed`
-  int loader_threads =
-      0;  // that make batches, which do not depend on them; 0: a quarter of the engine's, from
-          // 1 to 8, and in evaluations as EvaluateOptions::loader_threads
+  // That make batches, which do not depend on them; 0: a quarter of the engine's, from 1 to 8, and in
+  // evaluations as EvaluateOptions::loader_threads.
+  int loader_threads = 0;
 };
 
 /// fit() for want of memory could not give the network what was trained, which is as it was before: in place

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/named.h"
 #include "bench/batches.h"
 #include "compiler/training.h"
 #include "graph/names.h"
@@ -75,9 +76,8 @@ void quiet(const nn::Module& module, const std::string& path, Network& network) 
   for (const nn::Module::Child& child : module.children()) {
     const std::string name = path + child.name + '.';
     const bool ends = block != nullptr && block->branch_end() == child.module.get();
-    for (auto& [parameter, tensor] : network.state) {
-      if (!ends || parameter != name + "weight") continue;
-      for (float& value : tensor.values()) value *= kFactor;
+    if (Tensor* const weight = ends ? find_named(network.state, name + "weight") : nullptr) {
+      for (float& value : weight->values()) value *= kFactor;
     }
     quiet(*child.module, name, network);
   }

@@ -195,9 +195,8 @@ settings::Settings Command::with_recipe(settings::Settings base, bool of_given_w
 void Command::help_of_answers() {
   argument("batch-size").help = "examples that go through the network together";
   argument("tta").help =
-      "views of each picture, whose outputs are averaged: none, flip (with mirror images) or flip-shift (by "
-      "a "
-      "pixel too)";
+      "views of each picture, whose outputs are averaged: none, flip (with mirror images) or "
+      "flip-shift (by a pixel too)";
   argument("loader-threads").help = "threads that read and decode; default: as many as --threads, at most 8";
 }
 
