@@ -30,7 +30,6 @@ from networks import SmallResNet
 
 SETS = pathlib.Path("/usr/share/datasets/fashion-mnist")
 EVERY = 8  # AverageOptions
-MADE_OF = ("data", "resize", "augment", "crop-padding", "augment-filter", "erasing", "cutout", "batch-size", "seed")  # a batch
 
 
 def _numbers(text):
@@ -53,15 +52,14 @@ def _first_weights(program, run, folder):
     return {name: value for name, value in load_file(file).items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
 
 
-def _batches(program, config, first, steps, folder):
+def _batches(program, run, config, first, steps, folder):
     """(images, labels) of the training's steps from `first` on, which begins an epoch."""
     file = folder / "batches.safetensors"
-    flags = [word for name in MADE_OF for word in (f"--{name}", str(config[name]))]
     an_epoch = _steps_of_an_epoch(config)
     for begin in range(first, steps, an_epoch):
         count = min(an_epoch, steps - begin)
-        subprocess.run([program, "data", *flags, "--epoch", str(begin // an_epoch + 1), "--steps", str(count), "--save-batches", file],
-                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([program, "data", "--config", run / "config.toml", "--epoch", str(begin // an_epoch + 1), "--steps", str(count),
+                        "--save-batches", file], check=True, stdout=subprocess.DEVNULL)
         with safe_open(file, "pt") as made:
             for i in range(count):
                 yield made.get_tensor(f"{i}.images"), made.get_tensor(f"{i}.labels").long()
@@ -200,7 +198,7 @@ def main():
         missing, unexpected = net.load_state_dict(_first_weights(arguments.program, arguments.run, folder), strict=False)
         assert not unexpected and all("running" in each or "tracked" in each for each in missing), (missing, unexpected)
         net = net.to(memory_format=torch.channels_last).train()
-        net, (loss, train), seconds = _train(net, lambda first: _batches(arguments.program, config, first, steps, folder), config, steps,
+        net, (loss, train), seconds = _train(net, lambda first: _batches(arguments.program, arguments.run, config, first, steps, folder), config, steps,
                                              autocast, arguments.keep)
     print(f"loss {loss:.3f}, train acc {train:.4f}, test acc {_accuracy(net, config, autocast):.4f}")
     print(f"{steps * config['batch-size'] / seconds:.1f} examples/sec, {steps} steps, {'bf16' if bf16 else 'f32'}, {torch.get_num_threads()} threads")

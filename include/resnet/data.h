@@ -272,18 +272,21 @@ class Order {
 
 struct LoaderOptions {
   std::int64_t batch_size = 256;           // the last batch of an epoch may be shorter
-  int prefetch = 3;                        // batches made ahead
-  int threads = 1;                         // that make them
+  int prefetch = 0;                        // batches made ahead; 0: ahead() says how many
+  int threads = 1;                         // that make them, each with a batch in hand
   ImageLayout layout = ImageLayout::nchw;  // of a batch; for the native engine nhwc is one copy less
   bool drop_last = false;                  // leave out the last batch of an epoch where it is shorter
   Augmentation augment = {};               // of the examples
   std::uint64_t seed = 0;                  // of what it draws
+
+  /// Batches that are made ahead: `prefetch`, or else three, or as many as there are threads.
+  int ahead() const noexcept;
 };
 
 /// Makes the batches of one epoch at a time, a few ahead of the reader, in threads of its own. What
 /// it delivers depends on data set, order, epoch, batch size, augmentation and seed alone, not on threads;
 /// what is drawn for an example not even on the order, but on how often the epoch had it before.
-/// Memory: `prefetch` + 1 batches, and the short one at the end; from the second epoch on, nothing is
+/// Memory: ahead() + 1 batches, and the short one at the end; from the second epoch on, nothing is
 /// allocated for a batch. One thread reads it. A child of fork() has none of the loader's threads: there it
 /// throws Error, and a new one is to be made.
 class Loader {

@@ -32,11 +32,17 @@ const std::vector<std::string>& flags_of_network() {
   }();
   return list;
 }
-const std::vector<std::string> kOfLoader = {
-    "data",    "data-dir",   "resize",      "resize-filter", "crop",           "normalize",
-    "jpeg",    "recipe",     "augment",     "crop-padding",  "augment-filter", "jitter",
-    "erasing", "cutout",     "mixup",       "cutmix",        "loader-threads", "on-bad-file",
-    "cache",   "cache-size", "limit-train", "batch-size"};
+const std::vector<std::string>& flags_of_loader() {
+  static const std::vector<std::string> list = [] {
+    std::vector<std::string> names = settings::augment_options();
+    for (const char* name :
+         {"data", "data-dir", "resize", "resize-filter", "crop", "normalize", "jpeg", "recipe",
+          "loader-threads", "on-bad-file", "cache", "cache-size", "limit-train", "batch-size"})
+      names.emplace_back(name);
+    return names;
+  }();
+  return list;
+}
 
 class Bench final : public Command {
  public:
@@ -48,7 +54,7 @@ class Bench final : public Command {
          .positional = true,
          .choices = {"train", "infer", "loader"},
          .example = "train"});
-    std::vector<std::string> names = kOfLoader;
+    std::vector<std::string> names = flags_of_loader();
     for (const char* name : {"model", "input", "steps", "seed", "device", "threads", "precision", "isa"})
       names.emplace_back(name);
     accept(names);
@@ -61,7 +67,7 @@ class Bench final : public Command {
     add({.name = "check", .help = "compare with the reference engine first", .target = &check_});
     add({.name = "json", .help = "print the figures as JSON", .target = &json_});
     for (const std::string& name : flags_of_network()) argument(name).help += " (train, infer)";
-    for (const std::string& name : kOfLoader) argument(name).help += " (loader)";
+    for (const std::string& name : flags_of_loader()) argument(name).help += " (loader)";
     argument("layers").help += " (train)";
   }
 
@@ -79,9 +85,10 @@ class Bench final : public Command {
     }
     if (what_ == "loader") {
       refuse(flags_of_network(), "resnet bench loader runs no network");
+      refuse_idle_changes(chosen);
       return loader(chosen);
     }
-    refuse(kOfLoader, "resnet bench makes its own pictures: give --input NxCxHxW");
+    refuse(flags_of_loader(), "resnet bench makes its own pictures: give --input NxCxHxW");
     return network(chosen);
   }
 
@@ -225,12 +232,11 @@ class Bench final : public Command {
     const data::CacheOptions cache = settings::cache_options(chosen);
     const data::Dataset training =
         data::cached(settings::open_data(chosen, data::Split::train, told_scan(json_)), cache);
-    const int threads = train::loader_threads(default_threads(), chosen.loader_threads);
-    const data::LoaderOptions options{.batch_size = chosen.batch_size,
-                                      .prefetch = train::prefetch_of(threads),
-                                      .threads = threads,
-                                      .layout = ImageLayout::nhwc,
-                                      .augment = settings::augmentation(chosen)};
+    const data::LoaderOptions options{
+        .batch_size = chosen.batch_size,
+        .threads = train::loader_threads(default_threads(), chosen.loader_threads),
+        .layout = ImageLayout::nhwc,
+        .augment = settings::augmentation(chosen)};
     if (const std::string note = data::cache_note({training, training.first(1)}, cache, options.augment);
         !note.empty()) {
       say("note: " + note);

@@ -104,7 +104,7 @@ void Command::accept(const std::vector<std::string>& names) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
   for (const settings::Option& option : settings::options()) {
-    if (!named(option.name) && !(option.of_network && named("model"))) continue;
+    if (!named(option.name) && !(!option.group.empty() && named(option.group))) continue;
     const std::string name = option.name;
     add({.name = name,
          .placeholder = option.placeholder,
@@ -139,6 +139,22 @@ void Command::accept_data() {
        .positional = true,
        .optional = true,
        .example = "photos"});
+}
+
+void Command::add_config(std::string& file) {
+  add({.name = "config",
+       .placeholder = "FILE",
+       .help = "settings from a run's config.toml; flags override them",
+       .target = &file});
+}
+
+settings::Settings Command::settings_in(const std::string& config) {
+  if (config.empty()) return {};
+  if (report::is_other_file_of_run(config, report::kConfigFile) || is_folder(config)) {
+    throw FormatError(fmt::format("--config: {} is no file of settings", config),
+                      report::hint_for_run(config, report::kConfigFile, "give the config.toml of a run"));
+  }
+  return settings::from_toml(read_text(config), config);
 }
 
 void Command::add_run(std::string& run, const std::string& example) {
@@ -200,13 +216,17 @@ void Command::help_of_answers() {
   argument("loader-threads").help = "threads that read and decode; default: as many as --threads, at most 8";
 }
 
-void Command::refuse(const std::vector<const char*>& flags, const std::string& why) const {
+void Command::refuse(const std::vector<std::string>& flags, const std::string& why) const {
   const bool beside = why.starts_with("with ");
-  for (const char* flag : flags) {
+  for (const std::string& flag : flags) {
     if (argument(flag).given)
       throw ConfigError(fmt::format("--{} has no use {}", flag, why),
                         beside ? "leave one of them out" : "give that too, or leave it out");
   }
+}
+
+void Command::refuse_idle_changes(const settings::Settings& chosen) const {
+  for (const auto& [option, why] : settings::idle_augment_options(chosen)) refuse({option}, why);
 }
 
 Argument& Command::argument(const std::string& name) {

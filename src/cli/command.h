@@ -59,7 +59,8 @@ class Command {
 
  protected:
   void add(Argument argument) { arguments_.push_back(std::move(argument)); }
-  /// Flags from the table of options, in its order; with "model" all that say what the network is.
+  /// Flags from the table of options, in its order; with "model" all that say what the network is,
+  /// with "augment" all that say how training examples are changed.
   void accept(const std::vector<std::string>& names);
   /// All that are flags, but these.
   void accept_all_but(const std::vector<std::string>& names);
@@ -74,6 +75,10 @@ class Command {
   /// The same with what trains a folder of pictures where no flag names a recipe: `scratch`, of given weights
   /// `finetune`, and resnet18. Other data keep the chapter's.
   settings::Settings with_recipe(settings::Settings base, bool of_given_weights = false) const;
+  /// The flag --config, a file of settings that a run has written.
+  void add_config(std::string& file);
+  /// What is in it; none for "". Throws as settings::from_toml(), FormatError for another file of a run.
+  static settings::Settings settings_in(const std::string& config);
   /// The positional RUN, one that model_of_run() takes; `example` is what may stand behind the command's name.
   void add_run(std::string& run, const std::string& example = "runs/resnet18-1");
   /// The positional RUN of commands that take several, as folders.
@@ -85,7 +90,9 @@ class Command {
   /// Flags of trainings say what they are where a network only answers: --batch-size, --tta, --loader-threads.
   void help_of_answers();
   /// Throws ConfigError for one of these flags that was given: it has no use `why`, "without --sheet FILE".
-  void refuse(const std::vector<const char*>& flags, const std::string& why) const;
+  void refuse(const std::vector<std::string>& flags, const std::string& why) const;
+  /// The same for flags of changes of the examples that are not chosen.
+  void refuse_idle_changes(const settings::Settings& chosen) const;
   /// The argument called `name`, which must be there.
   Argument& argument(const std::string& name);
   const Argument& argument(const std::string& name) const;

@@ -25,10 +25,9 @@ class Data final : public Command {
  public:
   Data() : Command("data", "What a data set holds: classes, sizes, duplicates, files that cannot be read.") {
     accept_data();
-    accept({"data",           "data-dir",  "resize",  "resize-filter", "crop",       "normalize",
-            "jpeg",           "val-split", "seed",    "recipe",        "augment",    "crop-padding",
-            "augment-filter", "jitter",    "erasing", "cutout",        "mixup",      "cutmix",
-            "batch-size",     "drop-last", "steps",   "sampler",       "limit-train"});
+    accept({"data", "data-dir", "resize", "resize-filter", "crop", "normalize", "jpeg", "val-split", "seed",
+            "recipe", "augment", "batch-size", "drop-last", "steps", "sampler", "limit-train"});
+    add_config(config_);
     argument("steps").help = "batches that --save-batches writes; 0: those of an epoch";
     add({.name = "save-batches",
          .placeholder = "FILE",
@@ -47,9 +46,13 @@ class Data final : public Command {
   }
 
   int run() override {
-    settings::Settings base;
+    settings::Settings base = settings_in(config_);
     base.on_bad_file = "skip";
-    const settings::Settings chosen = from_flags(with_recipe(with_data(std::move(base))));
+    base.steps = 0;  // those of the run; here it is what is written
+    base.step_changes.clear();
+    base = with_data(std::move(base));
+    const settings::Settings chosen =
+        from_flags(config_.empty() ? with_recipe(std::move(base)) : std::move(base));
     check_flags(chosen);
     std::optional<data::FolderScan> scan;
     data::DatasetOptions watch = told_scan(json_);
@@ -58,6 +61,8 @@ class Data final : public Command {
     const data::Survey found = data::survey(sets);
     std::vector<std::string> notes = scan ? notes_of(*scan) : std::vector<std::string>();
     if (const std::string note = note_of_missing_classes(sets.train); !note.empty()) notes.push_back(note);
+    if (!config_.empty() && !settings::is_data_of(chosen, sets))
+      notes.push_back(fmt::format("the run of {} had other examples", config_));
     const std::vector<data::BadFile> bad = scan ? scan->bad : std::vector<data::BadFile>();
     const SameFiles same = scan ? same_files(*scan) : SameFiles();
     if (json_) {
@@ -84,10 +89,12 @@ class Data final : public Command {
     check_outputs(outputs());
     if (batches_.empty())
       refuse({"epoch", "steps", "batch-size", "drop-last", "sampler"}, "without --save-batches FILE");
-    if (batches_.empty() && sheet_.empty())
-      refuse({"recipe", "augment", "crop-padding", "augment-filter", "jitter", "erasing", "cutout", "mixup",
-              "cutmix"},
-             "without --sheet FILE or --save-batches FILE");
+    if (batches_.empty() && sheet_.empty()) {
+      const char* const without = "without --sheet FILE or --save-batches FILE";
+      refuse({"recipe"}, without);
+      refuse(settings::augment_options(), without);
+    }
+    refuse_idle_changes(chosen);
     if (chosen.jpeg != "full" && !data::is_folder_of_pictures(data::full_name(chosen.data)))
       refuse({"jpeg"}, "without a folder of pictures");
     if (!chosen.step_changes.empty()) throw ConfigError("--steps is one number here");
@@ -220,7 +227,7 @@ class Data final : public Command {
     for (const std::string& note : notes) fmt::print("note: {}\n", printable(note));
   }
 
-  std::string sheet_, batches_;
+  std::string config_, sheet_, batches_;
   std::int64_t epoch_ = 1;
   bool json_ = false;
 };

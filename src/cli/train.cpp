@@ -32,10 +32,7 @@ class Train final : public Command {
             "of pictures a ResNet-18 by the recipe scratch, or finetune with --init.") {
     accept_all_but({"input"});
     accept_data();
-    add({.name = "config",
-         .placeholder = "FILE",
-         .help = "settings from a run's config.toml; flags override them",
-         .target = &config_});
+    add_config(config_);
     add({.name = "resume",
          .placeholder = "RUN",
          .help = "go on with a run from its newest checkpoint, as it was; it may become longer",
@@ -45,7 +42,7 @@ class Train final : public Command {
   }
 
   int run() override {
-    const settings::Settings earlier = base();
+    const settings::Settings earlier = resumed_.empty() ? settings_in(config_) : settings_of(resumed_);
     const bool is_new = resumed_.empty() && config_.empty();
     settings::Settings chosen = with_data(earlier);
     if (is_new) chosen = with_recipe(std::move(chosen), argument("init").given);
@@ -93,11 +90,9 @@ class Train final : public Command {
       return std::ranges::find(kinds, chosen.schedule.kind) != kinds.end();
     };
     using Kind = ScheduleKind;
-    const auto has = [&](const char* name) { return chosen.augment.find(name) != std::string::npos; };
     const bool adamw = chosen.optimizer == "adamw";
     const bool starts = of_schedule({Kind::one_cycle, Kind::triangular}) || chosen.schedule.warmup_epochs > 0;
     const bool falls = of_schedule({Kind::cosine, Kind::one_cycle, Kind::polynomial, Kind::triangular});
-    const bool changes = has("rotate") || has("trivial") || has("rand");
     if (adamw) refuse({"momentum"}, "with --optimizer adamw");
     if (adamw && chosen.nesterov) refuse({"nesterov"}, "with --optimizer adamw");
     if (!adamw) refuse({"beta1", "beta2"}, "without --optimizer adamw");
@@ -108,9 +103,7 @@ class Train final : public Command {
     if (!of_schedule({Kind::polynomial})) refuse({"lr-power"}, "without --schedule polynomial");
     if (!of_schedule({Kind::step})) refuse({"lr-gamma", "lr-every"}, "without --schedule step");
     if (!of_schedule({Kind::one_cycle})) refuse({"low-momentum"}, "without --schedule one-cycle");
-    if (!has("crop") || has("resized-crop"))
-      refuse({"crop-padding"}, "without --augment crop or reflect-crop");
-    if (!changes) refuse({"augment-filter"}, "without --augment rotate, trivial or rand");
+    refuse_idle_changes(chosen);
     if (chosen.cache == "none") refuse({"cache-size"}, "without --cache memory or disk");
     for (const auto& [flag, is_on] :
          {std::pair("dirac", chosen.dirac), std::pair("zero-gamma", chosen.zero_gamma),
@@ -144,16 +137,6 @@ class Train final : public Command {
                     : resumable         ? "resnet train --resume " + runs.folder.string() + " goes on"
                                         : "what was trained is in " + runs.folder.string()));
     return kSignalBase + stop_signal();
-  }
-
-  settings::Settings base() const {
-    if (!resumed_.empty()) return settings_of(resumed_);
-    if (config_.empty()) return {};
-    if (report::is_other_file_of_run(config_, report::kConfigFile) || is_folder(config_)) {
-      throw FormatError(fmt::format("--config: {} is no file of settings", config_),
-                        report::hint_for_run(config_, report::kConfigFile, "give the config.toml of a run"));
-    }
-    return settings::from_toml(read_text(config_), config_);
   }
 
   settings::Settings settings_of(const fs::path& run) const {

@@ -21,8 +21,10 @@
 #include "io/model_metadata.h"
 #include "report/run_record.h"
 #include "report/text.h"
+#include "resnet/folder.h"
 #include "resnet/model_file.h"
 #include "resnet/report.h"
+#include "settings/options.h"
 #include "train/batches.h"
 #include "train/memory.h"
 
@@ -133,10 +135,10 @@ class Decisions final : public Observer {
       say_device(run.device, settings_, false);
       const std::string text = settings::chosen_text(settings_);
       say("settings: " + (text.empty() ? "the chapter's" : text));
-      say(fmt::format("run: {} classes, {} training examples, {}{} to test; {} steps in {} epochs{}",
-                      run.classes, run.train_examples,
-                      run.val_examples > 0 ? fmt::format("{} to validate, ", run.val_examples) : "",
-                      run.test_examples, run.steps, run.epochs, time_text(run)));
+      say(fmt::format(
+          "run: {} classes, {} training examples, {}{} to test; {} in {}{}", run.classes, run.train_examples,
+          run.val_examples > 0 ? fmt::format("{} to validate, ", run.val_examples) : "", run.test_examples,
+          counted(run.steps, "step", "steps"), counted(run.epochs, "epoch", "epochs"), time_text(run)));
     }
     if (timed_ && run.bounded) record(run);  // else it was stopped before there was a plan
   }
@@ -198,7 +200,15 @@ void check_nothing_lost(const Training& run) {
 }
 
 data::TrainTest open_for(const Training& run) {
-  data::TrainTest sets = settings::open_data(run.chosen, told_scan(run.quiet));
+  data::DatasetOptions watch = told_scan(run.quiet);
+  std::string split = "the folder's own";
+  watch.scanned = [&, tell = std::move(watch.scanned)](const data::FolderScan& scan) {
+    tell(scan);
+    if (!scan.has(data::Part::val) && !scan.has(data::Part::test))
+      split = fmt::format("{} of each class to test on, by content and seed {}", run.chosen.val_split,
+                          run.chosen.seed);
+  };
+  data::TrainTest sets = settings::open_data(run.chosen, watch);
   const data::Dataset& training = sets.train;
   const bool resumed = !run.resumed.empty();
   const bool must_be_known = !run.other_data || (resumed && !has_checkpoints(run));  // else those say so
@@ -216,6 +226,7 @@ data::TrainTest open_for(const Training& run) {
       data::is_folder_of_pictures(training.name())) {  // a folder too high or too low is seen here
     constexpr std::size_t kMostBytes = 160;
     say("classes: " + shown(joined(training.classes(), ", "), kMostBytes));
+    say("split: " + split);
   }
   if (const std::string note = note_of_missing_classes(training); !note.empty()) say("note: " + note);
   if (const std::string note =
@@ -271,10 +282,11 @@ Trained train_run(const Training& run) {
     check_nothing_lost(run);
     check_unchanged(run, options_but_those_that_may_change({"data", "data-dir"}));
   } else if (!run.resumed.empty()) {
-    check_unchanged(run, {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",
-                          // and where that would say it in other words than those of flags
-                          "augment", "jitter", "erasing", "cutout", "mixup", "cutmix", "sampler", "schedule",
-                          "tta", "class-weights", "lr-head", "lr-norm-bias", "lr-parts"});
+    check_unchanged(run,
+                    {"init", "dirac", "zero-gamma", "whiten", "seed", "val-split",
+                     // and where that would say it in other words than those of flags
+                     "sampler", "schedule", "tta", "class-weights", "lr-head", "lr-norm-bias", "lr-parts"});
+    check_unchanged(run, settings::augment_options());
   }
   const data::TrainTest sets = open_for(run);
   const auto& [training, test, validation] = sets;

@@ -111,7 +111,7 @@ Image contact_sheet(const Dataset& dataset, const SheetOptions& options) {
   for (std::int64_t row = 0; row < layout.rows(); ++row) {
     images::draw_text(sheet, layout.text_top(row), layout.left(0, 0), label_of(dataset, row), layout.scale());
   }
-  constexpr std::int64_t kBatch = 64;
+  constexpr std::int64_t kBatch = 8;  // there is work for all threads in some hundred pictures
   const auto show = [&](Loader loader, std::int64_t version) {
     loader.start(indices, std::max<std::int64_t>(0, version - 1));
     std::span<const Place> left = places;

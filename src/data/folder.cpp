@@ -60,7 +60,8 @@ std::vector<fs::path> names_in(const fs::path& folder) {
   return names;
 }
 
-fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::path&)>& has) {
+fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::path&)>& has,
+                     std::string_view word) {
   if (has(folder)) return folder;
   constexpr int kMostLevels = 3;              // X/MNIST/raw in X's parent
   constexpr std::size_t kMostFolders = 1000;  // that are looked into
@@ -77,6 +78,13 @@ fs::path folder_with(const fs::path& folder, const std::function<bool(const fs::
       }
     }
     level = std::move(next);
+  }
+  if (found.size() > 1 && !word.empty()) {
+    std::vector<fs::path> meant = found;
+    std::erase_if(meant, [&](const fs::path& path) {
+      return lower_case(path.string().substr(folder.string().size())).find(word) == std::string::npos;
+    });
+    if (meant.size() == 1) return meant.front();
   }
   if (found.size() < 2) return found.empty() ? folder : found.front();
   throw IoError(folder.string() + " has several such data sets: " + found[0].string() + ", " +

@@ -25,10 +25,11 @@ std::filesystem::path data_folder(const DatasetOptions& options, std::string_vie
 std::vector<std::filesystem::path> names_in(const std::filesystem::path& folder);
 
 /// `folder` if it `has` the files that are looked for, or else the folder that has, at most three levels
-/// down, as unpackers and other programs make them; `folder` where there is none. Throws IoError for more
-/// than one.
+/// down, as unpackers and other programs make them; `folder` where there is none. Of several it is the one whose
+/// path below `folder` has `word` in it, whatever the case, if that is not empty; else IoError.
 std::filesystem::path folder_with(const std::filesystem::path& folder,
-                                  const std::function<bool(const std::filesystem::path&)>& has);
+                                  const std::function<bool(const std::filesystem::path&)>& has,
+                                  std::string_view word = {});
 
 /// For a message: "; it holds a, b, ...", "; it is empty" or "; there is no such folder".
 std::string found_in(const std::filesystem::path& folder);

@@ -225,6 +225,7 @@ struct Family {
   std::string_view title;
   std::vector<std::string> classes;  // empty: the labels from the lowest to the highest, named by number
   std::string hint;                  // where a file is missing
+  std::string_view word = {};        // in the names of its folders, where there are others beside them
 };
 
 Files files_of(const fs::path& given, const Family& family) {
@@ -232,7 +233,8 @@ Files files_of(const fs::path& given, const Family& family) {
     auto sets = sets_in(given.has_parent_path() ? given.parent_path() : fs::path("."));
     if (const auto found = sets.find(given.filename().string()); found != sets.end()) return found->second;
   }
-  const fs::path folder = folder_with(given, [](const fs::path& place) { return !sets_in(place).empty(); });
+  const fs::path folder = folder_with(
+      given, [](const fs::path& place) { return !sets_in(place).empty(); }, family.word);
   auto sets = sets_in(folder);
   if (sets.empty()) return {};
   if (sets.contains("")) return sets[""];
@@ -270,6 +272,14 @@ std::pair<std::int64_t, std::int64_t> range_of(const Files& files, std::size_t o
         fmt::format("at most {} classes are supported: is it a file of labels?", kMostClasses));
   }
   return range;
+}
+
+// Whose files have the names, the shapes and the labels of Fashion-MNIST.
+bool is_mnist(Split split, const std::vector<std::int64_t>& labels) {
+  constexpr std::array<std::int64_t, 10> kTrain = {5, 0, 4, 1, 9, 2, 1, 3, 1, 4},
+                                         kTest = {7, 2, 1, 0, 4, 1, 4, 9, 5, 9};
+  const auto& begin = split == Split::train ? kTrain : kTest;
+  return labels.size() >= begin.size() && std::equal(begin.begin(), begin.end(), labels.begin());
 }
 
 Dataset load(const fs::path& folder, Split split, Family family, const DatasetOptions& options) {
@@ -314,6 +324,11 @@ Dataset load(const fs::path& folder, Split split, Family family, const DatasetOp
           fmt::format("is it the labels' file of this data set? another one opens as {}",
                       data_source(idx).usage()));
     }
+    if (is_mnist(split, labels)) {
+      throw FormatError(
+          fmt::format("{}: the labels of MNIST, not of {}", labels_path.string(), family.title),
+          fmt::format("{}{} opens MNIST", data_source(idx).completion(), labels_path.parent_path().string()));
+    }
     classes.assign(labels.begin(), labels.end());
   }
   const Preprocessing preprocessing = preprocessing_of(options, images.channels);
@@ -336,7 +351,8 @@ Dataset fashion_mnist(Split split, const DatasetOptions& options) {
                source.title,
                {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
                 "Ankle boot"},
-               "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir"},
+               "sudo apt-get install dataset-fashion-mnist, or give the four files in DatasetOptions::dir",
+               "fashion"},
               options);
 }
 

@@ -13,6 +13,11 @@
 
 namespace resnet::data {
 
+int LoaderOptions::ahead() const noexcept {
+  constexpr int kFew = 3;
+  return prefetch > 0 ? prefetch : std::max(kFew, threads);
+}
+
 // A ring buffer of batches. Batch b of an epoch goes into slot b % slots; a worker thread takes the next
 // batch as soon as its slot is free, the reader takes them in order.
 struct Loader::Impl {
@@ -26,7 +31,7 @@ struct Loader::Impl {
       : dataset(std::move(set)),
         options(std::move(chosen)),
         augmenter(options.augment, options.seed, dataset.example_shape()) {
-    slots.resize(static_cast<std::size_t>(options.prefetch) + 1);
+    slots.resize(static_cast<std::size_t>(options.ahead()) + 1);
     try {
       workers.start(options.threads, [this](int) { make_batches(); });
     } catch (...) {
@@ -185,16 +190,16 @@ struct Loader::Impl {
 };
 
 Loader::Loader(Dataset dataset, LoaderOptions options) {
-  const auto check = [](const char* name, std::int64_t value, std::int64_t most) {
-    if (value >= 1 && value <= most) return;
+  const auto check = [](const char* name, std::int64_t value, std::int64_t least, std::int64_t most) {
+    if (value >= least && value <= most) return;
     throw ConfigError("loader: " + std::string(name) + " is " + std::to_string(value),
-                      "give 1 to " + std::to_string(most));
+                      "give " + std::to_string(least) + " to " + std::to_string(most));
   };
   constexpr std::int64_t kMostExamples = std::int64_t{1} << 32, kMostBatches = 1 << 16,
                          kMostThreads = 1 << 12;
-  check("batch_size", options.batch_size, kMostExamples);
-  check("prefetch", options.prefetch, kMostBatches);
-  check("threads", options.threads, kMostThreads);
+  check("batch_size", options.batch_size, 1, kMostExamples);
+  check("prefetch", options.prefetch, 0, kMostBatches);
+  check("threads", options.threads, 1, kMostThreads);
   impl_.reset(new Impl(std::move(dataset), std::move(options)));
 }
 

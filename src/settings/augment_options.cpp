@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <span>
 
 #include "settings/option_table.h"
 
@@ -11,25 +12,69 @@ namespace {
 
 struct Named {
   const char* name;
-  data::Transform transform;
+  data::Transform (*transform)(const Settings& settings);
 };
 
-// What --augment knows, in the order of the list.
-const std::vector<Named>& named() {
-  static const std::vector<Named> list = {{"resized-crop", data::RandomResizedCrop{}},
-                                          {"crop", data::PaddingCrop{}},
-                                          {"reflect-crop", data::PaddingCrop{.reflect = true}},
-                                          {"flip", data::Flip{}},
-                                          {"alternating-flip", data::AlternatingFlip{}},
-                                          {"rotate", data::Rotation{}},
-                                          {"trivial", data::TrivialAugment{}},
-                                          {"rand", data::RandAugment{}}};
+bool is_bilinear(const Settings& settings) {
+  return settings.augment_filter == "bilinear";
+}
+
+// What --augment knows, in the order of the list: first what says where the pixels are.
+constexpr std::size_t kPlaces = 5;
+constexpr Named kNamed[] = {
+    {"resized-crop", [](const Settings& s) -> data::Transform { return s.resized_crop; }},
+    {"crop", [](const Settings& s) -> data::Transform { return data::PaddingCrop{s.crop_padding}; }},
+    {"reflect-crop",
+     [](const Settings& s) -> data::Transform {
+       return data::PaddingCrop{s.crop_padding, true};
+     }},
+    {"flip", [](const Settings&) -> data::Transform { return data::Flip{}; }},
+    {"alternating-flip", [](const Settings&) -> data::Transform { return data::AlternatingFlip{}; }},
+    {"rotate",
+     [](const Settings& s) -> data::Transform {
+       return data::Rotation{s.rotate_degrees, is_bilinear(s)};
+     }},
+    {"trivial", [](const Settings& s) -> data::Transform { return data::TrivialAugment{is_bilinear(s)}; }},
+    {"rand",
+     [](const Settings& s) -> data::Transform {
+       return data::RandAugment{s.rand_operations, s.rand_magnitude, is_bilinear(s)};
+     }},
+};
+
+// Options that say more about changes, and the names of --augment that have a use for them.
+struct Detail {
+  const char* option;
+  std::vector<std::string> of;
+};
+const std::vector<Detail>& details() {
+  static const std::vector<Detail> list = {
+      {"crop-area", {"resized-crop"}}, {"crop-padding", {"crop", "reflect-crop"}},
+      {"rotate-degrees", {"rotate"}},  {"rand-operations", {"rand"}},
+      {"rand-magnitude", {"rand"}},    {"augment-filter", {"rotate", "trivial", "rand"}}};
   return list;
+}
+
+// The least and the most share of a picture's area, as members of `crop`, one of Settings.
+template <class Box>
+void add_area(Table& table, const std::string& name, const std::string& help, Box Settings::*box) {
+  table.add({name, "LO,HI", help, true,
+             [=](Settings& s, const std::string& text) {
+               constexpr double kLeast = 1e-6;
+               const std::vector<double> shares = parse_numbers(name, text, kLeast, 1);
+               if (shares.size() != 2 || shares[0] > shares[1])
+                 throw ConfigError(fmt::format("--{} cannot be '{}'", name, text),
+                                   "give the least and the most share of the area, e.g. 0.25,1");
+               (s.*box).least_area = shares[0];
+               (s.*box).most_area = shares[1];
+             },
+             [=](const Settings& s) {
+               return shortest((s.*box).least_area) + "," + shortest((s.*box).most_area);
+             }});
 }
 
 void set_augment(Settings& settings, const std::string& text) {
   std::vector<std::string> known = {"none"};
-  for (const Named& entry : named()) known.emplace_back(entry.name);
+  for (const Named& entry : kNamed) known.emplace_back(entry.name);
   const std::vector<std::string> names = split_at_commas(text);
   for (const std::string& name : names) {
     if (std::ranges::count(known, name) > 0) continue;
@@ -51,43 +96,58 @@ void set_augment(Settings& settings, const std::string& text) {
 data::Augmentation augmentation(const Settings& settings) {
   data::Augmentation result;
   const std::vector<std::string> names = split_at_commas(settings.augment);
-  const auto add_named = [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      if (std::ranges::count(names, named()[i].name) == 0) continue;
-      result.push_back(named()[i].transform);
-      const auto set_options = [&](auto& transform) {
-        if constexpr (requires { transform.bilinear; })
-          transform.bilinear = settings.augment_filter == "bilinear";
-        if constexpr (requires { transform.padding; }) transform.padding = settings.crop_padding;
-      };
-      std::visit(set_options, result.back());
+  const auto add_named = [&](std::span<const Named> known) {
+    for (const Named& entry : known) {
+      if (std::ranges::count(names, entry.name) > 0) result.push_back(entry.transform(settings));
     }
   };
-  constexpr std::size_t kGeometry = 5;  // crops and flips
-  add_named(0, kGeometry);
+  add_named(std::span(kNamed).first(kPlaces));
   if (!settings.jitter.empty()) {
     std::vector<double> x = parse_numbers("jitter", settings.jitter, 0, 1);
     x.resize(4);
     result.emplace_back(data::ColorJitter{x[0], x[1], x[2], x[3]});
   }
-  add_named(kGeometry, named().size());
-  if (settings.erasing > 0) result.emplace_back(data::RandomErasing{.probability = settings.erasing});
+  add_named(std::span(kNamed).subspan(kPlaces));
+  if (settings.erasing.probability > 0) result.emplace_back(settings.erasing);
   if (settings.cutout > 0) result.emplace_back(data::Cutout{settings.cutout});
   if (settings.mixup > 0) result.emplace_back(data::MixUp{settings.mixup});
   if (settings.cutmix > 0) result.emplace_back(data::CutMix{settings.cutmix});
   return result;
 }
 
+std::vector<Idle> idle_augment_options(const Settings& settings) {
+  std::vector<Idle> idle;
+  const std::vector<std::string> names = split_at_commas(settings.augment);
+  for (const Detail& detail : details()) {
+    const auto is_there = [&](const std::string& name) { return std::ranges::count(names, name) > 0; };
+    if (std::ranges::any_of(detail.of, is_there)) continue;
+    const std::vector<std::string> front(detail.of.begin(), detail.of.end() - 1);
+    idle.push_back({detail.option, "without --augment " + joined(front, ", ") +
+                                       (front.empty() ? "" : " or ") + detail.of.back()});
+  }
+  if (settings.erasing.probability == 0) idle.push_back({"erasing-area", "without --erasing"});
+  return idle;
+}
+
 void add_augment(Table& table) {
   std::string names = "none";
-  for (const Named& entry : named()) names += std::string(", ") + entry.name;
+  for (const Named& entry : kNamed) names += std::string(", ") + entry.name;
   Option& augment =
       table.text("augment", "NAME,...", "random changes of training images: " + names, &Settings::augment);
   augment.set = set_augment;
   augment.choices = {"none", "crop,flip", "resized-crop,flip", "crop,flip,trivial", "crop,flip,rand"};
+  add_area(table, "crop-area", "shares of a picture's area that --augment resized-crop cuts out",
+           &Settings::resized_crop);
   constexpr std::int64_t kMostSide = 65535;
   table.number("crop-padding", "pixels around a picture that --augment crop and reflect-crop may cut into", 0,
                kMostSide, &Settings::crop_padding);
+  constexpr double kFullTurn = 360;
+  table.real("rotate-degrees", "most that --augment rotate turns a picture, to either side", 0, kFullTurn,
+             &Settings::rotate_degrees);
+  constexpr std::int64_t kMostOperations = 8, kMostMagnitude = 30;
+  table.number("rand-operations", "operations of --augment rand on each picture", 1, kMostOperations,
+               &Settings::rand_operations);
+  table.number("rand-magnitude", "magnitude of these, 0 to 30", 0, kMostMagnitude, &Settings::rand_magnitude);
   table.choice("augment-filter", "KIND",
                "of rotate, trivial and rand, where they move pixels: nearest or bilinear, as Pillow's",
                {"nearest", "bilinear"}, &Settings::augment_filter);
@@ -102,8 +162,10 @@ void add_augment(Table& table) {
          s.jitter = t;
        },
        [](const Settings& s) { return s.jitter; }});
-  table.real("erasing", "probability of erasing a random rectangle of a training image", 0, 1,
-             &Settings::erasing);
+  table.real(
+      "erasing", "probability of erasing a random rectangle of a training image", 0, 1,
+      [](auto& s) -> auto& { return s.erasing.probability; });
+  add_area(table, "erasing-area", "shares of the area that --erasing erases", &Settings::erasing);
   table.number("cutout", "erase a random square of so many pixels a side; 0: none", 0, kMostSide,
                &Settings::cutout);
   constexpr double kMostAlpha = 1000;
@@ -111,12 +173,6 @@ void add_augment(Table& table) {
              &Settings::mixup);
   table.real("cutmix", "paste a box of another training image, of a share from Beta(X, X); 0: no", 0,
              kMostAlpha, &Settings::cutmix);
-  table
-      .threads("loader-threads",
-               "threads that read and change pictures beside the network; default: a quarter of --threads "
-               "in training, else as many, at most 8",
-               &Settings::loader_threads)
-      .fields = {"FitOptions::loader_threads", "PredictOptions::threads"};
 }
 
 }  // namespace resnet::settings

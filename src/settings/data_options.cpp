@@ -99,6 +99,12 @@ void add_data(Table& table) {
     s.normalize = t;
   };
   add_examples(table);
+  table
+      .threads("loader-threads",
+               "threads that read and change pictures beside the network; default: a quarter of --threads "
+               "in training, else as many, at most 8",
+               &Settings::loader_threads)
+      .fields = {"FitOptions::loader_threads", "PredictOptions::threads"};
 }
 
 }  // namespace resnet::settings

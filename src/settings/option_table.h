@@ -15,8 +15,6 @@ namespace resnet::settings {
 
 /// Far beyond any count of examples or steps.
 inline constexpr std::int64_t kMostCount = std::int64_t{1} << 40;
-/// Far beyond any rate, factor or number of epochs.
-inline constexpr double kMostReal = 1e9;
 
 /// The table, built line by line: the last line can be completed with fields and choices.
 class Table {

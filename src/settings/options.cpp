@@ -9,15 +9,26 @@ namespace {
 
 std::vector<Option> make_options() {
   Table table;
+  const auto add_group = [&](void (*add)(Table&), const char* group) {
+    const std::size_t first = table.lines.size();
+    add(table);
+    for (std::size_t i = first; i < table.lines.size(); ++i) table.lines[i].group = group;
+  };
   add_data(table);
-  add_augment(table);
-  const std::size_t first = table.lines.size();
-  add_network(table);
-  for (std::size_t i = first; i < table.lines.size(); ++i) table.lines[i].of_network = true;
+  add_group(add_augment, "augment");
+  add_group(add_network, "model");
   add_input(table);
   add_training(table);
   add_machine(table);
   return table.lines;
+}
+
+std::vector<std::string> names_of(std::string_view group) {
+  std::vector<std::string> names;
+  for (const Option& o : options()) {
+    if (o.group == group) names.push_back(o.name);
+  }
+  return names;
 }
 
 bool in_name(char c) {
@@ -32,13 +43,12 @@ const std::vector<Option>& options() {
 }
 
 const std::vector<std::string>& network_options() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> result;
-    for (const Option& o : options()) {
-      if (o.of_network) result.push_back(o.name);
-    }
-    return result;
-  }();
+  static const std::vector<std::string> names = names_of("model");
+  return names;
+}
+
+const std::vector<std::string>& augment_options() {
+  static const std::vector<std::string> names = names_of("augment");
   return names;
 }
 

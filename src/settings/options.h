@@ -24,13 +24,15 @@ struct Option {
   std::vector<std::string> fields = {};             // of the library, "FitOptions::epochs", that it sets
   std::vector<std::string> choices = {};            // all values there are, or the usual ones; may be empty
   bool flag = true;                                 // false: in config.toml alone, written by a run
-  bool of_network = false;                          // may stand in the table [model] of a config file
+  std::string group = {};  // the option that stands for all of its kind: "model", "augment", or ""
 };
 
 /// All options, in the order of the help.
 const std::vector<Option>& options();
-/// Names of the options that say what the network is.
+/// Names of the options that say what the network is; they may stand in the table [model] of a config file.
 const std::vector<std::string>& network_options();
+/// Names of those that say how training examples are changed at random.
+const std::vector<std::string>& augment_options();
 /// The option called `name`. Throws ConfigError if there is none.
 const Option& option(std::string_view name);
 

@@ -46,9 +46,14 @@ struct Settings {
   std::string augment = "none";  // names of transforms, with commas between
   std::string augment_filter = "nearest";
   std::string jitter;  // "": none
-  double erasing = 0, mixup = 0, cutmix = 0;
+  data::RandomErasing erasing{.probability = 0};
+  double mixup = 0, cutmix = 0;
   std::int64_t cutout = 0;
-  std::int64_t crop_padding = 4;
+  data::RandomResizedCrop resized_crop;
+  std::int64_t crop_padding = data::PaddingCrop{}.padding;
+  double rotate_degrees = data::Rotation{}.degrees;
+  std::int64_t rand_operations = data::RandAugment{}.operations;
+  std::int64_t rand_magnitude = data::RandAugment{}.magnitude;
   int loader_threads = 0;  // 0: as FitOptions::loader_threads
   std::uint64_t seed = 0;
   std::int64_t seeds = 1;  // runs, of `seed` and those that follow
@@ -126,6 +131,12 @@ data::Dataset open_data(const Settings& settings, data::Split split, const data:
                         const data::Preprocessing& of_model);
 data::CacheOptions cache_options(const Settings& settings);
 data::Augmentation augmentation(const Settings& settings);
+/// An option that has no use, and `why`: "without --augment rand".
+struct Idle {
+  std::string option, why;
+};
+/// Of changes of the examples that are not chosen.
+std::vector<Idle> idle_augment_options(const Settings& settings);
 EngineOptions engine_options(const Settings& settings);
 using Tell = std::function<void(const std::string& line)>;
 /// Gives the parameters of `net` their first values: the model's own scheme and the seed, and what else the

@@ -190,9 +190,11 @@ std::string chosen_text(const Settings& settings) {
     return list;
   }();
   const Settings defaults;
+  const std::vector<Idle> idle = idle_augment_options(settings);
   std::string text;
   for (const std::string& name : names) {
     const std::string value = option(name).get(settings);
+    if (std::ranges::count(idle, name, &Idle::option) > 0) continue;  // a recipe's
     if (value == option(name).get(defaults) || value.empty()) continue;
     text += (text.empty() ? "" : ", ") + name + " " + value;
   }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <optional>
 
 #include "base/joined.h"
@@ -199,9 +198,11 @@ std::vector<std::pair<std::string, double>> parse_factors(std::string_view flag,
     const std::size_t sign = part.rfind('=');
     const auto factor = sign == std::string::npos || sign == 0
                             ? std::nullopt
-                            : numbers_in(part.substr(sign + 1), 0, std::numeric_limits<double>::max());
+                            : numbers_in(part.substr(sign + 1), 0, kMostReal);
     if (!factor || factor->size() != 1)
-      reject(flag, text, "PART=FACTOR, with commas between if they are several");
+      reject(
+          flag, text,
+          fmt::format("PART=FACTOR, with commas between if they are several, each from 0 to {}", kMostReal));
     factors.emplace_back(part.substr(0, sign), factor->front());
   }
   return factors;

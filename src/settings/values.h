@@ -13,6 +13,9 @@
 
 namespace resnet::settings {
 
+/// Far beyond any rate, factor or number of epochs.
+inline constexpr double kMostReal = 1e9;
+
 std::int64_t parse_count(std::string_view flag, const std::string& text, std::int64_t least,
                          std::int64_t most);
 std::uint64_t parse_seed(std::string_view flag, const std::string& text);
@@ -42,7 +45,7 @@ std::string to_text(const data::Normalization& normalization);
 std::vector<double> parse_numbers(std::string_view flag, const std::string& text, double least, double most);
 /// The parts of "a,b,c"; one, which is empty, of "".
 std::vector<std::string> split_at_commas(std::string_view text);
-/// Names with factors of at least 0: "layer1=0.1,layer2=0.5"; none for "".
+/// Names with factors from 0 to kMostReal: "layer1=0.1,layer2=0.5"; none for "".
 std::vector<std::pair<std::string, double>> parse_factors(std::string_view flag, const std::string& text);
 /// "1x3x224x224".
 Shape parse_input(std::string_view flag, const std::string& text);

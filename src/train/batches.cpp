@@ -82,16 +82,11 @@ int answering_threads(int engine_threads, int given) {
   return given > 0 ? given : std::clamp(engine_threads, 1, 8);
 }
 
-int prefetch_of(int threads) {
-  return std::max(data::LoaderOptions{}.prefetch, threads);
-}
-
 data::LoaderOptions loader_options(const FitOptions& options, int prefetch) {
   const int engine_threads = options.engine.threads > 0 ? options.engine.threads : default_threads();
-  const int threads = loader_threads(engine_threads, options.loader_threads);
   return {.batch_size = options.batch_size,
-          .prefetch = prefetch > 0 ? prefetch : prefetch_of(threads),
-          .threads = threads,
+          .prefetch = prefetch,
+          .threads = loader_threads(engine_threads, options.loader_threads),
           .layout = ImageLayout::nhwc,
           .drop_last = options.drop_last,
           .augment = options.augment,

@@ -36,10 +36,8 @@ int loader_threads(int engine_threads, int given = 0);
 /// The same of an evaluation or of answers: as many as the engine's, up to 8, since to decode a picture is
 /// often more work than to answer for it.
 int answering_threads(int engine_threads, int given = 0);
-/// Batches made ahead, where there is memory for them: each thread has one in hand.
-int prefetch_of(int threads);
 
-/// How fit() takes the batches of these options from `train`; prefetch 0: as the threads need.
+/// How fit() takes the batches of these options from `train`; prefetch 0: as many as its threads need.
 data::LoaderOptions loader_options(const FitOptions& options, int prefetch = 0);
 data::Order order_of(const FitOptions& options, const data::Dataset& train);
 

@@ -225,7 +225,7 @@ MemoryNeed need_of(const FitOptions& options, Engine& engine, const nn::Module& 
 
 int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module& net,
                     const data::Dataset& train, const data::Dataset& test) {
-  int prefetch = loader_options(options).prefetch;
+  int prefetch = loader_options(options).ahead();
   MemoryNeed need = need_of(options, engine, net, train, test, prefetch);
   const std::int64_t most = options.engine.memory;
   const std::int64_t left = memory_left(most);  // the plans have theirs
@@ -250,7 +250,7 @@ int fit_into_memory(const FitOptions& options, Engine& engine, const nn::Module&
 int fit_into_memory(Engine& engine, const data::Dataset& test, const EvaluateOptions& options) {
   const std::int64_t batch_size = options.batch_size;
   const int threads = answering_threads(engine.device().threads, options.loader_threads);
-  int prefetch = prefetch_of(threads);
+  int prefetch = data::LoaderOptions{.threads = threads}.ahead();
   const auto* const planned = dynamic_cast<const PlannedEngine*>(&engine);
   if (planned == nullptr || test.size() == 0 || batch_size < 1) return prefetch;
   ArenaNeed arena(engine);

@@ -199,11 +199,10 @@ void predict(const Model& model, std::span<const std::filesystem::path> files, c
   const std::optional<Shape> shape = data::fixed_shape(model.preprocessing());
   if (!shape) return OfAnyShape(model, *source, options, done).run();
   const data::Dataset dataset(source, "files", {"unknown"}, model.preprocessing(), *shape);
-  const int threads = train::answering_threads(model.engine().device().threads, options.threads);
-  data::Loader loader(dataset, {.batch_size = std::min(options.batch_size, source->size()),
-                                .prefetch = train::prefetch_of(threads),
-                                .threads = threads,
-                                .layout = ImageLayout::nhwc});
+  data::Loader loader(dataset,
+                      {.batch_size = std::min(options.batch_size, source->size()),
+                       .threads = train::answering_threads(model.engine().device().threads, options.threads),
+                       .layout = ImageLayout::nhwc});
   loader.start();
   std::int64_t next = 0;
   while (const data::Batch* batch = loader.next()) {

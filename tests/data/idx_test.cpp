@@ -364,6 +364,40 @@ TEST_F(IdxFiles, OfFashionMnistMayHaveNoLabelAboveNine) {
   }
 }
 
+// Its files look the same from outside.
+TEST_F(IdxFiles, OfMnistAreNotTakenForFashionMnist) {
+  put_good();
+  put("t10k-images-idx3-ubyte", idx(8, {10, 2, 2}, Bytes(40)));
+  put("t10k-labels-idx1-ubyte", idx(8, {10}, {7, 2, 1, 0, 4, 1, 4, 9, 5, 9}));
+  try {
+    data::fashion_mnist(data::Split::test, options());
+    ADD_FAILURE() << "was accepted";
+  } catch (const FormatError& error) {
+    EXPECT_EQ(std::string(error.what()),
+              (folder_ / "t10k-labels-idx1-ubyte").string() + ": the labels of MNIST, not of Fashion-MNIST");
+    EXPECT_EQ(error.hint(), "idx:" + folder_.path().string() + " opens MNIST");
+  }
+  EXPECT_EQ(data::idx(data::Split::test, options()).size(), 10);
+  put("t10k-labels-idx1-ubyte", idx(8, {10}, {7, 2, 1, 0, 4, 1, 4, 9, 5, 8}));
+  EXPECT_NO_THROW(static_cast<void>(data::fashion_mnist(data::Split::test, options())));
+}
+
+// The root of torchvision's data sets.
+TEST_F(IdxFiles, OfFashionMnistAreFoundBesideOthersByTheirFolder) {
+  for (const std::string set : {"MNIST", "FashionMNIST", "KMNIST"}) {
+    fs::create_directories(folder_ / (set + "/raw"));
+    put(set + "/raw/train-images-idx3-ubyte",
+        idx(8, {1, 1, 1}, {set == "FashionMNIST" ? std::uint8_t{7} : std::uint8_t{0}}));
+    put(set + "/raw/train-labels-idx1-ubyte", idx(8, {1}, {3}));
+  }
+  EXPECT_EQ(data::fashion_mnist(data::Split::train, options()).image(0).pixels, Bytes{7});
+  EXPECT_THROW(static_cast<void>(load()), IoError);
+  fs::create_directories(folder_ / "fashion/raw");  // two of that name
+  put("fashion/raw/train-images-idx3-ubyte", idx(8, {1, 1, 1}, {8}));
+  put("fashion/raw/train-labels-idx1-ubyte", idx(8, {1}, {3}));
+  EXPECT_THROW(static_cast<void>(data::fashion_mnist(data::Split::train, options())), IoError);
+}
+
 TEST_F(IdxFiles, WithANameInFrontAreFoundFromWhereTheyAre) {
   put("letters-train-images-idx3-ubyte", idx(8, {1, 2, 2}, Bytes(4)));
   put("letters-train-labels-idx1-ubyte", idx(8, {1}, {0}));

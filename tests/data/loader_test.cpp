@@ -135,9 +135,9 @@ TEST(Loader, ReusesItsBuffersFromEpochToEpoch) {
   EXPECT_EQ(buffers.size(), 2U * (3 + 1 + 1));
 }
 
-TEST(Loader, RefusesOptionsBelowOne) {
+TEST(Loader, RefusesOptionsOutOfRange) {
   EXPECT_THROW(data::Loader(numbers(3), {.batch_size = 0}), ConfigError);
-  EXPECT_THROW(data::Loader(numbers(3), {.prefetch = 0}), ConfigError);
+  EXPECT_THROW(data::Loader(numbers(3), {.prefetch = -1}), ConfigError);
   EXPECT_THROW(data::Loader(numbers(3), {.threads = 0}), ConfigError);
 }
 

@@ -89,7 +89,7 @@ shutil.rmtree(HERE / "odd")
 # What was decided is told: which classes there are, and that pictures of one's own are not trained as the chapter's.
 bare = ("train", "photos", "--resize", "32", "--channels", "8,8", "--blocks", "1,1", "--steps", "1", "--warmup", "0")
 told = run(*bare, "--out", "bare").stderr
-assert "classes: katze, 犬\n" in told and "settings: model resnet18, recipe scratch, batch-size 128, epochs 30, steps 1, " in told, told
+assert "classes: katze, 犬\nsplit: 0.1 of each class to test on, by content and seed 0\n" in told and "settings: model resnet18, recipe scratch, batch-size 128, epochs 30, steps 1, " in told, told
 for given, model, recipe in (((), "resnet18", "scratch"), (("--init", "bare/model.safetensors"), "resnet18", "finetune"),
                              (("--recipe", "chapter"), "d2l_resnet18", "chapter"), (("--model", "resnet34"), "resnet34", "scratch"),
                              (("--lr", "0.01"), "resnet18", "scratch"), (("--recipe", "scratch"), "resnet18", "scratch")):
@@ -155,6 +155,24 @@ put("tested/val/a/1.ppm", ppm(1))
 put("tested/val/b/2.ppm", ppm(2))
 for flags in (["tested"], ["photos", "--resize", "8", "--val-split", "1"]):
     run("data", *flags, "--save-batches", "none.safetensors", code=2, says="has no example to train on")
+
+# A run's config.toml says which batches it had, numbers of random changes included.
+changes = ["--augment", "resized-crop,rotate,rand", "--crop-area", "0.3,0.6", "--rotate-degrees", "40", "--rand-operations", "1", "--rand-magnitude", "20",
+           "--erasing", "0.9", "--erasing-area", "0.1,0.2", "--val-split", "0.4", "--seed", "3"]
+told = run("train", "photos", *SMALL[:-1], *changes, "--out", "changed").stderr
+assert "rand, crop-area 0.3,0.6, rotate-degrees 40, rand-operations 1, rand-magnitude 20, erasing 0.9, erasing-area 0.1,0.2" in told, told
+of_run = ["--config", "changed/config.toml", "--epoch", "2"]
+run("data", *of_run, "--save-batches", "of-run.safetensors")
+run("data", "photos", *SMALL[:4], "--recipe", "chapter", *changes, "--epoch", "2", "--save-batches", "of-flags.safetensors")
+run("data", *of_run, "--crop-area", "0.3,0.5", "--save-batches", "of-both.safetensors")
+saved = [(HERE / f"of-{name}.safetensors").read_bytes() for name in ("run", "flags", "both")]
+assert saved[0] == saved[1] != saved[2], [len(bytes) for bytes in saved]
+others = "the run of changed/config.toml had other examples"
+assert others not in json.loads(run("data", "--config", "changed/config.toml", "--json").stdout)["notes"]
+other = json.loads(run("data", "--config", "changed/config.toml", "--seed", "4", "--json").stdout)
+assert others in other["notes"], other
+run("data", "--config", "changed/result.json", code=1, says="is no file of settings")
+
 odd = os.fsdecode(b"folder:pho\xff")  # no UTF-8
 os.symlink("photos", odd.split(":")[1])
 json.loads(run("bench", "loader", "--data", odd, "--resize", "8", "--json").stdout)
@@ -204,6 +222,7 @@ assert [(c["train"], c["validation"], c["test"]) for c in three["classes"]] == [
 assert "12 pictures to train on, 12 to validate on, 6 to test on, 2 classes" in run("data", "parts", "--resize", "8").stdout
 watched = run("train", "parts", *SMALL[:-1], "--batch-size", "4", "--steps", "6", "--patience", "2", "--out", "watched", "--json",
               says="note: val/ is what a training is watched on, test/ what it is tested on at its end\n")
+assert "split: the folder's own\n" in watched.stderr, watched.stderr
 assert "note: 4 pictures of val/ are in train/ or test/ too" in watched.stderr, watched.stderr
 assert "12 training examples, 12 to validate, 6 to test; 6 steps in 2 epochs" in watched.stderr and "  val acc 0." in watched.stderr, watched.stderr
 result = json.loads(watched.stdout)

@@ -176,6 +176,53 @@ TEST(Settings, HaveOneFilterForAllThatMovesPixels) {
   EXPECT_EQ(std::get<data::PaddingCrop>(augmentation(settings)[0]).padding, 2);
 }
 
+TEST(Settings, SayTheNumbersOfEachChange) {
+  Settings settings = from_toml(
+      "augment = 'resized-crop,rotate,rand'\ncrop-area = [0.25, 0.75]\nrotate-degrees = 7.5\nrand-operations "
+      "= 3\n"
+      "rand-magnitude = 5\nerasing = 0.5\nerasing-area = '0.1,0.2'",
+      "config.toml");
+  const auto first = [&] { return std::get<data::RandomResizedCrop>(augmentation(settings)[0]); };
+  EXPECT_EQ(first().least_area, 0.25);
+  EXPECT_EQ(first().most_area, 0.75);
+  EXPECT_EQ(std::get<data::Rotation>(augmentation(settings)[1]).degrees, 7.5);
+  EXPECT_EQ(std::get<data::RandAugment>(augmentation(settings)[2]).operations, 3);
+  EXPECT_EQ(std::get<data::RandAugment>(augmentation(settings)[2]).magnitude, 5);
+  const auto erasing = std::get<data::RandomErasing>(augmentation(settings)[3]);
+  EXPECT_EQ(erasing.probability, 0.5);
+  EXPECT_EQ(erasing.least_area, 0.1);
+  EXPECT_EQ(erasing.most_area, 0.2);
+  EXPECT_NO_THROW(data::check(augmentation(settings)));
+
+  // Those of the library where nobody says one.
+  settings = {};
+  set_all({{"augment", "resized-crop,rotate,rand"}, {"erasing", "0.5"}}, settings);
+  EXPECT_EQ(data::to_json(augmentation(settings)),
+            data::to_json(
+                {data::RandomResizedCrop{}, data::Rotation{}, data::RandAugment{}, data::RandomErasing{}}));
+}
+
+TEST(Settings, KnowWhichOptionsOfChangesAreIdle) {
+  const auto idle = [](const Given& given) {
+    Settings settings;
+    set_all(given, settings);
+    std::string text;
+    for (const auto& [option, why] : idle_augment_options(settings)) text += option + " " + why + "; ";
+    return text;
+  };
+  EXPECT_EQ(
+      idle({}),
+      "crop-area without --augment resized-crop; crop-padding without --augment crop or reflect-crop; "
+      "rotate-degrees without --augment rotate; rand-operations without --augment rand; "
+      "rand-magnitude without --augment rand; augment-filter without --augment rotate, trivial or rand; "
+      "erasing-area without --erasing; ");
+  EXPECT_EQ(idle({{"augment", "resized-crop,trivial"}, {"erasing", "0.1"}}),
+            "crop-padding without --augment crop or reflect-crop; rotate-degrees without --augment rotate; "
+            "rand-operations without --augment rand; rand-magnitude without --augment rand; ");
+  EXPECT_EQ(idle({{"augment", "reflect-crop,rotate,rand"}, {"erasing", "1"}}),
+            "crop-area without --augment resized-crop; ");
+}
+
 TEST(Toml, NamesTheLineOfWhatIsNotToml) {
   EXPECT_THAT(error_of("epochs = 3\nlr = \n"), HasSubstr("run/config.toml:2: "));
 }

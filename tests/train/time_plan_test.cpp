@@ -27,8 +27,8 @@ TEST(LoaderThreads, EachHasABatchInHand) {
   for (const int given : {1, 3, 40}) {
     EXPECT_EQ(train::loader_threads(2, given), given);
     EXPECT_EQ(train::answering_threads(2, given), given);
-    EXPECT_GE(train::prefetch_of(given), std::max(given, 3));
-    EXPECT_EQ(train::loader_options({.loader_threads = given}).prefetch, train::prefetch_of(given));
+    EXPECT_EQ(train::loader_options({.loader_threads = given}).ahead(), std::max(given, 3));
+    EXPECT_EQ(train::loader_options({.loader_threads = given}, 2).ahead(), 2);
   }
 }
 
