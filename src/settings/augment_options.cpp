@@ -54,7 +54,7 @@ const std::vector<Detail>& details() {
   return list;
 }
 
-// The least and the most share of a picture's area, as members of `crop`, one of Settings.
+// The least and the most share of a picture's area, as members of `box`, which is one of Settings.
 template <class Box>
 void add_area(Table& table, const std::string& name, const std::string& help, Box Settings::*box) {
   table.add({name, "LO,HI", help, true,
